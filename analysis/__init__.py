@@ -1,0 +1,1 @@
+"""Read records and answer questions; no Optuna, no MLflow, no training."""

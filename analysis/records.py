@@ -1,0 +1,375 @@
+"""The file format between the two halves: what one trial leaves behind, and the checksummed lines of a log.
+
+A study's log is a text file of JSON lines. Each line is ``{"sha256": s, "kind": k, "data": d}`` where ``s`` is the
+SHA-256 of the line's own ``data`` text, so that a torn or altered line is found by reading it. The kinds are
+
+``study``
+    first line: `StudyHeader`, what is asked of whom.
+``asked``
+    a trial was chosen: its number, all its params. Written before it runs.
+``finished``
+    the whole `TrialRecord` of a search trial.
+``finalist``, ``certificate``, ``page_finalist``, ``page_certificate``
+    a `TrialRecord` trained afresh on draws the search never saw (see `TrialRecord.stage`).
+``verdict``
+    last line of a finished study: `Verdict`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Scalar = str | int | float | bool | None
+State = Literal["complete", "diverged", "failed"]
+Stage = Literal["search", "finalist", "certificate", "page_finalist", "page_certificate"]
+STAGES: tuple[Stage, ...] = ("search", "finalist", "certificate", "page_finalist", "page_certificate")
+TIMING_FIELDS = ("started_at_s", "duration_s", "worker")
+
+
+class RecordError(ValueError):
+    """A log or record that cannot be read; the message names file and line."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyHeader:
+    """What a study asks: one dataset of one sweep.
+
+    Parameters
+    ----------
+    sweep, dataset : str
+        Names; ``f"{sweep}/{dataset}"`` names the study.
+    position : int
+        Place of the dataset in the sweep's own order, from 0.
+    data : dict
+        The dataset's settings (for a Playground set: ``noise`` as a fraction, ``train_share``, ``stretch``).
+    goal : float
+        Loss that training and test loss must stay below.
+    metric : str
+        Name of the loss that is compared with the goal (``"test_loss"``).
+    n_trials : int
+        Budget of search trials.
+    until : str
+        ``"reached"`` or ``"budget"``.
+    n_replicas : int
+        Replicas of a search trial.
+    max_epochs : int
+        Longest training.
+    seed : int
+        Sweep seed.
+    floor : float or None
+        Lowest expected test loss any predictor can have, where the dataset declares it.
+    spec_sha256 : str
+        Digest of the resolved spec (workers, timeout and paths apart).
+    versions : dict of str to str
+        Versions of this project and of the libraries that touch the numbers; processor type.
+    """
+
+    sweep: str
+    dataset: str
+    position: int
+    data: dict[str, Any]
+    goal: float
+    metric: str
+    n_trials: int
+    until: str
+    n_replicas: int
+    max_epochs: int
+    seed: int
+    floor: float | None
+    spec_sha256: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """Everything one trial leaves behind.
+
+    A trial is R replicas of one setting. Lists named ``*_loss`` hold one number a replica, in replica order, at the
+    chosen epoch `epochs`; a diverged replica holds the finite cap `diverged_cap` there. All losses are means of the
+    dataset's loss over points, without penalty.
+
+    Parameters
+    ----------
+    study : str
+        ``"<sweep>/<dataset>"``.
+    stage : str
+        ``"search"``: asked by the sampler. ``"finalist"``: a good search trial on fresh draws. ``"certificate"``: a
+        finalist on the fresh draws that decide, looked at once at an epoch fixed before. ``"page_*"``: the same for
+        settings that can be entered on the Playground page.
+    number : int
+        Search trials: 0, 1, 2, ... Other stages: rank within the stage, from 0.
+    source : int or None
+        Number of the search trial this one repeats (a duplicate's earlier trial, a finalist's search trial), or None.
+    state : str
+        ``"complete"``, ``"diverged"`` (at least half of the replicas did) or ``"failed"`` (`reason` says why).
+    reason : str or None
+        Why it failed or diverged.
+    params : dict
+        What was chosen, by spec key (``"training.learning_rate"``); only the active ones of a conditional space.
+    network, training : dict
+        The resolved `engine.network.NetworkConfig` and `engine.training.TrainingConfig`, as plain values.
+    seeds : list of str
+        The page seed of each replica: data, split, order and initial weights.
+    epochs : int
+        The chosen epoch: grid point with the lowest mean test loss (search), or fixed before (certificate).
+    value : float
+        Mean test loss at `epochs`: what the sampler was told.
+    candidate : bool
+        Both one-sided 95 % upper bounds are below the goal.
+    train_upper, test_upper : float
+        Those bounds.
+    train_loss, test_loss, in_range_loss, out_of_range_loss : list of float or None
+        Per replica, at `epochs`. None where a replica has no point on that side.
+    n_in_range, n_out_of_range : list of int
+        Points behind `in_range_loss` and `out_of_range_loss`, per replica.
+    constant_loss, constant_in_range_loss, constant_out_of_range_loss : float or None
+        Mean loss of the constant predictor (the mean training label) on test, in-range and out-of-range points.
+    floor_train_loss, floor_test_loss, floor_in_range_loss, floor_out_of_range_loss : list of (float or None) or None
+        Per replica the loss of the best possible predictor, the conditional mean, on the very same points; None for
+        a dataset that does not declare it.
+    epoch_grid : list of int
+        Epochs at which losses were measured, up to where training stopped.
+    curves : dict of str to list of (float or None)
+        Per grid point: ``train_loss_mean``, ``train_loss_q10``, ``train_loss_q90``, the same for ``test_loss``,
+        ``in_range_loss_mean``, ``out_of_range_loss_mean``, ``pass_rate``.
+    first_passage : list of (int or None)
+        Per replica the first grid epoch with both losses below the goal (flattering: it may rise again), or None.
+    diverged_at : list of (int or None)
+        Per replica the epoch by which it had diverged, or None.
+    diverged_cap : float
+        The finite loss a diverged replica counts with.
+    sha256 : str
+        Digest of all replicas' curves and final weights: what ``replay`` compares bit for bit.
+    road : str
+        Which road of the engine ran: ``"compiled-float32"``, ``"numpy-float64"``, ...
+    playground_url : str or None
+        The page hash that opens this setting with replica 0's seed, where the page can express it.
+    started_at_s, duration_s, worker
+        Wall-clock start (Unix time), monotonic duration, name of the worker. Not part of the canonical form.
+    """
+
+    study: str
+    stage: Stage
+    number: int
+    source: int | None
+    state: State
+    reason: str | None
+    params: dict[str, Scalar]
+    network: dict[str, Any]
+    training: dict[str, Any]
+    seeds: list[str]
+    epochs: int
+    value: float
+    candidate: bool
+    train_upper: float
+    test_upper: float
+    train_loss: list[float]
+    test_loss: list[float]
+    in_range_loss: list[float | None]
+    out_of_range_loss: list[float | None]
+    n_in_range: list[int]
+    n_out_of_range: list[int]
+    constant_loss: float
+    constant_in_range_loss: float | None
+    constant_out_of_range_loss: float | None
+    floor_train_loss: list[float | None] | None
+    floor_test_loss: list[float | None] | None
+    floor_in_range_loss: list[float | None] | None
+    floor_out_of_range_loss: list[float | None] | None
+    epoch_grid: list[int]
+    curves: dict[str, list[float | None]]
+    first_passage: list[int | None]
+    diverged_at: list[int | None]
+    diverged_cap: float
+    sha256: str
+    road: str
+    playground_url: str | None
+    started_at_s: float = 0.0
+    duration_s: float = 0.0
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a study ended.
+
+    Parameters
+    ----------
+    certified : bool
+        Whether a certificate passed.
+    winner : int or None
+        Number within stage ``"certificate"`` of the winner (the best that passed, else the best), or None.
+    page_winner : int or None
+        The same within stage ``"page_certificate"``.
+    page_certified : bool
+        Whether the page winner passed.
+    level : float
+        Level of each certificate's test (0.05 / K).
+    n_certificates : int
+        K.
+    stopped : str
+        Why the search ended: ``"reached"``, ``"budget"``, ``"timeout"``, ``"all_failed"``.
+    text : str
+        One sentence for the reader, with how to go on where nothing passed.
+    """
+
+    certified: bool
+    winner: int | None
+    page_winner: int | None
+    page_certified: bool
+    level: float
+    n_certificates: int
+    stopped: str
+    text: str
+
+
+@dataclass(slots=True)
+class Study:
+    """One study read back from its log."""
+
+    header: StudyHeader
+    asked: dict[int, dict[str, Scalar]] = field(default_factory=dict)
+    records: dict[Stage, list[TrialRecord]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
+    verdict: Verdict | None = None
+    path: Path | None = None
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        """The search trials, by number."""
+        return self.records["search"]
+
+    @property
+    def winner(self) -> TrialRecord | None:
+        """The record of the certificate the verdict names, or None."""
+        return self._chosen("certificate", self.verdict.winner if self.verdict else None)
+
+    @property
+    def page_winner(self) -> TrialRecord | None:
+        """The same for the setting that can be entered on the Playground page."""
+        return self._chosen("page_certificate", self.verdict.page_winner if self.verdict else None)
+
+    def _chosen(self, stage: Stage, number: int | None) -> TrialRecord | None:
+        return next((record for record in self.records[stage] if record.number == number), None)
+
+
+def canonical_json(data: Any) -> str:
+    """Return `data` as JSON text with sorted keys, no spaces and no NaN: one text for equal values."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def encode_line(kind: str, data: Any) -> str:
+    r"""Return one log line, newline included."""
+    text = canonical_json(data)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f'{{"sha256":"{digest}","kind":{json.dumps(kind)},"data":{text}}}\n'
+
+
+def decode_line(line: str, where: str) -> tuple[str, Any]:
+    """Return ``(kind, data)`` of one log line.
+
+    Raises
+    ------
+    RecordError
+        If the line is not one `encode_line` wrote; the message begins with `where`.
+    """
+    try:
+        outer = json.loads(line)
+        kind, data, digest = outer["kind"], outer["data"], outer["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"{where}: not a log line ({error}); restore it or cut the file before it"
+        ) from None
+    if hashlib.sha256(canonical_json(data).encode()).hexdigest() != digest:
+        raise RecordError(
+            f"{where}: altered (its SHA-256 does not match); restore it or cut the file before it"
+        )
+    return str(kind), data
+
+
+def as_data(item: StudyHeader | TrialRecord | Verdict) -> dict[str, Any]:
+    """Return a record as plain JSON values."""
+    return dataclasses.asdict(item)
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield ``(kind, data)`` of every whole line of a log; a torn last line is passed over.
+
+    Raises
+    ------
+    RecordError
+        If a whole line is damaged; the message names file and line.
+    """
+    with path.open("rb") as stream:
+        for i, raw in enumerate(stream, start=1):
+            if not raw.endswith(b"\n"):
+                return  # the writer died inside its last line: it never counted
+            try:
+                text = raw.decode()
+            except UnicodeDecodeError:
+                raise RecordError(
+                    f"{path}: line {i}: not UTF-8; restore it or cut the file before it"
+                ) from None
+            yield decode_line(text, f"{path}: line {i}")
+
+
+def read_study(path: Path) -> Study:
+    """Read the log of one study.
+
+    Parameters
+    ----------
+    path : Path
+        ``<results>/<sweep>/<dataset>/log.jsonl``.
+
+    Returns
+    -------
+    Study
+        Records sorted by number within each stage.
+
+    Raises
+    ------
+    RecordError
+        If a line is damaged or the first is not a study header.
+    """
+    study: Study | None = None
+    for i, (kind, data) in enumerate(read_lines(path), start=1):
+        try:
+            if kind == "study":
+                study = Study(StudyHeader(**data), path=path)
+            elif study is None:
+                raise RecordError(f"{path}: line {i}: a {kind!r} line before the study's header")
+            elif kind == "asked":
+                study.asked[int(data["number"])] = data["params"]
+            elif kind == "verdict":
+                study.verdict = Verdict(**data)
+            else:
+                record = TrialRecord(**data)
+                study.records[record.stage].append(record)
+        except (TypeError, KeyError) as error:
+            raise RecordError(f"{path}: line {i}: not a {kind} of this version ({error})") from None
+    if study is None:
+        raise RecordError(f"{path}: empty; run the sweep again")
+    for records in study.records.values():
+        records.sort(key=lambda record: record.number)
+    return study
+
+
+def read_sweep(folder: Path) -> list[Study]:
+    """Read every study below ``results/<sweep>/``, in the order the sweep names its datasets.
+
+    Raises
+    ------
+    RecordError
+        If there is no log below `folder`, or one is damaged.
+    """
+    paths = sorted(folder.glob("*/log.jsonl"))
+    if not paths:
+        raise RecordError(
+            f"{folder}: no <dataset>/log.jsonl below it; name a folder that `sweeps run` has written"
+        )
+    return sorted((read_study(path) for path in paths), key=lambda study: study.header.position)

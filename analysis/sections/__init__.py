@@ -1,0 +1,1 @@
+"""One report section a file: numbers first, drawing second."""

@@ -1,0 +1,1 @@
+"""One file a dataset; see `engine.datasets.registry` for the list."""
