@@ -282,13 +282,9 @@ def decode_line(line: str, where: str) -> tuple[str, Any]:
         outer = json.loads(line)
         kind, data, digest = outer["kind"], outer["data"], outer["sha256"]
     except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(
-            f"{where}: not a log line ({error}); restore it or cut the file before it"
-        ) from None
+        raise RecordError(f"{where}: not a log line ({error}); restore it or cut the file before it") from None
     if hashlib.sha256(canonical_json(data).encode()).hexdigest() != digest:
-        raise RecordError(
-            f"{where}: altered (its SHA-256 does not match); restore it or cut the file before it"
-        )
+        raise RecordError(f"{where}: altered (its SHA-256 does not match); restore it or cut the file before it")
     return str(kind), data
 
 
@@ -312,9 +308,7 @@ def read_lines(path: Path) -> Iterator[tuple[str, Any]]:
             try:
                 text = raw.decode()
             except UnicodeDecodeError:
-                raise RecordError(
-                    f"{path}: line {i}: not UTF-8; restore it or cut the file before it"
-                ) from None
+                raise RecordError(f"{path}: line {i}: not UTF-8; restore it or cut the file before it") from None
             yield decode_line(text, f"{path}: line {i}")
 
 
@@ -369,7 +363,5 @@ def read_sweep(folder: Path) -> list[Study]:
     """
     paths = sorted(folder.glob("*/log.jsonl"))
     if not paths:
-        raise RecordError(
-            f"{folder}: no <dataset>/log.jsonl below it; name a folder that `sweeps run` has written"
-        )
+        raise RecordError(f"{folder}: no <dataset>/log.jsonl below it; name a folder that `sweeps run` has written")
     return sorted((read_study(path) for path in paths), key=lambda study: study.header.position)
