@@ -3,8 +3,8 @@
     python benchmarks/main_job.py [--seed N] [--json]
 
 Both run on the same machine, one after the other, on the four Playground sets; start-up (imports, compiling, creating
-the databases) stays aside for both. Printed: seconds until all four sets have an answer (certified here, the first lucky
-hit there) and seconds per trained network and per network and epoch.
+the databases) stays aside for both. Printed: seconds until all four sets have an answer (certified here, the first
+lucky hit there) and seconds per trained network and per network and epoch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The script most people would write for the main job: Optuna, PyTorch and MLflow, one network a trial.
 
-It is the peer of ``benchmarks/main_job.py``, not part of the product: one data draw, one initial network a trial, batches
-by slicing, both losses every ten epochs, and it stops at the first trial that is lucky enough.
+It is the peer of ``benchmarks/main_job.py``, not part of the product: one data draw, one initial network a trial,
+batches by slicing, both losses every ten epochs, and it stops at the first trial that is lucky enough.
 """
 
 from __future__ import annotations
