@@ -1,0 +1,418 @@
+"""Intervals and tests for what replicas measure: means, rates, differences, rank correlations.
+
+One rule for missing input, everywhere: None and NaN are values that were not measured; they are left out and `n`
+counts what stays. Where what stays cannot carry an interval (nothing left, one value, an infinite one), `low` and
+`high` are None and `reason` says why; a number is never made up. The unit is the replica: values must be independent
+of one another, so losses of the same replica are first reduced to one number.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Values = Sequence[float | None] | npt.NDArray[np.floating[Any]]
+FloatArray = npt.NDArray[np.float64]
+BoundRule = Callable[[FloatArray, float], FloatArray]
+MeanMethod = Literal["Student t", "Hall t"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its interval.
+
+    Parameters
+    ----------
+    estimate : float or None
+        Point estimate; None where nothing was measured.
+    low, high : float or None
+        Ends of the interval; None where there is none.
+    n : int
+        Values behind it, missing ones left out.
+    method : str
+        How the ends were found, with the level: ``"Student t, 95 %"``.
+    reason : str or None
+        Why there is no interval, else None.
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+    reason: str | None = None
+
+
+def student_bound(samples: FloatArray, probability: float) -> FloatArray:
+    """Return the upper confidence bound of each row's mean by Student's t.
+
+    Parameters
+    ----------
+    samples : ndarray (..., n)
+        Independent values along the last axis, n at least 2.
+    probability : float
+        Confidence that the mean is below the bound; 0.025 gives the lower end of a 95 % interval.
+
+    Returns
+    -------
+    ndarray (...)
+    """
+    n = samples.shape[-1]
+    standard_error = samples.std(axis=-1, ddof=1) / math.sqrt(n)
+    bound: FloatArray = samples.mean(axis=-1) + float(stats.t.ppf(probability, n - 1)) * standard_error
+    return bound
+
+
+def hall_bound(samples: FloatArray, probability: float) -> FloatArray:
+    """Return the upper confidence bound of each row's mean by Hall's transformed t.
+
+    Losses are skewed to the right: a sample that missed the bad replicas has both too low a mean and too small a
+    spread, so Student's upper bound is passed too often. Hall's monotone cubic takes the skewness out of the
+    t statistic; Student's quantile replaces the normal one, for small n.
+
+    Parameters
+    ----------
+    samples : ndarray (..., n)
+        Independent values along the last axis, n at least 2.
+    probability : float
+        As in `student_bound`.
+
+    Returns
+    -------
+    ndarray (...)
+
+    References
+    ----------
+    P. Hall, On the removal of skewness by transformation, J. R. Statist. Soc. B 54 (1992) 221-228, with a = 1/3 and
+    b = 1/6 (the Studentized mean).
+    """
+    n = samples.shape[-1]
+    mean = samples.mean(axis=-1)
+    deviations = samples - mean[..., None]
+    spread = samples.std(axis=-1, ddof=1)
+    standard_error = spread / math.sqrt(n)
+    # Sample skewness; rows that do not vary have none and fall back on Student's t, which the formula tends to.
+    varies = spread > 0.0
+    skewness = np.where(varies, (deviations**3).mean(axis=-1) / np.where(varies, spread, 1.0) ** 3, 0.0)
+    t = float(stats.t.ppf(1.0 - probability, n - 1))
+    skewed = np.abs(skewness) > 1e-6
+    g = np.where(skewed, skewness, 1.0) / math.sqrt(n)
+    transformed = np.where(skewed, 3.0 / g * (np.cbrt(1.0 + g * (t - g / 6.0)) - 1.0), t)
+    bound: FloatArray = mean - standard_error * transformed
+    return bound
+
+
+MEAN_METHODS: MappingProxyType[MeanMethod, BoundRule] = MappingProxyType(
+    {"Student t": student_bound, "Hall t": hall_bound}
+)
+
+
+def measured(values: Values) -> FloatArray:
+    """Return the values that were measured: None and NaN left out, float64."""
+    array = np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
+    return array[~np.isnan(array)]
+
+
+def mean_interval(values: Values, level: float = 0.95, method: MeanMethod = "Student t") -> Interval:
+    """Return the mean with its two-sided interval.
+
+    Parameters
+    ----------
+    values : sequence of float or None
+        One value a replica.
+    level : float
+        Nominal coverage, between 0 and 1.
+    method : str
+        Name in `MEAN_METHODS`.
+
+    Returns
+    -------
+    Interval
+        Without ends for fewer than 2 values, or an infinite one.
+
+    Raises
+    ------
+    ValueError
+        If `level` is not between 0 and 1.
+    """
+    name = f"{method}, {_percent(level)}"
+    array = measured(values)
+    n = len(array)
+    if n == 0:
+        return Interval(None, None, None, 0, name, "no value was measured")
+    estimate = float(array.mean())
+    if not np.isfinite(array).all():
+        return Interval(estimate, None, None, n, name, "a value is infinite")
+    if n == 1:
+        return Interval(estimate, None, None, n, name, "one value has no spread; an interval takes at least 2")
+    rule = MEAN_METHODS[method]
+    low, high = (float(rule(array, probability)) for probability in ((1.0 - level) / 2.0, (1.0 + level) / 2.0))
+    return Interval(estimate, low, high, n, name)
+
+
+def upper_bound(values: Values, level: float = 0.95, method: MeanMethod = "Student t") -> float:
+    """Return the one-sided upper confidence bound of the mean: what candidates and certificates are held to.
+
+    Parameters
+    ----------
+    values, level, method
+        As in `mean_interval`.
+
+    Returns
+    -------
+    float
+        ``inf`` where fewer than 2 values were measured or one is infinite: nothing is below any goal then.
+
+    Raises
+    ------
+    ValueError
+        If `level` is not between 0 and 1.
+    """
+    _percent(level)
+    array = measured(values)
+    if len(array) < 2 or not np.isfinite(array).all():
+        return math.inf
+    return float(MEAN_METHODS[method](array, level))
+
+
+def wilson(k: int, n: int, level: float = 0.95) -> Interval:
+    """Return the rate k / n with Wilson's score interval.
+
+    Parameters
+    ----------
+    k, n : int
+        Successes and tries, 0 <= k <= n.
+    level : float
+        Nominal coverage, between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        Without estimate for n = 0.
+
+    Raises
+    ------
+    ValueError
+        If k is not between 0 and n, or `level` not between 0 and 1.
+
+    References
+    ----------
+    E. B. Wilson, J. Am. Statist. Assoc. 22 (1927) 209-212; recommended by Brown, Cai and DasGupta, Statist. Sci. 16
+    (2001) 101-133.
+    """
+    name = f"Wilson, {_percent(level)}"
+    if not 0 <= k <= n:
+        raise ValueError(f"k: {k} successes of {n} tries; give 0 <= k <= n")
+    if n == 0:
+        return Interval(None, None, None, 0, name, "no try was made")
+    z = float(stats.norm.ppf((1.0 + level) / 2.0))
+    center = (k + z * z / 2.0) / (n + z * z)
+    half = z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4.0)
+    # At k = 0 and k = n an end is 0 or 1 exactly; rounding must not carry it past.
+    low = 0.0 if k == 0 else center - half
+    high = 1.0 if k == n else center + half
+    return Interval(k / n, low, high, n, name)
+
+
+def paired_difference(a: Values, b: Values, level: float = 0.95, method: MeanMethod = "Student t") -> Interval:
+    """Return the mean of a - b over replicas that share data draws, with its interval.
+
+    Parameters
+    ----------
+    a, b : sequence of float or None, equally long
+        Value of each replica in the two arms. A pair counts only where both were measured.
+    level, method
+        As in `mean_interval`.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"b: {len(b)} values against {len(a)}; pairs need one of each for every replica")
+    both = [x - y for x, y in zip(a, b, strict=True) if x is not None and y is not None]
+    interval = mean_interval(both, level, method)
+    return Interval(
+        interval.estimate, interval.low, interval.high, interval.n, f"paired {interval.method}", interval.reason
+    )
+
+
+def bootstrap_interval(
+    values: Values,
+    statistic: Callable[..., Any],
+    rng: np.random.Generator,
+    level: float = 0.95,
+    strata: Sequence[Any] | None = None,
+    n_resamples: int = 9999,
+) -> Interval:
+    """Return a statistic with its bootstrap interval (BCa; percentile where BCa cannot be had).
+
+    Parameters
+    ----------
+    values : sequence of float or None
+        One value a replica.
+    statistic : callable
+        ``statistic(samples, axis=-1)``, reducing the last axis: ``np.mean``, ``np.median``, ...
+    rng : numpy.random.Generator
+        Draws the resamples.
+    level : float
+        Nominal coverage, between 0 and 1.
+    strata : sequence or None
+        Label of each value; resampling keeps the number of each label. None means one stratum.
+    n_resamples : int
+        Resamples.
+
+    Returns
+    -------
+    Interval
+        Without ends for fewer than 2 values, values all equal, an infinite one, or a stratum of one value.
+
+    Raises
+    ------
+    ValueError
+        If `strata` is not as long as `values`, or `level` not between 0 and 1.
+
+    References
+    ----------
+    B. Efron, Better bootstrap confidence intervals, J. Am. Statist. Assoc. 82 (1987) 171-185.
+    """
+    percent = _percent(level)
+    name = f"{'stratified ' if strata is not None else ''}bootstrap BCa, {percent}"
+    if strata is not None and len(strata) != len(values):
+        raise ValueError(f"strata: {len(strata)} labels for {len(values)} values; give one each")
+    labels = [0] * len(values) if strata is None else list(strata)
+    kept: dict[Any, list[float]] = {}
+    for value, label in zip(values, labels, strict=True):
+        if value is not None and not math.isnan(value):
+            kept.setdefault(label, []).append(float(value))
+    groups = [np.array(group, dtype=np.float64) for group in kept.values()]
+    n = sum(len(group) for group in groups)
+    if n == 0:
+        return Interval(None, None, None, 0, name, "no value was measured")
+    pooled = np.concatenate(groups)
+    estimate = float(statistic(pooled, axis=-1))
+    if not np.isfinite(pooled).all():
+        return Interval(estimate, None, None, n, name, "a value is infinite")
+    if min(len(group) for group in groups) < 2:
+        return Interval(estimate, None, None, n, name, "one value has no spread; an interval takes at least 2")
+    if all(np.ptp(group) == 0.0 for group in groups):
+        return Interval(estimate, None, None, n, name, f"all {n} values are equal within their stratum")
+
+    def pooled_statistic(*samples: FloatArray, axis: int = -1) -> Any:
+        return statistic(np.concatenate(samples, axis=axis), axis=axis)
+
+    def ends(method: Literal["BCa", "percentile"]) -> tuple[float, float]:
+        with warnings.catch_warnings():
+            # SciPy warns where BCa has no acceleration or bias; it then returns NaN, which is looked for below.
+            warnings.simplefilter("ignore")
+            result = stats.bootstrap(
+                groups,
+                pooled_statistic,
+                confidence_level=level,
+                n_resamples=n_resamples,
+                method=method,
+                vectorized=True,
+                rng=rng,
+            )
+        return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+    low, high = ends("BCa")
+    if math.isnan(low) or math.isnan(high):
+        low, high = ends("percentile")
+        name = name.replace("BCa", "percentile")
+    return Interval(estimate, low, high, n, name)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return Holm's adjusted p-values: reject those below the level and the family-wise error stays below it.
+
+    Parameters
+    ----------
+    p_values : sequence of float or None
+        None and NaN (not tested) stay None and do not count as comparisons.
+
+    Raises
+    ------
+    ValueError
+        If a p-value is not between 0 and 1.
+
+    References
+    ----------
+    S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6 (1979) 65-70.
+    """
+    tested = [(p, i) for i, p in enumerate(p_values) if p is not None and not math.isnan(p)]
+    for p, i in tested:
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"p_values[{i}]: {p!r}; give a number from 0 to 1")
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, i) in enumerate(sorted(tested)):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        adjusted[i] = largest
+    return adjusted
+
+
+def rank_correlation_interval(x: Values, y: Values, level: float = 0.95) -> Interval:
+    """Return Spearman's rank correlation of pairs, with the Bonett-Wright interval.
+
+    Parameters
+    ----------
+    x, y : sequence of float or None, equally long
+        A pair counts only where both were measured; infinite values take the highest rank.
+    level : float
+        Nominal coverage, between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        Without ends for fewer than 4 pairs; without estimate where one side does not vary.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or `level` is not between 0 and 1.
+
+    References
+    ----------
+    D. G. Bonett and T. A. Wright, Sample size requirements for estimating Pearson, Kendall and Spearman correlations,
+    Psychometrika 65 (2000) 23-28: variance (1 + r^2 / 2) / (n - 3) of Fisher's z.
+    """
+    name = f"Spearman, Bonett-Wright, {_percent(level)}"
+    if len(x) != len(y):
+        raise ValueError(f"y: {len(y)} values against {len(x)}; pairs need one of each")
+    pairs = np.array(
+        [
+            (u, v)
+            for u, v in zip(x, y, strict=True)
+            if u is not None and v is not None and not math.isnan(u) and not math.isnan(v)
+        ],
+        dtype=np.float64,
+    ).reshape(-1, 2)
+    n = len(pairs)
+    if n < 2:
+        return Interval(None, None, None, n, name, f"{n} pairs; a rank correlation takes at least 2")
+    ranks_x, ranks_y = stats.rankdata(pairs[:, 0]), stats.rankdata(pairs[:, 1])
+    if np.ptp(ranks_x) == 0.0 or np.ptp(ranks_y) == 0.0:
+        return Interval(None, None, None, n, name, "one side does not vary")
+    r = min(1.0, max(-1.0, float(np.corrcoef(ranks_x, ranks_y)[0, 1])))
+    if n < 4:
+        return Interval(r, None, None, n, name, f"{n} pairs; an interval takes at least 4")
+    if abs(r) == 1.0:
+        return Interval(r, None, None, n, name, "the ranks agree perfectly; the method has no interval there")
+    half = float(stats.norm.ppf((1.0 + level) / 2.0)) * math.sqrt((1.0 + r * r / 2.0) / (n - 3))
+    return Interval(r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half), n, name)
+
+
+def _percent(level: float) -> str:
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level: {level!r}; give a number between 0 and 1, such as 0.95")
+    return f"{100.0 * level:g} %"
