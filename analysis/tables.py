@@ -1,0 +1,297 @@
+"""The two tables of a sweep as numbers: what it reached, and what that is worth beyond the training range.
+
+The command line and the report print these rows, so that the two cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from analysis.intervals import Interval, mean_interval, paired_difference, wilson
+from analysis.records import Scalar, Stage, Study, TrialRecord
+
+LEAST_POINTS = 10
+DATASET_TITLES = {"gauss": "two blobs", "xor": "XOR", "circle": "circle", "spiral": "spiral"}
+# From the most to the least trustworthy draw: what a table shows where the better one is not there yet.
+WINNER_STAGES: tuple[Stage, ...] = ("certificate", "finalist", "search")
+PAGE_STAGES: tuple[Stage, ...] = ("page_certificate", "page_finalist")
+
+
+@dataclass(frozen=True, slots=True)
+class HomeworkRow:
+    """The setting that a study names, and how surely it reaches the goal.
+
+    Parameters
+    ----------
+    study, dataset : str
+        ``"homework/xor"`` and the name a reader knows, ``"XOR"``.
+    setting : str
+        ``"winner"`` (anything the space holds) or ``"page"`` (can be entered on the Playground page).
+    stage : str
+        Whose draws the figures rest on: ``"certificate"`` where there is one, else the best there is.
+    activation : str
+    batch_size : int
+    hidden_layer_sizes : tuple of int
+    epochs : int
+    params : dict
+        All of the trial's choices, by spec key.
+    goal : float
+        Loss that both losses must stay below.
+    train_loss, test_loss : Interval
+        Mean over replicas with its 95 % interval.
+    pass_rate : Interval
+        Share of replicas with both losses below the goal, with its Wilson interval.
+    attainable_pass_rate : float or None
+        The same share for the best possible predictor on the same draws; None where the dataset declares none.
+    floor : float or None
+        Mean test loss of the best possible predictor: on the same draws, else as the dataset declares it.
+    search_value : float or None
+        What the search had measured for this setting, on its own draws.
+    n_replicas : int
+        Replicas behind every figure; each has its own data, split, weights and order.
+    certified : bool
+        Whether the study's verdict counts this setting as certified.
+    verdict : str
+        ``"certified"``, ``"not certified"``, or why there is no certificate.
+    playground_url : str or None
+        Page that opens replica 0, where the page can express the setting.
+    record : TrialRecord
+        The record behind the row.
+    """
+
+    study: str
+    dataset: str
+    setting: str
+    stage: Stage
+    activation: str
+    batch_size: int
+    hidden_layer_sizes: tuple[int, ...]
+    epochs: int
+    params: dict[str, Scalar]
+    goal: float
+    train_loss: Interval
+    test_loss: Interval
+    pass_rate: Interval
+    attainable_pass_rate: float | None
+    floor: float | None
+    search_value: float | None
+    n_replicas: int
+    certified: bool
+    verdict: str
+    playground_url: str | None
+    record: TrialRecord
+
+    @property
+    def n_hidden_layers(self) -> int:
+        """Number of hidden layers."""
+        return len(self.hidden_layer_sizes)
+
+    @property
+    def neurons(self) -> str:
+        """Units of each hidden layer as the homework writes them: ``"6, 2"``."""
+        return ", ".join(str(size) for size in self.hidden_layer_sizes) or "none"
+
+    @property
+    def excess(self) -> float | None:
+        """Mean test loss above the floor, or None where there is no floor."""
+        estimate = self.test_loss.estimate
+        return None if self.floor is None or estimate is None else estimate - self.floor
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Losses on the points of one side of the training range.
+
+    Parameters
+    ----------
+    n_points : int
+        Points of that side, summed over replicas.
+    loss : Interval
+        Mean over replicas with its 95 % interval; without estimate where its `reason` says why
+        (``"not shown: 3 points"``).
+    floor, constant : float or None
+        Mean loss there of the best possible predictor and of the mean training label.
+    """
+
+    n_points: int
+    loss: Interval
+    floor: float | None
+    constant: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRow:
+    """A named setting in range and out of range.
+
+    Parameters
+    ----------
+    study, dataset, setting : str
+        As in `HomeworkRow`.
+    stage : str
+        As in `HomeworkRow`.
+    in_range, out_of_range : Side
+        Test points inside the training box, and points outside it.
+    difference : Interval
+        Out-of-range minus in-range loss, paired by replica, with its 95 % interval; without estimate where a side is.
+    n_replicas : int
+        Replicas of the record; those without a point on a side do not count there.
+    """
+
+    study: str
+    dataset: str
+    setting: str
+    stage: Stage
+    in_range: Side
+    out_of_range: Side
+    difference: Interval
+    n_replicas: int
+
+
+def dataset_title(name: str) -> str:
+    """Return the name a reader knows a dataset by."""
+    return DATASET_TITLES.get(name, name)
+
+
+def chosen_records(study: Study) -> list[tuple[str, TrialRecord]]:
+    """Return ``(setting, record)`` of what a study names, the winner first.
+
+    Before a verdict it is the best of the latest stage there is, so that a study in progress has a row, too.
+    """
+    winner = study.winner or _best(study, WINNER_STAGES)
+    page = study.page_winner or _best(study, PAGE_STAGES)
+    chosen = [("winner", winner), ("page", page)]
+    return [(setting, record) for setting, record in chosen if record is not None]
+
+
+def homework_rows(studies: Iterable[Study]) -> list[HomeworkRow]:
+    """Return the homework table: per study the winner and the best setting of the Playground page.
+
+    A study without any finished trial gives no row.
+    """
+    return [
+        _homework_row(study, setting, record)
+        for study in studies
+        for setting, record in chosen_records(study)
+        if record.state != "failed"
+    ]
+
+
+def range_rows(studies: Iterable[Study]) -> list[RangeRow]:
+    """Return in range against out of range, one row for each row of `homework_rows`."""
+    return [
+        _range_row(study, setting, record)
+        for study in studies
+        for setting, record in chosen_records(study)
+        if record.state != "failed"
+    ]
+
+
+def n_passed(record: TrialRecord, goal: float) -> int:
+    """Return how many replicas have training and test loss below `goal`."""
+    return sum(a < goal and b < goal for a, b in zip(record.train_loss, record.test_loss, strict=True))
+
+
+def attainable_pass_rate(record: TrialRecord, goal: float) -> float | None:
+    """Return the share of replicas in which the best possible predictor would pass, or None if it is not known."""
+    if record.floor_train_loss is None or record.floor_test_loss is None:
+        return None
+    pairs = [
+        (a, b)
+        for a, b in zip(record.floor_train_loss, record.floor_test_loss, strict=True)
+        if a is not None and b is not None
+    ]
+    return sum(a < goal and b < goal for a, b in pairs) / len(pairs) if pairs else None
+
+
+def _best(study: Study, stages: Sequence[Stage]) -> TrialRecord | None:
+    for stage in stages:
+        records = [record for record in study.records[stage] if record.state != "failed"]
+        if records:
+            return min(records, key=lambda record: (record.value, record.number))
+    return None
+
+
+def _homework_row(study: Study, setting: str, record: TrialRecord) -> HomeworkRow:
+    goal = study.header.goal
+    n = len(record.test_loss)
+    floor = _mean(record.floor_test_loss)
+    certified = _is_certified(study, setting, record)
+    searched = next((trial for trial in study.trials if trial.number == record.source), None)
+    return HomeworkRow(
+        study=record.study,
+        dataset=dataset_title(study.header.dataset),
+        setting=setting,
+        stage=record.stage,
+        activation=str(record.network["activation"]),
+        batch_size=int(record.training["batch_size"]),
+        hidden_layer_sizes=tuple(int(size) for size in record.network["hidden_layer_sizes"]),
+        epochs=record.epochs,
+        params=record.params,
+        goal=goal,
+        train_loss=mean_interval(record.train_loss),
+        test_loss=mean_interval(record.test_loss),
+        pass_rate=wilson(n_passed(record, goal), n),
+        attainable_pass_rate=attainable_pass_rate(record, goal),
+        floor=study.header.floor if floor is None else floor,
+        search_value=searched.value if searched is not None and record.stage != "search" else None,
+        n_replicas=n,
+        certified=certified,
+        verdict=_verdict(study, record, certified),
+        playground_url=record.playground_url,
+        record=record,
+    )
+
+
+def _is_certified(study: Study, setting: str, record: TrialRecord) -> bool:
+    if study.verdict is None or record.stage not in ("certificate", "page_certificate"):
+        return False
+    return study.verdict.page_certified if setting == "page" else study.verdict.certified
+
+
+def _verdict(study: Study, record: TrialRecord, certified: bool) -> str:
+    if certified:
+        return "certified"
+    if record.stage in ("certificate", "page_certificate") and study.verdict is not None:
+        return "not certified"
+    return "not certified: no candidate" if study.verdict is not None else f"unfinished: best {record.stage} so far"
+
+
+def _range_row(study: Study, setting: str, record: TrialRecord) -> RangeRow:
+    in_range = _side(record.in_range_loss, record.n_in_range, record.floor_in_range_loss, record.constant_in_range_loss)
+    out_of_range = _side(
+        record.out_of_range_loss,
+        record.n_out_of_range,
+        record.floor_out_of_range_loss,
+        record.constant_out_of_range_loss,
+    )
+    unshown = next((side.loss for side in (in_range, out_of_range) if side.loss.estimate is None), None)
+    return RangeRow(
+        study=record.study,
+        dataset=dataset_title(study.header.dataset),
+        setting=setting,
+        stage=record.stage,
+        in_range=in_range,
+        out_of_range=out_of_range,
+        difference=unshown or paired_difference(record.out_of_range_loss, record.in_range_loss),
+        n_replicas=len(record.test_loss),
+    )
+
+
+def _side(
+    losses: Sequence[float | None],
+    n_points: Sequence[int],
+    floors: Sequence[float | None] | None,
+    constant: float | None,
+) -> Side:
+    total = sum(n_points)
+    loss = mean_interval(losses)
+    if total < LEAST_POINTS:
+        reason = f"not shown: {total} point{'' if total == 1 else 's'}"
+        return Side(total, Interval(None, None, None, 0, loss.method, reason), None, None)
+    return Side(total, loss, _mean(floors), constant)
+
+
+def _mean(values: Sequence[float | None] | None) -> float | None:
+    known = [value for value in values or () if value is not None]
+    return sum(known) / len(known) if known else None
