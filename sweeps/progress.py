@@ -1,0 +1,57 @@
+"""What a running sweep tells whoever is watching."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from analysis.records import StudyHeader, TrialRecord, Verdict
+
+Phase = Literal["search", "finalists", "certificates", "page", "done", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the study of one dataset stands.
+
+    Told by the driver's thread: once for each study at the start, then after each line of the log that is safe on
+    disk.
+
+    Parameters
+    ----------
+    header : StudyHeader
+        The study: sweep, dataset, goal, floor, number of trials.
+    phase : str
+        ``"search"``, ``"finalists"``, ``"certificates"``, ``"page"`` (settings for the Playground page), ``"done"``,
+        or ``"stopped"`` (timeout or interruption: the rest waits for a resume).
+    n_asked, n_finished : int
+        Search trials chosen and search trials with a record.
+    best_value : float or None
+        Lowest mean test loss of a search trial.
+    n_candidates : int
+        Search trials whose bounds are below the goal.
+    n_stage_done, n_stage_total : int
+        Pieces of work done and planned in this phase.
+    seconds_left : float or None
+        Estimated time to the end of this phase, or None while there is nothing to estimate from.
+    record : TrialRecord or None
+        The record just written, if this event is about one.
+    verdict : Verdict or None
+        How the study ended, once it has.
+    """
+
+    header: StudyHeader
+    phase: Phase
+    n_asked: int
+    n_finished: int
+    best_value: float | None
+    n_candidates: int
+    n_stage_done: int
+    n_stage_total: int
+    seconds_left: float | None
+    record: TrialRecord | None = None
+    verdict: Verdict | None = None
+
+
+OnEvent = Callable[[Progress], None]
