@@ -13,7 +13,8 @@ bits(i) (uint32)
 uniform(i) in [0, 1)
     ``(bits(i) >> 8) * 2**-24``: exact in float32.
 normal(i)
-    Box and Muller's cosine half, in float64: ``sqrt(-2 ln(((bits(2 i) >> 8) + 1) * 2**-24)) * cos(2 pi uniform(2 i + 1))``.
+    Box and Muller's cosine half, in float64:
+    ``sqrt(-2 ln(((bits(2 i) >> 8) + 1) * 2**-24)) * cos(2 pi uniform(2 i + 1))``.
 shuffle of n (Fisher and Yates)
     start from 0, 1, ..., n - 1; for ``i = n - 1, ..., 1``: ``j = (bits(i) * (i + 1)) >> 32`` (uint64 product), swap
     entries i and j.
