@@ -1,0 +1,93 @@
+"""Two blobs: one Gaussian a class, at (2, 2) and (-2, -2). Noise is their variance."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.datasets.seedrandom import SeedStreams
+from engine.network import FloatArray
+
+CENTER = 2.0
+
+
+def variance(noise: float) -> float:
+    """Return the variance of either blob along each axis, 0.5 at no noise and 4 at noise 0.5."""
+    t = noise / 0.5
+    return 0.5 * (1 - t) + 4 * t
+
+
+def generate(stream: SeedStreams, n: int, noise: float) -> tuple[FloatArray, FloatArray]:
+    """Draw `n` points of every stream as the page does.
+
+    Parameters
+    ----------
+    stream : SeedStreams
+        S streams, consumed.
+    n : int
+        Number of points, even.
+    noise : float
+        Noise as a fraction, 0 to 0.5.
+
+    Returns
+    -------
+    points : ndarray (S, n, 2)
+        Coordinates, the positive class first.
+    labels : ndarray (S, n)
+        +1 or -1.
+    """
+    deviates = _polar_deviates(stream, 2 * n).reshape(stream.n_streams, n, 2)
+    labels = np.where(np.arange(n) < n // 2, 1.0, -1.0)
+    points = CENTER * labels[:, None] + np.sqrt(variance(noise)) * deviates
+    return points, np.tile(labels, (stream.n_streams, 1))
+
+
+def conditional_mean(X: FloatArray, noise: float) -> FloatArray:
+    """Return E[label | x, y], (..., 2) -> (...), anywhere in the plane."""
+    return np.asarray(np.tanh(CENTER * (X[..., 0] + X[..., 1]) / variance(noise)))
+
+
+def beyond(
+    rng: np.random.Generator, n: int, noise: float, stretch: float = 3.0
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Draw points from the blobs stretched about the origin, labelled by the odds of the blobs as they are.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of all randomness.
+    n : int
+        Number of points.
+    noise : float
+        Noise as a fraction, 0 to 0.5.
+    stretch : float
+        Factor on the coordinates.
+
+    Returns
+    -------
+    points : ndarray (n, 2)
+        Coordinates; some still lie within the training range.
+    labels : ndarray (n,)
+        +1 or -1, with exactly the mean `conditional_mean` at each point.
+    """
+    center = np.where(rng.random(n) < 0.5, CENTER, -CENTER)
+    points = stretch * (center[:, None] + np.sqrt(variance(noise)) * rng.standard_normal((n, 2)))
+    p_plus = (1 + conditional_mean(points, noise)) / 2
+    return points, np.where(rng.random(n) < p_plus, 1.0, -1.0)
+
+
+def _polar_deviates(stream: SeedStreams, n: int) -> npt.NDArray[np.float64]:
+    """Return `n` standard normal numbers a stream, (S, n): Marsaglia's polar method, the second of each pair unused."""
+    n_pairs = int(n * 4 / np.pi + 6 * np.sqrt(n)) + 8
+    while True:
+        a, b = np.moveaxis(2 * stream.peek(2 * n_pairs).reshape(stream.n_streams, n_pairs, 2) - 1, 2, 0)
+        s = a * a + b * b
+        accepted = s <= 1
+        rank = np.cumsum(accepted, axis=1)
+        if rank[:, -1].min() >= n:
+            break
+        n_pairs *= 2
+    wanted = accepted & (rank <= n)
+    stream.skip(2 * (np.argmax(rank == n, axis=1) + 1))
+    s, a = s[wanted].reshape(-1, n), a[wanted].reshape(-1, n)
+    return np.asarray(np.sqrt(-2 * np.log(s) / s) * a)

@@ -1,0 +1,115 @@
+"""Two spiral arms, one a class. Noise jitters the points within a square."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.datasets.seedrandom import SeedStreams
+from engine.network import FloatArray
+
+RADIUS = 5.0
+TURNS = 1.75
+N_CENTERS = 250
+"""Points an arm, and so fixed centers an arm, of the page's 500 points."""
+ROUNDING = 1e-9
+
+
+def centers(stretch: float = 1.0) -> npt.NDArray[np.float64]:
+    """Return the places the points of both arms are jittered about.
+
+    Parameters
+    ----------
+    stretch : float
+        How far the arms go on, in units of the page's radius.
+
+    Returns
+    -------
+    ndarray (2, round(250 * stretch), 2)
+        The arm of label +1, then that of label -1.
+    """
+    return _arms(N_CENTERS, round(N_CENTERS * stretch))
+
+
+def generate(stream: SeedStreams, n: int, noise: float) -> tuple[FloatArray, FloatArray]:
+    """Draw `n` points of every stream as the page does.
+
+    Parameters
+    ----------
+    stream : SeedStreams
+        S streams, consumed.
+    n : int
+        Number of points, even: the arm of label +1 first, from the middle outwards.
+    noise : float
+        Noise as a fraction, 0 to 0.5: half-width of the jitter.
+
+    Returns
+    -------
+    points : ndarray (S, n, 2)
+        Coordinates.
+    labels : ndarray (S, n)
+        +1 or -1.
+    """
+    jitter = (stream.random(2 * n).reshape(stream.n_streams, n, 2) * 2 - 1) * noise
+    points = _arms(n // 2, n // 2).reshape(n, 2) + jitter
+    labels = np.where(np.arange(n) < n // 2, 1.0, -1.0)
+    return points, np.tile(labels, (stream.n_streams, 1))
+
+
+def conditional_mean(X: FloatArray, noise: float) -> FloatArray:
+    """Return E[label | x, y], (..., 2) -> (...), anywhere in the plane.
+
+    The density of an arm is the number of its centers whose jitter square covers the point. The arms go on outwards for
+    ever; up to noise 0.5 no point that both arms reach has a center beyond the page's radius among those near it, so
+    this is exact within the range too. Between the arms, where no point can fall, the nearest center decides.
+    """
+    from scipy.spatial import cKDTree
+
+    points = np.asarray(X[..., :2], np.float64).reshape(-1, 2)
+    if not points.size:
+        return np.zeros(X.shape[:-1])
+    reach = float(np.sqrt((points**2).sum(axis=1)).max()) + 2 * noise + 1.0
+    trees = [cKDTree(arm) for arm in centers(max(1.0, reach / RADIUS))]
+    covers = [tree.query_ball_point(points, noise + ROUNDING, p=np.inf, return_length=True) for tree in trees]
+    plus, minus = (np.asarray(cover, np.float64) for cover in covers)
+    empty = plus + minus == 0
+    near_plus, near_minus = (tree.query(points[empty], p=np.inf)[0] for tree in trees)
+    plus[empty], minus[empty] = near_plus <= near_minus + ROUNDING, near_minus <= near_plus + ROUNDING
+    return np.asarray((plus - minus) / (plus + minus)).reshape(X.shape[:-1])
+
+
+def beyond(
+    rng: np.random.Generator, n: int, noise: float, stretch: float = 3.0
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Draw points from arms that go on to `stretch` times the radius, jittered as much as within the range.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of all randomness.
+    n : int
+        Number of points.
+    noise : float
+        Noise as a fraction, 0 to 0.5.
+    stretch : float
+        Radius of the arms' ends, in units of the page's.
+
+    Returns
+    -------
+    points : ndarray (n, 2)
+        Coordinates; some still lie within the training range.
+    labels : ndarray (n,)
+        +1 or -1, with exactly the mean `conditional_mean` at each point.
+    """
+    arms = centers(stretch)
+    arm = rng.integers(2, size=n)
+    points = arms[arm, rng.integers(arms.shape[1], size=n)] + noise * rng.uniform(-1, 1, (n, 2))
+    return points, np.where(arm == 0, 1.0, -1.0)
+
+
+def _arms(n_per_radius: int, n: int) -> npt.NDArray[np.float64]:
+    """Return `n` centers of both arms, `n_per_radius` of them up to the page's radius; rounded as the page does."""
+    step = np.arange(n)
+    r = step / n_per_radius * RADIUS
+    angle = TURNS * step / n_per_radius * 2 * np.pi + np.array([[0.0], [np.pi]])
+    return np.stack([r * np.sin(angle), r * np.cos(angle)], axis=-1)
