@@ -1,0 +1,234 @@
+"""The sweep's append-only logs and the lock that keeps a sweep to one driver."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from analysis.records import (
+    STAGES,
+    TIMING_FIELDS,
+    RecordError,
+    Study,
+    StudyHeader,
+    TrialRecord,
+    Verdict,
+    as_data,
+    canonical_json,
+    encode_line,
+    read_lines,
+    read_study,
+    read_sweep,
+)
+
+LOG_NAME = "log.jsonl"
+
+
+class SweepHeldError(RuntimeError):
+    """Another driver holds the sweep; the message names its process, host and start."""
+
+
+class SweepLock:
+    """Holds ``<folder>/lock`` for one driver; the kernel lets go when the process ends, however it ends.
+
+    Raises
+    ------
+    SweepHeldError
+        On entering, if another driver holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "lock"
+        self._stream: BinaryIO | None = None
+
+    def __enter__(self) -> SweepLock:
+        stream = self._path.open("a+b")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            holder = stream.read().decode(errors="replace").strip() or "a process that has just started"
+            stream.close()
+            raise SweepHeldError(
+                f"{self._path.parent}: held by {holder}; wait for it, end it, or use another --results"
+            ) from None
+        start = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} on {socket.gethostname()} since {start}\n".encode())
+        stream.flush()
+        self._stream = stream
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            self._stream.truncate(0)
+            self._stream.close()
+            self._stream = None
+
+
+class StudyLog:
+    """One study's log, open for appending; what it holds is in `study` and `points`.
+
+    Parameters
+    ----------
+    path : Path
+        ``<results>/<sweep>/<dataset>/log.jsonl``. Made, with its header, if it does not exist. A torn last line,
+        which never counted, is cut off.
+    header : StudyHeader
+        What this driver asks.
+
+    Attributes
+    ----------
+    study : Study
+        What the log says.
+    points : dict of int to dict
+        The sampler's coordinates of each asked trial.
+    sources : dict of int to (int or None)
+        The earlier trial that each asked trial repeats, or None.
+
+    Raises
+    ------
+    RecordError
+        If a line is damaged, or the log was written by other versions, whose numbers may differ.
+    """
+
+    def __init__(self, path: Path, header: StudyHeader) -> None:
+        self.path = path
+        self.points: dict[int, dict[str, Any]] = {}
+        self.sources: dict[int, int | None] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _cut_torn_line(path)
+        new = not path.exists() or path.stat().st_size == 0
+        self._stream = path.open("ab")
+        if new:
+            self.study = Study(header, path=path)
+            self._write("study", as_data(header))
+            _sync_folder(path.parent)
+            return
+        self.study = read_study(path)
+        if self.study.header != header:
+            raise RecordError(f"{path}: line 1: {_header_difference(self.study.header, header)}")
+        for kind, data in read_lines(path):
+            if kind == "asked":
+                self.points[data["number"]] = data["point"]
+                self.sources[data["number"]] = data["source"]
+
+    def asked(self, number: int, params: dict[str, Any], point: dict[str, Any], source: int | None) -> None:
+        """Write that a trial was chosen."""
+        self._write("asked", {"number": number, "params": params, "point": point, "source": source})
+        self.study.asked[number] = params
+        self.points[number] = point
+        self.sources[number] = source
+
+    def record(self, record: TrialRecord) -> None:
+        """Write a trial's whole record."""
+        self._write("finished" if record.stage == "search" else record.stage, as_data(record))
+        records = self.study.records[record.stage]
+        records.append(record)
+        records.sort(key=lambda other: other.number)
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Write how the study ended."""
+        self._write("verdict", as_data(verdict))
+        self.study.verdict = verdict
+
+    def close(self) -> None:
+        """Close the file; every line is already safe."""
+        self._stream.close()
+
+    def _write(self, kind: str, data: Any) -> None:
+        self._stream.write(encode_line(kind, data).encode())
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing: to a neighbor first, then renamed over."""
+    neighbor = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with neighbor.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        neighbor.replace(path)
+    finally:
+        neighbor.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def digest(folder: Path) -> str:
+    """Return the SHA-256 of a sweep's canonical form: every study's lines by stage and number, timing left out.
+
+    Equal for equal specs, versions and processor type, whatever the number of workers and of interruptions.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<results>/<sweep>``.
+
+    Raises
+    ------
+    RecordError
+        If there is no log, or one is damaged.
+    """
+    total = hashlib.sha256()
+    for study in read_sweep(folder):
+        for line in canonical_lines(study):
+            total.update(line.encode())
+    return total.hexdigest()
+
+
+def canonical_lines(study: Study) -> list[str]:
+    """Return a study's lines in canonical form."""
+    lines = [encode_line("study", as_data(study.header))]
+    lines += [encode_line("asked", {"number": n, "params": study.asked[n]}) for n in sorted(study.asked)]
+    for stage in STAGES:
+        lines += [encode_line(stage, without_timing(record)) for record in study.records[stage]]
+    if study.verdict is not None:
+        lines.append(encode_line("verdict", as_data(study.verdict)))
+    return lines
+
+
+def without_timing(record: TrialRecord) -> dict[str, Any]:
+    """Return a record as plain values, without the fields that differ from run to run."""
+    return {key: value for key, value in as_data(record).items() if key not in TIMING_FIELDS}
+
+
+def _header_difference(there: StudyHeader, here: StudyHeader) -> str:
+    old, new = as_data(there), as_data(here)
+    old |= {f"versions.{key}": value for key, value in old.pop("versions").items()}
+    new |= {f"versions.{key}": value for key, value in new.pop("versions").items()}
+    changes = [
+        f"{key} {json.dumps(old.get(key))} there, {json.dumps(new.get(key))} here"
+        for key in sorted(old.keys() | new.keys())
+        if canonical_json(old.get(key)) != canonical_json(new.get(key))
+    ]
+    return f"written by another setup ({'; '.join(changes)}); resume it there, or run into another --results"
+
+
+def _cut_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    with path.open("r+b") as stream:
+        content = stream.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            stream.truncate(whole)
+            os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,143 @@
+"""Which trial to try next: a Sobol sequence first, then Optuna's TPE, both functions of the trial's number."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import qmc
+
+from analysis.records import Scalar
+from sweeps.space import Dimension, all_parts, from_unit, walk
+from sweeps.spec import SweepSpec
+
+if TYPE_CHECKING:
+    import optuna
+
+STREAM_STARTUP = 11
+
+
+def text_seed(*parts: object) -> int:
+    """Return 63 bits of the SHA-256 of `parts`: a seed that is the same in every process."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def startup_point(space: tuple[Dimension, ...], seed: int, dataset: str, number: int) -> dict[str, float]:
+    """Return the `number`-th point of the scrambled Sobol sequence of a study.
+
+    Every dimension that can exist anywhere has its own coordinate, sizes of layers that a trial does not have
+    included, so that the points fill each part of a conditional space evenly.
+
+    Parameters
+    ----------
+    space : tuple of Dimension
+        The sweep's space.
+    seed : int
+        Sweep seed.
+    dataset : str
+        Name of the study's dataset.
+    number : int
+        Trial number: the point's index in the sequence.
+
+    Returns
+    -------
+    dict of str to float
+        Coordinate by key, 0 <= u < 1.
+    """
+    keys = [part.key for part in all_parts(space)]
+    rng = np.random.default_rng([seed, STREAM_STARTUP, text_seed(dataset)])
+    sequence = qmc.Sobol(len(keys), scramble=True, seed=rng)
+    if number:
+        sequence.fast_forward(number)
+    return dict(zip(keys, map(float, sequence.random(1)[0]), strict=True))
+
+
+class Sampler:
+    """Optuna's study of one dataset, in memory, asked and told in the order of trial numbers.
+
+    A fresh TPE sampler is made for each ask, seeded by sweep seed, dataset and trial number, so that a proposal
+    depends on nothing but the spec and the values told before it.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        The sweep.
+    dataset : str
+        The study's dataset.
+    """
+
+    def __init__(self, spec: SweepSpec, dataset: str) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every study on stderr
+        self._spec = spec
+        self._dataset = dataset
+        self._study = optuna.create_study(direction="minimize")
+
+    def ask(self, number: int) -> tuple[dict[str, Scalar], dict[str, Scalar]]:
+        """Choose trial `number`; return its params and its point (see `sweeps.space.walk`)."""
+        import optuna
+
+        space = self._spec.space
+        if number < self._spec.search.n_startup_trials:
+            units = startup_point(space, self._spec.seed, self._dataset, number)
+            params, point = walk(space, lambda part: from_unit(part, units[part.key]))
+            self.add(number, point)
+            return params, point
+        self._study.sampler = optuna.samplers.TPESampler(
+            n_startup_trials=1,  # the Sobol points were the start-up
+            seed=text_seed(self._spec.seed, self._dataset, number) % 2**32,
+        )
+        trial = self._study.ask()
+        if trial.number != number:
+            raise AssertionError(f"trial {number} was asked out of order, as {trial.number}")
+        return walk(space, lambda part: _suggest(trial, part))
+
+    def add(self, number: int, point: Mapping[str, Scalar]) -> None:
+        """Enter a trial that was chosen elsewhere (a start-up point, or one read back from the log) as running."""
+        import optuna
+
+        by_key = {part.key: part for part in all_parts(self._spec.space)}
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING,
+                params=dict(point),
+                distributions={key: _distribution(by_key[key]) for key in point},
+            )
+        )
+        if len(self._study.get_trials(deepcopy=False)) != number + 1:
+            raise AssertionError(f"trial {number} was entered out of order")
+
+    def tell(self, number: int, value: float | None) -> None:
+        """Tell a trial's value; None means that it failed."""
+        import optuna
+
+        if value is None:
+            self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+        else:
+            self._study.tell(number, value)
+
+
+def _suggest(trial: optuna.Trial, part: Dimension) -> Scalar:
+    if part.kind == "choice":
+        return trial.suggest_categorical(part.key, part.choices)
+    if part.by:
+        return trial.suggest_float(part.key, 0.0, 1.0)
+    if part.kind == "int":
+        return trial.suggest_int(part.key, int(part.low), int(part.high), log=part.log)
+    return trial.suggest_float(part.key, part.low, part.high, log=part.log)
+
+
+def _distribution(part: Dimension) -> optuna.distributions.BaseDistribution:
+    import optuna
+
+    if part.kind == "choice":
+        return optuna.distributions.CategoricalDistribution(part.choices)
+    if part.by:
+        return optuna.distributions.FloatDistribution(0.0, 1.0)
+    if part.kind == "int":
+        return optuna.distributions.IntDistribution(int(part.low), int(part.high), log=part.log)
+    return optuna.distributions.FloatDistribution(part.low, part.high, log=part.log)

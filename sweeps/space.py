@@ -1,0 +1,135 @@
+"""From a spec's space to params, and from params to configurations."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+
+from analysis.records import Scalar
+from engine.network import NetworkConfig
+from engine.training import TrainingConfig
+from sweeps.spec import Dimension, SpecError, SweepSpec, check_name, check_setting, setting_keys
+
+SIZES = "network.hidden_layer_sizes"
+DEPTH = "network.n_hidden_layers"
+
+Choose = Callable[[Dimension], Scalar]
+"""Gives one coordinate of a dimension: a choice, a whole number, or a number (0 to 1 where `by` picks the bounds)."""
+
+
+def walk(space: tuple[Dimension, ...], choose: Choose) -> tuple[dict[str, Scalar], dict[str, Scalar]]:
+    """Choose one point of a space, dimension by dimension, leaving out what does not exist there.
+
+    Parameters
+    ----------
+    space : tuple of Dimension
+        In an order in which conditions come before what depends on them.
+    choose : callable
+        See `Choose`.
+
+    Returns
+    -------
+    params : dict
+        By spec key; the size of hidden layer i (from 1) is ``"network.hidden_layer_sizes.i"``.
+    point : dict
+        The same keys with the coordinates that `choose` gave: what a sampler has to be told.
+    """
+    params: dict[str, Scalar] = {}
+    point: dict[str, Scalar] = {}
+    for dimension in space:
+        if not all(params.get(key) in values for key, values in dimension.when):
+            continue
+        for part in parts(dimension, params):
+            point[part.key] = choose(part)
+            params[part.key] = _value(part, point[part.key], params)
+    return params, point
+
+
+def parts(dimension: Dimension, params: Mapping[str, Scalar]) -> list[Dimension]:
+    """Return the dimension itself, or for the layer sizes one for each layer that `params` ask for."""
+    if dimension.key != SIZES:
+        return [dimension]
+    return [dataclasses.replace(dimension, key=f"{SIZES}.{i}") for i in range(1, int(params[DEPTH] or 0) + 1)]
+
+
+def all_parts(space: tuple[Dimension, ...]) -> list[Dimension]:
+    """Return every dimension that can exist anywhere in the space."""
+    deepest = {d.key: int(d.choices and max(int(c or 0) for c in d.choices) or d.high) for d in space if d.key == DEPTH}
+    return [part for dimension in space for part in parts(dimension, deepest)]
+
+
+def from_unit(dimension: Dimension, u: float) -> Scalar:
+    """Return the coordinate at the fraction `u` (0 <= u < 1) of a dimension."""
+    if dimension.kind == "choice":
+        return dimension.choices[int(u * len(dimension.choices))]
+    if dimension.by:
+        return u
+    low, high = dimension.low, dimension.high
+    if dimension.kind == "int":
+        if dimension.log:
+            low, high = math.log(low - 0.5), math.log(high + 0.5)
+            return min(max(round(math.exp(low + u * (high - low))), int(dimension.low)), int(dimension.high))
+        return int(low) + int(u * (high - low + 1))
+    return _between(low, high, dimension.log, u)
+
+
+def apply(
+    spec: SweepSpec, params: Mapping[str, Scalar], n_inputs: int, n_outputs: int
+) -> tuple[NetworkConfig, TrainingConfig]:
+    """Return what `params` mean within a spec: the spec's fixed settings with the chosen ones on top.
+
+    Raises
+    ------
+    SpecError
+        If a param is unknown or of the wrong type.
+    """
+    network: dict[str, object] = dict(spec.network)
+    training: dict[str, object] = dict(spec.training)
+    sizes: dict[int, int] = {}
+    for key, value in params.items():
+        if key.startswith(f"{SIZES}."):
+            sizes[int(key.rsplit(".", 1)[1])] = int(check_setting(SIZES, [value], "params")[0])
+            continue
+        checked = check_setting(key, value, "params")
+        group, field = key.split(".", 1)
+        (network if group == "network" else training)[field] = checked
+    depth = network.pop("n_hidden_layers", None)
+    if depth is not None or sizes:
+        if sorted(sizes) != list(range(1, len(sizes) + 1)) or depth not in (None, len(sizes)):
+            raise SpecError(f"params: {DEPTH}: {depth} layers, but sizes for {sorted(sizes)}")
+        network["hidden_layer_sizes"] = tuple(sizes[i] for i in sorted(sizes))
+    network |= {"n_inputs": n_inputs, "n_outputs": n_outputs}
+    training["max_epochs"] = spec.epochs.max_epochs
+    return NetworkConfig(**network), TrainingConfig(**training)  # type: ignore[arg-type]
+
+
+def as_params(network: NetworkConfig, training: TrainingConfig, keys: tuple[str, ...]) -> dict[str, Scalar]:
+    """Return the params among `keys` that a pair of configurations stands for: the way back from `apply`."""
+    params: dict[str, Scalar] = {}
+    for key in keys:
+        check_name(key, setting_keys(), "params")
+        if key == DEPTH:
+            params[DEPTH] = len(network.hidden_layer_sizes)
+        elif key == SIZES:
+            params |= {f"{SIZES}.{i}": size for i, size in enumerate(network.hidden_layer_sizes, start=1)}
+        elif key.startswith("network."):
+            params[key] = getattr(network, key.split(".", 1)[1])
+        else:
+            params[key] = getattr(training, key.split(".", 1)[1])
+    return params
+
+
+def _value(dimension: Dimension, coordinate: Scalar, params: Mapping[str, Scalar]) -> Scalar:
+    if not dimension.by:
+        return coordinate
+    for value, low, high in dimension.ranges:
+        if value == params[dimension.by]:
+            return _between(low, high, dimension.log, float(coordinate or 0.0))
+    raise AssertionError(f"{dimension.key} has no range for {params[dimension.by]}")
+
+
+def _between(low: float, high: float, log: bool, u: float) -> float:
+    """Return the number a fraction `u` of the way, to four digits: nobody sets a rate to seventeen."""
+    value = math.exp(math.log(low) + u * (math.log(high) - math.log(low))) if log else low + u * (high - low)
+    return min(max(float(f"{value:.4g}"), low), high)

@@ -1,0 +1,916 @@
+"""What is asked of a sweep: typed, frozen, validated once when the TOML file is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import math
+import re
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from analysis.records import Scalar, canonical_json
+from engine.activations import ACTIVATIONS
+from engine.datasets.registry import DATASETS
+from engine.initializers import INITIALIZERS
+from engine.losses import LOSSES
+from engine.network import NetworkConfig
+from engine.optimizers import OPTIMIZERS
+from engine.schedules import SCHEDULES
+from engine.training import TrainingConfig
+
+FEATURES = ("x", "y", "xSquared", "ySquared", "xTimesY", "sinX", "sinY")
+METRICS = ("test_loss",)
+N_PAGE_SEEDS = 100_000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_GOAL = re.compile(r"\s*([A-Za-z_]+)\s*<\s*([0-9.eE+-]+)\s*")
+
+
+class SpecError(ValueError):
+    """A sweep that cannot be asked; the message is one line: place, value, what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Training and test loss must stay below `below`; trials are ranked by `metric`."""
+
+    metric: str
+    below: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSpec:
+    """How trials are chosen.
+
+    Parameters
+    ----------
+    n_trials : int
+        Budget of trials for each dataset.
+    until : str
+        ``"reached"``: ask no more once `n_candidates` candidates have been told. ``"budget"``: spend the budget.
+    n_replicas : int
+        Replicas of a trial.
+    n_candidates : int
+        Candidates that end a search with ``until = "reached"``.
+    lag : int
+        Trial k is asked when exactly the trials up to k - lag have been told, whatever the number of workers.
+    n_startup_trials : int
+        Trials from a scrambled Sobol sequence before the sampler takes over.
+    """
+
+    n_trials: int
+    until: str
+    n_replicas: int
+    n_candidates: int
+    lag: int
+    n_startup_trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSpec:
+    """How long trials train and when they are looked at.
+
+    Parameters
+    ----------
+    max_epochs : int
+        Longest training.
+    grid : tuple of int
+        Epochs at which losses are measured, ascending, ending with `max_epochs`.
+    stop_from : int
+        Training may stop early at grid epochs from here on ...
+    stop_patience : int
+        ... when the lowest mean test loss is this many looks old; 0 means never.
+    """
+
+    max_epochs: int
+    grid: tuple[int, ...]
+    stop_from: int
+    stop_patience: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinalistSpec:
+    """The `n` best trials get `n_replicas` fresh draws each."""
+
+    n: int
+    n_replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSpec:
+    """At most `n` finalists are trained once on the same `n_replicas` fresh draws, tested at `level` / n each."""
+
+    n: int
+    n_replicas: int
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class PageSpec:
+    """Settings for the Playground page, snapped from the best trials.
+
+    Parameters
+    ----------
+    n_best, n_sgd : int
+        Search trials to start from: the best overall and the best with SGD. 0 and 0 leave the stage out.
+    learning_rates : tuple of float
+        Rates tried with trials that used another optimizer, which says nothing about SGD's rate.
+    n_finalists : int
+        How many are trained on the finalists' draws; the best of them is certified.
+    """
+
+    n_best: int
+    n_sgd: int
+    learning_rates: tuple[float, ...]
+    n_finalists: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaygroundData:
+    """One of the Playground's datasets.
+
+    Parameters
+    ----------
+    noise : float
+        As a fraction, 0 to 0.5 (the page's slider divided by 100).
+    train_share : float
+        Share of the points that are trained on.
+    stretch : float
+        How far beyond the training range the out-of-range points reach.
+    n_beyond : int
+        Points drawn for that; those inside the training box are left out.
+    features : tuple of str
+        Inputs, by the page's names.
+    """
+
+    noise: float
+    train_share: float
+    stretch: float
+    n_beyond: int
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSpec:
+    """A dataset: its name and the settings of its kind."""
+
+    name: str
+    kind: str
+    data: PlaygroundData
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One searched setting.
+
+    Parameters
+    ----------
+    key : str
+        ``"training.<field>"``, ``"network.<field>"``, or ``"network.n_hidden_layers"``. The key
+        ``"network.hidden_layer_sizes"`` is one size for each layer there is.
+    kind : str
+        ``"float"``, ``"int"`` or ``"choice"``.
+    low, high : float
+        Bounds, both included (numbers).
+    log : bool
+        Whether to search the logarithm.
+    choices : tuple
+        What may be chosen (``"choice"``).
+    when : tuple of (key, values)
+        The dimension exists only where each of these earlier keys has one of the values.
+    by : str
+        Earlier key whose value picks the bounds from `ranges`; empty means that `low` and `high` hold.
+    ranges : tuple of (value, low, high)
+        Bounds for each value of `by`.
+    """
+
+    key: str
+    kind: str
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    choices: tuple[Scalar, ...] = ()
+    when: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+    by: str = ""
+    ranges: tuple[tuple[Scalar, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSpec:
+    """A whole sweep. Equal specs and versions give equal results; workers, timeout and folders are not in it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the sweep and of its folder below the results.
+    seed : int
+        Fixes every random number of the sweep.
+    goal, search, epochs, finalists, certificates, page
+        See `Goal`, `SearchSpec`, `EpochSpec`, `FinalistSpec`, `CertificateSpec`, `PageSpec`.
+    datasets : tuple of DatasetSpec
+        One study each.
+    network, training : tuple of (str, value)
+        Fixed fields of `engine.network.NetworkConfig` and `engine.training.TrainingConfig`; what is neither fixed nor
+        searched has the default given there.
+    space : tuple of Dimension
+        What is searched, in the order of choice.
+    """
+
+    name: str
+    seed: int
+    goal: Goal
+    search: SearchSpec
+    epochs: EpochSpec
+    finalists: FinalistSpec
+    certificates: CertificateSpec
+    page: PageSpec
+    datasets: tuple[DatasetSpec, ...]
+    network: tuple[tuple[str, Any], ...]
+    training: tuple[tuple[str, Any], ...]
+    space: tuple[Dimension, ...]
+
+    def dataset(self, name: str) -> DatasetSpec:
+        """Return the dataset of that name.
+
+        Raises
+        ------
+        SpecError
+            If the sweep has none.
+        """
+        for dataset in self.datasets:
+            if dataset.name == name:
+                return dataset
+        raise SpecError(f"{self.name}: {_unknown('dataset', name, [d.name for d in self.datasets])}")
+
+    @property
+    def sha256(self) -> str:
+        """Digest of everything in the spec."""
+        return hashlib.sha256(canonical_json(dataclasses.asdict(self)).encode()).hexdigest()
+
+
+def builtin_specs() -> tuple[str, ...]:
+    """Return the names of the sweeps that come with the project."""
+    names = (entry.name for entry in resources.files("sweeps").joinpath("specs").iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+def load_spec(name_or_path: str | Path) -> SweepSpec:
+    """Read a sweep: the name of a built-in one, or the path of a TOML file.
+
+    Raises
+    ------
+    SpecError
+        If there is no such file, it is not TOML, or anything in it is unknown, of the wrong type or out of range.
+    """
+    text = str(name_or_path)
+    if text in builtin_specs():
+        where = f"{text}.toml"
+        raw = resources.files("sweeps").joinpath("specs", where).read_bytes()
+    else:
+        path = Path(name_or_path)
+        if not path.suffix and not path.exists():
+            raise SpecError(f"{_unknown('sweep', text, builtin_specs())} (or name a TOML file)")
+        where = path.name
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise SpecError(f"{text}: cannot be read: {error.strerror}") from None
+    try:
+        table = tomllib.loads(raw.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"{where}: not TOML: {str(error).splitlines()[0]}") from None
+    return parse_spec(table, where)
+
+
+def with_overrides(
+    spec: SweepSpec,
+    *,
+    n_trials: int | None = None,
+    goal: str | None = None,
+    until: str | None = None,
+    n_replicas: int | None = None,
+    seed: int | None = None,
+    name: str | None = None,
+) -> SweepSpec:
+    """Return the spec with some settings replaced, validated again; None keeps what the spec says.
+
+    Parameters
+    ----------
+    n_trials : int
+        ``search.n_trials``, for each dataset.
+    goal : str
+        For instance ``"test_loss < 0.1"``.
+    until : str
+        ``"reached"`` or ``"budget"``.
+    n_replicas : int
+        ``search.n_replicas``.
+    seed : int
+        The sweep's seed.
+    name : str
+        The sweep's name.
+
+    Raises
+    ------
+    SpecError
+        If a value will not do.
+    """
+    table = as_table(spec)
+    given: list[tuple[dict[str, Any], str, Any]] = [
+        (table["search"], "n_trials", n_trials),
+        (table["search"], "until", until),
+        (table["search"], "n_replicas", n_replicas),
+        (table, "seed", seed),
+        (table, "name", name),
+    ]
+    for place, key, value in given:
+        if value is not None:
+            place[key] = value
+    if goal is not None:
+        match = _GOAL.fullmatch(goal)
+        if match is None:
+            raise SpecError(f"goal: {goal!r} is not of the form 'test_loss < 0.1'")
+        try:
+            below = float(match[2])
+        except ValueError:
+            raise SpecError(f"goal: {match[2]!r} is not a number; write for instance 'test_loss < 0.1'") from None
+        table["goal"] = {"metric": match[1], "below": below}
+    return parse_spec(table, spec.name)
+
+
+def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
+    """Validate a table of plain values; `where` begins every message.
+
+    Raises
+    ------
+    SpecError
+        If anything is unknown, missing, of the wrong type or out of range.
+    """
+    root = _Table(table, where)
+    name = root.text("name")
+    if not _NAME.fullmatch(name):
+        raise SpecError(f"{where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first")
+    seed = root.integer("seed", 0, 2**63 - 1)
+    goal = root.table("goal")
+    goal_spec = Goal(goal.text("metric", METRICS), goal.number("below", 0.0, math.inf, open_low=True))
+    goal.close()
+    spec = SweepSpec(
+        name=name,
+        seed=seed,
+        goal=goal_spec,
+        search=_search(root.table("search")),
+        epochs=_epochs(root.table("epochs")),
+        finalists=_finalists(root.table("finalists")),
+        certificates=_certificates(root.table("certificates")),
+        page=_page(root.table("page")),
+        datasets=_datasets(root),
+        network=_fixed(root.table("network"), NetworkConfig, "network"),
+        training=_fixed(root.table("training"), TrainingConfig, "training"),
+        space=_space(root.table("space")),
+    )
+    root.close()
+    _check_whole(spec, where)
+    return spec
+
+
+def as_table(spec: SweepSpec) -> dict[str, Any]:
+    """Return the spec as the plain table that `parse_spec` reads."""
+    page = dataclasses.asdict(spec.page)
+    return {
+        "name": spec.name,
+        "seed": spec.seed,
+        "goal": dataclasses.asdict(spec.goal),
+        "search": dataclasses.asdict(spec.search),
+        "epochs": {**dataclasses.asdict(spec.epochs), "grid": list(spec.epochs.grid)},
+        "finalists": dataclasses.asdict(spec.finalists),
+        "certificates": dataclasses.asdict(spec.certificates),
+        "page": {**page, "learning_rates": list(spec.page.learning_rates)},
+        "datasets": [
+            {"name": d.name, "kind": d.kind, **dataclasses.asdict(d.data), "features": list(d.data.features)}
+            for d in spec.datasets
+        ],
+        "network": {key: _plain(value) for key, value in spec.network},
+        "training": {key: _plain(value) for key, value in spec.training},
+        "space": _space_table(spec.space),
+    }
+
+
+def as_toml(spec: SweepSpec) -> str:
+    """Return the spec as TOML text; reading it gives an equal spec."""
+    table = as_table(spec)
+    datasets, space = table.pop("datasets"), table.pop("space")
+    lines = [f"{key} = {_toml(table.pop(key))}" for key in ("name", "seed")]
+    for section, content in table.items():
+        lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in content.items())]
+    for dataset in datasets:
+        lines += ["", "[[datasets]]", *(f"{key} = {_toml(value)}" for key, value in dataset.items())]
+    lines += ["", "[space]"]
+    for group, content in space.items():
+        lines += [f"{group}.{key} = {_toml(value)}" for key, value in content.items()]
+    return "\n".join(lines) + "\n"
+
+
+def spec_difference(old: SweepSpec, new: SweepSpec) -> list[str]:
+    """Return ``"search.n_trials: 100 there, 200 here"`` for each setting in which two specs differ."""
+    there, here = (dict(_flatten(as_table(spec))) for spec in (old, new))
+    return [
+        f"{key}: {_toml(there[key]) if key in there else 'absent'} there, {_toml(here[key]) if key in here else 'absent'} here"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key) or (key in there) != (key in here)
+    ]
+
+
+class _Table:
+    """One TOML table while it is read: every key is asked for once, what is left over is unknown."""
+
+    def __init__(self, table: Any, where: str) -> None:
+        if not isinstance(table, Mapping):
+            raise SpecError(f"{where}: must be a table, not {_toml(table)}")
+        self.where = where
+        self._left = dict(table)
+        self._known: list[str] = []
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._left
+
+    def take(self, key: str) -> Any:
+        self._known.append(key)
+        if key not in self._left:
+            for given in self._left:  # a misspelt key is a better message than a missing one
+                if given not in self._known and difflib.get_close_matches(given, [key], 1, 0.75):
+                    raise SpecError(f"{self.where}: unknown {given}; did you mean {key}?")
+            raise SpecError(f"{self.where}: {key} is missing")
+        return self._left.pop(key)
+
+    def text(self, key: str, choices: Iterable[str] | None = None) -> str:
+        value = self.take(key)
+        if not isinstance(value, str):
+            raise SpecError(f"{self.where}: {key}: {_toml(value)} must be a string")
+        if choices is not None:
+            check_name(value, choices, f"{self.where}: {key}")
+        return value
+
+    def integer(self, key: str, low: int, high: int) -> int:
+        value = self.take(key)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise SpecError(f"{self.where}: {key}: {_toml(value)} must be a whole number")
+        if not low <= value <= high:
+            raise SpecError(f"{self.where}: {key}: {value} is outside {low} to {high}")
+        return value
+
+    def number(self, key: str, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> float:
+        value = _number(self.take(key), f"{self.where}: {key}")
+        if value < low or value > high or (open_low and value == low) or (open_high and value == high):
+            bounds = f"{'above' if open_low else 'at least'} {low:g}"
+            if high < math.inf:
+                bounds += f" and {'below' if open_high else 'at most'} {high:g}"
+            raise SpecError(f"{self.where}: {key}: {value:g} must be {bounds}")
+        return value
+
+    def boolean(self, key: str) -> bool:
+        value = self.take(key)
+        if not isinstance(value, bool):
+            raise SpecError(f"{self.where}: {key}: {_toml(value)} must be true or false")
+        return value
+
+    def list(self, key: str) -> list[Any]:
+        value = self.take(key)
+        if not isinstance(value, list):
+            raise SpecError(f"{self.where}: {key}: {_toml(value)} must be a list")
+        return value
+
+    def table(self, key: str) -> _Table:
+        return _Table(self.take(key), f"{self.where}: {key}")
+
+    def rest(self) -> dict[str, Any]:
+        rest, self._left = self._left, {}
+        return rest
+
+    def close(self) -> None:
+        if self._left:
+            raise SpecError(f"{self.where}: {_unknown('', next(iter(self._left)), self._known)}")
+
+
+def check_name(value: str, choices: Iterable[str], where: str) -> None:
+    """Raise SpecError, naming the nearest choice, unless `value` is one of `choices`."""
+    names = list(choices)
+    if value not in names:
+        raise SpecError(f"{where}: {_unknown('', value, names)}")
+
+
+def _unknown(noun: str, value: str, names: Iterable[str]) -> str:
+    known = list(names)
+    near = difflib.get_close_matches(value, known, 1, 0.6)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    return f"unknown {noun + ' ' if noun else ''}{value}; {hint}"
+
+
+def _number(value: Any, where: str) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise SpecError(f"{where}: {_toml(value)} must be a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise SpecError(f"{where}: {_toml(value)} must be finite")
+    return number
+
+
+def _search(table: _Table) -> SearchSpec:
+    spec = SearchSpec(
+        n_trials=table.integer("n_trials", 1, 100_000),
+        until=table.text("until", ("reached", "budget")),
+        n_replicas=table.integer("n_replicas", 2, 10_000),
+        n_candidates=table.integer("n_candidates", 1, 1000),
+        lag=table.integer("lag", 1, 1000),
+        n_startup_trials=table.integer("n_startup_trials", 1, 100_000),
+    )
+    table.close()
+    return spec
+
+
+def _epochs(table: _Table) -> EpochSpec:
+    max_epochs = table.integer("max_epochs", 1, 10_000_000)
+    grid = table.list("grid")
+    for epoch in grid:
+        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 1:
+            raise SpecError(f"{table.where}: grid: {_toml(epoch)} must be a whole number from 1")
+    if not grid or sorted(set(grid)) != grid:
+        raise SpecError(f"{table.where}: grid: {_toml(grid)} must be ascending and not empty")
+    if grid[-1] != max_epochs:
+        raise SpecError(f"{table.where}: grid: ends with {grid[-1]}; it must end with max_epochs, {max_epochs}")
+    spec = EpochSpec(
+        max_epochs,
+        tuple(grid),
+        stop_from=table.integer("stop_from", 0, 10_000_000),
+        stop_patience=table.integer("stop_patience", 0, 10_000),
+    )
+    table.close()
+    return spec
+
+
+def _finalists(table: _Table) -> FinalistSpec:
+    spec = FinalistSpec(n=table.integer("n", 1, 1000), n_replicas=table.integer("n_replicas", 2, 50_000))
+    table.close()
+    return spec
+
+
+def _certificates(table: _Table) -> CertificateSpec:
+    spec = CertificateSpec(
+        n=table.integer("n", 1, 100),
+        n_replicas=table.integer("n_replicas", 2, 50_000),
+        level=table.number("level", 0.0, 0.5, open_low=True),
+    )
+    table.close()
+    return spec
+
+
+def _page(table: _Table) -> PageSpec:
+    n_best, n_sgd = table.integer("n_best", 0, 1000), table.integer("n_sgd", 0, 1000)
+    rates = tuple(_number(rate, f"{table.where}: learning_rates") for rate in table.list("learning_rates"))
+    spec = PageSpec(n_best, n_sgd, rates, n_finalists=table.integer("n_finalists", 1, 1000))
+    table.close()
+    if any(rate <= 0 for rate in rates) or (n_best and not rates):
+        raise SpecError(f"{table.where}: learning_rates: {_toml(list(rates))} must be positive and not empty")
+    return spec
+
+
+def _datasets(root: _Table) -> tuple[DatasetSpec, ...]:
+    tables = root.list("datasets")
+    if not tables:
+        raise SpecError(f"{root.where}: datasets: empty; name at least one")
+    datasets = tuple(_dataset(_Table(table, f"{root.where}: datasets[{i}]")) for i, table in enumerate(tables))
+    names = [dataset.name for dataset in datasets]
+    for name in names:
+        if names.count(name) > 1:
+            raise SpecError(f"{root.where}: datasets: {name} is named {names.count(name)} times")
+    return datasets
+
+
+def _dataset(table: _Table) -> DatasetSpec:
+    kind = table.text("kind", _DATA_KINDS)
+    spec = DatasetSpec(table.text("name", DATASETS), kind, _DATA_KINDS[kind](table))
+    table.close()
+    return spec
+
+
+def _playground_data(table: _Table) -> PlaygroundData:
+    features = table.list("features")
+    for feature in features:
+        if not isinstance(feature, str):
+            raise SpecError(f"{table.where}: features: {_toml(feature)} must be a string")
+        check_name(feature, FEATURES, f"{table.where}: features")
+    if not features or [f for f in FEATURES if f in features] != features:
+        raise SpecError(f"{table.where}: features: {_toml(features)} must be some of {', '.join(FEATURES)}, in this order")
+    return PlaygroundData(
+        noise=table.number("noise", 0.0, 0.5),
+        train_share=table.number("train_share", 0.1, 0.9),
+        stretch=table.number("stretch", 1.0, 1000.0, open_low=True),
+        n_beyond=table.integer("n_beyond", 1, 100_000),
+        features=tuple(features),
+    )
+
+
+_DATA_KINDS = MappingProxyType({"playground": _playground_data})
+
+_CONFIGS = MappingProxyType({"network": NetworkConfig, "training": TrainingConfig})
+_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "network.activation": tuple(ACTIVATIONS),
+        "network.output_activation": tuple(ACTIVATIONS),
+        "network.initializer": tuple(INITIALIZERS),
+        "training.loss": tuple(LOSSES),
+        "training.optimizer": tuple(OPTIMIZERS),
+        "training.schedule": tuple(SCHEDULES),
+        "training.regularizer": ("none", "l1", "l1_subgradient", "l2"),
+        "training.partial_batch": ("carry", "keep", "drop"),
+        "training.order": ("fixed", "shuffled"),
+        "training.dtype": ("float32", "float64"),
+    }
+)
+# Set by the data or by the spec's own [epochs], not by a trial.
+_NOT_SETTABLE = ("network.n_inputs", "network.n_outputs", "training.max_epochs")
+
+
+def setting_keys() -> tuple[str, ...]:
+    """Return every key a spec may fix or search: ``"network.activation"``, ``"training.learning_rate"``, ..."""
+    keys = [f"{group}.{field.name}" for group, config in _CONFIGS.items() for field in dataclasses.fields(config)]
+    return ("network.n_hidden_layers", *(key for key in keys if key not in _NOT_SETTABLE))
+
+
+def check_setting(key: str, value: Any, where: str) -> Any:
+    """Return `value`, converted to the type of the field `key`.
+
+    Raises
+    ------
+    SpecError
+        If the field does not exist or the value is not of its type or not one of its names.
+    """
+    check_name(key, setting_keys(), where)
+    where = f"{where}: {key}"
+    if key in _NAMES:
+        if not isinstance(value, str):
+            raise SpecError(f"{where}: {_toml(value)} must be a string")
+        check_name(value, _NAMES[key], where)
+        return value
+    if key == "network.n_hidden_layers":
+        kind: Any = int
+    else:
+        group, field = key.split(".", 1)
+        kind = typing.get_type_hints(_CONFIGS[group])[field]
+    kinds = typing.get_args(kind)
+    if type(None) in kinds and value is None:
+        return None
+    if kind is int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise SpecError(f"{where}: {_toml(value)} must be a whole number")
+        if value < (0 if key == "network.n_hidden_layers" else 1):
+            raise SpecError(f"{where}: {value} must be at least {0 if key == 'network.n_hidden_layers' else 1}")
+        return value
+    if kind is float or float in kinds and Ellipsis not in kinds:
+        return _nonnegative(value, key, where)
+    if not isinstance(value, (list, tuple)):
+        raise SpecError(f"{where}: {_toml(value)} must be a list")
+    return tuple(_list_item(kinds[0], item, where) for item in value)
+
+
+def _nonnegative(value: Any, key: str, where: str) -> float:
+    number = _number(value, where)
+    if number < 0 or (number == 0 and key == "training.learning_rate"):
+        raise SpecError(f"{where}: {number:g} must be {'above' if key == 'training.learning_rate' else 'at least'} 0")
+    return number
+
+
+def _list_item(kind: Any, item: Any, where: str) -> Any:
+    if kind is float:
+        return _number(item, where)
+    if not isinstance(item, kind) or isinstance(item, bool) or (kind is int and item < 1):
+        raise SpecError(f"{where}: {_toml(item)} must be {'a whole number from 1' if kind is int else 'a string'}")
+    return item
+
+
+def _fixed(table: _Table, config: type, group: str) -> tuple[tuple[str, Any], ...]:
+    names = [field.name for field in dataclasses.fields(config)]
+    rest = table.rest()
+    for key in rest:
+        check_name(f"{group}.{key}", setting_keys(), table.where)
+    where = table.where.removesuffix(f": {group}")
+    return tuple(
+        (key, check_setting(f"{group}.{key}", rest[key], where)) for key in [*names, "n_hidden_layers"] if key in rest
+    )
+
+
+def _space(table: _Table) -> tuple[Dimension, ...]:
+    where = table.where
+    dimensions: list[Dimension] = []
+    for group, content in table.rest().items():
+        if group not in _CONFIGS:
+            raise SpecError(f"{where}: {_unknown('', group, _CONFIGS)}")
+        if not isinstance(content, Mapping):
+            raise SpecError(f"{where}: {group}: must be a table, not {_toml(content)}")
+        for field, entry in content.items():
+            key = f"{group}.{field}"
+            check_name(key, setting_keys(), where)
+            dimensions.append(_dimension(key, _Table(entry, f"{where}: {key}")))
+    if not dimensions:
+        raise SpecError(f"{where}: empty; search at least one setting")
+    return _in_order(dimensions, where)
+
+
+def _dimension(key: str, table: _Table) -> Dimension:
+    when = _when(table.table("when")) if "when" in table else ()
+    if "choice" in table:
+        choices = table.list("choice")
+        if not choices:
+            raise SpecError(f"{table.where}: choice: empty; give at least one")
+        for choice in choices:
+            check_setting(key, choice, table.where.removesuffix(f": {key}"))
+        if len({repr(choice) for choice in choices}) != len(choices):
+            raise SpecError(f"{table.where}: choice: {_toml(choices)} names something twice")
+        table.close()
+        return Dimension(key, "choice", choices=tuple(choices), when=when)
+    log = table.boolean("log") if "log" in table else False
+    if "by" in table:
+        return _ranged(key, table, log, when)
+    low, high = (_bound(key, table.take(side), side, table.where) for side in ("low", "high"))
+    table.close()
+    _check_range(low, high, log, table.where)
+    kind = "int" if _is_integer(key) else "float"
+    return Dimension(key, kind, float(low), float(high), log, when=when)
+
+
+def _ranged(key: str, table: _Table, log: bool, when: tuple[tuple[str, tuple[Scalar, ...]], ...]) -> Dimension:
+    by = table.text("by", setting_keys())
+    if _is_integer(key):
+        raise SpecError(f"{table.where}: by: only for settings that are not whole numbers")
+    ranges = []
+    for value, bounds in table.table("ranges").rest().items():
+        place = f"{table.where}: ranges: {value}"
+        check_setting(by, value, f"{table.where}: ranges")
+        if not isinstance(bounds, list) or len(bounds) != 2:
+            raise SpecError(f"{place}: {_toml(bounds)} must be [low, high]")
+        low, high = (_bound(key, bound, side, place) for side, bound in zip(("low", "high"), bounds, strict=True))
+        _check_range(low, high, log, place)
+        ranges.append((value, float(low), float(high)))
+    table.close()
+    return Dimension(key, "float", log=log, when=when, by=by, ranges=tuple(ranges))
+
+
+def _when(table: _Table) -> tuple[tuple[str, tuple[Scalar, ...]], ...]:
+    conditions = []
+    for group, content in table.rest().items():
+        if group not in _CONFIGS or not isinstance(content, Mapping):
+            raise SpecError(f"{table.where}: {group}: write for instance training.optimizer = [\"sgd\"]")
+        for field, values in content.items():
+            key = f"{group}.{field}"
+            if not isinstance(values, list) or not values:
+                raise SpecError(f"{table.where}: {key}: {_toml(values)} must be a list with at least one value")
+            conditions.append((key, tuple(check_setting(key, value, table.where) for value in values)))
+    return tuple(conditions)
+
+
+_INTEGERS = (
+    "network.n_hidden_layers",
+    "network.hidden_layer_sizes",
+    "training.batch_size",
+    "training.warmup_epochs",
+    "training.schedule_every",
+)
+
+
+def _is_integer(key: str) -> bool:
+    return key in _INTEGERS
+
+
+def _bound(key: str, value: Any, side: str, where: str) -> float:
+    if _is_integer(key):
+        low = 0 if key in ("network.n_hidden_layers", "training.warmup_epochs") else 1
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise SpecError(f"{where}: {side}: {_toml(value)} must be a whole number")
+        if value < low:
+            raise SpecError(f"{where}: {side}: {value} must be at least {low}")
+        return value
+    if key in _NAMES or key == "training.frozen":
+        raise SpecError(f"{where}: {side}: has no numbers; give choice = [...]")
+    return _number(value, f"{where}: {side}")
+
+
+def _check_range(low: float, high: float, log: bool, where: str) -> None:
+    if low > high:
+        raise SpecError(f"{where}: low {low:g} is above high {high:g}")
+    if log and low <= 0:
+        raise SpecError(f"{where}: low: log needs a bound above 0, not {low:g}")
+
+
+def _in_order(dimensions: list[Dimension], where: str) -> tuple[Dimension, ...]:
+    """Put every dimension behind those it depends on."""
+    keys = [dimension.key for dimension in dimensions]
+    placed: list[Dimension] = []
+    waiting = list(dimensions)
+    while waiting:
+        done = {dimension.key for dimension in placed}
+        ready = [d for d in waiting if all(need in done for need in _needs(d, keys))]
+        if not ready:
+            raise SpecError(f"{where}: {waiting[0].key}: depends on itself through when or by")
+        placed.append(ready[0])
+        waiting.remove(ready[0])
+    for dimension in placed:
+        for need, what in [(key, "when") for key, _ in dimension.when] + ([(dimension.by, "by")] if dimension.by else []):
+            if need not in keys:
+                raise SpecError(f"{where}: {dimension.key}: {what}: {need} is not searched here")
+    by_key = {dimension.key: dimension for dimension in placed}
+    for dimension in placed:
+        for key, values in dimension.when:
+            for value in values:
+                if by_key[key].kind == "choice" and value not in by_key[key].choices:
+                    raise SpecError(f"{where}: {dimension.key}: when: {key} is never {_toml(value)}")
+        if dimension.by and {value for value, _, _ in dimension.ranges} != set(by_key[dimension.by].choices):
+            raise SpecError(f"{where}: {dimension.key}: ranges: give one for each choice of {dimension.by}")
+    if "network.hidden_layer_sizes" in keys and "network.n_hidden_layers" not in keys:
+        raise SpecError(f"{where}: network.hidden_layer_sizes: search network.n_hidden_layers too")
+    if "network.n_hidden_layers" in keys and "network.hidden_layer_sizes" not in keys:
+        raise SpecError(f"{where}: network.n_hidden_layers: search network.hidden_layer_sizes too")
+    return tuple(placed)
+
+
+def _needs(dimension: Dimension, keys: list[str]) -> list[str]:
+    needs = [key for key, _ in dimension.when] + ([dimension.by] if dimension.by else [])
+    if dimension.key == "network.hidden_layer_sizes":
+        needs.append("network.n_hidden_layers")
+    return [key for key in needs if key in keys]
+
+
+def _check_whole(spec: SweepSpec, where: str) -> None:
+    searched = {dimension.key for dimension in spec.space}
+    for group, fixed in (("network", spec.network), ("training", spec.training)):
+        for key, _ in fixed:
+            if f"{group}.{key}" in searched:
+                raise SpecError(f"{where}: {group}: {key} is also in the space; fix it or search it")
+    n_seeds = spec.search.n_replicas + spec.finalists.n_replicas + spec.certificates.n_replicas
+    if n_seeds > N_PAGE_SEEDS:
+        raise SpecError(f"{where}: needs {n_seeds} page seeds; there are {N_PAGE_SEEDS}: lower n_replicas")
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _space_table(space: tuple[Dimension, ...]) -> dict[str, dict[str, Any]]:
+    table: dict[str, dict[str, Any]] = {}
+    for dimension in space:
+        group, field = dimension.key.split(".", 1)
+        table.setdefault(group, {})[field] = _dimension_table(dimension)
+    return table
+
+
+def _dimension_table(dimension: Dimension) -> dict[str, Any]:
+    entry: dict[str, Any] = {}
+    if dimension.kind == "choice":
+        entry["choice"] = list(dimension.choices)
+    elif dimension.by:
+        entry |= {"by": dimension.by, "log": dimension.log}
+        entry["ranges"] = {str(value): [low, high] for value, low, high in dimension.ranges}
+    else:
+        low, high = dimension.low, dimension.high
+        entry |= {"low": int(low), "high": int(high)} if dimension.kind == "int" else {"low": low, "high": high}
+        entry["log"] = dimension.log
+    for key, values in dimension.when:
+        group, field = key.split(".", 1)
+        entry.setdefault("when", {}).setdefault(group, {})[field] = list(values)
+    return entry
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for i, item in enumerate(value):
+                yield from _flatten(item, f"{prefix}{key}[{i}].")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML text (keys bare where they may be)."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml_key(str(key))} = {_toml(item)}" for key, item in value.items()) + "}"
+    return repr(value) if isinstance(value, (int, float)) else str(value)
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)

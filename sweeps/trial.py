@@ -1,0 +1,353 @@
+"""One trial: R replicas of one setting, trained and measured. A function of its arguments, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.intervals import upper_bound
+from analysis.records import Scalar, Stage, State, TrialRecord
+from engine.network import NetworkConfig, Parameters
+from engine.training import Look, TrainingConfig, train
+from sweeps.sources import Draws, Losses, Source, join_draws
+from sweeps.space import apply
+from sweeps.spec import EpochSpec, SweepSpec
+
+CHUNK = 64
+"""Replicas that are trained together where a stage has many: fixed, so that no result depends on the workers."""
+CANDIDATE_LEVEL = 0.95
+CAP_FACTOR = 10.0
+"""A diverged replica counts with this many times the constant predictor's loss."""
+TRIAL_ERRORS = (ValueError, ArithmeticError, MemoryError)
+"""What the trial's own numbers can raise: these fail the trial, anything else is a bug and stops the sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What training some replicas gave.
+
+    Parameters
+    ----------
+    draws : Draws
+        What they were trained on.
+    epochs : tuple of int
+        Epochs looked at, G of them.
+    losses : dict of str to ndarray (G, R)
+        Mean losses by split, not finite where a replica diverged or has no point.
+    parameters : Parameters
+        Weights and biases at the end.
+    diverged_at : ndarray (R,) of int
+        Epoch by which a replica had diverged, or -1.
+    road : str
+        Which road of the engine ran.
+    """
+
+    draws: Draws
+    epochs: tuple[int, ...]
+    losses: Losses
+    parameters: Parameters
+    diverged_at: npt.NDArray[np.int64]
+    road: str
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all losses and final weights."""
+        arrays = [np.asarray(self.epochs, np.int64), *(self.losses[name] for name in sorted(self.losses))]
+        arrays += [*self.parameters.weights, *self.parameters.biases]
+        if self.parameters.slopes is not None:
+            arrays.append(self.parameters.slopes)
+        digest = hashlib.sha256()
+        for array in arrays:
+            # Not-a-numbers have many bit patterns; which one arises is not part of a result.
+            numbers = np.where(np.isnan(array), np.nan, array) if array.dtype.kind == "f" else array
+            digest.update(str(array.shape).encode() + np.ascontiguousarray(numbers, array.dtype).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What one record is about, before it is trained.
+
+    Parameters
+    ----------
+    stage : str
+        See `analysis.records.TrialRecord`.
+    number, source : int, int or None
+        Its number within the stage, and the search trial it repeats.
+    params : dict
+        What was chosen.
+    seeds : tuple of str
+        Page seeds of its replicas.
+    look_at : tuple of int
+        Epochs to look at.
+    epochs : int or None
+        The epoch that counts; None: the one with the lowest mean test loss.
+    stops_early : bool
+        Whether the spec's stop rule holds.
+    """
+
+    stage: Stage
+    number: int
+    source: int | None
+    params: dict[str, Scalar]
+    seeds: tuple[str, ...]
+    look_at: tuple[int, ...]
+    epochs: int | None = None
+    stops_early: bool = False
+
+    @property
+    def n_chunks(self) -> int:
+        """Pieces that can be trained apart; one where stopping looks at all replicas together."""
+        return 1 if self.stops_early else math.ceil(len(self.seeds) / CHUNK)
+
+    def chunk(self, i: int) -> tuple[str, ...]:
+        """Return the seeds of piece `i`."""
+        return self.seeds if self.n_chunks == 1 else self.seeds[i * CHUNK : (i + 1) * CHUNK]
+
+
+def search_setting(
+    spec: SweepSpec,
+    number: int,
+    params: Mapping[str, Scalar],
+    seeds: tuple[str, ...],
+    *,
+    source: int | None = None,
+    stage: Stage = "search",
+) -> Setting:
+    """Return a trial that is looked at on the spec's grid of epochs and may stop early."""
+    return Setting(stage, number, source, dict(params), seeds, spec.epochs.grid, stops_early=True)
+
+
+def run_trial(spec: SweepSpec, source: Source, study: str, setting: Setting) -> TrialRecord:
+    """Train and measure one setting.
+
+    Same spec, data and setting: same record on any worker, in any order, bit for bit, timing apart. A trial that
+    cannot be run is a record with state ``"failed"``.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        The sweep.
+    source : Source
+        The dataset.
+    study : str
+        ``"<sweep>/<dataset>"``, for the record.
+    setting : Setting
+        What to train.
+
+    Returns
+    -------
+    TrialRecord
+    """
+    start, started_at = time.monotonic(), time.time()
+    outcomes: list[Outcome] = []
+    reason = None
+    for i in range(setting.n_chunks):
+        result = run_chunk(spec, source, setting, i)
+        if isinstance(result, str):
+            reason = result
+            break
+        outcomes.append(result)
+    outcome = join(outcomes) if reason is None else None
+    record = make_record(spec, source, study, setting, outcome, reason)
+    return dataclasses.replace(record, started_at_s=started_at, duration_s=time.monotonic() - start)
+
+
+def run_chunk(spec: SweepSpec, source: Source, setting: Setting, i: int) -> Outcome | str:
+    """Train piece `i` of a setting; return what it gave, or why it failed."""
+    try:
+        draws = source.draws(setting.chunk(i))
+        network, training = apply(spec, setting.params, source.n_inputs, source.n_outputs)
+        cap = diverged_cap(draws)
+        means: list[float] = []
+
+        def on_look(look: Look) -> bool:
+            means.append(float(capped(look.losses["test"], cap).mean()))
+            stale = setting.stops_early and is_stale(spec.epochs, look.epoch, means)
+            return stale or bool((look.state.diverged_at >= 0).all())
+
+        result = train(
+            network,
+            training,
+            draws.train,
+            draws.initialize(network),
+            draws.training_seeds,
+            look_at=setting.look_at,
+            evaluate_on=draws.splits,
+            on_look=on_look if setting.stops_early else None,
+        )
+    except TRIAL_ERRORS as error:
+        return f"{type(error).__name__}: {error}"
+    state = result.state
+    return Outcome(draws, tuple(result.epochs), dict(result.losses), state.parameters, state.diverged_at, result.road)
+
+
+def join(outcomes: Sequence[Outcome]) -> Outcome:
+    """Put the replicas of several pieces side by side."""
+    first = outcomes[0]
+    if len(outcomes) == 1:
+        return first
+    parameters = [outcome.parameters for outcome in outcomes]
+    return Outcome(
+        draws=join_draws([outcome.draws for outcome in outcomes]),
+        epochs=first.epochs,
+        losses={name: np.concatenate([o.losses[name] for o in outcomes], axis=1) for name in first.losses},
+        parameters=Parameters(
+            [np.concatenate(layers) for layers in zip(*(p.weights for p in parameters), strict=True)],
+            [np.concatenate(layers) for layers in zip(*(p.biases for p in parameters), strict=True)],
+            None
+            if first.parameters.slopes is None
+            else np.concatenate([p.slopes for p in parameters if p.slopes is not None]),
+        ),
+        diverged_at=np.concatenate([outcome.diverged_at for outcome in outcomes]),
+        road=first.road,
+    )
+
+
+def is_stale(epochs: EpochSpec, epoch: int, means: Sequence[float]) -> bool:
+    """Return whether the stop rule ends a trial whose mean test losses so far are `means`."""
+    if not epochs.stop_patience or epoch < epochs.stop_from:
+        return False
+    return len(means) - 1 - int(np.argmin(means)) >= epochs.stop_patience
+
+
+def diverged_cap(draws: Draws) -> float:
+    """Return the finite loss that a diverged replica counts with."""
+    return CAP_FACTOR * float(draws.constant["test"].mean())
+
+
+def capped(losses: npt.NDArray[np.float64], cap: float) -> npt.NDArray[np.float64]:
+    """Return the losses with everything above the cap, infinite or not a number, set to it."""
+    return np.where(losses < cap, losses, cap)
+
+
+def make_record(
+    spec: SweepSpec, source: Source, study: str, setting: Setting, outcome: Outcome | None, reason: str | None
+) -> TrialRecord:
+    """Return the record of an outcome, or of a failure where `outcome` is None."""
+    draws = outcome.draws if outcome else source.draws(setting.chunk(0))
+    cap = diverged_cap(draws)
+    network, training = _configs(spec, source, setting)
+    losses: dict[str, list[Any]] = {name: [] for name in draws.splits}
+    at, grid = 0, outcome.epochs if outcome else ()
+    value = train_upper = test_upper = cap
+    state: State = "failed"
+    if outcome:
+        train_all, test_all = (capped(outcome.losses[name], cap) for name in ("train", "test"))
+        at = int(np.argmin(test_all.mean(axis=1))) if setting.epochs is None else grid.index(setting.epochs)
+        value = float(test_all[at].mean())
+        train_upper = upper_bound(train_all[at], CANDIDATE_LEVEL)
+        test_upper = upper_bound(test_all[at], CANDIDATE_LEVEL)
+        n_diverged = int((outcome.diverged_at >= 0).sum())
+        state = "diverged" if 2 * n_diverged >= len(setting.seeds) else "complete"
+        if state == "diverged":
+            reason = f"{n_diverged} of {len(setting.seeds)} replicas diverged"
+        counts = {"train": None, "test": None, "in_range": draws.n_in_range, "out_of_range": draws.n_out_of_range}
+        losses = {name: _side(outcome.losses[name][at], counts[name], cap) for name in losses}
+    goal = spec.goal.below
+    return TrialRecord(
+        study=study,
+        stage=setting.stage,
+        number=setting.number,
+        source=setting.source,
+        state=state,
+        reason=reason,
+        params=dict(setting.params),
+        network=_as_plain(network),
+        training=_as_plain(training),
+        seeds=list(setting.seeds),
+        epochs=grid[at] if outcome else 0,
+        value=value,
+        candidate=state == "complete" and train_upper < goal and test_upper < goal,
+        train_upper=train_upper,
+        test_upper=test_upper,
+        train_loss=losses["train"],
+        test_loss=losses["test"],
+        in_range_loss=losses["in_range"],
+        out_of_range_loss=losses["out_of_range"],
+        n_in_range=draws.n_in_range.tolist() if outcome else [],
+        n_out_of_range=draws.n_out_of_range.tolist() if outcome else [],
+        constant_loss=float(draws.constant["test"].mean()),
+        constant_in_range_loss=_mean(draws.constant["in_range"]),
+        constant_out_of_range_loss=_mean(draws.constant["out_of_range"]),
+        floor_train_loss=_floor(draws, "train", outcome),
+        floor_test_loss=_floor(draws, "test", outcome),
+        floor_in_range_loss=_floor(draws, "in_range", outcome),
+        floor_out_of_range_loss=_floor(draws, "out_of_range", outcome),
+        epoch_grid=list(grid),
+        curves=_curves(outcome, cap, goal) if outcome else {},
+        first_passage=_first_passage(outcome, cap, goal) if outcome else [],
+        diverged_at=[None if at < 0 else int(at) for at in outcome.diverged_at] if outcome else [],
+        diverged_cap=cap,
+        sha256=outcome.sha256 if outcome else "",
+        road=outcome.road if outcome else "",
+        playground_url=source.page_url(network, training, setting.seeds[0]) if network and training else None,
+    )
+
+
+def _configs(
+    spec: SweepSpec, source: Source, setting: Setting
+) -> tuple[NetworkConfig, TrainingConfig] | tuple[None, None]:
+    try:
+        return apply(spec, setting.params, source.n_inputs, source.n_outputs)
+    except ValueError:
+        return None, None  # the record's reason already says so
+
+
+def _as_plain(config: NetworkConfig | TrainingConfig | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(config).items()}
+
+
+def _side(
+    losses: npt.NDArray[np.float64], n_points: npt.NDArray[np.int64] | None, cap: float
+) -> list[float | None]:
+    values = capped(losses, cap).tolist()
+    if n_points is None:
+        return values
+    return [value if n else None for value, n in zip(values, n_points.tolist(), strict=True)]
+
+
+def _floor(draws: Draws, name: str, outcome: Outcome | None) -> list[float | None] | None:
+    if draws.floors is None or outcome is None:
+        return None
+    return [None if math.isnan(value) else value for value in draws.floors[name].tolist()]
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
+
+
+def _curves(outcome: Outcome, cap: float, goal: float) -> dict[str, list[float | None]]:
+    curves: dict[str, list[float | None]] = {}
+    for name in ("train", "test"):
+        losses = capped(outcome.losses[name], cap)
+        curves[f"{name}_loss_mean"] = losses.mean(axis=1).tolist()
+        curves[f"{name}_loss_q10"] = np.quantile(losses, 0.1, axis=1).tolist()
+        curves[f"{name}_loss_q90"] = np.quantile(losses, 0.9, axis=1).tolist()
+    counts = {"in_range": outcome.draws.n_in_range, "out_of_range": outcome.draws.n_out_of_range}
+    for name, n_points in counts.items():
+        losses = capped(outcome.losses[name], cap)
+        curves[f"{name}_loss_mean"] = [_mean(np.where(n_points > 0, row, np.nan)) for row in losses]
+    curves["pass_rate"] = _passes(outcome, cap, goal).mean(axis=1).tolist()
+    return curves
+
+
+def _passes(outcome: Outcome, cap: float, goal: float) -> npt.NDArray[np.bool_]:
+    return (capped(outcome.losses["train"], cap) < goal) & (capped(outcome.losses["test"], cap) < goal)
+
+
+def _first_passage(outcome: Outcome, cap: float, goal: float) -> list[int | None]:
+    passes = _passes(outcome, cap, goal)
+    first = np.argmax(passes, axis=0)
+    return [outcome.epochs[i] if passes[i, r] else None for r, i in enumerate(first.tolist())]
