@@ -215,7 +215,7 @@ def _best(study: Study, stages: Sequence[Stage]) -> TrialRecord | None:
 def _homework_row(study: Study, setting: str, record: TrialRecord) -> HomeworkRow:
     goal = study.header.goal
     n = len(record.test_loss)
-    floor = _mean(record.floor_test_loss)
+    floor = known_mean(record.floor_test_loss)
     certified = _is_certified(study, setting, record)
     searched = next((trial for trial in study.trials if trial.number == record.source), None)
     return HomeworkRow(
@@ -289,9 +289,10 @@ def _side(
     if total < LEAST_POINTS:
         reason = f"not shown: {total} point{'' if total == 1 else 's'}"
         return Side(total, Interval(None, None, None, 0, loss.method, reason), None, None)
-    return Side(total, loss, _mean(floors), constant)
+    return Side(total, loss, known_mean(floors), constant)
 
 
-def _mean(values: Sequence[float | None] | None) -> float | None:
+def known_mean(values: Sequence[float | None] | None) -> float | None:
+    """Return the mean of the values that are known, or None where none is."""
     known = [value for value in values or () if value is not None]
     return sum(known) / len(known) if known else None

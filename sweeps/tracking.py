@@ -1,0 +1,494 @@
+"""Project the logs of sweeps onto MLflow: idempotent, after the fact, by one writer at a time.
+
+A run is created with all its tags, gets one batch of params and metrics, its artifacts and its dataset, and is then
+terminated: that last step commits it. A run that is still RUNNING is therefore half-written and is written again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from analysis.records import RecordError, Study, StudyHeader, TrialRecord, Verdict, canonical_json, decode_line
+from sweeps.mlflow_runs import NOTE, RunContent, parent_content, record_content, record_uid, study_digest, study_uid
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+LOCK_NAME = "tracking.lock"
+RECORD_KINDS = frozenset({"finished", "finalist", "certificate", "page_finalist", "page_certificate"})
+LOG_PATTERN = "*/log.jsonl"
+PAGE_SIZE = 500
+BUSY_ATTEMPTS = 3  # each waits as long as MLflow's own busy time-out, 20 s
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+class TrackingError(ValueError):
+    """MLflow could not be written; the message says what would do."""
+
+
+class TrackingBusyError(TrackingError):
+    """Another process is writing the runs of the same sweep."""
+
+
+@dataclass(slots=True)
+class SyncReport:
+    """What a synchronisation did.
+
+    Parameters
+    ----------
+    n_written : int
+        Runs written now, parents included.
+    n_present : int
+        Runs that were there already.
+    n_repaired : int
+        Half-written runs that were deleted, to be written again.
+    n_deleted : int
+        Runs that a user has deleted in MLflow; they stay deleted.
+    """
+
+    n_written: int = 0
+    n_present: int = 0
+    n_repaired: int = 0
+    n_deleted: int = 0
+
+
+def resolve_uri(text: str, folder: Path) -> str:
+    """Return a tracking URI in full: sqlite paths absolute, from `folder`, and quoted.
+
+    Parameters
+    ----------
+    text : str
+        ``"sqlite:///mlflow.db"``, a server's ``"http://..."``, or another database MLflow knows.
+    folder : Path
+        Where relative paths start.
+
+    Raises
+    ------
+    TrackingError
+        If MLflow could not store runs there.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme == "file":
+        raise TrackingError(
+            f"--tracking-uri {text}: MLflow keeps no runs in plain files; give sqlite:///PATH.db or http://HOST:PORT"
+        )
+    if scheme == "sqlite":
+        return sqlite_uri(Path(os.path.abspath(folder / unquote(rest.removeprefix("/")))))
+    known = ("http", "https", "postgresql", "mysql", "mssql")
+    if scheme.partition("+")[0] not in known:
+        raise TrackingError(
+            f"--tracking-uri {text}: unknown scheme {scheme!r}; give sqlite:///PATH.db or http://HOST:PORT"
+        )
+    return text
+
+
+def sqlite_uri(path: Path) -> str:
+    """Return the URI of an SQLite file, safe for any character in its path."""
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file behind an sqlite URI, or None for another kind of URI."""
+    return Path(unquote(uri.removeprefix("sqlite:///"))) if uri.startswith("sqlite:///") else None
+
+
+def open_client(uri: str) -> MlflowClient:
+    """Return a client of a ready store: the database created, migrated and set to a write-ahead log.
+
+    Raises
+    ------
+    TrackingError
+        If the file cannot be written or is not MLflow's.
+    """
+    os.environ.update({key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()})
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    path = sqlite_path(uri)
+    try:
+        if path is None:
+            return MlflowClient(uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Two processes must not migrate one database at once; the lock goes with the process, whatever happens.
+        with _locked_folder(path.parent):
+            _set_write_ahead(path)
+            client = MlflowClient(uri)
+            client.search_experiments(max_results=1)
+        return client
+    except (OSError, sqlite3.Error, MlflowException, SQLAlchemyError) as error:
+        raise TrackingError(
+            f"{uri}: cannot be used by MLflow ({_first_line(error)}); move the file away or give another --tracking-uri"
+        ) from None
+
+
+def sweep_folders(results: Path) -> list[Path]:
+    """Return the folders of all sweeps below a results folder, by name."""
+    return sorted({path.parent.parent for path in results.glob(f"*/{LOG_PATTERN}")})
+
+
+def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
+    """Write every run that the logs below `results_folder` have and MLflow has not.
+
+    Parameters
+    ----------
+    results_folder : Path
+        Holds ``<sweep>/<dataset>/log.jsonl``.
+    tracking_uri : str
+        As from `resolve_uri`.
+
+    Raises
+    ------
+    TrackingError
+        If the store cannot be written.
+    TrackingBusyError
+        If a running sweep's own writer holds a sweep.
+    RecordError
+        If a log is damaged.
+    """
+    report = SyncReport()
+    client = open_client(tracking_uri)
+    for folder in sweep_folders(results_folder):
+        with writer_lock(folder):
+            SweepProjection(folder, client, artifact_root(tracking_uri), report).advance(ended=True)
+    return report
+
+
+@contextmanager
+def writer_lock(folder: Path) -> Iterator[None]:
+    """Hold the only right to write runs of the sweep in `folder`; a killed holder loses it at once.
+
+    Raises
+    ------
+    TrackingBusyError
+        If another process holds it.
+    """
+    with (folder / LOCK_NAME).open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrackingBusyError(
+                f"{folder}: another process is writing its MLflow runs; try again when it has ended"
+            ) from None
+        yield
+
+
+def artifact_root(uri: str) -> Path | None:
+    """Return where artifacts go: beside an SQLite file; None leaves the choice to the server.
+
+    Beside the database, because runs of several results folders may share an experiment, whose place is fixed once.
+    """
+    path = sqlite_path(uri)
+    return None if path is None else path.parent / "mlartifacts"
+
+
+class SweepProjection:
+    """The runs of one sweep, kept level with its logs.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<results>/<sweep>``.
+    client : MlflowClient
+    artifacts : Path or None
+        Folder for the artifacts of new experiments; None means the server's own place.
+    report : SyncReport
+        Counts, added to.
+    """
+
+    def __init__(self, folder: Path, client: MlflowClient, artifacts: Path | None, report: SyncReport) -> None:
+        self._folder = folder
+        self._client = client
+        self._artifacts = artifacts
+        self._report = report
+        self._studies: dict[Path, StudyProjection] = {}
+
+    def advance(self, ended: bool) -> int:
+        """Write what the logs have gained; return the number of runs written.
+
+        `ended` says that no driver is at work: parents of unfinished studies are then closed as KILLED.
+        """
+        n_before = self._report.n_written
+        for path in sorted(self._folder.glob(LOG_PATTERN)):
+            if path not in self._studies:
+                self._studies[path] = StudyProjection(path, self._client, self._artifacts, self._report)
+            self._studies[path].advance(ended)
+        return self._report.n_written - n_before
+
+    def n_waiting(self) -> int:
+        """Return how many finished records of the logs have no run yet."""
+        for path in sorted(self._folder.glob(LOG_PATTERN)):
+            if path not in self._studies:
+                self._studies[path] = StudyProjection(path, self._client, self._artifacts, self._report)
+        return sum(study.n_waiting() for study in self._studies.values())
+
+
+class StudyProjection:
+    """The parent run and the child runs of one study.
+
+    Parameters
+    ----------
+    path : Path
+        The study's log.
+    client, artifacts, report
+        As in `SweepProjection`.
+    """
+
+    def __init__(self, path: Path, client: MlflowClient, artifacts: Path | None, report: SyncReport) -> None:
+        self._tail = LogTail(path)
+        self._client = client
+        self._artifacts = artifacts
+        self._report = report
+        self._user = _user_name()
+        self._study: Study | None = None
+        self._waiting: list[TrialRecord] = []
+        self._experiment = ""
+        self._present: set[str] = set()
+        self._deleted: set[str] = set()
+        self._parent: str | None = None
+        self._closed = False
+        self._surveyed = False  # false again whenever a write breaks off, as it may have left half a run
+
+    def n_waiting(self) -> int:
+        """Return how many records wait for their run."""
+        self._read()
+        return len(self._waiting)
+
+    def advance(self, ended: bool) -> None:
+        """Write the runs of all new lines, and close the parent when the study is over."""
+        self._read()
+        study = self._study
+        if study is None or not (self._waiting or (not self._closed and (ended or study.verdict is not None))):
+            return
+        if not self._surveyed:
+            self._survey(study)
+        self._surveyed = False
+        while self._waiting:
+            self._write_record(study.header, self._waiting[0])
+            del self._waiting[0]
+        if not self._closed and (ended or study.verdict is not None):
+            self._close_parent(study)
+            self._delete_half_written(study.header)
+        self._surveyed = True
+
+    def _read(self) -> None:
+        for kind, data in self._tail.read():
+            if kind == "study":
+                self._study = Study(StudyHeader(**data), path=self._tail.path)
+            elif self._study is None:
+                raise RecordError(f"{self._tail.path}: line 1: not a study's header; restore the file")
+            elif kind == "verdict":
+                self._study.verdict = Verdict(**data)
+                self._closed = False
+            elif kind in RECORD_KINDS:
+                record = TrialRecord(**data)
+                self._study.records[record.stage].append(record)
+                self._waiting.append(record)
+                self._closed = False
+
+    def _survey(self, study: Study) -> None:
+        """Find the runs that are there, delete half-written ones, and make sure of a parent."""
+        header = study.header
+        self._experiment = _experiment_id(self._client, header.sweep, self._artifacts)
+        self._delete_half_written(header)
+        self._present, self._deleted, self._parent = set(), set(), None
+        status = ""
+        for run in _runs_of(self._client, self._experiment, header):
+            uid = run.data.tags["sweep.uid"]
+            deleted = run.info.lifecycle_stage == "deleted"
+            if uid == study_uid(header) and (self._parent is None or not deleted):
+                self._parent, status = run.info.run_id, run.info.status
+            # A deleted RUNNING run is one that was half-written once; only a whole one was deleted by a user.
+            if not deleted:
+                self._present.add(uid)
+            elif run.info.status != "RUNNING":
+                self._deleted.add(uid)
+        self._deleted -= self._present
+        if self._parent is None:
+            self._parent = self._create_parent(study)
+        elif study_uid(header) in self._deleted:
+            self._closed = True
+        else:
+            self._closed = status == "FINISHED"
+            self._report.n_present += 1
+
+    def _delete_half_written(self, header: StudyHeader) -> None:
+        for run in _runs_of(self._client, self._experiment, header, "attributes.status = 'RUNNING'", active_only=True):
+            if run.data.tags["sweep.uid"] != study_uid(header):
+                self._client.delete_run(run.info.run_id)
+                self._report.n_repaired += 1
+
+    def _create_parent(self, study: Study) -> str:
+        content = parent_content(study, self._user)
+        start_ms = content.start_ms or int(1000 * time.time())
+        run = self._client.create_run(self._experiment, start_time=start_ms, tags=content.tags)
+        _fill_run(self._client, run.info.run_id, content)
+        self._report.n_written += 1
+        return str(run.info.run_id)
+
+    def _write_record(self, header: StudyHeader, record: TrialRecord) -> None:
+        uid = record_uid(record)
+        if uid in self._deleted:
+            self._report.n_deleted += 1
+        elif uid in self._present:
+            self._report.n_present += 1
+        else:
+            content = record_content(header, record, self._user, _model_files(self._tail.path.parent, record))
+            tags = content.tags | {"mlflow.parentRunId": str(self._parent)}
+            run = self._client.create_run(self._experiment, start_time=content.start_ms or None, tags=tags)
+            _fill_run(self._client, run.info.run_id, content)
+            self._client.set_terminated(run.info.run_id, content.status, content.end_ms or None)
+            self._present.add(uid)
+            self._report.n_written += 1
+
+    def _close_parent(self, study: Study) -> None:
+        if self._parent is not None and study_uid(study.header) not in self._deleted:
+            content = parent_content(study, self._user)
+            _fill_run(self._client, self._parent, content, with_tags=True)
+            self._client.set_terminated(self._parent, content.status, content.end_ms or None)
+        self._closed = True
+
+
+class LogTail:
+    """Reads the lines that a log has gained since the last look.
+
+    Parameters
+    ----------
+    path : Path
+        The log.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._n_lines = 0
+
+    def read(self) -> Iterator[tuple[str, Any]]:
+        """Yield ``(kind, data)`` of every new whole line.
+
+        Raises
+        ------
+        RecordError
+            If a whole line is damaged.
+        """
+        with self.path.open("rb") as stream:
+            stream.seek(self._offset)
+            for raw in stream:
+                if not raw.endswith(b"\n"):
+                    return  # still being written
+                line = decode_line(raw.decode(errors="replace"), f"{self.path}: line {self._n_lines + 1}")
+                self._offset += len(raw)
+                self._n_lines += 1
+                yield line
+
+
+def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        location = None if artifacts is None else (artifacts / name).as_uri()
+        return str(client.create_experiment(name, artifact_location=location, tags={"mlflow.note.content": NOTE}))
+    if experiment.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"experiment {name}: deleted in MLflow; restore it (`mlflow experiments restore -x"
+            f" {experiment.experiment_id}`) or give another --tracking-uri"
+        )
+    return str(experiment.experiment_id)
+
+
+def _runs_of(
+    client: MlflowClient, experiment: str, header: StudyHeader, condition: str = "", active_only: bool = False
+) -> Iterator[Run]:
+    """Yield the runs of one study, page by page."""
+    from mlflow.entities import ViewType
+
+    view = ViewType.ACTIVE_ONLY if active_only else ViewType.ALL
+    text = f"tags.`sweep.study` = '{study_digest(header)}'" + (f" and {condition}" if condition else "")
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment], text, view, PAGE_SIZE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _fill_run(client: MlflowClient, run_id: str, content: RunContent, with_tags: bool = False) -> None:
+    """Log one batch, the artifacts and the dataset of a run; all of it can be repeated."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+    # The time of every point is the run's own end, so that logging it again adds nothing.
+    metrics = [Metric(key, value, content.end_ms, step) for key, value, step in content.metrics]
+    params = [Param(key, value) for key, value in content.params.items()]
+    tags = [RunTag(key, value) for key, value in content.tags.items()] if with_tags else []
+    client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+    for name, text in content.texts.items():
+        client.log_text(run_id, text, name)
+    for file in content.files:
+        client.log_artifact(run_id, str(file))
+    dataset = Dataset(
+        content.data_name,
+        content.data_digest,
+        "code",
+        canonical_json({"generator": content.data_name}),
+        None,
+        content.data_profile,
+    )
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def _model_files(folder: Path, record: TrialRecord) -> tuple[Path, ...]:
+    """Return the saved model and curves of a record, where the sweep kept them."""
+    return tuple(sorted((folder / "models").glob(f"{record.stage}-{record.number}.*")))
+
+
+@contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _set_write_ahead(path: Path) -> None:
+    # Kept in the file: readers (the UI) and the one writer then do not wait for each other. SQLite's own default of
+    # synchronous=FULL, which every connection has, stays.
+    connection = sqlite3.connect(path, timeout=60.0)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
