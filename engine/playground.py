@@ -1,0 +1,754 @@
+"""The TensorFlow Playground page: its data draws, its initial weights, its address.
+
+One seed string fixes a draw: the points, their order, the split, and the initial weights of any network that is then
+built, because all of them come from one stream of random numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.datasets.registry import DATASETS, Dataset
+from engine.datasets.seedrandom import SeedStreams
+from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.training import Split, TrainingConfig
+
+PAGE = "https://playground.tensorflow.org/"
+
+FEATURES: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]] = MappingProxyType(
+    {
+        "x": lambda x, _: x,
+        "y": lambda _, y: y,
+        "xSquared": lambda x, _: x * x,
+        "ySquared": lambda _, y: y * y,
+        "xTimesY": lambda x, y: x * y,
+        "sinX": lambda x, _: np.sin(x),
+        "sinY": lambda _, y: np.sin(y),
+    }
+)
+"""What the network can be shown of a point, in the order of the page's inputs."""
+
+INITIAL_BIAS = 0.1
+N_WEIGHTS_READY = 512  # more than six layers of eight on seven inputs need
+
+
+# --- data and weights -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Data of R replicas, each drawn by the page from its own seed, and the streams their weights come from.
+
+    Parameters
+    ----------
+    dataset : str
+        Name in `engine.datasets.registry.DATASETS`.
+    noise : float
+        Noise as a fraction.
+    seeds : tuple of str
+        Page seed of each replica.
+    features : tuple of str
+        Names in `FEATURES`, in the order of the columns of X.
+    train, test : Split
+        Features (R, n, n_features) and labels (R, n, 1), float64; `train` in the page's training order.
+    train_points, test_points : ndarray (R, n, 2)
+        The same points' coordinates.
+    """
+
+    dataset: str
+    noise: float
+    seeds: tuple[str, ...]
+    features: tuple[str, ...]
+    train: Split
+    test: Split
+    train_points: FloatArray
+    test_points: FloatArray
+    _stream: SeedStreams
+    _numbers: FloatArray
+
+    @property
+    def n_replicas(self) -> int:
+        """Number of replicas R."""
+        return len(self.seeds)
+
+    def initial_parameters(self, layer_sizes: Sequence[int], init_zero: bool = False) -> Parameters:
+        """Return the page's initial weights and biases for a network on these draws.
+
+        Weights are uniform in [-0.5, 0.5), drawn from where the data left each replica's stream, so that the same
+        draws serve networks of any shape. Biases are 0.1.
+
+        Parameters
+        ----------
+        layer_sizes : sequence of int
+            Units of every layer, inputs and outputs included.
+        init_zero : bool
+            Whether weights and biases are 0 instead.
+
+        Returns
+        -------
+        Parameters
+            Weights (R, fan_in, fan_out) and biases (R, fan_out), float64.
+        """
+        shapes = list(zip(layer_sizes[:-1], layer_sizes[1:], strict=True))
+        n_weights = sum(fan_in * fan_out for fan_in, fan_out in shapes)
+        numbers = self._numbers
+        if n_weights > numbers.shape[1]:
+            numbers = self._stream.fork().peek(n_weights)
+        weights, biases = [], []
+        used = 0
+        for fan_in, fan_out in shapes:  # the page goes through the destinations, and for each through its sources
+            chunk = numbers[:, used : used + fan_in * fan_out].reshape(-1, fan_out, fan_in)
+            weights.append(np.ascontiguousarray(chunk.transpose(0, 2, 1)) - 0.5)
+            biases.append(np.full((self.n_replicas, fan_out), INITIAL_BIAS))
+            used += fan_in * fan_out
+        if init_zero:
+            weights, biases = [np.zeros_like(W) for W in weights], [np.zeros_like(b) for b in biases]
+        return Parameters(list(weights), list(biases))
+
+
+def draw(
+    dataset: str,
+    noise: float,
+    train_share: float,
+    seeds: Sequence[str],
+    features: Sequence[str] = ("x", "y"),
+) -> Draws:
+    """Draw, shuffle and split the page's data for every seed.
+
+    Parameters
+    ----------
+    dataset : str
+        Name in `engine.datasets.registry.DATASETS`.
+    noise : float
+        Noise as a fraction, 0 to 0.5 on the page (its 50), up to 0.8 by its address.
+    train_share : float
+        Fraction of the points that train, strictly between 0 and 1.
+    seeds : sequence of str
+        One page seed a replica.
+    features : sequence of str
+        Names in `FEATURES`; the columns of X come in the page's order whatever the order here.
+
+    Returns
+    -------
+    Draws
+        Training and test points with a replica axis, float64.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or a number is out of range.
+    """
+    record = find_dataset(dataset)
+    names = check_features(features)
+    if not 0 <= noise <= 0.8:
+        raise ValueError(f"noise: {noise!r} is not a fraction from 0 to 0.8; the page's 20 is 0.2")
+    n_train = count_training_points(record.n_samples, train_share)
+    stream = SeedStreams(seeds)
+    points, labels = record.generate(stream, record.n_samples, noise)
+    order = _shuffled(stream, record.n_samples)
+    points = np.take_along_axis(points, order[..., None], axis=1)
+    labels = np.take_along_axis(labels, order, axis=1)
+    X = expand(points, names)
+    y = labels[..., None]
+    return Draws(
+        dataset,
+        noise,
+        tuple(seeds),
+        names,
+        Split(np.ascontiguousarray(X[:, :n_train]), np.ascontiguousarray(y[:, :n_train])),
+        Split(np.ascontiguousarray(X[:, n_train:]), np.ascontiguousarray(y[:, n_train:])),
+        np.ascontiguousarray(points[:, :n_train]),
+        np.ascontiguousarray(points[:, n_train:]),
+        stream,
+        stream.peek(N_WEIGHTS_READY),
+    )
+
+
+def expand(points: FloatArray, features: Sequence[str]) -> FloatArray:
+    """Return the features of points, (..., 2) -> (..., n_features), in the order given."""
+    x, y = points[..., 0], points[..., 1]
+    return np.stack([FEATURES[name](x, y) for name in features], axis=-1)
+
+
+def find_dataset(name: str) -> Dataset:
+    """Return the dataset of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message names the nearest.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"dataset: unknown {name!r}; {_nearest(name, DATASETS)}")
+    return DATASETS[name]
+
+
+def check_features(features: Sequence[str]) -> tuple[str, ...]:
+    """Return the features in the page's order.
+
+    Raises
+    ------
+    ValueError
+        If there is none, one is unknown or one is named twice.
+    """
+    for name in features:
+        if name not in FEATURES:
+            raise ValueError(f"features: unknown {name!r}; {_nearest(name, FEATURES)}")
+    if not features or len(set(features)) < len(features):
+        raise ValueError(f"features: {list(features)!r}; give at least one of {', '.join(FEATURES)}, each once")
+    return tuple(name for name in FEATURES if name in features)
+
+
+def count_training_points(n_samples: int, train_share: float) -> int:
+    """Return how many of `n_samples` points train.
+
+    Raises
+    ------
+    ValueError
+        If training or test set would be empty.
+    """
+    # The page multiplies by whole percents; the small addend undoes what writing 70 % as 0.7 loses.
+    n_train = math.floor(n_samples * train_share + 1e-9) if math.isfinite(train_share) else 0
+    if not 0 < n_train < n_samples:
+        raise ValueError(
+            f"train_share: {train_share!r} leaves no training or no test point; give a fraction from 0.1 to 0.9"
+        )
+    return n_train
+
+
+def _shuffled(stream: SeedStreams, n: int) -> npt.NDArray[np.intp]:
+    """Return the page's Fisher-Yates order of `n` points, (S, n)."""
+    numbers = stream.random(n)
+    order = np.tile(np.arange(n), (stream.n_streams, 1))
+    streams = np.arange(stream.n_streams)
+    for k, counter in enumerate(range(n, 0, -1)):
+        other = (numbers[:, k] * counter).astype(np.intp)
+        last = order[:, counter - 1].copy()
+        order[:, counter - 1] = order[streams, other]
+        order[streams, other] = last
+    return order
+
+
+def _nearest(name: str, valid: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, valid, 1, 0.5)
+    return f"did you mean {close[0]!r}?" if close else f"one of {', '.join(valid)}"
+
+
+# --- the page's address -----------------------------------------------------------------------------------------------
+
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "linear")
+REGULARIZATIONS = ("none", "L1", "L2")
+PAGE_DATASETS = ("circle", "xor", "gauss", "spiral")
+PAGE_REGRESSION_DATASETS = ("reg-plane", "reg-gauss")
+PROBLEMS = ("classification", "regression")
+LEARNING_RATES = (0.00001, 0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+REGULARIZATION_RATES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+MAX_BATCH_SIZE = 30
+MAX_HIDDEN_LAYERS = 6
+MAX_UNITS = 8
+HIDE_SUFFIX = "_hide"
+UNDEFINED = "undefined"
+"""What the page makes of the name of a built-in JavaScript property where it expects a name of its own."""
+
+_INHERITED = frozenset(
+    (
+        "constructor",
+        "hasOwnProperty",
+        "isPrototypeOf",
+        "propertyIsEnumerable",
+        "toLocaleString",
+        "toString",
+        "valueOf",
+        "__defineGetter__",
+        "__defineSetter__",
+        "__lookupGetter__",
+        "__lookupSetter__",
+        "__proto__",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PageState:
+    """What the page reads from its address, defaults filled in. Fields bear the page's names for them in snake case.
+
+    Parameters
+    ----------
+    activation, regularization, dataset, reg_dataset, problem : str
+        Names from the page's menus, or `UNDEFINED`.
+    batch_size, learning_rate, regularization_rate, noise, perc_train_data : float
+        As written, unchecked; NaN where it was no number. Noise and share are percentages.
+    network_shape : tuple of float
+        Units of the hidden layers, unchecked.
+    seed : str or None
+        None where the page would make one up.
+    x, y, x_times_y, x_squared, y_squared, cos_x, sin_x, cos_y, sin_y : bool
+        Inputs switched on; the page knows no cosine inputs and ignores the two.
+    show_test_data, discretize, collect_stats, hide_text : bool
+        No effect on training.
+    tutorial : str or None
+        No effect on training.
+    init_zero : bool
+        Whether weights and biases begin at 0.
+    hidden : tuple of (str, bool)
+        Every ``<name>_hide`` in the order given, without its suffix. A hidden input is off whatever its own value.
+    """
+
+    activation: str = "tanh"
+    regularization: str = "none"
+    batch_size: float = 10.0
+    dataset: str = "circle"
+    reg_dataset: str = "reg-plane"
+    learning_rate: float = 0.03
+    regularization_rate: float = 0.0
+    noise: float = 0.0
+    network_shape: tuple[float, ...] = (4.0, 2.0)
+    seed: str | None = None
+    show_test_data: bool = False
+    discretize: bool = False
+    perc_train_data: float = 50.0
+    x: bool = True
+    y: bool = True
+    x_times_y: bool = False
+    x_squared: bool = False
+    y_squared: bool = False
+    cos_x: bool = False
+    sin_x: bool = False
+    cos_y: bool = False
+    sin_y: bool = False
+    collect_stats: bool = False
+    tutorial: str | None = None
+    problem: str = "classification"
+    init_zero: bool = False
+    hide_text: bool = False
+    hidden: tuple[tuple[str, bool], ...] = ()
+
+
+# The page's name of each field, its type and the names it may take, in the order in which the page writes them.
+_PROPERTIES: tuple[tuple[str, str, Literal["choice", "number", "numbers", "flag", "text"], tuple[str, ...]], ...] = (
+    ("activation", "activation", "choice", ACTIVATIONS),
+    ("regularization", "regularization", "choice", REGULARIZATIONS),
+    ("batchSize", "batch_size", "number", ()),
+    ("dataset", "dataset", "choice", PAGE_DATASETS),
+    ("regDataset", "reg_dataset", "choice", PAGE_REGRESSION_DATASETS),
+    ("learningRate", "learning_rate", "number", ()),
+    ("regularizationRate", "regularization_rate", "number", ()),
+    ("noise", "noise", "number", ()),
+    ("networkShape", "network_shape", "numbers", ()),
+    ("seed", "seed", "text", ()),
+    ("showTestData", "show_test_data", "flag", ()),
+    ("discretize", "discretize", "flag", ()),
+    ("percTrainData", "perc_train_data", "number", ()),
+    ("x", "x", "flag", ()),
+    ("y", "y", "flag", ()),
+    ("xTimesY", "x_times_y", "flag", ()),
+    ("xSquared", "x_squared", "flag", ()),
+    ("ySquared", "y_squared", "flag", ()),
+    ("cosX", "cos_x", "flag", ()),
+    ("sinX", "sin_x", "flag", ()),
+    ("cosY", "cos_y", "flag", ()),
+    ("sinY", "sin_y", "flag", ()),
+    ("collectStats", "collect_stats", "flag", ()),
+    ("tutorial", "tutorial", "text", ()),
+    ("problem", "problem", "choice", PROBLEMS),
+    ("initZero", "init_zero", "flag", ()),
+    ("hideText", "hide_text", "flag", ()),
+)
+_FIELD_OF_FEATURE = MappingProxyType({page: field for page, field, _, _ in _PROPERTIES if page in FEATURES})
+
+
+def parse_hash(text: str) -> PageState:
+    """Read a page address as the page does.
+
+    Parameters
+    ----------
+    text : str
+        A whole URL, the part after its ``#``, or that part with the ``#``.
+
+    Returns
+    -------
+    PageState
+        What the page would show. Nothing is checked that the page does not check: see `settings_of`.
+
+    Raises
+    ------
+    ValueError
+        If the page itself would stop with an error, or `text` is no page address at all.
+    """
+    is_url = re.match(r"[a-z]+://", text, re.IGNORECASE) is not None
+    content = text.partition("#")[2] if is_url or text.startswith("#") else text
+    if content and not is_url and "=" not in content:
+        raise ValueError(f"URL: {text!r} is not a Playground address; give {PAGE}#name=value&name=value")
+    # Split as JavaScript's split("=") assigned to two names: what follows a second "=" is lost.
+    given: dict[str, str | None] = {}
+    for pair in content.split("&"):
+        name, *rest = pair.split("=")
+        given[name] = rest[0] if rest else None
+    values: dict[str, Any] = {}
+    for page_name, field, kind, choices in _PROPERTIES:
+        value = given.get(page_name)
+        if kind == "numbers":
+            if page_name in given:
+                values[field] = _parse_numbers(page_name, value)
+            continue
+        if value is None or not value.strip():
+            continue
+        if kind == "choice":
+            if value in choices:
+                values[field] = value
+            elif value in _INHERITED:
+                values[field] = UNDEFINED
+        elif kind == "number":
+            values[field] = parse_number(value)
+        elif kind == "flag":
+            values[field] = value != "false"
+        else:
+            values[field] = value
+    hidden = tuple((n.removesuffix(HIDE_SUFFIX), v == "true") for n, v in given.items() if n.endswith(HIDE_SUFFIX))
+    return PageState(**values, hidden=hidden)
+
+
+def serialise(state: PageState) -> str:
+    """Return the hash the page writes for a state, without the ``#``; a missing seed is left out."""
+    parts = []
+    for page_name, field, kind, _ in _PROPERTIES:
+        value = getattr(state, field)
+        if value is None or (page_name == "regularization" and value == "none"):
+            continue
+        if kind == "number":
+            value = format_number(value)
+        elif kind == "numbers":
+            value = ",".join(map(format_number, value))
+        elif kind == "flag":
+            value = str(value).lower()
+        parts.append(f"{page_name}={value}")
+    parts += [f"{name}{HIDE_SUFFIX}={str(flag).lower()}" for name, flag in state.hidden]
+    return "&".join(parts)
+
+
+def page_url(state: PageState) -> str:
+    """Return the address that opens the page in a state."""
+    return f"{PAGE}#{serialise(state)}"
+
+
+def random_seed(rng: np.random.Generator) -> str:
+    """Return a seed like those the page makes up: five decimals."""
+    return f"{rng.random():.5f}"
+
+
+def parse_number(text: str) -> float:
+    """Return JavaScript's ``Number(text)``."""
+    text = text.strip()
+    if not text:
+        return 0.0
+    if re.fullmatch(r"0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+", text):
+        return float(int(text, 0))
+    if re.fullmatch(r"[+-]?Infinity", text):
+        return float(text)
+    # ASCII digits only: Python's float would take 1_000 and other scripts' digits too
+    return float(text) if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text) else math.nan
+
+
+def format_number(value: float) -> str:
+    """Return JavaScript's ``String(value)``."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if value == 0:
+        return "0"
+    sign = "-" if value < 0 else ""
+    mantissa, _, exponent = f"{abs(value)!r}".partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
+    digits = digits.rstrip("0")
+    if 0 < point <= 21:
+        text = digits.ljust(point, "0")
+        return sign + text[:point] + (f".{text[point:]}" if len(text) > point else "")
+    if -6 < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    mantissa = digits[0] + (f".{digits[1:]}" if len(digits) > 1 else "")
+    return f"{sign}{mantissa}e{point - 1:+d}"
+
+
+def _parse_numbers(page_name: str, value: str | None) -> tuple[float, ...]:
+    if value is None:
+        raise ValueError(
+            f"URL: {page_name} without '=' stops the page with an error; "
+            f"write {page_name}=4,2 or, for no hidden layer, {page_name}="
+        )
+    return tuple(map(parse_number, value.split(","))) if value.strip() else ()
+
+
+# --- between the page and the engine ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PageSettings:
+    """What a page state trains.
+
+    Parameters
+    ----------
+    network : NetworkConfig
+        The network.
+    training : TrainingConfig
+        The page's own rules: carried-over partial batch, fixed order, float64.
+    dataset : str
+        Name in `engine.datasets.registry.DATASETS`.
+    noise : float
+        Noise as a fraction.
+    train_share : float
+        Fraction of the points that train.
+    features : tuple of str
+        Inputs in the page's order.
+    seed : str or None
+        None where the page would make one up.
+    init_zero : bool
+        Whether weights and biases begin at 0.
+    """
+
+    network: NetworkConfig
+    training: TrainingConfig
+    dataset: str
+    noise: float
+    train_share: float
+    features: tuple[str, ...]
+    seed: str | None
+    init_zero: bool
+
+
+def settings_of(state: PageState, max_epochs: int = 100) -> PageSettings:
+    """Return what a page state trains.
+
+    Parameters
+    ----------
+    state : PageState
+        From `parse_hash`.
+    max_epochs : int
+        Length of the training; the page itself goes on until it is stopped.
+
+    Returns
+    -------
+    PageSettings
+        Network, training and data.
+
+    Raises
+    ------
+    ValueError
+        If the page would show a network that cannot train.
+    """
+    for page_name, field, kind, choices in _PROPERTIES:
+        if kind == "choice" and getattr(state, field) not in choices:
+            raise ValueError(f"URL: {page_name}={getattr(state, field)}; one of {', '.join(choices)}")
+    is_regression = state.problem == "regression"
+    dataset = state.reg_dataset if is_regression else state.dataset
+    n_samples = DATASETS[dataset].n_samples
+    train_share = _checked_share(state, n_samples)
+    n_train = count_training_points(n_samples, train_share)
+    features = _inputs_of(state)
+    training = TrainingConfig(
+        loss="half_squared_error",
+        optimizer="sgd",
+        learning_rate=_positive("learningRate", state.learning_rate, "0.03"),
+        batch_size=_checked_batch_size(state.batch_size, n_train),
+        partial_batch="carry",
+        order="fixed",
+        max_epochs=max_epochs,
+        regularizer=_REGULARIZERS[state.regularization],
+        regularization_rate=_checked_regularization_rate(state),
+        dtype="float64",
+    )
+    network = NetworkConfig(
+        n_inputs=len(features),
+        hidden_layer_sizes=_checked_sizes(state.network_shape),
+        n_outputs=1,
+        activation=state.activation,
+        output_activation="linear" if is_regression else "tanh",
+        initializer="constant" if state.init_zero else "playground",
+        initializer_scale=0.0 if state.init_zero else None,
+    )
+    noise = _checked_noise(state.noise)
+    return PageSettings(network, training, dataset, noise, train_share, features, state.seed, state.init_zero)
+
+
+def page_state_of(
+    network: NetworkConfig,
+    training: TrainingConfig,
+    dataset: str,
+    noise: float,
+    train_share: float,
+    seed: str | None,
+    features: Sequence[str] = ("x", "y"),
+) -> PageState | None:
+    """Return the page state that trains the same thing, or None where the page has no button for it.
+
+    The page's menus and limits count, not what its address would let through. Precision and length of training are
+    nobody's button and do not count.
+
+    Parameters
+    ----------
+    network : NetworkConfig
+        The network.
+    training : TrainingConfig
+        How it is trained.
+    dataset : str
+        Name in `engine.datasets.registry.DATASETS`.
+    noise, train_share : float
+        Fractions.
+    seed : str or None
+        Page seed.
+    features : sequence of str
+        Inputs.
+
+    Returns
+    -------
+    PageState or None
+        Its `page_url` opens the page.
+    """
+    record = DATASETS.get(dataset)
+    noise_percent, share_percent = _whole_percent(noise), _whole_percent(train_share)
+    if record is None or noise_percent not in range(0, 51, 5) or share_percent not in range(10, 91, 10):
+        return None
+    if set(features) - set(FEATURES) or not features or network.n_inputs != len(set(features)):
+        return None
+    is_regression = record.problem == "regression"
+    init_zero = network.initializer == "constant" and network.initializer_scale == 0.0
+    sizes = network.hidden_layer_sizes
+    if (
+        network.n_outputs != 1
+        or network.activation not in ACTIVATIONS
+        or network.activation_slope is not None
+        or network.output_activation != ("linear" if is_regression else "tanh")
+        or not (init_zero or (network.initializer == "playground" and network.initializer_scale is None))
+        or len(sizes) > MAX_HIDDEN_LAYERS
+        or not all(1 <= size <= MAX_UNITS for size in sizes)
+        or not _trains_like_the_page(training, record.n_samples * share_percent // 100)
+    ):
+        return None
+    inputs = {field: name in features for name, field in _FIELD_OF_FEATURE.items()}
+    place = {"reg_dataset": dataset} if is_regression else {"dataset": dataset}
+    return PageState(
+        activation=network.activation,
+        regularization={"none": "none", "l1": "L1", "l2": "L2"}[training.regularizer],
+        batch_size=float(training.batch_size),
+        learning_rate=training.learning_rate,
+        regularization_rate=training.regularization_rate,
+        noise=float(noise_percent),
+        network_shape=tuple(map(float, sizes)),
+        seed=seed,
+        perc_train_data=float(share_percent),
+        problem=record.problem,
+        init_zero=init_zero,
+        **inputs,
+        **place,
+    )
+
+
+_REGULARIZERS: Mapping[str, Literal["none", "l1", "l2"]] = MappingProxyType({"none": "none", "L1": "l1", "L2": "l2"})
+# Fields of a TrainingConfig that plain SGD at a constant rate does not look at, or that no button of the page sets.
+_IGNORED = (
+    "momentum", "beta_1", "beta_2", "rho", "epsilon", "schedule_decay", "schedule_every", "max_epochs", "dtype",
+)  # fmt: skip
+
+
+def _trains_like_the_page(training: TrainingConfig, n_train: int) -> bool:
+    """Return whether every field that counts is the page's own or on its menus."""
+    if (
+        training.learning_rate not in LEARNING_RATES
+        or training.regularization_rate not in REGULARIZATION_RATES
+        or training.regularizer not in _REGULARIZERS.values()
+        or training.batch_size not in range(1, MAX_BATCH_SIZE + 1)
+    ):
+        return False
+    left_over = n_train % training.batch_size
+    default = TrainingConfig()
+    page = TrainingConfig(
+        loss="half_squared_error",
+        optimizer="sgd",
+        learning_rate=training.learning_rate,
+        batch_size=training.batch_size,
+        partial_batch="carry" if left_over else training.partial_batch,
+        order="fixed",
+        regularizer=training.regularizer,
+        regularization_rate=training.regularization_rate,
+    )
+    return dataclasses.replace(training, **{name: getattr(default, name) for name in _IGNORED}) == page
+
+
+def _whole_percent(fraction: float) -> int:
+    """Return a fraction in whole percents, or -1 where it is none."""
+    percent = round(100 * fraction) if math.isfinite(fraction) else -1
+    return percent if abs(percent - 100 * fraction) < 1e-9 else -1
+
+
+def _inputs_of(state: PageState) -> tuple[str, ...]:
+    hidden = {name for name, flag in state.hidden if flag}
+    names = tuple(n for n in FEATURES if n not in hidden and getattr(state, _FIELD_OF_FEATURE[n]))
+    if not names:
+        raise ValueError("URL: no input is on, so no network can train; add x=true and y=true, and no x_hide or y_hide")
+    return names
+
+
+def _checked_share(state: PageState, n_samples: int) -> float:
+    percent = state.perc_train_data
+    if not (math.isfinite(percent) and 0 < math.floor(n_samples * percent / 100) < n_samples):
+        raise ValueError(
+            f"URL: percTrainData={format_number(percent)} leaves no training or no test point; "
+            "give 10 to 90 in steps of 10"
+        )
+    return percent / 100
+
+
+def _checked_noise(percent: float) -> float:
+    if math.isnan(percent):
+        raise ValueError("URL: noise=NaN makes every label meaningless; give 0 to 50 in steps of 5")
+    clamped = 50.0 if percent > 80 else max(percent, 0.0)  # the page's own clamp, when it builds its sliders
+    return clamped / 100
+
+
+def _checked_batch_size(size: float, n_train: int) -> int:
+    if not (math.isfinite(size) and size == int(size) and size >= 1):
+        raise ValueError(f"URL: batchSize={format_number(size)} is not a whole number from 1; give 1 to 30")
+    if size > n_train:
+        raise ValueError(
+            f"URL: batchSize={format_number(size)} is more than the {n_train} training points, "
+            f"so the page never updates a weight; give at most {n_train}"
+        )
+    return int(size)
+
+
+def _checked_sizes(shape: tuple[float, ...]) -> tuple[int, ...]:
+    for number, size in enumerate(shape, start=1):
+        if not (math.isfinite(size) and size == int(size) and size >= 1):
+            text = ",".join(map(format_number, shape))
+            raise ValueError(
+                f"URL: networkShape={text}: hidden layer {number} has {format_number(size)} units, "
+                "so nothing can pass; give whole numbers from 1 separated by plain commas"
+            )
+    return tuple(map(int, shape))
+
+
+def _checked_regularization_rate(state: PageState) -> float:
+    rate = state.regularization_rate
+    if not math.isfinite(rate):  # the page multiplies by it even without a penalty, and every weight becomes NaN
+        raise ValueError(f"URL: regularizationRate={format_number(rate)} is not a number of use; give 0 or more")
+    if state.regularization == "none":
+        return 0.0
+    if rate < 0:
+        raise ValueError(f"URL: regularizationRate={format_number(rate)} is negative; give 0 or more")
+    return rate
+
+
+def _positive(page_name: str, value: float, example: str) -> float:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"URL: {page_name}={format_number(value)} trains nothing; give a positive number like {example}")
+    return value
