@@ -1,0 +1,373 @@
+"""Write the report of one or more sweeps: HTML, Markdown and CSV. The only file that knows a format."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import math
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from analysis.intervals import Interval
+from analysis.records import Study, read_sweep
+from analysis.sections.blocks import (
+    Cell,
+    Column,
+    Heading,
+    Link,
+    Missing,
+    Picture,
+    Section,
+    Table,
+    Text,
+    number_text,
+    printable,
+)
+from analysis.sections.registry import SECTIONS
+from analysis.tables import homework_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HERE = Path(__file__).parent
+PLAYGROUND = "https://playground.tensorflow.org/#"
+DISTRIBUTION = "rangesweep"
+# What a spreadsheet takes for a formula, behind any number of apostrophes (so that `read_csv` can undo the guard).
+FORMULA = re.compile(r"^'*[=+\-@\t\r\0]")
+MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlCell:
+    """One table cell, ready for the page."""
+
+    text: str
+    range: str = ""
+    css: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlBlock:
+    """One block, ready for the page; `kind` says which fields are meant."""
+
+    kind: str
+    text: str = ""
+    role: str = "plain"
+    label: str = ""
+    caption: str = ""
+    csv: str = ""
+    columns: tuple[tuple[str, bool], ...] = ()
+    rows: tuple[tuple[HtmlCell, ...], ...] = ()
+    source: str = ""
+    alt: str = ""
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(slots=True)
+class Pages:
+    """The report as it grows: the page's blocks, the Markdown text, and the files beside them."""
+
+    sections: list[tuple[str, str, list[HtmlBlock]]] = field(default_factory=list)
+    markdown: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
+    """Write the report of some sweeps.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        ``results/<sweep>`` folders, at least one.
+    out : Path or None
+        Folder to write to; None means ``report`` in the first sweep's folder.
+
+    Returns
+    -------
+    Path
+        The page, ``index.html``. Beside it: ``report.md``, ``pictures/`` and ``data/`` with a CSV file for every
+        table and picture. The same records give the same bytes.
+
+    Raises
+    ------
+    ValueError
+        If no folder is given.
+    RecordError
+        If a folder holds no log or a damaged one.
+    """
+    if not folders:
+        raise ValueError("folders: none given; name a folder that `sweeps run` has written, such as results/homework")
+    studies = [study for folder in folders for study in read_sweep(folder)]
+    out = folders[0] / "report" if out is None else out
+    pages = render(studies)
+    for name, content in pages.files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return out / "index.html"
+
+
+def render(studies: Sequence[Study]) -> Pages:
+    """Return the report of some studies, nothing written yet: `Pages.files` holds every file by its relative name."""
+    sweeps = list(dict.fromkeys(printable(study.header.sweep) for study in studies))
+    title = f"Sweep report: {', '.join(sweeps)}"
+    lead = lead_sentence(studies)
+    pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)])
+    for build in SECTIONS.values():
+        add_section(pages, build(studies))
+    style = (HERE / "report.css").read_text(encoding="utf-8")
+    # Autoescaping is what keeps names, error texts and params from becoming markup; nothing is marked safe but the
+    # project's own style sheet (in the template), whose hash the page's policy names.
+    environment = jinja2.Environment(
+        autoescape=True, loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=False
+    )
+    html = environment.get_template("report.html.jinja").render(
+        title=title,
+        lead=lead,
+        sections=[{"key": key, "title": name, "blocks": blocks} for key, name, blocks in pages.sections],
+        style=style,
+        style_hash="sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        version=project_version(),
+    )
+    pages.files["index.html"] = html.encode()
+    pages.files["report.md"] = ("\n\n".join(pages.markdown) + "\n").encode()
+    return pages
+
+
+def lead_sentence(studies: Sequence[Study]) -> str:
+    """Return the report's first sentence: for how many datasets the question was answered."""
+    certified = {row.study for row in homework_rows(studies) if row.certified and row.setting == "winner"}
+    unfinished = sum(study.verdict is None for study in studies)
+    goals = sorted({f"{study.header.goal:g}" for study in studies})
+    text = (
+        f"{len(certified)} of {len(studies)} dataset{'' if len(studies) == 1 else 's'} certified: training and test "
+        f"loss below {', '.join(goals)} on fresh draws that no search had seen."
+    )
+    return f"{text} {unfinished} not finished yet." if unfinished else text
+
+
+def add_section(pages: Pages, section: Section) -> None:
+    """Add one section to the page, the Markdown text and the files."""
+    blocks: list[HtmlBlock] = []
+    pages.markdown.append(f"## {markdown(section.title)}")
+    for block in section.blocks:
+        if isinstance(block, Text):
+            blocks.append(HtmlBlock("text", text=printable(block.text), role=block.role))
+            pages.markdown.append(markdown(block.text))
+        elif isinstance(block, Heading):
+            blocks.append(HtmlBlock("heading", text=printable(block.text)))
+            pages.markdown.append(f"### {markdown(block.text)}")
+        elif isinstance(block, Table):
+            name = add_csv(pages, block)
+            blocks.append(html_table(block, name))
+            pages.markdown.append(markdown_table(block))
+        else:
+            blocks.append(add_picture(pages, block))
+    pages.sections.append((section.key, section.title, blocks))
+
+
+def add_csv(pages: Pages, table: Table) -> str:
+    """Add a table's CSV file; return its name relative to the page."""
+    name = f"data/{table.name}.csv"
+    if name in pages.files:
+        raise ValueError(f"table: two named {table.name!r}; give each its own name")
+    pages.files[name] = csv_text(table).encode()
+    return name
+
+
+def add_picture(pages: Pages, picture: Picture) -> HtmlBlock:
+    """Draw a picture; add it, its file and its numbers."""
+    name = add_csv(pages, picture.data)
+    content, width, height = draw(picture)
+    ending = "png" if picture.raster else "svg"
+    pages.files[f"pictures/{picture.name}.{ending}"] = content
+    media = "image/png" if picture.raster else "image/svg+xml"
+    source = f"data:{media};base64,{base64.b64encode(content).decode()}"
+    pages.markdown.append(
+        f"![{markdown(picture.alt)}](pictures/{picture.name}.{ending})\n\n{markdown(picture.caption)} [CSV]({name})"
+    )
+    return HtmlBlock(
+        "picture",
+        source=source,
+        alt=printable(picture.alt),
+        caption=printable(picture.caption),
+        csv=name,
+        width=width,
+        height=height,
+    )
+
+
+def draw(picture: Picture) -> tuple[bytes, int, int]:
+    """Return a picture's bytes and its width and height on the page in CSS pixels.
+
+    The bytes hold no date, path or name of the machine.
+    """
+    import matplotlib as mpl
+
+    from analysis.sections.style import STYLE, available_fonts
+
+    style: dict[Any, Any] = {**STYLE, "font.family": available_fonts()}
+    with mpl.rc_context(style), warnings.catch_warnings():
+        # A name in a script that no installed font has is drawn as boxes; that must not stop a report.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+        figure = picture.draw()
+        stream = io.BytesIO()
+        if picture.raster:
+            figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
+        else:
+            figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return stream.getvalue(), *page_size(figure)
+
+
+def page_size(figure: Figure) -> tuple[int, int]:
+    """Return a figure's width and height in CSS pixels, 96 to the inch."""
+    width, height = figure.get_size_inches()
+    return round(96 * width), round(96 * height)
+
+
+def html_table(table: Table, csv_name: str) -> HtmlBlock:
+    """Return a table ready for the page."""
+    return HtmlBlock(
+        "table",
+        label=table.name.replace("-", " "),
+        caption=printable(table.caption),
+        csv=csv_name,
+        columns=tuple((printable(column.title), column.kind != "text") for column in table.columns),
+        rows=tuple(
+            tuple(html_cell(cell, column) for cell, column in zip(row, table.columns, strict=True))
+            for row in table.rows
+        ),
+    )
+
+
+def html_cell(cell: Cell, column: Column) -> HtmlCell:
+    """Return a cell ready for the page."""
+    if isinstance(cell, Missing):
+        return HtmlCell(printable(cell.reason), css="why")
+    if isinstance(cell, Interval):
+        estimate, ends = interval_text(cell)
+        return HtmlCell(estimate, range=ends, css="number")
+    if isinstance(cell, Link):
+        safe = cell.url.startswith(PLAYGROUND)
+        return HtmlCell(printable(cell.text if safe else cell.url), url=printable(cell.url) if safe else "")
+    if isinstance(cell, str):
+        return HtmlCell(printable(cell), css="" if len(cell) < 30 else "long")
+    return HtmlCell(number_text(cell), css="number" if column.kind != "text" else "")
+
+
+def interval_text(interval: Interval) -> tuple[str, str]:
+    """Return an interval's estimate and its ends as text."""
+    estimate = "not measured" if interval.estimate is None else number_text(interval.estimate)
+    if interval.low is None or interval.high is None:
+        return estimate, f"(n = {interval.n}; {interval.reason or 'no interval'})"
+    return estimate, f"({number_text(interval.low)} to {number_text(interval.high)})"
+
+
+def markdown(text: str) -> str:
+    """Return `text` with everything escaped that Markdown, or HTML inside it, would take for markup."""
+    return MARKDOWN_SIGNS.sub(r"\\\1", printable(text))
+
+
+def markdown_cell(cell: Cell) -> str:
+    """Return a cell as Markdown."""
+    if isinstance(cell, Missing):
+        return f"*{markdown(cell.reason)}*"
+    if isinstance(cell, Interval):
+        return markdown(" ".join(interval_text(cell)))
+    if isinstance(cell, Link):
+        if not cell.url.startswith(PLAYGROUND):
+            return markdown(cell.url)
+        address = re.sub(
+            r"[^\w#=&.,:/-]", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), cell.url
+        )
+        return f"[{markdown(cell.text)}]({address})"
+    return markdown(cell if isinstance(cell, str) else number_text(cell))
+
+
+def markdown_table(table: Table) -> str:
+    """Return a table as Markdown, its caption above it."""
+    lines = [
+        f"{markdown(table.caption)} [CSV](data/{table.name}.csv)",
+        "",
+        "| " + " | ".join(markdown(column.title) for column in table.columns) + " |",
+        "|" + "|".join(" :-- " if column.kind == "text" else " --: " for column in table.columns) + "|",
+    ]
+    lines += ["| " + " | ".join(markdown_cell(cell) for cell in row) + " |" for row in table.rows]
+    return "\n".join(lines)
+
+
+def csv_text(table: Table) -> str:
+    """Return a table as CSV: full precision, an interval in four columns, text that looks like a formula guarded."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names: list[str] = []
+    for column in table.columns:
+        names += [column.key]
+        if column.kind == "interval":
+            names += [f"{column.key}_low", f"{column.key}_high", f"{column.key}_n"]
+    writer.writerow([guard(name) for name in names])
+    for row in table.rows:
+        cells: list[str] = []
+        for cell, column in zip(row, table.columns, strict=True):
+            cells += csv_cells(cell, column)
+        writer.writerow(cells)
+    return stream.getvalue()
+
+
+def csv_cells(cell: Cell, column: Column) -> list[str]:
+    """Return the fields one cell fills."""
+    n_fields = 4 if column.kind == "interval" else 1
+    if isinstance(cell, Interval):
+        ends = ["" if value is None else repr(value) for value in (cell.estimate, cell.low, cell.high)]
+        return [*ends, str(cell.n)]
+    if isinstance(cell, Missing):
+        text = guard(cell.reason)
+    elif isinstance(cell, Link):
+        text = guard(cell.url)
+    elif isinstance(cell, str):
+        text = guard(cell)
+    else:
+        text = repr(cell) if isinstance(cell, int) or math.isfinite(cell) else ""
+    return [text, *[""] * (n_fields - 1)]
+
+
+def guard(text: str) -> str:
+    """Return text that no spreadsheet runs: an apostrophe before whatever looks like a formula. Numbers are exempt."""
+    text = text.replace("\0", "�") if not text.startswith("\0") else text
+    return "'" + text if FORMULA.match(text) else text
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file of the report back, the guards against formulas removed.
+
+    Returns
+    -------
+    list of dict of str to str
+        One a row, by column name.
+    """
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [{unguard(key): unguard(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+
+
+def unguard(text: str) -> str:
+    """Undo `guard`."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
+
+
+def project_version() -> str:
+    """Return the installed version of the project."""
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"

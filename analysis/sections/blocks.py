@@ -1,0 +1,184 @@
+"""What a section hands to the report: plain blocks that know no output format, drawings not drawn yet."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from analysis.intervals import Interval
+from analysis.records import Study
+from analysis.tables import dataset_title
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A Playground address; only such addresses become links, anything else stays text."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why there is no number here."""
+
+    reason: str
+
+
+Cell = str | int | float | Interval | Link | Missing
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Parameters
+    ----------
+    key : str
+        Name in the CSV file.
+    title : str
+        Heading for the reader.
+    kind : str
+        ``"text"``, ``"number"`` or ``"interval"``; an interval becomes four columns of the CSV file (estimate, ends,
+        n).
+    """
+
+    key: str
+    title: str
+    kind: Literal["text", "number", "interval"] = "number"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table for the reader, and the CSV file of the same numbers.
+
+    Parameters
+    ----------
+    name : str
+        File name without its ending.
+    caption : str
+        What the table shows, with n and what varies.
+    columns : tuple of Column
+    rows : tuple of tuple of Cell
+        The first cell of a row is its heading.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawing to be made, its finding in words, and the numbers behind it.
+
+    Parameters
+    ----------
+    name : str
+        File name without its ending.
+    caption : str
+        What is drawn, with n and what varies.
+    alt : str
+        What the picture tells, for whoever cannot see it.
+    draw : callable
+        Makes the figure; called once, under the report's style.
+    data : Table
+        The numbers drawn; written as a CSV file only.
+    raster : bool
+        Whether pixels (PNG) suit it better than lines (SVG).
+    """
+
+    name: str
+    caption: str
+    alt: str
+    draw: Callable[[], Figure]
+    data: Table
+    raster: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A paragraph. `role` is ``"plain"``, ``"missing"`` (why something is not shown) or ``"finding"``."""
+
+    text: str
+    role: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading inside a section, usually a dataset's name."""
+
+    text: str
+
+
+Block = Text | Heading | Table | Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section of the report, in reading order of its blocks."""
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def labels(studies: Sequence[Study]) -> list[str]:
+    """Return what to call each study: its dataset, with the sweep's name before it where there are several sweeps."""
+    several = len({study.header.sweep for study in studies}) > 1
+    names = [
+        printable(
+            f"{study.header.sweep}/{dataset_title(study.header.dataset)}"
+            if several
+            else dataset_title(study.header.dataset)
+        )
+        for study in studies
+    ]
+    return [f"{name} ({i + 1})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def file_names(prefix: str, names: Sequence[str]) -> list[str]:
+    """Return a file name for each study's picture: safe on every file system, and none twice."""
+    slugs = [re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] for name in names]
+    return [
+        f"{prefix}-{slug}" if slug and slugs.count(slug) == 1 else f"{prefix}-{slug or 'study'}-{i + 1}"
+        for i, slug in enumerate(slugs)
+    ]
+
+
+def printable(text: str) -> str:
+    """Return `text` with characters that no page or picture may hold (controls, direction overrides) replaced."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]", "�", text)
+
+
+def number_text(value: float) -> str:
+    """Return a number as a reader wants it: three significant digits, at least three decimals below one."""
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0 or float(value).is_integer():
+        return f"{value:.0f}" if abs(value) < 1e9 else f"{value:.3g}"
+    if abs(value) < 1e-3 or abs(value) >= 1e5:
+        return f"{value:.3g}"
+    return f"{value:.{max(0, min(4, 2 - math.floor(math.log10(abs(value)))))}f}"
+
+
+def finite(values: Sequence[float | None]) -> list[float]:
+    """Return the numbers among `values`."""
+    return [value for value in values if value is not None and math.isfinite(value)]
+
+
+def optional(value: float | None, reason: str) -> float | Missing:
+    """Return a number as a cell, or why there is none."""
+    return Missing(reason) if value is None else value
+
+
+def shown(interval: Interval) -> Interval | Missing:
+    """Return an interval as a cell, or why there is none."""
+    return Missing(interval.reason or "not measured") if interval.estimate is None else interval

@@ -1,0 +1,272 @@
+"""How sure: the certificate, the pass rate against the attainable one, the excess over the floor, the flattery."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.intervals import Interval, mean_interval, paired_difference
+from analysis.records import Study, TrialRecord
+from analysis.sections.blocks import (
+    Block,
+    Cell,
+    Column,
+    Missing,
+    Picture,
+    Section,
+    Table,
+    Text,
+    file_names,
+    finite,
+    labels,
+    number_text,
+    optional,
+    shown,
+)
+from analysis.sections.curves import STAGE_WORDS, winner_record
+from analysis.tables import attainable_pass_rate, homework_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LEAST_REPLICAS = 8
+N_BINS = 40
+COLUMNS = (
+    Column("dataset", "Data type", "text"),
+    Column("level", "Level of the test"),
+    Column("train_upper", "Upper bound of training loss"),
+    Column("test_upper", "Upper bound of test loss"),
+    Column("goal", "Goal"),
+    Column("pass_rate", "Pass rate", "interval"),
+    Column("attainable_pass_rate", "Attainable pass rate"),
+    Column("excess", "Test loss above the floor, paired by draw", "interval"),
+    Column("flattered_by", "Search score flattered by", "interval"),
+    Column("n", "Draws n"),
+    Column("verdict", "Verdict", "text"),
+)
+PASSAGE_COLUMNS = (
+    Column("dataset", "Data type", "text"),
+    Column("reached", "Draws that were below the goal at least once"),
+    Column("median", "Median first epoch of those"),
+    Column("q10", "10 % by epoch"),
+    Column("q90", "90 % by epoch"),
+    Column("back_above", "Of those, above the goal again at the named epoch"),
+    Column("n", "Draws n"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPassage:
+    """When draws were first below the goal, and how many did not stay there.
+
+    Parameters
+    ----------
+    n : int
+        Draws looked at.
+    n_reached : int
+        Draws that were below the goal at some epoch of the grid.
+    median, q10, q90 : float or None
+        Quantiles of their first such epoch; None where there is none.
+    n_back_above : int
+        Those of them that are above the goal at the named epoch.
+    """
+
+    n: int
+    n_reached: int
+    median: float | None
+    q10: float | None
+    q90: float | None
+    n_back_above: int
+
+
+def first_passage(record: TrialRecord, goal: float) -> FirstPassage:
+    """Return when the draws of a record were first below the goal."""
+    reached = [
+        (epoch, train >= goal or test >= goal)
+        for epoch, train, test in zip(record.first_passage, record.train_loss, record.test_loss, strict=True)
+        if epoch is not None
+    ]
+    epochs = [epoch for epoch, _ in reached]
+    low, high = np.quantile(epochs, [0.1, 0.9]).tolist() if epochs else (None, None)
+    return FirstPassage(
+        n=len(record.first_passage),
+        n_reached=len(epochs),
+        median=float(statistics.median(epochs)) if epochs else None,
+        q10=low,
+        q90=high,
+        n_back_above=sum(above for _, above in reached),
+    )
+
+
+def excess(record: TrialRecord) -> Interval:
+    """Return the mean test loss above the best possible predictor's on the same points, paired by draw."""
+    if record.floor_test_loss is None:
+        return Interval(None, None, None, 0, "paired", "this dataset declares no floor")
+    return paired_difference(record.test_loss, record.floor_test_loss)
+
+
+def flattery(study: Study, record: TrialRecord) -> Interval:
+    """Return by how much the search's own score was below the mean test loss on fresh draws."""
+    searched = next((trial for trial in study.trials if trial.number == record.source), None)
+    if record.stage == "search" or searched is None:
+        return Interval(None, None, None, 0, "", "no fresh draws yet")
+    fresh = mean_interval(record.test_loss)
+    if fresh.estimate is None or fresh.low is None or fresh.high is None:
+        return Interval(None, None, None, fresh.n, fresh.method, fresh.reason)
+    score = searched.value
+    return Interval(fresh.estimate - score, fresh.low - score, fresh.high - score, fresh.n, fresh.method)
+
+
+def build(studies: Sequence[Study]) -> Section:
+    """Return the section."""
+    names = labels(studies)
+    blocks: list[Block] = [
+        Text(
+            "A certificate trains the setting once on fresh draws that nothing has seen, at an epoch fixed before, "
+            "and looks once. It passes if the upper confidence bounds of mean training and mean test loss are both "
+            "below the goal. What varies between draws: data, split, initial weights, order."
+        )
+    ]
+    rows: list[tuple[Cell, ...]] = []
+    passages: list[tuple[Cell, ...]] = []
+    rests: list[Block] = []
+    for study, name, file_name in zip(studies, names, file_names("draws", names), strict=True):
+        record = winner_record(study)
+        if record is None:
+            rests.append(Text(f"{name}: not shown: no trial has given a loss.", "missing"))
+            continue
+        rows.append(certificate_cells(study, record, name))
+        passages.append(passage_cells(first_passage(record, study.header.goal), name))
+        rests.append(histogram_block(study, record, name, file_name))
+    if rows:
+        blocks.append(
+            Table(
+                "certificates",
+                "The winner of each dataset on its fresh draws, intervals of 95 %. Pass rate: draws with both losses "
+                "below the goal; attainable: the best possible predictor's on the same draws. Flattered by: mean test "
+                "loss on fresh draws minus what the search had measured, the search's score taken as given.",
+                COLUMNS,
+                tuple(rows),
+            )
+        )
+        blocks.append(
+            Table(
+                "first-passage",
+                "First passage, a flattering figure: the first epoch looked at with both losses of a draw below the "
+                "goal. Whoever stops there picks the luckiest moment; the last column counts "
+                "draws that rose above it again.",
+                PASSAGE_COLUMNS,
+                tuple(passages),
+            )
+        )
+    return Section("certainty", "How sure", (*blocks, *rests))
+
+
+def certificate_cells(study: Study, record: TrialRecord, name: str) -> tuple[Cell, ...]:
+    """Return one row of the table of certificates."""
+    row = next(row for row in homework_rows([study]) if row.setting == "winner")
+    no_certificate = Missing("no certificate yet")
+    certified = record.stage == "certificate" and study.verdict is not None
+    return (
+        name,
+        study.verdict.level if certified and study.verdict else no_certificate,
+        record.train_upper if certified else no_certificate,
+        record.test_upper if certified else no_certificate,
+        study.header.goal,
+        shown(row.pass_rate),
+        optional(attainable_pass_rate(record, study.header.goal), "this dataset declares no floor"),
+        shown(excess(record)),
+        shown(flattery(study, record)),
+        len(record.test_loss),
+        row.verdict,
+    )
+
+
+def passage_cells(passage: FirstPassage, name: str) -> tuple[Cell, ...]:
+    """Return one row of the table of first passages."""
+    none = "no draw was below the goal"
+    return (
+        name,
+        passage.n_reached,
+        optional(passage.median, none),
+        optional(passage.q10, none),
+        optional(passage.q90, none),
+        passage.n_back_above if passage.n_reached else Missing(none),
+        passage.n,
+    )
+
+
+def histogram_block(study: Study, record: TrialRecord, name: str, file_name: str) -> Block:
+    """Return the picture of how the draws' test losses are spread, or why there is none."""
+    losses = finite(record.test_loss)
+    if len(losses) < LEAST_REPLICAS:
+        return Text(
+            f"{name}: spread over draws not shown: {len(losses)} draw{'' if len(losses) == 1 else 's'}.", "missing"
+        )
+    floors = finite(record.floor_test_loss or ())
+    low, middle, high = np.quantile(losses, [0.1, 0.5, 0.9]).tolist()
+    n_above = sum(loss >= study.header.goal for loss in losses)
+    n_diverged = sum(epoch is not None for epoch in record.diverged_at)
+    alt = (
+        f"{name}: the middle 80 % of {len(losses)} draws have a test loss of {number_text(low)} to "
+        f"{number_text(high)}, median {number_text(middle)}; {n_above} are at or above the goal "
+        f"{study.header.goal:g}; {n_diverged} diverged."
+    )
+    data = Table(
+        file_name,
+        "",
+        (Column("draw", "Draw"), Column("test_loss", "Test loss"), Column("floor", "Best possible predictor")),
+        tuple(
+            (i, loss, optional(_at(record.floor_test_loss, i), "no floor")) for i, loss in enumerate(record.test_loss)
+        ),
+    )
+    return Picture(
+        file_name,
+        f"{name}: test loss of the winner's {len(losses)} draws, one data set of its own each; "
+        f"{STAGE_WORDS.get(record.stage, record.stage)}.",
+        alt,
+        lambda: draw_histogram(study, losses, floors, name),
+        data,
+    )
+
+
+def _at(values: Sequence[float | None] | None, i: int) -> float | None:
+    return values[i] if values is not None and i < len(values) else None
+
+
+def draw_histogram(study: Study, losses: Sequence[float], floors: Sequence[float], name: str) -> Figure:
+    """Draw the histogram of test losses over that of the best possible predictor."""
+    from analysis.sections.style import BLACK, BLUE, GRAY, RED, new_figure
+
+    figure = new_figure(8.6, 2.9)
+    axes = figure.add_subplot()
+    # A few stuck or diverged draws would squeeze all others into one bar: they share the last one.
+    top = max(float(np.quantile(losses, 0.98)) * 1.1, study.header.goal * 1.2)
+    edges = np.linspace(0.0, top, N_BINS + 1)
+    n_beyond = sum(loss > top for loss in losses)
+    axes.hist(np.minimum(losses, top), bins=list(edges), color=BLUE, label="the winner")
+    if floors:
+        axes.hist(
+            np.minimum(floors, top),
+            bins=list(edges),
+            histtype="step",
+            color=BLACK,
+            linewidth=1.4,
+            label="best possible predictor",
+        )
+    axes.axvline(
+        study.header.goal, color=RED, linewidth=1.6, linestyle=(0, (4, 2)), label=f"goal {study.header.goal:g}"
+    )
+    mean = float(np.mean(losses))
+    axes.axvline(mean, color=GRAY, linewidth=1.6, label=f"mean {number_text(mean)}")
+    axes.set_title(name)
+    axes.set_xlabel(
+        "test loss of one draw" + (f" (last bar: {n_beyond} beyond {number_text(top)})" if n_beyond else "")
+    )
+    axes.set_ylabel("draws")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure

@@ -1,0 +1,24 @@
+"""The sections of the report, in reading order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+
+from analysis.records import Study
+from analysis.sections import answer, certainty, choices, curves, provenance, ranges, trials
+from analysis.sections.blocks import Section
+
+Build = Callable[[Sequence[Study]], Section]
+
+SECTIONS: MappingProxyType[str, Build] = MappingProxyType(
+    {
+        "answer": answer.build,
+        "ranges": ranges.build,
+        "curves": curves.build,
+        "trials": trials.build,
+        "choices": choices.build,
+        "certainty": certainty.build,
+        "provenance": provenance.build,
+    }
+)

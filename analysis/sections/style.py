@@ -1,0 +1,109 @@
+"""The look of every picture: readable type, colours that colour-blind readers can tell apart, nothing random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: distinct under the common kinds of colour blindness.
+BLUE, ORANGE, GREEN, RED, PURPLE, GRAY, BLACK = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#d55e00",
+    "#9a4f83",
+    "#6b7680",
+    "#1c2733",
+)
+# The Playground's own: orange for -1, blue for +1, pale gray between.
+NEGATIVE, MIDDLE, POSITIVE = "#f59322", "#e8eaeb", "#0877bd"
+FONTS = ("DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans Arabic", "Noto Sans Devanagari")
+STYLE: MappingProxyType[str, Any] = MappingProxyType(
+    {
+        "figure.facecolor": "white",
+        "axes.facecolor": "white",
+        "axes.edgecolor": GRAY,
+        "axes.labelcolor": BLACK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.titlesize": 11,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "axes.labelsize": 10,
+        "grid.color": "#e3e7ea",
+        "grid.linewidth": 0.8,
+        "font.size": 10,
+        "legend.frameon": False,
+        "legend.fontsize": 9,
+        "lines.linewidth": 2.0,
+        "savefig.facecolor": "white",
+        "text.color": BLACK,
+        "text.parse_math": False,  # a "$" in a dataset's name is a dollar sign
+        "xtick.color": BLACK,
+        "ytick.color": BLACK,
+        "svg.fonttype": "path",
+        "svg.hashsalt": "rangesweep",  # ids inside an SVG are then the same every time
+        "svg.id": None,
+        "path.simplify": True,
+    }
+)
+
+
+@lru_cache(maxsize=1)
+def available_fonts() -> list[str]:
+    """Return those of `FONTS` this machine has, so that a name in another script finds its glyphs."""
+    from matplotlib import font_manager
+
+    names = set(font_manager.get_font_names())
+    return [font for font in FONTS if font in names] or ["sans-serif"]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure that belongs to no global state.
+
+    Parameters
+    ----------
+    width, height : float
+        Size in inches; the page shows 96 pixels an inch.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def playground_colors() -> LinearSegmentedColormap:
+    """Return the Playground's colour map, from -1 (orange) to +1 (blue)."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("playground", [NEGATIVE, MIDDLE, POSITIVE])
+
+
+def plain_ticks(axes: Axes, which: str) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers (1, 10, 0.05), not as powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+    decades = np.log10(max(high, 1e-300)) - np.log10(max(low, 1e-300))
+    axis.set_major_locator(LogLocator(base=10.0, subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def horizontal(axes: Axes, value: float, color: str, label: str, dash: Sequence[float] = (4, 2)) -> None:
+    """Draw a labelled horizontal line across the axes."""
+    axes.axhline(value, color=color, linewidth=1.4, linestyle=(0, tuple(dash)), label=label, zorder=2)

@@ -1,0 +1,180 @@
+"""All trials of a search: loss against number, with candidates, divergences, the best so far, goal and floor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.records import Study, TrialRecord
+from analysis.sections.blocks import (
+    Block,
+    Column,
+    Missing,
+    Picture,
+    Section,
+    Table,
+    Text,
+    file_names,
+    labels,
+    number_text,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_MARKS = 1200
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPoint:
+    """One search trial as a mark in the picture.
+
+    Parameters
+    ----------
+    number : int
+    value : float or None
+        Mean test loss over the trial's draws; None where it failed.
+    kind : str
+        ``"candidate"``, ``"complete"``, ``"diverged"`` or ``"failed"``.
+    best : float or None
+        Lowest value of a trial that did not diverge, up to this number.
+    """
+
+    number: int
+    value: float | None
+    kind: str
+    best: float | None
+
+
+def trial_points(trials: Sequence[TrialRecord]) -> list[TrialPoint]:
+    """Return every search trial as a mark, by number."""
+    points: list[TrialPoint] = []
+    best: float | None = None
+    for record in trials:
+        value = record.value if record.state != "failed" and math.isfinite(record.value) else None
+        kind = "failed" if value is None else "candidate" if record.candidate else record.state
+        if value is not None and kind != "diverged":
+            best = value if best is None else min(best, value)
+        points.append(TrialPoint(record.number, value, kind, best))
+    return points
+
+
+def thinned(points: Sequence[TrialPoint], most: int = MOST_MARKS) -> list[TrialPoint]:
+    """Return at most about `most` marks: those that set a new best, and of the rest every so many-eth."""
+    if len(points) <= most:
+        return list(points)
+    kept = set(np.linspace(0, len(points) - 1, most).round().astype(int).tolist())
+    bests = [i for i in range(len(points)) if i == 0 or points[i].best != points[i - 1].best]
+    return [points[i] for i in sorted(kept | set(bests[-most:]))]
+
+
+def build(studies: Sequence[Study]) -> Section:
+    """Return the section."""
+    names = labels(studies)
+    blocks: list[Block] = [
+        Text(
+            "Each mark is one search trial: the mean test loss over its draws at its best epoch. Trials of one "
+            "search share their draws, so that they compare in pairs. Searches choose the lowest of many noisy "
+            "values: the lowest mark flatters."
+        )
+    ]
+    for study, name, file_name in zip(studies, names, file_names("trials", names), strict=True):
+        blocks.append(trials_block(study, name, file_name))
+    return Section("trials", "All trials", tuple(blocks))
+
+
+def trials_block(study: Study, name: str, file_name: str) -> Block:
+    """Return one study's picture, or why there is none."""
+    points = trial_points(study.trials)
+    count = {
+        kind: sum(point.kind == kind for point in points) for kind in ("candidate", "complete", "diverged", "failed")
+    }
+    if not points:
+        return Text(f"{name}: not shown: no trial has finished.", "missing")
+    if all(point.value is None for point in points):
+        return Text(f"{name}: not shown: all {len(points)} trials failed.", "missing")
+    best = points[-1].best
+    first = next((point.number for point in points if point.kind == "candidate"), None)
+    told = (
+        f"{len(points)} trials: {count['candidate']} candidates, {count['complete']} others, {count['diverged']} "
+        f"diverged, {count['failed']} failed (not drawn)"
+    )
+    alt = f"{name}: {told}; lowest mean test loss {'none' if best is None else number_text(best)}, " + (
+        "no candidate." if first is None else f"first candidate at trial {first}."
+    )
+    drawn = thinned(points)
+    caption = f"{name}, n = {study.header.n_replicas} draws a trial. {told}. Candidate: the upper 95 % bounds of both "
+    caption += "mean losses are below the goal."
+    if len(drawn) < len(points):
+        caption += f" {len(drawn)} marks are drawn; the CSV file has all."
+    data = Table(
+        file_name,
+        "",
+        (
+            Column("trial", "Trial"),
+            Column("test_loss", "Mean test loss"),
+            Column("kind", "Kind", "text"),
+            Column("best_so_far", "Best so far"),
+        ),
+        tuple(
+            (point.number, _or_why(point.value, "failed"), point.kind, _or_why(point.best, "none yet"))
+            for point in points
+        ),
+    )
+    return Picture(file_name, caption, alt, lambda: draw_trials(study, drawn, name), data)
+
+
+def _or_why(value: float | None, why: str) -> float | Missing:
+    return Missing(why) if value is None else value
+
+
+def draw_trials(study: Study, points: Sequence[TrialPoint], name: str) -> Figure:
+    """Draw the marks, the best so far, goal and floor."""
+    from analysis.sections.style import (
+        BLACK,
+        BLUE,
+        GRAY,
+        GREEN,
+        ORANGE,
+        RED,
+        horizontal,
+        new_figure,
+        plain_ticks,
+    )
+
+    figure = new_figure(8.6, 3.4)
+    axes = figure.add_subplot()
+    for kind, marker, color, text, size in (
+        ("complete", "o", GRAY, "trial", 4),
+        ("diverged", "x", ORANGE, "diverged", 5),
+        ("candidate", "D", GREEN, "candidate", 5),
+    ):
+        chosen = [point for point in points if point.kind == kind and point.value]
+        if chosen:
+            axes.plot(
+                [point.number for point in chosen],
+                [point.value for point in chosen],
+                marker,
+                color=color,
+                label=text,
+                markersize=size,
+                zorder=3,
+            )
+    bests = [(point.number, point.best) for point in points if point.best]
+    if bests:
+        axes.step(*zip(*bests, strict=True), where="post", color=BLUE, linewidth=1.4, label="best so far")
+    horizontal(axes, study.header.goal, RED, f"goal {study.header.goal:g}")
+    if study.header.floor:
+        horizontal(axes, study.header.floor, BLACK, f"floor {number_text(study.header.floor)}", (1, 1.5))
+    axes.set_yscale("log")
+    axes.set_title(name)
+    axes.set_xlabel("trial number")
+    axes.set_ylabel("mean test loss (logarithmic)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    plain_ticks(axes, "y")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure

@@ -1,0 +1,245 @@
+"""Synthetic records: studies such as a sweep leaves them, made without training anything."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.records import Stage, Study, StudyHeader, TrialRecord, Verdict, as_data, encode_line
+
+EPOCH_GRID = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200]
+FLOORS = {"gauss": 0.0303, "xor": 0.0723, "circle": 0.0744, "spiral": 0.0144}
+
+
+def header(sweep: str = "homework", dataset: str = "xor", position: int = 0, **changes: Any) -> StudyHeader:
+    """Return a study's header."""
+    plain = StudyHeader(
+        sweep=sweep,
+        dataset=dataset,
+        position=position,
+        data={"noise": 0.2, "train_share": 0.7, "stretch": 3.0},
+        goal=0.1,
+        metric="test_loss",
+        n_trials=20,
+        until="reached",
+        n_replicas=16,
+        max_epochs=2000,
+        seed=0,
+        floor=FLOORS.get(dataset),
+        spec_sha256="ab12" * 16,
+        versions={"rangesweep": "0.1.0", "numpy": "2.3.0", "processor": "x86_64"},
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def record(
+    rng: np.random.Generator,
+    study: str = "homework/xor",
+    stage: Stage = "search",
+    number: int = 0,
+    n_replicas: int = 16,
+    mean: float = 0.09,
+    goal: float = 0.1,
+    floor: float | None = 0.0723,
+    **changes: Any,
+) -> TrialRecord:
+    """Return a finished trial whose test loss is about `mean`."""
+    test = (mean + 0.01 * rng.standard_normal(n_replicas)).clip(0.001)
+    train = (mean - 0.004 + 0.01 * rng.standard_normal(n_replicas)).clip(0.001)
+    out = (0.3 + 0.05 * rng.standard_normal(n_replicas)).clip(0.001)
+    floors = None if floor is None else (floor + 0.01 * rng.standard_normal(n_replicas)).clip(0.001).tolist()
+    decay = [mean + 0.4 * float(np.exp(-epoch / 12)) for epoch in EPOCH_GRID]
+    curves: dict[str, list[float | None]] = {}
+    for name, shift in (("train", -0.004), ("test", 0.0)):
+        curves[f"{name}_loss_mean"] = [value + shift for value in decay]
+        curves[f"{name}_loss_q10"] = [0.85 * (value + shift) for value in decay]
+        curves[f"{name}_loss_q90"] = [1.2 * (value + shift) for value in decay]
+    curves["in_range_loss_mean"] = list(decay)
+    curves["out_of_range_loss_mean"] = [value + 0.2 for value in decay]
+    curves["pass_rate"] = [0.0 if value > goal else 0.7 for value in decay]
+    test_upper = float(test.mean() + 1.75 * test.std() / np.sqrt(n_replicas))
+    train_upper = float(train.mean() + 1.75 * train.std() / np.sqrt(n_replicas))
+    activation = str(rng.choice(["tanh", "relu", "sigmoid"]))
+    rate = float(10 ** rng.uniform(-3, 0))
+    sizes = [int(size) for size in rng.integers(1, 9, size=int(rng.integers(1, 4)))]
+    params: dict[str, Any] = {
+        "network.activation": activation,
+        "network.n_hidden_layers": len(sizes),
+        "training.learning_rate": rate,
+        "training.batch_size": int(rng.integers(1, 31)),
+        "training.optimizer": str(rng.choice(["sgd", "adam"])),
+        **{f"network.hidden_layer_{i + 1}": size for i, size in enumerate(sizes)},
+    }
+    plain = TrialRecord(
+        study=study,
+        stage=stage,
+        number=number,
+        source=None,
+        state="complete",
+        reason=None,
+        params=params,
+        network={"n_inputs": 2, "hidden_layer_sizes": sizes, "n_outputs": 1, "activation": activation},
+        training={
+            "learning_rate": rate,
+            "batch_size": params["training.batch_size"],
+            "optimizer": params["training.optimizer"],
+            "regularizer": "none",
+            "regularization_rate": 0.0,
+        },
+        seeds=[f"0.{stage}.{number}.{r}" for r in range(n_replicas)],
+        epochs=100,
+        value=float(test.mean()),
+        candidate=test_upper < goal and train_upper < goal,
+        train_upper=train_upper,
+        test_upper=test_upper,
+        train_loss=train.tolist(),
+        test_loss=test.tolist(),
+        in_range_loss=(test + 0.001).tolist(),
+        out_of_range_loss=out.tolist(),
+        n_in_range=[148] * n_replicas,
+        n_out_of_range=[400] * n_replicas,
+        constant_loss=0.49,
+        constant_in_range_loss=0.49,
+        constant_out_of_range_loss=0.5,
+        floor_train_loss=floors,
+        floor_test_loss=floors,
+        floor_in_range_loss=floors,
+        floor_out_of_range_loss=None if floor is None else [0.004] * n_replicas,
+        epoch_grid=list(EPOCH_GRID),
+        curves=curves,
+        first_passage=[30 if r % 5 else None for r in range(n_replicas)],
+        diverged_at=[None] * n_replicas,
+        diverged_cap=2.0,
+        sha256="cd34" * 16,
+        road="numpy-float64",
+        playground_url=None,
+        duration_s=1.5,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def failed(
+    rng: np.random.Generator, number: int = 0, study: str = "homework/xor", reason: str = "no memory"
+) -> TrialRecord:
+    """Return a trial that gave no numbers."""
+    return dataclasses.replace(
+        record(rng, study, number=number),
+        state="failed",
+        reason=reason,
+        value=2.0,
+        candidate=False,
+        train_loss=[],
+        test_loss=[],
+        in_range_loss=[],
+        out_of_range_loss=[],
+        n_in_range=[],
+        n_out_of_range=[],
+        floor_train_loss=None,
+        floor_test_loss=None,
+        floor_in_range_loss=None,
+        floor_out_of_range_loss=None,
+        epoch_grid=[],
+        curves={},
+        first_passage=[],
+        diverged_at=[],
+    )
+
+
+def diverged(rng: np.random.Generator, number: int = 0, study: str = "homework/xor") -> TrialRecord:
+    """Return a trial whose replicas all diverged."""
+    plain = record(rng, study, number=number, mean=2.0)
+    n = len(plain.test_loss)
+    return dataclasses.replace(
+        plain,
+        state="diverged",
+        reason="16 of 16 replicas diverged",
+        value=2.0,
+        candidate=False,
+        train_loss=[2.0] * n,
+        test_loss=[2.0] * n,
+        in_range_loss=[2.0] * n,
+        out_of_range_loss=[2.0] * n,
+        train_upper=2.0,
+        test_upper=2.0,
+        curves={key: [2.0] * len(EPOCH_GRID) for key in plain.curves},
+        first_passage=[None] * n,
+        diverged_at=[3] * n,
+    )
+
+
+def finished_study(
+    dataset: str = "xor",
+    position: int = 0,
+    n_trials: int = 20,
+    n_certificate: int = 200,
+    seed: int = 1,
+    sweep: str = "homework",
+    **changes: Any,
+) -> Study:
+    """Return a study with search, finalists, certificates for the winner and for the page, and a verdict."""
+    rng = np.random.default_rng([seed, position])
+    top = header(sweep, dataset, position, n_trials=n_trials, **changes)
+    name, floor = f"{sweep}/{dataset}", top.floor
+    study = Study(top)
+    best = (floor or 0.06) + 0.01
+    for number in range(n_trials):
+        if number % 9 == 4:
+            study.trials.append(diverged(rng, number, name))
+        else:
+            study.trials.append(record(rng, name, number=number, mean=best + float(rng.exponential(0.08)), floor=floor))
+    source = min(study.trials, key=lambda trial: trial.value)
+    for stage, n in (("finalist", 128), ("certificate", n_certificate), ("page_certificate", n_certificate)):
+        url = "activation=tanh&batchSize=10&dataset=xor&learningRate=0.03&networkShape=4,2&seed=0.12345"
+        study.records[stage].append(
+            record(
+                rng,
+                name,
+                stage,
+                0,
+                n,
+                best,
+                floor=floor,
+                source=source.number,
+                params=source.params,
+                network=source.network,
+                training=source.training,
+                playground_url=url if stage.startswith("page") else None,
+            )
+        )
+    study.verdict = Verdict(
+        certified=True,
+        winner=0,
+        page_winner=0,
+        page_certified=True,
+        level=0.05,
+        n_certificates=1,
+        stopped="reached",
+        text="certified: both upper bounds are below 0.1",
+    )
+    return study
+
+
+def write_study(study: Study, folder: Path) -> Path:
+    """Write a study's log below ``results/<sweep>`` and return its path."""
+    path = folder / study.header.dataset / "log.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [encode_line("study", as_data(study.header))]
+    for stage, records in study.records.items():
+        for item in records:
+            if stage == "search":
+                lines.append(encode_line("asked", {"number": item.number, "params": item.params}))
+            lines.append(encode_line("finished" if stage == "search" else stage, as_data(item)))
+    if study.verdict is not None:
+        lines.append(encode_line("verdict", as_data(study.verdict)))
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def homework(folder: Path, n_trials: int = 20) -> Path:
+    """Write a whole synthetic homework sweep and return its folder."""
+    for position, dataset in enumerate(FLOORS):
+        write_study(finished_study(dataset, position, n_trials), folder / "homework")
+    return folder / "homework"
