@@ -78,15 +78,15 @@ def _half_squared_error_gradient(outputs: FloatArray, targets: FloatArray) -> Fl
 
 def _mse(outputs: FloatArray, targets: FloatArray) -> FloatArray:
     error = outputs - targets
-    return _column_sum(error * error) / outputs.shape[-1]
+    return np.asarray(_column_sum(error * error) / outputs.shape[-1])
 
 
 def _mse_gradient(outputs: FloatArray, targets: FloatArray) -> FloatArray:
-    return (2 / outputs.shape[-1]) * (outputs - targets)
+    return np.asarray((2 / outputs.shape[-1]) * (outputs - targets))
 
 
 def _mae(outputs: FloatArray, targets: FloatArray) -> FloatArray:
-    return _column_sum(np.abs(outputs - targets)) / outputs.shape[-1]
+    return np.asarray(_column_sum(np.abs(outputs - targets)) / outputs.shape[-1])
 
 
 def _mae_gradient(outputs: FloatArray, targets: FloatArray) -> FloatArray:
@@ -96,16 +96,16 @@ def _mae_gradient(outputs: FloatArray, targets: FloatArray) -> FloatArray:
 def _huber(outputs: FloatArray, targets: FloatArray) -> FloatArray:
     size = np.abs(outputs - targets)
     inner = np.minimum(size, 1)
-    return _column_sum(inner * (size - 0.5 * inner)) / outputs.shape[-1]
+    return np.asarray(_column_sum(inner * (size - 0.5 * inner)) / outputs.shape[-1])
 
 
 def _huber_gradient(outputs: FloatArray, targets: FloatArray) -> FloatArray:
-    return np.clip(outputs - targets, -1, 1) / outputs.shape[-1]
+    return np.asarray(np.clip(outputs - targets, -1, 1) / outputs.shape[-1])
 
 
 def _binary_cross_entropy(outputs: FloatArray, targets: FloatArray) -> FloatArray:
     losses = np.maximum(outputs, 0) - outputs * targets + np.log1p(np.exp(-np.abs(outputs)))
-    return _column_sum(losses) / outputs.shape[-1]
+    return np.asarray(_column_sum(losses) / outputs.shape[-1])
 
 
 def _binary_cross_entropy_gradient(outputs: FloatArray, targets: FloatArray) -> FloatArray:
@@ -113,7 +113,7 @@ def _binary_cross_entropy_gradient(outputs: FloatArray, targets: FloatArray) -> 
 
 
 def _is_class(outputs: FloatArray, targets: FloatArray) -> FloatArray:
-    return (targets == np.arange(outputs.shape[-1], dtype=outputs.dtype)).astype(outputs.dtype)
+    return np.asarray((targets == np.arange(outputs.shape[-1], dtype=outputs.dtype)).astype(outputs.dtype))
 
 
 def _softmax_cross_entropy(outputs: FloatArray, targets: FloatArray) -> FloatArray:

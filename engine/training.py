@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.network import FloatArray, Parameters
+from engine.evaluation import mean_losses
+from engine.losses import LOSSES
+from engine.memory import check_memory
+from engine.names import look_up
+from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.optimizers import OPTIMIZERS
+from engine.roads import Road, choose_road
+from engine.streams import LABEL_NOISE, normals, random_bits, stream_keys
+from engine.validation import check_parameters, check_replicas, validate, validate_split
+
+if TYPE_CHECKING:
+    from engine.kernels import PackedSplit
+
+SeedArray = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +36,7 @@ class TrainingConfig:
     2. coupled penalty on weights, never biases: ``"l2"`` adds lambda * w, ``"l1_subgradient"`` lambda * sign(w)
        (``sign(0) = 0``) to g;
     3. `max_grad_norm` scales g of each replica down to that global norm;
-    4. decoupled `weight_decay`: w <- w * (1 - lr * weight_decay) (Loshchilov & Hutter, 2019);
+    4. decoupled `weight_decay` of weights, never biases: w <- w * (1 - lr * weight_decay) (Loshchilov & Hutter, 2019);
     5. the optimizer's step;
     6. ``"l1"`` is the Playground's: after the step (w1), w2 = w1 - lr * lambda * sign(w), w being the value before the
        update; where w1 * w2 < 0 the weight becomes 0 and its link is dead for ever;
@@ -66,9 +81,9 @@ class TrainingConfig:
     regularization_rate : float
         lambda.
     weight_decay : float
-        Decoupled decay rate, with any optimizer.
+        Decoupled decay rate, with any optimizer; 0 means 0.01 for ``"adamw"`` (`engine.optimizers.weight_decay_of`).
     max_norm : float or None
-        Largest norm of a unit's incoming weights.
+        Largest norm of a unit's incoming weights, in every layer.
     max_grad_norm : float or None
         Largest global gradient norm.
     dropout : tuple of float
@@ -78,7 +93,8 @@ class TrainingConfig:
     input_noise : float
         Standard deviation of Gaussian noise added to the inputs, anew each epoch.
     label_noise : float
-        Share of training labels replaced (classes) or standard deviation added (numbers), once, before training.
+        Share of training labels replaced (classes) or standard deviation added (numbers), once; see
+        `with_label_noise`.
     frozen : tuple of str
         Parameters that keep their first values: ``"biases[0]"``, ``"weights[1]"``.
     dtype : str
@@ -169,3 +185,280 @@ class TrainingState:
     n_updates: int
     seeds: npt.NDArray[np.uint64]
     diverged_at: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What `train` shows at a look.
+
+    Parameters
+    ----------
+    epoch : int
+        Epochs done.
+    losses : mapping of str to ndarray (R,)
+        Mean loss of every replica on every split of `evaluate_on`, without penalty.
+    state : TrainingState
+        Where training stands; to be read, not changed.
+    """
+
+    epoch: int
+    losses: Mapping[str, npt.NDArray[np.float64]]
+    state: TrainingState
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What `train` returns.
+
+    Parameters
+    ----------
+    epochs : tuple of int, length G
+        Epochs at which it looked, up to where it stopped.
+    losses : dict of str to ndarray (G, R)
+        Mean losses at those epochs, by split.
+    state : TrainingState
+        Where training stands; `parameters` in it are the trained ones.
+    road : str
+        ``"compiled-float32"``, ``"numpy-float64"``, ...: which road of the engine ran.
+    """
+
+    epochs: tuple[int, ...]
+    losses: dict[str, npt.NDArray[np.float64]]
+    state: TrainingState
+    road: str
+
+
+def dropout_rates(network: NetworkConfig, training: TrainingConfig) -> tuple[float, ...]:
+    """Return the dropout rate of the inputs and of each hidden layer."""
+    n_hidden = len(network.hidden_layer_sizes)
+    rates = training.dropout * n_hidden if len(training.dropout) == 1 else training.dropout
+    return (training.input_dropout, *(rates or (0.0,) * n_hidden))
+
+
+def with_label_noise(split: Split, network: NetworkConfig, training: TrainingConfig, seeds: SeedArray) -> Split:
+    """Return the split with the noisy training targets of each replica.
+
+    With u_i and b_i the uniform number and the random bits of counters 2 i and 2 i + 1 of the replica's `LABEL_NOISE`
+    stream, example i with class c of k becomes class ``(c + 1 + (b_i (k - 1) >> 32)) mod k`` where
+    ``u_i < label_noise``; a share t becomes 1 - t there. A number gets ``label_noise`` times the stream's normal number
+    ``i * n_outputs + j`` added.
+
+    Parameters
+    ----------
+    split : Split
+        Clean training points.
+    network, training : NetworkConfig, TrainingConfig
+        Number of outputs; loss and `label_noise`.
+    seeds : ndarray (R,) of uint64
+        One a replica: the noise is the same whenever it is asked for.
+    """
+    if training.label_noise == 0:
+        return split
+    keys = stream_keys(seeds, 0, LABEL_NOISE)
+    n, columns = split.y.shape[1:]
+    kind = LOSSES[training.loss].targets
+    if kind == "numbers":
+        z = normals(keys, 0, n * columns).reshape(-1, n, columns)
+        return Split(split.X, (split.y + training.label_noise * z).astype(split.y.dtype), split.weight)
+    bits = random_bits(keys, 0, 2 * n * columns).reshape(-1, n, columns, 2)
+    replaced = (bits[..., 0] >> np.uint32(8)) * 2.0**-24 < training.label_noise
+    if kind == "shares":
+        other = 1 - split.y
+    else:
+        jump = 1 + ((bits[..., 1].astype(np.uint64) * np.uint64(network.n_outputs - 1)) >> np.uint64(32))
+        other = (split.y + jump.astype(split.y.dtype)) % network.n_outputs
+    return Split(split.X, np.where(replaced, other, split.y).astype(split.y.dtype), split.weight)
+
+
+def initial_state(
+    network: NetworkConfig, training: TrainingConfig, parameters: Parameters, seeds: SeedArray
+) -> TrainingState:
+    """Return the state before the first epoch.
+
+    Parameters
+    ----------
+    network : NetworkConfig
+        The network.
+    training : TrainingConfig
+        Names the optimizer and the type.
+    parameters : Parameters
+        First weights and biases, of R replicas; copied.
+    seeds : ndarray (R,) of uint64
+        Each replica's key of the random stream of training.
+
+    Raises
+    ------
+    ValueError
+        If the parameters do not fit the network, or the seeds do not fit the parameters.
+    """
+    check_parameters(network, parameters)
+    seeds = np.array(seeds, dtype=np.uint64)
+    if seeds.shape != (parameters.n_replicas,):
+        raise ValueError(
+            f"seeds: shape {seeds.shape}; {parameters.n_replicas} replicas need ({parameters.n_replicas},)"
+        )
+    first = Parameters(
+        [W.astype(training.dtype) for W in parameters.weights],
+        [b.astype(training.dtype) for b in parameters.biases],
+        None if parameters.slopes is None else parameters.slopes.astype(training.dtype),
+    )
+    n_moments = look_up(OPTIMIZERS, training.optimizer, "training.optimizer").n_moments
+    return TrainingState(
+        parameters=first,
+        moments=tuple(_zeros_like(first) for _ in range(n_moments)),
+        pending=_zeros_like(first),
+        n_pending=0,
+        dead=[np.zeros(W.shape, dtype=np.bool_) for W in first.weights],
+        epoch=0,
+        n_updates=0,
+        seeds=seeds,
+        diverged_at=np.full(len(seeds), -1, dtype=np.int64),
+    )
+
+
+def _zeros_like(parameters: Parameters) -> Parameters:
+    return Parameters(
+        [np.zeros_like(W) for W in parameters.weights],
+        [np.zeros_like(b) for b in parameters.biases],
+        None if parameters.slopes is None else np.zeros_like(parameters.slopes),
+    )
+
+
+def advance(
+    state: TrainingState,
+    network: NetworkConfig,
+    training: TrainingConfig,
+    split: Split,
+    n_epochs: int,
+    *,
+    road: Road | None = None,
+) -> None:
+    """Train for some epochs, changing `state` in place.
+
+    Parameters
+    ----------
+    state : TrainingState
+        Where training stands.
+    network, training : NetworkConfig, TrainingConfig
+        What is trained, and how; valid (`engine.validation.validate`).
+    split : Split
+        Training points, without weights.
+    n_epochs : int
+        How many more.
+    road : str or None
+        ``"compiled"`` or ``"numpy"``; None means the static rule `engine.roads.choose_road`.
+    """
+    if n_epochs == 0:
+        return
+    chosen = road or choose_road(network, training, split.X.shape[1])
+    _advance(state, network, training, with_label_noise(split, network, training, state.seeds), n_epochs, chosen)
+
+
+def _advance(
+    state: TrainingState,
+    network: NetworkConfig,
+    training: TrainingConfig,
+    split: Split | PackedSplit,
+    n_epochs: int,
+    road: Road,
+) -> None:
+    if road == "compiled" or not isinstance(split, Split):
+        from engine import kernels  # Numba takes half a second to import: only for those who use it
+
+        kernels.advance(state, network, training, split, n_epochs)
+    else:
+        from engine import plain
+
+        plain.advance(state, network, training, split, n_epochs)
+
+
+def _packed(split: Split, n_replicas: int, dtype: str, road: Road) -> Split | PackedSplit:
+    """Return the split in the layout of the road, so that it is copied once and not at every look."""
+    if road == "numpy":
+        return Split(split.X.astype(dtype, copy=False), split.y.astype(dtype, copy=False), split.weight)
+    from engine import kernels
+
+    return kernels.pack_split(split, n_replicas, dtype)
+
+
+def train(
+    network: NetworkConfig,
+    training: TrainingConfig,
+    split: Split,
+    parameters: Parameters,
+    seeds: SeedArray,
+    *,
+    look_at: Sequence[int],
+    evaluate_on: Mapping[str, Split],
+    on_look: Callable[[Look], bool] | None = None,
+    state: TrainingState | None = None,
+    road: Road | None = None,
+) -> TrainResult:
+    """Train R replicas together, measuring losses at chosen epochs.
+
+    Parameters
+    ----------
+    network, training : NetworkConfig, TrainingConfig
+        What is trained, and how. Training ends at the last epoch of `look_at`; `max_epochs` only shapes the schedule.
+    split : Split
+        Training points.
+    parameters : Parameters
+        First weights and biases, from `engine.initializers.initialize` or the Playground's stream; not changed.
+    seeds : ndarray (R,) of uint64
+        Each replica's key of the random stream of training.
+    look_at : sequence of int
+        Epochs, increasing; 0 is before training.
+    evaluate_on : mapping of str to Split
+        Splits whose mean losses are measured at each look.
+    on_look : callable Look -> bool, optional
+        Called at each look; True ends the training there.
+    state : TrainingState, optional
+        Goes on from here, in place, instead of from `parameters` and `seeds`.
+    road : str or None
+        ``"compiled"`` or ``"numpy"``; None means the static rule `engine.roads.choose_road`.
+
+    Returns
+    -------
+    TrainResult
+
+    Raises
+    ------
+    ValueError
+        If anything cannot be used; the message names argument, value and what would do.
+    """
+    looks = [int(epoch) for epoch in look_at]
+    first = 0 if state is None else state.epoch
+    if not looks or looks[0] < first or any(late <= early for early, late in itertools.pairwise(looks)):
+        raise ValueError(f"look_at: {looks}; give increasing epochs, none below {first}")
+    validate(network, training, split)
+    for name, other in evaluate_on.items():
+        validate_split(network, training.loss, other, f"evaluate_on[{name!r}]")
+        check_replicas(other, parameters.n_replicas, f"evaluate_on[{name!r}]")
+    check_memory(network, training, parameters.n_replicas, split)
+    if state is None:
+        state = initial_state(network, training, parameters, seeds)
+    check_replicas(split, state.parameters.n_replicas, "split")
+    chosen: Road = road or choose_road(network, training, split.X.shape[1])
+    n_replicas = state.parameters.n_replicas
+    points = _packed(with_label_noise(split, network, training, state.seeds), n_replicas, training.dtype, chosen)
+    others = {name: _packed(other, n_replicas, training.dtype, chosen) for name, other in evaluate_on.items()}
+    rows: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in evaluate_on}
+    done: list[int] = []
+    for epoch in looks:
+        if epoch > state.epoch:
+            _advance(state, network, training, points, epoch - state.epoch, chosen)
+        losses = {
+            name: mean_losses(network, state.parameters, other, training.loss, road=chosen)
+            for name, other in others.items()
+        }
+        done.append(epoch)
+        for name, values in losses.items():
+            rows[name].append(values)
+        if on_look is not None and on_look(Look(epoch, losses, state)):
+            break
+    return TrainResult(
+        epochs=tuple(done),
+        losses={name: np.stack(values) for name, values in rows.items()},
+        state=state,
+        road=f"{chosen}-{training.dtype}",
+    )

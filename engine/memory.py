@@ -1,0 +1,119 @@
+"""How much memory a training needs, and whether the machine has it.
+
+With P parameters a network, h the sum of all layer widths (inputs and outputs included), B the batch size, n_eval the
+points evaluated at once (at most 2**21 / widest layer), s bytes a number (4 or 8), k moments of the optimizer, R
+replicas:
+
+weights and biases
+    ``R P s``, and as much again for the first parameters in float64 (8 bytes).
+state
+    ``R P s (k + 1)`` (moments and the carried gradient), and ``R P`` bytes for dead links.
+gradient
+    ``2 R P s`` (sums and the step made of them).
+activations
+    ``4 R B h s`` (inputs, weighted inputs, outputs and back-propagated derivatives), or ``2 R n_eval widest s`` while
+    evaluating, whichever is more. Prediction alone needs only the latter: what is kept for the backward pass is the
+    price of training.
+data
+    the points and targets as given, and once more in the type of the arithmetic and in shuffled order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import TYPE_CHECKING
+
+from engine.names import look_up
+from engine.optimizers import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from engine.network import NetworkConfig
+    from engine.training import Split, TrainingConfig
+
+EVALUATION_ELEMENTS = 2**21  # largest layer output, a replica, that evaluation holds at once
+
+
+def count_parameters(network: NetworkConfig) -> int:
+    """Return the number of weights and biases of one network."""
+    sizes = network.layer_sizes
+    return sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
+
+
+def training_bytes(network: NetworkConfig, training: TrainingConfig, n_replicas: int, n_samples: int) -> int:
+    """Return the bytes that training takes at its peak, data apart; the formula is the module's.
+
+    Parameters
+    ----------
+    network, training : NetworkConfig, TrainingConfig
+        Shape; batch size, optimizer and type.
+    n_replicas : int
+        R.
+    n_samples : int
+        Points of the largest split trained or evaluated on.
+    """
+    s = 8 if training.dtype == "float64" else 4
+    widest = max(network.layer_sizes)
+    n_moments = look_up(OPTIMIZERS, training.optimizer, "training.optimizer").n_moments
+    per_parameter = 8 + s + (n_moments + 1) * s + 1 + 2 * s
+    backward = 4 * min(training.batch_size, n_samples) * sum(network.layer_sizes) * s
+    evaluation = 2 * min(n_samples * widest, EVALUATION_ELEMENTS) * s
+    return n_replicas * (count_parameters(network) * per_parameter + max(backward, evaluation))
+
+
+def data_bytes(split: Split, training: TrainingConfig, n_replicas: int) -> int:
+    """Return the bytes of a split's copies: in the type of the arithmetic, and gathered in shuffled order."""
+    s = 8 if training.dtype == "float64" else 4
+    per_replica = split.X[0].size + split.y[0].size
+    in_batch = min(training.batch_size, split.X.shape[1]) / split.X.shape[1]
+    return int(s * per_replica * (split.X.shape[0] + n_replicas * in_batch))
+
+
+def available_bytes() -> int:
+    """Return the bytes the machine can still give: the kernel's own estimate, else its free pages, else all of them."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as stream:
+            for line in stream:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    free = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
+    return os.sysconf(free) * os.sysconf("SC_PAGE_SIZE")
+
+
+def check_memory(
+    network: NetworkConfig, training: TrainingConfig, n_replicas: int, split: Split, *, available: int | None = None
+) -> None:
+    """Refuse a training that the machine cannot hold.
+
+    Parameters
+    ----------
+    network, training : NetworkConfig, TrainingConfig
+        What is to be trained, and how.
+    n_replicas : int
+        R.
+    split : Split
+        Training points.
+    available : int, optional
+        Bytes to be had; None asks the machine.
+
+    Raises
+    ------
+    ValueError
+        If more is needed than there is; the message says both.
+    """
+    needed = training_bytes(network, training, n_replicas, split.X.shape[1]) + data_bytes(split, training, n_replicas)
+    if available is None:
+        if needed < 2**26:
+            return  # not worth a look at the machine
+        available = available_bytes()
+    if needed > available:
+        raise ValueError(
+            f"memory: {n_replicas} replicas of {'-'.join(map(str, network.layer_sizes))} with {training.optimizer} "
+            f"need {_readable(needed)}, {_readable(available)} are available; take fewer replicas or a smaller batch"
+        )
+
+
+def _readable(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.2f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.1f} MiB"
