@@ -1,0 +1,1 @@
+"""Tables of real data: reading, roles of columns, preprocessing, fold plans, named sets and what simple models get."""
