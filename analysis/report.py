@@ -214,20 +214,30 @@ def draw(picture: Picture) -> tuple[bytes, int, int]:
     The bytes hold no date, path or name of the machine.
     """
     import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    from analysis.sections.style import STYLE, available_fonts
+    from analysis.sections.style import STYLE, fonts_for
 
-    style: dict[Any, Any] = {**STYLE, "font.family": available_fonts()}
+    style: dict[Any, Any] = {**STYLE, "font.family": fonts_for(picture_text(picture))}
     with mpl.rc_context(style), warnings.catch_warnings():
         # A name in a script that no installed font has is drawn as boxes; that must not stop a report.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
         figure = picture.draw()
         stream = io.BytesIO()
+        # The canvases' own writers draw once; savefig would draw everything twice.
         if picture.raster:
-            figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
+            FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})  # type: ignore[no-untyped-call]
         else:
-            figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+            silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+            FigureCanvasSVG(figure).print_svg(stream, metadata=silent)  # type: ignore[no-untyped-call]
     return stream.getvalue(), *page_size(figure)
+
+
+def picture_text(picture: Picture) -> str:
+    """Return all text that a picture may draw."""
+    cells = (cell for row in picture.data.rows for cell in row if isinstance(cell, str))
+    return "".join([picture.caption, picture.alt, *cells])
 
 
 def page_size(figure: Figure) -> tuple[int, int]:

@@ -240,10 +240,10 @@ def _at(values: Sequence[float | None] | None, i: int) -> float | None:
 
 def draw_histogram(study: Study, losses: Sequence[float], floors: Sequence[float], name: str) -> Figure:
     """Draw the histogram of test losses over that of the best possible predictor."""
-    from analysis.sections.style import BLACK, BLUE, GRAY, RED, new_figure
+    from analysis.sections.style import BLACK, BLUE, GRAY, RED, framed_axes, new_figure
 
     figure = new_figure(8.6, 2.9)
-    axes = figure.add_subplot()
+    axes = framed_axes(figure, 0.8, 0.55, 1.7, 0.35)
     # A few stuck or diverged draws would squeeze all others into one bar: they share the last one.
     top = max(float(np.quantile(losses, 0.98)) * 1.1, study.header.goal * 1.2)
     edges = np.linspace(0.0, top, N_BINS + 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -73,18 +72,20 @@ def choice_rates(trials: Sequence[TrialRecord]) -> list[ChoiceRate]:
 
 def _groups(values: Sequence[Scalar]) -> list[tuple[str, list[int]]]:
     """Return ``(choice, positions)`` of each distinct value, or of bins where there are too many numbers."""
-    numeric = all(
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values
-    )
-    distinct = sorted(set(values), key=(lambda value: float(value or 0)) if numeric else _text)
-    if not numeric or len(distinct) <= MOST_CHOICES:
-        most = sorted(distinct, key=lambda value: -sum(other == value for other in values))[:MOST_CHOICES]
-        return [
-            (_text(value), [i for i, other in enumerate(values) if _text(other) == _text(value)])
-            for value in distinct
-            if value in most
-        ]
-    array = np.array(values, dtype=float)
+    numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    positions: dict[str, list[int]] = {}
+    for i, value in enumerate(values):
+        positions.setdefault(_text(value), []).append(i)
+    if len(numbers) < len(values) or not np.isfinite(numbers).all():
+        often = sorted(positions, key=lambda text: (-len(positions[text]), text))
+        if len(often) <= MOST_CHOICES:
+            return [(text, positions[text]) for text in sorted(often)]
+        rest = sorted(i for text in often[MOST_CHOICES - 1 :] for i in positions[text])
+        kept = sorted(often[: MOST_CHOICES - 1])
+        return [*((text, positions[text]) for text in kept), (f"{len(often) - len(kept)} others", rest)]
+    if len(positions) <= MOST_CHOICES:
+        return sorted(positions.items(), key=lambda item: numbers[item[1][0]])
+    array = np.array(numbers)
     edges = np.unique(np.quantile(array, np.linspace(0, 1, N_BINS + 1), method="nearest"))
     bins = np.clip(np.searchsorted(edges, array, side="right") - 1, 0, len(edges) - 2)
     return [
@@ -155,34 +156,61 @@ def choices_block(study: Study, name: str, file_name: str) -> Block:
 
 
 def draw_choices(rates: Sequence[ChoiceRate], name: str) -> Figure:
-    """Draw the shares, one small picture a hyperparameter, three abreast."""
-    from analysis.sections.style import BLUE, GRAY, new_figure
+    """Draw the shares in two columns, the choices of a hyperparameter under its name."""
+    from analysis.sections.style import BLUE, GRAY, framed_axes, new_figure
 
-    params = list(dict.fromkeys(rate.param for rate in rates))
-    n_columns = min(3, len(params))
-    lines = [params[i : i + n_columns] for i in range(0, len(params), n_columns)]
-    heights = [max(sum(rate.param == param for rate in rates) for param in line) + 1.6 for line in lines]
-    figure = new_figure(9.6, 0.24 * sum(heights) + 0.5)
-    grid = figure.add_gridspec(len(lines), n_columns, height_ratios=heights)
-    for i, line in enumerate(lines):
-        for j, param in enumerate(line):
-            axes = figure.add_subplot(grid[i, j])
-            own = [rate for rate in rates if rate.param == param]
-            for k, rate in enumerate(own):
-                axes.plot([100 * (rate.rate.low or 0), 100 * (rate.rate.high or 0)], [k, k], color=GRAY, linewidth=2)
-                axes.plot([100 * (rate.rate.estimate or 0)], [k], "o", color=BLUE, markersize=5)
-                axes.text(103, k, str(rate.rate.n), va="center", fontsize=8)
-            axes.set_yticks(range(len(own)), [_short(rate.choice) for rate in own], fontsize=8)
-            # Every row of pictures has one height a choice, so that a picture of two choices is not stretched.
-            axes.set_ylim(heights[i] - 1.6 - 0.4, -0.6)
-            axes.set_xlim(-3, 101)
-            axes.tick_params(axis="x", labelsize=8)
-            axes.set_title(_short(param.split(".")[-1].replace("_", " "), 34), fontsize=9)
-            axes.grid(visible=False, axis="y")
-    figure.suptitle(f"{name}: share of candidates, %", fontsize=11, fontweight="bold", x=0.01, ha="left")
+    columns = two_columns(rates)
+    n_lines = max(len(column) for column in columns)
+    figure = new_figure(9.6, 0.9 + 0.2 * n_lines)
+    for i, column in enumerate(columns):
+        axes = framed_axes(figure, 1.9, 0.5, 0.45, 0.4, i, len(columns))
+        shares = [(y, line) for y, line in enumerate(column) if isinstance(line, ChoiceRate)]
+        axes.hlines(
+            [y for y, _ in shares],
+            [100 * (line.rate.low or 0) for _, line in shares],
+            [100 * (line.rate.high or 0) for _, line in shares],
+            color=GRAY,
+            linewidth=2,
+        )
+        axes.plot(
+            [100 * (line.rate.estimate or 0) for _, line in shares],
+            [y for y, _ in shares],
+            "o",
+            color=BLUE,
+            markersize=5,
+        )
+        for y, line in shares:
+            axes.text(103, y, str(line.rate.n), va="center", fontsize=8)
+        axes.set_yticks(
+            range(len(column)),
+            [short(line.choice if isinstance(line, ChoiceRate) else line) for line in column],
+            fontsize=8,
+        )
+        for title_or_rate, tick in zip(column, axes.get_yticklabels(), strict=True):
+            tick.set_fontweight("normal" if isinstance(title_or_rate, ChoiceRate) else "bold")
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(n_lines - 0.4, -0.6)
+        axes.set_xlim(-3, 101)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("share of candidates, %; at the right n")
+    figure.suptitle(name, fontsize=11, fontweight="bold", x=0.01, ha="left")
     return figure
 
 
-def _short(text: str, most: int = 22) -> str:
+def two_columns(rates: Sequence[ChoiceRate]) -> list[list[ChoiceRate | str]]:
+    """Return the lines of the picture: each hyperparameter's name, then its choices, split where columns are even."""
+    groups: list[list[ChoiceRate | str]] = []
+    for param in dict.fromkeys(rate.param for rate in rates):
+        title = param.split(".")[-1].replace("_", " ")
+        groups.append([title, *(rate for rate in rates if rate.param == param)])
+    total = sum(len(group) for group in groups)
+    columns: list[list[ChoiceRate | str]] = [[], []]
+    for group in groups:
+        columns[0 if not columns[1] and len(columns[0]) + len(group) / 2 <= total / 2 else 1].extend(group)
+    return [column for column in columns if column]
+
+
+def short(text: str, most: int = 26) -> str:
+    """Return a name that fits beside a picture."""
     text = printable(text)
     return text if len(text) <= most else text[: most - 1] + "…"

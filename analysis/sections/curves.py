@@ -114,10 +114,21 @@ def _line(record: TrialRecord, key: str) -> list[float]:
 
 def draw_curves(study: Study, record: TrialRecord, name: str) -> Figure:
     """Draw training and test loss with their bands, out-of-range loss, goal, floor and the chosen epoch."""
-    from analysis.sections.style import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, horizontal, new_figure, plain_ticks
+    from analysis.sections.style import (
+        BLACK,
+        BLUE,
+        GRAY,
+        GREEN,
+        ORANGE,
+        RED,
+        framed_axes,
+        horizontal,
+        new_figure,
+        plain_ticks,
+    )
 
     figure = new_figure(8.6, 3.6)
-    axes = figure.add_subplot()
+    axes = framed_axes(figure, 0.8, 0.55, 1.7, 0.35)
     epochs = record.epoch_grid
     for key, color, text, marker in (("train", GREEN, "training", "o"), ("test", BLUE, "test", "s")):
         axes.fill_between(

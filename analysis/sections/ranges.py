@@ -138,10 +138,10 @@ def finding(row: RangeRow) -> str:
 
 def draw_overview(rows: Sequence[RangeRow], titles: Sequence[str]) -> Figure:
     """Draw each winner's two losses with floor and constant predictor, one line of the picture a dataset."""
-    from analysis.sections.style import BLACK, BLUE, GRAY, ORANGE, new_figure, plain_ticks
+    from analysis.sections.style import BLACK, BLUE, GRAY, ORANGE, framed_axes, new_figure, plain_ticks
 
     figure = new_figure(8.6, 1.2 + 0.62 * len(rows))
-    axes = figure.add_subplot()
+    axes = framed_axes(figure, 1.6, 0.6, 0.2, 0.45)
     seen: set[str] = set()
 
     def label(text: str) -> str | None:
@@ -186,5 +186,5 @@ def draw_overview(rows: Sequence[RangeRow], titles: Sequence[str]) -> Figure:
     plain_ticks(axes, "x")
     axes.set_xlabel("mean loss (logarithmic)")
     axes.grid(visible=False, axis="y")
-    figure.legend(loc="outside upper left", ncols=4)
+    figure.legend(loc="upper left", ncols=4)
     return figure

@@ -29,6 +29,7 @@ NEGATIVE, MIDDLE, POSITIVE = "#f59322", "#e8eaeb", "#0877bd"
 FONTS = ("DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans Arabic", "Noto Sans Devanagari")
 STYLE: MappingProxyType[str, Any] = MappingProxyType(
     {
+        "figure.dpi": 110,
         "figure.facecolor": "white",
         "axes.facecolor": "white",
         "axes.edgecolor": GRAY,
@@ -40,6 +41,7 @@ STYLE: MappingProxyType[str, Any] = MappingProxyType(
         "axes.titlesize": 11,
         "axes.titlelocation": "left",
         "axes.titleweight": "bold",
+        "axes.titley": 1.0,  # a fixed place: finding a free one costs as much as the axes
         "axes.labelsize": 10,
         "grid.color": "#e3e7ea",
         "grid.linewidth": 0.8,
@@ -61,12 +63,18 @@ STYLE: MappingProxyType[str, Any] = MappingProxyType(
 
 
 @lru_cache(maxsize=1)
-def available_fonts() -> list[str]:
-    """Return those of `FONTS` this machine has, so that a name in another script finds its glyphs."""
+def installed_fonts() -> tuple[str, ...]:
+    """Return those of `FONTS` this machine has."""
     from matplotlib import font_manager
 
     names = set(font_manager.get_font_names())
-    return [font for font in FONTS if font in names] or ["sans-serif"]
+    return tuple(font for font in FONTS if font in names) or ("sans-serif",)
+
+
+def fonts_for(text: str) -> list[str]:
+    """Return the fonts to draw `text` with: one for Latin, Greek and Cyrillic, else every one that may have a glyph."""
+    fonts = list(installed_fonts())
+    return fonts[:1] if all(ord(sign) < 0x530 or 0x2000 <= ord(sign) < 0x2300 for sign in text) else fonts
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -77,12 +85,35 @@ def new_figure(width: float, height: float) -> Figure:
     width, height : float
         Size in inches; the page shows 96 pixels an inch.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height))
+
+
+def framed_axes(
+    figure: Figure, left: float, bottom: float, right: float, top: float, column: int = 0, n_columns: int = 1
+) -> Axes:
+    """Return axes with margins in inches (a fixed layout draws three times as fast as a fitted one).
+
+    Parameters
+    ----------
+    figure : Figure
+        The figure.
+    left, bottom, right, top : float
+        Margins round the axes; with several columns, of each column.
+    column, n_columns : int
+        Place among columns of equal width.
+    """
+    width, height = figure.get_size_inches()
+    own = width / n_columns
+    return figure.add_axes(
+        (
+            (column * own + left) / width,
+            bottom / height,
+            (own - left - right) / width,
+            (height - bottom - top) / height,
+        )
+    )
 
 
 def playground_colors() -> LinearSegmentedColormap:
@@ -94,14 +125,14 @@ def playground_colors() -> LinearSegmentedColormap:
 
 def plain_ticks(axes: Axes, which: str) -> None:
     """Write the ticks of a logarithmic axis as plain numbers (1, 10, 0.05), not as powers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     decades = np.log10(max(high, 1e-300)) - np.log10(max(low, 1e-300))
     axis.set_major_locator(LogLocator(base=10.0, subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def horizontal(axes: Axes, value: float, color: str, label: str, dash: Sequence[float] = (4, 2)) -> None:

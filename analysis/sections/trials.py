@@ -134,6 +134,8 @@ def _or_why(value: float | None, why: str) -> float | Missing:
 
 def draw_trials(study: Study, points: Sequence[TrialPoint], name: str) -> Figure:
     """Draw the marks, the best so far, goal and floor."""
+    from matplotlib.ticker import MaxNLocator
+
     from analysis.sections.style import (
         BLACK,
         BLUE,
@@ -141,23 +143,24 @@ def draw_trials(study: Study, points: Sequence[TrialPoint], name: str) -> Figure
         GREEN,
         ORANGE,
         RED,
+        framed_axes,
         horizontal,
         new_figure,
         plain_ticks,
     )
 
     figure = new_figure(8.6, 3.4)
-    axes = figure.add_subplot()
+    axes = framed_axes(figure, 0.8, 0.55, 1.7, 0.35)
     for kind, marker, color, text, size in (
         ("complete", "o", GRAY, "trial", 4),
         ("diverged", "x", ORANGE, "diverged", 5),
         ("candidate", "D", GREEN, "candidate", 5),
     ):
-        chosen = [point for point in points if point.kind == kind and point.value]
+        chosen = [(point.number, point.value) for point in points if point.kind == kind and point.value]
         if chosen:
             axes.plot(
-                [point.number for point in chosen],
-                [point.value for point in chosen],
+                [number for number, _ in chosen],
+                [value for _, value in chosen],
                 marker,
                 color=color,
                 label=text,
