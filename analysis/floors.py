@@ -6,7 +6,6 @@ floor, is half the mean conditional variance. Labels of +1 and -1 have variance 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.datasets import circle, gauss, reg_gauss, reg_plane, spiral, xor
+from engine.names import look_up
 from engine.network import FloatArray
 
 
@@ -35,15 +35,12 @@ def lowest_loss(dataset: str, noise: float) -> float:
     Raises
     ------
     ValueError
-        If no floor is known for `dataset`, or `noise` is negative or not finite.
+        If `dataset` is not in `FLOORS`, or `noise` is negative or not finite.
     """
-    if dataset not in FLOORS:
-        close = difflib.get_close_matches(dataset, FLOORS, 1, 0.5)
-        hint = f"did you mean {close[0]!r}?" if close else f"one of {', '.join(FLOORS)}"
-        raise ValueError(f"dataset: no floor is known for {dataset!r}; {hint}")
+    floor = look_up(FLOORS, dataset, "dataset")
     if not 0 <= noise < np.inf:
         raise ValueError(f"noise: {noise!r}; give a fraction from 0")
-    return FLOORS[dataset](noise)
+    return floor(noise)
 
 
 def empirical_floor(
@@ -70,7 +67,7 @@ def empirical_floor(
     weights = np.ones(residual.shape) if weight is None else np.asarray(weight, np.float64)
     total = weights.sum(axis=1)
     sums = (0.5 * weights * residual**2).sum(axis=1)
-    return np.divide(sums, total, out=np.full(n_replicas, np.nan), where=total > 0)
+    return np.asarray(np.divide(sums, total, out=np.full(n_replicas, np.nan), where=total > 0))
 
 
 def polynomial_floor(noise_sd: float) -> float:
@@ -128,7 +125,8 @@ def _spiral_floor(noise: float) -> float:
     if noise == 0:  # point masses: the arms share the places they share
         shared = (plus[:, None] == minus[None]).all(axis=-1).any(axis=1).sum()
         return float(shared / (2 * len(plus)))
-    edges = [np.unique(np.concatenate([c + s for c in (plus[:, i], minus[:, i]) for s in (-noise, noise)])) for i in (0, 1)]
+    both = np.concatenate([plus, minus])
+    edges = [np.unique(np.concatenate([axis - noise, axis + noise])) for axis in both.T]
     n_plus, n_minus = (_cover_counts(arm, noise, edges) for arm in (plus, minus))
     covered = n_plus + n_minus
     harmonic = np.divide(n_plus * n_minus, covered, out=np.zeros_like(covered), where=covered > 0)

@@ -46,13 +46,15 @@ class Box:
 
     def contains(self, X: FloatArray) -> BoolArray:
         """Return which points (R, n, d) are in range, (R, n). A leading axis of 1 stands for all replicas."""
-        inside: BoolArray = ((X >= self.low[:, None]) & (X <= self.high[:, None])).all(axis=-1)
-        return inside
+        return np.asarray((self._excess(X) == 0).all(axis=-1))
 
     def distance(self, X: FloatArray) -> npt.NDArray[np.float64]:
         """Return how far beyond the range each point (R, n, d) lies, in training spreads, (R, n); 0 in range."""
-        excess = np.maximum(self.low[:, None] - X, 0) + np.maximum(X - self.high[:, None], 0)
-        return np.asarray(np.sqrt(((excess / self.spread[:, None]) ** 2).sum(axis=-1)), np.float64)
+        return np.asarray(np.linalg.norm(self._excess(X) / self.spread[:, None], axis=-1), np.float64)
+
+    def _excess(self, X: FloatArray) -> FloatArray:
+        """Return by how much each feature sticks out, in its own units, (R, n, d)."""
+        return np.maximum(np.maximum(self.low[:, None] - X, X - self.high[:, None]), 0)
 
 
 def _check_training_inputs(X: npt.NDArray[Any]) -> None:

@@ -7,7 +7,7 @@ built, because all of them come from one stream of random numbers.
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import itertools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from engine.datasets.registry import DATASETS, Dataset
 from engine.datasets.seedrandom import SeedStreams
+from engine.names import check_name, look_up
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.training import Split, TrainingConfig
 
@@ -96,10 +97,10 @@ class Draws:
 
         Returns
         -------
-        Parameters
+        engine.network.Parameters
             Weights (R, fan_in, fan_out) and biases (R, fan_out), float64.
         """
-        shapes = list(zip(layer_sizes[:-1], layer_sizes[1:], strict=True))
+        shapes = list(itertools.pairwise(layer_sizes))
         n_weights = sum(fan_in * fan_out for fan_in, fan_out in shapes)
         numbers = self._numbers
         if n_weights > numbers.shape[1]:
@@ -188,9 +189,7 @@ def find_dataset(name: str) -> Dataset:
     ValueError
         If there is none; the message names the nearest.
     """
-    if name not in DATASETS:
-        raise ValueError(f"dataset: unknown {name!r}; {_nearest(name, DATASETS)}")
-    return DATASETS[name]
+    return look_up(DATASETS, name, "dataset")
 
 
 def check_features(features: Sequence[str]) -> tuple[str, ...]:
@@ -202,8 +201,7 @@ def check_features(features: Sequence[str]) -> tuple[str, ...]:
         If there is none, one is unknown or one is named twice.
     """
     for name in features:
-        if name not in FEATURES:
-            raise ValueError(f"features: unknown {name!r}; {_nearest(name, FEATURES)}")
+        check_name(FEATURES, name, "features")
     if not features or len(set(features)) < len(features):
         raise ValueError(f"features: {list(features)!r}; give at least one of {', '.join(FEATURES)}, each once")
     return tuple(name for name in FEATURES if name in features)
@@ -237,11 +235,6 @@ def _shuffled(stream: SeedStreams, n: int) -> npt.NDArray[np.intp]:
         order[:, counter - 1] = order[streams, other]
         order[streams, other] = last
     return order
-
-
-def _nearest(name: str, valid: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, valid, 1, 0.5)
-    return f"did you mean {close[0]!r}?" if close else f"one of {', '.join(valid)}"
 
 
 # --- the page's address -----------------------------------------------------------------------------------------------
@@ -573,8 +566,7 @@ def settings_of(state: PageState, max_epochs: int = 100) -> PageSettings:
         n_outputs=1,
         activation=state.activation,
         output_activation="linear" if is_regression else "tanh",
-        initializer="constant" if state.init_zero else "playground",
-        initializer_scale=0.0 if state.init_zero else None,
+        initializer="zeros" if state.init_zero else "playground",
     )
     noise = _checked_noise(state.noise)
     return PageSettings(network, training, dataset, noise, train_share, features, state.seed, state.init_zero)
@@ -621,21 +613,21 @@ def page_state_of(
     if set(features) - set(FEATURES) or not features or network.n_inputs != len(set(features)):
         return None
     is_regression = record.problem == "regression"
-    init_zero = network.initializer == "constant" and network.initializer_scale == 0.0
+    init_zero = network.initializer == "zeros"
     sizes = network.hidden_layer_sizes
     if (
         network.n_outputs != 1
         or network.activation not in ACTIVATIONS
         or network.activation_slope is not None
         or network.output_activation != ("linear" if is_regression else "tanh")
-        or not (init_zero or (network.initializer == "playground" and network.initializer_scale is None))
+        or not (init_zero or (network.initializer == "playground" and network.initializer_scale in (None, 0.5)))
         or len(sizes) > MAX_HIDDEN_LAYERS
         or not all(1 <= size <= MAX_UNITS for size in sizes)
         or not _trains_like_the_page(training, record.n_samples * share_percent // 100)
     ):
         return None
-    inputs = {field: name in features for name, field in _FIELD_OF_FEATURE.items()}
-    place = {"reg_dataset": dataset} if is_regression else {"dataset": dataset}
+    inputs: dict[str, Any] = {field: name in features for name, field in _FIELD_OF_FEATURE.items()}
+    inputs["reg_dataset" if is_regression else "dataset"] = dataset
     return PageState(
         activation=network.activation,
         regularization={"none": "none", "l1": "L1", "l2": "L2"}[training.regularizer],
@@ -649,7 +641,6 @@ def page_state_of(
         problem=record.problem,
         init_zero=init_zero,
         **inputs,
-        **place,
     )
 
 
@@ -750,5 +741,7 @@ def _checked_regularization_rate(state: PageState) -> float:
 
 def _positive(page_name: str, value: float, example: str) -> float:
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"URL: {page_name}={format_number(value)} trains nothing; give a positive number like {example}")
+        raise ValueError(
+            f"URL: {page_name}={format_number(value)} trains nothing; give a positive number like {example}"
+        )
     return value

@@ -68,14 +68,18 @@ DATASETS: Mapping[str, Dataset] = MappingProxyType(
     {
         dataset.name: dataset
         for dataset in (
-            Dataset(
-                "gauss", "two blobs", "classification", 500, gauss.generate, gauss.conditional_mean, gauss.beyond
-            ),
+            Dataset("gauss", "two blobs", "classification", 500, gauss.generate, gauss.conditional_mean, gauss.beyond),
             Dataset("xor", "XOR", "classification", 500, xor.generate, xor.conditional_mean, xor.beyond),
             Dataset("circle", "circle", "classification", 500, circle.generate, circle.conditional_mean, circle.beyond),
             Dataset("spiral", "spiral", "classification", 500, spiral.generate, spiral.conditional_mean, spiral.beyond),
             Dataset(
-                "reg-plane", "plane", "regression", 1200, reg_plane.generate, reg_plane.conditional_mean, reg_plane.beyond
+                "reg-plane",
+                "plane",
+                "regression",
+                1200,
+                reg_plane.generate,
+                reg_plane.conditional_mean,
+                reg_plane.beyond,
             ),
             Dataset(
                 "reg-gauss",

@@ -179,9 +179,9 @@ def _join_bytes(
 ) -> npt.NDArray[np.float64]:
     """Return the doubles that end at `ends`, (n, S).
 
-    seedrandom joins the bytes to a number below 2^60, a multiple of 256, and its last byte, halves both (the number exactly, the byte
-    rounding down) until the number is below 2^53, adds them and divides by the matching power of two. All of this is
-    exact in 64-bit integers.
+    seedrandom joins the bytes to a number below 2^60, a multiple of 256, and its last byte, halves both (the number
+    exactly, the byte rounding down) until the number is below 2^53, adds them and divides by the matching power of two.
+    All of this is exact in 64-bit integers.
     """
     n_streams = buffer.shape[1]
     flat = buffer.reshape(-1)
@@ -198,4 +198,4 @@ def _join_bytes(
         number >>= large
         low >>= large
         halvings += large.astype(np.intp)
-    return np.ldexp((number + low).astype(np.float64), halvings - 8 * lengths)
+    return np.asarray(np.ldexp((number + low).astype(np.float64), halvings - 8 * lengths))

@@ -70,9 +70,9 @@ def beyond(
     return points, _labels(points + noise * rng.uniform(-HALF_WIDTH, HALF_WIDTH, (n, 2)))
 
 
-def _open_gap(points: FloatArray) -> FloatArray:
+def _open_gap(points: FloatArray) -> npt.NDArray[np.float64]:
     return points + np.where(points > 0, GAP, -GAP)
 
 
-def _labels(points: FloatArray) -> FloatArray:
-    return np.where(points[..., 0] * points[..., 1] >= 0, 1.0, -1.0)
+def _labels(points: FloatArray) -> npt.NDArray[np.float64]:
+    return np.asarray(np.where(points[..., 0] * points[..., 1] >= 0, 1.0, -1.0), np.float64)
