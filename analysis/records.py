@@ -11,6 +11,8 @@ SHA-256 of the line's own ``data`` text, so that a torn or altered line is found
     the whole `TrialRecord` of a search trial.
 ``finalist``, ``certificate``, ``page_finalist``, ``page_certificate``
     a `TrialRecord` trained afresh on draws the search never saw (see `TrialRecord.stage`).
+``page_search``
+    the `TrialRecord` of a setting that the Playground page can express, tried on the search's draws.
 ``verdict``
     last line of a finished study: `Verdict`.
 """
@@ -27,8 +29,10 @@ from typing import Any, Literal
 
 Scalar = str | int | float | bool | None
 State = Literal["complete", "diverged", "failed"]
-Stage = Literal["search", "finalist", "certificate", "page_finalist", "page_certificate"]
-STAGES: tuple[Stage, ...] = ("search", "finalist", "certificate", "page_finalist", "page_certificate")
+Stage = Literal["search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate"]
+STAGES: tuple[Stage, ...] = (
+    "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate",
+)  # fmt: skip
 TIMING_FIELDS = ("started_at_s", "duration_s", "worker")
 
 
@@ -101,11 +105,12 @@ class TrialRecord:
     stage : str
         ``"search"``: asked by the sampler. ``"finalist"``: a good search trial on fresh draws. ``"certificate"``: a
         finalist on the fresh draws that decide, looked at once at an epoch fixed before. ``"page_*"``: the same for
-        settings that can be entered on the Playground page.
+        settings that can be entered on the Playground page (``"page_search"``: tried on the search's draws).
     number : int
         Search trials: 0, 1, 2, ... Other stages: rank within the stage, from 0.
     source : int or None
-        Number of the search trial this one repeats (a duplicate's earlier trial, a finalist's search trial), or None.
+        Number of the search trial this one repeats (a duplicate's earlier trial, a finalist's search trial), or None;
+        None for all ``"page_*"`` stages, whose settings the search never tried.
     state : str
         ``"complete"``, ``"diverged"`` (at least half of the replicas did) or ``"failed"`` (`reason` says why).
     reason : str or None

@@ -23,10 +23,10 @@ from engine.initializers import INITIALIZERS
 from engine.losses import LOSSES
 from engine.network import NetworkConfig
 from engine.optimizers import OPTIMIZERS
+from engine.playground import FEATURES
 from engine.schedules import SCHEDULES
 from engine.training import TrainingConfig
 
-FEATURES = ("x", "y", "xSquared", "ySquared", "xTimesY", "sinX", "sinY")
 METRICS = ("test_loss",)
 N_PAGE_SEEDS = 100_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -355,7 +355,9 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     root = _Table(table, where)
     name = root.text("name")
     if not _NAME.fullmatch(name):
-        raise SpecError(f"{where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first")
+        raise SpecError(
+            f"{where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first"
+        )
     seed = root.integer("seed", 0, 2**63 - 1)
     goal = root.table("goal")
     goal_spec = Goal(goal.text("metric", METRICS), goal.number("below", 0.0, math.inf, open_low=True))
@@ -607,8 +609,10 @@ def _playground_data(table: _Table) -> PlaygroundData:
         if not isinstance(feature, str):
             raise SpecError(f"{table.where}: features: {_toml(feature)} must be a string")
         check_name(feature, FEATURES, f"{table.where}: features")
-    if not features or [f for f in FEATURES if f in features] != features:
-        raise SpecError(f"{table.where}: features: {_toml(features)} must be some of {', '.join(FEATURES)}, in this order")
+    if not features or [f for f in FEATURES if f in features] != list(features):
+        raise SpecError(
+            f"{table.where}: features: {_toml(features)} must be some of {', '.join(FEATURES)}, in this order"
+        )
     return PlaygroundData(
         noise=table.number("noise", 0.0, 0.5),
         train_share=table.number("train_share", 0.1, 0.9),
@@ -767,7 +771,7 @@ def _when(table: _Table) -> tuple[tuple[str, tuple[Scalar, ...]], ...]:
     conditions = []
     for group, content in table.rest().items():
         if group not in _CONFIGS or not isinstance(content, Mapping):
-            raise SpecError(f"{table.where}: {group}: write for instance training.optimizer = [\"sgd\"]")
+            raise SpecError(f'{table.where}: {group}: write for instance training.optimizer = ["sgd"]')
         for field, values in content.items():
             key = f"{group}.{field}"
             if not isinstance(values, list) or not values:
@@ -822,7 +826,9 @@ def _in_order(dimensions: list[Dimension], where: str) -> tuple[Dimension, ...]:
         placed.append(ready[0])
         waiting.remove(ready[0])
     for dimension in placed:
-        for need, what in [(key, "when") for key, _ in dimension.when] + ([(dimension.by, "by")] if dimension.by else []):
+        for need, what in [(key, "when") for key, _ in dimension.when] + (
+            [(dimension.by, "by")] if dimension.by else []
+        ):
             if need not in keys:
                 raise SpecError(f"{where}: {dimension.key}: {what}: {need} is not searched here")
     by_key = {dimension.key: dimension for dimension in placed}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from analysis.intervals import upper_bound
 from analysis.records import Scalar, Stage, State, TrialRecord
 from engine.network import NetworkConfig, Parameters
 from engine.training import Look, TrainingConfig, train
-from sweeps.sources import Draws, Losses, Source, join_draws
+from sweeps.sources import Draws, Losses, Source, join_draws, join_parameters
 from sweeps.space import apply
 from sweeps.spec import EpochSpec, SweepSpec
 
@@ -28,6 +29,10 @@ CAP_FACTOR = 10.0
 """A diverged replica counts with this many times the constant predictor's loss."""
 TRIAL_ERRORS = (ValueError, ArithmeticError, MemoryError)
 """What the trial's own numbers can raise: these fail the trial, anything else is a bug and stops the sweep."""
+
+
+class Cancelled(Exception):  # noqa: N818 (not an error: somebody asked for it)
+    """The trial was told to end before it was done; it will be run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +166,16 @@ def run_trial(spec: SweepSpec, source: Source, study: str, setting: Setting) -> 
     return dataclasses.replace(record, started_at_s=started_at, duration_s=time.monotonic() - start)
 
 
-def run_chunk(spec: SweepSpec, source: Source, setting: Setting, i: int) -> Outcome | str:
-    """Train piece `i` of a setting; return what it gave, or why it failed."""
+def run_chunk(
+    spec: SweepSpec, source: Source, setting: Setting, i: int, cancel: threading.Event | None = None
+) -> Outcome | str:
+    """Train piece `i` of a setting; return what it gave, or why it failed.
+
+    Raises
+    ------
+    Cancelled
+        At the next look after `cancel` was set.
+    """
     try:
         draws = source.draws(setting.chunk(i))
         network, training = apply(spec, setting.params, source.n_inputs, source.n_outputs)
@@ -170,9 +183,11 @@ def run_chunk(spec: SweepSpec, source: Source, setting: Setting, i: int) -> Outc
         means: list[float] = []
 
         def on_look(look: Look) -> bool:
+            if cancel is not None and cancel.is_set():
+                raise Cancelled
             means.append(float(capped(look.losses["test"], cap).mean()))
-            stale = setting.stops_early and is_stale(spec.epochs, look.epoch, means)
-            return stale or bool((look.state.diverged_at >= 0).all())
+            all_diverged = bool((look.state.diverged_at >= 0).all())
+            return setting.stops_early and (all_diverged or is_stale(spec.epochs, look.epoch, means))
 
         result = train(
             network,
@@ -182,7 +197,7 @@ def run_chunk(spec: SweepSpec, source: Source, setting: Setting, i: int) -> Outc
             draws.training_seeds,
             look_at=setting.look_at,
             evaluate_on=draws.splits,
-            on_look=on_look if setting.stops_early else None,
+            on_look=on_look,
         )
     except TRIAL_ERRORS as error:
         return f"{type(error).__name__}: {error}"
@@ -195,18 +210,11 @@ def join(outcomes: Sequence[Outcome]) -> Outcome:
     first = outcomes[0]
     if len(outcomes) == 1:
         return first
-    parameters = [outcome.parameters for outcome in outcomes]
     return Outcome(
         draws=join_draws([outcome.draws for outcome in outcomes]),
         epochs=first.epochs,
         losses={name: np.concatenate([o.losses[name] for o in outcomes], axis=1) for name in first.losses},
-        parameters=Parameters(
-            [np.concatenate(layers) for layers in zip(*(p.weights for p in parameters), strict=True)],
-            [np.concatenate(layers) for layers in zip(*(p.biases for p in parameters), strict=True)],
-            None
-            if first.parameters.slopes is None
-            else np.concatenate([p.slopes for p in parameters if p.slopes is not None]),
-        ),
+        parameters=join_parameters([outcome.parameters for outcome in outcomes]),
         diverged_at=np.concatenate([outcome.diverged_at for outcome in outcomes]),
         road=first.road,
     )
@@ -308,9 +316,7 @@ def _as_plain(config: NetworkConfig | TrainingConfig | None) -> dict[str, Any]:
     return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(config).items()}
 
 
-def _side(
-    losses: npt.NDArray[np.float64], n_points: npt.NDArray[np.int64] | None, cap: float
-) -> list[float | None]:
+def _side(losses: npt.NDArray[np.float64], n_points: npt.NDArray[np.int64] | None, cap: float) -> list[float | None]:
     values = capped(losses, cap).tolist()
     if n_points is None:
         return values

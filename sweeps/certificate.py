@@ -1,0 +1,198 @@
+"""After the search: finalists on fresh draws, certificates on draws nothing has seen, settings for the page, verdict.
+
+Every function here depends on the study's records only, so that a resumed sweep goes on exactly where it stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from analysis.intervals import upper_bound
+from analysis.records import Scalar, Stage, Study, TrialRecord, Verdict, canonical_json
+from engine.playground import ACTIVATIONS as PAGE_ACTIVATIONS
+from engine.playground import LEARNING_RATES, REGULARIZATION_RATES
+from sweeps.sources import Source, seed_block
+from sweeps.space import apply
+from sweeps.spec import SweepSpec
+from sweeps.trial import Setting, search_setting
+
+LOOKS_BEYOND = 2
+"""Grid epochs behind a trial's own that its finalist may choose, too."""
+PAGE_LEVEL_TESTS = 1
+WEAKEST_PENALTY = 3e-4
+"""Page settings leave out a penalty weaker than this: the weakest on the page's menu is three times as strong."""
+
+MAIN_STAGES: tuple[Stage, ...] = ("finalist", "certificate")
+PAGE_STAGES: tuple[Stage, ...] = ("page_search", "page_finalist", "page_certificate")
+
+
+def stage_settings(spec: SweepSpec, source: Source, study: Study, stage: Stage) -> list[Setting]:
+    """Return what a stage after the search trains; the stages before it must be complete.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        The sweep.
+    source : Source
+        The study's dataset.
+    study : Study
+        What has been recorded.
+    stage : str
+        One of `MAIN_STAGES` or `PAGE_STAGES`.
+    """
+    return _SETTINGS[stage](spec, source, study)
+
+
+def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the complete records, best first; repetitions of one setting count once, with their mean value."""
+    values: dict[str, list[float]] = {}
+    first: dict[str, TrialRecord] = {}
+    for record in records:
+        if record.state == "complete":
+            key = canonical_json(record.params)
+            values.setdefault(key, []).append(record.value)
+            first.setdefault(key, record)
+    order = sorted(first, key=lambda key: (math.fsum(values[key]) / len(values[key]), first[key].number))
+    return [first[key] for key in order]
+
+
+def passes(record: TrialRecord, goal: float, level: float) -> bool:
+    """Return whether the upper bounds of both mean losses, one-sided at 1 - `level`, are below the goal."""
+    bounds = [upper_bound(losses, 1 - level) for losses in (record.train_loss, record.test_loss)]
+    return record.state == "complete" and max(bounds) < goal
+
+
+def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
+    """Return how a study ended.
+
+    The winner is the certificate with the lowest mean test loss among those that passed, else among all.
+    """
+    certificates = study.records["certificate"]
+    level = spec.certificates.level / max(len(certificates), 1)
+    winner, certified = _winner(certificates, spec.goal.below, level)
+    page_winner, page_certified = _winner(study.records["page_certificate"], spec.goal.below, spec.certificates.level)
+    return Verdict(
+        certified=certified,
+        winner=None if winner is None else winner.number,
+        page_winner=None if page_winner is None else page_winner.number,
+        page_certified=page_certified,
+        level=level,
+        n_certificates=len(certificates),
+        stopped=stopped,
+        text=_text(spec, winner, certified, level, stopped),
+    )
+
+
+def _winner(certificates: Sequence[TrialRecord], goal: float, level: float) -> tuple[TrialRecord | None, bool]:
+    usable = [record for record in certificates if record.state != "failed"]
+    passed = [record for record in usable if passes(record, goal, level)]
+    best = min(passed or usable, key=lambda record: (record.value, record.number), default=None)
+    return best, bool(passed)
+
+
+def _text(spec: SweepSpec, winner: TrialRecord | None, certified: bool, level: float, stopped: str) -> str:
+    goal = spec.goal.below
+    if winner is None:
+        why = "every trial failed" if stopped == "all_failed" else "no trial could be certified"
+        return f"Nothing certified: {why}; look at the trials' reasons, or widen the space."
+    n = len(winner.test_loss)
+    train = math.fsum(winner.train_loss) / n
+    means = f"mean training loss {train:.4f} and mean test loss {winner.value:.4f} over {n} fresh draws"
+    if certified:
+        return f"Certified: {means} are below {goal:g}, at level {level:.2g}."
+    return (
+        f"Not certified: {means}; below {goal:g} is not shown at level {level:.2g}. "
+        f"Go on with a larger budget (--trials above {spec.search.n_trials}, --until budget), a wider space, or a higher goal."
+    )
+
+
+def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:  # noqa: ARG001 (one signature for all)
+    trials = ranked(study.trials)
+    hopeful = [trial for trial in trials if trial.value < spec.goal.below] or trials[:1]
+    return [
+        _on_fresh_draws(spec, "finalist", i, trial, trial.number) for i, trial in enumerate(hopeful[: spec.finalists.n])
+    ]
+
+
+def _certificates(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:  # noqa: ARG001
+    finalists = ranked(study.records["finalist"])
+    hopeful = [record for record in finalists if max(record.value, _mean(record.train_loss)) < spec.goal.below]
+    chosen = (hopeful or finalists[:1])[: spec.certificates.n]
+    return [_certificate(spec, "certificate", i, record, record.source) for i, record in enumerate(chosen)]
+
+
+def _page_search(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
+    best = ranked(study.trials)
+    sgd = [record for record in best if record.training["optimizer"] == "sgd"]
+    seeds = seed_block(spec, "page_search")
+    settings: dict[str, Setting] = {}
+    for record in [*best[: spec.page.n_best], *sgd[: spec.page.n_sgd]]:
+        for params in _snapped(record, spec.page.learning_rates):
+            key = canonical_json(params)
+            network, training = apply(spec, params, source.n_inputs, source.n_outputs)
+            if key not in settings and source.page_url(network, training, seeds[0]) is not None:
+                settings[key] = search_setting(spec, len(settings), params, seeds, stage="page_search")
+    return list(settings.values())
+
+
+def _page_finalists(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:  # noqa: ARG001
+    tried = ranked(study.records["page_search"])[: spec.page.n_finalists]
+    return [_on_fresh_draws(spec, "page_finalist", i, record, None) for i, record in enumerate(tried)]
+
+
+def _page_certificates(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:  # noqa: ARG001
+    best = ranked(study.records["page_finalist"])[:PAGE_LEVEL_TESTS]
+    return [_certificate(spec, "page_certificate", i, record, None) for i, record in enumerate(best)]
+
+
+_SETTINGS: Mapping[Stage, Callable[[SweepSpec, Source, Study], list[Setting]]] = MappingProxyType(
+    {
+        "finalist": _finalists,
+        "certificate": _certificates,
+        "page_search": _page_search,
+        "page_finalist": _page_finalists,
+        "page_certificate": _page_certificates,
+    }
+)
+
+
+def _on_fresh_draws(spec: SweepSpec, stage: Stage, number: int, record: TrialRecord, source: int | None) -> Setting:
+    """Return the setting of a record on the finalists' draws, free to choose among its epochs and a little later."""
+    grid = spec.epochs.grid
+    look_at = grid[: grid.index(record.epochs) + 1 + LOOKS_BEYOND]
+    return Setting(stage, number, source, dict(record.params), seed_block(spec, stage), look_at)
+
+
+def _certificate(spec: SweepSpec, stage: Stage, number: int, record: TrialRecord, source: int | None) -> Setting:
+    """Return the setting of a record on the certificates' draws, judged at the epoch the record has chosen."""
+    look_at = spec.epochs.grid[: spec.epochs.grid.index(record.epochs) + 1]
+    return Setting(stage, number, source, dict(record.params), seed_block(spec, stage), look_at, epochs=record.epochs)
+
+
+def _snapped(record: TrialRecord, rates: Sequence[float]) -> list[dict[str, Scalar]]:
+    """Return the nearest settings that the page's menus have: SGD, its activations, its rates."""
+    params = dict(record.params)
+    if record.network["activation"] not in PAGE_ACTIVATIONS:
+        params["network.activation"] = "relu"
+    penalty = float(record.training["regularization_rate"])
+    params.pop("training.regularization_rate", None)
+    if record.training["regularizer"] == "none" or penalty < WEAKEST_PENALTY:
+        params["training.regularizer"] = "none"
+    else:
+        params["training.regularization_rate"] = _nearest(penalty, REGULARIZATION_RATES[1:], 1)[0]
+    if record.training["optimizer"] == "sgd":
+        rates = _nearest(float(record.training["learning_rate"]), LEARNING_RATES, 2)
+    return [params | {"training.optimizer": "sgd", "training.learning_rate": rate} for rate in rates]
+
+
+def _nearest(value: float, menu: Sequence[float], n: int) -> list[float]:
+    return sorted(menu, key=lambda entry: abs(math.log(entry / value)))[:n]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))

@@ -1,0 +1,95 @@
+"""What a certificate leaves beside its record: the trained networks, all curves, one draw's points."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.records import TrialRecord
+from engine.network import FloatArray, Parameters
+from sweeps.log import write_atomically
+from sweeps.sources import Draws
+from sweeps.trial import Outcome
+
+SUMS_NAME = "SHA256SUMS"
+
+
+def save_outcome(folder: Path, record: TrialRecord, outcome: Outcome) -> None:
+    """Write a certificate's files, each whole or not at all.
+
+    ``<stage>-<number>.npz``
+        ``weights_<layer>`` (R, fan_in, fan_out) and ``biases_<layer>`` (R, fan_out) of all replicas at the end.
+    ``<stage>-<number>.json``
+        Network, training, seeds, epochs, the arrays' shapes and the SHA-256 of the ``.npz``.
+    ``<stage>-<number>.curves.npz``
+        ``epochs`` (G,) and ``train_loss``, ``test_loss``, ``in_range_loss``, ``out_of_range_loss`` (G, R).
+    ``<stage>-<number>.points.npz``
+        Replica 0's inputs and targets: ``train_X``, ``train_y``, ``test_X``, ``test_y``, and the points that count as
+        out of range, ``out_of_range_X``, ``out_of_range_y``.
+    ``SHA256SUMS``
+        Digests of all of them, as ``sha256sum --check`` reads it.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    record : TrialRecord
+        The certificate's record.
+    outcome : Outcome
+        What its training gave.
+    """
+    folder.mkdir(exist_ok=True)
+    name = f"{record.stage}-{record.number}"
+    weights = _arrays_file(_layers(outcome.parameters))
+    description = {
+        "network": record.network,
+        "training": record.training,
+        "epochs": record.epochs,
+        "seeds": record.seeds,
+        "shapes": {key: list(array.shape) for key, array in _layers(outcome.parameters).items()},
+        "sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    curves = {f"{key}_loss": losses for key, losses in outcome.losses.items()}
+    files = {
+        f"{name}.npz": weights,
+        f"{name}.json": json.dumps(description, indent=1).encode(),
+        f"{name}.curves.npz": _arrays_file({"epochs": np.asarray(outcome.epochs), **curves}),
+        f"{name}.points.npz": _arrays_file(_points(outcome.draws)),
+    }
+    for file, content in files.items():
+        write_atomically(folder / file, content)
+    listed = sorted(path for path in folder.iterdir() if path.suffix in (".npz", ".json"))
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in listed]
+    write_atomically(folder / SUMS_NAME, "".join(sums).encode())
+
+
+def _layers(parameters: Parameters) -> dict[str, FloatArray]:
+    arrays = {f"weights_{i}": W for i, W in enumerate(parameters.weights)}
+    arrays |= {f"biases_{i}": b for i, b in enumerate(parameters.biases)}
+    if parameters.slopes is not None:
+        arrays["slopes"] = parameters.slopes
+    return arrays
+
+
+def _points(draws: Draws) -> dict[str, FloatArray]:
+    beyond = draws.out_of_range
+    counts = slice(None) if beyond.weight is None else beyond.weight[0] > 0
+    return {
+        "train_X": draws.train.X[0],
+        "train_y": draws.train.y[0],
+        "test_X": draws.test.X[0],
+        "test_y": draws.test.y[0],
+        "out_of_range_X": beyond.X[0][counts],
+        "out_of_range_y": beyond.y[0][counts],
+    }
+
+
+def _arrays_file(arrays: dict[str, npt.NDArray[np.generic]] | dict[str, FloatArray]) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **dict(arrays))
+    return stream.getvalue()

@@ -1,0 +1,265 @@
+"""Where a trial's data come from: draws of any kind of dataset, in the one form that trials are trained on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.floors import lowest_loss
+from analysis.ranges import Box
+from analysis.records import Stage
+from engine.datasets.registry import DATASETS
+from engine.initializers import initialize
+from engine.losses import LOSSES
+from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.playground import Draws as PageDraws
+from engine.playground import draw, expand, page_state_of, page_url
+from engine.training import Split, TrainingConfig
+from sweeps.spec import N_PAGE_SEEDS, DatasetSpec, SweepSpec
+
+STREAM_SEEDS = 10
+STREAM_BEYOND = 12
+STREAM_WEIGHTS = 13
+
+Losses = dict[str, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Data and first weights of R replicas.
+
+    Parameters
+    ----------
+    seeds : tuple of str
+        One a replica; they fix everything here.
+    train, test : Split
+        What is trained on, and what trials are compared by.
+    in_range, out_of_range : Split
+        The test points inside the box of the replica's training inputs, and points beyond the range outside of it;
+        weight 0 marks those that do not count.
+    n_in_range, n_out_of_range : ndarray (R,) of int
+        Points that count.
+    constant : dict of str to ndarray (R,)
+        Loss of the constant predictor (the mean training label) by split; NaN without points.
+    floors : dict of str to ndarray (R,), or None
+        Loss of the conditional mean on the same points by split, if it is known.
+    training_seeds : ndarray (R,) of uint64
+        Keys of the engine's streams (order, dropout, noise).
+    initialize : callable
+        First weights of a network, (R, ...) arrays.
+    """
+
+    seeds: tuple[str, ...]
+    train: Split
+    test: Split
+    in_range: Split
+    out_of_range: Split
+    n_in_range: npt.NDArray[np.int64]
+    n_out_of_range: npt.NDArray[np.int64]
+    constant: Losses
+    floors: Losses | None
+    training_seeds: npt.NDArray[np.uint64]
+    initialize: Callable[[NetworkConfig], Parameters]
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """Every split by name."""
+        return {"train": self.train, "test": self.test, "in_range": self.in_range, "out_of_range": self.out_of_range}
+
+
+class Source(Protocol):
+    """A dataset as trials see it."""
+
+    n_inputs: int
+    n_outputs: int
+    floor: float | None
+    """Lowest expected test loss of any predictor, where it is known."""
+
+    def draws(self, seeds: tuple[str, ...]) -> Draws:
+        """Return the draws of these seeds; each replica's depends on its own seed only."""
+
+    def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> str | None:
+        """Return the address of the Playground page that opens this setting, or None where it cannot be expressed."""
+
+
+class PlaygroundSource:
+    """One of the Playground's datasets, drawn exactly as the page draws it.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        The sweep, for its seed and loss.
+    dataset : DatasetSpec
+        Which dataset, with what noise.
+    """
+
+    n_outputs = 1
+
+    def __init__(self, spec: SweepSpec, dataset: DatasetSpec) -> None:
+        self._spec = spec
+        self._name = dataset.name
+        self._data = dataset.data
+        self._loss = str(dict(spec.training).get("loss", TrainingConfig().loss))
+        self.n_inputs = len(dataset.data.features)
+        self.floor = lowest_loss(dataset.name, dataset.data.noise)
+        self._cache: dict[tuple[str, ...], Draws] = {}
+        self._lock = threading.Lock()
+
+    def draws(self, seeds: tuple[str, ...]) -> Draws:
+        """Return the draws of these seeds, drawn once a process."""
+        with self._lock:  # a second thread waits for the first one's draws instead of repeating them
+            if seeds not in self._cache:
+                self._cache[seeds] = self._draw(seeds)
+            return self._cache[seeds]
+
+    def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> str | None:
+        """Return the page's address, or None; see `engine.playground.page_state_of`."""
+        data = self._data
+        state = page_state_of(network, training, self._name, data.noise, data.train_share, seed, data.features)
+        return None if state is None else page_url(state)
+
+    def _draw(self, seeds: tuple[str, ...]) -> Draws:
+        data, dataset = self._data, DATASETS[self._name]
+        page = draw(self._name, data.noise, data.train_share, seeds, data.features)
+        box = Box.fit(page.train_points)
+        inside = box.contains(page.test_points)
+        points, labels = self._beyond(page.seeds)
+        outside = ~box.contains(points)
+        test = page.test
+        out_of_range = Split(expand(points, data.features), labels[..., None], outside.astype(np.float64))
+        in_range = Split(test.X, test.y, inside.astype(np.float64))
+        splits = {"train": page.train, "test": test, "in_range": in_range, "out_of_range": out_of_range}
+        at = {
+            "train": page.train_points,
+            "test": page.test_points,
+            "in_range": page.test_points,
+            "out_of_range": points,
+        }
+        mean_label = page.train.y.mean(axis=1, keepdims=True)
+        return Draws(
+            seeds=seeds,
+            train=page.train,
+            test=test,
+            in_range=in_range,
+            out_of_range=out_of_range,
+            n_in_range=inside.sum(axis=1),
+            n_out_of_range=outside.sum(axis=1),
+            constant={
+                name: self._mean_loss(np.broadcast_to(mean_label, split.y.shape), split)
+                for name, split in splits.items()
+            },
+            floors={
+                name: self._mean_loss(dataset.conditional_mean(at[name], data.noise)[..., None], split)
+                for name, split in splits.items()
+            },
+            training_seeds=np.array([page_seed_number(seed) for seed in seeds], np.uint64),
+            initialize=lambda network: self._initialize(page, network),
+        )
+
+    def _beyond(self, seeds: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:
+        """Return points (R, n, 2) of which most lie beyond the range, and their labels (R, n)."""
+        data = self._data
+        rngs = [np.random.default_rng([self._spec.seed, STREAM_BEYOND, page_seed_number(seed)]) for seed in seeds]
+        drawn = [DATASETS[self._name].beyond(rng, data.n_beyond, data.noise, data.stretch) for rng in rngs]
+        return np.stack([points for points, _ in drawn]), np.stack([labels for _, labels in drawn])
+
+    def _mean_loss(self, predictions: FloatArray, split: Split) -> npt.NDArray[np.float64]:
+        losses = LOSSES[self._loss].value(np.asarray(predictions), split.y)
+        if split.weight is None:
+            return np.asarray(losses.mean(axis=1), np.float64)
+        n = split.weight.sum(axis=1)
+        return np.where(n > 0, (losses * split.weight).sum(axis=1) / np.maximum(n, 1), np.nan)
+
+    def _initialize(self, page: PageDraws, network: NetworkConfig) -> Parameters:
+        if network.initializer == "playground":
+            return page.initial_parameters(network.layer_sizes)
+        numbers = [page_seed_number(seed) for seed in page.seeds]
+        return initialize(network, [np.random.default_rng([self._spec.seed, STREAM_WEIGHTS, k]) for k in numbers])
+
+
+def open_source(spec: SweepSpec, dataset: DatasetSpec) -> Source:
+    """Return the source of a dataset of any kind."""
+    return PlaygroundSource(spec, dataset)
+
+
+def seed_block(spec: SweepSpec, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
+    """Return the page seeds of a stage's replicas.
+
+    All seeds are one permutation of the page's 100 000, fixed by the sweep's seed: certificates have its end,
+    finalists what comes before, and searches its beginning, so that no draw is seen by two of them.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        The sweep.
+    stage : str
+        See `analysis.records.TrialRecord`.
+    replicate : int
+        0 for the draws that all trials share, i for the i-th repetition of a trial.
+
+    Returns
+    -------
+    tuple of str
+        ``"0.00000"`` to ``"0.99999"``.
+    """
+    order = np.random.default_rng([spec.seed, STREAM_SEEDS]).permutation(N_PAGE_SEEDS)
+    n_certificates, n_finalists = spec.certificates.n_replicas, spec.finalists.n_replicas
+    n_search = N_PAGE_SEEDS - n_certificates - n_finalists
+    if stage in ("certificate", "page_certificate"):
+        block = order[n_search + n_finalists :]
+    elif stage in ("finalist", "page_finalist"):
+        block = order[n_search : n_search + n_finalists]
+    else:
+        R = spec.search.n_replicas
+        first = replicate % (n_search // R) * R  # more repetitions than seeds begin again
+        block = order[first : first + R]
+    return tuple(f"0.{k:05d}" for k in block.tolist())
+
+
+def page_seed_number(seed: str) -> int:
+    """Return the whole number behind one of the seeds of `seed_block`."""
+    return int(seed.removeprefix("0."))
+
+
+def join_draws(draws: list[Draws]) -> Draws:
+    """Put the replicas of several draws side by side."""
+    first = draws[0]
+
+    def join_splits(splits: list[Split]) -> Split:
+        weights = [split.weight for split in splits if split.weight is not None]
+        return Split(
+            np.concatenate([split.X for split in splits]),
+            np.concatenate([split.y for split in splits]),
+            np.concatenate(weights) if weights else None,
+        )
+
+    return Draws(
+        seeds=tuple(seed for one in draws for seed in one.seeds),
+        train=join_splits([one.train for one in draws]),
+        test=join_splits([one.test for one in draws]),
+        in_range=join_splits([one.in_range for one in draws]),
+        out_of_range=join_splits([one.out_of_range for one in draws]),
+        n_in_range=np.concatenate([one.n_in_range for one in draws]),
+        n_out_of_range=np.concatenate([one.n_out_of_range for one in draws]),
+        constant={name: np.concatenate([one.constant[name] for one in draws]) for name in first.constant},
+        floors=None
+        if first.floors is None
+        else {name: np.concatenate([one.floors[name] for one in draws if one.floors]) for name in first.floors},
+        training_seeds=np.concatenate([one.training_seeds for one in draws]),
+        initialize=lambda network: join_parameters([one.initialize(network) for one in draws]),
+    )
+
+
+def join_parameters(parameters: list[Parameters]) -> Parameters:
+    """Put the replicas of several parameters side by side."""
+    slopes = [one.slopes for one in parameters if one.slopes is not None]
+    return Parameters(
+        [np.concatenate(layers) for layers in zip(*(one.weights for one in parameters), strict=True)],
+        [np.concatenate(layers) for layers in zip(*(one.biases for one in parameters), strict=True)],
+        np.concatenate(slopes) if slopes else None,
+    )

@@ -1,0 +1,446 @@
+"""Run a sweep: ask, train on an executor, log, tell in order; then finalists, certificates, verdict.
+
+The log is the truth. Every decision here is a function of the spec and of the log's records in the order of trial
+numbers, so that neither the number of workers nor interruptions leave a trace in the results.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.records import (
+    Scalar,
+    Stage,
+    Study,
+    StudyHeader,
+    TrialRecord,
+    canonical_json,
+    read_study,
+)
+from sweeps.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
+from sweeps.executors import local_executor
+from sweeps.log import LOG_NAME, StudyLog, SweepLock, without_timing, write_atomically
+from sweeps.models import save_outcome
+from sweeps.progress import OnEvent, Phase, Progress
+from sweeps.samplers import Sampler
+from sweeps.sources import Source, open_source, seed_block
+from sweeps.spec import DatasetSpec, SpecError, SweepSpec, as_toml, load_spec, spec_difference
+from sweeps.trial import Cancelled, Outcome, Setting, join, make_record, run_chunk, run_trial, search_setting
+
+SPEC_NAME = "spec.toml"
+MODELS_NAME = "models"
+MOST_FAILURES = 20
+"""A search of this many failed trials in a row ends."""
+_VERSIONED = ("numpy", "numba", "scipy", "optuna")
+
+_Piece = tuple[Stage, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _PieceResult:
+    outcome: Outcome | str
+    started_at_s: float
+    duration_s: float
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A trial run again: its record then and now, and the fields in which they differ, timing apart."""
+
+    recorded: TrialRecord
+    rerun: TrialRecord
+    differences: tuple[str, ...]
+
+
+def run_sweep(
+    spec: SweepSpec,
+    results: Path,
+    *,
+    workers: int,
+    timeout: float | None = None,
+    on_event: OnEvent | None = None,
+) -> list[Study]:
+    """Run a sweep to its verdicts, or go on with one that was interrupted.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        What is asked.
+    results : Path
+        Folder of results; the sweep's own is ``results / spec.name``.
+    workers : int
+        Trials trained at a time; no result depends on it.
+    timeout : float or None
+        Seconds after which to stop; what is logged then is a prefix of the whole, and running again goes on from it.
+    on_event : callable or None
+        Told how each study gets on, from this thread.
+
+    Returns
+    -------
+    list of Study
+        In the order of the spec's datasets; without verdict where the timeout came first.
+
+    Raises
+    ------
+    SpecError
+        If the folder holds another sweep or cannot be written.
+    ValueError
+        If `workers` or `timeout` will not do.
+    SweepHeldError
+        If another driver is at it.
+    RecordError
+        If a log is damaged.
+    KeyboardInterrupt
+        If interrupted; the logs are whole and running again goes on from them.
+    """
+    if workers < 1:
+        raise ValueError(f"workers: {workers}; give at least 1")
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout: {timeout:g}; give seconds above 0")
+    deadline = None if timeout is None else time.monotonic() + timeout
+    folder = results / spec.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with SweepLock(folder):
+            _settle_spec(spec, folder)
+            runs = [_StudyRun(spec, dataset, i, folder, on_event) for i, dataset in enumerate(spec.datasets)]
+            try:
+                _drive(runs, workers, deadline)
+            finally:
+                for run in runs:
+                    run.log.close()
+            return [run.log.study for run in runs]
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise SpecError(
+            f"{error.filename or folder}: cannot be written: {error.strerror}; use another --results"
+        ) from None
+
+
+def replay(folder: Path, dataset: str, number: int, stage: Stage = "search") -> Replay:
+    """Run a recorded trial again and compare, bit for bit.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<results>/<sweep>``.
+    dataset : str
+        Name of the study's dataset.
+    number : int
+        The trial's number within its stage.
+    stage : str
+        See `analysis.records.TrialRecord`.
+
+    Raises
+    ------
+    SpecError
+        If there is no such sweep, dataset or trial.
+    RecordError
+        If the log is damaged.
+    """
+    if not (folder / SPEC_NAME).is_file():
+        raise SpecError(f"{folder}: no {SPEC_NAME} in it; name a folder that `sweeps run` has written")
+    spec = load_spec(folder / SPEC_NAME)
+    source = open_source(spec, spec.dataset(dataset))
+    path = folder / dataset / LOG_NAME
+    if not path.is_file():
+        raise SpecError(f"{path}: not there yet; run the sweep first")
+    records = read_study(path).records[stage]
+    recorded = next((record for record in records if record.number == number), None)
+    if recorded is None:
+        numbers = f"0 to {records[-1].number}" if records else "none"
+        raise SpecError(f"{folder.name}/{dataset}: no {stage} trial {number}; recorded: {numbers}")
+    rerun = run_trial(spec, source, recorded.study, setting_of(spec, recorded))
+    then, now = without_timing(recorded), without_timing(rerun)
+    # Through JSON, as the recorded one has come.
+    differences = tuple(key for key in then if canonical_json(then[key]) != canonical_json(now[key]))
+    return Replay(recorded, rerun, differences)
+
+
+def setting_of(spec: SweepSpec, record: TrialRecord) -> Setting:
+    """Return the setting that a record is about."""
+    seeds = tuple(record.seeds)
+    if record.stage in ("search", "page_search"):
+        return search_setting(spec, record.number, record.params, seeds, source=record.source, stage=record.stage)
+    epochs = record.epochs if record.stage in ("certificate", "page_certificate") else None
+    look_at = tuple(record.epoch_grid)
+    return Setting(record.stage, record.number, record.source, dict(record.params), seeds, look_at, epochs)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of whatever touches the numbers, and the type of processor."""
+    found = {name: importlib.metadata.version(name) for name in _VERSIONED}
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    processor = f"{platform.machine()} {' '.join(simd.get('found', []))}".strip()
+    return {"rangesweep": _own_version(), "python": platform.python_version(), **found, "processor": processor}
+
+
+def _own_version() -> str:
+    try:
+        return importlib.metadata.version("rangesweep")
+    except importlib.metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        return "source tree"
+
+
+def _settle_spec(spec: SweepSpec, folder: Path) -> None:
+    """Write the spec into a new folder, or make sure that the folder's is the same."""
+    path = folder / SPEC_NAME
+    if not path.exists():
+        write_atomically(path, as_toml(spec).encode())
+        return
+    there = load_spec(path)
+    if there != spec:
+        changes = spec_difference(there, spec)
+        more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
+        raise SpecError(
+            f"{folder}: holds another sweep ({'; '.join(changes[:3])}{more}); use another --results or name"
+        )
+
+
+def _drive(runs: Sequence[_StudyRun], workers: int, deadline: float | None) -> None:
+    cancel = threading.Event()
+    futures: dict[Future[_PieceResult], tuple[_StudyRun, _Piece]] = {}
+    with local_executor(workers) as executor:
+        try:
+            while True:
+                for run in runs:
+                    for setting, i in run.due():
+                        future = executor.submit(_run_piece, run.spec, run.source, setting, i, cancel)
+                        futures[future] = (run, (setting.stage, setting.number, i))
+                if not futures:
+                    return
+                left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+                done, _ = wait(futures, timeout=left, return_when=FIRST_COMPLETED)
+                if not done:
+                    return
+                for future in sorted(done, key=lambda one: futures[one][1]):
+                    run, piece = futures.pop(future)
+                    run.accept(piece, future.result())
+        finally:
+            cancel.set()  # on a timeout, an interruption or a bug: pieces under way end at their next look
+            for run in runs:
+                run.stop()
+
+
+def _run_piece(spec: SweepSpec, source: Source, setting: Setting, i: int, cancel: threading.Event) -> _PieceResult:
+    if cancel.is_set():
+        raise Cancelled
+    start, started_at = time.monotonic(), time.time()
+    outcome = run_chunk(spec, source, setting, i, cancel)
+    return _PieceResult(outcome, started_at, time.monotonic() - start, threading.current_thread().name)
+
+
+class _StudyRun:
+    """One study under way: what is due next, and what has come in."""
+
+    def __init__(
+        self, spec: SweepSpec, dataset: DatasetSpec, position: int, folder: Path, on_event: OnEvent | None
+    ) -> None:
+        self.spec = spec
+        self.source = open_source(spec, dataset)
+        self._dataset = dataset.name
+        self._folder = folder / dataset.name
+        self._on_event = on_event
+        self.log = StudyLog(self._folder / LOG_NAME, _header(spec, dataset, position, self.source))
+        self._sampler: Sampler | None = None
+        self._n_asked = self._n_told = self._n_candidates = self._n_failures = 0
+        self._stopped: str | None = None
+        self._search: dict[int, Setting] = {}
+        self._repeats: dict[str, list[int]] = {}
+        self._stages: dict[Stage, list[Setting]] = {}
+        self._under_way: set[_Piece] = set()
+        self._pieces: dict[_Piece, _PieceResult] = {}
+        self._phase_start = time.monotonic()
+        self._phase_done = 0
+        self._phase: Phase = "search"
+        self._tell_watcher(None)
+
+    def due(self) -> list[tuple[Setting, int]]:
+        """Return the pieces that can be trained now and are not yet under way; write the verdict if none is left."""
+        if self.log.study.verdict is not None:
+            return []
+        settings = self._due_settings()
+        if not settings and not self._under_way:
+            self._enter("done")
+            self.log.verdict(verdict_of(self.spec, self.log.study, self._stopped or "budget"))
+            self._tell_watcher(None)
+            return []
+        pieces = []
+        for setting in settings:
+            for i in range(setting.n_chunks):
+                piece = (setting.stage, setting.number, i)
+                if piece not in self._under_way and piece not in self._pieces:
+                    self._under_way.add(piece)
+                    pieces.append((setting, i))
+        return pieces
+
+    def accept(self, piece: _Piece, result: _PieceResult) -> None:
+        """Take in a trained piece; with a setting's last piece its record is written."""
+        stage, number, _ = piece
+        self._under_way.remove(piece)
+        self._pieces[piece] = result
+        setting = self._search[number] if stage == "search" else self._stages[stage][number]
+        keys: list[_Piece] = [(stage, number, i) for i in range(setting.n_chunks)]
+        if any(key not in self._pieces for key in keys):
+            return
+        results = [self._pieces.pop(key) for key in keys]
+        failures = [result.outcome for result in results if isinstance(result.outcome, str)]
+        outcomes = [result.outcome for result in results if isinstance(result.outcome, Outcome)]
+        outcome = None if failures else join(outcomes)
+        study = f"{self.spec.name}/{self._dataset}"
+        record = dataclasses.replace(
+            make_record(self.spec, self.source, study, setting, outcome, failures[0] if failures else None),
+            started_at_s=min(result.started_at_s for result in results),
+            duration_s=sum(result.duration_s for result in results),
+            worker=results[0].worker,
+        )
+        if outcome is not None and stage in ("certificate", "page_certificate"):
+            save_outcome(self._folder / MODELS_NAME, record, outcome)  # before the line that promises it
+        self.log.record(record)
+        self._phase_done += 1
+        self._tell_watcher(record)
+
+    def stop(self) -> None:
+        """Say that nothing more will come, if there is no verdict."""
+        if self.log.study.verdict is None:
+            self._enter("stopped")
+            self._tell_watcher(None)
+
+    def _due_settings(self) -> list[Setting]:
+        study = self.log.study
+        self._ask_and_tell()
+        known = {record.number for record in study.trials}
+        searching = [setting for number, setting in self._search.items() if number not in known]
+        if searching:
+            return searching
+        due: list[Setting] = []
+        for stages in (MAIN_STAGES, PAGE_STAGES):
+            for stage in stages:
+                if stage not in self._stages:
+                    self._stages[stage] = stage_settings(self.spec, self.source, study, stage)
+                known = {record.number for record in study.records[stage]}
+                missing = [setting for setting in self._stages[stage] if setting.number not in known]
+                if missing:
+                    phases: dict[Stage, Phase] = {"finalist": "finalists", "certificate": "certificates"}
+                    if not due:
+                        self._enter(phases.get(stage, "page"))
+                    due += missing
+                    break
+        return due
+
+    def _ask_and_tell(self) -> None:
+        """Ask and tell as far as the records go, in the one order there is: tell k, then ask k + lag."""
+        finished = {record.number: record for record in self.log.study.trials}
+        search = self.spec.search
+        while self._stopped is None:
+            while self._n_asked < min(self._n_told + search.lag, search.n_trials):
+                self._ask(self._n_asked)
+                self._n_asked += 1
+            if self._n_told == search.n_trials:
+                self._stopped = "budget"
+            elif self._n_told in finished:
+                self._tell(finished[self._n_told])
+                self._n_told += 1
+            else:
+                return
+
+    def _ask(self, number: int) -> None:
+        if self._sampler is None:
+            self._sampler = Sampler(self.spec, self._dataset)
+        log = self.log
+        if number in log.points:
+            params, point = log.study.asked[number], log.points[number]
+            self._sampler.add(number, point)
+        else:
+            params, point = self._sampler.ask(number)
+        same = self._repeats.setdefault(canonical_json(params), [])
+        source = same[0] if same else None
+        if number not in log.points:
+            log.asked(number, params, point, source)
+        seeds = seed_block(self.spec, "search", len(same))
+        same.append(number)
+        self._search[number] = search_setting(self.spec, number, params, seeds, source=source)
+
+    def _tell(self, record: TrialRecord) -> None:
+        if self._sampler is None:
+            raise AssertionError("told before anything was asked")
+        self._sampler.tell(record.number, None if record.state == "failed" else record.value)
+        self._n_candidates += record.candidate
+        self._n_failures = self._n_failures + 1 if record.state == "failed" else 0
+        if self._n_failures == MOST_FAILURES:
+            self._stopped = "all_failed"
+        elif self.spec.search.until == "reached" and self._n_candidates >= self.spec.search.n_candidates:
+            self._stopped = "reached"
+
+    def _enter(self, phase: Phase) -> None:
+        if phase != self._phase:
+            self._phase, self._phase_start, self._phase_done = phase, time.monotonic(), 0
+
+    def _tell_watcher(self, record: TrialRecord | None) -> None:
+        if self._on_event is None:
+            return
+        study = self.log.study
+        done, total = self._amount()
+        left = None
+        if self._phase_done and self._phase not in ("done", "stopped"):
+            left = (time.monotonic() - self._phase_start) / self._phase_done * (total - done)
+        self._on_event(
+            Progress(
+                header=study.header,
+                phase="done" if study.verdict is not None else self._phase,
+                n_asked=len(study.asked),
+                n_finished=len(study.trials),
+                best_value=min((trial.value for trial in study.trials if trial.state != "failed"), default=None),
+                n_candidates=sum(trial.candidate for trial in study.trials),
+                n_stage_done=done,
+                n_stage_total=total,
+                seconds_left=left,
+                record=record,
+                verdict=study.verdict,
+            )
+        )
+
+    def _amount(self) -> tuple[int, int]:
+        """Return how many records this phase has and plans."""
+        stages: dict[Phase, tuple[Stage, ...]] = {
+            "finalists": ("finalist",),
+            "certificates": ("certificate",),
+            "page": PAGE_STAGES,
+        }
+        records = self.log.study.records
+        if self._phase not in stages:
+            return len(records["search"]), len(self._search) if self._stopped else self.spec.search.n_trials
+        names = stages[self._phase]
+        return sum(len(records[name]) for name in names), sum(len(self._stages.get(name, ())) for name in names)
+
+
+def _header(spec: SweepSpec, dataset: DatasetSpec, position: int, source: Source) -> StudyHeader:
+    data: dict[str, Scalar | list[Scalar]] = {"kind": dataset.kind}
+    for key, value in dataclasses.asdict(dataset.data).items():
+        data[key] = list(value) if isinstance(value, tuple) else value
+    return StudyHeader(
+        sweep=spec.name,
+        dataset=dataset.name,
+        position=position,
+        data=data,
+        goal=spec.goal.below,
+        metric=spec.goal.metric,
+        n_trials=spec.search.n_trials,
+        until=spec.search.until,
+        n_replicas=spec.search.n_replicas,
+        max_epochs=spec.epochs.max_epochs,
+        seed=spec.seed,
+        floor=source.floor,
+        spec_sha256=spec.sha256,
+        versions=versions(),
+    )
