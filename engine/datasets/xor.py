@@ -71,7 +71,7 @@ def beyond(
 
 
 def _open_gap(points: FloatArray) -> npt.NDArray[np.float64]:
-    return points + np.where(points > 0, GAP, -GAP)
+    return np.asarray(points + np.where(points > 0, GAP, -GAP), np.float64)
 
 
 def _labels(points: FloatArray) -> npt.NDArray[np.float64]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
 
@@ -15,7 +15,7 @@ from engine.datasets import corner_integrals, gauss, spiral
 from engine.datasets.registry import DATASETS
 from engine.datasets.seedrandom import SeedStreams
 
-PLAYGROUND = Path(__file__).parent / "playground"
+PLAYGROUND = Path(__file__).parents[1] / "playground"
 REFERENCE = {
     row["seed"]: row["first8"] for row in json.loads((PLAYGROUND / "prng_reference.json").read_text())["values"]
 }
@@ -67,6 +67,7 @@ def test_doubles_that_take_more_bytes_equal_a_scalar_generators() -> None:
         np.testing.assert_array_equal(streams.random(n), [[s.random() for _ in range(n)] for s in scalars])
 
 
+@settings(max_examples=25)
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=4), st.data())
 def test_a_stream_does_not_depend_on_its_company(seeds: list[str], data: st.DataObject) -> None:
     k = data.draw(st.integers(0, len(seeds) - 1))
@@ -89,7 +90,7 @@ def test_a_fork_leaves_the_stream_where_it_is() -> None:
 
 
 def test_no_seeds_are_refused() -> None:
-    with pytest.raises(ValueError, match="^seeds: empty; give at least one seed string$"):
+    with pytest.raises(ValueError, match=r"^seeds: empty; give at least one seed string$"):
         SeedStreams([])
 
 
@@ -188,14 +189,14 @@ def test_labels_average_to_the_conditional_mean_in_and_beyond_the_range(
     points, labels = dataset.beyond(rng, 60_000, noise, stretch)
     mean = dataset.conditional_mean(points, noise)
     residual = labels - mean
+    # The variance of labels of +1 and -1 is known, also where one of them is too rare to be drawn.
+    variance = 1 - mean**2 if dataset.problem == "classification" else residual**2
     half_width = np.abs(points).max() * (1 + 1e-9)
     cell = np.floor((points / half_width + 1) * 6).astype(int) @ [12, 1]
     band = np.unique(np.floor(mean * 10), return_inverse=True)[1]
     for group in (cell, band):
-        n = np.bincount(group)
-        total, square = np.bincount(group, residual), np.bincount(group, residual**2)
-        # The bound of 2 covers cells in which one label is so rare that it was not drawn at all.
-        assert (np.abs(total) <= 5 * np.sqrt(square) + 2)[n > 0].all()
+        bound = 5 * np.sqrt(np.bincount(group, variance)) + 2
+        assert (np.abs(np.bincount(group, residual)) <= bound).all()
     if noise == 0 and name not in ("gauss", "spiral"):
         np.testing.assert_allclose(residual, 0, atol=1e-12)
 
@@ -216,19 +217,18 @@ def test_the_conditional_mean_is_that_of_the_pages_own_labels(name: str, noise: 
     points, labels = dataset.generate(SeedStreams([f"m{i}" for i in range(60)]), 500, noise)
     mean = dataset.conditional_mean(points, noise)
     band = np.floor((mean + 1) * 9.999).astype(int).reshape(-1)
-    residual = (labels - mean).reshape(-1)
-    total, square = np.bincount(band, residual), np.bincount(band, residual**2)
-    assert (np.abs(total) <= 4.5 * np.sqrt(square) + 2).all()
+    bound = 5 * np.sqrt(np.bincount(band, (1 - mean**2).reshape(-1))) + 2
+    assert (np.abs(np.bincount(band, (labels - mean).reshape(-1))) <= bound).all()
 
 
 def test_no_point_that_both_arms_reach_feels_the_arms_continuation() -> None:
     """So the continued spiral's conditional mean is exact within the range as well."""
     noise = 0.5
-    axis = np.linspace(-6, 6, 400)
+    axis = np.linspace(-6, 6, 121)
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 1, 2)
     covered = [(np.abs(grid - arm).max(axis=-1) <= noise) for arm in spiral.centers(1.4)]
     both = covered[0][:, : spiral.N_CENTERS].any(axis=1) & covered[1][:, : spiral.N_CENTERS].any(axis=1)
-    assert both.sum() > 100
+    assert both.sum() > 20
     assert not covered[0][both, spiral.N_CENTERS :].any()
     assert not covered[1][both, spiral.N_CENTERS :].any()
 
