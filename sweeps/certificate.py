@@ -5,7 +5,6 @@ Every function here depends on the study's records only, so that a resumed sweep
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -107,7 +106,8 @@ def _text(spec: SweepSpec, winner: TrialRecord | None, certified: bool, level: f
         return f"Certified: {means} are below {goal:g}, at level {level:.2g}."
     return (
         f"Not certified: {means}; below {goal:g} is not shown at level {level:.2g}. "
-        f"Go on with a larger budget (--trials above {spec.search.n_trials}, --until budget), a wider space, or a higher goal."
+        f"Go on with a larger budget (--trials above {spec.search.n_trials}, --until budget), a wider space, "
+        "or a higher goal."
     )
 
 

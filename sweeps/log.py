@@ -48,7 +48,7 @@ class SweepLock:
         self._path = folder / "lock"
         self._stream: BinaryIO | None = None
 
-    def __enter__(self) -> SweepLock:
+    def __enter__(self) -> SweepLock:  # noqa: D105
         stream = self._path.open("a+b")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,7 +66,7 @@ class SweepLock:
         self._stream = stream
         return self
 
-    def __exit__(
+    def __exit__(  # noqa: D105
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._stream is not None:

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.stats import qmc
 
 from analysis.records import Scalar
-from sweeps.space import Dimension, all_parts, from_unit, walk
-from sweeps.spec import SweepSpec
+from sweeps.space import all_parts, from_unit, walk
+from sweeps.spec import Dimension, SweepSpec
 
 if TYPE_CHECKING:
     import optuna

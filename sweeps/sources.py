@@ -106,7 +106,7 @@ class PlaygroundSource:
         self._data = dataset.data
         self._loss = str(dict(spec.training).get("loss", TrainingConfig().loss))
         self.n_inputs = len(dataset.data.features)
-        self.floor = lowest_loss(dataset.name, dataset.data.noise)
+        self.floor: float | None = lowest_loss(dataset.name, dataset.data.noise)
         self._cache: dict[tuple[str, ...], Draws] = {}
         self._lock = threading.Lock()
 
@@ -134,12 +134,7 @@ class PlaygroundSource:
         out_of_range = Split(expand(points, data.features), labels[..., None], outside.astype(np.float64))
         in_range = Split(test.X, test.y, inside.astype(np.float64))
         splits = {"train": page.train, "test": test, "in_range": in_range, "out_of_range": out_of_range}
-        at = {
-            "train": page.train_points,
-            "test": page.test_points,
-            "in_range": page.test_points,
-            "out_of_range": points,
-        }
+        at = dict.fromkeys(splits, page.test_points) | {"train": page.train_points, "out_of_range": points}
         mean_label = page.train.y.mean(axis=1, keepdims=True)
         return Draws(
             seeds=seeds,

@@ -55,7 +55,8 @@ def parts(dimension: Dimension, params: Mapping[str, Scalar]) -> list[Dimension]
 
 def all_parts(space: tuple[Dimension, ...]) -> list[Dimension]:
     """Return every dimension that can exist anywhere in the space."""
-    deepest = {d.key: int(d.choices and max(int(c or 0) for c in d.choices) or d.high) for d in space if d.key == DEPTH}
+    depths = [depth for d in space if d.key == DEPTH for depth in (*d.choices, d.high)]
+    deepest: dict[str, Scalar] = {DEPTH: max((int(depth or 0) for depth in depths), default=0)}
     return [part for dimension in space for part in parts(dimension, deepest)]
 
 

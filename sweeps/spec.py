@@ -422,7 +422,8 @@ def spec_difference(old: SweepSpec, new: SweepSpec) -> list[str]:
     """Return ``"search.n_trials: 100 there, 200 here"`` for each setting in which two specs differ."""
     there, here = (dict(_flatten(as_table(spec))) for spec in (old, new))
     return [
-        f"{key}: {_toml(there[key]) if key in there else 'absent'} there, {_toml(here[key]) if key in here else 'absent'} here"
+        f"{key}: {_toml(there[key]) if key in there else 'absent'} there, "
+        f"{_toml(here[key]) if key in here else 'absent'} here"
         for key in sorted(there.keys() | here.keys())
         if there.get(key) != here.get(key) or (key in there) != (key in here)
     ]
@@ -678,7 +679,7 @@ def check_setting(key: str, value: Any, where: str) -> Any:
         if value < (0 if key == "network.n_hidden_layers" else 1):
             raise SpecError(f"{where}: {value} must be at least {0 if key == 'network.n_hidden_layers' else 1}")
         return value
-    if kind is float or float in kinds and Ellipsis not in kinds:
+    if kind is float or (float in kinds and Ellipsis not in kinds):
         return _nonnegative(value, key, where)
     if not isinstance(value, (list, tuple)):
         raise SpecError(f"{where}: {_toml(value)} must be a list")

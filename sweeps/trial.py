@@ -317,9 +317,9 @@ def _as_plain(config: NetworkConfig | TrainingConfig | None) -> dict[str, Any]:
 
 
 def _side(losses: npt.NDArray[np.float64], n_points: npt.NDArray[np.int64] | None, cap: float) -> list[float | None]:
-    values = capped(losses, cap).tolist()
+    values: list[float] = capped(losses, cap).tolist()
     if n_points is None:
-        return values
+        return list(values)
     return [value if n else None for value, n in zip(values, n_points.tolist(), strict=True)]
 
 
