@@ -141,9 +141,9 @@ def parent_content(study: Study, user: str) -> RunContent:
 
 def record_content(header: StudyHeader, record: TrialRecord, user: str, files: tuple[Path, ...] = ()) -> RunContent:
     """Return the run of one record."""
-    hidden = "-".join(str(size) for size in record.network["hidden_layer_sizes"]) or "no hidden layer"
+    hidden = "-".join(str(size) for size in record.network.get("hidden_layer_sizes", ())) or "no hidden layer"
     tags = {
-        "mlflow.runName": f"{header.dataset} {record.stage} {record.number}: {record.network['activation']} {hidden}",
+        "mlflow.runName": f"{header.dataset} {record.stage} {record.number}: {record.network.get('activation', '?')} {hidden}",
         "kind": "trial",
         "state": record.state,
         "stage": record.stage,
@@ -157,7 +157,7 @@ def record_content(header: StudyHeader, record: TrialRecord, user: str, files: t
     tags |= {key: str(value) for key, value in optional.items() if value is not None}
     params = {
         **{legal_key(key): short_text(value, LONGEST_PARAM) for key, value in record.params.items()},
-        "hidden_layer_sizes": ", ".join(str(size) for size in record.network["hidden_layer_sizes"]),
+        "hidden_layer_sizes": ", ".join(str(size) for size in record.network.get("hidden_layer_sizes", ())),
         "n_replicas": str(len(record.seeds)),
     }
     start_ms = int(1000 * record.started_at_s)

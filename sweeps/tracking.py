@@ -172,22 +172,25 @@ def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
     client = open_client(tracking_uri)
     for folder in sweep_folders(results_folder):
         with writer_lock(folder):
-            SweepProjection(folder, client, artifact_root(tracking_uri), report).advance(ended=True)
+            projection = SweepProjection(folder, client, artifact_root(tracking_uri), report)
+            advance_patiently(projection, ended=True)
     return report
 
 
 @contextmanager
-def writer_lock(folder: Path) -> Iterator[None]:
+def writer_lock(folder: Path, wait: bool = False) -> Iterator[None]:
     """Hold the only right to write runs of the sweep in `folder`; a killed holder loses it at once.
+
+    `wait` waits for another holder to end.
 
     Raises
     ------
     TrackingBusyError
-        If another process holds it.
+        If another process holds it and `wait` is false.
     """
     with (folder / LOCK_NAME).open("a") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise TrackingBusyError(
                 f"{folder}: another process is writing its MLflow runs; try again when it has ended"
@@ -243,6 +246,26 @@ class SweepProjection:
             if path not in self._studies:
                 self._studies[path] = StudyProjection(path, self._client, self._artifacts, self._report)
         return sum(study.n_waiting() for study in self._studies.values())
+
+
+def advance_patiently(projection: SweepProjection, ended: bool) -> int:
+    """Call `SweepProjection.advance`; wait up to a minute for a database that another process has locked.
+
+    Raises
+    ------
+    TrackingError
+        If the store cannot be written; the projection can go on later.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for n_left in reversed(range(BUSY_ATTEMPTS)):
+        try:
+            return projection.advance(ended)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            if n_left == 0 or "database is locked" not in str(error):
+                raise TrackingError(f"MLflow cannot be written: {_first_line(error)}") from None
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 class StudyProjection:

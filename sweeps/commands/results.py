@@ -1,0 +1,159 @@
+"""The commands that look at what sweeps have left: ``report``, ``list``, ``show``, ``digest``, ``sync``, ``ui``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sweeps.commands.options import (
+    Commands,
+    InputError,
+    add_command,
+    add_results_option,
+    add_tracking_option,
+    positive_int,
+    run_sweeps,
+    sweep_folder,
+    unknown,
+)
+
+FIRST_PORT = 5000
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this module."""
+    report = add_command(commands, "report", "write the report of one or more sweeps", "report homework")
+    report.add_argument("sweeps", nargs="*", default=["homework"], metavar="SWEEP", help="default: homework")
+    report.add_argument("--out", type=Path, metavar="FOLDER", help="default: report/ in the first sweep's folder")
+    add_results_option(report)
+    report.set_defaults(call=report_command)
+
+    listing = add_command(commands, "list", "list the built-in sweeps and what has been run", "list")
+    add_results_option(listing)
+    listing.set_defaults(call=list_command)
+
+    show = add_command(
+        commands, "show", "show a sweep's tables, a study's trials, or one trial", "show homework/xor 0"
+    )
+    show.add_argument("what", nargs="?", default="homework", metavar="SWEEP[/DATASET]", help="default: homework")
+    show.add_argument("number", nargs="?", type=int, metavar="TRIAL", help="number of a search trial")
+    add_results_option(show)
+    show.set_defaults(call=show_command)
+
+    digest = add_command(
+        commands, "digest", "print the hash of a sweep's log, by trial number and timing apart", "digest homework"
+    )
+    digest.add_argument("sweep", nargs="?", default="homework", metavar="SWEEP", help="default: homework")
+    add_results_option(digest)
+    digest.set_defaults(call=digest_command)
+
+    sync = add_command(
+        commands, "sync", "write to MLflow what the logs have and it has not", "sync --results results"
+    )
+    add_results_option(sync)
+    add_tracking_option(sync)
+    sync.set_defaults(call=sync_command)
+
+    ui = add_command(commands, "ui", "start the MLflow UI, for this machine only", f"ui --port {FIRST_PORT}")
+    add_tracking_option(ui)
+    ui.add_argument("--host", default="127.0.0.1", help="127.0.0.1, localhost or ::1 (default: 127.0.0.1)")
+    ui.add_argument("--port", type=positive_int, default=FIRST_PORT, help=f"default: {FIRST_PORT}, or the next free one")
+    ui.set_defaults(call=ui_command)
+
+
+def report_command(arguments: argparse.Namespace) -> int:
+    """Write a report and print where it is."""
+    from analysis.report import write_report
+
+    folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
+    print(write_report(folders, arguments.out))
+    return 0
+
+
+def list_command(arguments: argparse.Namespace) -> int:
+    """Print the built-in sweeps and the state of what has been run."""
+    from analysis.records import read_sweep
+    from sweeps.spec import builtin_specs
+
+    print(f"built-in sweeps: {', '.join(builtin_specs())}")
+    folders = run_sweeps(Path(arguments.results))
+    if not folders:
+        print(f"{arguments.results}: nothing has been run yet")
+    for folder in folders:
+        for study in read_sweep(folder):
+            state = "unfinished" if study.verdict is None else study.verdict.text
+            print(f"{folder.name}/{study.header.dataset}: {len(study.trials)} trials, {state}")
+    return 0
+
+
+def show_command(arguments: argparse.Namespace) -> int:
+    """Print a sweep's tables, a study's trials, or one trial's record."""
+    from analysis.records import read_study, read_sweep
+    from analysis.tables import homework_rows, range_rows
+    from sweeps.printing import homework_text, range_text, record_text, trials_text
+
+    sweep, _, dataset = arguments.what.partition("/")
+    folder = sweep_folder(arguments.results, sweep)
+    if not dataset:
+        if arguments.number is not None:
+            raise InputError(f"show {sweep} {arguments.number}: name the dataset too, as in {sweep}/xor")
+        studies = read_sweep(folder)
+        print(homework_text(homework_rows(studies)))
+        print()
+        print(range_text(range_rows(studies)))
+        return 0
+    study = read_study(study_log(folder, dataset))
+    if arguments.number is None:
+        print(trials_text(study.trials))
+        return 0
+    record = next((trial for trial in study.trials if trial.number == arguments.number), None)
+    if record is None:
+        raise InputError(f"{arguments.what}: no finished trial {arguments.number}; it has {len(study.trials)}")
+    print(record_text(record))
+    return 0
+
+
+def digest_command(arguments: argparse.Namespace) -> int:
+    """Print the hash of a sweep's canonical form."""
+    from sweeps.log import digest
+
+    print(digest(sweep_folder(arguments.results, arguments.sweep)))
+    return 0
+
+
+def sync_command(arguments: argparse.Namespace) -> int:
+    """Bring MLflow level with the logs."""
+    from sweeps.tracking import resolve_uri, sync
+
+    results = Path(arguments.results)
+    if not run_sweeps(results):
+        raise InputError(f"--results {results}: no <sweep>/<dataset>/log.jsonl below it; name a folder `run` has written")
+    report = sync(results, resolve_uri(arguments.tracking_uri, Path.cwd()))
+    print(
+        f"{report.n_written} runs written, {report.n_present} were there, {report.n_repaired} half-written replaced,"
+        f" {report.n_deleted} deleted by a user left alone"
+    )
+    return 0
+
+
+def ui_command(arguments: argparse.Namespace) -> int:
+    """Serve the MLflow UI until it is interrupted."""
+    from sweeps.tracking import resolve_uri
+    from sweeps.ui import serve
+
+    return serve(resolve_uri(arguments.tracking_uri, Path.cwd()), arguments.host, arguments.port)
+
+
+def study_log(folder: Path, dataset: str) -> Path:
+    """Return the log of one of a sweep's datasets.
+
+    Raises
+    ------
+    InputError
+        If the sweep has no such dataset.
+    """
+    path = folder / dataset / "log.jsonl"
+    if not path.exists():
+        names = sorted(log.parent.name for log in folder.glob("*/log.jsonl"))
+        raise InputError(f"{folder}: {unknown('dataset', dataset, names)}")
+    return path

@@ -1,0 +1,192 @@
+"""The commands that search: ``run`` and ``resume``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeps.commands.options import (
+    NO_TRACKING,
+    PROGRAM,
+    Commands,
+    add_command,
+    add_driver_options,
+    positive_int,
+    sweep_folder,
+    usable_cores,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from sweeps.progress import OnEvent, Progress
+    from sweeps.spec import SweepSpec
+    from sweeps.tracking_worker import TrackingProcess
+
+DEFAULT_SPEC = "homework"
+
+
+def add_commands(commands: Commands) -> None:
+    """Add ``run`` and ``resume``."""
+    run = add_command(
+        commands,
+        "run",
+        "search, certify and report; an unfinished sweep of the same spec is resumed",
+        "run homework --trials 20 --results results",
+    )
+    run.add_argument(
+        "spec", nargs="?", default=DEFAULT_SPEC, metavar="SPEC", help="built-in sweep or TOML file (default: homework)"
+    )
+    run.add_argument("--trials", type=positive_int, metavar="N", help="budget of trials for each dataset")
+    run.add_argument("--goal", metavar="GOAL", help="for instance 'test_loss < 0.1'")
+    run.add_argument(
+        "--until", choices=("reached", "budget"), help="stop at three candidates, or spend the whole budget"
+    )
+    run.add_argument("--replicas", type=positive_int, metavar="R", help="replicas of a search trial")
+    run.add_argument("--seed", type=whole_number, metavar="N", help="seed of the sweep")
+    add_driver_options(run)
+    run.set_defaults(call=run_command)
+    resume = add_command(commands, "resume", "go on with an unfinished sweep as its own spec says", "resume homework")
+    resume.add_argument(
+        "sweep", nargs="?", default=DEFAULT_SPEC, metavar="SWEEP", help="name below the results (default: homework)"
+    )
+    add_driver_options(resume)
+    resume.set_defaults(call=resume_command)
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    """Run a sweep from its spec."""
+    from sweeps.spec import load_spec, with_overrides
+
+    spec = with_overrides(
+        load_spec(arguments.spec),
+        n_trials=arguments.trials,
+        goal=arguments.goal,
+        until=arguments.until,
+        n_replicas=arguments.replicas,
+        seed=arguments.seed,
+    )
+    return drive(spec, Path(arguments.results), arguments)
+
+
+def resume_command(arguments: argparse.Namespace) -> int:
+    """Go on with a sweep from the spec in its folder."""
+    from sweeps.spec import load_spec
+
+    folder = sweep_folder(arguments.results, arguments.sweep)
+    return drive(load_spec(folder / "spec.toml"), folder.parent, arguments)
+
+
+def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
+    """Run a sweep, its display and its MLflow writer; print the answers."""
+    from sweeps.display import showing
+    from sweeps.study import run_sweep
+
+    exporter = Exporter(results / spec.name, _tracking_uri(arguments))
+    workers = arguments.workers or usable_cores()
+    announce_compilation(spec)
+    try:
+        with showing(sys.stderr) as show:
+            run_sweep(
+                spec,
+                results,
+                workers=workers,
+                timeout_s=arguments.timeout,
+                on_event=exporter.before(show),
+            )
+        print_answers(results / spec.name, exporter)
+    except BaseException:
+        exporter.abandon()
+        raise
+    return 0
+
+
+class Exporter:
+    """Starts the MLflow writer of a sweep with its first event, when its folder has been accepted.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<results>/<sweep>``.
+    tracking_uri : str or None
+        None leaves MLflow out.
+    """
+
+    def __init__(self, folder: Path, tracking_uri: str | None) -> None:
+        self._folder = folder
+        self.tracking_uri = tracking_uri
+        self._process: TrackingProcess | None = None
+
+    def before(self, show: OnEvent) -> OnEvent:
+        """Return `show` with the start of the writer in front of the first event."""
+
+        def on_event(progress: Progress) -> None:
+            self._start()
+            show(progress)
+
+        return on_event
+
+    def finish(self) -> str | None:
+        """Wait for the writer; return what to tell the user where runs are missing."""
+        if self._process is None:
+            return None
+        result = self._process.finish()
+        self._process = None
+        if not result.n_waiting and result.problem is None:
+            return None
+        n = "some" if result.n_waiting is None else str(result.n_waiting)
+        return f"{n} runs not exported ({result.problem}); run `{PROGRAM} sync --results {self._folder.parent}`"
+
+    def abandon(self) -> None:
+        """Let the writer end by itself."""
+        if self._process is not None:
+            self._process.abandon()
+            self._process = None
+
+    def _start(self) -> None:
+        if self._process is None and self.tracking_uri is not None:
+            from sweeps.tracking_worker import TrackingProcess
+
+            self._process = TrackingProcess(self._folder, self.tracking_uri)
+
+
+def announce_compilation(spec: SweepSpec) -> None:
+    """Say on stderr when the first trial will have to wait for the compiler."""
+
+
+def print_answers(folder: Path, exporter: Exporter) -> None:
+    """Print the tables, write the report, and say where everything is and how to open it."""
+    from analysis.records import read_sweep
+    from analysis.report import write_report
+    from analysis.tables import homework_rows, range_rows
+    from sweeps.printing import homework_text, range_text
+
+    studies = read_sweep(folder)
+    rows = homework_rows(studies)
+    if rows:
+        print(homework_text(rows))
+        print()
+        print(range_text(range_rows(studies)))
+        print()
+    for study in studies:
+        if study.verdict is None:
+            print(f"{study.header.dataset}: unfinished; `{PROGRAM} resume {folder.name}` goes on")
+        elif not study.verdict.certified:
+            print(f"{study.header.dataset}: {study.verdict.text}")
+    page = write_report([folder])
+    print(f"report: {page} (open it in a browser)")
+    sys.stdout.flush()
+    problem = exporter.finish()
+    if exporter.tracking_uri is not None:
+        print(f"MLflow runs: {exporter.tracking_uri} (`{PROGRAM} ui` shows them)")
+    if problem is not None:
+        print(problem, file=sys.stderr)
+
+
+def _tracking_uri(arguments: argparse.Namespace) -> str | None:
+    if arguments.tracking_uri == NO_TRACKING:
+        return None
+    from sweeps.tracking import resolve_uri
+
+    return resolve_uri(arguments.tracking_uri, Path.cwd())

@@ -1,0 +1,174 @@
+"""The tables and figures that commands print, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from analysis.intervals import Interval, mean_interval, wilson
+from analysis.records import Scalar, TrialRecord
+from analysis.tables import HomeworkRow, RangeRow, Side, n_passed
+
+HOMEWORK_COLUMNS = (
+    "data type",
+    "activation",
+    "batch size",
+    "# hidden layers",
+    "# neurons",
+    "epochs",
+    "training loss",
+    "test loss",
+)
+RANGE_COLUMNS = ("data type", "setting", "in range", "out of range", "difference", "floors in, out", "constant in, out")
+
+
+def homework_text(rows: Iterable[HomeworkRow]) -> str:
+    """Return the homework table of the winners, then for each how sure it is and what the page can do."""
+    rows = list(rows)
+    winners = [row for row in rows if row.setting == "winner"]
+    lines = [table_text(HOMEWORK_COLUMNS, [_homework_cells(row) for row in winners])]
+    for winner in winners:
+        lines += ["", certainty_text(winner)]
+        lines += [page_text(row) for row in rows if row.study == winner.study and row.setting == "page"]
+    return "\n".join(lines)
+
+
+def certainty_text(row: HomeworkRow) -> str:
+    """Return a sentence with the losses' intervals, pass rate, floor and verdict of one row."""
+    parts = [
+        f"training loss {interval_text(row.train_loss)}",
+        f"test loss {interval_text(row.test_loss)}",
+        f"pass rate {interval_text(row.pass_rate, 3)}",
+    ]
+    if row.attainable_pass_rate is not None:
+        parts.append(f"attainable pass rate {row.attainable_pass_rate:.3f}")
+    if row.floor is not None and row.excess is not None:
+        parts.append(f"floor {row.floor:.4f} (excess {row.excess:.4f})")
+    if row.search_value is not None:
+        parts.append(f"the search had measured {row.search_value:.4f}")
+    return f"{row.dataset}: {row.verdict} (goal {row.goal:g}, {row.n_replicas} fresh draws)\n  " + ", ".join(parts)
+
+
+def page_text(row: HomeworkRow) -> str:
+    """Return the best setting of the Playground page with its address."""
+    text = (
+        f"  on the Playground page: {row.verdict}, {row.activation}, batch size {row.batch_size}, "
+        f"neurons {row.neurons}, {row.epochs} epochs, training loss {interval_text(row.train_loss)}, "
+        f"test loss {interval_text(row.test_loss)}, pass rate {interval_text(row.pass_rate, 3)}"
+    )
+    return text if row.playground_url is None else f"{text}\n  {row.playground_url}"
+
+
+def range_text(rows: Iterable[RangeRow]) -> str:
+    """Return the table of in-range against out-of-range loss."""
+    cells = [
+        (
+            row.dataset,
+            row.setting,
+            side_text(row.in_range),
+            side_text(row.out_of_range),
+            interval_text(row.difference),
+            _pair(row.in_range.floor, row.out_of_range.floor),
+            _pair(row.in_range.constant, row.out_of_range.constant),
+        )
+        for row in rows
+    ]
+    return table_text(RANGE_COLUMNS, cells)
+
+
+def side_text(side: Side) -> str:
+    """Return the loss on one side of the range with the number of points behind it."""
+    text = interval_text(side.loss)
+    return text if side.loss.estimate is None else f"{text} ({side.n_points} points)"
+
+
+def interval_text(interval: Interval, digits: int = 4) -> str:
+    """Return ``"0.0834 [0.0829, 0.0839]"``, or why there is no figure."""
+    if interval.estimate is None:
+        return interval.reason or "not measured"
+    if interval.low is None or interval.high is None:
+        return f"{interval.estimate:.{digits}f} (no interval: {interval.reason})"
+    return f"{interval.estimate:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def table_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table with its header exactly ``" | ".join(columns)``; longer cells push their row to the right."""
+    lines = [" | ".join(columns)]
+    for row in rows:
+        padded = [cell.ljust(len(column)) for column, cell in zip(columns, row, strict=True)]
+        lines.append(" | ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def trials_text(trials: Iterable[TrialRecord]) -> str:
+    """Return one line for each search trial."""
+    columns = ("trial", "state", "candidate", "epochs", "training loss", "test loss", "out of range", "setting")
+    rows = [
+        (
+            str(trial.number),
+            trial.state,
+            "yes" if trial.candidate else "no",
+            str(trial.epochs),
+            mean_text(trial.train_loss),
+            mean_text(trial.test_loss),
+            mean_text(trial.out_of_range_loss),
+            setting_text(trial),
+        )
+        for trial in trials
+    ]
+    return table_text(columns, rows)
+
+
+def record_text(record: TrialRecord) -> str:
+    """Return everything about one record that fits a screen."""
+    lines = [f"{record.study} {record.stage} {record.number}: {record.state}"]
+    lines += [f"  {record.reason}"] if record.reason else []
+    lines += [f"  {key} = {value}" for key, value in record.params.items()]
+    lines.append(f"  epochs {record.epochs} of {max(record.epoch_grid, default=0)}, {len(record.seeds)} replicas")
+    sides = {
+        "training loss": record.train_loss,
+        "test loss": record.test_loss,
+        "in range": record.in_range_loss,
+        "out of range": record.out_of_range_loss,
+    }
+    lines += [f"  {name} {interval_text(mean_interval(losses))}" for name, losses in sides.items()]
+    lines.append(f"  one-sided upper bounds {record.train_upper:.4f} (training), {record.test_upper:.4f} (test)")
+    lines.append(f"  engine {record.road}, digest {record.sha256}")
+    lines += [f"  {record.playground_url}"] if record.playground_url else []
+    return "\n".join(lines)
+
+
+def setting_text(record: TrialRecord) -> str:
+    """Return a trial's choices on one line."""
+    return ", ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in record.params.items())
+
+
+def mean_text(values: Sequence[float | None]) -> str:
+    """Return a mean with four digits, or a dash."""
+    estimate = mean_interval(values).estimate
+    return "-" if estimate is None else f"{estimate:.4f}"
+
+
+def pass_text(record: TrialRecord, goal: float) -> str:
+    """Return how often a record's replicas pass, with Wilson's interval."""
+    return interval_text(wilson(n_passed(record, goal), len(record.test_loss)), 3)
+
+
+def _short(value: Scalar) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _homework_cells(row: HomeworkRow) -> tuple[str, ...]:
+    return (
+        row.dataset,
+        row.activation,
+        str(row.batch_size),
+        str(row.n_hidden_layers),
+        row.neurons,
+        str(row.epochs),
+        f"{row.train_loss.estimate:.4f}",
+        f"{row.test_loss.estimate:.4f}",
+    )
+
+
+def _pair(a: float | None, b: float | None) -> str:
+    return ", ".join("-" if value is None else f"{value:.4f}" for value in (a, b))
