@@ -141,9 +141,10 @@ def parent_content(study: Study, user: str) -> RunContent:
 
 def record_content(header: StudyHeader, record: TrialRecord, user: str, files: tuple[Path, ...] = ()) -> RunContent:
     """Return the run of one record."""
+    activation = record.network.get("activation", "?")
     hidden = "-".join(str(size) for size in record.network.get("hidden_layer_sizes", ())) or "no hidden layer"
     tags = {
-        "mlflow.runName": f"{header.dataset} {record.stage} {record.number}: {record.network.get('activation', '?')} {hidden}",
+        "mlflow.runName": f"{header.dataset} {record.stage} {record.number}: {activation} {hidden}",
         "kind": "trial",
         "state": record.state,
         "stage": record.stage,

@@ -45,7 +45,7 @@ def certainty_text(row: HomeworkRow) -> str:
         parts.append(f"floor {row.floor:.4f} (excess {row.excess:.4f})")
     if row.search_value is not None:
         parts.append(f"the search had measured {row.search_value:.4f}")
-    return f"{row.dataset}: {row.verdict} (goal {row.goal:g}, {row.n_replicas} fresh draws)\n  " + ", ".join(parts)
+    return f"{row.dataset}: {row.verdict} (goal {row.goal:g}, {row.n_replicas} draws)\n  " + ", ".join(parts)
 
 
 def page_text(row: HomeworkRow) -> str:
@@ -124,7 +124,7 @@ def record_text(record: TrialRecord) -> str:
     lines += [f"  {record.reason}"] if record.reason else []
     lines += [f"  {key} = {value}" for key, value in record.params.items()]
     lines.append(f"  epochs {record.epochs} of {max(record.epoch_grid, default=0)}, {len(record.seeds)} replicas")
-    sides = {
+    sides: dict[str, Sequence[float | None]] = {
         "training loss": record.train_loss,
         "test loss": record.test_loss,
         "in range": record.in_range_loss,

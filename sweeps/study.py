@@ -251,7 +251,7 @@ class _StudyRun:
         self._dataset = dataset.name
         self._folder = folder / dataset.name
         self._on_event = on_event
-        self.log = StudyLog(self._folder / LOG_NAME, _header(spec, dataset, position, self.source))
+        self.log = StudyLog(self._folder / LOG_NAME, study_header(spec, dataset, position, self.source))
         self._sampler: Sampler | None = None
         self._n_asked = self._n_told = self._n_candidates = self._n_failures = 0
         self._stopped: str | None = None
@@ -424,7 +424,8 @@ class _StudyRun:
         return sum(len(records[name]) for name in names), sum(len(self._stages.get(name, ())) for name in names)
 
 
-def _header(spec: SweepSpec, dataset: DatasetSpec, position: int, source: Source) -> StudyHeader:
+def study_header(spec: SweepSpec, dataset: DatasetSpec, position: int, source: Source) -> StudyHeader:
+    """Return the header of the study of one of a spec's datasets."""
     data: dict[str, Scalar | list[Scalar]] = {"kind": dataset.kind}
     for key, value in dataclasses.asdict(dataset.data).items():
         data[key] = list(value) if isinstance(value, tuple) else value

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from analysis.records import RecordError, Study, StudyHeader, TrialRecord, Verdict, canonical_json, decode_line
+from analysis.records import STAGES, RecordError, Study, StudyHeader, TrialRecord, Verdict, canonical_json, decode_line
 from sweeps.mlflow_runs import NOTE, RunContent, parent_content, record_content, record_uid, study_digest, study_uid
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 LOCK_NAME = "tracking.lock"
-RECORD_KINDS = frozenset({"finished", "finalist", "certificate", "page_finalist", "page_certificate"})
+RECORD_KINDS = frozenset({"finished", *STAGES}) - {"search"}
 LOG_PATTERN = "*/log.jsonl"
 PAGE_SIZE = 500
 BUSY_ATTEMPTS = 3  # each waits as long as MLflow's own busy time-out, 20 s

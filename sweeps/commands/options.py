@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 DEFAULT_RESULTS = "results"
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -28,7 +28,11 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {_with_hint(message, self)}; see `{self.prog} --help`\n")
 
 
-Commands = argparse._SubParsersAction[Parser]  # the one type argparse has for what add_subparsers returns
+# The one type argparse has for what add_subparsers returns; generic only to type checkers.
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[Parser]
+else:
+    Commands = argparse._SubParsersAction
 
 
 def add_command(commands: Commands, name: str, summary: str, example: str) -> Parser:

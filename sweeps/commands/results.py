@@ -32,9 +32,7 @@ def add_commands(commands: Commands) -> None:
     add_results_option(listing)
     listing.set_defaults(call=list_command)
 
-    show = add_command(
-        commands, "show", "show a sweep's tables, a study's trials, or one trial", "show homework/xor 0"
-    )
+    show = add_command(commands, "show", "show a sweep's tables, a study's trials, or one trial", "show homework/xor 0")
     show.add_argument("what", nargs="?", default="homework", metavar="SWEEP[/DATASET]", help="default: homework")
     show.add_argument("number", nargs="?", type=int, metavar="TRIAL", help="number of a search trial")
     add_results_option(show)
@@ -47,9 +45,7 @@ def add_commands(commands: Commands) -> None:
     add_results_option(digest)
     digest.set_defaults(call=digest_command)
 
-    sync = add_command(
-        commands, "sync", "write to MLflow what the logs have and it has not", "sync --results results"
-    )
+    sync = add_command(commands, "sync", "write to MLflow what the logs have and it has not", "sync --results results")
     add_results_option(sync)
     add_tracking_option(sync)
     sync.set_defaults(call=sync_command)
@@ -57,7 +53,9 @@ def add_commands(commands: Commands) -> None:
     ui = add_command(commands, "ui", "start the MLflow UI, for this machine only", f"ui --port {FIRST_PORT}")
     add_tracking_option(ui)
     ui.add_argument("--host", default="127.0.0.1", help="127.0.0.1, localhost or ::1 (default: 127.0.0.1)")
-    ui.add_argument("--port", type=positive_int, default=FIRST_PORT, help=f"default: {FIRST_PORT}, or the next free one")
+    ui.add_argument(
+        "--port", type=positive_int, default=FIRST_PORT, help=f"default: {FIRST_PORT}, or the next free one"
+    )
     ui.set_defaults(call=ui_command)
 
 
@@ -127,7 +125,9 @@ def sync_command(arguments: argparse.Namespace) -> int:
 
     results = Path(arguments.results)
     if not run_sweeps(results):
-        raise InputError(f"--results {results}: no <sweep>/<dataset>/log.jsonl below it; name a folder `run` has written")
+        raise InputError(
+            f"--results {results}: no <sweep>/<dataset>/log.jsonl below it; name a folder `run` has written"
+        )
     report = sync(results, resolve_uri(arguments.tracking_uri, Path.cwd()))
     print(
         f"{report.n_written} runs written, {report.n_present} were there, {report.n_repaired} half-written replaced,"

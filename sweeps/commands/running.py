@@ -92,7 +92,7 @@ def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
                 spec,
                 results,
                 workers=workers,
-                timeout_s=arguments.timeout,
+                timeout=arguments.timeout,
                 on_event=exporter.before(show),
             )
         print_answers(results / spec.name, exporter)

@@ -1,0 +1,105 @@
+"""Start the MLflow UI for this machine only: loopback, named hosts, no job runner, no telemetry."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from types import MappingProxyType
+
+from sweeps.commands.options import InputError
+from sweeps.tracking import ENVIRONMENT, artifact_root, open_client
+
+LOOPBACK = MappingProxyType({"127.0.0.1": socket.AF_INET, "localhost": socket.AF_INET, "::1": socket.AF_INET6})
+PORTS_TRIED = 50
+STOP_S = 10.0
+
+
+def serve(tracking_uri: str, host: str, port: int) -> int:
+    """Serve the UI until it is interrupted or ends by itself; return the exit status.
+
+    Parameters
+    ----------
+    tracking_uri : str
+        As from `sweeps.tracking.resolve_uri`; a database, since a server has its own UI.
+    host : str
+        A name of this machine's loopback.
+    port : int
+        First port to try.
+
+    Raises
+    ------
+    InputError
+        If the host is not this machine, no port is free, or the URI is a server's.
+    """
+    if host not in LOOPBACK:
+        raise InputError(
+            f"--host {host}: not this machine's loopback, and the UI has no password; use 127.0.0.1 and an SSH tunnel"
+        )
+    if tracking_uri.startswith("http"):
+        raise InputError(f"--tracking-uri {tracking_uri}: a server has its own UI; open that address in a browser")
+    port = free_port(host, port)
+    open_client(tracking_uri)  # created and migrated once, before the server's processes look at it
+    root = artifact_root(tracking_uri)
+    place = f"[{host}]" if ":" in host else host
+    command = server_command(tracking_uri, host, port)
+    if root is not None:
+        command += ["--default-artifact-root", root.as_uri()]
+    # A group of its own, so that Ctrl-C reaches the server's children through us, and all of them.
+    server = subprocess.Popen(command, env={**os.environ, **server_environment()}, start_new_session=True)
+    try:
+        print(f"MLflow UI: http://{place}:{port} (starting; Ctrl-C ends it)", flush=True)
+        return 0 if server.wait() == 0 else 1
+    finally:
+        stop_group(server)
+
+
+def server_command(tracking_uri: str, host: str, port: int) -> list[str]:
+    """Return the command line of the server."""
+    hosts = ",".join(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+    return [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", tracking_uri),
+        *("--host", host),
+        *("--port", str(port)),
+        *("--workers", "1"),
+        *("--allowed-hosts", hosts),
+    ]
+
+
+def server_environment() -> dict[str, str]:
+    """Return what the server's environment adds: no jobs, no telemetry, no pickles."""
+    return {**ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+def free_port(host: str, first: int) -> int:
+    """Return the first free port from `first` on.
+
+    Raises
+    ------
+    InputError
+        If there is none among the next ones.
+    """
+    for port in range(first, min(first + PORTS_TRIED, 65536)):
+        with socket.socket(LOOPBACK[host], socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server itself will bind
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise InputError(f"--port {first}: no free port from there on {host}; give another")
+
+
+def stop_group(server: subprocess.Popen[bytes]) -> None:
+    """End a server and every process it has started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+            server.wait(STOP_S)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
