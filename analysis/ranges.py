@@ -77,7 +77,8 @@ class Box:
 
     def distance(self, X: FloatArray) -> npt.NDArray[np.float64]:
         """Return how far beyond the range each point (R, n, d) lies, in training spreads, (R, n); 0 in range."""
-        return np.asarray(np.linalg.norm(self._excess(X) / self.spread[:, None], axis=-1), np.float64)
+        # Squares of tiny excesses would vanish; a hypotenuse does not, so distance 0 means in range exactly.
+        return np.asarray(np.hypot.reduce(self._excess(X) / self.spread[:, None], axis=-1), np.float64)
 
     def _excess(self, X: FloatArray) -> FloatArray:
         """Return by how much each feature sticks out, in its own units, (R, n, d)."""

@@ -10,7 +10,7 @@ from scipy.spatial import Delaunay
 from analysis.ranges import RANGES, Box, Hull, Neighborhood, why_meaningless
 
 SQUARE = np.array([[[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]]])  # spreads 1 and 2
-numbers = st.floats(-1e6, 1e6)
+numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
 training = hnp.array_shapes(min_dims=3, max_dims=3, max_side=6).flatmap(
     lambda shape: hnp.arrays(float, shape, elements=numbers)
 )
