@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from sweeps.tracking_worker import TrackingProcess
 
 DEFAULT_SPEC = "homework"
+LOADING_S = 3.0  # longer than loading the compiled loop takes; who waits longer waits for the compiler
 
 
 def add_commands(commands: Commands) -> None:
@@ -84,26 +87,56 @@ def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
     from sweeps.study import run_sweep
 
     exporter = Exporter(results / spec.name, _tracking_uri(arguments))
-    workers = arguments.workers or usable_cores()
-    announce_compilation(spec)
+
+    def prepare() -> None:
+        exporter.start()
+        compile_loop(str(dict(spec.training).get("dtype", "float32")))
+
     try:
         with showing(sys.stderr) as show:
             run_sweep(
                 spec,
                 results,
-                workers=workers,
+                workers=arguments.workers or usable_cores(),
                 timeout=arguments.timeout,
-                on_event=exporter.before(show),
+                on_event=starting_with(prepare, show),
             )
         print_answers(results / spec.name, exporter)
-    except BaseException:
-        exporter.abandon()
+    except KeyboardInterrupt:
+        print(f"interrupted; `{PROGRAM} resume {spec.name} --results {results}` goes on", file=sys.stderr)
         raise
+    finally:
+        exporter.abandon()
     return 0
 
 
+def starting_with(action: Callable[[], None], show: OnEvent) -> OnEvent:
+    """Return `show` with an action before its first event, which comes when the sweep's folder has been accepted."""
+    waiting = [action]
+
+    def on_event(progress: Progress) -> None:
+        if waiting:
+            waiting.pop()()
+        show(progress)
+
+    return on_event
+
+
+def compile_loop(dtype: str) -> None:
+    """Compile the training loop, or load it; say on stderr when it is the compiler that everything waits for."""
+    from engine.kernels import warm_up
+
+    text = "compiling the training loop (once on this machine) ..."
+    notice = threading.Timer(LOADING_S, print, (text,), {"file": sys.stderr, "flush": True})
+    notice.start()
+    try:
+        warm_up(dtype)
+    finally:
+        notice.cancel()
+
+
 class Exporter:
-    """Starts the MLflow writer of a sweep with its first event, when its folder has been accepted.
+    """The MLflow writer of one sweep, or none.
 
     Parameters
     ----------
@@ -118,14 +151,12 @@ class Exporter:
         self.tracking_uri = tracking_uri
         self._process: TrackingProcess | None = None
 
-    def before(self, show: OnEvent) -> OnEvent:
-        """Return `show` with the start of the writer in front of the first event."""
+    def start(self) -> None:
+        """Start the writer, where MLflow is wanted."""
+        if self.tracking_uri is not None:
+            from sweeps.tracking_worker import TrackingProcess
 
-        def on_event(progress: Progress) -> None:
-            self._start()
-            show(progress)
-
-        return on_event
+            self._process = TrackingProcess(self._folder, self.tracking_uri)
 
     def finish(self) -> str | None:
         """Wait for the writer; return what to tell the user where runs are missing."""
@@ -139,20 +170,10 @@ class Exporter:
         return f"{n} runs not exported ({result.problem}); run `{PROGRAM} sync --results {self._folder.parent}`"
 
     def abandon(self) -> None:
-        """Let the writer end by itself."""
+        """Let a writer that is still at work end by itself."""
         if self._process is not None:
             self._process.abandon()
             self._process = None
-
-    def _start(self) -> None:
-        if self._process is None and self.tracking_uri is not None:
-            from sweeps.tracking_worker import TrackingProcess
-
-            self._process = TrackingProcess(self._folder, self.tracking_uri)
-
-
-def announce_compilation(spec: SweepSpec) -> None:
-    """Say on stderr when the first trial will have to wait for the compiler."""
 
 
 def print_answers(folder: Path, exporter: Exporter) -> None:
