@@ -32,17 +32,19 @@ COLUMNS = (
     Column("epochs", "Epochs"),
     Column("train_loss", "Training loss", "interval"),
     Column("test_loss", "Test loss", "interval"),
-    Column("floor", "Floor of the test loss"),
+    Column("verdict", "Verdict", "text"),
     Column("pass_rate", "Pass rate", "interval"),
     Column("attainable_pass_rate", "Attainable pass rate"),
+    Column("floor", "Floor of the test loss"),
     Column("n", "Draws n"),
-    Column("verdict", "Verdict", "text"),
 )
 PAGE_COLUMNS = (
-    *COLUMNS[:1],
+    Column("dataset", "Data type", "text"),
     Column("settings", "Enter on the page", "text"),
-    *COLUMNS[6:8],
-    *COLUMNS[11:],
+    Column("train_loss", "Training loss", "interval"),
+    Column("test_loss", "Test loss", "interval"),
+    Column("verdict", "Verdict", "text"),
+    Column("n", "Draws n"),
     Column("url", "Open it", "text"),
 )
 
@@ -99,11 +101,11 @@ def homework_cells(row: HomeworkRow, label: str) -> tuple[Cell, ...]:
         row.epochs,
         shown(row.train_loss),
         shown(row.test_loss),
-        optional(row.floor, NO_FLOOR),
+        row.verdict,
         shown(row.pass_rate),
         optional(row.attainable_pass_rate, NO_FLOOR),
+        optional(row.floor, NO_FLOOR),
         row.n_replicas,
-        row.verdict,
     )
 
 
@@ -121,8 +123,8 @@ def page_cells(row: HomeworkRow, label: str) -> tuple[Cell, ...]:
         settings,
         shown(row.train_loss),
         shown(row.test_loss),
-        row.n_replicas,
         row.verdict,
+        row.n_replicas,
         page_link(row.playground_url),
     )
 

@@ -166,7 +166,7 @@ def number_text(value: float) -> str:
         return f"{value:.0f}" if abs(value) < 1e9 else f"{value:.3g}"
     if abs(value) < 1e-3 or abs(value) >= 1e5:
         return f"{value:.3g}"
-    return f"{value:.{max(0, min(4, 2 - math.floor(math.log10(abs(value)))))}f}"
+    return f"{value:.{max(0, min(5, 2 - math.floor(math.log10(abs(value)))))}f}"
 
 
 def finite(values: Sequence[float | None]) -> list[float]:

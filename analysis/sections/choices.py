@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.intervals import Interval, wilson
 from analysis.records import Scalar, Study, TrialRecord
@@ -27,7 +28,7 @@ from analysis.sections.blocks import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_CHOICES = 8
+MOST_CHOICES = 6
 N_BINS = 4
 LEAST_TRIALS = 5
 
@@ -83,16 +84,19 @@ def _groups(values: Sequence[Scalar]) -> list[tuple[str, list[int]]]:
         rest = sorted(i for text in often[MOST_CHOICES - 1 :] for i in positions[text])
         kept = sorted(often[: MOST_CHOICES - 1])
         return [*((text, positions[text]) for text in kept), (f"{len(often) - len(kept)} others", rest)]
-    if len(positions) <= MOST_CHOICES:
+    most = MOST_CHOICES if all(number.is_integer() for number in numbers) else N_BINS
+    if len(positions) <= most:
         return sorted(positions.items(), key=lambda item: numbers[item[1][0]])
     array = np.array(numbers)
     edges = np.unique(np.quantile(array, np.linspace(0, 1, N_BINS + 1), method="nearest"))
     bins = np.clip(np.searchsorted(edges, array, side="right") - 1, 0, len(edges) - 2)
-    return [
-        (f"{number_text(float(edges[k]))} to {number_text(float(edges[k + 1]))}", np.flatnonzero(bins == k).tolist())
-        for k in range(len(edges) - 1)
-        if (bins == k).any()
-    ]
+    members = [np.flatnonzero(bins == k) for k in range(len(edges) - 1)]
+    return [(_span(array[chosen]), chosen.tolist()) for chosen in members if len(chosen)]
+
+
+def _span(numbers: npt.NDArray[np.float64]) -> str:
+    low, high = number_text(float(numbers.min())), number_text(float(numbers.max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def _text(value: Scalar) -> str:
@@ -128,13 +132,12 @@ def choices_block(study: Study, name: str, file_name: str) -> Block:
     if not rates:
         return Text(f"{name}: not shown: no hyperparameter took two values in {n} trials.", "missing")
     passed = sum(record.candidate for record in study.trials)
+    if not passed:
+        return Text(f"{name}: not shown: none of {n} trials became a candidate; every share is 0.", "missing")
     telling = max(rates, key=lambda rate: rate.rate.low or 0.0)
-    alt = f"{name}: {passed} of {n} trials became candidates; "
-    alt += (
-        f"most surely with {printable(telling.param)} {printable(telling.choice)}: "
-        f"{100 * (telling.rate.estimate or 0):.0f} % of {telling.rate.n}."
-        if passed
-        else "no choice was ever among candidates."
+    alt = (
+        f"{name}: {passed} of {n} trials became candidates; most surely with {printable(telling.param)} "
+        f"{printable(telling.choice)}: {100 * (telling.rate.estimate or 0):.0f} % of {telling.rate.n}."
     )
     data = Table(
         file_name,
@@ -201,7 +204,7 @@ def two_columns(rates: Sequence[ChoiceRate]) -> list[list[ChoiceRate | str]]:
     """Return the lines of the picture: each hyperparameter's name, then its choices, split where columns are even."""
     groups: list[list[ChoiceRate | str]] = []
     for param in dict.fromkeys(rate.param for rate in rates):
-        title = param.split(".")[-1].replace("_", " ")
+        title = param.partition(".")[2].replace("_", " ").replace(".", " ") or param
         groups.append([title, *(rate for rate in rates if rate.param == param)])
     total = sum(len(group) for group in groups)
     columns: list[list[ChoiceRate | str]] = [[], []]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from types import MappingProxyType
 
-from analysis.records import STAGES, Study
+from analysis.records import STAGES, Stage, Study
 from analysis.sections.blocks import Block, Cell, Column, Missing, Section, Table, Text, labels, number_text
 from analysis.sections.curves import winner_record
 
@@ -30,13 +31,16 @@ LOOK_COLUMNS = (
     Column("n_looks", "Looks at their test points"),
     Column("use", "What the looks decide", "text"),
 )
-STAGE_USE = {
-    "search": "what is tried next and the epoch: flattering",
-    "finalist": "who is certified: slightly flattering",
-    "certificate": "the verdict only",
-    "page_finalist": "who is certified for the page",
-    "page_certificate": "the verdict only",
-}
+STAGE_USE: MappingProxyType[Stage, str] = MappingProxyType(
+    {
+        "search": "what is tried next and the epoch: flattering",
+        "finalist": "who is certified: slightly flattering",
+        "certificate": "the verdict only",
+        "page_search": "which of them become finalists for the page: flattering",
+        "page_finalist": "who is certified for the page: slightly flattering",
+        "page_certificate": "the verdict only",
+    }
+)
 
 
 def build(studies: Sequence[Study]) -> Section:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 from analysis.records import Study
-from analysis.sections import answer, certainty, choices, curves, provenance, ranges, trials
+from analysis.sections import answer, certainty, choices, curves, distance, network, provenance, ranges, surface, trials
 from analysis.sections.blocks import Section
 
 Build = Callable[[Sequence[Study]], Section]
@@ -15,9 +15,12 @@ SECTIONS: MappingProxyType[str, Build] = MappingProxyType(
     {
         "answer": answer.build,
         "ranges": ranges.build,
+        "distance": distance.build,
+        "surface": surface.build,
         "curves": curves.build,
         "trials": trials.build,
         "choices": choices.build,
+        "network": network.build,
         "certainty": certainty.build,
         "provenance": provenance.build,
     }

@@ -1,0 +1,101 @@
+"""The winner's trained networks and their data, for the sections that need more than losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.model_files import ModelFileError, load_model
+from analysis.records import Study, TrialRecord
+from analysis.sections.blocks import Missing
+from analysis.sections.curves import winner_record
+from engine.datasets.registry import DATASETS
+from engine.evaluation import predict
+from engine.losses import LOSSES
+from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.playground import Draws, draw, expand
+
+MOST_REPLICAS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class WinnerModel:
+    """Some replicas of the winner, each with the very data it was trained on.
+
+    Parameters
+    ----------
+    record : TrialRecord
+        What they belong to.
+    network : NetworkConfig
+    parameters : Parameters
+        Of R replicas: the first ones of the record, at most `MOST_REPLICAS`.
+    draws : Draws
+        Their training and test points, drawn again from their seeds.
+    features : tuple of str
+        What the network is shown of a point.
+    stretch : float
+        How far beyond the range the dataset's own rule goes.
+    n_saved : int
+        Replicas in the file.
+    """
+
+    record: TrialRecord
+    network: NetworkConfig
+    parameters: Parameters
+    draws: Draws
+    features: tuple[str, ...]
+    stretch: float
+    n_saved: int
+
+    @property
+    def n_replicas(self) -> int:
+        """Number of replicas R."""
+        return self.parameters.n_replicas
+
+    def predict(self, points: FloatArray) -> npt.NDArray[np.float64]:
+        """Return the networks' answers at points (R or 1, n, 2), (R, n)."""
+        X = expand(points, self.features).astype(self.parameters.weights[0].dtype)
+        return np.asarray(predict(self.network, self.parameters, X)[..., 0], np.float64)
+
+    def losses(self, predictions: FloatArray, labels: FloatArray) -> npt.NDArray[np.float64]:
+        """Return the loss at each point, (R, n), of predictions (R, n) and labels (R or 1, n)."""
+        loss = LOSSES[str(self.record.training.get("loss", "half_squared_error"))]
+        shape = predictions.shape
+        return np.asarray(loss.value(predictions[..., None], np.broadcast_to(labels, shape)[..., None]), np.float64)
+
+
+def winner_model(study: Study) -> WinnerModel | Missing:
+    """Return the winner's networks, or why there are none to show."""
+    record = winner_record(study)
+    if record is None:
+        return Missing("not shown: no trial has given a loss")
+    if study.path is None or record.stage == "search":
+        return Missing("not shown: networks are kept for a winner only, and there is none yet")
+    path = study.path.parent / "models" / f"{record.stage}-{record.number}.npz"
+    if not path.exists():
+        return Missing(f"not shown: the networks' file {path.parent.name}/{path.name} is missing")
+    if study.header.dataset not in DATASETS:
+        return Missing("not shown: only points of the Playground's datasets can be drawn again from their seeds")
+    try:
+        model = load_model(path)
+    except ModelFileError:
+        return Missing(f"not shown: {path.parent.name}/{path.name} is altered, of another version, or lacks its .json")
+    data = study.header.data
+    features = tuple(data.get("features", ("x", "y")))
+    if model.network.n_inputs != len(features):
+        return Missing(f"not shown: the networks take {model.network.n_inputs} inputs, the dataset has {len(features)}")
+    n = min(MOST_REPLICAS, model.parameters.n_replicas, len(record.seeds))
+    if n == 0:
+        return Missing("not shown: no replica was kept")
+    draws = draw(study.header.dataset, data["noise"], data["train_share"], record.seeds[:n], features)
+    return WinnerModel(
+        record,
+        model.network,
+        model.parameters.select(slice(0, n)),
+        draws,
+        features,
+        float(data.get("stretch", 3.0)),
+        model.parameters.n_replicas,
+    )

@@ -1,0 +1,208 @@
+"""The decision surface as the Playground draws it, in the training range and beyond."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.ranges import Box
+from analysis.records import Study
+from analysis.sections.blocks import (
+    Block,
+    Column,
+    Missing,
+    Picture,
+    Section,
+    Table,
+    Text,
+    file_names,
+    labels,
+)
+from analysis.sections.models import WinnerModel, winner_model
+from engine.datasets.registry import DATASETS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PAGE_HALF_WIDTH = 6.0  # the page draws -6 to 6
+N_PIXELS = 100
+N_BEYOND = 400
+SEED_BEYOND = 20
+MOST_IN_CSV = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """Mean predictions on a square grid of points.
+
+    Parameters
+    ----------
+    half_width : float
+        The grid spans -half_width to half_width in both coordinates.
+    prediction : ndarray (n, n)
+        Mean over replicas; rows from the lowest y up, columns from the lowest x.
+    agreement : float
+        Share of the grid's points at which at least nine tenths of the replicas give the same sign.
+    correct : float
+        Share of the grid's points at which the mean prediction has the sign of the dataset's true mean.
+    """
+
+    half_width: float
+    prediction: npt.NDArray[np.float64]
+    agreement: float
+    correct: float
+
+
+def surface(model: WinnerModel, half_width: float, outside: Box | None = None, n: int = N_PIXELS) -> Surface:
+    """Return the mean prediction on a grid; with `outside`, agreement and correctness count points beyond it only."""
+    line = np.linspace(-half_width, half_width, n)
+    points = np.stack(np.meshgrid(line, line), axis=-1).reshape(1, -1, 2)
+    predictions = model.predict(points)
+    mean = predictions.mean(axis=0)
+    counts = np.ones(n * n, bool) if outside is None else ~outside.contains(points)[0]
+    same = np.abs(np.sign(predictions).mean(axis=0)) >= 0.8
+    truth = DATASETS[model.draws.dataset].conditional_mean(points[0], model.draws.noise)
+    decided = counts & (np.abs(truth) > 1e-6)
+    return Surface(
+        half_width,
+        mean.reshape(n, n),
+        float(same[counts].mean()) if counts.any() else float("nan"),
+        float((np.sign(mean) == np.sign(truth))[decided].mean()) if decided.any() else float("nan"),
+    )
+
+
+def build(studies: Sequence[Study]) -> Section:
+    """Return the section."""
+    names = labels(studies)
+    blocks: list[Block] = [
+        Text(
+            "As on the Playground page: orange is -1, blue is +1, pale is undecided. The colour is the mean prediction "
+            "of networks trained on different draws; the points are those of the first draw. Left the page's own "
+            "window, right three times as far. The frame is the training box: everything outside it is out of range."
+        )
+    ]
+    for study, name, file_name in zip(studies, names, file_names("surface", names), strict=True):
+        blocks.append(surface_block(study, name, file_name))
+    return Section("surface", "What the winners answer, in range and beyond", tuple(blocks))
+
+
+def surface_block(study: Study, name: str, file_name: str) -> Block:
+    """Return one study's picture, or why there is none."""
+    model = winner_model(study)
+    if isinstance(model, Missing):
+        return Text(f"{name}: {model.reason}.", "missing")
+    box = Box.fit(model.draws.train_points[:1])
+    near = surface(model, PAGE_HALF_WIDTH)
+    far = surface(model, max(3.0, model.stretch) * PAGE_HALF_WIDTH, box)
+    what = "the sign" if DATASETS[model.draws.dataset].problem == "classification" else "the sign of the label"
+    told = (
+        f"outside the frame the mean prediction has {what} that the true rule has at {100 * far.correct:.0f} % of the "
+        f"plane, against {100 * near.correct:.0f} % of the page's window; at least nine in ten networks agree on it "
+        f"at {100 * far.agreement:.0f} % of the plane outside"
+    )
+    step = max(1, N_PIXELS // MOST_IN_CSV)
+    data = Table(
+        file_name,
+        "",
+        (
+            Column("x1", "X1"),
+            Column("x2", "X2"),
+            Column("prediction", "Mean prediction"),
+            Column("part", "Part", "text"),
+        ),
+        tuple(
+            (float(x), float(y), float(part.prediction[i * step, j * step]), title)
+            for part, title in ((near, "window"), (far, "beyond"))
+            for i, y in enumerate(_line(part)[::step])
+            for j, x in enumerate(_line(part)[::step])
+        ),
+    )
+    n_train, n_test = model.draws.train_points.shape[1], model.draws.test_points.shape[1]
+    return Picture(
+        file_name,
+        f"{name}: mean prediction of n = {model.n_replicas} networks, each trained on a draw of its own; "
+        f"{n_train} training and {n_test} test points of the first draw. Right: {told}.",
+        f"{name}: heat map of the winner's mean prediction in the page's window and three times as far; {told}.",
+        lambda: draw_surfaces(model, box, near, far, name),
+        data,
+        raster=True,
+    )
+
+
+def _line(part: Surface) -> npt.NDArray[np.float64]:
+    return np.linspace(-part.half_width, part.half_width, len(part.prediction))
+
+
+def draw_surfaces(model: WinnerModel, box: Box, near: Surface, far: Surface, name: str) -> Figure:
+    """Draw the page's window with the first draw's points, and the wider view with points beyond the range."""
+    from analysis.sections.style import framed_axes, new_figure, playground_colors
+
+    figure = new_figure(9.2, 4.5)
+    left = framed_axes(figure, 0.6, 0.55, 0.45, 0.4, 0, 2)
+    right = framed_axes(figure, 0.35, 0.55, 0.7, 0.4, 1, 2)
+    for axes, part in ((left, near), (right, far)):
+        image = axes.imshow(
+            part.prediction,
+            origin="lower",
+            extent=(-part.half_width, part.half_width) * 2,
+            cmap=playground_colors(),
+            vmin=-1,
+            vmax=1,
+            interpolation="bilinear",
+        )
+        _draw_box(axes, box)
+        axes.set_xlim(-part.half_width, part.half_width)
+        axes.set_ylim(-part.half_width, part.half_width)
+        axes.grid(visible=False)
+        axes.set_xlabel("X1")
+    left.set_ylabel("X2")
+    draws = model.draws
+    _draw_points(left, draws.train_points[0], draws.train.y[0, :, 0], "training", 13, "white", 0.6)
+    _draw_points(left, draws.test_points[0], draws.test.y[0, :, 0], "test", 16, "black", 0.9)
+    rng = np.random.default_rng(SEED_BEYOND)
+    points, point_labels = DATASETS[draws.dataset].beyond(rng, N_BEYOND, draws.noise, model.stretch)
+    outside = ~box.contains(points[None])[0]
+    _draw_points(right, points[outside], point_labels[outside], "out of range", 13, "black", 0.7)
+    left.set_title(name)
+    right.set_title("three times as far")
+    for axes in (left, right):
+        axes.legend(loc="upper right", frameon=True, framealpha=0.85, fontsize=8, handletextpad=0.2)
+    bar = figure.add_axes((0.945, 0.125, 0.013, 0.78))
+    figure.colorbar(image, cax=bar, ticks=[-1, 0, 1])
+    bar.tick_params(labelsize=8, length=2)
+    return figure
+
+
+def _draw_box(axes: Axes, box: Box) -> None:
+    (x0, y0), (x1, y1) = box.low[0], box.high[0]
+    axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color="black", linewidth=1.4, label="training box")
+
+
+def _draw_points(
+    axes: Axes,
+    points: npt.NDArray[np.floating],
+    values: npt.NDArray[np.floating],
+    label: str,
+    size: float,
+    edge: str,
+    width: float,
+) -> None:
+    from analysis.sections.style import playground_colors
+
+    axes.scatter(
+        points[:, 0],
+        points[:, 1],
+        c=values,
+        s=size,
+        cmap=playground_colors(),
+        vmin=-1,
+        vmax=1,
+        edgecolors=edge,
+        linewidths=width,
+        label=label,
+    )
