@@ -11,7 +11,7 @@ copies of the last replica. Lanes never mix, every fused multiply-add is written
 a replica computes depends neither on R, nor on its neighbors, nor on the processor's vector width.
 
 The three matrix products of a layer are blocked over units and samples: the weights of a few units are loaded once for
-up to `SAMPLE_BLOCK` samples of the mini-batch, with all sums in registers. A long mini-batch goes through in chunks
+up to five samples of the mini-batch, with all sums in registers. A long mini-batch goes through in chunks
 that fit the first-level cache.
 
 All parameters of a replica are one list: weights layer by layer, each (fan_in, fan_out), then biases, then learnt
@@ -46,12 +46,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numba
+import numba.extending
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.core.typing import signature
+from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.extending import lower_builtin, models, overload, register_model
 
 from engine.activations import ACTIVATIONS
 from engine.losses import LOSSES
@@ -72,8 +75,11 @@ from engine.streams import (
 )
 from engine.training import Split, TrainingConfig, TrainingState, dropout_rates
 
+intrinsic: Any = numba.extending.intrinsic  # typed, its hints would want the typing context from every caller
+# For functions that only compiled code calls: no way in from Python to compile.
+inner: Any = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+
 LANES = {"float32": 16, "float64": 8}
-SAMPLE_BLOCK = 5
 TRAINING_CHUNK = 10
 EVALUATION_CHUNK = 50
 
@@ -415,63 +421,37 @@ def dropout_factor(typingctx: Any, like: Any, keys: Any, counter: Any, threshold
     return scale(like, keys, types.intp, types.intp, scale), codegen
 
 
-def _binary(name: str) -> Any:
-    @intrinsic
-    def apply(typingctx: Any, a: Any, b: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return getattr(builder, name)(*args)
+def _define_operator(symbol: Any, method: str, n_operands: int) -> None:
+    """Let a Python operator of vectors mean an instruction of LLVM.
 
-        return a(a, b), codegen
+    Lowered in place: as an `overload` each operator would be a function of its own to compile.
+    """
 
-    return apply
-
-
-@intrinsic
-def _neg(typingctx: Any, a: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fneg(args[0])
-
-    return a(a), codegen
-
-
-def _define_operator(symbol: Any, apply: Any) -> None:
-    """Let a Python operator of two vectors mean an intrinsic."""
-
-    @overload(symbol)
-    def typed(a: Any, b: Any) -> Any:
-        if not (isinstance(a, VectorType) and isinstance(b, VectorType)):
+    @infer_global(symbol)
+    class Typed(AbstractTemplate):  # type: ignore[misc]
+        def generic(self, args: Any, kws: Any) -> Any:
+            if len(args) == n_operands and all(isinstance(arg, VectorType) for arg in args):
+                return signature(args[0], *args)
             return None
 
-        def implementation(a: Any, b: Any) -> Any:
-            return apply(a, b)
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return getattr(builder, method)(*args)
 
-        return implementation
-
-
-for _symbol, _apply in (
-    (operator.add, _binary("fadd")),
-    (operator.sub, _binary("fsub")),
-    (operator.mul, _binary("fmul")),
-    (operator.truediv, _binary("fdiv")),
-):
-    _define_operator(_symbol, _apply)
+    lower_builtin(symbol, *[VectorType] * n_operands)(lower)
 
 
-@overload(operator.neg)
-def _overload_neg(a: Any) -> Any:
-    if not isinstance(a, VectorType):
-        return None
-
-    def implementation(a: Any) -> Any:
-        return _neg(a)
-
-    return implementation
+_define_operator(operator.add, "fadd", 2)
+_define_operator(operator.sub, "fsub", 2)
+_define_operator(operator.mul, "fmul", 2)
+_define_operator(operator.truediv, "fdiv", 2)
+_define_operator(operator.neg, "fneg", 1)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # The blocked products, written in LLVM's language because the blocks must be unrolled and stay in registers
 
-UNIT_BLOCKS = {5: (4, 2, 1), 4: (4, 2, 1), 3: (4, 2, 1), 2: (8, 4, 2, 1), 1: (8, 4, 2, 1)}
+# Samples together: units together. Few, because each pair is code to compile.
+UNIT_BLOCKS = {5: (4, 2, 1), 2: (4, 1), 1: (8, 2, 1)}
 
 
 class _Emitter:
@@ -522,7 +502,7 @@ def product(
     """Set ``out[u, s] = bias[u] + sum_k weights[u * unit_stride + k * term_stride] * x[k * x_stride + s]``."""
     element = out.dtype
     integer = types.intp
-    signature = types.void(out, weights, integer, integer, x, integer, bias, integer, integer, integer, integer)
+    typed = types.void(out, weights, integer, integer, x, integer, bias, integer, integer, integer, integer)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e = _Emitter(builder, element)
@@ -530,8 +510,7 @@ def product(
         unit_step, term_step, x_step, with_bias, units, terms, samples = (args[i] for i in (2, 3, 5, 7, 8, 9, 10))
         zero = _constant(e.vector, 0.0)
         has = builder.icmp_signed("!=", with_bias, e.int(0))
-        sample_sizes = tuple(range(SAMPLE_BLOCK, 0, -1))
-        for n_s, first_sample in e.blocks(sample_sizes, samples):
+        for n_s, first_sample in e.blocks(tuple(UNIT_BLOCKS), samples):
             for n_u, first_unit in e.blocks(UNIT_BLOCKS[n_s], units):
                 sums = e.accumulators(n_u * n_s)
                 starts = e.accumulators(n_u)
@@ -561,7 +540,7 @@ def product(
                         _store(builder, builder.load(sums[u * n_s + s]), e.at(place, e.int(s)))
         return context.get_dummy_value()
 
-    return signature, codegen
+    return typed, codegen
 
 
 @intrinsic
@@ -571,7 +550,7 @@ def outer_product(
     """Add ``sum_s x[i * x_stride + s] * d[u * n_samples + s]`` to ``out[i * n_units + u]``."""
     element = out.dtype
     integer = types.intp
-    signature = types.void(out, x, integer, d, integer, integer, integer)
+    typed = types.void(out, x, integer, d, integer, integer, integer)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e = _Emitter(builder, element)
@@ -600,7 +579,7 @@ def outer_product(
                     _store(builder, builder.load(total), place)
         return context.get_dummy_value()
 
-    return signature, codegen
+    return typed, codegen
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -766,14 +745,14 @@ ln2_high = _by_type(_ln2_high_32, _ln2_high_64)
 ln2_low = _by_type(_ln2_low_32, _ln2_low_64)
 
 
-@numba.njit(nogil=True)
+@inner
 def clamped(x: Any, edge: Any) -> Any:
     """Return x limited to [-edge, edge]; what is not a number stays so."""
     x = where_greater(x, edge, edge, x)
     return where_greater(-edge, x, -edge, x)
 
 
-@numba.njit(nogil=True)
+@inner
 def exp_parts(x: Any) -> Any:
     """Return (a, b) with ``exp(x) = a + a b``, b small, a power of two; x is clamped to where a is a normal number."""
     x = clamped(x, exponent_edge(x))
@@ -782,14 +761,14 @@ def exp_parts(x: Any) -> Any:
     return power_of_two(n), fma(_exp_tail(r) * r, r, r)
 
 
-@numba.njit(nogil=True)
+@inner
 def exp(x: Any) -> Any:
     """Return ``exp(x)``, x clamped to where the result is a normal number."""
     scale, rest = exp_parts(x)
     return fma(scale, rest, scale)
 
 
-@numba.njit(nogil=True)
+@inner
 def expm1(x: Any) -> Any:
     """Return ``exp(x) - 1``, x clamped as in `exp`."""
     scale, rest = exp_parts(x)
@@ -811,13 +790,13 @@ def _expm1_tanh(x: Any) -> Any:
 tanh = _by_type(_rational_tanh, _expm1_tanh)
 
 
-@numba.njit(nogil=True)
+@inner
 def sigmoid(x: Any) -> Any:
     """Return ``1 / (1 + exp(-x))``, |x| clamped at 80, where the smaller side is 2e-35."""
     return positive_reciprocal(splat(x, 1.0) + exp(-clamped(x, splat(x, 80.0))))
 
 
-@numba.njit(nogil=True)
+@inner
 def log(x: Any) -> Any:
     """Return the natural logarithm of a normal number of at least 1."""
     e, m = exponent(x), mantissa(x)
@@ -826,7 +805,7 @@ def log(x: Any) -> Any:
     return fma(e, ln2_high(x), fma(e, ln2_low(x), s * _artanh(s * s)))
 
 
-@numba.njit(nogil=True)
+@inner
 def softplus(x: Any) -> Any:
     """Return ``ln(1 + exp(x))``."""
     u = exp(-absolute(x))
@@ -835,7 +814,7 @@ def softplus(x: Any) -> Any:
     return where_greater(zero, x, zero, x) + s * _artanh(s * s)
 
 
-@numba.njit(nogil=True)
+@inner
 def normal_cdf(x: Any) -> Any:
     """Return the normal distribution function, ``erfc(-x / sqrt(2)) / 2``."""
     one, half = splat(x, 1.0), splat(x, 0.5)
@@ -878,7 +857,8 @@ PARTIAL_CODES = {"keep": KEEP, "drop": DROP, "carry": CARRY}
 
 I_HIDDEN, I_OUTPUT, I_LOSS, I_OPTIMIZER, I_BATCH, I_PARTIAL, I_PENALTY, I_CHUNK = 0, 1, 2, 3, 4, 5, 6, 7
 I_PENDING, I_EPOCH, I_UPDATES, I_SHUFFLED, I_DROPPING, I_NOISY, I_GENERAL, I_WITH_Z = 8, 9, 10, 11, 12, 13, 14, 15
-N_INTS = 16
+I_N_WEIGHTS, I_N_UNITS = 16, 17
+N_INTS = 18
 R_SLOPE, R_OUTPUT_SLOPE, R_STRENGTH, R_MOMENTUM, R_BETA_1, R_BETA_2, R_RHO, R_EPSILON = 0, 1, 2, 3, 4, 5, 6, 7
 R_DECAY, R_MAX_NORM, R_MAX_GRAD_NORM, R_NOISE = 8, 9, 10, 11
 N_REALS = 12
@@ -887,7 +867,7 @@ N_REALS = 12
 # Forward and backward
 
 
-@numba.njit(nogil=True)
+@inner
 def activate(code: Any, z: Any, a: Any, count: Any, slope: Any) -> None:
     """Set `count` vectors `a` to the activation of the net inputs `z` (which may be the same place)."""
     zero = splat(a, 0.0)
@@ -929,7 +909,7 @@ def activate(code: Any, z: Any, a: Any, count: Any, slope: Any) -> None:
             store(a, i, load(z, i))
 
 
-@numba.njit(nogil=True)
+@inner
 def multiply_derivative(code: Any, z: Any, a: Any, d: Any, count: Any, slope: Any) -> None:
     """Multiply `count` vectors of `d` by the activation's derivative at net inputs `z`, outputs `a`."""
     one = splat(a, 1.0)
@@ -968,7 +948,7 @@ def multiply_derivative(code: Any, z: Any, a: Any, d: Any, count: Any, slope: An
             store(d, i, load(d, i) * sigmoid(load(z, i)))
 
 
-@numba.njit(nogil=True)
+@inner
 def forward(
     p: Any,
     x: Any,
@@ -982,7 +962,6 @@ def forward(
     m: Any,
     ints: Any,
     reals: Any,
-    dropping: Any,
     keys: Any,
     thresholds: Any,
     scales: Any,
@@ -1011,7 +990,7 @@ def forward(
             slope = load(p, n_slopes + layer)
         activate(code, z_layer, a_layer, n_out * m, slope)
         source, stride = a_layer, m
-        if is_hidden and dropping and thresholds[layer + 1] > 0:
+        if is_hidden and ints[I_DROPPING] and thresholds[layer + 1] > 0:
             scale = splat(p, scales[layer + 1])
             key = offset_keys(p, keys, 2 * (layer + 1))
             for u in range(n_out):
@@ -1027,7 +1006,7 @@ def forward(
         place += n_out * m
 
 
-@numba.njit(nogil=True)
+@inner
 def loss_gradient(code: Any, out: Any, y: Any, y_stride: Any, d: Any, n_out: Any, m: Any) -> None:
     """Set `d` to the derivative of the loss with respect to the outputs."""
     zero, one = splat(out, 0.0), splat(out, 1.0)
@@ -1082,7 +1061,7 @@ def loss_gradient(code: Any, out: Any, y: Any, y_stride: Any, d: Any, n_out: Any
                 store(d, j * m + s, where_greater(half, away, -n_violated, load(d, j * m + s)))
 
 
-@numba.njit(nogil=True)
+@inner
 def _output_of_class(out: Any, target: Any, s: Any, n_out: Any, m: Any) -> Any:
     own = splat(out, 0.0)
     half = splat(out, 0.5)
@@ -1092,7 +1071,7 @@ def _output_of_class(out: Any, target: Any, s: Any, n_out: Any, m: Any) -> Any:
     return own
 
 
-@numba.njit(nogil=True)
+@inner
 def loss_values(code: Any, out: Any, y: Any, y_stride: Any, values: Any, n_out: Any, m: Any) -> None:
     """Set `values` to the loss of each of m samples."""
     zero, one, half = splat(out, 0.0), splat(out, 1.0), splat(out, 0.5)
@@ -1139,7 +1118,7 @@ def loss_values(code: Any, out: Any, y: Any, y_stride: Any, values: Any, n_out: 
             store(values, s, total)
 
 
-@numba.njit(nogil=True)
+@inner
 def backward(
     p: Any,
     g: Any,
@@ -1206,7 +1185,7 @@ def backward(
 # The update
 
 
-@numba.njit(nogil=True)
+@inner
 def plain_update(
     p: Any, g: Any, dead: Any, n_weights: Any, n_params: Any, rate: Any, share: Any, penalty: Any, strength: Any
 ) -> None:
@@ -1230,14 +1209,14 @@ def plain_update(
         store(g, i, zero)
 
 
-@numba.njit(nogil=True)
+@inner
 def sign(x: Any) -> Any:
     """Return -1, 0 or 1."""
     zero, one = splat(x, 0.0), splat(x, 1.0)
     return where_greater(x, zero, one, where_greater(zero, x, -one, zero))
 
 
-@numba.njit(nogil=True)
+@inner
 def pull_and_kill(p: Any, dead: Any, i: Any, w: Any, w1: Any, pull: Any) -> None:
     """Store weight i after the Playground's L1: `w` before the update, `w1` after its step."""
     zero, one = splat(p, 0.0), splat(p, 1.0)
@@ -1250,7 +1229,7 @@ def pull_and_kill(p: Any, dead: Any, i: Any, w: Any, w1: Any, pull: Any) -> None
     store(p, i, where_greater(killed, zero, zero, w2))
 
 
-@numba.njit(nogil=True)
+@inner
 def general_update(
     p: Any,
     g: Any,
@@ -1357,7 +1336,7 @@ def general_update(
 # Random numbers: `engine.streams`, bit for bit
 
 
-@numba.njit(nogil=True)
+@inner
 def mix(z: Any) -> Any:
     """Return SplitMix64's next output."""
     z = z + np.uint64(GOLDEN_64)
@@ -1366,7 +1345,7 @@ def mix(z: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(nogil=True)
+@inner
 def set_keys(keys: Any, place: Any, seeds: Any, epoch: Any, purpose: Any, layer: Any) -> None:
     """Fill ``keys[place]`` (lo) and ``keys[place + 1]`` (hi) with the stream keys of all lanes."""
     for lane in range(len(seeds)):
@@ -1375,7 +1354,7 @@ def set_keys(keys: Any, place: Any, seeds: Any, epoch: Any, purpose: Any, layer:
         keys[place + 1, lane] = np.uint32(h >> np.uint64(32))
 
 
-@numba.njit(nogil=True)
+@inner
 def shuffle(like: Any, order: Any, keys: Any, bits: Any) -> None:
     """Set ``order[:, lane]`` to each lane's permutation of the epoch; `bits` (1, lanes) is scratch."""
     n, lanes = order.shape
@@ -1392,7 +1371,7 @@ def shuffle(like: Any, order: Any, keys: Any, bits: Any) -> None:
             order[j, lane] = here
 
 
-@numba.njit(nogil=True)
+@inner
 def add_input_noise(like: Any, points: Any, n_inputs: Any, sigma: Any, keys: Any, bits: Any) -> None:
     """Add each lane's normal numbers to the first `n_inputs` rows of `points` (rows, n, lanes)."""
     n, lanes = points.shape[1], points.shape[2]
@@ -1412,7 +1391,7 @@ def add_input_noise(like: Any, points: Any, n_inputs: Any, sigma: Any, keys: Any
 # The one compiled function
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, cache=True, no_cfunc_wrapper=True, error_model="numpy")
 def _run(
     P: Any,
     G: Any,
@@ -1441,11 +1420,7 @@ def _run(
     n_groups, n_params, lanes = P.shape
     n = X.shape[2]
     n_layers = len(sizes) - 1
-    n_weights = 0
-    n_units = 0
-    for layer in range(n_layers):
-        n_weights += sizes[layer] * sizes[layer + 1]
-        n_units += sizes[layer + 1]
+    n_weights, n_units = ints[I_N_WEIGHTS], ints[I_N_UNITS]
     n_outputs = sizes[n_layers]
     n_before = n_units - n_outputs
     chunk, batch, partial = ints[I_CHUNK], ints[I_BATCH], ints[I_PARTIAL]
@@ -1454,14 +1429,13 @@ def _run(
     z = offset(a, 2 * n_units * chunk) if ints[I_WITH_Z] else a
     h = offset(a, 3 * n_units * chunk)
     mask = offset(a, 4 * n_units * chunk)
-    dropping = ints[I_DROPPING] != 0
     if len(rates) == 0:
         for group in range(n_groups):
             p = offset(address(P), group * n_params)
             x_group = offset(address(X), group * sizes[0] * n)
             y_group = offset(address(y), group * y.shape[1] * n)
             total = address(sums[group])
-            done = 0
+            done = np.int64(0)  # a literal 0 would be a type of its own, and one more forward to compile
             while done < n:
                 m = min(n - done, chunk)
                 x = offset(x_group, done)
@@ -1478,11 +1452,10 @@ def _run(
                     m,
                     ints,
                     reals,
-                    False,
                     address(keys),
                     thresholds,
                     scales,
-                    0,
+                    done,
                 )
                 loss_values(ints[I_LOSS], offset(a, n_before * m), offset(y_group, done), n, d, n_outputs, m)
                 if weight.shape[1] > 0:
@@ -1512,7 +1485,7 @@ def _run(
             n_epochs_done = ints[I_EPOCH] + epoch
             if own_points:
                 if ints[I_SHUFFLED]:
-                    set_keys(keys, 0, seeds[group], n_epochs_done, SHUFFLE, 0)
+                    set_keys(keys, np.int64(0), seeds[group], n_epochs_done, np.int64(SHUFFLE), np.int64(0))
                     shuffle(p, order, keys, bits)
                 for k in range(n_rows):
                     for s in range(n):
@@ -1522,13 +1495,13 @@ def _run(
                                 X[group, k, i, lane] if k < sizes[0] else y[group, k - sizes[0], i, lane]
                             )
                 if ints[I_NOISY]:
-                    set_keys(keys, 0, seeds[group], n_epochs_done, INPUT_NOISE, 0)
+                    set_keys(keys, np.int64(0), seeds[group], n_epochs_done, np.int64(INPUT_NOISE), np.int64(0))
                     add_input_noise(p, points, sizes[0], reals[R_NOISE], keys, bits)
                 x_group = address(points)
                 y_group = offset(x_group, sizes[0] * n)
-            if dropping:
+            if ints[I_DROPPING]:
                 for layer in range(n_layers):
-                    set_keys(keys, 2 * layer, seeds[group], n_epochs_done, DROPOUT, layer)
+                    set_keys(keys, 2 * layer, seeds[group], n_epochs_done, np.int64(DROPOUT), layer)
                 if thresholds[0] > 0:
                     scale = splat(p, scales[0])
                     for k in range(sizes[0]):
@@ -1537,7 +1510,7 @@ def _run(
                             store(x_group, k * n + s, load(x_group, k * n + s) * factor)
             power_1 = reals[R_BETA_1] ** n_updates
             power_2 = reals[R_BETA_2] ** n_updates
-            done = 0
+            done = np.int64(0)
             while done < n_used:
                 end = min(done - done % batch + batch, n_used)
                 m = min(end - done, chunk)
@@ -1555,7 +1528,6 @@ def _run(
                     m,
                     ints,
                     reals,
-                    dropping,
                     address(keys),
                     thresholds,
                     scales,
@@ -1723,6 +1695,8 @@ def _network_numbers(
     ints[I_HIDDEN], ints[I_OUTPUT] = hidden.code, output.code
     ints[I_LOSS] = LOSSES[loss].code
     ints[I_CHUNK] = chunk
+    ints[I_N_WEIGHTS] = sum(a * b for a, b in itertools.pairwise(network.layer_sizes))
+    ints[I_N_UNITS] = sum(network.layer_sizes[1:])
     from_outputs = (LINEAR, SIGMOID, TANH, RELU)  # these derivatives need no net input
     ints[I_WITH_Z] = hidden.code not in from_outputs or output.code not in from_outputs
     reals = np.zeros(N_REALS)
