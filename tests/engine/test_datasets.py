@@ -1,5 +1,6 @@
 """The generated datasets against numbers recorded from the real page's code."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,12 @@ def test_a_long_seed_is_smeared_over_the_key() -> None:
     np.testing.assert_array_equal(first, third)
 
 
+@functools.cache
+def drawn(name: str, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    dataset = DATASETS[name]
+    return dataset.generate(SeedStreams([f"draw {i}" for i in range(N_DRAWS)]), dataset.n_samples, noise)
+
+
 def flatten(statistics: dict[str, Any], points: np.ndarray, size: float) -> list[tuple[str, float, float]]:
     """Return (name, z of a statistic) pairs of a recorded group of points against drawn ones."""
     found = []
@@ -119,7 +126,7 @@ def flatten(statistics: dict[str, Any], points: np.ndarray, size: float) -> list
 def test_points_and_labels_are_distributed_like_the_pages(name: str, noise: float) -> None:
     recorded = STATISTICS[name, noise]
     dataset = DATASETS[name]
-    points, labels = dataset.generate(SeedStreams([f"draw {i}" for i in range(N_DRAWS)]), dataset.n_samples, noise)
+    points, labels = drawn(name, noise)
     points, labels = points.reshape(-1, 2), labels.reshape(-1)
     # The recorded statistics hold 200 000 points, at least six times as many as are drawn here.
     groups = [("all", np.ones(len(labels), bool))]
@@ -142,7 +149,7 @@ def test_points_and_labels_are_distributed_like_the_pages(name: str, noise: floa
 @pytest.mark.parametrize(("name", "noise"), [key for key in STATISTICS if "hist" in STATISTICS[key]])
 def test_the_joint_histogram_of_each_class_is_the_pages(name: str, noise: float) -> None:
     recorded = STATISTICS[name, noise]["hist"]
-    points, labels = DATASETS[name].generate(SeedStreams([f"draw {i}" for i in range(N_DRAWS)]), 500, noise)
+    points, labels = drawn(name, noise)
     edges = np.linspace(-6, 6, 13)
     for label, key in ((1, "plus"), (-1, "minus")):
         x, y = points[labels == label].T
