@@ -182,7 +182,7 @@ def add_csv(pages: Pages, table: Table) -> str:
     name = f"data/{table.name}.csv"
     if name in pages.files:
         raise ValueError(f"table: two named {table.name!r}; give each its own name")
-    pages.files[name] = csv_text(table).encode()
+    pages.files[name] = csv_text(table).encode(errors="replace")
     return name
 
 
@@ -354,7 +354,6 @@ def csv_cells(cell: Cell, column: Column) -> list[str]:
 
 def guard(text: str) -> str:
     """Return text that no spreadsheet runs: an apostrophe before whatever looks like a formula. Numbers are exempt."""
-    text = text.replace("\0", "�") if not text.startswith("\0") else text
     return "'" + text if FORMULA.match(text) else text
 
 

@@ -51,13 +51,12 @@ PAGE_COLUMNS = (
 
 def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
-    rows = homework_rows(studies)
-    names = {
-        f"{study.header.sweep}/{study.header.dataset}": label
-        for study, label in zip(studies, labels(studies), strict=True)
-    }
-    winners = [row for row in rows if row.setting == "winner"]
-    pages = [row for row in rows if row.setting == "page"]
+    # Study by study, because two folders may hold sweeps of one name.
+    rows = [
+        (label, row) for study, label in zip(studies, labels(studies), strict=True) for row in homework_rows([study])
+    ]
+    winners = [(label, row) for label, row in rows if row.setting == "winner"]
+    pages = [(label, row) for label, row in rows if row.setting == "page"]
     blocks: list[Block] = []
     if winners:
         blocks.append(
@@ -68,7 +67,7 @@ def build(studies: Sequence[Study]) -> Section:
                 "passes if its training and its test loss are below the goal. Floor: mean test loss of the best "
                 "possible predictor; attainable pass rate: how often that predictor would pass.",
                 COLUMNS,
-                tuple(homework_cells(row, names[row.study]) for row in winners),
+                tuple(homework_cells(row, label) for label, row in winners),
             )
         )
     blocks += [
@@ -82,7 +81,7 @@ def build(studies: Sequence[Study]) -> Section:
                 "The best setting that can be entered on the TensorFlow Playground page, with the address that opens "
                 "it on the first draw. The page shows one draw; the losses here are means over n.",
                 PAGE_COLUMNS,
-                tuple(page_cells(row, names[row.study]) for row in pages),
+                tuple(page_cells(row, label) for label, row in pages),
             )
         )
     elif winners:

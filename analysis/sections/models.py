@@ -22,7 +22,7 @@ MOST_REPLICAS = 32
 
 @dataclass(frozen=True, slots=True)
 class WinnerModel:
-    """Some replicas of the winner, each with the very data it was trained on.
+    """Some replicas of the winner, with the very data the first ones were trained on.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class WinnerModel:
     parameters : Parameters
         Of R replicas: the first ones of the record, at most `MOST_REPLICAS`.
     draws : Draws
-        Their training and test points, drawn again from their seeds.
+        Training and test points of the first of them, drawn again from their seeds.
     features : tuple of str
         What the network is shown of a point.
     stretch : float
@@ -66,8 +66,8 @@ class WinnerModel:
         return np.asarray(loss.value(predictions[..., None], np.broadcast_to(labels, shape)[..., None]), np.float64)
 
 
-def winner_model(study: Study) -> WinnerModel | Missing:
-    """Return the winner's networks, or why there are none to show."""
+def winner_model(study: Study, n_draws: int = 1) -> WinnerModel | Missing:
+    """Return the winner's networks with the data of the first `n_draws`, or why there are none to show."""
     record = winner_record(study)
     if record is None:
         return Missing("not shown: no trial has given a loss")
@@ -89,7 +89,7 @@ def winner_model(study: Study) -> WinnerModel | Missing:
     n = min(MOST_REPLICAS, model.parameters.n_replicas, len(record.seeds))
     if n == 0:
         return Missing("not shown: no replica was kept")
-    draws = draw(study.header.dataset, data["noise"], data["train_share"], record.seeds[:n], features)
+    draws = draw(study.header.dataset, data["noise"], data["train_share"], record.seeds[: min(n, n_draws)], features)
     return WinnerModel(
         record,
         model.network,

@@ -41,11 +41,8 @@ SETTINGS = {"winner": "winner", "page": "for the page"}
 
 def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
-    rows = range_rows(studies)
-    names = {
-        f"{study.header.sweep}/{study.header.dataset}": label
-        for study, label in zip(studies, labels(studies), strict=True)
-    }
+    # Study by study, because two folders may hold sweeps of one name.
+    rows = [(label, row) for study, label in zip(studies, labels(studies), strict=True) for row in range_rows([study])]
     blocks: list[Block] = [
         Text(
             "In range are the test points inside the box of the training inputs (smallest to largest value of each "
@@ -62,27 +59,25 @@ def build(studies: Sequence[Study]) -> Section:
         "weights and order. The best possible predictor knows the rule and not the noise; the constant predictor "
         "always says the mean training label.",
         COLUMNS,
-        tuple(cells for row in rows for cells in side_cells(row, names[row.study])),
+        tuple(cells for label, row in rows for cells in side_cells(row, label)),
     )
-    blocks += [
-        table,
-        *(Text(f"{names[row.study]}: {finding(row)}", "finding") for row in rows if row.setting == "winner"),
-    ]
-    winners = [row for row in rows if row.setting == "winner"]
-    if any(row.in_range.loss.estimate is not None for row in winners):
-        titles = [names[row.study] for row in winners]
+    winners = [(label, row) for label, row in rows if row.setting == "winner"]
+    findings = [f"{label}: {finding(row)}" for label, row in winners]
+    blocks += [table, *(Text(text, "finding") for text in findings)]
+    if any(row.in_range.loss.estimate is not None for _, row in winners):
         blocks.append(
             Picture(
                 "ranges-overview",
                 "Each winner's loss in range and out of range, with 95 % intervals (often narrower than the mark), "
-                "beside the best possible and the constant predictor on the same points. n as in the table.",
-                "; ".join(f"{title}: {finding(row)}" for title, row in zip(titles, winners, strict=True)),
-                lambda: draw_overview(winners, titles),
+                "beside the best possible and the constant predictor on the same points. A loss of 0 has no place on "
+                "the logarithmic axis and is left out. n as in the table.",
+                " ".join(findings),
+                lambda: draw_overview([row for _, row in winners], [label for label, _ in winners]),
                 Table(
                     "ranges-overview",
                     "",
                     COLUMNS,
-                    tuple(cells for row in winners for cells in side_cells(row, names[row.study])),
+                    tuple(cells for label, row in winners for cells in side_cells(row, label)),
                 ),
             )
         )

@@ -1,0 +1,398 @@
+"""The report as files: escaping, the page's policy, CSV guards, equal bytes, and studies that have little to show."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import html5lib
+import numpy as np
+import pytest
+import record_builders as build
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.__main__ import main
+from analysis.records import RecordError, Study, Verdict
+from analysis.report import FORMULA, csv_text, guard, markdown, read_csv, render, unguard, write_report
+from analysis.sections.blocks import Column, Table, printable
+from analysis.sections.registry import SECTIONS
+
+XHTML = "{http://www.w3.org/1999/xhtml}"
+PAYLOADS = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</title><script>alert(1)</script>",
+    "</style><script>alert(1)</script>",
+    "<svg/onload=alert(1)>",
+    "<iframe src=javascript:alert(1)>",
+    "javascript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "{{7*7}}{% print(1) %}",
+    "${alert(1)}",
+    "a\u2028alert(1)\u2029",
+    "\x00<b>\x1b[31m",
+    "<!--<script>",
+    "]]><script>alert(1)</script>",
+    "&lt;script&gt;&#60;img src=x&#62;",
+    '=HYPERLINK("http://evil.example","x")',
+    "../../../../etc/passwd",
+    "\u202egnp.exe",
+    "$\\frac{1}{0}$",
+    "| a | b |\n# heading [x](javascript:alert(1)) `code`",
+)
+
+
+@pytest.fixture(scope="module")
+def homework(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build.homework(tmp_path_factory.mktemp("results"), n_trials=12)
+
+
+@pytest.fixture(scope="module")
+def page(homework: Path) -> Path:
+    return write_report([homework])
+
+
+def parsed(html: str) -> list:
+    document = html5lib.HTMLParser(strict=True).parse(html)
+    return list(document.iter())
+
+
+def hostile(payload: str, n_trials: int = 3, n_certificate: int = 7) -> Study:
+    """Return a study with `payload` in every field a user or an error can fill."""
+    study = build.finished_study("xor", n_trials=n_trials, n_certificate=n_certificate)
+    rng = np.random.default_rng(5)
+    trials = [dataclasses.replace(trial, params={**trial.params, payload: payload}) for trial in study.trials]
+    trials += [dataclasses.replace(trials[0], number=n_trials, params={payload: "other"})]
+    trials += [build.failed(rng, n_trials + 1, reason=payload)]
+    study.records["search"] = trials
+    study.header = dataclasses.replace(
+        study.header, sweep=payload, dataset=payload, spec_sha256=payload, versions={payload: payload}
+    )
+    for stage in ("certificate", "page_certificate"):
+        study.records[stage] = [
+            dataclasses.replace(record, params={payload: payload}, road=payload, playground_url=payload)
+            for record in study.records[stage]
+        ]
+    study.verdict = dataclasses.replace(study.verdict, text=payload, stopped=payload)
+    return study
+
+
+@pytest.fixture(scope="module")
+def hostile_files() -> dict[str, bytes]:
+    return render([hostile(payload) for payload in PAYLOADS]).files
+
+
+def test_the_page_is_valid_html_with_every_section_in_reading_order(page: Path) -> None:
+    elements = parsed(page.read_text("utf-8"))
+    assert [e.get("id") for e in elements if e.tag == f"{XHTML}section"] == list(SECTIONS)
+
+
+def test_every_link_of_the_page_leads_somewhere(page: Path) -> None:
+    elements = parsed(page.read_text("utf-8"))
+    ids = {e.get("id") for e in elements}
+    for link in (e.get("href") for e in elements if e.tag == f"{XHTML}a"):
+        if link.startswith("#"):
+            assert link[1:] in ids
+        elif not link.startswith("https://playground.tensorflow.org/#"):
+            assert (page.parent / link).is_file(), link
+
+
+def test_the_page_loads_nothing_from_outside(page: Path) -> None:
+    elements = parsed(page.read_text("utf-8"))
+    sources = [
+        e.get(name) for e in elements for name in ("src", "srcset", "data", "action", "background") if e.get(name)
+    ]
+    assert sources
+    assert all(source.startswith(("data:image/svg+xml;base64,", "data:image/png;base64,")) for source in sources)
+    assert not [e for e in elements if e.tag in (f"{XHTML}script", f"{XHTML}iframe", f"{XHTML}object")]
+
+
+def test_the_policy_allows_this_style_sheet_and_nothing_else(page: Path) -> None:
+    html = page.read_text("utf-8")
+    style = re.search(r"<style>(.*?)</style>", html, re.S)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
+    assert style is not None
+    assert policy is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    rules = dict(rule.strip().split(" ", 1) for rule in policy[1].replace("&#39;", "'").split(";"))
+    assert rules == {
+        "default-src": "'none'",
+        "style-src": f"'sha256-{digest}'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+
+
+def test_every_picture_has_a_text_with_a_number_in_its_place(page: Path) -> None:
+    pictures = [e for e in parsed(page.read_text("utf-8")) if e.tag == f"{XHTML}img"]
+    assert len(pictures) >= 17
+    assert all(re.search(r"\d", picture.get("alt")) for picture in pictures)
+
+
+def test_every_table_has_a_caption_and_scoped_headings(page: Path) -> None:
+    tables = [e for e in parsed(page.read_text("utf-8")) if e.tag == f"{XHTML}table"]
+    assert tables
+    for table in tables:
+        assert table.find(f"{XHTML}caption") is not None
+        assert all(heading.get("scope") in ("col", "row") for heading in table.iter(f"{XHTML}th"))
+
+
+def test_hostile_text_never_becomes_markup(hostile_files: dict[str, bytes], page: Path) -> None:
+    elements = parsed(hostile_files["index.html"].decode())
+    harmless = parsed(page.read_text("utf-8"))
+    assert {e.tag for e in elements if isinstance(e.tag, str)} <= {e.tag for e in harmless if isinstance(e.tag, str)}
+    assert {name for e in elements for name in e.keys()} <= {name for e in harmless for name in e.keys()}  # noqa: SIM118
+    for element in elements:
+        assert str(element.get("href", "#")).startswith(("#", "data/", "data:,", "https://playground.tensorflow.org/#"))
+
+
+def test_hostile_text_is_shown_as_text(hostile_files: dict[str, bytes]) -> None:
+    text = "".join(html5lib.parse(hostile_files["index.html"].decode()).itertext())
+    for payload in PAYLOADS:
+        assert " ".join(printable(payload).split()) in " ".join(text.split())
+
+
+def test_hostile_names_never_leave_the_report_folder(hostile_files: dict[str, bytes]) -> None:
+    for name in hostile_files:
+        assert re.fullmatch(r"(?:(?:data|pictures)/)?[a-z0-9-]+\.\w+", name), name
+
+
+def test_no_csv_cell_is_a_formula(hostile_files: dict[str, bytes]) -> None:
+    for name, content in hostile_files.items():
+        if name.endswith(".csv"):
+            for row in csv.reader(content.decode().splitlines()):
+                for cell in row:
+                    assert re.fullmatch(r"-?\d+(\.\d+)?(e[+-]?\d+)?", cell) or not re.match(r"[=+\-@\t\r\0]", cell)
+
+
+@pytest.mark.parametrize("payload", ["$\\frac{1}{0}$", "\x00<b>\x1b[31m", "]]><script>alert(1)</script>"])
+def test_hostile_text_inside_pictures_keeps_them_whole(payload: str) -> None:
+    files = render([hostile(payload, n_trials=9, n_certificate=12)]).files
+    pictures = [content for name, content in files.items() if name.endswith(".svg")]
+    assert len(pictures) == 5
+    for content in pictures:
+        assert ElementTree.fromstring(content).tag.endswith("svg")
+
+
+@given(st.text())
+def test_guarding_a_cell_can_be_undone(text: str) -> None:
+    assert unguard(guard(text)) == text
+    assert not re.match(r"[=+\-@\t\r\0]", guard(text))
+    assert guard(text) == text or FORMULA.match(text)
+
+
+def test_numbers_need_no_guard() -> None:
+    table = Table("t", "", (Column("a", "A"),), ((-1.5,), (2,), (float("nan"),)))
+    assert csv_text(table) == 'a\n-1.5\n2\n""\n'
+
+
+def test_the_csv_of_the_homework_table_holds_its_numbers(page: Path) -> None:
+    rows = read_csv(page.parent / "data" / "homework.csv")
+    assert [row["dataset"] for row in rows] == ["two blobs", "XOR", "circle", "spiral"]
+    for row in rows:
+        assert float(row["test_loss_low"]) < float(row["test_loss"]) < float(row["test_loss_high"])
+        assert int(row["test_loss_n"]) == int(row["n"]) == 200
+
+
+def test_markdown_signs_lose_their_meaning() -> None:
+    assert markdown("<a>|[x](y) *b*") == r"\<a\>\|\[x\](y) \*b\*"
+
+
+def test_equal_records_give_equal_bytes(homework: Path, tmp_path: Path) -> None:
+    first, second = (write_report([homework], tmp_path / name).parent for name in "ab")
+    files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(second) for path in second.rglob("*") if path.is_file())
+    assert all((first / file).read_bytes() == (second / file).read_bytes() for file in files)
+
+
+def test_pictures_tell_nothing_of_the_machine(page: Path) -> None:
+    for picture in (page.parent / "pictures").iterdir():
+        content = picture.read_bytes()
+        for secret in (b"dc:date", b"<dc:creator", b"Software", b"/home", b"/root", str(Path.cwd()).encode()):
+            assert secret not in content, (picture.name, secret)
+
+
+def test_the_page_is_small(page: Path) -> None:
+    assert page.stat().st_size < 5_000_000
+
+
+def empty() -> Study:
+    return Study(build.header())
+
+
+def single() -> Study:
+    study = empty()
+    study.trials.append(build.record(np.random.default_rng(1)))
+    return study
+
+
+def all_failed() -> Study:
+    study = empty()
+    study.trials.extend(build.failed(np.random.default_rng(1), number) for number in range(6))
+    study.verdict = Verdict(False, None, None, False, 0.05, 0, "all_failed", "all trials failed")
+    return study
+
+
+def all_diverged() -> Study:
+    study = empty()
+    study.trials.extend(build.diverged(np.random.default_rng(1), number) for number in range(6))
+    return study
+
+
+def one_replica() -> Study:
+    study = build.finished_study("xor", n_trials=6, n_certificate=2)
+    rng = np.random.default_rng(1)
+    study.records["search"] = [build.record(rng, number=number, n_replicas=1) for number in range(6)]
+    study.records["certificate"] = [build.record(rng, stage="certificate", n_replicas=1, source=0)]
+    return study
+
+
+def nothing_out_of_range() -> Study:
+    study = build.finished_study("xor", n_trials=6, n_certificate=8)
+    none = [None] * 8
+    study.records["certificate"] = [
+        dataclasses.replace(
+            study.records["certificate"][0],
+            out_of_range_loss=none,
+            n_out_of_range=[0] * 8,
+            constant_out_of_range_loss=None,
+            floor_out_of_range_loss=none,
+        )
+    ]
+    return study
+
+
+def three_out_of_range() -> Study:
+    study = nothing_out_of_range()
+    study.records["certificate"] = [
+        dataclasses.replace(
+            study.records["certificate"][0],
+            out_of_range_loss=[0.4, 0.5, 0.6, *[None] * 5],
+            n_out_of_range=[1, 1, 1, 0, 0, 0, 0, 0],
+        )
+    ]
+    return study
+
+
+def no_floor() -> Study:
+    study = build.finished_study("moons", n_trials=6, n_certificate=8)
+    for stage, records in study.records.items():
+        study.records[stage] = [
+            dataclasses.replace(
+                record,
+                floor_train_loss=None,
+                floor_test_loss=None,
+                floor_in_range_loss=None,
+                floor_out_of_range_loss=None,
+            )
+            for record in records
+        ]
+    return study
+
+
+def no_numbers() -> Study:
+    study = build.finished_study("xor", n_trials=6, n_certificate=8)
+    study.records["certificate"] = [
+        dataclasses.replace(
+            study.records["certificate"][0],
+            curves={key: [None] * len(build.EPOCH_GRID) for key in study.records["certificate"][0].curves},
+            in_range_loss=[None] * 8,
+            out_of_range_loss=[None] * 8,
+            n_in_range=[0] * 8,
+            n_out_of_range=[0] * 8,
+            constant_in_range_loss=None,
+            constant_out_of_range_loss=None,
+            floor_in_range_loss=[None] * 8,
+            floor_out_of_range_loss=[None] * 8,
+            floor_test_loss=[None] * 8,
+            floor_train_loss=[None] * 8,
+        )
+    ]
+    return study
+
+
+POOR = {
+    "empty": (empty, "no trial has finished"),
+    "single trial": (single, "1 trial; shares of fewer than 5 say nothing"),
+    "all failed": (all_failed, "all 6 trials failed"),
+    "all diverged": (all_diverged, "6 diverged"),
+    "one replica": (one_replica, "1 draw"),
+    "nothing out of range": (nothing_out_of_range, "not shown: 0 points"),
+    "three points out of range": (three_out_of_range, "not shown: 3 points"),
+    "no floor": (no_floor, "this dataset declares no floor"),
+    "no numbers": (no_numbers, "the record holds no curve"),
+}
+
+
+@pytest.mark.parametrize("name", POOR)
+def test_a_study_with_little_to_show_gets_a_sentence(name: str, tmp_path: Path) -> None:
+    make, sentence = POOR[name]
+    path = build.write_study(make(), tmp_path / "homework")
+    html = write_report([path.parent.parent]).read_text("utf-8")
+    text = "".join(html5lib.parse(html).find(f".//{XHTML}main").itertext())
+    assert sentence in text
+    assert not re.findall(r".{0,30}\b(?:nan|inf|None)\b.{0,30}", text)
+
+
+@pytest.mark.parametrize("make", [empty, all_failed], ids=["empty", "all failed"])
+def test_a_study_without_numbers_names_every_section(make: Callable[[], Study]) -> None:
+    assert [key for key, _, blocks in render([make()]).sections if blocks] == list(SECTIONS)
+
+
+def test_missing_networks_are_named(page: Path) -> None:
+    text = "".join(html5lib.parse(page.read_text("utf-8")).itertext())
+    assert "XOR: not shown: the networks' file models/certificate-0.npz is missing." in text
+
+
+def test_two_sweeps_are_told_apart(tmp_path: Path) -> None:
+    folders = [
+        build.write_study(build.finished_study(n_trials=6, n_certificate=8, sweep=sweep), tmp_path / sweep).parents[1]
+        for sweep in ("first", "second")
+    ]
+    page = write_report(folders, tmp_path / "both")
+    rows = read_csv(page.parent / "data" / "homework.csv")
+    assert [row["dataset"] for row in rows] == ["first/XOR", "second/XOR"]
+
+
+def test_names_in_any_script_are_drawn(tmp_path: Path) -> None:
+    study = build.finished_study("螺旋 спираль ☃ \U0001f600", n_trials=6, n_certificate=12, floor=0.05)
+    assert b"svg" in render([study]).files["pictures/trials-study-1.svg"]
+
+
+def test_no_folder_is_refused() -> None:
+    with pytest.raises(ValueError, match="folders: none given"):
+        write_report([])
+
+
+def test_a_folder_without_logs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"no <dataset>/log\.jsonl below it"):
+        write_report([tmp_path])
+
+
+def test_the_command_prints_where_the_page_is(homework: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main([str(homework), "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'index.html'}\n"
+
+
+def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_needs_no_drawing_library() -> None:
+    code = (
+        "import sys\nfrom analysis.__main__ import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+        "assert not {'matplotlib', 'jinja2', 'scipy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
