@@ -156,15 +156,15 @@ def distance_block(study: Study, name: str, file_name: str) -> Block:
 def finding(bins: Sequence[DistanceBin]) -> str:
     """Return what the picture tells: loss near and far, and where the network stops beating the constant."""
     first, last = bins[0], bins[-1]
-    where = "in range" if first.high == 0 else f"{number_text(first.middle)} spreads beyond"
+    where = "in range" if first.high == 0 else f"{first.middle:g} spreads beyond"
     text = (
         f"mean loss {number_text(first.loss.estimate or 0)} {where}, {number_text(last.loss.estimate or 0)} at "
-        f"{number_text(last.low)} to {number_text(last.high)} spreads beyond the range"
+        f"{last.low:g} to {last.high:g} spreads beyond the range"
     )
     worse = next((one for one in bins if (one.loss.estimate or 0) > (one.constant.estimate or 0)), None)
     if worse is None:
         return f"{text}; everywhere below the constant predictor's."
-    at = "already in range" if worse.high == 0 else f"{number_text(worse.low)} spreads beyond"
+    at = "already in range" if worse.high == 0 else f"{worse.low:g} spreads beyond"
     at = "right outside the range" if worse.high > 0 == worse.low else at
     return f"{text}; above the constant predictor's {at}."
 

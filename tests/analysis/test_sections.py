@@ -1,0 +1,342 @@
+"""The numbers behind the report's sections, each against the same computation written another way."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import record_builders as build
+
+from analysis.intervals import wilson
+from analysis.model_files import ModelFileError, load_model
+from analysis.ranges import Box
+from analysis.records import STAGES
+from analysis.sections.blocks import Missing, Picture, Text, file_names, labels, number_text, printable
+from analysis.sections.certainty import excess, first_passage, flattery
+from analysis.sections.choices import choice_rates, choices_block, two_columns
+from analysis.sections.distance import N_POINTS, SEED_POINTS, distance_bins
+from analysis.sections.distance import finding as distance_finding
+from analysis.sections.models import MOST_REPLICAS, WinnerModel, winner_model
+from analysis.sections.network import unit_titles
+from analysis.sections.provenance import STAGE_USE, look_rows, replay_text
+from analysis.sections.ranges import finding
+from analysis.sections.registry import SECTIONS
+from analysis.sections.surface import surface
+from analysis.sections.trials import thinned, trial_points
+from analysis.tables import range_rows
+from engine.datasets.registry import DATASETS
+from engine.network import NetworkConfig
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> WinnerModel:
+    found = winner_model(build.study_with_networks(tmp_path_factory.mktemp("sweep")), MOST_REPLICAS)
+    assert isinstance(found, WinnerModel)
+    return found
+
+
+# --- blocks ---
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (3.0, "3"),
+        (0.07231, "0.0723"),
+        (0.0015, "0.00150"),
+        (12.345, "12.3"),
+        (0.999, "0.999"),
+        (0.00012345, "0.000123"),
+        (-0.0306, "-0.0306"),
+        (123456.7, "1.23e+05"),
+        (math.inf, "not finite"),
+    ],
+)
+def test_numbers_are_written_with_three_significant_digits(value: float, text: str) -> None:
+    assert number_text(value) == text
+
+
+def test_labels_name_the_sweep_only_where_there_are_several() -> None:
+    one, other = build.finished_study("xor", n_trials=1), build.finished_study("xor", n_trials=1, sweep="second")
+    assert labels([one]) == ["XOR"]
+    assert labels([one, other]) == ["homework/XOR", "second/XOR"]
+    assert labels([one, one]) == ["XOR (1)", "XOR (2)"]
+
+
+def test_file_names_are_safe_and_none_comes_twice() -> None:
+    assert file_names("a", ["XOR", "two blobs", "../../x", "螺旋", "x"]) == [
+        "a-xor",
+        "a-two-blobs",
+        "a-x-3",
+        "a-study-4",
+        "a-x-5",
+    ]
+
+
+def test_direction_overrides_and_controls_are_replaced() -> None:
+    assert printable("a\u202eb\x00c\nd") == "a�b�c�d"
+
+
+def test_the_registry_builds_sections_under_their_own_keys() -> None:
+    assert [build_section([]).key for build_section in SECTIONS.values()] == list(SECTIONS)
+
+
+# --- trials ---
+
+
+def test_best_so_far_passes_over_diverged_and_failed_trials(rng: np.random.Generator) -> None:
+    trials = [
+        build.record(rng, number=0, value=0.3),
+        dataclasses.replace(build.diverged(rng, 1), value=0.01),
+        build.failed(rng, 2),
+        build.record(rng, number=3, value=0.2),
+        build.record(rng, number=4, value=0.25),
+    ]
+    assert [point.best for point in trial_points(trials)] == [0.3, 0.3, 0.3, 0.2, 0.2]
+    assert [point.kind == "failed" for point in trial_points(trials)] == [False, False, True, False, False]
+
+
+def test_thinning_keeps_ends_and_every_new_best(rng: np.random.Generator) -> None:
+    plain = build.record(rng)
+    values = rng.random(5000)
+    points = trial_points([dataclasses.replace(plain, number=i, value=float(v)) for i, v in enumerate(values)])
+    kept = thinned(points, 100)
+    bests = {i for i in range(5000) if values[i] == values[: i + 1].min()}
+    assert bests | {0, 4999} <= {point.number for point in kept}
+    assert len(kept) <= 100 + len(bests)
+
+
+# --- choices ---
+
+
+def test_rates_of_a_category_count_its_own_trials(rng: np.random.Generator) -> None:
+    plain = build.record(rng)
+    made = [("tanh", True), ("tanh", False), ("relu", True), ("tanh", True)]
+    trials = [dataclasses.replace(plain, params={"a": choice}, candidate=passed) for choice, passed in made]
+    assert [(rate.choice, rate.rate) for rate in choice_rates(trials)] == [
+        ("relu", wilson(1, 1)),
+        ("tanh", wilson(2, 3)),
+    ]
+
+
+def test_bins_of_a_number_share_out_all_trials_where_it_was_active(rng: np.random.Generator) -> None:
+    plain = build.record(rng)
+    trials = [
+        dataclasses.replace(
+            plain, params={"rate": float(v), **({"momentum": 0.1 * (i % 2)} if i % 3 else {})}, candidate=v < 0.5
+        )
+        for i, v in enumerate(rng.random(200))
+    ]
+    rates = choice_rates(trials)
+    by_rate = [rate.rate for rate in rates if rate.param == "rate"]
+    assert len(by_rate) == 4
+    assert sum(rate.n for rate in by_rate) == 200
+    assert sum(round((rate.estimate or 0) * rate.n) for rate in by_rate) == sum(trial.candidate for trial in trials)
+    assert sum(rate.rate.n for rate in rates if rate.param == "momentum") == sum(i % 3 > 0 for i in range(200))
+
+
+def test_rare_choices_are_counted_together(rng: np.random.Generator) -> None:
+    plain = build.record(rng)
+    names = ["a"] * 9 + [f"rare {i}" for i in range(20)]
+    rates = choice_rates([dataclasses.replace(plain, params={"kind": name}) for name in names])
+    assert rates[-1].choice == "16 others"
+    assert sum(rate.rate.n for rate in rates) == len(names)
+
+
+def test_a_hyperparameter_of_one_value_is_left_out(rng: np.random.Generator) -> None:
+    assert choice_rates([build.record(rng, params={"a": 1}), build.record(rng, params={"a": 1})]) == []
+
+
+def test_the_picture_of_choices_holds_every_choice_once(rng: np.random.Generator) -> None:
+    rates = choice_rates([build.record(rng, number=i) for i in range(40)])
+    assert [line for column in two_columns(rates) for line in column if not isinstance(line, str)] == rates
+
+
+def test_without_candidates_there_is_a_sentence(rng: np.random.Generator) -> None:
+    study = build.finished_study(n_trials=1)
+    study.records["search"] = [build.record(rng, number=i, mean=0.5) for i in range(8)]
+    block = choices_block(study, "XOR", "choices-xor")
+    assert isinstance(block, Text)
+    assert "none of 8 trials became a candidate" in block.text
+
+
+# --- certainty ---
+
+
+def test_first_passage_counts_draws_that_rose_again(rng: np.random.Generator) -> None:
+    record = build.record(
+        rng,
+        n_replicas=4,
+        first_passage=[3, 5, 50, None],
+        train_loss=[0.05, 0.05, 0.2, 0.2],
+        test_loss=[0.05, 0.15, 0.05, 0.2],
+    )
+    passage = first_passage(record, 0.1)
+    assert (passage.n, passage.n_reached, passage.median, passage.n_back_above) == (4, 3, 5.0, 2)
+
+
+def test_excess_is_paired_by_draw(rng: np.random.Generator) -> None:
+    record = build.record(rng, n_replicas=50)
+    floors = (np.array(record.test_loss) - 0.01).tolist()
+    interval = excess(dataclasses.replace(record, floor_test_loss=floors))
+    assert interval.estimate == pytest.approx(0.01)
+    assert interval.high - interval.low < 1e-6
+
+
+def test_flattery_does_not_count_easy_draws(rng: np.random.Generator) -> None:
+    study = build.finished_study(n_trials=1)
+    easy = build.record(rng, number=0, mean=0.05, floor=None)
+    hard = build.record(rng, stage="certificate", mean=0.09, floor=None, n_replicas=200, source=0)
+    study.records["search"] = [dataclasses.replace(easy, floor_test_loss=[0.03] * 16)]
+    hard = dataclasses.replace(hard, floor_test_loss=[0.07] * 200)
+    interval = flattery(study, hard)
+    expected = np.mean(hard.test_loss) - 0.07 - (np.mean(easy.test_loss) - 0.03)
+    assert interval.estimate == pytest.approx(expected)
+    assert interval.low < 0 < interval.high
+
+
+# --- ranges ---
+
+
+@pytest.mark.parametrize(("loss", "words"), [(0.9, "worse there than"), (0.1, "still better there than")])
+def test_the_finding_compares_with_the_constant_predictor(rng: np.random.Generator, loss: float, words: str) -> None:
+    study = build.finished_study(n_trials=1)
+    out = (loss + 0.01 * rng.standard_normal(50)).tolist()
+    study.records["certificate"] = [
+        build.record(rng, stage="certificate", n_replicas=50, out_of_range_loss=out, constant_out_of_range_loss=0.5)
+    ]
+    assert words in finding(range_rows([study])[0])
+
+
+# --- provenance ---
+
+
+def test_every_stage_says_what_its_looks_decide() -> None:
+    assert set(STAGE_USE) == set(STAGES)
+
+
+def test_a_certificate_is_looked_at_once(rng: np.random.Generator) -> None:
+    rows = {row[1]: row[4] for row in look_rows(build.finished_study(n_trials=3, n_certificate=8), "XOR")}
+    assert rows["certificate"] == 1
+    assert rows["search"] == 3 * len(build.EPOCH_GRID)
+
+
+def test_the_replay_command_names_the_search_trial() -> None:
+    study = build.finished_study(n_trials=5, n_certificate=8)
+    assert f"python -m sweeps replay homework/xor {study.winner.source} " in replay_text(study, "XOR")
+
+
+# --- networks ---
+
+
+def test_networks_are_read_back_as_saved(tmp_path: Path) -> None:
+    arrays = build.plane_networks(3, (0.5, -0.25))
+    saved = load_model(build.save_networks(tmp_path, "certificate-0", build.PLANE, arrays))
+    assert saved.network.layer_sizes == (2, 1)
+    np.testing.assert_array_equal(saved.parameters.weights[0], arrays["weights_0"])
+
+
+def test_altered_networks_are_refused(tmp_path: Path) -> None:
+    path = build.save_networks(tmp_path, "certificate-0", build.PLANE, build.plane_networks(3))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(ModelFileError, match="altered"):
+        load_model(path)
+
+
+def test_networks_of_other_layers_are_refused(tmp_path: Path) -> None:
+    wrong = {**build.PLANE, "n_inputs": 3}
+    with pytest.raises(ModelFileError, match="do not fit the layers 3-1"):
+        load_model(build.save_networks(tmp_path, "certificate-0", wrong, build.plane_networks(3)))
+
+
+def test_networks_without_description_are_refused(tmp_path: Path) -> None:
+    path = build.save_networks(tmp_path, "certificate-0", build.PLANE, build.plane_networks(3))
+    path.with_suffix(".json").unlink()
+    with pytest.raises(ModelFileError, match="not a model of this version"):
+        load_model(path)
+
+
+def test_a_damaged_file_becomes_a_sentence(tmp_path: Path) -> None:
+    study = build.study_with_networks(tmp_path)
+    (study.path.parent / "models" / "certificate-0.npz").write_bytes(b"PK")
+    found = winner_model(study)
+    assert isinstance(found, Missing)
+    assert found.reason.startswith("not shown: models/certificate-0.npz is altered")
+
+
+def test_the_winner_comes_with_the_data_it_was_trained_on(model: WinnerModel) -> None:
+    assert model.draws.seeds == tuple(model.record.seeds)
+    assert model.draws.train_points.shape == (12, 350, 2)
+
+
+def test_loss_in_range_is_that_of_the_test_points_in_the_box(model: WinnerModel) -> None:
+    box = Box.fit(model.draws.train_points)
+    expected = []
+    for r in range(12):
+        points, y = model.draws.test_points[r], model.draws.test.y[r, :, 0]
+        inside = ((points >= box.low[r]) & (points <= box.high[r])).all(axis=1)
+        expected.append((0.5 * (np.tanh(points.sum(axis=1)) - y) ** 2)[inside].mean())
+    assert distance_bins(model)[0].loss.estimate == pytest.approx(np.mean(expected))
+
+
+def test_loss_beyond_is_that_of_fresh_points_at_that_distance(model: WinnerModel) -> None:
+    one = next(found for found in distance_bins(model) if found.low == 1.0)
+    points, y = DATASETS["gauss"].beyond(np.random.default_rng(SEED_POINTS), N_POINTS, 0.2, 3.0)
+    losses = 0.5 * (np.tanh(points.sum(axis=1)) - y) ** 2
+    means = []
+    for X in model.draws.train_points:
+        out = np.maximum(X.min(axis=0) - points, 0) + np.maximum(points - X.max(axis=0), 0)
+        distance = np.linalg.norm(out / X.std(axis=0), axis=1)
+        means.append(losses[(distance > 1.0) & (distance <= 1.5)].mean())
+    assert one.loss.estimate == pytest.approx(np.mean(means))
+    assert one.loss.n == 12
+
+
+def test_the_finding_says_where_the_constant_predictor_wins(model: WinnerModel) -> None:
+    bins = distance_bins(model)
+    assert distance_finding(bins).endswith("everywhere below the constant predictor's.")
+    zero = dataclasses.replace(bins[3].constant, estimate=0.0)
+    losing = [
+        *bins[:3],
+        dataclasses.replace(bins[3], constant=zero, loss=dataclasses.replace(zero, estimate=1.0)),
+        bins[4],
+    ]
+    assert distance_finding(losing).endswith(f"above the constant predictor's {bins[3].low:g} spreads beyond.")
+
+
+def test_the_surface_lies_the_right_way_up(model: WinnerModel) -> None:
+    found = surface(dataclasses.replace(model, parameters=tilted(model)), 6.0, n=3)
+    expected = [[math.tanh(0.1 * x + 0.2 * y) for x in (-6, 0, 6)] for y in (-6, 0, 6)]
+    np.testing.assert_allclose(found.prediction, expected)
+
+
+def tilted(model: WinnerModel):
+    return dataclasses.replace(model.parameters, weights=[np.tile(np.array([[[0.1], [0.2]]]), (12, 1, 1))])
+
+
+def test_agreement_and_correctness_are_shares_of_the_plane(model: WinnerModel) -> None:
+    found = surface(model, 6.0)
+    assert found.agreement == pytest.approx(1.0, abs=0.02)  # all networks alike: apart from the line of zeros
+    assert found.correct == 1.0  # the blobs' best predictor has the same sign everywhere
+
+
+def test_units_are_named_by_layer_and_place() -> None:
+    names = unit_titles(NetworkConfig(2, (2, 1)), ("x", "xTimesY"))
+    assert names == [["X1", "X1X2"], ["1.1", "1.2"], ["2.1"], ["output"]]
+
+
+def test_pictures_of_networks_are_drawn(tmp_path: Path) -> None:
+    study = build.study_with_networks(tmp_path)
+    for key in ("distance", "surface", "network"):
+        pictures = [block for block in SECTIONS[key]([study]).blocks if isinstance(block, Picture)]
+        assert len(pictures) == 1
+        assert pictures[0].draw().axes
