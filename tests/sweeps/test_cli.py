@@ -1,0 +1,205 @@
+"""The command line: whole messages, exit statuses, and what it imports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import record_builders as build
+
+from sweeps.cli import build_parser, main
+from sweeps.log import SweepLock
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("run", "resume", "report", "list", "show", "digest", "sync", "ui", "train", "replay", "playground")
+HEAVY = ("mlflow", "optuna", "numba", "matplotlib", "sklearn", "scipy", "pandas", "numpy", "rich")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command that must fail with status 2 and one line, and return the line."""
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert list(Path().iterdir()) == []
+    return output.err.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["runn"], ": argument COMMAND: invalid choice: 'runn'; did you mean run?; see `python -m sweeps --help`"),
+        (
+            ["run", "--trails", "3"],
+            " run: unrecognized arguments: --trails 3; did you mean --trials?; see `python -m sweeps run --help`",
+        ),
+        (
+            ["run", "--workers", "0"],
+            " run: argument --workers: 0 is below 1; give 1 or more; see `python -m sweeps run --help`",
+        ),
+        (
+            ["run", "--trials", "many"],
+            " run: argument --trials: 'many' is not a whole number; see `python -m sweeps run --help`",
+        ),
+        (
+            ["run", "--timeout", "nan"],
+            " run: argument --timeout: nan is not a finite number of 0 or more; see `python -m sweeps run --help`",
+        ),
+        (
+            ["run", "--until", "reachd"],
+            " run: argument --until: invalid choice: 'reachd'; did you mean reached?; see `python -m sweeps run --help`",
+        ),
+        (["run", "homewrk"], ": unknown sweep homewrk; did you mean homework? (or name a TOML file)"),
+        (["run", "--goal", "below 0.1"], ": goal: 'below 0.1' is not of the form 'test_loss < 0.1'"),
+        (["run", "--goal", "tset_loss < 0.1"], ": homework: goal.metric: unknown tset_loss; did you mean test_loss?"),
+        (
+            ["run", "--tracking-uri", "mlruns"],
+            ": --tracking-uri mlruns: MLflow keeps no runs in plain files; give sqlite:///PATH.db or http://HOST:PORT",
+        ),
+        (
+            ["show", "homework"],
+            ": unknown sweep 'homework'; there is none yet; `python -m sweeps list --results results` lists what has"
+            " been run",
+        ),
+        (
+            ["sync"],
+            ": --results results: no <sweep>/<dataset>/log.jsonl below it; name one `run` wrote",
+        ),
+        (["train", "--dataset", "xorr"], ": homework: unknown dataset xorr; did you mean xor?"),
+        (["train", "--activation", "rleu"], ": params: network.activation: unknown rleu; did you mean relu?"),
+        (
+            ["train", "--hidden", "6,0"],
+            " train: argument --hidden: 0 is below 1; give 1 or more; see `python -m sweeps train --help`",
+        ),
+        (["replay", "xor", "0"], ": replay xor: name sweep and dataset, as in homework/xor"),
+        (
+            ["playground", "#networkShape=4,,2&seed=1"],
+            ": URL: networkShape=4,0,2: hidden layer 2 has 0 units, so nothing can pass; give whole numbers from 1"
+            " separated by plain commas",
+        ),
+        (
+            ["ui", "--host", "0.0.0.0"],
+            ": --host 0.0.0.0: not this machine's loopback, and the UI has no password; use 127.0.0.1 and an SSH tunnel",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_with_status_2_and_nothing_written(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capsys, *arguments) == f"python -m sweeps{message}"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("locked").mkdir(mode=0o500)
+    assert main(["run", "--results", "locked", "--tracking-uri", "none"]) == 2
+    message = "locked/homework: cannot be written: Permission denied; use another --results"
+    assert capsys.readouterr().err == f"python -m sweeps: {message}\n"
+
+
+def test_a_file_in_the_place_of_the_results_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("taken").write_text("")
+    assert main(["run", "--results", "taken", "--tracking-uri", "none"]) == 2
+    error = capsys.readouterr().err
+    assert error == "python -m sweeps: taken/homework: cannot be written: Not a directory; use another --results\n"
+
+
+def test_a_sweep_that_another_driver_holds_is_status_75(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("results/homework")
+    folder.mkdir(parents=True)
+    with SweepLock(folder):
+        assert main(["run", "--tracking-uri", "none"]) == 75
+    error = capsys.readouterr().err
+    assert error.startswith(f"python -m sweeps: results/homework: held by process {os.getpid()} on ")
+
+
+def test_help_of_everything_has_an_example_and_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, sweeps.cli as cli\n"
+        f"for command in [[], *([c] for c in {COMMANDS!r})]:\n"
+        "    assert cli.main([*command, '--help']) == 0, command\n"
+        f"found = sorted(set({HEAVY!r}) & set(sys.modules))\n"
+        "assert not found, found\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("example: python -m sweeps") == 1 + len(COMMANDS)
+
+
+def test_every_command_is_known_to_the_help_test() -> None:
+    assert tuple(build_parser()[1].choices) == COMMANDS
+
+
+def test_show_prints_the_homework_table_and_both_sides_of_the_range(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build.homework(tmp_path / "results")
+    assert main(["show"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    columns = "data type | activation | batch size | # hidden layers | # neurons | epochs | training loss | test loss"
+    assert lines[0] == columns
+    assert [line.split(" | ")[0].strip() for line in lines[1:5]] == ["two blobs", "XOR", "circle", "spiral"]
+    assert sum(line.startswith("data type | setting | in range | out of range") for line in lines) == 1
+
+
+def test_list_names_what_has_been_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build.homework(tmp_path / "results", n_trials=4)
+    assert main(["list"]) == 0
+    assert "homework/xor: 4 trials, certified: both upper bounds are below 0.1\n" in capsys.readouterr().out
+
+
+def test_an_altered_log_names_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = build.homework(tmp_path / "results", n_trials=4) / "xor" / "log.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    lines[2] = lines[2].replace('"epochs":100', '"epochs":101')
+    log.write_text("".join(lines))
+    assert main(["show"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("python -m sweeps: results/homework/xor/log.jsonl: line 3: altered")
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+    build.homework(tmp_path / "results", n_trials=20)
+    result = subprocess.run(
+        f"{sys.executable} -m sweeps show | head -n 1; echo ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stderr == ""
+    assert result.stdout.splitlines()[-1] == "0"
+
+
+def test_playground_prints_the_pages_losses_epoch_by_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["playground", "#dataset=xor&networkShape=2&seed=0.5", "--epochs", "3"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == ["1", "2", "3"]
+    assert all(0.0 < float(loss) < 1.0 for row in rows for loss in row[1:])
+
+
+def test_train_gives_intervals_pass_rate_floor_both_ranges_and_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--dataset", "gauss", "--epochs", "5", "--replicas", "8"]) == 0
+    output = capsys.readouterr().out
+    for word in ("training loss", "test loss", "pass rate", "floor", "in range", "https://playground.tensorflow.org/#"):
+        assert word in output
+
+
+def test_train_is_the_same_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "--dataset", "xor", "--epochs", "3", "--replicas", "4", "--hidden", "3"]
+    outputs = [(main(arguments), capsys.readouterr().out) for _ in range(2)]
+    assert outputs[0] == outputs[1]

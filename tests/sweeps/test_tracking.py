@@ -1,0 +1,244 @@
+"""MLflow holds exactly what the logs hold, whatever died or was deleted in between."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import record_builders as build
+
+from analysis.records import TrialRecord, read_sweep
+from sweeps.mlflow_runs import record_metrics, record_uid, study_uid
+from sweeps.tracking import TrackingBusyError, TrackingError, open_client, resolve_uri, sqlite_uri, sync, writer_lock
+from sweeps.tracking_worker import TrackingProcess
+
+# MLflow's dependencies warn of their own future; that is not ours to mend.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from mlflow import MlflowClient
+    from mlflow.entities import ViewType
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a migrated database: making one takes seconds, copying it nothing."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    open_client(sqlite_uri(path))
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def uri(empty_database: Path, tmp_path: Path) -> str:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return sqlite_uri(tmp_path / "mlflow.db")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Write a sweep of one study: three search trials, a finalist, two certificates."""
+    folder = tmp_path / "results"
+    build.write_study(build.finished_study(n_trials=3, n_certificate=20), folder / "homework")
+    return folder
+
+
+def records_of(results: Path) -> dict[str, TrialRecord]:
+    studies = read_sweep(results / "homework")
+    return {record_uid(record): record for s in studies for records in s.records.values() for record in records}
+
+
+def runs_of(uri: str, view: int = ViewType.ACTIVE_ONLY) -> list[Any]:
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("homework")
+    return [] if experiment is None else list(client.search_runs([experiment.experiment_id], run_view_type=view))
+
+
+def by_uid(uri: str) -> dict[str, Any]:
+    runs = {run.data.tags["sweep.uid"]: run for run in runs_of(uri)}
+    assert len(runs) == len(runs_of(uri))
+    return runs
+
+
+def test_runs_and_records_are_one_to_one_below_one_parent(results: Path, uri: str) -> None:
+    sync(results, uri)
+    runs = by_uid(uri)
+    parent = runs.pop(study_uid(build.header()))
+    assert set(runs) == set(records_of(results))
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
+    assert all(run.info.status == "FINISHED" for run in (parent, *runs.values()))
+
+
+def test_metrics_params_and_the_record_itself_equal_the_log(results: Path, uri: str) -> None:
+    sync(results, uri)
+    client = MlflowClient(uri)
+    runs = by_uid(uri)
+    for uid, record in records_of(results).items():
+        run = runs[uid]
+        expected = Counter(record_metrics(0.1, record))
+        keys = {key for key, _, _ in expected}
+        found = Counter(
+            (m.key, m.value, m.step) for key in keys for m in client.get_metric_history(run.info.run_id, key)
+        )
+        assert found == expected
+        assert set(run.data.metrics) == keys
+        assert run.data.params["training.learning_rate"] == str(record.params["training.learning_rate"])
+        names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+        assert ("record.json" in names) == (record.candidate or record.stage != "search")
+        if "record.json" in names:
+            path = client.download_artifacts(run.info.run_id, "record.json")
+            assert TrialRecord(**json.loads(Path(path).read_text())) == record
+        assert run.inputs.dataset_inputs[0].dataset.name == "xor"
+
+
+def test_a_second_sync_writes_nothing(results: Path, uri: str) -> None:
+    n = sync(results, uri).n_written
+    again = sync(results, uri)
+    assert (again.n_written, again.n_present) == (0, n)
+
+
+def test_a_grown_log_adds_only_what_is_new(results: Path, uri: str) -> None:
+    path = next(results.glob("*/*/log.jsonl"))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:5]) + lines[5][:40])  # the last line is torn: it does not count
+    assert sync(results, uri).n_written == 1 + 2
+    assert by_uid(uri)["homework/xor"].info.status == "KILLED"
+    path.write_text("".join(lines))
+    sync(results, uri)
+    assert set(by_uid(uri)) == {"homework/xor", *records_of(results)}
+    assert by_uid(uri)["homework/xor"].info.status == "FINISHED"
+
+
+def test_a_half_written_run_is_written_again(results: Path, uri: str) -> None:
+    sync(results, uri)
+    client = MlflowClient(uri)
+    run = by_uid(uri)["homework/xor:search:2"]
+    client.update_run(run.info.run_id, status="RUNNING")  # as a kill before the last step leaves it
+    report = sync(results, uri)
+    assert (report.n_written, report.n_repaired) == (1, 1)
+    redone = by_uid(uri)["homework/xor:search:2"]
+    assert redone.info.run_id != run.info.run_id
+    assert redone.data.metrics == run.data.metrics
+    assert sync(results, uri).n_written == 0
+
+
+def test_a_run_that_a_user_has_deleted_stays_deleted(results: Path, uri: str) -> None:
+    sync(results, uri)
+    MlflowClient(uri).delete_run(by_uid(uri)["homework/xor:search:2"].info.run_id)
+    report = sync(results, uri)
+    assert (report.n_written, report.n_deleted) == (0, 1)
+    assert "homework/xor:search:2" not in by_uid(uri)
+
+
+def test_another_seed_under_the_same_name_gets_its_own_runs(results: Path, uri: str, tmp_path: Path) -> None:
+    n = sync(results, uri).n_written
+    study = build.finished_study(n_trials=3, n_certificate=20, seed=2)
+    study.header = build.header(n_trials=3, seed=2)
+    build.write_study(study, tmp_path / "second" / "homework")
+    assert sync(tmp_path / "second", uri).n_written == n
+    assert len(runs_of(uri)) == 2 * n
+
+
+def test_a_deleted_experiment_is_named_with_the_way_back(results: Path, uri: str) -> None:
+    sync(results, uri)
+    client = MlflowClient(uri)
+    client.delete_experiment(client.get_experiment_by_name("homework").experiment_id)
+    with pytest.raises(TrackingError) as caught:
+        sync(results, uri)
+    assert str(caught.value) == (
+        "experiment homework: deleted in MLflow; restore it (`mlflow experiments restore -x 1`) or give another"
+        " --tracking-uri"
+    )
+
+
+def test_two_writers_of_one_sweep_exclude_each_other(results: Path, uri: str) -> None:
+    with writer_lock(results / "homework"), pytest.raises(TrackingBusyError):
+        sync(results, uri)
+
+
+def test_the_database_has_a_write_ahead_log_that_is_flushed(empty_database: Path) -> None:
+    connection = sqlite3.connect(empty_database)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    connection.close()
+
+
+@pytest.mark.parametrize("name", ["a b", "50%41", "what?", "no#1", "é", "x&y=z"])
+def test_any_folder_name_can_hold_the_database(name: str, empty_database: Path, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    MlflowClient(resolve_uri("sqlite:///mlflow.db", folder)).create_experiment("here")
+    connection = sqlite3.connect(folder / "mlflow.db")
+    assert ("here",) in connection.execute("SELECT name FROM experiments").fetchall()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mlruns", "MLflow keeps no runs in plain files; give sqlite:///PATH.db or http://HOST:PORT"),
+        ("file:///x", "MLflow keeps no runs in plain files; give sqlite:///PATH.db or http://HOST:PORT"),
+        ("sqlit:///x", "unknown scheme 'sqlit'; give sqlite:///PATH.db or http://HOST:PORT"),
+    ],
+)
+def test_a_uri_that_cannot_hold_runs_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(TrackingError) as caught:
+        resolve_uri(text, tmp_path)
+    assert str(caught.value) == f"--tracking-uri {text}: {message}"
+
+
+def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    path.write_bytes(b"not a database at all, but long enough to be looked at as one" * 20)
+    before = path.read_bytes()
+    with pytest.raises(TrackingError, match="file is not a database"):
+        open_client(sqlite_uri(path))
+    assert path.read_bytes() == before
+
+
+def test_the_writer_follows_a_log_until_it_is_told_to_finish(results: Path, uri: str) -> None:
+    path = next(results.glob("*/*/log.jsonl"))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:3]))
+    writer = TrackingProcess(results / "homework", uri)
+    with path.open("a") as stream:
+        stream.writelines(lines[3:])
+    result = writer.finish()
+    assert (result.n_waiting, result.problem) == (0, None)
+    assert set(by_uid(uri)) == {"homework/xor", *records_of(results)}
+
+
+def test_a_server_that_is_gone_costs_no_run_but_a_message(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    writer = TrackingProcess(results / "homework", "http://127.0.0.1:9")
+    result = writer.finish()
+    assert result.n_waiting == len(records_of(results))
+    assert result.problem is not None
+
+
+def test_the_writer_ends_by_itself_when_its_driver_is_gone(results: Path, uri: str) -> None:
+    writer = TrackingProcess(results / "homework", uri)
+    writer.abandon()
+    assert writer._process.wait(60) == 0
+    assert all(run.info.status != "RUNNING" for run in runs_of(uri))
+
+
+def test_times_are_the_trials_own(uri: str, tmp_path: Path) -> None:
+    study = build.finished_study(n_trials=1, n_certificate=20)
+    started = time.time() - 1000.0
+    study.records["search"] = [build.record(np.random.default_rng(0), number=0, started_at_s=started, duration_s=2.0)]
+    build.write_study(study, tmp_path / "results" / "homework")
+    sync(tmp_path / "results", uri)
+    info = by_uid(uri)["homework/xor:search:0"].info
+    assert (info.start_time, info.end_time) == (int(1000 * started), int(1000 * started) + 2000)
