@@ -23,6 +23,7 @@ from sweeps.trial import Setting, search_setting
 LOOKS_BEYOND = 2
 """Grid epochs behind a trial's own that its finalist may choose, too."""
 PAGE_LEVEL_TESTS = 1
+CONFIDENCE = 0.95
 WEAKEST_PENALTY = 3e-4
 """Page settings leave out a penalty weaker than this: the weakest on the page's menu is three times as strong."""
 
@@ -122,8 +123,16 @@ def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[Setting]: 
 def _certificates(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:  # noqa: ARG001
     finalists = ranked(study.records["finalist"])
     hopeful = [record for record in finalists if max(record.value, _mean(record.train_loss)) < spec.goal.below]
-    chosen = (hopeful or finalists[:1])[: spec.certificates.n]
+    # A finalist shown to be worse than the best on the same draws would only cost time and level.
+    rivals = [record for record in hopeful if not _shown_worse(record, hopeful[0])]
+    chosen = (rivals or finalists[:1])[: spec.certificates.n]
     return [_certificate(spec, "certificate", i, record, record.source) for i, record in enumerate(chosen)]
+
+
+def _shown_worse(record: TrialRecord, best: TrialRecord) -> bool:
+    """Return whether `record` has the higher mean test loss, one-sided at 95 %, paired over the draws both have seen."""
+    gains = np.subtract(best.test_loss, record.test_loss)
+    return len(gains) > 1 and upper_bound(gains.tolist(), CONFIDENCE) < 0
 
 
 def _page_search(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
