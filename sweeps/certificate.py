@@ -130,7 +130,7 @@ def _certificates(spec: SweepSpec, source: Source, study: Study) -> list[Setting
 
 
 def _shown_worse(record: TrialRecord, best: TrialRecord) -> bool:
-    """Return whether `record` has the higher mean test loss, one-sided at 95 %, paired over the draws both have seen."""
+    """Return whether `record` has the higher mean test loss: one-sided at 95 %, paired over the draws."""
     gains = np.subtract(best.test_loss, record.test_loss)
     return len(gains) > 1 and upper_bound(gains.tolist(), CONFIDENCE) < 0
 
