@@ -107,10 +107,9 @@ class StudyLog:
         self.sources: dict[int, int | None] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         _cut_torn_line(path)
-        new = not path.exists() or path.stat().st_size == 0
-        self._stream = path.open("ab")
-        if new:
+        if not path.exists() or path.stat().st_size == 0:
             self.study = Study(header, path=path)
+            self._stream = path.open("ab")
             self._write("study", as_data(header))
             _sync_folder(path.parent)
             return
@@ -121,6 +120,7 @@ class StudyLog:
             if kind == "asked":
                 self.points[data["number"]] = data["point"]
                 self.sources[data["number"]] = data["source"]
+        self._stream = path.open("ab")
 
     def asked(self, number: int, params: dict[str, Any], point: dict[str, Any], source: int | None) -> None:
         """Write that a trial was chosen."""

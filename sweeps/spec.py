@@ -509,7 +509,7 @@ def check_name(value: str, choices: Iterable[str], where: str) -> None:
 
 def _unknown(noun: str, value: str, names: Iterable[str]) -> str:
     known = list(names)
-    near = difflib.get_close_matches(value, known, 1, 0.6)
+    near = difflib.get_close_matches(value, known, 1, 0.5)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
     return f"unknown {noun + ' ' if noun else ''}{value}; {hint}"
 

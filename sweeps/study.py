@@ -6,6 +6,7 @@ numbers, so that neither the number of workers nor interruptions leave a trace i
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import platform
@@ -114,12 +115,12 @@ def run_sweep(
         folder.mkdir(parents=True, exist_ok=True)
         with SweepLock(folder):
             _settle_spec(spec, folder)
-            runs = [_StudyRun(spec, dataset, i, folder, on_event) for i, dataset in enumerate(spec.datasets)]
-            try:
+            with contextlib.ExitStack() as logs:
+                runs = []
+                for i, dataset in enumerate(spec.datasets):
+                    runs.append(_StudyRun(spec, dataset, i, folder, on_event))
+                    logs.callback(runs[-1].log.close)
                 _drive(runs, workers, deadline)
-            finally:
-                for run in runs:
-                    run.log.close()
             return [run.log.study for run in runs]
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise SpecError(
