@@ -40,7 +40,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["runn"], ": argument COMMAND: invalid choice: 'runn'; did you mean run?; see `python -m sweeps --help`"),
         (
             ["run", "--trails", "3"],
-            " run: unrecognized arguments: --trails 3; did you mean --trials?; see `python -m sweeps run --help`",
+            " run: unrecognized arguments: --trails; did you mean --trials?; see `python -m sweeps run --help`",
         ),
         (
             ["run", "--workers", "0"],
@@ -56,11 +56,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ),
         (
             ["run", "--until", "reachd"],
-            " run: argument --until: invalid choice: 'reachd'; did you mean reached?; see `python -m sweeps run --help`",
+            " run: argument --until: invalid choice: 'reachd'; did you mean reached?;"
+            " see `python -m sweeps run --help`",
         ),
         (["run", "homewrk"], ": unknown sweep homewrk; did you mean homework? (or name a TOML file)"),
         (["run", "--goal", "below 0.1"], ": goal: 'below 0.1' is not of the form 'test_loss < 0.1'"),
-        (["run", "--goal", "tset_loss < 0.1"], ": homework: goal.metric: unknown tset_loss; did you mean test_loss?"),
+        (["run", "--goal", "tset_loss < 0.1"], ": homework: goal: metric: unknown tset_loss; did you mean test_loss?"),
         (
             ["run", "--tracking-uri", "mlruns"],
             ": --tracking-uri mlruns: MLflow keeps no runs in plain files; give sqlite:///PATH.db or http://HOST:PORT",
@@ -72,7 +73,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ),
         (
             ["sync"],
-            ": --results results: no <sweep>/<dataset>/log.jsonl below it; name one `run` wrote",
+            ": --results results: no <sweep>/<dataset>/log.jsonl below it; name a folder `run` has written",
         ),
         (["train", "--dataset", "xorr"], ": homework: unknown dataset xorr; did you mean xor?"),
         (["train", "--activation", "rleu"], ": params: network.activation: unknown rleu; did you mean relu?"),
@@ -88,7 +89,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ),
         (
             ["ui", "--host", "0.0.0.0"],
-            ": --host 0.0.0.0: not this machine's loopback, and the UI has no password; use 127.0.0.1 and an SSH tunnel",
+            ": --host 0.0.0.0: not this machine's loopback, and the UI has no password;"
+            " use 127.0.0.1 and an SSH tunnel",
         ),
     ],
 )
