@@ -288,7 +288,9 @@ def decode_line(line: str, where: str) -> tuple[str, Any]:
         kind, data, digest = outer["kind"], outer["data"], outer["sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{where}: not a log line ({error}); restore it or cut the file before it") from None
-    if hashlib.sha256(canonical_json(data).encode()).hexdigest() != digest:
+    # The line's own text, not `data` written anew: that is what the digest is of, and it halves the time to read.
+    text = line.rstrip("\n").partition(',"data":')[2].removesuffix("}")
+    if hashlib.sha256(text.encode()).hexdigest() != digest:
         raise RecordError(f"{where}: altered (its SHA-256 does not match); restore it or cut the file before it")
     return str(kind), data
 

@@ -15,7 +15,6 @@ from analysis.sections.blocks import (
     Table,
     Text,
     labels,
-    number_text,
     optional,
     shown,
 )
@@ -112,7 +111,7 @@ def page_cells(row: HomeworkRow, label: str) -> tuple[Cell, ...]:
     """Return one row of the table of settings for the Playground page."""
     training = row.record.training
     regularizer = str(training.get("regularizer", "none"))
-    penalty = "" if regularizer == "none" else f", {regularizer} {number_text(training['regularization_rate'])}"
+    penalty = "" if regularizer == "none" else f", {regularizer.upper()} {training['regularization_rate']:g}"
     settings = (
         f"{row.activation}, layers {row.neurons}, learning rate {training['learning_rate']:g}, "
         f"batch size {row.batch_size}{penalty}; {row.epochs} epochs"

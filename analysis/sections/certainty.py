@@ -258,7 +258,7 @@ def draw_histogram(study: Study, losses: Sequence[float], floors: Sequence[float
     from analysis.sections.style import BLACK, BLUE, GRAY, RED, framed_axes, new_figure
 
     figure = new_figure(8.6, 2.9)
-    axes = framed_axes(figure, 0.8, 0.55, 1.7, 0.35)
+    axes = framed_axes(figure, 0.8, 0.55, 2.1, 0.35)
     # A few stuck or diverged draws would squeeze all others into one bar: they share the last one.
     top = max(float(np.quantile(losses, 0.98)) * 1.1, study.header.goal * 1.2)
     edges = np.linspace(0.0, top, N_BINS + 1)

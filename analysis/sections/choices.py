@@ -181,9 +181,10 @@ def draw_choices(rates: Sequence[ChoiceRate], name: str) -> Figure:
             "o",
             color=BLUE,
             markersize=5,
+            clip_on=False,
         )
         for y, line in shares:
-            axes.text(103, y, str(line.rate.n), va="center", fontsize=8)
+            axes.text(105, y, str(line.rate.n), va="center", fontsize=8)
         axes.set_yticks(
             range(len(column)),
             [short(line.choice if isinstance(line, ChoiceRate) else line) for line in column],

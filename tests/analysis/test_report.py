@@ -396,3 +396,16 @@ def test_help_needs_no_drawing_library() -> None:
         "assert not {'matplotlib', 'jinja2', 'scipy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_ten_thousand_trials_make_a_small_page_of_thinned_pictures(tmp_path: Path) -> None:
+    study = build.finished_study("xor", n_trials=10, n_certificate=100)
+    study.records["search"] = [
+        dataclasses.replace(study.trials[i % 10], number=i, value=0.08 + 1.0 / (1 + i)) for i in range(10_000)
+    ]
+    path = build.write_study(study, tmp_path / "homework")
+    page = write_report([path.parents[1]])
+    assert page.stat().st_size < 5_000_000
+    assert len(read_csv(page.parent / "data" / "trials-xor.csv")) == 10_000
+    assert "marks are drawn; the CSV file has all" in page.read_text("utf-8")
