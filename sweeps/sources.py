@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -202,7 +203,7 @@ def seed_block(spec: SweepSpec, stage: Stage, replicate: int = 0) -> tuple[str, 
     tuple of str
         ``"0.00000"`` to ``"0.99999"``.
     """
-    order = np.random.default_rng([spec.seed, STREAM_SEEDS]).permutation(N_PAGE_SEEDS)
+    order = _seed_order(spec.seed)
     n_certificates, n_finalists = spec.certificates.n_replicas, spec.finalists.n_replicas
     n_search = N_PAGE_SEEDS - n_certificates - n_finalists
     if stage in ("certificate", "page_certificate"):
@@ -214,6 +215,13 @@ def seed_block(spec: SweepSpec, stage: Stage, replicate: int = 0) -> tuple[str, 
         first = replicate % (n_search // R) * R  # more repetitions than seeds begin again
         block = order[first : first + R]
     return tuple(f"0.{k:05d}" for k in block.tolist())
+
+
+@functools.lru_cache(maxsize=8)
+def _seed_order(seed: int) -> npt.NDArray[np.int64]:
+    order = np.random.default_rng([seed, STREAM_SEEDS]).permutation(N_PAGE_SEEDS)
+    order.flags.writeable = False
+    return order
 
 
 def page_seed_number(seed: str) -> int:

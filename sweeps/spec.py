@@ -626,6 +626,13 @@ def _playground_data(table: _Table) -> PlaygroundData:
 _DATA_KINDS = MappingProxyType({"playground": _playground_data})
 
 _CONFIGS = MappingProxyType({"network": NetworkConfig, "training": TrainingConfig})
+_TYPES: Mapping[str, Any] = MappingProxyType(
+    {
+        f"{group}.{field}": kind
+        for group, config in _CONFIGS.items()
+        for field, kind in typing.get_type_hints(config).items()
+    }
+)
 _NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "network.activation": tuple(ACTIVATIONS),
@@ -668,8 +675,7 @@ def check_setting(key: str, value: Any, where: str) -> Any:
     if key == "network.n_hidden_layers":
         kind: Any = int
     else:
-        group, field = key.split(".", 1)
-        kind = typing.get_type_hints(_CONFIGS[group])[field]
+        kind = _TYPES[key]
     kinds = typing.get_args(kind)
     if type(None) in kinds and value is None:
         return None
