@@ -10,7 +10,7 @@ import pytest
 from engine.network import NetworkConfig, Parameters
 from engine.training import Look, Split, TrainingConfig, train
 
-VECTORS = sorted((Path(__file__).parent / "playground" / "vectors").glob("v*.json"))
+VECTORS = sorted((Path(__file__).parents[1] / "playground" / "vectors").glob("v*.json"))
 FEATURES = {
     "x": lambda x, y: x,
     "y": lambda x, y: y,
