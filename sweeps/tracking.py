@@ -29,6 +29,7 @@ LOCK_NAME = "tracking.lock"
 RECORD_KINDS = frozenset({"finished", *STAGES}) - {"search"}
 LOG_PATTERN = "*/log.jsonl"
 PAGE_SIZE = 500
+LONGEST_REASON = 160
 BUSY_ATTEMPTS = 3  # each waits as long as MLflow's own busy time-out, 20 s
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -507,7 +508,8 @@ def _set_write_ahead(path: Path) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    text = next(iter(str(error).splitlines()), type(error).__name__)
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} ..."
 
 
 def _user_name() -> str:

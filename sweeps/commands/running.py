@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import threading
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps.commands.options import (
+    DEFAULT_RESULTS,
+    DEFAULT_URI,
     NO_TRACKING,
     PROGRAM,
     Commands,
@@ -87,6 +90,7 @@ def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
     from sweeps.study import run_sweep
 
     exporter = Exporter(results / spec.name, _tracking_uri(arguments))
+    options = _options(arguments, results)
 
     def prepare() -> None:
         exporter.start()
@@ -101,9 +105,9 @@ def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
                 timeout=arguments.timeout,
                 on_event=starting_with(prepare, show),
             )
-        print_answers(results / spec.name, exporter)
+        print_answers(results / spec.name, exporter, options)
     except KeyboardInterrupt:
-        print(f"interrupted; `{PROGRAM} resume {spec.name} --results {results}` goes on", file=sys.stderr)
+        print(f"interrupted; `{PROGRAM} resume {spec.name}{options}` goes on", file=sys.stderr)
         raise
     finally:
         exporter.abandon()
@@ -167,7 +171,7 @@ class Exporter:
         if not result.n_waiting and result.problem is None:
             return None
         n = "some" if result.n_waiting is None else str(result.n_waiting)
-        return f"{n} runs not exported ({result.problem}); run `{PROGRAM} sync --results {self._folder.parent}`"
+        return f"{n} runs not exported ({result.problem})"
 
     def abandon(self) -> None:
         """Let a writer that is still at work end by itself."""
@@ -176,7 +180,7 @@ class Exporter:
             self._process = None
 
 
-def print_answers(folder: Path, exporter: Exporter) -> None:
+def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     """Print the tables, write the report, and say where everything is and how to open it."""
     from analysis.records import read_sweep
     from analysis.report import write_report
@@ -192,17 +196,31 @@ def print_answers(folder: Path, exporter: Exporter) -> None:
         print()
     for study in studies:
         if study.verdict is None:
-            print(f"{study.header.dataset}: unfinished; `{PROGRAM} resume {folder.name}` goes on")
+            print(f"{study.header.dataset}: unfinished; `{PROGRAM} resume {folder.name}{options}` goes on")
         elif not study.verdict.certified:
             print(f"{study.header.dataset}: {study.verdict.text}")
     page = write_report([folder])
     print(f"report: {page} (open it in a browser)")
     sys.stdout.flush()
     problem = exporter.finish()
-    if exporter.tracking_uri is not None:
-        print(f"MLflow runs: {exporter.tracking_uri} (`{PROGRAM} ui` shows them)")
+    uri = exporter.tracking_uri
+    if uri is not None:
+        shown = "open it in a browser" if uri.startswith("http") else f"`{PROGRAM} ui{_ui_option(uri)}` shows them"
+        print(f"MLflow runs: {uri} ({shown})")
     if problem is not None:
-        print(problem, file=sys.stderr)
+        print(f"{problem}; run `{PROGRAM} sync{options}`", file=sys.stderr)
+
+
+def _ui_option(uri: str) -> str:
+    from sweeps.tracking import resolve_uri
+
+    return "" if uri == resolve_uri(DEFAULT_URI, Path.cwd()) else f" --tracking-uri {shlex.quote(uri)}"
+
+
+def _options(arguments: argparse.Namespace, results: Path) -> str:
+    """Return the options that bring another command to the same folder and store, as typed; empty for the defaults."""
+    given = [("--results", str(results), DEFAULT_RESULTS), ("--tracking-uri", arguments.tracking_uri, DEFAULT_URI)]
+    return "".join(f" {name} {shlex.quote(value)}" for name, value, default in given if value != default)
 
 
 def _tracking_uri(arguments: argparse.Namespace) -> str | None:
