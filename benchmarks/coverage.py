@@ -1,0 +1,300 @@
+"""Check by simulation what the intervals and the certificate promise, on losses like ours.
+
+``python -m benchmarks.coverage`` prints, for each interval that is called a 95 % interval, how often it holds the true
+value at n = 8, 16 and 64 replicas, and how often a sweep of 50 trials that all miss the goal is called a success: by
+naming the best trial, by naming the first candidate, and by the certificate. ``--json FILE`` writes the rows.
+
+A loss is drawn as a lognormal body (relative spread 0.33 is what a winner on XOR or circle shows: mean 0.08, three
+quarters of the replicas below 0.1) of which a share is stuck at five times the body's mean. Every law is scaled to
+mean 1, so that the goal of the certificate part is 1 as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from analysis.intervals import (
+    MEAN_METHODS,
+    BoundRule,
+    bootstrap_interval,
+    rank_correlation_interval,
+    wilson,
+)
+
+FloatArray = npt.NDArray[np.float64]
+N_REPLICAS = (8, 16, 64)
+STUCK_FACTOR = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A law of losses with mean 1.
+
+    Parameters
+    ----------
+    name : str
+        As printed.
+    log_sd : float
+        Standard deviation of the logarithm of the body.
+    stuck : float
+        Share of replicas at `STUCK_FACTOR` times the body's mean (with the same relative spread).
+    """
+
+    name: str
+    log_sd: float
+    stuck: float
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+        """Return independent losses of that shape."""
+        body = np.exp(rng.normal(-0.5 * self.log_sd**2, self.log_sd, shape))
+        factor = np.where(rng.random(shape) < self.stuck, STUCK_FACTOR, 1.0)
+        losses: FloatArray = body * factor / (1.0 + self.stuck * (STUCK_FACTOR - 1.0))
+        return losses
+
+
+LAWS = (
+    Law("body only", 0.33, 0.0),
+    Law("long tail", 0.8, 0.0),
+    Law("0.3 % stuck", 0.33, 0.003),
+    Law("1 % stuck", 0.33, 0.01),
+    Law("5 % stuck", 0.33, 0.05),
+    Law("20 % stuck", 0.33, 0.20),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageRow:
+    """How often one nominal interval held the truth.
+
+    Parameters
+    ----------
+    interval, law : str
+        What was simulated.
+    n : int
+        Values behind each interval.
+    covered : float
+        Share of simulations whose interval held the true value.
+    truth_below, truth_above : float
+        Shares in which the truth was below the low end, above the high end.
+    standard_error : float
+        Of `covered`.
+    n_simulations : int
+        Simulations with an interval.
+    """
+
+    interval: str
+    law: str
+    n: int
+    covered: float
+    truth_below: float
+    truth_above: float
+    standard_error: float
+    n_simulations: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRow:
+    """How often 50 trials that all miss the goal are called a success.
+
+    Parameters
+    ----------
+    law : str
+        Law of the losses.
+    best_trial : float
+        By naming the trial with the lowest mean, if that mean is below the goal.
+    first_candidate : float
+        By naming any trial whose one-sided 95 % upper bound over its 16 replicas is below the goal.
+    certificate : dict of str to float
+        By finalists and certificates on fresh draws, per method of the bound.
+    standard_error : float
+        Largest of the shares' standard errors.
+    n_simulations : int
+        Simulated sweeps.
+    """
+
+    law: str
+    best_trial: float
+    first_candidate: float
+    certificate: dict[str, float]
+    standard_error: float
+    n_simulations: int
+
+
+def coverage_row(interval: str, law: str, n: int, truth: float, low: FloatArray, high: FloatArray) -> CoverageRow:
+    """Return how often ``low <= truth <= high``."""
+    n_simulations = len(low)
+    below, above = float(np.mean(truth < low)), float(np.mean(truth > high))
+    covered = 1.0 - below - above
+    standard_error = math.sqrt(max(covered * (1.0 - covered), 1.0 / n_simulations) / n_simulations)
+    return CoverageRow(interval, law, n, covered, below, above, standard_error, n_simulations)
+
+
+def mean_coverage(
+    name: str, rule: BoundRule, law: Law, n: int, n_simulations: int, rng: np.random.Generator
+) -> list[CoverageRow]:
+    """Return the coverage of the two-sided 95 % interval and of the one-sided 95 % upper bound of a mean."""
+    samples = law.draw(rng, (n_simulations, n))
+    low, high, upper = (rule(samples, probability) for probability in (0.025, 0.975, 0.95))
+    return [
+        coverage_row(name, law.name, n, 1.0, low, high),
+        coverage_row(f"{name}, upper bound", law.name, n, 1.0, np.full(n_simulations, -np.inf), upper),
+    ]
+
+
+def bootstrap_coverage(law: Law, n: int, n_simulations: int, rng: np.random.Generator) -> CoverageRow:
+    """Return the coverage of the 95 % BCa interval of a mean (999 resamples)."""
+    intervals = [
+        bootstrap_interval(law.draw(rng, (n,)).tolist(), np.mean, rng, n_resamples=999) for _ in range(n_simulations)
+    ]
+    low, high = (np.array([getattr(interval, end) for interval in intervals]) for end in ("low", "high"))
+    return coverage_row("bootstrap BCa", law.name, n, 1.0, low, high)
+
+
+def paired_coverage(
+    name: str, rule: BoundRule, law: Law, n: int, n_simulations: int, rng: np.random.Generator
+) -> CoverageRow:
+    """Return the coverage of the mean difference of two arms that share half of their (log) variance by data draw."""
+    shared = np.exp(rng.normal(0.0, law.log_sd / math.sqrt(2.0), (n_simulations, n)))
+    arms = [shared * Law(law.name, law.log_sd / math.sqrt(2.0), law.stuck).draw(rng, shared.shape) for _ in range(2)]
+    difference = arms[0] - arms[1]
+    return coverage_row(
+        f"{name}, paired difference", law.name, n, 0.0, rule(difference, 0.025), rule(difference, 0.975)
+    )
+
+
+def wilson_coverage(rate: float, n: int) -> CoverageRow:
+    """Return the exact coverage of Wilson's interval at one rate (no simulation: sums over the binomial law)."""
+    k = np.arange(n + 1)
+    weights = stats.binom.pmf(k, n, rate)
+    intervals = [wilson(int(i), n) for i in k]
+    below = float(sum(w for w, interval in zip(weights, intervals, strict=True) if rate < (interval.low or 0.0)))
+    above = float(sum(w for w, interval in zip(weights, intervals, strict=True) if rate > (interval.high or 0.0)))
+    return CoverageRow("Wilson", f"rate {rate:g}", n, 1.0 - below - above, below, above, 0.0, 0)
+
+
+def average_wilson_coverage(n: int) -> CoverageRow:
+    """Return Wilson's coverage averaged over rates from 0.005 to 0.995: at one rate it saws up and down with n."""
+    rows = [wilson_coverage(rate, n) for rate in np.arange(0.005, 1.0, 0.01)]
+    below, above = (float(np.mean([getattr(row, side) for row in rows])) for side in ("truth_below", "truth_above"))
+    return CoverageRow("Wilson", "rates averaged", n, 1.0 - below - above, below, above, 0.0, 0)
+
+
+def rank_correlation_coverage(rho: float, n: int, n_simulations: int, rng: np.random.Generator) -> CoverageRow:
+    """Return the coverage of the rank correlation's interval under a Gaussian copula with correlation `rho`."""
+    truth = 6.0 / math.pi * math.asin(rho / 2.0)
+    x = rng.normal(size=(n_simulations, n))
+    y = rho * x + math.sqrt(1.0 - rho * rho) * rng.normal(size=(n_simulations, n))
+    ends = [rank_correlation_interval(u, v) for u, v in zip(x, y, strict=True)]
+    with_ends = [(interval.low, interval.high) for interval in ends if interval.low is not None]
+    low, high = np.array(with_ends, dtype=np.float64).T
+    return coverage_row("Spearman, Bonett-Wright", f"rank correlation {truth:.2f}", n, truth, low, high)
+
+
+def certificate_false_positives(
+    law: Law,
+    n_simulations: int,
+    rng: np.random.Generator,
+    methods: Sequence[tuple[str, BoundRule]],
+    excess: float = 0.001,
+    n_trials: int = 50,
+    n_certificate: int = 1000,
+) -> CertificateRow:
+    """Simulate whole sweeps in which every trial's true mean is ``(1 + excess)`` times the goal.
+
+    The search has 16 replicas a trial; the best ten of the search get 128 fresh draws, the best three of those 1 000
+    more at level 0.05 / 3. Trials draw independently here; in a sweep they share draws, which makes the three
+    certificates agree more and lowers their joint rate.
+    """
+    best_trial = first_candidate = 0
+    certified = {name: 0 for name, _ in methods}
+    for _ in range(n_simulations):
+        search = (1.0 + excess) * law.draw(rng, (n_trials, 16))
+        scores = search.mean(axis=1)
+        best_trial += bool(scores.min() < 1.0)
+        first_candidate += bool((MEAN_METHODS["Student t"](search, 0.95) < 1.0).any())
+        # All trials have one law, so which ten and which three go on does not change the law of the fresh draws.
+        certificates = (1.0 + excess) * law.draw(rng, (3, n_certificate))
+        for name, rule in methods:
+            certified[name] += bool((rule(certificates, 1.0 - 0.05 / 3.0) < 1.0).any())
+    shares = {name: count / n_simulations for name, count in certified.items()}
+    largest = max(p * (1.0 - p) for p in (best_trial / n_simulations, *shares.values()))
+    return CertificateRow(
+        law.name,
+        best_trial / n_simulations,
+        first_candidate / n_simulations,
+        shares,
+        math.sqrt(largest / n_simulations),
+        n_simulations,
+    )
+
+
+def coverage_table(n_simulations: int, n_bootstrap: int, rng: np.random.Generator) -> list[CoverageRow]:
+    """Return every row of the coverage table."""
+    rows: list[CoverageRow] = []
+    for law in LAWS:
+        for n in N_REPLICAS:
+            for name, rule in MEAN_METHODS.items():
+                rows += mean_coverage(name, rule, law, n, n_simulations, rng)
+                rows.append(paired_coverage(name, rule, law, n, n_simulations, rng))
+            if n_bootstrap:
+                rows.append(bootstrap_coverage(law, n, n_bootstrap, rng))
+    for n in N_REPLICAS:
+        rows += [wilson_coverage(rate, n) for rate in (0.5, 0.8, 0.95, 0.99)]
+        rows.append(average_wilson_coverage(n))
+        rows += [rank_correlation_coverage(rho, n, n_simulations // 10, rng) for rho in (0.0, 0.5, 0.9)]
+    return rows
+
+
+def print_tables(rows: Sequence[CoverageRow], certificates: Sequence[CertificateRow]) -> None:
+    """Print both tables."""
+    header = f"{'nominal 95 % interval':<36}{'law':<24}{'n':>4}{'covered %':>11}{'± s.e.':>8}"
+    print(header + f"{'truth below %':>15}{'above %':>9}")
+    for row in sorted(rows, key=lambda row: (row.interval, row.law, row.n)):
+        mark = "" if 0.93 <= row.covered <= 0.97 else "  outside 93-97"
+        print(
+            f"{row.interval:<36}{row.law:<24}{row.n:>4}{100 * row.covered:>11.1f}{100 * row.standard_error:>8.1f}"
+            f"{100 * row.truth_below:>15.1f}{100 * row.truth_above:>9.1f}{mark}"
+        )
+    print("\nfalse successes, % of sweeps of 50 trials whose true mean is 0.1 % above the goal")
+    methods = list(certificates[0].certificate) if certificates else []
+    print(f"{'law':<14}{'best trial':>12}{'candidate':>12}" + "".join(f"{'certificate, ' + m:>30}" for m in methods))
+    for sweeps in certificates:
+        shares = "".join(f"{100 * sweeps.certificate[m]:>30.1f}" for m in methods)
+        print(
+            f"{sweeps.law:<14}{100 * sweeps.best_trial:>12.1f}{100 * sweeps.first_candidate:>12.1f}{shares}"
+            f"  ± {100 * sweeps.standard_error:.1f}"
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the simulation and print it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__.split("\n")[0])
+    parser.add_argument("--simulations", type=int, default=20_000, help="samples per row (default 20000)")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="samples per bootstrap row; 0 leaves them out")
+    parser.add_argument("--sweeps", type=int, default=10_000, help="sweeps per row of the certificate (default 10000)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    args = parser.parse_args(argv)
+    rng = np.random.default_rng(args.seed)
+    rows = coverage_table(args.simulations, args.bootstrap, rng)
+    methods: list[tuple[str, Callable[[FloatArray, float], FloatArray]]] = list(MEAN_METHODS.items())
+    certificates = [certificate_false_positives(law, args.sweeps, rng, methods) for law in LAWS]
+    print_tables(rows, certificates)
+    if args.json is not None:
+        tables = {"coverage": [asdict(row) for row in rows], "certificate": [asdict(row) for row in certificates]}
+        args.json.write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
