@@ -479,15 +479,20 @@ class _Emitter:
         self.builder = builder
         self.element = element
         self.vector = _llvm_vector(element)
+        self.pointer = self.vector.as_pointer()
+        self.integer = ir.IntType(64)
 
     def index(self, value: int) -> Any:
-        return ir.Constant(ir.IntType(64), value)
+        return ir.Constant(self.integer, value)
 
     def at(self, pointer: Any, index: Any) -> Any:
         return self.builder.gep(pointer, [index])
 
+    def row(self, pointer: Any, index: Any, step: Any) -> Any:
+        return self.at(pointer, self.builder.mul(index, step))
+
     def vectors(self, pointer: Any) -> Any:
-        return self.builder.bitcast(pointer, self.vector.as_pointer())
+        return self.builder.bitcast(pointer, self.pointer)
 
     def blocks(self, sizes: tuple[int, ...], count: Any) -> Any:
         """Yield (size, first index) inside loops that together go once through ``range(count)``."""
@@ -499,7 +504,74 @@ class _Emitter:
             done = self.builder.add(done, self.builder.mul(n_blocks, self.index(size)))
 
     def accumulators(self, n: int) -> list[Any]:
-        return [cgutils.alloca_once(self.builder, self.vector) for _ in range(n)]
+        """Return n places for sums, 0 at first; LLVM keeps them in registers."""
+        places = [cgutils.alloca_once(self.builder, self.vector) for _ in range(n)]
+        for place in places:
+            self.builder.store(_constant(self.vector, 0.0), place)
+        return places
+
+    def add_product(self, total: Any, a: Any, b: Any) -> None:
+        self.builder.store(_llvm_call(self.builder, "fma", a, b, self.builder.load(total)), total)
+
+    def add_scaled(self, place: Any, scale: Any, total: Any) -> None:
+        value = _llvm_call(self.builder, "fma", scale, self.builder.load(total), _load(self.builder, place))
+        _store(self.builder, value, place)
+
+    def call(self, name: str, argument_types: list[Any], emit: Any, arguments: list[Any]) -> None:
+        """Call a function of the module, first emitting it where it is not there.
+
+        Never inlined: each block would fill the registers of its neighbors with addresses computed ahead of time.
+        """
+        module = self.builder.module
+        name = f"rangesweep.{name}.{self.element.name}"
+        function = module.globals.get(name)
+        if function is None:
+            function = ir.Function(module, ir.FunctionType(ir.VoidType(), argument_types), name)
+            function.linkage = "linkonce_odr"
+            function.attributes.add("noinline")
+            builder = ir.IRBuilder(function.append_basic_block("entry"))
+            emit(_Emitter(builder, self.element), *function.args)
+            builder.ret_void()
+        self.builder.call(function, arguments)
+
+
+def _emit_product_block(n_units: int, n_samples: int) -> Any:
+    def emit(
+        e: _Emitter,
+        out: Any,
+        out_step: Any,
+        weights: Any,
+        unit_step: Any,
+        term_step: Any,
+        x: Any,
+        x_step: Any,
+        bias: Any,
+        has_bias: Any,
+        n_terms: Any,
+    ) -> None:
+        builder = e.builder
+        units, samples = range(n_units), range(n_samples)
+        sums = e.accumulators(n_units * n_samples)
+        with builder.if_then(builder.icmp_signed("!=", has_bias, e.index(0))):
+            for u in units:
+                value = _load(builder, e.at(bias, e.index(u)))
+                for s in samples:
+                    builder.store(value, sums[u * n_samples + s])
+        rows = [e.row(weights, e.index(u), unit_step) for u in units]
+        with cgutils.for_range(builder, n_terms) as loop:
+            place = builder.mul(loop.index, term_step)
+            w = [_load(builder, e.at(row, place)) for row in rows]
+            column = e.row(x, loop.index, x_step)
+            for s in samples:
+                value = _load(builder, e.at(column, e.index(s)))
+                for u in units:
+                    e.add_product(sums[u * n_samples + s], w[u], value)
+        for u in units:
+            row = e.row(out, e.index(u), out_step)
+            for s in samples:
+                _store(builder, builder.load(sums[u * n_samples + s]), e.at(row, e.index(s)))
+
+    return emit
 
 
 @intrinsic
@@ -526,80 +598,118 @@ def product(
         e = _Emitter(builder, element)
         out_p, weights_p, x_p, bias_p = (e.vectors(args[i]) for i in (0, 1, 4, 6))
         unit_step, term_step, x_step, with_bias, units, terms, samples = (args[i] for i in (2, 3, 5, 7, 8, 9, 10))
-        zero = _constant(e.vector, 0.0)
-        has = builder.icmp_signed("!=", with_bias, e.index(0))
-        for n_s, first_sample in e.blocks(tuple(UNIT_BLOCKS), samples):
-            for n_u, first_unit in e.blocks(UNIT_BLOCKS[n_s], units):
-                sums = e.accumulators(n_u * n_s)
-                starts = e.accumulators(n_u)
-                for start in starts:
-                    builder.store(zero, start)
-                with builder.if_then(has):
-                    for u in range(n_u):
-                        builder.store(_load(builder, e.at(bias_p, builder.add(first_unit, e.index(u)))), starts[u])
-                for u in range(n_u):
-                    value = builder.load(starts[u])
-                    for s in range(n_s):
-                        builder.store(value, sums[u * n_s + s])
-                rows = [
-                    e.at(weights_p, builder.mul(builder.add(first_unit, e.index(u)), unit_step)) for u in range(n_u)
-                ]
-                columns = e.at(x_p, first_sample)
-                with cgutils.for_range(builder, terms) as loop:
-                    w = [_load(builder, e.at(row, builder.mul(loop.index, term_step))) for row in rows]
-                    place = e.at(columns, builder.mul(loop.index, x_step))
-                    for s in range(n_s):
-                        value = _load(builder, e.at(place, e.index(s)))
-                        for u in range(n_u):
-                            total = sums[u * n_s + s]
-                            builder.store(_llvm_call(builder, "fma", w[u], value, builder.load(total)), total)
-                for u in range(n_u):
-                    place = e.at(out_p, builder.mul(builder.add(first_unit, e.index(u)), samples))
-                    place = e.at(place, first_sample)
-                    for s in range(n_s):
-                        _store(builder, builder.load(sums[u * n_s + s]), e.at(place, e.index(s)))
+        pointer, whole = e.pointer, e.integer
+        block_types = [pointer, whole, pointer, whole, whole, pointer, whole, pointer, whole, whole]
+        for n_s, s in e.blocks(tuple(UNIT_BLOCKS), samples):
+            for n_u, u in e.blocks(UNIT_BLOCKS[n_s], units):
+                block_out = e.at(e.row(out_p, u, samples), s)
+                block_weights, block_x, block_bias = e.row(weights_p, u, unit_step), e.at(x_p, s), e.at(bias_p, u)
+                e.call(
+                    f"product_{n_u}x{n_s}",
+                    block_types,
+                    _emit_product_block(n_u, n_s),
+                    [
+                        block_out,
+                        samples,
+                        block_weights,
+                        unit_step,
+                        term_step,
+                        block_x,
+                        x_step,
+                        block_bias,
+                        with_bias,
+                        terms,
+                    ],
+                )
         return context.get_dummy_value()
 
     return typed, codegen
+
+
+def _emit_outer_block(n_inputs: int, n_units: int) -> Any:
+    def emit(
+        e: _Emitter, out: Any, out_step: Any, scale: Any, x: Any, x_step: Any, d: Any, d_step: Any, n_samples: Any
+    ) -> None:
+        builder = e.builder
+        inputs, units = range(n_inputs), range(n_units)
+        sums = e.accumulators(n_inputs * n_units)
+        x_rows = [e.row(x, e.index(i), x_step) for i in inputs]
+        d_rows = [e.row(d, e.index(u), d_step) for u in units]
+        with cgutils.for_range(builder, n_samples) as loop:
+            xs = [_load(builder, e.at(row, loop.index)) for row in x_rows]
+            ds = [_load(builder, e.at(row, loop.index)) for row in d_rows]
+            for i in inputs:
+                for u in units:
+                    e.add_product(sums[i * n_units + u], xs[i], ds[u])
+        factor = _load(builder, scale)
+        for i in inputs:
+            row = e.row(out, e.index(i), out_step)
+            for u in units:
+                e.add_scaled(e.at(row, e.index(u)), factor, sums[i * n_units + u])
+
+    return emit
 
 
 @intrinsic
 def outer_product(
-    typingctx: Any, out: Any, x: Any, x_stride: Any, d: Any, n_inputs: Any, n_units: Any, n_samples: Any
+    typingctx: Any, out: Any, scale: Any, x: Any, x_stride: Any, d: Any, n_inputs: Any, n_units: Any, n_samples: Any
 ) -> Any:
-    """Add ``sum_s x[i * x_stride + s] * d[u * n_samples + s]`` to ``out[i * n_units + u]``."""
+    """Add ``scale[0] * sum_s x[i * x_stride + s] * d[u * n_samples + s]`` to ``out[i * n_units + u]``."""
     element = out.dtype
     integer = types.intp
-    typed = types.void(out, x, integer, d, integer, integer, integer)
+    typed = types.void(out, scale, x, integer, d, integer, integer, integer)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e = _Emitter(builder, element)
-        out_p, x_p, d_p = (e.vectors(args[i]) for i in (0, 1, 3))
-        x_step, inputs, units, samples = (args[i] for i in (2, 4, 5, 6))
-        for n_i, first_input in e.blocks((4, 2, 1), inputs):
-            for n_u, first_unit in e.blocks((4, 2, 1), units):
-                sums = e.accumulators(n_i * n_u)
-                places = []
-                for i in range(n_i):
-                    row = e.at(out_p, builder.mul(builder.add(first_input, e.index(i)), units))
-                    row = e.at(row, first_unit)
-                    places += [e.at(row, e.index(u)) for u in range(n_u)]
-                for place, total in zip(places, sums, strict=True):
-                    builder.store(_load(builder, place), total)
-                x_rows = [e.at(x_p, builder.mul(builder.add(first_input, e.index(i)), x_step)) for i in range(n_i)]
-                d_rows = [e.at(d_p, builder.mul(builder.add(first_unit, e.index(u)), samples)) for u in range(n_u)]
-                with cgutils.for_range(builder, samples) as loop:
-                    xs = [_load(builder, e.at(row, loop.index)) for row in x_rows]
-                    ds = [_load(builder, e.at(row, loop.index)) for row in d_rows]
-                    for i in range(n_i):
-                        for u in range(n_u):
-                            total = sums[i * n_u + u]
-                            builder.store(_llvm_call(builder, "fma", xs[i], ds[u], builder.load(total)), total)
-                for place, total in zip(places, sums, strict=True):
-                    _store(builder, builder.load(total), place)
+        out_p, scale_p, x_p, d_p = (e.vectors(args[i]) for i in (0, 1, 2, 4))
+        x_step, inputs, units, samples = (args[i] for i in (3, 5, 6, 7))
+        pointer, whole = e.pointer, e.integer
+        block_types = [pointer, whole, pointer, pointer, whole, pointer, whole, whole]
+        for n_i, i in e.blocks((4, 2, 1), inputs):
+            for n_u, u in e.blocks((4, 2, 1), units):
+                block_out, block_d = e.at(e.row(out_p, i, units), u), e.row(d_p, u, samples)
+                e.call(
+                    f"outer_{n_i}x{n_u}",
+                    block_types,
+                    _emit_outer_block(n_i, n_u),
+                    [block_out, units, scale_p, e.row(x_p, i, x_step), x_step, block_d, samples, samples],
+                )
         return context.get_dummy_value()
 
     return typed, codegen
+
+
+def _emit_row_sums(n_units: int) -> Any:
+    def emit(e: _Emitter, out: Any, scale: Any, d: Any, n_samples: Any) -> None:
+        builder = e.builder
+        sums = e.accumulators(n_units)
+        rows = [e.row(d, e.index(u), n_samples) for u in range(n_units)]
+        with cgutils.for_range(builder, n_samples) as loop:
+            for row, total in zip(rows, sums, strict=True):
+                builder.store(builder.fadd(builder.load(total), _load(builder, e.at(row, loop.index))), total)
+        factor = _load(builder, scale)
+        for u, total in enumerate(sums):
+            e.add_scaled(e.at(out, e.index(u)), factor, total)
+
+    return emit
+
+
+@intrinsic
+def row_sums(typingctx: Any, out: Any, scale: Any, d: Any, n_units: Any, n_samples: Any) -> Any:
+    """Add ``scale[0] * sum_s d[u * n_samples + s]`` to ``out[u]``."""
+    element = out.dtype
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e = _Emitter(builder, element)
+        out_p, scale_p, d_p = (e.vectors(args[i]) for i in (0, 1, 2))
+        units, samples = args[3], args[4]
+        block_types = [e.pointer, e.pointer, e.pointer, e.integer]
+        for n_u, u in e.blocks((8, 2, 1), units):
+            block = [e.at(out_p, u), scale_p, e.row(d_p, u, samples), samples]
+            e.call(f"row_sums_{n_u}", block_types, _emit_row_sums(n_u), block)
+        return context.get_dummy_value()
+
+    return types.void(out, scale, d, types.intp, types.intp), codegen
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -810,6 +920,30 @@ def _expm1_tanh(x: Any) -> Any:
 tanh = _by_type(_rational_tanh, _expm1_tanh)
 
 
+def store_two_tanh(a: Any, i: Any, x: Any, y: Any) -> None:
+    """Store the hyperbolic tangents of x and y at i and i + 1 (compiled code only)."""
+    raise NotImplementedError
+
+
+@numba.extending.overload(store_two_tanh)
+def _overload_store_two_tanh(a: Any, i: Any, x: Any, y: Any) -> Any:
+    def single(a: Any, i: Any, x: Any, y: Any) -> None:
+        # one reciprocal for both
+        edge = splat(a, 7.9)
+        x, y = clamped(x, edge), clamped(y, edge)
+        t, u = x * x, y * y
+        p, q = _tanh_denominator(t), _tanh_denominator(u)
+        r = positive_reciprocal(p * q)
+        store(a, i, (x * _tanh_numerator(t)) * (q * r))
+        store(a, i + 1, (y * _tanh_numerator(u)) * (p * r))
+
+    def double(a: Any, i: Any, x: Any, y: Any) -> None:
+        store(a, i, tanh(x))
+        store(a, i + 1, tanh(y))
+
+    return single if x.element.name == "float32" else double
+
+
 @inner
 def sigmoid(x: Any) -> Any:
     """Return ``1 / (1 + exp(-x))``, |x| clamped at 80, where the smaller side is 2e-35."""
@@ -893,8 +1027,10 @@ def activate(code: Any, z: Any, a: Any, count: Any, slope: Any) -> None:
     zero = splat(a, 0.0)
     one = splat(a, 1.0)
     if code == TANH:
-        for i in range(count):
-            store(a, i, tanh(load(z, i)))
+        for i in range(count // 2):
+            store_two_tanh(a, 2 * i, load(z, 2 * i), load(z, 2 * i + 1))
+        if count % 2:
+            store(a, count - 1, tanh(load(z, count - 1)))
     elif code == RELU:
         for i in range(count):
             v = load(z, i)
@@ -1142,6 +1278,7 @@ def loss_values(code: Any, out: Any, y: Any, y_stride: Any, values: Any, n_out: 
 def backward(
     p: Any,
     g: Any,
+    scale: Any,
     x: Any,
     x_stride: Any,
     z: Any,
@@ -1156,7 +1293,10 @@ def backward(
     reals: Any,
     thresholds: Any,
 ) -> None:
-    """Add the gradient of m samples to `g`; `d` starts with the loss's derivative at the last layer."""
+    """Add `scale` times the gradient of m samples to `g`; `d` starts with the loss's derivative at the last layer.
+
+    `g` may be the parameters themselves: each is changed only after its last use.
+    """
     n_layers = len(sizes) - 1
     w = n_weights
     b = n_weights
@@ -1179,26 +1319,20 @@ def backward(
                 store(delta, i, load(delta, i) * load(mask, place + i))
         if is_hidden and code == PRELU:
             slope = load(p, n_slopes + layer)
-            total = load(g, n_slopes + layer)
             zero = splat(p, 0.0)
+            total = zero
             for i in range(n_out * m):
                 v = load(z, place + i)
                 total = fma(load(delta, i), where_greater(v, zero, zero, v), total)
-            store(g, n_slopes + layer, total)
+            store(g, n_slopes + layer, fma(load(scale, 0), total, load(g, n_slopes + layer)))
         multiply_derivative(code, offset(z, place), offset(a, place), delta, n_out * m, slope)
-        for u in range(n_out):
-            total = load(g, b + u)
-            for s in range(m):
-                total = total + load(delta, u * m + s)
-            store(g, b + u, total)
+        row_sums(offset(g, b), scale, delta, n_out, m)
+        source, stride = x, x_stride
         if layer > 0:
-            seen = offset(a, place - n_in * m)
-            if ints[I_DROPPING] and thresholds[layer] > 0:
-                seen = offset(h, place - n_in * m)
-            outer_product(offset(g, w), seen, m, delta, n_in, n_out, m)
-            product(offset(d, place - n_in * m), offset(p, w), n_out, 1, delta, m, p, 0, n_in, n_out, m)
-        else:
-            outer_product(offset(g, w), x, x_stride, delta, n_in, n_out, m)
+            below = place - n_in * m
+            source, stride = offset(h if ints[I_DROPPING] and thresholds[layer] > 0 else a, below), m
+            product(offset(d, below), offset(p, w), n_out, 1, delta, m, p, 0, n_in, n_out, m)
+        outer_product(offset(g, w), scale, source, stride, delta, n_in, n_out, m)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1449,6 +1583,7 @@ def _run(
     z = offset(a, 2 * n_units * chunk) if ints[I_WITH_Z] else a
     h = offset(a, 3 * n_units * chunk)
     mask = offset(a, 4 * n_units * chunk)
+    scale_p = offset(a, (5 if ints[I_DROPPING] else 3) * n_units * chunk)
     if len(rates) == 0:
         for group in range(n_groups):
             p = offset(address(P), group * n_params)
@@ -1491,6 +1626,7 @@ def _run(
     n_used = n - n % batch if partial == DROP else n
     own_points = points.shape[1] > 0
     n_rows = sizes[0] + y.shape[1]
+    is_plain = ints[I_GENERAL] == 0 and ints[I_PENALTY] == NO_PENALTY
     for group in range(n_groups):
         p = offset(address(P), group * n_params)
         g = offset(address(G), group * n_params)
@@ -1562,8 +1698,16 @@ def _run(
                     n_outputs,
                     m,
                 )
-                backward(p, g, x, n, z, a, h, mask, d, sizes, n_weights, m, ints, reals, thresholds)
+                direct = is_plain and pending == 0 and done + m == end and (end % batch == 0 or partial == KEEP)
+                target, share = g, 1.0
+                if direct:  # the whole batch is here: plain SGD needs no gradient sums
+                    target, share = p, -rates[epoch] / m
+                store(scale_p, 0, splat(p, share))
+                backward(p, target, scale_p, x, n, z, a, h, mask, d, sizes, n_weights, m, ints, reals, thresholds)
                 done += m
+                if direct:
+                    n_updates += 1
+                    continue
                 pending += m
                 if done == end and (done % batch == 0 or partial == KEEP):
                     rate, share = rates[epoch], 1.0 / pending
@@ -1859,7 +2003,7 @@ def advance(
         nothing,
         _aligned((split.X.shape[1] + split.y.shape[1], n_own, lanes), dtype),
         order,
-        _aligned((n_buffers * sum(network.layer_sizes[1:]) * chunk, lanes), dtype),
+        _aligned((n_buffers * sum(network.layer_sizes[1:]) * chunk + 1, lanes), dtype),
         np.zeros((2 * len(rates), lanes), dtype=np.uint32),
         _pack_integers(state.seeds, n_groups, lanes),
         np.array(network.layer_sizes, dtype=np.int64),
@@ -1937,7 +2081,7 @@ def mean_losses(
         nothing if split.weight is None else split.weight,
         nothing,
         np.zeros((0, lanes), dtype=np.int32),
-        _aligned((3 * sum(network.layer_sizes[1:]) * chunk, lanes), dtype),
+        _aligned((3 * sum(network.layer_sizes[1:]) * chunk + 1, lanes), dtype),
         np.zeros((1, lanes), dtype=np.uint32),
         np.zeros((n_groups, lanes), dtype=np.uint64),
         np.array(network.layer_sizes, dtype=np.int64),
