@@ -1,8 +1,8 @@
 """How much memory a training needs, and whether the machine has it.
 
-With P parameters a network, h the sum of all layer widths (inputs and outputs included), B the batch size, n_eval the
-points evaluated at once (at most 2**21 / widest layer), s bytes a number (4 or 8), k moments of the optimizer, R
-replicas:
+With P parameters a network, h its hidden and output units, h_max those of its widest layer, d features, B the batch
+size, n points, n_eval those evaluated at once (at most 2**21 / widest layer), s bytes a number (4 or 8), k moments of
+the optimizer, R replicas:
 
 weights and biases
     ``R P s``, and as much again for the first parameters in float64 (8 bytes).
@@ -11,11 +11,13 @@ state
 gradient
     ``2 R P s`` (sums and the step made of them).
 activations
-    ``4 R B h s`` (inputs, weighted inputs, outputs and back-propagated derivatives), or ``2 R n_eval widest s`` while
+    ``4 R B h s`` (weighted inputs, outputs, and two derivatives on their way back), or ``2 R n_eval h_max s`` while
     evaluating, whichever is more. Prediction alone needs only the latter: what is kept for the backward pass is the
     price of training.
 data
-    the points and targets as given, and once more in the type of the arithmetic and in shuffled order.
+    on the NumPy road the points in the type of the arithmetic (nothing where they have it already) and the gathered
+    batch, ``R B d s``; on the compiled road ``2 R n d s``, in its layout and in the order of the epoch, R rounded up to
+    whole vectors.
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ from engine.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
     from engine.network import NetworkConfig
+    from engine.roads import Road
     from engine.training import Split, TrainingConfig
 
 EVALUATION_ELEMENTS = 2**21  # largest layer output, a replica, that evaluation holds at once
+LANES = 16  # replicas of the widest vector of the compiled road
 
 
 def count_parameters(network: NetworkConfig) -> int:
@@ -53,20 +57,24 @@ def training_bytes(network: NetworkConfig, training: TrainingConfig, n_replicas:
         Points of the largest split trained or evaluated on.
     """
     s = 8 if training.dtype == "float64" else 4
-    widest = max(network.layer_sizes)
+    widest = max(network.layer_sizes[1:])
+    n_at_once = min(n_samples, max(1, EVALUATION_ELEMENTS // max(network.layer_sizes)))
     n_moments = look_up(OPTIMIZERS, training.optimizer, "training.optimizer").n_moments
     per_parameter = 8 + s + (n_moments + 1) * s + 1 + 2 * s
-    backward = 4 * min(training.batch_size, n_samples) * sum(network.layer_sizes) * s
-    evaluation = 2 * min(n_samples * widest, EVALUATION_ELEMENTS) * s
+    backward = 4 * min(training.batch_size, n_samples) * sum(network.layer_sizes[1:]) * s
+    evaluation = 2 * n_at_once * widest * s
     return n_replicas * (count_parameters(network) * per_parameter + max(backward, evaluation))
 
 
-def data_bytes(split: Split, training: TrainingConfig, n_replicas: int) -> int:
-    """Return the bytes of a split's copies: in the type of the arithmetic, and gathered in shuffled order."""
+def data_bytes(split: Split, training: TrainingConfig, n_replicas: int, road: Road) -> int:
+    """Return the bytes of the copies that training makes of its points; the formula is the module's."""
     s = 8 if training.dtype == "float64" else 4
-    per_replica = split.X[0].size + split.y[0].size
-    in_batch = min(training.batch_size, split.X.shape[1]) / split.X.shape[1]
-    return int(s * per_replica * (split.X.shape[0] + n_replicas * in_batch))
+    shared, n, d = (int(length) for length in split.X.shape)
+    a_point = d + int(split.y.shape[2])
+    if road == "compiled":
+        return 2 * (-(-n_replicas // LANES) * LANES) * n * a_point * s
+    as_cast = 0 if split.X.dtype.itemsize == s else shared * n * a_point * s
+    return as_cast + n_replicas * min(training.batch_size, n) * a_point * s
 
 
 def available_bytes() -> int:
@@ -83,7 +91,13 @@ def available_bytes() -> int:
 
 
 def check_memory(
-    network: NetworkConfig, training: TrainingConfig, n_replicas: int, split: Split, *, available: int | None = None
+    network: NetworkConfig,
+    training: TrainingConfig,
+    n_replicas: int,
+    split: Split,
+    road: Road,
+    *,
+    available: int | None = None,
 ) -> None:
     """Refuse a training that the machine cannot hold.
 
@@ -95,6 +109,8 @@ def check_memory(
         R.
     split : Split
         Training points.
+    road : str
+        Which road will run.
     available : int, optional
         Bytes to be had; None asks the machine.
 
@@ -103,7 +119,8 @@ def check_memory(
     ValueError
         If more is needed than there is; the message says both.
     """
-    needed = training_bytes(network, training, n_replicas, split.X.shape[1]) + data_bytes(split, training, n_replicas)
+    needed = training_bytes(network, training, n_replicas, split.X.shape[1])
+    needed += data_bytes(split, training, n_replicas, road)
     if available is None:
         if needed < 2**26:
             return  # not worth a look at the machine

@@ -31,6 +31,8 @@ def check_name(known: Collection[str], name: str, argument: str) -> None:
     """
     if name in known:
         return
-    nearest = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
+    asked = str(name).lower()
+    longer = [other for other in known if asked and other.startswith(asked)]
+    nearest = longer or difflib.get_close_matches(asked, known, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
     raise ValueError(f"{argument}: unknown {name!r}; {hint}")

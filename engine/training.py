@@ -434,12 +434,12 @@ def train(
     for name, other in evaluate_on.items():
         validate_split(network, training.loss, other, f"evaluate_on[{name!r}]")
         check_replicas(other, parameters.n_replicas, f"evaluate_on[{name!r}]")
-    check_memory(network, training, parameters.n_replicas, split)
     if state is None:
         state = initial_state(network, training, parameters, seeds)
     check_replicas(split, state.parameters.n_replicas, "split")
-    chosen: Road = road or choose_road(network, training, split.X.shape[1])
     n_replicas = state.parameters.n_replicas
+    chosen: Road = road or choose_road(network, training, split.X.shape[1])
+    check_memory(network, training, n_replicas, split, chosen)
     points = _packed(with_label_noise(split, network, training, state.seeds), n_replicas, training.dtype, chosen)
     others = {name: _packed(other, n_replicas, training.dtype, chosen) for name, other in evaluate_on.items()}
     rows: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in evaluate_on}

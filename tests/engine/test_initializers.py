@@ -103,5 +103,5 @@ def test_a_replica_does_not_depend_on_the_others(name: str) -> None:
 
 
 def test_unknown_name_is_refused_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"^network.initializer: unknown 'xavier'; did you mean 'xavier_normal'\?$"):
+    with pytest.raises(ValueError, match=r"^network.initializer: unknown 'xavier'; did you mean 'xavier_uniform'\?$"):
         initialize(NetworkConfig(2, initializer="xavier"), [np.random.default_rng(0)])

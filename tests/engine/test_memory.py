@@ -1,0 +1,42 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from engine.initializers import initialize
+from engine.memory import available_bytes, check_memory, count_parameters, data_bytes, training_bytes
+from engine.network import NetworkConfig
+from engine.training import Split, TrainingConfig, train
+
+
+def test_counts_each_bias_once() -> None:
+    assert count_parameters(NetworkConfig(1, (150, 150), 1)) == 23_101
+    assert count_parameters(NetworkConfig(2, (), 1)) == 3
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize(("sizes", "batch"), [((300,), 20), ((40, 40), 400)])
+def test_estimate_is_close_to_what_training_takes(optimizer: str, sizes: tuple[int, ...], batch: int) -> None:
+    network = NetworkConfig(200, sizes, 5, "relu", "linear", "he_normal")
+    training = TrainingConfig(loss="mse", optimizer=optimizer, batch_size=batch, learning_rate=1e-3)
+    split = Split(np.zeros((1, 400, 200), dtype=np.float32), np.zeros((1, 400, 5), dtype=np.float32))
+    seeds = np.zeros(4, dtype=np.uint64)
+    tracemalloc.start()
+    parameters = initialize(network, [np.random.default_rng(r) for r in range(4)])
+    train(network, training, split, parameters, seeds, look_at=(1,), evaluate_on={"train": split}, road="numpy")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    estimate = training_bytes(network, training, 4, 400) + data_bytes(split, training, 4, "numpy")
+    assert 0.6 < estimate / peak < 2.0
+
+
+def test_too_large_a_training_is_refused_with_both_figures() -> None:
+    network, training = NetworkConfig(784, (256,), 10), TrainingConfig(optimizer="adam", batch_size=256)
+    split = Split(np.zeros((1, 256, 784), dtype=np.float32), np.zeros((1, 256, 10), dtype=np.float32))
+    with pytest.raises(ValueError, match=r"^memory: 1000 replicas of 784-256-10 with adam need .* GiB, 1.00 GiB are "):
+        check_memory(network, training, 1000, split, "numpy", available=2**30)
+    check_memory(network, training, 10, split, "numpy", available=2**30)
+
+
+def test_the_machine_is_asked() -> None:
+    assert available_bytes() > 2**20
