@@ -199,16 +199,15 @@ def check_parameters(network: NetworkConfig, parameters: Parameters) -> None:
         raise ValueError(f"parameters.slopes: shape {shape}; {network.activation!r} needs {slopes}")
 
 
-def check_array(array: Any, argument: str, n_axes: int) -> None:
-    """Check that an array has the axes, holds float32 or float64, and nothing but finite numbers; raises ValueError."""
+def check_array(array: Any, argument: str, n_axes: int, *, must_be_finite: bool = True) -> None:
+    """Check that an array has the axes, holds float32 or float64, and finite numbers only; raises ValueError."""
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{argument}: a {type(array).__name__}; give a float32 or float64 array")
     if array.dtype not in (np.float32, np.float64):
         raise ValueError(f"{argument}: type {array.dtype}; give float32 or float64")
     if array.ndim != n_axes:
         raise ValueError(f"{argument}: {array.ndim} axes {array.shape}; give {n_axes}")
-    finite = np.isfinite(array)
-    if not finite.all():
+    if must_be_finite and not (finite := np.isfinite(array)).all():
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise ValueError(f"{argument}: {array[where]} at {where}; give finite numbers")
 
