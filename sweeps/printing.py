@@ -18,6 +18,7 @@ HOMEWORK_COLUMNS = (
     "training loss",
     "test loss",
 )
+_LAYER_SIZE = "network.hidden_layer_sizes."
 RANGE_COLUMNS = ("data type", "setting", "in range", "out of range", "difference", "floors in, out", "constant in, out")
 
 
@@ -138,8 +139,15 @@ def record_text(record: TrialRecord) -> str:
 
 
 def setting_text(record: TrialRecord) -> str:
-    """Return a trial's choices on one line."""
-    return ", ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in record.params.items())
+    """Return a trial's choices on one line: the layer sizes together, the rest by name."""
+    layers = [value for key, value in record.params.items() if key.startswith(_LAYER_SIZE)]
+    hidden = f"hidden {','.join(map(str, layers)) or 'none'}"
+    rest = [
+        f"{key.rpartition('.')[2]} {_short(value)}"
+        for key, value in record.params.items()
+        if not key.startswith(_LAYER_SIZE) and key != "network.n_hidden_layers"
+    ]
+    return ", ".join([hidden, *rest])
 
 
 def mean_text(values: Sequence[float | None]) -> str:

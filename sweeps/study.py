@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import importlib.metadata
 import platform
 import threading
@@ -43,6 +44,16 @@ MODELS_NAME = "models"
 MOST_FAILURES = 20
 """A search of this many failed trials in a row ends."""
 _VERSIONED = ("numpy", "numba", "scipy", "optuna")
+_NUMBERS_DEPEND_ON = (
+    "analysis/intervals.py",
+    "analysis/ranges.py",
+    "sweeps/certificate.py",
+    "sweeps/samplers.py",
+    "sweeps/sources.py",
+    "sweeps/space.py",
+    "sweeps/study.py",
+    "sweeps/trial.py",
+)
 
 _Piece = tuple[Stage, int, int]
 
@@ -57,11 +68,15 @@ class _PieceResult:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A trial run again: its record then and now, and the fields in which they differ, timing apart."""
+    """A trial run again: its record then and now, the fields in which they differ, timing apart, and what changed.
+
+    `changed` names each version that is not the one the trial was recorded with: only without any must bits be equal.
+    """
 
     recorded: TrialRecord
     rerun: TrialRecord
     differences: tuple[str, ...]
+    changed: tuple[str, ...]
 
 
 def run_sweep(
@@ -156,7 +171,8 @@ def replay(folder: Path, dataset: str, number: int, stage: Stage = "search") -> 
     path = folder / dataset / LOG_NAME
     if not path.is_file():
         raise SpecError(f"{path}: not there yet; run the sweep first")
-    records = read_study(path).records[stage]
+    study = read_study(path)
+    records = study.records[stage]
     recorded = next((record for record in records if record.number == number), None)
     if recorded is None:
         numbers = f"0 to {records[-1].number}" if records else "none"
@@ -165,7 +181,14 @@ def replay(folder: Path, dataset: str, number: int, stage: Stage = "search") -> 
     then, now = without_timing(recorded), without_timing(rerun)
     # Through JSON, as the recorded one has come.
     differences = tuple(key for key in then if canonical_json(then[key]) != canonical_json(now[key]))
-    return Replay(recorded, rerun, differences)
+    current = versions()
+    known = study.header.versions
+    changed = tuple(
+        f"{key} {known.get(key)} then, {current.get(key)} now"
+        for key in sorted({*known, *current})
+        if known.get(key) != current.get(key)
+    )
+    return Replay(recorded, rerun, differences, changed)
 
 
 def setting_of(spec: SweepSpec, record: TrialRecord) -> Setting:
@@ -183,7 +206,18 @@ def versions() -> dict[str, str]:
     found = {name: importlib.metadata.version(name) for name in _VERSIONED}
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     processor = f"{platform.machine()} {' '.join(simd.get('found', []))}".strip()
-    return {"rangesweep": _own_version(), "python": platform.python_version(), **found, "processor": processor}
+    own = {"rangesweep": _own_version(), "code": code_digest(), "python": platform.python_version()}
+    return own | found | {"processor": processor}
+
+
+def code_digest() -> str:
+    """Return a digest of the source files that the numbers of a log depend on: the version of a tree under work."""
+    root = Path(__file__).resolve().parent.parent
+    paths = [*(root / "engine").rglob("*.py"), *(root / name for name in _NUMBERS_DEPEND_ON)]
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def _own_version() -> str:

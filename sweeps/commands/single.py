@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 
 from sweeps.commands.options import (
@@ -98,15 +99,17 @@ def train_command(arguments: argparse.Namespace) -> int:
     print(f"{dataset_title(arguments.dataset)}, {record.epochs} epochs: {setting_text(record)}")
     if record.reason:
         print(f"  {record.reason}")
-    print(certainty_text(homework_rows([study])[0]))
-    print(range_text(range_rows([study])))
+    below = "means shown to be below the goal" if record.candidate else "means not shown to be below the goal"
+    row = dataclasses.replace(homework_rows([study])[0], verdict=below)
+    print(certainty_text(row))
+    print(range_text(dataclasses.replace(one, setting="given") for one in range_rows([study])))
     if record.playground_url is not None:
         print(f"replica 0 on the page: {record.playground_url}")
     return 0
 
 
 def replay_command(arguments: argparse.Namespace) -> int:
-    """Run a trial again; status 1 where it differs, since equal versions must give equal bits."""
+    """Run a trial again; status 1 where it differs although the versions are equal, 2 where they are not."""
     from sweeps.study import replay
 
     sweep, _, dataset = arguments.study.rpartition("/")
@@ -117,7 +120,10 @@ def replay_command(arguments: argparse.Namespace) -> int:
         print(f"{arguments.study} {arguments.number}: equal bit for bit (sha256 {result.rerun.sha256})")
         return 0
     print(f"{arguments.study} {arguments.number}: differs in {', '.join(result.differences)}")
-    return 1
+    if not result.changed:
+        return 1
+    print(f"  it was recorded with other versions, so bits may differ: {'; '.join(result.changed)}")
+    return 2
 
 
 def playground_command(arguments: argparse.Namespace) -> int:
