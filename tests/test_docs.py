@@ -1,0 +1,31 @@
+"""The documents say what the program does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sweeps.cli import build_parser
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_example_in_the_docs_is_the_built_in_sweep():
+    text = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
+    example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    assert example[1] == (ROOT / "sweeps" / "specs" / "homework.toml").read_text(encoding="utf-8")
+
+
+def commands_of_the_readme() -> list[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"python -m sweeps ([a-z][^`\n]*)", text)
+
+
+@pytest.mark.parametrize("command", commands_of_the_readme())
+def test_every_command_of_the_readme_is_understood(command):
+    parser, _ = build_parser()
+    assert callable(parser.parse_args(shlex.split(command.split("  #")[0])).call)
