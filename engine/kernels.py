@@ -1777,7 +1777,7 @@ def _aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> FloatArray:
     dtype = np.dtype(dtype)
     n_bytes = math.prod(shape) * dtype.itemsize
     raw = np.empty(n_bytes + 64, dtype=np.uint8)
-    start = -raw.ctypes.data % 64
+    start = -raw.__array_interface__["data"][0] % 64
     array: FloatArray = raw[start : start + n_bytes].view(dtype).reshape(shape)
     return array
 
@@ -1786,10 +1786,10 @@ def _pack(rows: npt.NDArray[Any], n_groups: int, dtype: str) -> FloatArray:
     """Return rows (R, ...) as (n_groups, ..., lanes); missing replicas are copies of the last."""
     lanes = LANES[dtype]
     packed = _aligned((n_groups, *rows.shape[1:], lanes), dtype)
-    for group in range(n_groups):
+    replicas_last = (*range(1, rows.ndim), 0)
+    for group, target in enumerate(packed):
         part = rows[group * lanes : (group + 1) * lanes]
-        target = packed[group]
-        target[..., : len(part)] = np.moveaxis(part, 0, -1)
+        target[..., : len(part)] = part.transpose(replicas_last)
         if len(part) < lanes:
             target[..., len(part) :] = target[..., len(part) - 1 : len(part)]
     return packed
@@ -1871,6 +1871,8 @@ def _network_numbers(
 
 def _frozen_mask(network: NetworkConfig, training: TrainingConfig, n_params: int) -> npt.NDArray[np.uint8]:
     mask = np.zeros(n_params, dtype=np.uint8)
+    if not training.frozen:
+        return mask
     sizes = network.layer_sizes
     names = [f"weights[{i}]" for i in range(len(sizes) - 1)] + [f"biases[{i}]" for i in range(len(sizes) - 1)]
     counts = [a * b for a, b in itertools.pairwise(sizes)] + list(sizes[1:])
@@ -1952,10 +1954,14 @@ def advance(
         split = pack_split(split, n_replicas, dtype)
     n = split.X.shape[2]
     P = _packed_arrays(_arrays(state.parameters), dtype)
-    G = _packed_arrays(_arrays(state.pending), dtype)
+    carries = training.partial_batch == "carry"
+    G = _packed_arrays(_arrays(state.pending), dtype) if carries else _aligned(P.shape, dtype)
+    if not carries:
+        G[...] = 0
     moments = [_packed_arrays(_arrays(moment), dtype) for moment in state.moments]
     nothing = np.zeros((n_groups, 0, lanes), dtype=dtype)
-    dead = _packed_arrays(list(state.dead), dtype)
+    kills = training.regularizer == "l1"
+    dead = _packed_arrays(list(state.dead), dtype) if kills else nothing
     chunk = min(training.batch_size, TRAINING_CHUNK)
     ints, reals = _network_numbers(network, training.loss, chunk)
     rates = dropout_rates(network, training)
@@ -2019,10 +2025,10 @@ def advance(
     _unpack_arrays(P, _arrays(state.parameters))
     for packed, moment in zip(moments, state.moments, strict=True):
         _unpack_arrays(packed, _arrays(moment))
-    if training.regularizer == "l1":
+    if kills:
         _unpack_arrays(dead > 0, list(state.dead))
     batches, rest = divmod(n, training.batch_size)
-    if training.partial_batch == "carry":
+    if carries:
         _unpack_arrays(G, _arrays(state.pending))
         state.n_pending = rest if batches else state.n_pending + n_epochs * rest
     state.n_updates += n_epochs * (batches + (training.partial_batch == "keep" and rest > 0))
