@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.records import TrialRecord
-from engine.network import FloatArray, Parameters
+from engine.model_files import save_model
+from engine.network import FloatArray, NetworkConfig
 from sweeps.log import write_atomically
 from sweeps.sources import Draws
 from sweeps.trial import Outcome
@@ -22,10 +23,8 @@ SUMS_NAME = "SHA256SUMS"
 def save_outcome(folder: Path, record: TrialRecord, outcome: Outcome) -> None:
     """Write a certificate's files, each whole or not at all.
 
-    ``<stage>-<number>.npz``
-        ``weights_<layer>`` (R, fan_in, fan_out) and ``biases_<layer>`` (R, fan_out) of all replicas at the end.
-    ``<stage>-<number>.json``
-        Network, training, seeds, epochs, the arrays' shapes and the SHA-256 of the ``.npz``.
+    ``<stage>-<number>.npz``, ``<stage>-<number>.json``
+        The networks of all replicas at the end, with training, seeds and epochs; see `engine.model_files`.
     ``<stage>-<number>.curves.npz``
         ``epochs`` (G,) and ``train_loss``, ``test_loss``, ``in_range_loss``, ``out_of_range_loss`` (G, R).
     ``<stage>-<number>.points.npz``
@@ -43,21 +42,12 @@ def save_outcome(folder: Path, record: TrialRecord, outcome: Outcome) -> None:
     outcome : Outcome
         What its training gave.
     """
-    folder.mkdir(exist_ok=True)
     name = f"{record.stage}-{record.number}"
-    weights = _arrays_file(_layers(outcome.parameters))
-    description = {
-        "network": record.network,
-        "training": record.training,
-        "epochs": record.epochs,
-        "seeds": record.seeds,
-        "shapes": {key: list(array.shape) for key, array in _layers(outcome.parameters).items()},
-        "sha256": hashlib.sha256(weights).hexdigest(),
-    }
+    network = replace(NetworkConfig(**record.network), hidden_layer_sizes=tuple(record.network["hidden_layer_sizes"]))
+    about = {"training": record.training, "epochs": record.epochs, "seeds": record.seeds}
+    save_model(folder, name, network, outcome.parameters, about)
     curves = {f"{key}_loss": losses for key, losses in outcome.losses.items()}
     files = {
-        f"{name}.npz": weights,
-        f"{name}.json": json.dumps(description, indent=1).encode(),
         f"{name}.curves.npz": _arrays_file({"epochs": np.asarray(outcome.epochs), **curves}),
         f"{name}.points.npz": _arrays_file(_points(outcome.draws)),
     }
@@ -66,14 +56,6 @@ def save_outcome(folder: Path, record: TrialRecord, outcome: Outcome) -> None:
     listed = sorted(path for path in folder.iterdir() if path.suffix in (".npz", ".json"))
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in listed]
     write_atomically(folder / SUMS_NAME, "".join(sums).encode())
-
-
-def _layers(parameters: Parameters) -> dict[str, FloatArray]:
-    arrays = {f"weights_{i}": W for i, W in enumerate(parameters.weights)}
-    arrays |= {f"biases_{i}": b for i, b in enumerate(parameters.biases)}
-    if parameters.slopes is not None:
-        arrays["slopes"] = parameters.slopes
-    return arrays
 
 
 def _points(draws: Draws) -> dict[str, FloatArray]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from analysis.records import Stage, Study, StudyHeader, TrialRecord, Verdict, as_data, encode_line, read_study
+from engine.model_files import save_model
+from engine.network import NetworkConfig, Parameters
 
 EPOCH_GRID = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200]
 FLOORS = {"gauss": 0.0303, "xor": 0.0723, "circle": 0.0744, "spiral": 0.0144}
@@ -247,22 +247,10 @@ def homework(folder: Path, n_trials: int = 20) -> Path:
     return folder / "homework"
 
 
-def save_networks(folder: Path, name: str, network: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
-    """Write networks as a certificate leaves them: the arrays, and a description with their digest."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.npz"
-    np.savez(path, allow_pickle=False, **arrays)
-    description = {"network": network, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    path.with_suffix(".json").write_text(json.dumps(description), encoding="utf-8")
-    return path
-
-
-def plane_networks(n_replicas: int, weights: tuple[float, float] = (1.0, 1.0)) -> dict[str, np.ndarray]:
-    """Return the weights of networks without a hidden layer, all alike: tanh(w1 x1 + w2 x2)."""
-    return {
-        "weights_0": np.tile(np.array(weights).reshape(1, 2, 1), (n_replicas, 1, 1)),
-        "biases_0": np.zeros((n_replicas, 1)),
-    }
+def plane_networks(n_replicas: int, weights: tuple[float, float] = (1.0, 1.0)) -> Parameters:
+    """Return networks without a hidden layer, all alike: tanh(w1 x1 + w2 x2)."""
+    W = np.tile(np.array(weights).reshape(1, 2, 1), (n_replicas, 1, 1))
+    return Parameters([W], [np.zeros((n_replicas, 1))])
 
 
 PLANE = {"n_inputs": 2, "hidden_layer_sizes": [], "n_outputs": 1, "activation": "tanh", "output_activation": "tanh"}
@@ -274,5 +262,6 @@ def study_with_networks(folder: Path, dataset: str = "gauss", n_replicas: int = 
     seeds = [f"0.{k:05d}" for k in range(n_replicas)]
     study.records["certificate"] = [dataclasses.replace(study.records["certificate"][0], seeds=seeds, network=PLANE)]
     path = write_study(study, folder)
-    save_networks(path.parent / "models", "certificate-0", PLANE, plane_networks(n_replicas))
+    network = NetworkConfig(n_inputs=2, hidden_layer_sizes=())
+    save_model(path.parent / "models", "certificate-0", network, plane_networks(n_replicas), {})
     return read_study(path)

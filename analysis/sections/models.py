@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analysis.model_files import ModelFileError, load_model
 from analysis.records import Study, TrialRecord
 from analysis.sections.blocks import Missing
 from analysis.sections.curves import winner_record
 from engine.datasets.registry import DATASETS
 from engine.evaluation import predict
 from engine.losses import LOSSES
+from engine.model_files import ModelFileError, load_model
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.playground import Draws, draw, expand
 

@@ -11,7 +11,6 @@ import pytest
 import record_builders as build
 
 from analysis.intervals import wilson
-from analysis.model_files import ModelFileError, load_model
 from analysis.ranges import Box
 from analysis.records import STAGES
 from analysis.sections.blocks import Missing, Picture, Text, file_names, labels, number_text, printable
@@ -236,33 +235,6 @@ def test_the_replay_command_names_the_search_trial() -> None:
 
 
 # --- networks ---
-
-
-def test_networks_are_read_back_as_saved(tmp_path: Path) -> None:
-    arrays = build.plane_networks(3, (0.5, -0.25))
-    saved = load_model(build.save_networks(tmp_path, "certificate-0", build.PLANE, arrays))
-    assert saved.network.layer_sizes == (2, 1)
-    np.testing.assert_array_equal(saved.parameters.weights[0], arrays["weights_0"])
-
-
-def test_altered_networks_are_refused(tmp_path: Path) -> None:
-    path = build.save_networks(tmp_path, "certificate-0", build.PLANE, build.plane_networks(3))
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(ModelFileError, match="altered"):
-        load_model(path)
-
-
-def test_networks_of_other_layers_are_refused(tmp_path: Path) -> None:
-    wrong = {**build.PLANE, "n_inputs": 3}
-    with pytest.raises(ModelFileError, match="do not fit the layers 3-1"):
-        load_model(build.save_networks(tmp_path, "certificate-0", wrong, build.plane_networks(3)))
-
-
-def test_networks_without_description_are_refused(tmp_path: Path) -> None:
-    path = build.save_networks(tmp_path, "certificate-0", build.PLANE, build.plane_networks(3))
-    path.with_suffix(".json").unlink()
-    with pytest.raises(ModelFileError, match="not a model of this version"):
-        load_model(path)
 
 
 def test_a_damaged_file_becomes_a_sentence(tmp_path: Path) -> None:
