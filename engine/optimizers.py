@@ -63,7 +63,7 @@ class Optimizer:
     n_moments : int
         Numbers it keeps for each parameter.
     step : callable (g, moments, training, lr, t) -> decrease of w
-        Updates `moments` in place; the caller subtracts the result from w.
+        Updates `moments` in place and may use up g; the caller subtracts the result from w.
     default_epsilon : float
         Where `TrainingConfig.epsilon` is None.
     """
@@ -88,7 +88,8 @@ def weight_decay_of(training: TrainingConfig) -> float:
 
 
 def _sgd(g: FloatArray, moments: Moments, training: TrainingConfig, lr: float, t: int) -> FloatArray:  # noqa: ARG001
-    return lr * g
+    g *= lr
+    return g
 
 
 def _momentum(g: FloatArray, moments: Moments, training: TrainingConfig, lr: float, t: int) -> FloatArray:  # noqa: ARG001

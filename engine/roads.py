@@ -1,7 +1,16 @@
-"""Which road of the engine runs: a static rule of shape, configuration and type, never a choice of the user."""
+"""Which road of the engine runs: a static rule of shape, configuration and type, never a choice of the user.
+
+The compiled road keeps 16 replicas in a vector and is the faster one while a layer's weights, 16 times over, stay near
+the processor; BLAS takes one network at a time and gains on large matrices. Measured on one core with 16 replicas, the
+compiled road takes 0.02 (batch 32, one hidden layer of 100) to 0.6 (batch 128, layers 128-128) of NumPy's time up to
+the limit; above it, 784-256-10 with one network, NumPy is as fast as PyTorch. The number of replicas is no part of the
+rule, because a replica's result must not depend on it: a single network near the limit would be some times faster on
+NumPy.
+"""
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -9,7 +18,7 @@ if TYPE_CHECKING:
     from engine.training import TrainingConfig
 
 Road = Literal["compiled", "numpy"]
-WIDEST_COMPILED = 64
+MOST_WEIGHTS_COMPILED = 2**15
 
 
 def choose_road(network: NetworkConfig, training: TrainingConfig, n_samples: int) -> Road:  # noqa: ARG001
@@ -25,12 +34,12 @@ def choose_road(network: NetworkConfig, training: TrainingConfig, n_samples: int
     Returns
     -------
     str
-        ``"compiled"`` where no layer is wider than `WIDEST_COMPILED` and the compiled loop knows the configuration;
-        ``"numpy"`` else: beyond that width BLAS is faster.
+        ``"compiled"`` where no layer has more than `MOST_WEIGHTS_COMPILED` weights and the compiled loop knows the
+        configuration; ``"numpy"`` else.
     """
-    if max(network.layer_sizes) > WIDEST_COMPILED:
+    if max(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(network.layer_sizes)) > MOST_WEIGHTS_COMPILED:
         return "numpy"
-    from engine import kernels  # Numba takes half a second to import: only for narrow networks
+    from engine import kernels  # Numba takes half a second to import: only for small layers
 
     return "compiled" if kernels.supports(network, training) else "numpy"
 

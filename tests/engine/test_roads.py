@@ -1,0 +1,21 @@
+import pytest
+
+from engine.network import NetworkConfig
+from engine.roads import choose_evaluation_road, choose_road
+from engine.training import TrainingConfig
+
+
+@pytest.mark.parametrize(
+    ("sizes", "road"),
+    [
+        ((2, 8, 8, 1), "compiled"),
+        ((1, 150, 150, 1), "compiled"),
+        ((330, 64, 1), "compiled"),
+        ((784, 256, 10), "numpy"),
+        ((10, 256, 256, 1), "numpy"),
+    ],
+)
+def test_the_road_follows_the_largest_layer(sizes: tuple[int, ...], road: str) -> None:
+    network = NetworkConfig(sizes[0], sizes[1:-1], sizes[-1])
+    assert choose_road(network, TrainingConfig(), 100) == road
+    assert choose_evaluation_road(network, "half_squared_error") == road
