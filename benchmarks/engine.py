@@ -7,7 +7,8 @@
 
 Every peer trains the same network from the same weights on the same 350 points in the same order with the same plain
 SGD in float32, and must reach the same loss (scikit-learn excepted, whose output layer is linear). Repetitions go round
-the peers, so that a disturbed second disturbs all of them; figures are medians. Compile time is measured apart. Peers
+the peers, so that a disturbed second disturbs all of them; figures are medians. On one core the processor's time counts,
+which other work on the machine disturbs less than the wall's; on two the wall's. Compile time is measured apart. Peers
 that train many networks at once run at several numbers of networks, and their best counts. One child process for each
 number of cores, pinned to them.
 """
@@ -285,18 +286,18 @@ def sklearn_peer(config: Config) -> Peer:
     return Peer("scikit-learn", 1, run)
 
 
-def measure(peers: list[Peer], repetitions: int) -> None:
+def measure(peers: list[Peer], repetitions: int, clock: Callable[[], float]) -> None:
     """Fill `times_us`, going round the peers."""
     for peer in peers:
         peer.run(1)
-        start = time.perf_counter()
+        start = clock()
         peer.run(2)
-        peer.epochs = max(1, round(TARGET_S / max((time.perf_counter() - start) / 2, 1e-7)))
+        peer.epochs = max(1, round(TARGET_S / max((clock() - start) / 2, 1e-7)))
     for _ in range(repetitions):
         for peer in peers:
-            start = time.perf_counter()
+            start = clock()
             peer.run(peer.epochs)
-            elapsed = time.perf_counter() - start
+            elapsed = clock() - start
             peer.times_us.append(elapsed / peer.epochs / peer.n_networks * 1e6)
 
 
@@ -336,7 +337,7 @@ def compare_peers(cores: int, quick: bool, repetitions: int) -> list[dict[str, A
         peers += [torch_batched_peer(config, count) for count in TORCH_COUNTS]
         peers += [jax_peer(config, count, last) for count in JAX_COUNTS for last in (False, True)]
         check_agreement(config, peers)
-        measure(peers, repetitions)
+        measure(peers, repetitions, time.process_time if cores == 1 else time.perf_counter)
         own = statistics.median(peers[0].times_us)
         rows += [row(config, cores, peer, own) for peer in peers]
     return rows
@@ -367,7 +368,7 @@ def compare_variants(repetitions: int) -> list[dict[str, Any]]:
         peer = engine_peer(config, 16, **settings)
         peer.name = name
         peers.append(peer)
-    measure(peers, repetitions)
+    measure(peers, repetitions, time.process_time)
     own = statistics.median(peers[0].times_us)
     return [row(config, 1, peer, own) for peer in peers]
 
@@ -380,7 +381,7 @@ def compare_counts(repetitions: int) -> list[dict[str, Any]]:
         peer = engine_peer(config, count)
         peer.name = f"{count} networks"
         peers.append(peer)
-    measure(peers, repetitions)
+    measure(peers, repetitions, time.process_time)
     own = statistics.median(peers[0].times_us)
     return [row(config, 1, peer, own) for peer in peers]
 
@@ -390,7 +391,7 @@ def compare_threads(repetitions: int) -> list[dict[str, Any]]:
     config = CONFIGS[0]
     peers = [engine_peer(config, 16, n_threads) for n_threads in (1, 2)]
     peers[0].name, peers[1].name = "1 thread", "2 threads"
-    measure(peers, repetitions)
+    measure(peers, repetitions, time.perf_counter)
     own = statistics.median(peers[0].times_us)
     return [row(config, 2, peer, own) for peer in peers]
 
