@@ -13,6 +13,7 @@ from engine.evaluation import mean_losses, predict
 from engine.initializers import initialize
 from engine.losses import LOSSES
 from engine.network import NetworkConfig, Parameters
+from engine.streams import DROPOUT, INPUT_NOISE, normals, stream_keys, uniforms
 from engine.training import (
     Look,
     Split,
@@ -371,3 +372,73 @@ def test_evaluation_in_chunks_equals_evaluation_at_once() -> None:
     np.testing.assert_allclose(outputs, np.concatenate(parts, axis=1), rtol=1e-12)
     whole = 0.5 * ((outputs - split.y) ** 2).mean()
     assert mean_losses(network, parameters, split, "half_squared_error", road="numpy")[0] == pytest.approx(whole)
+
+
+def test_dropout_and_noise_follow_the_documented_stream() -> None:
+    """One step against PyTorch's autograd, with masks and noise drawn from the stream's formulas."""
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    network = NetworkConfig(3, (6, 5), 2, "tanh", "linear", "xavier_normal")
+    training = config(
+        loss="mse",
+        dropout=(0.5, 0.2),
+        input_dropout=0.3,
+        input_noise=0.4,
+        batch_size=4,
+        partial_batch="drop",
+        order="fixed",
+    )
+    split, parameters = points(network, range(1), 9), parameters_of(network, range(1))
+    state = initial_state(network, training, parameters, np.array([42], dtype=np.uint64))
+    advance(state, network, training, split, 1, road="numpy")
+
+    weights = [torch.tensor(W[0], requires_grad=True) for W in parameters.weights]
+    biases = [torch.tensor(b[0], requires_grad=True) for b in parameters.biases]
+    for start in (0, 4):
+        z = normals(stream_keys(state.seeds, 0, INPUT_NOISE), start * 3, 12).reshape(4, 3)
+        A = torch.tensor(split.X[0, start : start + 4] + 0.4 * z)
+        for layer, (units, rate) in enumerate(((3, 0.3), (6, 0.5), (5, 0.2))):
+            u = uniforms(stream_keys(state.seeds, 0, DROPOUT, layer), start * units, 4 * units).reshape(4, units)
+            A = A * torch.tensor((u >= np.float32(rate)) / (1 - rate))
+            A = A @ weights[layer] + biases[layer]
+            A = torch.tanh(A) if layer < 2 else A
+        loss = torch.nn.functional.mse_loss(A, torch.tensor(split.y[0, start : start + 4]))
+        gradients = torch.autograd.grad(loss, [*weights, *biases])
+        with torch.no_grad():
+            for parameter, gradient in zip([*weights, *biases], gradients, strict=True):
+                parameter -= 0.1 * gradient
+    for ours, theirs in zip(state.parameters.weights, weights, strict=True):
+        np.testing.assert_allclose(ours[0], theirs.detach().numpy(), rtol=0, atol=1e-14)
+    for ours, theirs in zip(state.parameters.biases, biases, strict=True):
+        np.testing.assert_allclose(ours[0], theirs.detach().numpy(), rtol=0, atol=1e-14)
+
+
+LINE = NetworkConfig(2, (), 1, output_activation="linear", initializer="zeros")
+
+
+def line_step(training: TrainingConfig, X: list[float], y: float, dead: bool = False) -> TrainingState:
+    """One update of ``w1 x1 + w2 x2 + b`` from zeros by one example."""
+    state = state_of(LINE, training, range(1))
+    state.dead[0][0, 0, 0] = dead
+    advance(state, LINE, training, Split(np.array([[X]]), np.array([[[y]]])), 1, road="numpy")
+    return state
+
+
+@pytest.mark.parametrize("changes", [{"regularizer": "l1", "regularization_rate": 1e-9}, {"frozen": ("weights[0]",)}])
+def test_gradients_of_dead_and_frozen_parameters_do_not_count_in_the_norm(changes: dict[str, Any]) -> None:
+    # Example (3, 0) with target -1: gradients 3, 0 and 1; without the first the norm is 1 and nothing is clipped.
+    state = line_step(config(batch_size=1, max_grad_norm=2.0, **changes), [3.0, 0.0], -1.0, dead=True)
+    assert state.parameters.biases[0][0, 0] == pytest.approx(-0.1, abs=1e-15)
+    assert state.parameters.weights[0][0, 0, 0] == 0
+
+
+def test_max_grad_norm_scales_down_to_the_norm_exactly() -> None:
+    state = line_step(config(batch_size=1, max_grad_norm=0.5), [2.0, 2.0], -1.0)  # gradient (2, 2, 1), norm 3
+    moved = [*state.parameters.weights[0].ravel(), *state.parameters.biases[0].ravel()]
+    assert moved == pytest.approx([-0.1 / 3, -0.1 / 3, -0.05 / 3], abs=1e-15)
+
+
+def test_a_weight_of_exactly_zero_does_not_die() -> None:
+    # The Playground's test is strict: w1 * w2 < 0.
+    state = line_step(config(batch_size=1, regularizer="l1", regularization_rate=0.5), [0.0, 1.0], 1.0)
+    assert not state.dead[0].any()
+    assert state.parameters.weights[0].ravel().tolist() == [0.0, 0.1]
