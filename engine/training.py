@@ -431,15 +431,15 @@ def train(
     if not looks or looks[0] < first or any(late <= early for early, late in itertools.pairwise(looks)):
         raise ValueError(f"look_at: {looks}; give increasing epochs, none below {first}")
     validate(network, training, split)
+    n_replicas = (parameters if state is None else state.parameters).n_replicas
+    check_replicas(split, n_replicas, "split")
     for name, other in evaluate_on.items():
-        validate_split(network, training.loss, other, f"evaluate_on[{name!r}]")
-        check_replicas(other, parameters.n_replicas, f"evaluate_on[{name!r}]")
-    if state is None:
-        state = initial_state(network, training, parameters, seeds)
-    check_replicas(split, state.parameters.n_replicas, "split")
-    n_replicas = state.parameters.n_replicas
+        validate_split(network, training, other, f"evaluate_on[{name!r}]")
+        check_replicas(other, n_replicas, f"evaluate_on[{name!r}]")
     chosen: Road = road or choose_road(network, training, split.X.shape[1])
     check_memory(network, training, n_replicas, split, chosen)
+    if state is None:
+        state = initial_state(network, training, parameters, seeds)
     points = _packed(with_label_noise(split, network, training, state.seeds), n_replicas, training.dtype, chosen)
     others = {name: _packed(other, n_replicas, training.dtype, chosen) for name, other in evaluate_on.items()}
     rows: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in evaluate_on}

@@ -44,7 +44,7 @@ def validate(network: NetworkConfig, training: TrainingConfig, split: Split) -> 
     """
     validate_network(network)
     validate_training(network, training)
-    validate_split(network, training.loss, split, "split")
+    validate_split(network, training, split, "split")
     if split.weight is not None:
         raise ValueError("split.weight: training takes every point once; give weights to evaluation only")
     n = split.X.shape[1]
@@ -141,10 +141,14 @@ def _check_frozen(network: NetworkConfig, names: tuple[str, ...]) -> None:
             raise ValueError(f"training.frozen: unknown {name!r}; give 'weights[i]' or 'biases[i]', i below {n_layers}")
 
 
-def validate_split(network: NetworkConfig, loss: str, split: Split, argument: str) -> None:
-    """Check points and targets against a network and a loss; raises ValueError."""
-    check_array(split.X, f"{argument}.X", 3)
-    check_array(split.y, f"{argument}.y", 3)
+def validate_split(network: NetworkConfig, training: TrainingConfig, split: Split, argument: str) -> None:
+    """Check points and targets against a network, a loss and a type; raises ValueError."""
+    loss = training.loss
+    for name, array in (("X", split.X), ("y", split.y)):
+        check_array(array, f"{argument}.{name}", 3)
+        narrows = training.dtype == "float32" and array.dtype != np.float32
+        if narrows and array.size and (largest := np.abs(array).max()) > np.finfo(np.float32).max:
+            raise ValueError(f"{argument}.{name}: up to {largest:g}; give float32's range, or use 'float64'")
     n = split.X.shape[1]
     if n == 0 or split.X.shape[0] == 0:
         raise ValueError(f"{argument}.X: shape {split.X.shape} is empty; give at least one point")

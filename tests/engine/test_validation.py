@@ -111,6 +111,7 @@ def with_value(value: float) -> np.ndarray:
     [
         (Split(with_value(np.nan), SPLIT.y), "split.X: nan at (0, 3, 1); give finite numbers"),
         (Split(with_value(-np.inf), SPLIT.y), "split.X: -inf at (0, 3, 1); give finite numbers"),
+        (Split(with_value(-1e39), SPLIT.y), "split.X: up to 1e+39; give float32's range, or use 'float64'"),
         (Split(SPLIT.X.astype(np.float16), SPLIT.y), "split.X: type float16; give float32 or float64"),
         (Split(SPLIT.X.astype(object), SPLIT.y), "split.X: type object; give float32 or float64"),
         (Split(SPLIT.X, [[0.0]]), "split.y: a list; give a float32 or float64 array"),  # type: ignore[arg-type]
