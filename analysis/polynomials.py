@@ -218,14 +218,16 @@ def flat_valley(
 
     def residuals(free_values: FloatArray) -> FloatArray:
         p[moving] = free_values
-        return root * (predict(p[None], x[None])[0] - y)
+        found: FloatArray = root * (predict(p[None], x[None])[0] - y)
+        return found
 
     def jacobian(free_values: FloatArray) -> FloatArray:
         p[moving] = free_values
         units = hidden_outputs(p[None], x[None])[0]
         slope = p[2 * H : 3 * H, None] * units * (1.0 - units)
         columns = np.concatenate([slope * x, slope, units, np.ones((1, len(x)))])
-        return np.asarray((root * columns)[moving].T, np.float64)
+        found: FloatArray = (root * columns)[moving].T
+        return found
 
     for value in values:
         p[index] = value

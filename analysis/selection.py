@@ -1,0 +1,365 @@
+"""Which trial to choose when nobody knows the loss out of range, and what not knowing costs.
+
+Only search trials on the draws that all trials share are compared (repetitions of a setting have draws of their own),
+so that any two trials have seen the same data in replica r and compare in pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.intervals import Interval, paired_difference, rank_correlation_interval
+from analysis.records import Scalar, TrialRecord
+
+FloatArray = npt.NDArray[np.float64]
+Side = Literal["in_range", "out_of_range"]
+
+LEAST_TRIALS_FOR_IMPORTANCE = 40
+LEAST_TRIALS_FOR_CORRELATION = 8
+LEAST_EXPLAINED = 0.1
+N_FOLDS = 5
+N_TREES = 60
+N_SHUFFLES = 5
+EVALUATOR = "permutation importance of extremely randomized trees, 5-fold"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The trials that compare, as arrays; T trials, R replicas.
+
+    Parameters
+    ----------
+    records : tuple of TrialRecord, length T
+        By number.
+    train, test, in_range, out_of_range : ndarray (T, R)
+        Losses; NaN where a replica has no point on that side.
+    n_parameters : ndarray (T,)
+        Weights and biases of each network.
+    """
+
+    records: tuple[TrialRecord, ...]
+    train: FloatArray
+    test: FloatArray
+    in_range: FloatArray
+    out_of_range: FloatArray
+    n_parameters: npt.NDArray[np.int64]
+
+
+Choose = Callable[[Candidates, npt.NDArray[np.int64]], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A way to choose one trial.
+
+    Parameters
+    ----------
+    name, title : str
+        Key and what a reader is told.
+    choose : callable
+        ``choose(candidates, replicas)``: index of the trial, judged by these replicas only.
+    oracle : bool
+        Whether it looks at the out-of-range loss: never available to a search.
+    """
+
+    name: str
+    title: str
+    choose: Choose
+    oracle: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What one rule chooses.
+
+    Parameters
+    ----------
+    rule : Rule
+    record : TrialRecord
+        Chosen by all replicas.
+    n_parameters : int
+        Of its network.
+    price : Interval
+        Out-of-range loss of the rule minus that of the oracle. In each replica both choose by the other replicas, so
+        that neither is judged on what it was chosen by; the unit is the replica.
+    """
+
+    rule: Rule
+    record: TrialRecord
+    n_parameters: int
+    price: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """Rank correlation of mean in-range and mean out-of-range loss over a group of trials.
+
+    Parameters
+    ----------
+    by : str
+        ``"all"``, ``"activation"`` or ``"depth"``.
+    group : str
+        ``"all trials"``, the activation, or the number of hidden layers.
+    rank_correlation : Interval
+        Over trials.
+    """
+
+    by: str
+    group: str
+    rank_correlation: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """How much the loss on one side hangs on one hyperparameter.
+
+    Parameters
+    ----------
+    param : str
+        Spec key.
+    share : float
+        By how much shuffling it raises the squared error of held-out predictions of the log loss, as a share of the
+        log loss's variance; about 0 for one that does not matter.
+    standard_error : float
+        Over the folds.
+    """
+
+    param: str
+    share: float
+    standard_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Importances:
+    """Importances on one side, or why there are none.
+
+    Parameters
+    ----------
+    side : str
+        ``"in_range"`` or ``"out_of_range"``.
+    rows : tuple of Importance
+        Largest first; empty where `reason` says why.
+    explained : float or None
+        Share of the log loss's variance that held-out predictions explain.
+    n : int
+        Trials.
+    reason : str or None
+    """
+
+    side: Side
+    rows: tuple[Importance, ...]
+    explained: float | None
+    n: int
+    reason: str | None
+
+
+def candidates(records: Sequence[TrialRecord]) -> Candidates | None:
+    """Return the complete search trials on the shared draws, or None where there is none."""
+    usable = [r for r in records if r.stage == "search" and r.state == "complete" and r.source is None]
+    usable = sorted((r for r in usable if r.seeds == usable[0].seeds), key=lambda record: record.number)
+    if not usable:
+        return None
+
+    def table(name: str) -> FloatArray:
+        return np.array(
+            [[math.nan if v is None else v for v in getattr(record, name)] for record in usable], dtype=np.float64
+        )
+
+    return Candidates(
+        tuple(usable),
+        table("train_loss"),
+        table("test_loss"),
+        table("in_range_loss"),
+        table("out_of_range_loss"),
+        np.array([n_parameters(record.network) for record in usable], np.int64),
+    )
+
+
+def n_parameters(network: Mapping[str, Any]) -> int:
+    """Return the number of weights and biases of a record's network."""
+    sizes = [network["n_inputs"], *network["hidden_layer_sizes"], network["n_outputs"]]
+    return sum((int(fan_in) + 1) * int(fan_out) for fan_in, fan_out in pairwise(sizes))
+
+
+def _means(losses: FloatArray, replicas: npt.NDArray[np.int64]) -> FloatArray:
+    """Return each trial's mean over those replicas that were measured; infinite without any."""
+    part = losses[:, replicas]
+    there = ~np.isnan(part)
+    n = there.sum(axis=1)
+    total = np.where(there, part, 0.0).sum(axis=1)
+    return np.asarray(np.where(n > 0, total / np.maximum(n, 1), np.inf), np.float64)
+
+
+def _lowest(name: str) -> Choose:
+    def choose(data: Candidates, replicas: npt.NDArray[np.int64]) -> int:
+        return int(np.argmin(_means(getattr(data, name), replicas)))
+
+    return choose
+
+
+def _one_standard_error(data: Candidates, replicas: npt.NDArray[np.int64]) -> int:
+    """Choose the fewest parameters within one standard error of the lowest mean test loss (Breiman et al., 1984)."""
+    means = _means(data.test, replicas)
+    best = int(np.argmin(means))
+    spread = data.test[best, replicas].std(ddof=1) if len(replicas) > 1 else 0.0
+    near = np.flatnonzero(means <= means[best] + spread / math.sqrt(len(replicas)))
+    order = np.lexsort((means[near], data.n_parameters[near]))
+    return int(near[order[0]])
+
+
+ORACLE = Rule("oracle", "lowest out-of-range loss (oracle)", _lowest("out_of_range"), oracle=True)
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        rule.name: rule
+        for rule in (
+            Rule("test", "lowest test loss", _lowest("test")),
+            Rule("in_range", "lowest in-range loss", _lowest("in_range")),
+            Rule("training", "lowest training loss", _lowest("train")),
+            Rule(
+                "simplest", "fewest parameters within one standard error of the lowest test loss", _one_standard_error
+            ),
+            ORACLE,
+        )
+    }
+)
+
+
+def choices(data: Candidates) -> list[Choice]:
+    """Return what every rule chooses and what it costs out of range, in the order of `RULES`."""
+    everyone = np.arange(data.test.shape[1])
+    result = []
+    for rule in RULES.values():
+        i = rule.choose(data, everyone)
+        result.append(Choice(rule, data.records[i], int(data.n_parameters[i]), price_of_not_knowing(data, rule)))
+    return result
+
+
+def price_of_not_knowing(data: Candidates, rule: Rule) -> Interval:
+    """Return the out-of-range loss of a rule minus that of the oracle, with a 95 % interval over replicas.
+
+    Parameters
+    ----------
+    data : Candidates
+    rule : Rule
+        For the oracle itself the price is 0, without an interval.
+
+    Returns
+    -------
+    Interval
+        Without ends for fewer than 3 replicas with points out of range.
+    """
+    if rule.oracle:
+        return Interval(0.0, None, None, data.test.shape[1], "by definition", "the oracle is what it is compared with")
+    replicas = np.flatnonzero(~np.isnan(data.out_of_range).any(axis=0))
+    n = len(replicas)
+    if n < 3:
+        reason = f"{n} replicas with points out of range; it takes 3"
+        return Interval(None, None, None, n, "paired over replicas", reason)
+    mine, best = [], []
+    for r in replicas:
+        others = replicas[replicas != r]
+        mine.append(float(data.out_of_range[rule.choose(data, others), r]))
+        best.append(float(data.out_of_range[ORACLE.choose(data, others), r]))
+    return paired_difference(mine, best)
+
+
+def correlations(data: Candidates) -> list[Correlation]:
+    """Return the rank correlation over all trials, by activation and by depth, largest groups first."""
+    replicas = np.arange(data.test.shape[1])
+    inside, outside = _means(data.in_range, replicas), _means(data.out_of_range, replicas)
+    activations = [str(record.network["activation"]) for record in data.records]
+    depths = [len(record.network["hidden_layer_sizes"]) for record in data.records]
+    words = [f"{depth} hidden layer{'' if depth == 1 else 's'}" for depth in depths]
+    result = []
+    for by, labels in (("all", ["all trials"] * len(inside)), ("activation", activations), ("depth", words)):
+        for group in sorted(set(labels), key=lambda label: (-labels.count(label), label)):
+            chosen = [i for i, label in enumerate(labels) if label == group]
+            result.append(Correlation(by, group, _correlation(inside[chosen], outside[chosen])))
+    return result
+
+
+def _correlation(inside: FloatArray, outside: FloatArray) -> Interval:
+    there = np.isfinite(inside) & np.isfinite(outside)
+    n = int(there.sum())
+    if n < LEAST_TRIALS_FOR_CORRELATION:
+        reason = f"{n} trials with both losses; it takes {LEAST_TRIALS_FOR_CORRELATION}"
+        return Interval(None, None, None, n, "Spearman", reason)
+    return rank_correlation_interval(inside[there], outside[there])
+
+
+def importances(data: Candidates, side: Side, rng: np.random.Generator) -> Importances:
+    """Return how much the loss on one side hangs on each hyperparameter; the evaluator is `EVALUATOR`.
+
+    Extremely randomized trees learn the log of the mean loss from the params on four fifths of the trials; on the rest
+    each param is shuffled in turn. Params that a trial does not have (layers, penalties) count as a value of their own.
+
+    Parameters
+    ----------
+    data : Candidates
+    side : str
+        ``"in_range"`` or ``"out_of_range"``.
+    rng : numpy.random.Generator
+        Draws folds, trees and shuffles.
+    """
+    means = _means(getattr(data, side), np.arange(data.test.shape[1]))
+    there = np.flatnonzero(np.isfinite(means) & (means > 0))
+    n = len(there)
+    if n < LEAST_TRIALS_FOR_IMPORTANCE:
+        return Importances(side, (), None, n, f"{n} trials; importance takes {LEAST_TRIALS_FOR_IMPORTANCE}")
+    target = np.log(means[there])
+    if np.ptp(target) == 0:
+        return Importances(side, (), None, n, f"all {n} trials have the same loss")
+    from sklearn.ensemble import ExtraTreesRegressor  # a second to import
+
+    columns, owners = _columns([data.records[i].params for i in there])
+    params = sorted(set(owners))
+    folds = rng.permutation(n) % N_FOLDS
+    errors, raised = np.empty(N_FOLDS), np.empty((len(params), N_FOLDS))
+    for k in range(N_FOLDS):
+        held = folds == k
+        trees = ExtraTreesRegressor(N_TREES, min_samples_leaf=2, random_state=int(rng.integers(2**31)))
+        trees.fit(columns[~held], target[~held])
+        errors[k] = np.mean((trees.predict(columns[held]) - target[held]) ** 2)
+        for i, param in enumerate(params):
+            mine = [j for j, owner in enumerate(owners) if owner == param]
+            shuffled = np.repeat(columns[held][None], N_SHUFFLES, axis=0)
+            for copy in shuffled:
+                copy[:, mine] = copy[rng.permutation(len(copy))][:, mine]
+            said = trees.predict(shuffled.reshape(-1, shuffled.shape[-1])).reshape(N_SHUFFLES, -1)
+            raised[i, k] = np.mean((said - target[held]) ** 2) - errors[k]
+    variance = float(target.var())
+    explained = 1.0 - float(errors.mean()) / variance
+    if explained < LEAST_EXPLAINED:
+        found = f"the params explain {max(explained, 0.0):.0%} of the loss in held-out trials"
+        return Importances(side, (), explained, n, f"{found}; it takes {LEAST_EXPLAINED:.0%}")
+    shares, spreads = raised.mean(axis=1) / variance, raised.std(axis=1, ddof=1) / variance / math.sqrt(N_FOLDS)
+    rows = [Importance(p, float(s), float(e)) for p, s, e in zip(params, shares, spreads, strict=True)]
+    rows.sort(key=lambda row: (-row.share, row.param))
+    return Importances(side, tuple(rows), explained, n, None)
+
+
+def _columns(params: Sequence[Mapping[str, Scalar]]) -> tuple[FloatArray, list[str]]:
+    """Return params as numbers, (trials, columns), and the param behind each column.
+
+    A number is one column, with -1e9 for a trial that does not have it; anything else is a column for each value.
+    """
+    columns, owners = [], []
+    for key in sorted({key for one in params for key in one}):
+        values = [one.get(key) for one in params]
+        present = [value for value in values if value is not None]
+        if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present):
+            columns.append([-1e9 if value is None else float(value) for value in values])
+            owners.append(key)
+            continue
+        for choice in sorted({str(value) for value in values}):
+            columns.append([float(str(value) == choice) for value in values])
+            owners.append(key)
+    return np.array(columns, np.float64).T, owners
