@@ -41,6 +41,12 @@ def test_patience_wants_more_than_min_delta() -> None:
     assert follow(Patience(patience=2, min_delta=0.5), [[3.0], [2.8], [2.6], [2.0]], "validation") == 2
 
 
+def test_patience_takes_an_equal_loss_for_no_improvement() -> None:
+    rule = Patience(patience=2)
+    assert follow(rule, [[1.0], [1.0], [1.0], [0.5]], "validation") == 2
+    assert rule.best_epochs.tolist() == [0]
+
+
 def test_patience_takes_nan_for_no_improvement_and_does_not_wait_for_the_diverged() -> None:
     assert follow(Patience(patience=2), [[1.0, 1.0], [np.nan, 0.5], [np.inf, 0.6], [0.2, 0.7]], "validation") == 3
     assert follow(Patience(patience=2), [[1.0, 1.0], [2.0, np.nan], [3.0, np.nan]], "validation", diverged=(1,)) == 2
