@@ -1,0 +1,98 @@
+"""A short form of ``benchmarks/coverage.py``: it finds a sound interval sound and a planted fault faulty."""
+
+import json
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from analysis.intervals import MEAN_METHODS, hall_bound
+from benchmarks.coverage import (
+    LAWS,
+    STUCK_FACTOR,
+    Law,
+    average_wilson_coverage,
+    certificate_false_positives,
+    main,
+    mean_coverage,
+    paired_coverage,
+    rank_correlation_coverage,
+    wilson_coverage,
+)
+
+FloatArray = npt.NDArray[np.float64]
+BODY = LAWS[0]
+
+
+def half_as_wide(samples: FloatArray, probability: float) -> FloatArray:
+    """Return a bound with half of Hall's distance from the mean: the planted fault."""
+    mean: FloatArray = samples.mean(axis=-1)
+    return mean + 0.5 * (hall_bound(samples, probability) - mean)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+def test_every_law_has_mean_1(law):
+    losses = law.draw(np.random.default_rng(0), (400_000,))
+    assert float(losses.mean()) == pytest.approx(1.0, abs=4 * float(losses.std()) / 400_000**0.5)
+
+
+def test_a_share_is_stuck_far_up():
+    losses = Law("", 0.0, 0.25).draw(np.random.default_rng(0), (1000,))
+    low, high = sorted(set(losses.round(9).tolist()))
+    assert high / low == pytest.approx(STUCK_FACTOR)
+
+
+@pytest.mark.parametrize("n", [16, 64])
+def test_halls_interval_holds_a_loss_without_stuck_replicas_93_to_97_times_in_100(n):
+    two_sided, _ = mean_coverage("Hall t", hall_bound, BODY, n, 8000, np.random.default_rng(1))
+    assert 0.93 <= two_sided.covered <= 0.97
+
+
+def test_an_interval_half_as_wide_is_found_out():
+    two_sided, one_sided = mean_coverage("planted", half_as_wide, BODY, 16, 8000, np.random.default_rng(1))
+    assert two_sided.covered < 0.75
+    assert one_sided.covered < 0.85
+
+
+@pytest.mark.parametrize("n", [16, 64])
+def test_students_interval_of_a_paired_difference_holds_95_times_in_100(n):
+    row = paired_coverage("Student t", MEAN_METHODS["Student t"], BODY, n, 8000, np.random.default_rng(2))
+    assert 0.93 <= row.covered <= 0.97
+
+
+def test_no_interval_can_know_of_stuck_replicas_it_did_not_draw():
+    """With one in twenty stuck, two thirds of samples of 8 hold none: the benchmark says so instead of hiding it."""
+    row, _ = mean_coverage("Hall t", hall_bound, Law("5 % stuck", 0.33, 0.05), 8, 8000, np.random.default_rng(3))
+    assert row.covered < 0.9
+    assert row.truth_above > 10 * row.truth_below
+
+
+def test_wilsons_exact_coverage_is_95_percent_on_average_over_rates():
+    assert 0.945 <= average_wilson_coverage(16).covered <= 0.965
+    assert wilson_coverage(0.5, 16).covered == pytest.approx(0.9232, abs=1e-4)
+
+
+def test_the_rank_correlations_interval_holds():
+    row = rank_correlation_coverage(0.5, 16, 1500, np.random.default_rng(4))
+    assert 0.93 <= row.covered <= 0.98
+
+
+def test_the_certificate_errs_in_at_most_5_percent_where_naming_the_best_trial_always_does():
+    law = Law("1 % stuck", 0.33, 0.01)
+    methods = [("cautious Hall t", MEAN_METHODS["cautious Hall t"]), ("planted", half_as_wide)]
+    row = certificate_false_positives(law, 500, np.random.default_rng(5), methods)
+    assert row.best_trial > 0.99
+    assert row.first_candidate > 0.9
+    assert row.certificate["cautious Hall t"] <= 0.05 + 2 * (0.05 * 0.95 / 500) ** 0.5
+    assert row.certificate["planted"] > 0.15
+
+
+def test_the_command_prints_both_tables_and_writes_them(tmp_path, capsys):
+    path = tmp_path / "coverage.json"
+    assert main(["--simulations", "50", "--bootstrap", "2", "--sweeps", "5", "--json", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("nominal 95 % interval")
+    assert "false successes" in printed
+    tables = json.loads(path.read_text())
+    assert {row["interval"] for row in tables["coverage"]} >= {"Hall t", "bootstrap BCa", "Wilson"}
+    assert [row["law"] for row in tables["certificate"]] == [law.name for law in LAWS]
