@@ -2,7 +2,8 @@
 
 It is the reference that the compiled road must equal, and the road for wide networks. A replica's numbers never depend
 on which replicas share the call: each matrix product is one product a replica, and every sum runs in a fixed order. The
-last digit of a wide product may depend on how many threads BLAS takes; who needs equal bytes gives it one, as sweeps do.
+last digit of a wide product may depend on how many threads BLAS takes: who needs equal bytes gives it one, as a sweep
+does.
 """
 
 from __future__ import annotations

@@ -256,6 +256,16 @@ def test_label_noise_replaces_the_stated_share_by_another_class() -> None:
     assert counts / counts.sum() == pytest.approx([0.25] * 4, abs=0.04)
 
 
+@pytest.mark.parametrize("road", ["numpy", "compiled"])
+def test_training_sees_the_noisy_labels_and_evaluation_the_clean_ones(road: Any) -> None:
+    training, split, seeds = config(label_noise=0.5), points(NETWORK, range(2)), np.arange(2, dtype=np.uint64)
+    noisy, parameters = with_label_noise(split, NETWORK, training, seeds), parameters_of(NETWORK, range(2))
+    asked = train(NETWORK, training, split, parameters, seeds, look_at=(0, 2), evaluate_on={"train": split}, road=road)
+    given = train(NETWORK, config(), noisy, parameters, seeds, look_at=(0, 2), evaluate_on={"train": split}, road=road)
+    np.testing.assert_array_equal(asked.losses["train"], given.losses["train"])
+    assert not np.array_equal(noisy.y, split.y)
+
+
 def test_label_noise_flips_shares_and_shifts_numbers() -> None:
     clean = Split(np.zeros((1, 4000, 2)), np.full((1, 4000, 1), 1.0))
     network, seeds = NetworkConfig(2, (3,), 1, output_activation="linear"), np.arange(1, dtype=np.uint64)
