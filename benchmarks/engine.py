@@ -7,7 +7,7 @@
 
 Every peer trains the same network from the same weights on the same 350 points in the same order with the same plain
 SGD in float32, and must reach the same loss (scikit-learn excepted, whose output layer is linear). Repetitions go round
-the peers, so that a disturbed second disturbs all of them; figures are medians. On one core the processor's time counts,
+the peers, so that a disturbed second disturbs all; figures are medians. On one core the processor's time counts,
 which other work on the machine disturbs less than the wall's; on two the wall's. Compile time is measured apart. Peers
 that train many networks at once run at several numbers of networks, and their best counts. One child process for each
 number of cores, pinned to them.
