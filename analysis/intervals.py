@@ -118,8 +118,8 @@ def cautious_hall_bound(samples: FloatArray, probability: float) -> FloatArray:
     """Return Hall's bound with half as much skewness again as the sample shows.
 
     Where one replica in a hundred is stuck, most samples show less skewness than their law has. The factor keeps
-    certificates on 1 000 draws at their level under every law of ``benchmarks/coverage.py``; Hall's own bound exceeds
-    it a little where few are stuck.
+    certificates on 1 000 draws at their level under every law of ``benchmarks/interval_coverage.py``; Hall's own bound
+    exceeds it a little where few are stuck.
     """
     return hall_bound(samples, probability, skewness_factor=1.5)
 

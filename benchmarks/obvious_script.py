@@ -17,6 +17,7 @@ import mlflow
 import numpy as np
 import optuna
 import torch
+
 from engine.playground import draw
 
 GOAL = 0.1

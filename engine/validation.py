@@ -92,9 +92,7 @@ def validate_training(network: NetworkConfig, training: TrainingConfig) -> None:
     check_name(DTYPES, training.dtype, "training.dtype")
     for role, name in (("activation", network.activation), ("output_activation", network.output_activation)):
         if (role != "activation" or network.hidden_layer_sizes) and ACTIVATIONS[name].refusal:
-            raise ValueError(
-                f"network.{role}: {name!r} cannot be trained: {ACTIVATIONS[name].refusal}; use 'sigmoid'"
-            )
+            raise ValueError(f"network.{role}: {name!r} cannot be trained: {ACTIVATIONS[name].refusal}; use 'sigmoid'")
     if training.loss in LOGIT_LOSSES and network.output_activation != "linear":
         raise ValueError(
             f"network.output_activation: {network.output_activation!r} under {training.loss!r}, which takes logits; "

@@ -1,4 +1,4 @@
-"""A short form of ``benchmarks/coverage.py``: it finds a sound interval sound and a planted fault faulty."""
+"""A short form of ``benchmarks/interval_coverage.py``: it finds a sound interval sound and a planted fault faulty."""
 
 import json
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from analysis.intervals import MEAN_METHODS, hall_bound
-from benchmarks.coverage import (
+from benchmarks.interval_coverage import (
     LAWS,
     STUCK_FACTOR,
     Law,

@@ -1,7 +1,7 @@
 """Check by simulation what the intervals and the certificate promise, on losses like ours.
 
-``python -m benchmarks.coverage`` prints, for each interval that is called a 95 % interval, how often it holds the true
-value at n = 8, 16 and 64 replicas, and how often a sweep of 50 trials that all miss the goal is called a success: by
+``python -m benchmarks.interval_coverage`` prints, for each interval that is called a 95 % interval, how often it holds
+the true value at n = 8, 16 and 64 replicas, and how often a sweep of 50 trials that all miss the goal is called a success: by
 naming the best trial, by naming the first candidate, and by the certificate. ``--json FILE`` writes the rows.
 
 A loss is drawn as a lognormal body (relative spread 0.33 is what a winner on XOR or circle shows: mean 0.08, three
@@ -278,7 +278,7 @@ def print_tables(rows: Sequence[CoverageRow], certificates: Sequence[Certificate
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the simulation and print it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.interval_coverage", description=__doc__.split("\n")[0])
     parser.add_argument("--simulations", type=int, default=20_000, help="samples per row (default 20000)")
     parser.add_argument("--bootstrap", type=int, default=1000, help="samples per bootstrap row; 0 leaves them out")
     parser.add_argument("--sweeps", type=int, default=10_000, help="sweeps per row of the certificate (default 10000)")
