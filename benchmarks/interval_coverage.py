@@ -1,8 +1,9 @@
 """Check by simulation what the intervals and the certificate promise, on losses like ours.
 
 ``python -m benchmarks.interval_coverage`` prints, for each interval that is called a 95 % interval, how often it holds
-the true value at n = 8, 16 and 64 replicas, and how often a sweep of 50 trials that all miss the goal is called a success: by
-naming the best trial, by naming the first candidate, and by the certificate. ``--json FILE`` writes the rows.
+the true value at n = 8, 16 and 64 replicas, and how often a sweep of 50 trials that all miss the goal is called a
+success: by naming the best trial, by naming the first candidate, and by the certificate. ``--json FILE`` writes the
+rows.
 
 A loss is drawn as a lognormal body (relative spread 0.33 is what a winner on XOR or circle shows: mean 0.08, three
 quarters of the replicas below 0.1) of which a share is stuck at five times the body's mean. Every law is scaled to
