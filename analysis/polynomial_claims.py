@@ -418,6 +418,7 @@ def claims(question: Question) -> list[Claim]:
     by_recipe = [pair for pair in pairs if not pair.at_equal_error]
     recipes = question.recipes()
     rows = question.rows
+    with_equal_error = EQUAL_ERROR in question.header.thresholds
 
     measure = "distance of the forced quadratic's coefficients from the true ones, unconstrained over constrained"
 

@@ -9,7 +9,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from analysis.intervals import Interval
-from analysis.records import Study, read_sweep
+from analysis.polynomial_records import RUNS_NAME, PolynomialStudy, read_polynomial_study
+from analysis.records import RecordError, Study, read_sweep
 from analysis.sections.blocks import (
     Cell,
     Column,
@@ -108,9 +109,14 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     """
     if not folders:
         raise ValueError("folders: none given; name a folder that `sweeps run` has written, such as results/homework")
-    studies = [study for folder in folders for study in read_sweep(folder)]
     out = folders[0] / "report" if out is None else out
-    pages = render(studies)
+    polynomial = [folder for folder in folders if (folder / RUNS_NAME).exists()]
+    if polynomial:
+        if len(folders) > 1:
+            raise RecordError(f"{polynomial[0]}: a polynomial study; its report takes no other folder beside it")
+        pages = render_polynomial_study(read_polynomial_study(folders[0] / RUNS_NAME))
+    else:
+        pages = render([study for folder in folders for study in read_sweep(folder)])
     for name, content in pages.files.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,10 +128,27 @@ def render(studies: Sequence[Study]) -> Pages:
     """Return the report of some studies, nothing written yet: `Pages.files` holds every file by its relative name."""
     sweeps = list(dict.fromkeys(printable(study.header.sweep) for study in studies))
     title = f"Sweep report: {', '.join(sweeps)}"
-    lead = lead_sentence(studies)
+    return render_sections(title, lead_sentence(studies), (build(studies) for build in SECTIONS.values()))
+
+
+def render_polynomial_study(study: PolynomialStudy) -> Pages:
+    """Return the report of a polynomial study, nothing written yet."""
+    from analysis.polynomial_claims import Question
+    from analysis.sections.polynomial import sections
+
+    header = study.header
+    lead = (
+        f"{len(study.runs)} of {study.n_expected} networks of {header.n_hidden} sigmoid units, {header.n_seeds} seeds "
+        "a recipe: can they be trusted outside the range they were trained on, and is that the merit of the constraint?"
+    )
+    return render_sections(f"Polynomial study: {printable(header.name)}", lead, sections(Question(study)))
+
+
+def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages:
+    """Return a report of some sections, nothing written yet."""
     pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)])
-    for build in SECTIONS.values():
-        add_section(pages, build(studies))
+    for section in sections:
+        add_section(pages, section)
     style = (HERE / "report.css").read_text(encoding="utf-8")
     # Autoescaping is what keeps names, error texts and params from becoming markup; nothing is marked safe but the
     # project's own style sheet (in the template), whose hash the page's policy names.
