@@ -118,7 +118,7 @@ class TrialRecord:
     params : dict
         What was chosen, by spec key (``"training.learning_rate"``); only the active ones of a conditional space.
     network, training : dict
-        The resolved `engine.network.NetworkConfig` and `engine.training.TrainingConfig`, as plain values.
+        The resolved `engine.network.NetworkConfig` and `engine.configuration.TrainingConfig`, as plain values.
     seeds : list of str
         The page seed of each replica: data, split, order and initial weights.
     epochs : int

@@ -92,9 +92,11 @@ def points(config: Config, n_networks: int) -> tuple[Any, Any, list[Any], list[A
 
 def engine_peer(config: Config, n_networks: int, n_threads: int = 1, road: Any = "compiled", **settings: Any) -> Peer:
     """Return this project's engine; with threads, each trains `n_networks` of its own."""
+    from engine.configuration import TrainingConfig
     from engine.evaluation import mean_losses
     from engine.network import NetworkConfig, Parameters
-    from engine.training import Split, TrainingConfig, advance, initial_state, train
+    from engine.splits import Split
+    from engine.training import advance, initial_state, train
 
     X, y, weights, biases = points(config, n_networks)
     network = NetworkConfig(config.sizes[0], config.sizes[1:-1], 1, config.activation, "tanh")

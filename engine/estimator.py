@@ -12,11 +12,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from engine.configuration import TrainingConfig
 from engine.evaluation import predict
 from engine.initializers import initialize
 from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.splits import Split
 from engine.stopping import Patience
-from engine.training import Split, TrainingConfig, train
+from engine.training import train
 from engine.validation import check_count, check_number
 
 LOOKS = 20  # points of the loss curve where nothing else asks for a look

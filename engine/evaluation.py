@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.roads import Road, choose_evaluation_road
+from engine.splits import Split
 
 if TYPE_CHECKING:
     from engine.kernels import PackedSplit
-    from engine.training import Split
 
 
 def mean_losses(
@@ -39,8 +39,6 @@ def mean_losses(
     ndarray (R,) of float64
         The sum over points runs in float64 on either road.
     """
-    from engine.training import Split
-
     if not isinstance(split, Split) or (road or choose_evaluation_road(network, loss)) == "compiled":
         from engine import kernels  # Numba takes half a second to import: only for those who use it
 

@@ -54,11 +54,14 @@ import numpy.typing as npt
 from llvmlite import ir
 
 from engine.activations import ACTIVATIONS
+from engine.configuration import TrainingConfig, dropout_rates
 from engine.losses import LOSSES
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
 from engine.regularizers import REGULARIZERS
 from engine.schedules import learning_rate
+from engine.splits import Split
+from engine.state import TrainingState
 from engine.streams import (
     DROPOUT,
     GOLDEN_32,
@@ -70,7 +73,6 @@ from engine.streams import (
     MIX_64_B,
     SHUFFLE,
 )
-from engine.training import Split, TrainingConfig, TrainingState, dropout_rates
 
 # Numba's own type hints cover half of it and want the typing context from every caller of an intrinsic.
 types: Any = numba.types

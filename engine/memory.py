@@ -24,15 +24,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import TYPE_CHECKING
 
+from engine.configuration import TrainingConfig
 from engine.names import look_up
+from engine.network import NetworkConfig
 from engine.optimizers import OPTIMIZERS
-
-if TYPE_CHECKING:
-    from engine.network import NetworkConfig
-    from engine.roads import Road
-    from engine.training import Split, TrainingConfig
+from engine.roads import Road
+from engine.splits import Split
 
 EVALUATION_ELEMENTS = 2**21  # largest layer output, a replica, that evaluation holds at once
 LANES = 16  # replicas of the widest vector of the compiled road

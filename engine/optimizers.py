@@ -37,17 +37,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.configuration import TrainingConfig
 from engine.network import FloatArray
 
-if TYPE_CHECKING:
-    from engine.training import TrainingConfig
-
 Moments = tuple[FloatArray, ...]
-Step = Callable[[FloatArray, Moments, "TrainingConfig", float, int], FloatArray]
+Step = Callable[[FloatArray, Moments, TrainingConfig, float, int], FloatArray]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.activations import ACTIVATIONS, Activation, Slope
+from engine.configuration import TrainingConfig, dropout_rates
 from engine.losses import LOSSES
 from engine.memory import EVALUATION_ELEMENTS
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.optimizers import OPTIMIZERS, weight_decay_of
 from engine.regularizers import REGULARIZERS
 from engine.schedules import learning_rate
+from engine.splits import Split
+from engine.state import TrainingState
 from engine.streams import DROPOUT, INPUT_NOISE, Keys, normals, permutations, stream_keys, uniforms
-from engine.training import Split, TrainingConfig, TrainingState, dropout_rates
 
 
 def advance(

@@ -18,11 +18,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from engine.configuration import TrainingConfig
 from engine.datasets.registry import DATASETS, Dataset
 from engine.datasets.seedrandom import SeedStreams
 from engine.names import check_name, look_up
 from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.training import Split, TrainingConfig
+from engine.splits import Split
 
 PAGE = "https://playground.tensorflow.org/"
 

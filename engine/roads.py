@@ -11,11 +11,10 @@ NumPy.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from engine.network import NetworkConfig
-    from engine.training import TrainingConfig
+from engine.configuration import TrainingConfig
+from engine.network import NetworkConfig
 
 Road = Literal["compiled", "numpy"]
 MOST_WEIGHTS_COMPILED = 2**15
@@ -54,6 +53,4 @@ def choose_evaluation_road(network: NetworkConfig, loss: str) -> Road:
     loss : str
         Name in `engine.losses.LOSSES`.
     """
-    from engine.training import TrainingConfig
-
     return choose_road(network, TrainingConfig(loss=loss, order="fixed"), 1)

@@ -24,10 +24,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from engine.training import TrainingConfig
+from engine.configuration import TrainingConfig
 
 
 def _constant(training: TrainingConfig, e: int) -> float:  # noqa: ARG001 (one signature for all)

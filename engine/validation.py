@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from engine.activations import ACTIVATIONS
+from engine.configuration import TrainingConfig
 from engine.initializers import INITIALIZERS
 from engine.losses import LOSSES
 from engine.names import check_name, look_up
@@ -17,9 +18,7 @@ from engine.network import NetworkConfig, Parameters
 from engine.optimizers import OPTIMIZERS
 from engine.regularizers import REGULARIZERS
 from engine.schedules import SCHEDULES
-
-if TYPE_CHECKING:
-    from engine.training import Split, TrainingConfig
+from engine.splits import Split
 
 PARTIAL_BATCHES = ("carry", "keep", "drop")
 ORDERS = ("fixed", "shuffled")

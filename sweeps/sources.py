@@ -14,13 +14,14 @@ import numpy.typing as npt
 from analysis.floors import lowest_loss
 from analysis.ranges import Box
 from analysis.records import Stage
+from engine.configuration import TrainingConfig
 from engine.datasets.registry import DATASETS
 from engine.initializers import initialize
 from engine.losses import LOSSES
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.playground import Draws as PageDraws
 from engine.playground import draw, expand, page_state_of, page_url
-from engine.training import Split, TrainingConfig
+from engine.splits import Split
 from sweeps.spec import N_PAGE_SEEDS, DatasetSpec, SweepSpec
 
 STREAM_SEEDS = 10

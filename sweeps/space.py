@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Mapping
 
 from analysis.records import Scalar
+from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
-from engine.training import TrainingConfig
 from sweeps.spec import Dimension, SpecError, SweepSpec, check_name, check_setting, setting_keys
 
 SIZES = "network.hidden_layer_sizes"

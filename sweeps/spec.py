@@ -18,6 +18,7 @@ from typing import Any
 
 from analysis.records import Scalar, canonical_json
 from engine.activations import ACTIVATIONS
+from engine.configuration import TrainingConfig
 from engine.datasets.registry import DATASETS
 from engine.initializers import INITIALIZERS
 from engine.losses import LOSSES
@@ -25,7 +26,6 @@ from engine.network import NetworkConfig
 from engine.optimizers import OPTIMIZERS
 from engine.playground import FEATURES
 from engine.schedules import SCHEDULES
-from engine.training import TrainingConfig
 
 METRICS = ("test_loss",)
 N_PAGE_SEEDS = 100_000
@@ -217,8 +217,8 @@ class SweepSpec:
     datasets : tuple of DatasetSpec
         One study each.
     network, training : tuple of (str, value)
-        Fixed fields of `engine.network.NetworkConfig` and `engine.training.TrainingConfig`; what is neither fixed nor
-        searched has the default given there.
+        Fixed fields of `engine.network.NetworkConfig` and `engine.configuration.TrainingConfig`; what is neither
+        fixed nor searched has the default given there.
     space : tuple of Dimension
         What is searched, in the order of choice.
     """

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from analysis.intervals import upper_bound
 from analysis.records import Scalar, Stage, State, TrialRecord
+from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig, Parameters
-from engine.training import Look, TrainingConfig, train
+from engine.training import Look, train
 from sweeps.sources import Draws, Losses, Source, join_draws, join_parameters
 from sweeps.space import apply
 from sweeps.spec import EpochSpec, SweepSpec

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from engine.activations import ACTIVATIONS
+from engine.configuration import TrainingConfig
 from engine.evaluation import mean_losses
 from engine.initializers import initialize
 from engine.losses import LOSSES
 from engine.network import NetworkConfig, Parameters
 from engine.regularizers import REGULARIZERS
-from engine.training import Split, TrainingConfig, advance, initial_state
+from engine.splits import Split
+from engine.training import advance, initial_state
 
 R, N = 2, 7
 RATE, LAMBDA = 1e-5, 0.05  # a large step could kill a small weight under the Playground's L1

@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 
 from engine import kernels, plain
 from engine.activations import ACTIVATIONS
+from engine.configuration import TrainingConfig
 from engine.losses import LOSSES
 from engine.network import NetworkConfig, Parameters
 from engine.optimizers import OPTIMIZERS
 from engine.regularizers import REGULARIZERS
-from engine.training import Split, TrainingConfig, TrainingState, initial_state
+from engine.splits import Split
+from engine.state import TrainingState
+from engine.training import initial_state
 
 TRAINABLE = [name for name, record in ACTIVATIONS.items() if not record.refusal]
 
@@ -308,7 +311,7 @@ def test_after_the_warm_up_the_type_is_compiled() -> None:
 
 def test_without_the_compiler_it_supports_nothing() -> None:
     code = (
-        "from engine import kernels; from engine.network import NetworkConfig; from engine.training import "
+        "from engine import kernels; from engine.network import NetworkConfig; from engine.configuration import "
         "TrainingConfig; print(kernels.supports(NetworkConfig(2), TrainingConfig()))"
     )
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}

@@ -3,10 +3,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from engine.configuration import TrainingConfig
 from engine.initializers import initialize
 from engine.memory import available_bytes, check_memory, count_parameters, data_bytes, training_bytes
 from engine.network import NetworkConfig
-from engine.training import Split, TrainingConfig, train
+from engine.splits import Split
+from engine.training import train
 
 
 def test_counts_each_bias_once() -> None:

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.configuration import TrainingConfig
 from engine.initializers import initialize
 from engine.network import NetworkConfig
 from engine.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
-from engine.training import Split, TrainingConfig, advance, initial_state
+from engine.splits import Split
+from engine.training import advance, initial_state
 
 BY_HAND = {
     # gradients 1, -2, 0.5; lr 0.1

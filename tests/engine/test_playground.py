@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
 from engine.playground import (
     FEATURES,
@@ -31,7 +32,7 @@ from engine.playground import (
     serialise,
     settings_of,
 )
-from engine.training import TrainingConfig, train
+from engine.training import train
 
 PLAYGROUND = Path(__file__).parents[1] / "playground"
 VECTORS = [json.loads(path.read_text()) for path in sorted((PLAYGROUND / "vectors").glob("v*.json"))]

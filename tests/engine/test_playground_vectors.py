@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig, Parameters
-from engine.training import Look, Split, TrainingConfig, train
+from engine.splits import Split
+from engine.training import Look, train
 
 VECTORS = sorted((Path(__file__).parents[1] / "playground" / "vectors").glob("v*.json"))
 FEATURES = {

@@ -1,8 +1,8 @@
 import pytest
 
+from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
 from engine.roads import choose_evaluation_road, choose_road
-from engine.training import TrainingConfig
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig, Parameters
+from engine.state import TrainingState
 from engine.stopping import Patience, Plateau, Target
-from engine.training import Look, TrainingConfig, TrainingState, initial_state
+from engine.training import Look, initial_state
 
 NETWORK = NetworkConfig(1, (), 1)
 

@@ -9,22 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.configuration import TrainingConfig, dropout_rates
 from engine.evaluation import mean_losses, predict
 from engine.initializers import initialize
 from engine.losses import LOSSES
 from engine.network import NetworkConfig, Parameters
+from engine.splits import Split
+from engine.state import TrainingState
 from engine.streams import DROPOUT, INPUT_NOISE, normals, stream_keys, uniforms
-from engine.training import (
-    Look,
-    Split,
-    TrainingConfig,
-    TrainingState,
-    advance,
-    dropout_rates,
-    initial_state,
-    train,
-    with_label_noise,
-)
+from engine.training import Look, advance, initial_state, train, with_label_noise
 
 NETWORK = NetworkConfig(2, (5, 3), 1, initializer="xavier_normal")
 

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.configuration import TrainingConfig
 from engine.initializers import initialize
 from engine.network import NetworkConfig, Parameters
-from engine.training import Split, TrainingConfig, initial_state, train
+from engine.splits import Split
+from engine.training import initial_state, train
 from engine.validation import check_parameters, validate
 
 NETWORK = NetworkConfig(2, (4,), 1)
