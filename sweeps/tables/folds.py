@@ -1,0 +1,319 @@
+"""Who trains on which rows: folds by name, folds x seeds as replicas, rows set aside first, an end held out.
+
+The order of events is fixed: `set_aside` takes the test rows, `hold_out_end` takes the out-of-range end of what is
+left, `plan_folds` divides the rest. Everything is drawn before a search starts and depends on the seed alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.intp]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Row numbers to train on and to validate with, ascending."""
+
+    train: Rows
+    validation: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One network of a trial: which fold it sees and which seed draws its weights and orders."""
+
+    fold: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutEnd:
+    """Rows that no search sees, at one end of the data.
+
+    Parameters
+    ----------
+    rule : str
+        ``"top"``, ``"bottom"`` or ``"farthest"``.
+    feature : str or None
+        Feature whose end it is; None for ``"farthest"``.
+    bound : float
+        Rows are out of range beyond this value of the feature, or of the distance.
+    in_range, out_of_range : ndarray of int
+        Row numbers, ascending.
+    """
+
+    rule: str
+    feature: str | None
+    bound: float
+    in_range: Rows
+    out_of_range: Rows
+
+
+def plan_folds(
+    kind: str,
+    n_rows: int,
+    n_folds: int = 5,
+    *,
+    seed: int = 0,
+    classes: FloatArray | None = None,
+    groups: Sequence[Any] | None = None,
+    times: FloatArray | None = None,
+) -> tuple[Fold, ...]:
+    """Divide rows into folds.
+
+    Parameters
+    ----------
+    kind : str
+        ``"plain"``: shuffled K-fold. ``"stratified"``: shuffled, each class in equal shares (needs `classes`).
+        ``"grouped"``: no group on both sides (needs `groups`). ``"contiguous"``: blocks in the order of the rows, as in
+        the textbook (the last block takes what does not divide). ``"time"``: each fold validates with the block of time
+        after the rows it trains on (needs `times`; the first block is never validated with).
+    n_rows : int
+        Rows to divide.
+    n_folds : int
+        At least 2, at most `n_rows` (``"time"``: at most n_rows - 1).
+    seed : int
+        Of the shuffles; contiguous and time folds do not depend on it.
+    classes : ndarray (n_rows,)
+        Class index of each row.
+    groups : sequence (n_rows,)
+        Group of each row.
+    times : ndarray (n_rows,)
+        Time of each row; rows of equal time stay in their order.
+
+    Returns
+    -------
+    tuple of Fold
+        In a fixed order.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown, what it needs is missing, or the rows do not suffice.
+    """
+    if kind not in FOLDS:
+        near = difflib.get_close_matches(kind, [*FOLDS], 1, 0.0)
+        raise ValueError(f"folds: {kind!r} is none of {', '.join(FOLDS)}; nearest: {near[0]!r}")
+    most = n_rows - 1 if kind == "time" else n_rows
+    if not 2 <= n_folds <= most:
+        raise ValueError(f"folds: n_folds={n_folds} with {n_rows} rows; expected 2 to {max(most, 2)}")
+    needed = {"stratified": ("classes", classes), "grouped": ("groups", groups), "time": ("times", times)}.get(kind)
+    if needed is not None:
+        name, given = needed
+        if given is None or len(given) != n_rows:
+            raise ValueError(f"folds: {kind!r} needs {name}, one for each of {n_rows} rows")
+    return FOLDS[kind](_Plan(n_rows, n_folds, seed, classes, groups, times))
+
+
+def plan_replicas(n_folds: int, n_seeds: int, seed: int) -> tuple[Replica, ...]:
+    """Return folds x seeds: replica r trains on fold ``r % n_folds`` with seed ``seed + r // n_folds``."""
+    return tuple(Replica(r % n_folds, seed + r // n_folds) for r in range(n_folds * n_seeds))
+
+
+def set_aside(
+    n_rows: int, share: float, *, seed: int, classes: FloatArray | None = None, ordered: bool = False
+) -> tuple[Rows, Rows]:
+    """Return ``(rest, test)``: the test part is drawn before anything else looks at the rows.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the table.
+    share : float
+        Share of the test part, above 0 and below 1; at least one row remains on each side.
+    seed : int
+        Of the draw.
+    classes : ndarray (n_rows,), optional
+        Draw the same share of every class with at least two rows.
+    ordered : bool
+        Take the last rows instead of a draw (time).
+
+    Raises
+    ------
+    ValueError
+        If the share is out of range or there are fewer than two rows.
+    """
+    if not 0.0 < share < 1.0:
+        raise ValueError(f"test_share={share!r}; expected a share above 0 and below 1")
+    if n_rows < 2:
+        raise ValueError(f"{n_rows} rows; expected at least 2 to set a test part aside")
+    n_test = min(max(round(n_rows * share), 1), n_rows - 1)
+    if ordered:
+        return np.arange(n_rows - n_test), np.arange(n_rows - n_test, n_rows)
+    order = np.random.default_rng([seed, 1]).permutation(n_rows)
+    if classes is None:
+        chosen = order[:n_test]
+    else:
+        parts = [order[classes[order] == value] for value in np.unique(classes)]
+        chosen = np.concatenate([part[: min(round(len(part) * share), len(part) - 1)] for part in parts])
+        if not len(chosen):
+            chosen = order[:1]
+    test = np.zeros(n_rows, dtype=bool)
+    test[chosen] = True
+    return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def hold_out_end(
+    X: FloatArray, names: Sequence[str], y: FloatArray, *, rule: str, share: float, feature: str | None = None
+) -> HeldOutEnd:
+    """Hold out one end of the data, to see how far predictions can be trusted beyond the range trained on.
+
+    Parameters
+    ----------
+    X : ndarray (n, n_features)
+        Numbers; a missing one is NaN and in range.
+    names : sequence of str
+        Names of the features.
+    y : ndarray (n,)
+        Target, for the automatic choice only.
+    rule : str
+        ``"top"`` or ``"bottom"`` of one feature; ``"farthest"``: from the medians, in units of each feature's median
+        absolute deviation (features whose deviation is 0 are left out).
+    share : float
+        Largest share of rows held out, above 0, at most 0.5; rows tied with the bound stay in range.
+    feature : str, optional
+        For top and bottom; default the feature of at least 20 different values whose ranks correlate most with the
+        target's (in size), the first in order among equals.
+
+    Returns
+    -------
+    HeldOutEnd
+        With at least one row on each side.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, the share is out of range, or no bound leaves rows on both sides.
+    """
+    if rule not in ENDS:
+        near = difflib.get_close_matches(rule, ENDS, 1, 0.0)
+        raise ValueError(f"held-out end: rule {rule!r} is none of {', '.join(ENDS)}; nearest: {near[0]!r}")
+    if not 0.0 < share <= 0.5:
+        raise ValueError(f"held-out end: share={share!r}; expected above 0 and at most 0.5")
+    if rule == "farthest":
+        feature, values = None, _distances(X)
+    else:
+        feature = _choose_feature(X, names, y) if feature is None else feature
+        if feature not in names:
+            near = difflib.get_close_matches(feature, [*names], 1, 0.0)
+            raise ValueError(f"held-out end: no feature {feature!r}; nearest: {near[0]!r}")
+        values = X[:, list(names).index(feature)]
+    sign = -1.0 if rule == "bottom" else 1.0
+    beyond = np.where(np.isnan(values), -np.inf, sign * values)
+    bound = float(np.quantile(beyond, 1.0 - share, method="inverted_cdf"))
+    out = beyond > bound
+    if not out.any() or not np.isfinite(bound):
+        raise ValueError(
+            f"held-out end: no row lies beyond the {share:.0%} {rule} of {feature or 'all features'}; "
+            "name another feature or a larger share"
+        )
+    return HeldOutEnd(rule, feature, sign * bound, np.flatnonzero(~out), np.flatnonzero(out))
+
+
+ENDS = ("top", "bottom", "farthest")
+"""Rules of `hold_out_end`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    n_rows: int
+    n_folds: int
+    seed: int
+    classes: FloatArray | None
+    groups: Sequence[Any] | None
+    times: FloatArray | None
+
+
+def _plain(plan: _Plan) -> tuple[Fold, ...]:
+    from sklearn.model_selection import KFold
+
+    splits = KFold(plan.n_folds, shuffle=True, random_state=plan.seed).split(np.zeros(plan.n_rows))
+    return tuple(Fold(train, validation) for train, validation in splits)
+
+
+def _stratified(plan: _Plan) -> tuple[Fold, ...]:
+    from sklearn.model_selection import StratifiedKFold
+
+    classes = np.asarray(plan.classes)
+    fewest = int(np.unique(classes, return_counts=True)[1].min())
+    if fewest < plan.n_folds:
+        raise ValueError(
+            f"folds: the rarest class has {fewest} rows; expected at least n_folds={plan.n_folds} (take fewer folds, "
+            "or 'plain')"
+        )
+    splits = StratifiedKFold(plan.n_folds, shuffle=True, random_state=plan.seed).split(np.zeros(plan.n_rows), classes)
+    return tuple(Fold(train, validation) for train, validation in splits)
+
+
+def _grouped(plan: _Plan) -> tuple[Fold, ...]:
+    from sklearn.model_selection import GroupKFold
+
+    groups = np.asarray(plan.groups)
+    n_groups = len(np.unique(groups))
+    if n_groups < plan.n_folds:
+        raise ValueError(f"folds: {n_groups} groups; expected at least n_folds={plan.n_folds}")
+    splits = GroupKFold(plan.n_folds, shuffle=True, random_state=plan.seed).split(np.zeros(plan.n_rows), groups=groups)
+    return tuple(Fold(train, validation) for train, validation in splits)
+
+
+def _contiguous(plan: _Plan) -> tuple[Fold, ...]:
+    size = plan.n_rows // plan.n_folds
+    starts = [k * size for k in range(plan.n_folds)] + [plan.n_rows]
+    rows = np.arange(plan.n_rows)
+    return tuple(
+        Fold(np.concatenate([rows[:start], rows[stop:]]), rows[start:stop])
+        for start, stop in itertools.pairwise(starts)
+    )
+
+
+def _by_time(plan: _Plan) -> tuple[Fold, ...]:
+    order = np.argsort(np.asarray(plan.times), kind="stable")
+    blocks = np.array_split(order, plan.n_folds + 1)
+    return tuple(Fold(np.sort(np.concatenate(blocks[: k + 1])), np.sort(blocks[k + 1])) for k in range(plan.n_folds))
+
+
+FOLDS: MappingProxyType[str, Callable[[_Plan], tuple[Fold, ...]]] = MappingProxyType(
+    {
+        "plain": _plain,
+        "stratified": _stratified,
+        "grouped": _grouped,
+        "contiguous": _contiguous,
+        "time": _by_time,
+    }
+)
+"""Kinds of folds by name."""
+
+
+def _distances(X: FloatArray) -> FloatArray:
+    filled = np.where(np.isnan(X), np.nanmedian(X, axis=0), X)
+    apart = np.abs(filled - np.median(filled, axis=0))
+    spread = np.median(apart, axis=0)
+    if not (spread > 0).any():
+        raise ValueError("held-out end: no feature varies enough for 'farthest'; name a feature's 'top' or 'bottom'")
+    distances: FloatArray = np.sqrt(((apart[:, spread > 0] / spread[spread > 0]) ** 2).mean(axis=1))
+    return distances
+
+
+def _choose_feature(X: FloatArray, names: Sequence[str], y: FloatArray) -> str:
+    best, strength = None, -1.0
+    for k, name in enumerate(names):
+        present = ~np.isnan(X[:, k])
+        if len(np.unique(X[present, k])) < 20:
+            continue
+        ranks = [np.argsort(np.argsort(v, kind="stable"), kind="stable") for v in (X[present, k], y[present])]
+        size = abs(float(np.corrcoef(ranks[0], ranks[1])[0, 1]))
+        if size > strength + 1e-12:
+            best, strength = name, size
+    if best is None:
+        raise ValueError("held-out end: no feature has 20 different values; name one, or take 'farthest'")
+    return best
