@@ -18,7 +18,7 @@ Orthogonal Polynomials: Computation and Approximation (2004), section 2.2.3 (Lan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -207,6 +207,7 @@ def train_full_batch(
     thresholds: Sequence[float] = (),
     epsilon: float = 1e-7,
     n_threads: int = 1,
+    on_look: Callable[[int], None] | None = None,
 ) -> FullBatchHistory:
     """Train R networks by full-batch Adam, as Keras writes it (beta 0.9 and 0.999), in float64.
 
@@ -231,6 +232,8 @@ def train_full_batch(
         Keras' default is 1e-7.
     n_threads : int
         Threads that share the replicas, eight at a time.
+    on_look : callable or None
+        Told the updates done at each checkpoint, by every eight replicas; what it raises ends the training.
 
     Returns
     -------
@@ -265,6 +268,8 @@ def train_full_batch(
         for before, after in zip([0, *checkpoints[:-1]], checkpoints, strict=True):
             lowest, highest = run.advance(after - before, learning_rate[group], epsilon)
             seen.append((run.parameters, loss_and_gradient(run.parameters, part)[0], lowest, highest))
+            if on_look is not None:
+                on_look(after)
         there, loss, lowest, highest = (np.array(item) for item in zip(*seen, strict=True))
         return FullBatchHistory(
             np.array(checkpoints), there, loss, lowest, highest, np.array(thresholds), *run.passages()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import fcntl
 import hashlib
@@ -12,6 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from analysis.polynomial_records import (
+    RUNS_NAME,
+    PolynomialHeader,
+    PolynomialRun,
+    PolynomialStudy,
+    read_polynomial_study,
+)
 from analysis.records import (
     STAGES,
     TIMING_FIELDS,
@@ -106,7 +114,7 @@ class StudyLog:
         self.points: dict[int, dict[str, Any]] = {}
         self.sources: dict[int, int | None] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(path)
+        cut_torn_line(path)
         if not path.exists() or path.stat().st_size == 0:
             self.study = Study(header, path=path)
             self._stream = path.open("ab")
@@ -115,7 +123,7 @@ class StudyLog:
             return
         self.study = read_study(path)
         if self.study.header != header:
-            raise RecordError(f"{path}: line 1: {_header_difference(self.study.header, header)}")
+            raise RecordError(f"{path}: line 1: {header_difference(self.study.header, header)}")
         for kind, data in read_lines(path):
             if kind == "asked":
                 self.points[data["number"]] = data["point"]
@@ -181,9 +189,12 @@ def digest(folder: Path) -> str:
         If there is no log, or one is damaged.
     """
     total = hashlib.sha256()
-    for study in read_sweep(folder):
-        for line in canonical_lines(study):
-            total.update(line.encode())
+    if (folder / RUNS_NAME).exists():
+        lines = canonical_polynomial_lines(read_polynomial_study(folder / RUNS_NAME))
+    else:
+        lines = [line for study in read_sweep(folder) for line in canonical_lines(study)]
+    for line in lines:
+        total.update(line.encode())
     return total.hexdigest()
 
 
@@ -198,13 +209,20 @@ def canonical_lines(study: Study) -> list[str]:
     return lines
 
 
-def without_timing(record: TrialRecord) -> dict[str, Any]:
+def canonical_polynomial_lines(study: PolynomialStudy) -> list[str]:
+    """Return a polynomial study's lines in canonical form: its networks by arm, rate and seed."""
+    lines = [encode_line("polynomial_study", dataclasses.asdict(study.header))]
+    return lines + [encode_line("polynomial_run", without_timing(run)) for run in study.runs]
+
+
+def without_timing(record: TrialRecord | PolynomialRun) -> dict[str, Any]:
     """Return a record as plain values, without the fields that differ from run to run."""
-    return {key: value for key, value in as_data(record).items() if key not in TIMING_FIELDS}
+    return {key: value for key, value in dataclasses.asdict(record).items() if key not in TIMING_FIELDS}
 
 
-def _header_difference(there: StudyHeader, here: StudyHeader) -> str:
-    old, new = as_data(there), as_data(here)
+def header_difference(there: StudyHeader | PolynomialHeader, here: StudyHeader | PolynomialHeader) -> str:
+    """Return in what two headers differ, and what to do about it."""
+    old, new = dataclasses.asdict(there), dataclasses.asdict(here)
     old |= {f"versions.{key}": value for key, value in old.pop("versions").items()}
     new |= {f"versions.{key}": value for key, value in new.pop("versions").items()}
     changes = [
@@ -215,7 +233,8 @@ def _header_difference(there: StudyHeader, here: StudyHeader) -> str:
     return f"written by another setup ({'; '.join(changes)}); resume it there, or run into another --results"
 
 
-def _cut_torn_line(path: Path) -> None:
+def cut_torn_line(path: Path) -> None:
+    """Cut off a last line without its end: its writer died, so that it never counted."""
     if not path.exists():
         return
     with path.open("r+b") as stream:

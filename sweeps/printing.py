@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from analysis.intervals import Interval, mean_interval, wilson
+from analysis.polynomial_claims import Question, claims, mean_over_converged
 from analysis.records import Scalar, TrialRecord
 from analysis.tables import HomeworkRow, RangeRow, Side, n_passed
 
@@ -20,6 +21,8 @@ HOMEWORK_COLUMNS = (
 )
 _LAYER_SIZE = "network.hidden_layer_sizes."
 RANGE_COLUMNS = ("data type", "setting", "in range", "out of range", "difference", "floors in, out", "constant in, out")
+
+POLYNOMIAL_COLUMNS = ("recipe", "converged", "MSE in range", "out of range", "total")
 
 
 def homework_text(rows: Iterable[HomeworkRow]) -> str:
@@ -89,6 +92,24 @@ def interval_text(interval: Interval, digits: int = 4) -> str:
     if interval.low is None or interval.high is None:
         return f"{interval.estimate:.{digits}f} (no interval: {interval.reason})"
     return f"{interval.estimate:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+
+
+def polynomial_text(question: Question) -> str:
+    """Return a polynomial study's errors by recipe and its verdict on each claim."""
+    recipes = question.recipes()
+    rows = [
+        (
+            networks.label,
+            f"{int(networks.converged.sum())} of {len(networks.converged)}",
+            *(
+                interval_text(mean_over_converged(values, networks), 2)
+                for values in (networks.errors.in_range, networks.errors.out_of_range, networks.errors.total)
+            ),
+        )
+        for networks in recipes
+    ]
+    lines = [table_text(POLYNOMIAL_COLUMNS, rows), ""]
+    return "\n".join([*lines, *(f"{claim.text}\n  {claim.verdict}" for claim in claims(question))])
 
 
 def table_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

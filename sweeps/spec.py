@@ -29,7 +29,9 @@ from engine.schedules import SCHEDULES
 
 METRICS = ("test_loss",)
 N_PAGE_SEEDS = 100_000
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+POLYNOMIALS = "polynomials"
+"""Folder of the built-in polynomial studies, among the built-in sweeps."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _GOAL = re.compile(r"\s*([A-Za-z_]+)\s*<\s*([0-9.eE+-]+)\s*")
 
 
@@ -255,9 +257,9 @@ class SweepSpec:
         return hashlib.sha256(canonical_json(dataclasses.asdict(self)).encode()).hexdigest()
 
 
-def builtin_specs() -> tuple[str, ...]:
-    """Return the names of the sweeps that come with the project."""
-    names = (entry.name for entry in resources.files("sweeps").joinpath("specs").iterdir())
+def builtin_specs(folder: str = ".") -> tuple[str, ...]:
+    """Return the names of the sweeps that come with the project; those in `POLYNOMIALS` are polynomial studies."""
+    names = (entry.name for entry in resources.files("sweeps").joinpath("specs", folder).iterdir())
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
@@ -276,7 +278,9 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
     else:
         path = Path(name_or_path)
         if not path.suffix and not path.exists():
-            raise SpecError(f"{_unknown('sweep', text, builtin_specs())} (or name a TOML file)")
+            raise SpecError(
+                f"{_unknown('sweep', text, [*builtin_specs(), *builtin_specs(POLYNOMIALS)])} (or name a TOML file)"
+            )
         where = path.name
         try:
             raw = path.read_bytes()
@@ -352,9 +356,9 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     SpecError
         If anything is unknown, missing, of the wrong type or out of range.
     """
-    root = _Table(table, where)
+    root = SpecTable(table, where)
     name = root.text("name")
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise SpecError(
             f"{where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first"
         )
@@ -429,7 +433,7 @@ def spec_difference(old: SweepSpec, new: SweepSpec) -> list[str]:
     ]
 
 
-class _Table:
+class SpecTable:
     """One TOML table while it is read: every key is asked for once, what is left over is unknown."""
 
     def __init__(self, table: Any, where: str) -> None:
@@ -440,9 +444,11 @@ class _Table:
         self._known: list[str] = []
 
     def __contains__(self, key: str) -> bool:
+        """Return whether a key is given and has not been asked for yet."""
         return key in self._left
 
     def take(self, key: str) -> Any:
+        """Return the value of a key, which must be there."""
         self._known.append(key)
         if key not in self._left:
             for given in self._left:  # a misspelt key is a better message than a missing one
@@ -452,6 +458,7 @@ class _Table:
         return self._left.pop(key)
 
     def text(self, key: str, choices: Iterable[str] | None = None) -> str:
+        """Return a string, one of `choices` if they are given."""
         value = self.take(key)
         if not isinstance(value, str):
             raise SpecError(f"{self.where}: {key}: {_toml(value)} must be a string")
@@ -460,6 +467,7 @@ class _Table:
         return value
 
     def integer(self, key: str, low: int, high: int) -> int:
+        """Return a whole number from `low` to `high`."""
         value = self.take(key)
         if not isinstance(value, int) or isinstance(value, bool):
             raise SpecError(f"{self.where}: {key}: {_toml(value)} must be a whole number")
@@ -468,6 +476,7 @@ class _Table:
         return value
 
     def number(self, key: str, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> float:
+        """Return a finite number from `low` to `high`, open ends excluded."""
         value = _number(self.take(key), f"{self.where}: {key}")
         if value < low or value > high or (open_low and value == low) or (open_high and value == high):
             bounds = f"{'above' if open_low else 'at least'} {low:g}"
@@ -477,25 +486,30 @@ class _Table:
         return value
 
     def boolean(self, key: str) -> bool:
+        """Return true or false."""
         value = self.take(key)
         if not isinstance(value, bool):
             raise SpecError(f"{self.where}: {key}: {_toml(value)} must be true or false")
         return value
 
     def list(self, key: str) -> list[Any]:
+        """Return a list."""
         value = self.take(key)
         if not isinstance(value, list):
             raise SpecError(f"{self.where}: {key}: {_toml(value)} must be a list")
         return value
 
-    def table(self, key: str) -> _Table:
-        return _Table(self.take(key), f"{self.where}: {key}")
+    def table(self, key: str) -> SpecTable:
+        """Return a table inside this one."""
+        return SpecTable(self.take(key), f"{self.where}: {key}")
 
     def rest(self) -> dict[str, Any]:
+        """Return everything that has not been asked for."""
         rest, self._left = self._left, {}
         return rest
 
     def close(self) -> None:
+        """Raise SpecError if something has not been asked for: nobody knows it."""
         if self._left:
             raise SpecError(f"{self.where}: {_unknown('', next(iter(self._left)), self._known)}")
 
@@ -526,7 +540,7 @@ def _number(value: Any, where: str) -> float:
     return number
 
 
-def _search(table: _Table) -> SearchSpec:
+def _search(table: SpecTable) -> SearchSpec:
     spec = SearchSpec(
         n_trials=table.integer("n_trials", 1, 100_000),
         until=table.text("until", ("reached", "budget")),
@@ -539,7 +553,7 @@ def _search(table: _Table) -> SearchSpec:
     return spec
 
 
-def _epochs(table: _Table) -> EpochSpec:
+def _epochs(table: SpecTable) -> EpochSpec:
     max_epochs = table.integer("max_epochs", 1, 10_000_000)
     grid = table.list("grid")
     for epoch in grid:
@@ -559,13 +573,13 @@ def _epochs(table: _Table) -> EpochSpec:
     return spec
 
 
-def _finalists(table: _Table) -> FinalistSpec:
+def _finalists(table: SpecTable) -> FinalistSpec:
     spec = FinalistSpec(n=table.integer("n", 1, 1000), n_replicas=table.integer("n_replicas", 2, 50_000))
     table.close()
     return spec
 
 
-def _certificates(table: _Table) -> CertificateSpec:
+def _certificates(table: SpecTable) -> CertificateSpec:
     spec = CertificateSpec(
         n=table.integer("n", 1, 100),
         n_replicas=table.integer("n_replicas", 2, 50_000),
@@ -575,7 +589,7 @@ def _certificates(table: _Table) -> CertificateSpec:
     return spec
 
 
-def _page(table: _Table) -> PageSpec:
+def _page(table: SpecTable) -> PageSpec:
     n_best, n_sgd = table.integer("n_best", 0, 1000), table.integer("n_sgd", 0, 1000)
     rates = tuple(_number(rate, f"{table.where}: learning_rates") for rate in table.list("learning_rates"))
     spec = PageSpec(n_best, n_sgd, rates, n_finalists=table.integer("n_finalists", 1, 1000))
@@ -585,11 +599,11 @@ def _page(table: _Table) -> PageSpec:
     return spec
 
 
-def _datasets(root: _Table) -> tuple[DatasetSpec, ...]:
+def _datasets(root: SpecTable) -> tuple[DatasetSpec, ...]:
     tables = root.list("datasets")
     if not tables:
         raise SpecError(f"{root.where}: datasets: empty; name at least one")
-    datasets = tuple(_dataset(_Table(table, f"{root.where}: datasets[{i}]")) for i, table in enumerate(tables))
+    datasets = tuple(_dataset(SpecTable(table, f"{root.where}: datasets[{i}]")) for i, table in enumerate(tables))
     names = [dataset.name for dataset in datasets]
     for name in names:
         if names.count(name) > 1:
@@ -597,14 +611,14 @@ def _datasets(root: _Table) -> tuple[DatasetSpec, ...]:
     return datasets
 
 
-def _dataset(table: _Table) -> DatasetSpec:
+def _dataset(table: SpecTable) -> DatasetSpec:
     kind = table.text("kind", _DATA_KINDS)
     spec = DatasetSpec(table.text("name", DATASETS), kind, _DATA_KINDS[kind](table))
     table.close()
     return spec
 
 
-def _playground_data(table: _Table) -> PlaygroundData:
+def _playground_data(table: SpecTable) -> PlaygroundData:
     features = table.list("features")
     for feature in features:
         if not isinstance(feature, str):
@@ -707,7 +721,7 @@ def _list_item(kind: Any, item: Any, where: str) -> Any:
     return item
 
 
-def _fixed(table: _Table, config: type, group: str) -> tuple[tuple[str, Any], ...]:
+def _fixed(table: SpecTable, config: type, group: str) -> tuple[tuple[str, Any], ...]:
     names = [field.name for field in dataclasses.fields(config)]
     rest = table.rest()
     for key in rest:
@@ -718,7 +732,7 @@ def _fixed(table: _Table, config: type, group: str) -> tuple[tuple[str, Any], ..
     )
 
 
-def _space(table: _Table) -> tuple[Dimension, ...]:
+def _space(table: SpecTable) -> tuple[Dimension, ...]:
     where = table.where
     dimensions: list[Dimension] = []
     for group, content in table.rest().items():
@@ -729,13 +743,13 @@ def _space(table: _Table) -> tuple[Dimension, ...]:
         for field, entry in content.items():
             key = f"{group}.{field}"
             check_name(key, setting_keys(), where)
-            dimensions.append(_dimension(key, _Table(entry, f"{where}: {key}")))
+            dimensions.append(_dimension(key, SpecTable(entry, f"{where}: {key}")))
     if not dimensions:
         raise SpecError(f"{where}: empty; search at least one setting")
     return _in_order(dimensions, where)
 
 
-def _dimension(key: str, table: _Table) -> Dimension:
+def _dimension(key: str, table: SpecTable) -> Dimension:
     when = _when(table.table("when")) if "when" in table else ()
     if "choice" in table:
         choices = table.list("choice")
@@ -757,7 +771,7 @@ def _dimension(key: str, table: _Table) -> Dimension:
     return Dimension(key, kind, float(low), float(high), log, when=when)
 
 
-def _ranged(key: str, table: _Table, log: bool, when: tuple[tuple[str, tuple[Scalar, ...]], ...]) -> Dimension:
+def _ranged(key: str, table: SpecTable, log: bool, when: tuple[tuple[str, tuple[Scalar, ...]], ...]) -> Dimension:
     by = table.text("by", setting_keys())
     if _is_integer(key):
         raise SpecError(f"{table.where}: by: only for settings that are not whole numbers")
@@ -774,7 +788,7 @@ def _ranged(key: str, table: _Table, log: bool, when: tuple[tuple[str, tuple[Sca
     return Dimension(key, "float", log=log, when=when, by=by, ranges=tuple(ranges))
 
 
-def _when(table: _Table) -> tuple[tuple[str, tuple[Scalar, ...]], ...]:
+def _when(table: SpecTable) -> tuple[tuple[str, tuple[Scalar, ...]], ...]:
     conditions = []
     for group, content in table.rest().items():
         if group not in _CONFIGS or not isinstance(content, Mapping):

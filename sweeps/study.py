@@ -46,8 +46,10 @@ MOST_FAILURES = 20
 _VERSIONED = ("numpy", "numba", "scipy", "optuna")
 _NUMBERS_DEPEND_ON = (
     "analysis/intervals.py",
+    "analysis/polynomials.py",
     "analysis/ranges.py",
     "sweeps/certificate.py",
+    "sweeps/polynomials.py",
     "sweeps/samplers.py",
     "sweeps/sources.py",
     "sweeps/space.py",

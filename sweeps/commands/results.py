@@ -6,12 +6,14 @@ import argparse
 from pathlib import Path
 
 from sweeps.commands.options import (
+    POLYNOMIAL_RUNS,
     Commands,
     InputError,
     add_command,
     add_results_option,
     add_tracking_option,
     positive_int,
+    run_polynomial_studies,
     run_sweeps,
     sweep_folder,
     unknown,
@@ -70,12 +72,18 @@ def report_command(arguments: argparse.Namespace) -> int:
 
 def list_command(arguments: argparse.Namespace) -> int:
     """Print the built-in sweeps and the state of what has been run."""
+    from analysis.polynomial_records import read_polynomial_study
     from analysis.records import read_sweep
-    from sweeps.spec import builtin_specs
+    from sweeps.spec import POLYNOMIALS, builtin_specs
 
     print(f"built-in sweeps: {', '.join(builtin_specs())}")
+    print(f"built-in polynomial studies: {', '.join(builtin_specs(POLYNOMIALS))}")
     folders = run_sweeps(Path(arguments.results))
-    if not folders:
+    polynomials = run_polynomial_studies(Path(arguments.results))
+    for folder in polynomials:
+        found = read_polynomial_study(folder / POLYNOMIAL_RUNS)
+        print(f"{folder.name}: polynomial study, {len(found.runs)} of {found.n_expected} networks trained")
+    if not folders and not polynomials:
         print(f"{arguments.results}: nothing has been run yet")
     for folder in folders:
         for study in read_sweep(folder):
@@ -86,12 +94,19 @@ def list_command(arguments: argparse.Namespace) -> int:
 
 def show_command(arguments: argparse.Namespace) -> int:
     """Print a sweep's tables, a study's trials, or one trial's record."""
+    from analysis.polynomial_claims import Question
+    from analysis.polynomial_records import read_polynomial_study
     from analysis.records import read_study, read_sweep
     from analysis.tables import homework_rows, range_rows
-    from sweeps.printing import homework_text, range_text, record_text, trials_text
+    from sweeps.printing import homework_text, polynomial_text, range_text, record_text, trials_text
 
     sweep, _, dataset = arguments.what.partition("/")
     folder = sweep_folder(arguments.results, sweep)
+    if (folder / POLYNOMIAL_RUNS).is_file():
+        if dataset or arguments.number is not None:
+            raise InputError(f"show {arguments.what}: a polynomial study has no dataset or trial; `show {sweep}` does")
+        print(polynomial_text(Question(read_polynomial_study(folder / POLYNOMIAL_RUNS))))
+        return 0
     if not dataset:
         if arguments.number is not None:
             raise InputError(f"show {sweep} {arguments.number}: name the dataset too, as in {sweep}/xor")

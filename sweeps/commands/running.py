@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import sys
 import threading
@@ -16,6 +17,7 @@ from sweeps.commands.options import (
     NO_TRACKING,
     PROGRAM,
     Commands,
+    InputError,
     add_command,
     add_driver_options,
     positive_int,
@@ -25,6 +27,7 @@ from sweeps.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from analysis.polynomial_records import PolynomialHeader
     from sweeps.progress import OnEvent, Progress
     from sweeps.spec import SweepSpec
     from sweeps.tracking_worker import TrackingProcess
@@ -62,9 +65,13 @@ def add_commands(commands: Commands) -> None:
 
 
 def run_command(arguments: argparse.Namespace) -> int:
-    """Run a sweep from its spec."""
+    """Run a sweep from its spec, or a polynomial study."""
+    from sweeps.polynomials import find_study
     from sweeps.spec import load_spec, with_overrides
 
+    study = find_study(arguments.spec)
+    if study is not None:
+        return drive_polynomials(_polynomials_of(study, arguments), Path(arguments.results), arguments)
     spec = with_overrides(
         load_spec(arguments.spec),
         n_trials=arguments.trials,
@@ -77,11 +84,25 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 
 def resume_command(arguments: argparse.Namespace) -> int:
-    """Go on with a sweep from the spec in its folder."""
+    """Go on with a sweep from the spec in its folder, or with a polynomial study from its first line."""
+    from analysis.polynomial_records import RUNS_NAME, read_polynomial_study
     from sweeps.spec import load_spec
 
     folder = sweep_folder(arguments.results, arguments.sweep)
+    if (folder / RUNS_NAME).exists():
+        from sweeps.study import versions
+
+        header = read_polynomial_study(folder / RUNS_NAME).header
+        return drive_polynomials(dataclasses.replace(header, versions=versions()), folder.parent, arguments)
     return drive(load_spec(folder / "spec.toml"), folder.parent, arguments)
+
+
+def _polynomials_of(study: PolynomialHeader, arguments: argparse.Namespace) -> PolynomialHeader:
+    """Return the study with the number of seeds asked for; other options of a sweep do not go with it."""
+    for name in ("trials", "goal", "until", "seed"):
+        if getattr(arguments, name) is not None:
+            raise InputError(f"--{name}: a polynomial study has none; --replicas is its number of seeds")
+    return study if arguments.replicas is None else dataclasses.replace(study, n_seeds=arguments.replicas)
 
 
 def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
@@ -111,6 +132,32 @@ def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
         raise
     finally:
         exporter.abandon()
+    return 0
+
+
+def drive_polynomials(study: PolynomialHeader, results: Path, arguments: argparse.Namespace) -> int:
+    """Run a polynomial study, or what is missing of it; print its claims and write its report."""
+    from analysis.polynomial_claims import Question
+    from analysis.report import write_report
+    from sweeps.polynomials import run_polynomial_study
+    from sweeps.printing import polynomial_text
+
+    if arguments.timeout is not None:
+        raise InputError("--timeout: a polynomial study has none; interrupt it, and `resume` goes on")
+    folder = results / study.name
+
+    def show(n_done: int, n: int) -> None:
+        print(f"{study.name}: {n_done} of {n} networks trained", file=sys.stderr, flush=True)
+
+    compile_loop("float64")
+    try:
+        found = run_polynomial_study(study, folder, arguments.workers or usable_cores(), show)
+    except KeyboardInterrupt:
+        print(f"interrupted; `{PROGRAM} resume {study.name}{_options(arguments, results)}` goes on", file=sys.stderr)
+        raise
+    print(polynomial_text(Question(found)))
+    print()
+    print(f"report: {write_report([folder])} (open it in a browser)")
     return 0
 
 

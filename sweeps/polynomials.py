@@ -1,0 +1,286 @@
+"""Run a polynomial study: every recipe with every seed, eight networks at a time, each written down when it is done."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.polynomial_records import (
+    RUNS_NAME,
+    PolynomialHeader,
+    PolynomialRun,
+    PolynomialStudy,
+    read_polynomial_study,
+)
+from analysis.polynomials import flat_valley
+from analysis.records import RecordError, encode_line
+from engine.datasets.polynomial import Arm, draw_rows, first_parameters, trainable
+from engine.quadrature import gauss_rule, train_full_batch
+from sweeps.log import SweepLock, cut_torn_line, header_difference
+from sweeps.spec import NAME, POLYNOMIALS, SpecError, SpecTable, builtin_specs
+from sweeps.study import versions
+
+ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")
+TOGETHER = 8
+"""Networks that the compiled loop trains side by side."""
+LOOKS_A_DECADE = 8
+
+OnRun = Callable[[int, int], None]
+
+
+def find_study(name_or_path: str) -> PolynomialHeader | None:
+    """Read a polynomial study: the name of a built-in one, or a TOML file that says ``kind = "polynomial"``.
+
+    Returns
+    -------
+    PolynomialHeader or None
+        None for anything else, which `sweeps.spec.load_spec` has to judge.
+
+    Raises
+    ------
+    SpecError
+        If it is a polynomial study and anything in it is unknown, of the wrong type or out of range.
+    """
+    where = f"{name_or_path}.toml"
+    if name_or_path in builtin_specs(POLYNOMIALS):
+        text = resources.files("sweeps").joinpath("specs", POLYNOMIALS, where).read_text(encoding="utf-8")
+        return parse_study(tomllib.loads(text), where)
+    path = Path(name_or_path)
+    if path.suffix != ".toml" or not path.is_file():
+        return None
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None
+    return parse_study(table, path.name) if table.get("kind") == "polynomial" else None
+
+
+def parse_study(content: Mapping[str, Any], where: str) -> PolynomialHeader:
+    """Validate a polynomial study's table; `where` begins every message.
+
+    Raises
+    ------
+    SpecError
+        If anything is unknown, missing, of the wrong type or out of range.
+    """
+    table = SpecTable(content, where)
+    table.text("kind", ("polynomial",))
+    name = table.text("name")
+    if not NAME.fullmatch(name):
+        raise SpecError(
+            f"{where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first"
+        )
+    coefficients = _numbers(table, "coefficients", where)
+    if not coefficients:
+        raise SpecError(f"{where}: coefficients: give at least one number, the constant first")
+    thresholds = _numbers(table, "thresholds", where)
+    if any(after >= before for before, after in itertools.pairwise(thresholds)):
+        raise SpecError(f"{where}: thresholds: {thresholds} must fall")
+    recipes = [_recipe(SpecTable(item, f"{where}: recipes {i}")) for i, item in enumerate(table.list("recipes"), 1)]
+    if {recipe.arm for recipe in recipes} != set(ARMS):
+        raise SpecError(f"{where}: recipes: give at least one for each arm, {ARMS[0]} and {ARMS[1]}")
+    header = PolynomialHeader(
+        name=name,
+        coefficients=coefficients,
+        n_rows=table.integer("n_rows", 2, 10_000_000),
+        noise_sd=table.number("noise_sd", 0.0, math.inf),
+        stretch=table.number("stretch", 0.0, math.inf, open_low=True),
+        n_hidden=table.integer("n_hidden", 2, 1000),
+        n_seeds=table.integer("n_seeds", 1, 100_000),
+        n_nodes=table.integer("n_nodes", 1, 1000),
+        recipes=[asdict(recipe) for recipe in recipes],
+        checkpoints=checkpoints_of(recipes),
+        thresholds=thresholds,
+        valley=_numbers(table, "valley", where),
+        versions=versions(),
+    )
+    table.close()
+    if header.n_nodes > header.n_rows:
+        raise SpecError(f"{where}: n_nodes: {header.n_nodes} is more than n_rows, {header.n_rows}")
+    return header
+
+
+def _numbers(table: SpecTable, key: str, where: str) -> list[float]:
+    values = table.list(key)
+    for value in values:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+            raise SpecError(f"{where}: {key}: {value!r} must be a finite number")
+    return [float(value) for value in values]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One arm trained in one way; see `analysis.polynomial_records.PolynomialHeader`."""
+
+    arm: Arm
+    learning_rate: float
+    n_steps: int
+
+
+def _recipe(table: SpecTable) -> Recipe:
+    arm: Arm = "constrained" if table.text("arm", ARMS) == "constrained" else "unconstrained"
+    rate = table.number("learning_rate", 0.0, math.inf, open_low=True)
+    recipe = Recipe(arm, rate, table.integer("n_steps", 1, 10**10))
+    table.close()
+    return recipe
+
+
+def trainings(header: PolynomialHeader) -> list[tuple[Arm, float]]:
+    """Return the arms and rates of a study: one training each covers recipes that differ in length only."""
+    pairs = dict.fromkeys((recipe["arm"], float(recipe["learning_rate"])) for recipe in header.recipes)
+    return [("constrained" if arm == "constrained" else "unconstrained", rate) for arm, rate in pairs]
+
+
+def checkpoints_of(recipes: Sequence[Recipe]) -> list[int]:
+    """Return where parameters are kept: eight looks a decade, and the length of every recipe."""
+    longest = max(recipe.n_steps for recipe in recipes)
+    n_looks = int(LOOKS_A_DECADE * np.log10(longest)) + 1
+    looks = {round(10 ** (i / LOOKS_A_DECADE)) for i in range(n_looks)} | {recipe.n_steps for recipe in recipes}
+    return sorted(look for look in looks if look <= longest)
+
+
+def run_polynomial_study(header: PolynomialHeader, folder: Path, workers: int, on_run: OnRun) -> PolynomialStudy:
+    """Run what is still missing of a study.
+
+    Parameters
+    ----------
+    header : PolynomialHeader
+        The study.
+    folder : Path
+        ``<results>/<study>``; made if it does not exist.
+    workers : int
+        Threads; the results do not depend on them.
+    on_run : callable
+        Told ``(runs done, runs in all)`` at the start and after each eight.
+
+    Raises
+    ------
+    RecordError
+        If the folder holds another study, or a damaged file.
+    SweepHeldError
+        If another driver is at work in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / RUNS_NAME
+    with SweepLock(folder):
+        cut_torn_line(path)
+        if path.exists() and path.stat().st_size:
+            study = read_polynomial_study(path)
+            if study.header != header:
+                raise RecordError(f"{path}: line 1: {header_difference(study.header, header)}")
+        else:
+            study = PolynomialStudy(header)
+            _append(path, [encode_line("polynomial_study", asdict(header))])
+        done = {run.key for run in study.runs}
+        tasks = [task for task in _tasks(header, done) if task.seeds]
+        n_done = len(study.runs)
+        on_run(n_done, study.n_expected)
+        halt = threading.Event()
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                for future in as_completed([pool.submit(train_task, header, task, halt) for task in tasks]):
+                    runs = future.result()
+                    _append(path, [encode_line("polynomial_run", asdict(run)) for run in runs])
+                    n_done += len(runs)
+                    on_run(n_done, study.n_expected)
+            finally:
+                halt.set()  # after an interrupt nothing goes on beyond its next look
+    return read_polynomial_study(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Up to eight networks of one arm and rate."""
+
+    arm: Arm
+    learning_rate: float
+    seeds: tuple[int, ...]
+
+
+def _tasks(header: PolynomialHeader, done: set[tuple[str, float, int]]) -> list[Task]:
+    tasks = []
+    for arm, rate in trainings(header):
+        missing = [seed for seed in range(1, header.n_seeds + 1) if (arm, rate, seed) not in done]
+        tasks += [Task(arm, rate, tuple(missing[i : i + TOGETHER])) for i in range(0, len(missing), TOGETHER)]
+    return tasks
+
+
+class HaltedError(RuntimeError):
+    """Training was asked to stop before its end."""
+
+
+def train_task(header: PolynomialHeader, task: Task, halt: threading.Event) -> list[PolynomialRun]:
+    """Train the networks of one task; each result depends on its own seed only.
+
+    Raises
+    ------
+    HaltedError
+        If `halt` is set before the end.
+    """
+
+    def check(n_done: int) -> None:
+        if halt.is_set():
+            raise HaltedError(f"halted after {n_done} of {header.checkpoints[-1]} updates")
+
+    check(0)
+    start = time.monotonic()
+    R = len(task.seeds)
+    rows = draw_rows(task.seeds, header.coefficients, header.n_rows, header.noise_sd, header.stretch)
+    rule = gauss_rule(rows.X, rows.y, header.n_nodes)
+    free = trainable(task.arm, R, header.n_hidden)
+    history = train_full_batch(
+        rule,
+        first_parameters(task.arm, task.seeds, header.n_hidden),
+        free,
+        np.full(R, task.learning_rate),
+        header.checkpoints,
+        header.thresholds,
+        on_look=check,
+    )
+    runs = []
+    for r, seed in enumerate(task.seeds):
+        last = history.parameters[-1, r]
+        valley_loss, valley = flat_valley(
+            last, rule.select(slice(r, r + 1)), 0, [factor * float(last[0]) for factor in header.valley], free[r]
+        )
+        passed = history.passage_step[:, r] >= 0
+        runs.append(
+            PolynomialRun(
+                arm=task.arm,
+                learning_rate=task.learning_rate,
+                seed=seed,
+                parameters=history.parameters[:, r].tolist(),
+                loss=history.loss[:, r].tolist(),
+                lowest=history.lowest[:, r].tolist(),
+                highest=history.highest[:, r].tolist(),
+                passage_step=[
+                    int(step) if yes else None for step, yes in zip(history.passage_step[:, r], passed, strict=True)
+                ],
+                passage_parameters=[
+                    p.tolist() if yes else None for p, yes in zip(history.passage_parameters[:, r], passed, strict=True)
+                ],
+                valley_loss=valley_loss.tolist(),
+                valley_parameters=valley.tolist(),
+                duration_s=time.monotonic() - start,
+            )
+        )
+    return runs
+
+
+def _append(path: Path, lines: Sequence[str]) -> None:
+    with path.open("ab") as stream:
+        stream.write("".join(lines).encode())
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,187 @@
+"""A polynomial study is read strictly, runs the same on any number of workers, and goes on where it stopped."""
+
+import re
+import shutil
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.polynomial_claims import Question, claims
+from analysis.polynomial_records import RUNS_NAME, PolynomialHeader, read_polynomial_study
+from analysis.records import RecordError
+from analysis.report import write_report
+from sweeps.cli import main
+from sweeps.log import digest
+from sweeps.polynomials import find_study, parse_study, run_polynomial_study
+from sweeps.spec import POLYNOMIALS, SpecError, builtin_specs
+
+TOML = resources.files("sweeps").joinpath("specs", "polynomials", "quadratic.toml").read_text(encoding="utf-8")
+
+
+def table(**changes: Any) -> dict[str, Any]:
+    small = tomllib.loads(TOML) | {"name": "tiny", "n_rows": 200, "n_nodes": 20, "n_seeds": 2}
+    for recipe in small["recipes"]:
+        recipe["n_steps"] //= 5000
+    return small | changes
+
+
+def study(**changes: Any) -> PolynomialHeader:
+    return parse_study(table(**changes), "tiny.toml")
+
+
+def run(header: PolynomialHeader, folder: Path, workers: int = 1) -> str:
+    run_polynomial_study(header, folder, workers, lambda *_: None)
+    return digest(folder)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results") / "tiny"
+    run(study(), folder)
+    return folder
+
+
+def test_the_built_in_study_has_the_published_recipes_first():
+    assert builtin_specs(POLYNOMIALS) == ("quadratic",)
+    header = find_study("quadratic")
+    assert header is not None
+    assert [header.coefficients, header.n_rows, header.stretch, header.n_seeds] == [[1.0, 2.0, 3.0], 10_000, 3.0, 20]
+    own = header.recipes[:2]
+    assert [r["arm"] for r in own] == ["constrained", "unconstrained"]
+    assert [r["n_steps"] for r in own] == [5_000_000, 1_000_000]
+    assert [float(r["learning_rate"]) for r in own] == pytest.approx([0.01 * 10**0.5, 0.1 * 10**0.5], rel=1e-15)
+    assert {1_000_000, 5_000_000} <= set(header.checkpoints)
+
+
+def test_what_is_no_polynomial_study_is_left_to_the_sweeps():
+    assert find_study("homework") is None
+    assert find_study("nothing.toml") is None
+
+
+def test_looks_are_spread_over_the_decades_and_include_every_length():
+    header = study()
+    assert header.checkpoints[0] == 1
+    assert header.checkpoints[-1] == 1000
+    assert 200 in header.checkpoints
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_seed": 3}, "tiny.toml: unknown n_seed; did you mean n_seeds?"),
+        ({"coefficients": []}, "tiny.toml: coefficients: give at least one number, the constant first"),
+        ({"coefficients": ["1"]}, "tiny.toml: coefficients: '1' must be a finite number"),
+        ({"thresholds": [1.0, 2.0]}, "tiny.toml: thresholds: [1.0, 2.0] must fall"),
+        ({"stretch": 0}, "tiny.toml: stretch: 0 must be above 0"),
+        ({"n_nodes": 300}, "tiny.toml: n_nodes: 300 is more than n_rows, 200"),
+        (
+            {"recipes": table()["recipes"][:1]},
+            "tiny.toml: recipes: give at least one for each arm, constrained and unconstrained",
+        ),
+        (
+            {"recipes": [{"arm": "constraind", "learning_rate": 0.1, "n_steps": 5}]},
+            "tiny.toml: recipes 1: arm: unknown constraind; did you mean constrained?",
+        ),
+        (
+            {"name": "a/b"},
+            "tiny.toml: name: 'a/b' must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first",
+        ),
+    ],
+)
+def test_a_bad_spec_is_one_line_with_place_and_value(changes, message):
+    with pytest.raises(SpecError, match=f"^{re.escape(message)}$"):
+        study(**changes)
+
+
+def test_two_workers_and_an_interruption_give_the_same_networks(finished, tmp_path):
+    reference = digest(finished)
+    assert run(study(), tmp_path / "two", workers=2) == reference
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    lines = (finished / RUNS_NAME).read_bytes().splitlines(keepends=True)
+    (torn / RUNS_NAME).write_bytes(b"".join(lines[:4]) + lines[4][:100])
+    assert run(study(), torn) == reference
+
+
+def test_a_folder_of_another_study_is_refused_with_what_differs(finished):
+    path = finished / RUNS_NAME
+    before = path.read_bytes()
+    changes = "n_seeds 2 there, 3 here; noise_sd 0.0 there, 0.5 here"
+    message = f"{path}: line 1: written by another setup ({changes}); resume it there, or run into another --results"
+    with pytest.raises(RecordError, match=f"^{re.escape(message)}$"):
+        run(study(n_seeds=3, noise_sd=0.5), finished)
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_line_is_named(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "damaged")
+    path = tmp_path / "damaged" / RUNS_NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace(b"0.1", b"0.2", 1)
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(RecordError, match=r"line 3: altered"):
+        read_polynomial_study(path)
+
+
+def test_every_claim_gets_a_verdict_even_where_nothing_converged(finished):
+    found = claims(Question(read_polynomial_study(finished / RUNS_NAME)))
+    assert len(found) == 12
+    assert all(claim.verdict for claim in found)
+    published = next(c for c in found if "far better out of range" in c.text)
+    assert [e.budgets_differ for e in published.evidence][:2] == [True, False]
+
+
+def test_the_report_has_every_section_and_equal_records_give_equal_bytes(finished, tmp_path):
+    first, second = (write_report([finished], tmp_path / name).read_bytes() for name in ("a", "b"))
+    assert first == second
+    text = first.decode()
+    for title in ("The claims", "Errors in range and out of range", "Polynomials of the units", "The loss between"):
+        assert title in text
+
+
+def test_an_unfinished_study_judges_nothing(finished, tmp_path):
+    lines = (finished / RUNS_NAME).read_bytes().splitlines(keepends=True)
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / RUNS_NAME).write_bytes(b"".join(lines[:3]))
+    text = write_report([folder]).read_text()
+    assert "6 of 8 networks are not trained yet; nothing is judged." in text
+
+
+def test_the_command_runs_a_study_resumes_it_and_lists_it(tmp_path, capsys):
+    path = tmp_path / "tiny.toml"
+    text = re.sub(r"^(n_rows = )10000", r"\g<1>200", TOML, flags=re.M)
+    text = re.sub(r"^(n_nodes = )64", r"\g<1>20", text, flags=re.M)
+    text = re.sub(r"^(n_steps = )(\d)000000", r"\g<1>\g<2>00", text, flags=re.M)
+    path.write_text(text)
+    results = ["--results", str(tmp_path / "results")]
+    assert main(["run", str(path), "--replicas", "1", *results]) == 0
+    out = capsys.readouterr().out
+    assert "The constrained network is far better out of range." in out
+    assert "report: " in out
+    assert main(["resume", "quadratic", *results]) == 0
+    capsys.readouterr()
+    assert main(["digest", "quadratic", *results]) == 0
+    assert capsys.readouterr().out.strip() == digest(tmp_path / "results" / "quadratic")
+    assert main(["show", "quadratic", *results]) == 0
+    assert out.startswith(capsys.readouterr().out)
+    assert main(["show", "quadratic/xor", *results]) == 2
+    assert "a polynomial study has no dataset or trial" in capsys.readouterr().err
+    assert main(["list", *results]) == 0
+    assert "quadratic: polynomial study, 4 of 4 networks trained" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("option", "value"), [("--trials", "3"), ("--goal", "test_loss < 1"), ("--seed", "4")])
+def test_options_of_a_sweep_are_refused(option, value, tmp_path, capsys):
+    assert main(["run", "quadratic", option, value, "--results", str(tmp_path)]) == 2
+    message = f"python -m sweeps: {option}: a polynomial study has none; --replicas is its number of seeds\n"
+    assert capsys.readouterr().err == message
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_misspelt_name_is_told_the_nearest(capsys):
+    assert main(["run", "quadratik"]) == 2
+    assert "unknown sweep quadratik; did you mean quadratic?" in capsys.readouterr().err
