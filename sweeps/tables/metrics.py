@@ -16,12 +16,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-Task = Literal["regression", "classification"]
+from sweeps.tables.columns import Task
+
 FloatArray = npt.NDArray[np.float64]
 
 BEAT_BASELINE = "beat the best baseline"
