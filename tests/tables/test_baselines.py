@@ -53,7 +53,7 @@ def test_ridge_is_the_one_whose_leave_one_out_error_is_lowest():
     np.testing.assert_allclose(found.predictions["validation"], expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize(("load", "lowest"), [(load_breast_cancer, 0.93), (load_wine, 0.93), (load_iris, 0.85)])
+@pytest.mark.parametrize(("load", "lowest"), [(load_breast_cancer, 0.93), (load_wine, 0.88), (load_iris, 0.86)])
 def test_classifiers_reach_what_these_sets_are_known_for(load, lowest):
     X, y = shuffled(load())
     n_train = 4 * len(y) // 5
