@@ -75,7 +75,7 @@ def _expected_status(error: Exception) -> int | None:
     """Return the exit status of an error that a user can mend, or None for a bug."""
     # Imported here: they bring NumPy and the engine along, which no --help should wait for.
     from sweeps.log import SweepHeldError
-    from sweeps.spec import SpecError
+    from sweeps.spec_tables import SpecError
     from sweeps.tracking import TrackingBusyError, TrackingError
 
     if isinstance(error, (SweepHeldError, TrackingBusyError)):

@@ -29,7 +29,8 @@ from analysis.records import RecordError, encode_line
 from engine.datasets.polynomial import Arm, draw_rows, first_parameters, trainable
 from engine.quadrature import gauss_rule, train_full_batch
 from sweeps.log import SweepLock, cut_torn_line, header_difference
-from sweeps.spec import NAME, POLYNOMIALS, SpecError, SpecTable, builtin_specs
+from sweeps.spec import NAME, POLYNOMIALS, builtin_specs
+from sweeps.spec_tables import SpecError, SpecTable
 from sweeps.study import versions
 
 ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")

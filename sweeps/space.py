@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from analysis.records import Scalar
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
-from sweeps.spec import Dimension, SpecError, SweepSpec, check_name, check_setting, setting_keys
+from sweeps.spec import Dimension, SweepSpec, check_setting, setting_keys
+from sweeps.spec_tables import SpecError, check_name
 
 SIZES = "network.hidden_layer_sizes"
 DEPTH = "network.n_hidden_layers"

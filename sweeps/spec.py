@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import math
 import re
@@ -26,6 +25,7 @@ from engine.network import NetworkConfig
 from engine.optimizers import OPTIMIZERS
 from engine.playground import FEATURES
 from engine.schedules import SCHEDULES
+from sweeps.spec_tables import SpecError, SpecTable, check_name, checked_number, toml_text, unknown_name
 
 METRICS = ("test_loss",)
 N_PAGE_SEEDS = 100_000
@@ -33,10 +33,6 @@ POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _GOAL = re.compile(r"\s*([A-Za-z_]+)\s*<\s*([0-9.eE+-]+)\s*")
-
-
-class SpecError(ValueError):
-    """A sweep that cannot be asked; the message is one line: place, value, what would do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +245,7 @@ class SweepSpec:
         for dataset in self.datasets:
             if dataset.name == name:
                 return dataset
-        raise SpecError(f"{self.name}: {_unknown('dataset', name, [d.name for d in self.datasets])}")
+        raise SpecError(f"{self.name}: {unknown_name('dataset', name, [d.name for d in self.datasets])}")
 
     @property
     def sha256(self) -> str:
@@ -279,7 +275,7 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
         path = Path(name_or_path)
         if not path.suffix and not path.exists():
             raise SpecError(
-                f"{_unknown('sweep', text, [*builtin_specs(), *builtin_specs(POLYNOMIALS)])} (or name a TOML file)"
+                f"{unknown_name('sweep', text, [*builtin_specs(), *builtin_specs(POLYNOMIALS)])} (or name a TOML file)"
             )
         where = path.name
         try:
@@ -411,14 +407,14 @@ def as_toml(spec: SweepSpec) -> str:
     """Return the spec as TOML text; reading it gives an equal spec."""
     table = as_table(spec)
     datasets, space = table.pop("datasets"), table.pop("space")
-    lines = [f"{key} = {_toml(table.pop(key))}" for key in ("name", "seed")]
+    lines = [f"{key} = {toml_text(table.pop(key))}" for key in ("name", "seed")]
     for section, content in table.items():
-        lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in content.items())]
+        lines += ["", f"[{section}]", *(f"{key} = {toml_text(value)}" for key, value in content.items())]
     for dataset in datasets:
-        lines += ["", "[[datasets]]", *(f"{key} = {_toml(value)}" for key, value in dataset.items())]
+        lines += ["", "[[datasets]]", *(f"{key} = {toml_text(value)}" for key, value in dataset.items())]
     lines += ["", "[space]"]
     for group, content in space.items():
-        lines += [f"{group}.{key} = {_toml(value)}" for key, value in content.items()]
+        lines += [f"{group}.{key} = {toml_text(value)}" for key, value in content.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -426,118 +422,11 @@ def spec_difference(old: SweepSpec, new: SweepSpec) -> list[str]:
     """Return ``"search.n_trials: 100 there, 200 here"`` for each setting in which two specs differ."""
     there, here = (dict(_flatten(as_table(spec))) for spec in (old, new))
     return [
-        f"{key}: {_toml(there[key]) if key in there else 'absent'} there, "
-        f"{_toml(here[key]) if key in here else 'absent'} here"
+        f"{key}: {toml_text(there[key]) if key in there else 'absent'} there, "
+        f"{toml_text(here[key]) if key in here else 'absent'} here"
         for key in sorted(there.keys() | here.keys())
         if there.get(key) != here.get(key) or (key in there) != (key in here)
     ]
-
-
-class SpecTable:
-    """One TOML table while it is read: every key is asked for once, what is left over is unknown."""
-
-    def __init__(self, table: Any, where: str) -> None:
-        if not isinstance(table, Mapping):
-            raise SpecError(f"{where}: must be a table, not {_toml(table)}")
-        self.where = where
-        self._left = dict(table)
-        self._known: list[str] = []
-
-    def __contains__(self, key: str) -> bool:
-        """Return whether a key is given and has not been asked for yet."""
-        return key in self._left
-
-    def take(self, key: str) -> Any:
-        """Return the value of a key, which must be there."""
-        self._known.append(key)
-        if key not in self._left:
-            for given in self._left:  # a misspelt key is a better message than a missing one
-                if given not in self._known and difflib.get_close_matches(given, [key], 1, 0.75):
-                    raise SpecError(f"{self.where}: unknown {given}; did you mean {key}?")
-            raise SpecError(f"{self.where}: {key} is missing")
-        return self._left.pop(key)
-
-    def text(self, key: str, choices: Iterable[str] | None = None) -> str:
-        """Return a string, one of `choices` if they are given."""
-        value = self.take(key)
-        if not isinstance(value, str):
-            raise SpecError(f"{self.where}: {key}: {_toml(value)} must be a string")
-        if choices is not None:
-            check_name(value, choices, f"{self.where}: {key}")
-        return value
-
-    def integer(self, key: str, low: int, high: int) -> int:
-        """Return a whole number from `low` to `high`."""
-        value = self.take(key)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise SpecError(f"{self.where}: {key}: {_toml(value)} must be a whole number")
-        if not low <= value <= high:
-            raise SpecError(f"{self.where}: {key}: {value} is outside {low} to {high}")
-        return value
-
-    def number(self, key: str, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> float:
-        """Return a finite number from `low` to `high`, open ends excluded."""
-        value = _number(self.take(key), f"{self.where}: {key}")
-        if value < low or value > high or (open_low and value == low) or (open_high and value == high):
-            bounds = f"{'above' if open_low else 'at least'} {low:g}"
-            if high < math.inf:
-                bounds += f" and {'below' if open_high else 'at most'} {high:g}"
-            raise SpecError(f"{self.where}: {key}: {value:g} must be {bounds}")
-        return value
-
-    def boolean(self, key: str) -> bool:
-        """Return true or false."""
-        value = self.take(key)
-        if not isinstance(value, bool):
-            raise SpecError(f"{self.where}: {key}: {_toml(value)} must be true or false")
-        return value
-
-    def list(self, key: str) -> list[Any]:
-        """Return a list."""
-        value = self.take(key)
-        if not isinstance(value, list):
-            raise SpecError(f"{self.where}: {key}: {_toml(value)} must be a list")
-        return value
-
-    def table(self, key: str) -> SpecTable:
-        """Return a table inside this one."""
-        return SpecTable(self.take(key), f"{self.where}: {key}")
-
-    def rest(self) -> dict[str, Any]:
-        """Return everything that has not been asked for."""
-        rest, self._left = self._left, {}
-        return rest
-
-    def close(self) -> None:
-        """Raise SpecError if something has not been asked for: nobody knows it."""
-        if self._left:
-            raise SpecError(f"{self.where}: {_unknown('', next(iter(self._left)), self._known)}")
-
-
-def check_name(value: str, choices: Iterable[str], where: str) -> None:
-    """Raise SpecError, naming the nearest choice, unless `value` is one of `choices`."""
-    names = list(choices)
-    if value not in names:
-        raise SpecError(f"{where}: {_unknown('', value, names)}")
-
-
-def _unknown(noun: str, value: str, names: Iterable[str]) -> str:
-    known = list(names)
-    near = difflib.get_close_matches(value, known, 1, 0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-    return f"unknown {noun + ' ' if noun else ''}{value}; {hint}"
-
-
-def _number(value: Any, where: str) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise SpecError(f"{where}: {_toml(value)} must be a number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise SpecError(f"{where}: {_toml(value)} must be finite")
-    return number
 
 
 def _search(table: SpecTable) -> SearchSpec:
@@ -558,9 +447,9 @@ def _epochs(table: SpecTable) -> EpochSpec:
     grid = table.list("grid")
     for epoch in grid:
         if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 1:
-            raise SpecError(f"{table.where}: grid: {_toml(epoch)} must be a whole number from 1")
+            raise SpecError(f"{table.where}: grid: {toml_text(epoch)} must be a whole number from 1")
     if not grid or sorted(set(grid)) != grid:
-        raise SpecError(f"{table.where}: grid: {_toml(grid)} must be ascending and not empty")
+        raise SpecError(f"{table.where}: grid: {toml_text(grid)} must be ascending and not empty")
     if grid[-1] != max_epochs:
         raise SpecError(f"{table.where}: grid: ends with {grid[-1]}; it must end with max_epochs, {max_epochs}")
     spec = EpochSpec(
@@ -591,11 +480,11 @@ def _certificates(table: SpecTable) -> CertificateSpec:
 
 def _page(table: SpecTable) -> PageSpec:
     n_best, n_sgd = table.integer("n_best", 0, 1000), table.integer("n_sgd", 0, 1000)
-    rates = tuple(_number(rate, f"{table.where}: learning_rates") for rate in table.list("learning_rates"))
+    rates = tuple(checked_number(rate, f"{table.where}: learning_rates") for rate in table.list("learning_rates"))
     spec = PageSpec(n_best, n_sgd, rates, n_finalists=table.integer("n_finalists", 1, 1000))
     table.close()
     if any(rate <= 0 for rate in rates) or (n_best and not rates):
-        raise SpecError(f"{table.where}: learning_rates: {_toml(list(rates))} must be positive and not empty")
+        raise SpecError(f"{table.where}: learning_rates: {toml_text(list(rates))} must be positive and not empty")
     return spec
 
 
@@ -622,11 +511,11 @@ def _playground_data(table: SpecTable) -> PlaygroundData:
     features = table.list("features")
     for feature in features:
         if not isinstance(feature, str):
-            raise SpecError(f"{table.where}: features: {_toml(feature)} must be a string")
+            raise SpecError(f"{table.where}: features: {toml_text(feature)} must be a string")
         check_name(feature, FEATURES, f"{table.where}: features")
     if not features or [f for f in FEATURES if f in features] != list(features):
         raise SpecError(
-            f"{table.where}: features: {_toml(features)} must be some of {', '.join(FEATURES)}, in this order"
+            f"{table.where}: features: {toml_text(features)} must be some of {', '.join(FEATURES)}, in this order"
         )
     return PlaygroundData(
         noise=table.number("noise", 0.0, 0.5),
@@ -683,7 +572,7 @@ def check_setting(key: str, value: Any, where: str) -> Any:
     where = f"{where}: {key}"
     if key in _NAMES:
         if not isinstance(value, str):
-            raise SpecError(f"{where}: {_toml(value)} must be a string")
+            raise SpecError(f"{where}: {toml_text(value)} must be a string")
         check_name(value, _NAMES[key], where)
         return value
     if key == "network.n_hidden_layers":
@@ -695,19 +584,19 @@ def check_setting(key: str, value: Any, where: str) -> Any:
         return None
     if kind is int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise SpecError(f"{where}: {_toml(value)} must be a whole number")
+            raise SpecError(f"{where}: {toml_text(value)} must be a whole number")
         if value < (0 if key == "network.n_hidden_layers" else 1):
             raise SpecError(f"{where}: {value} must be at least {0 if key == 'network.n_hidden_layers' else 1}")
         return value
     if kind is float or (float in kinds and Ellipsis not in kinds):
         return _nonnegative(value, key, where)
     if not isinstance(value, (list, tuple)):
-        raise SpecError(f"{where}: {_toml(value)} must be a list")
+        raise SpecError(f"{where}: {toml_text(value)} must be a list")
     return tuple(_list_item(kinds[0], item, where) for item in value)
 
 
 def _nonnegative(value: Any, key: str, where: str) -> float:
-    number = _number(value, where)
+    number = checked_number(value, where)
     if number < 0 or (number == 0 and key == "training.learning_rate"):
         raise SpecError(f"{where}: {number:g} must be {'above' if key == 'training.learning_rate' else 'at least'} 0")
     return number
@@ -715,9 +604,9 @@ def _nonnegative(value: Any, key: str, where: str) -> float:
 
 def _list_item(kind: Any, item: Any, where: str) -> Any:
     if kind is float:
-        return _number(item, where)
+        return checked_number(item, where)
     if not isinstance(item, kind) or isinstance(item, bool) or (kind is int and item < 1):
-        raise SpecError(f"{where}: {_toml(item)} must be {'a whole number from 1' if kind is int else 'a string'}")
+        raise SpecError(f"{where}: {toml_text(item)} must be {'a whole number from 1' if kind is int else 'a string'}")
     return item
 
 
@@ -737,9 +626,9 @@ def _space(table: SpecTable) -> tuple[Dimension, ...]:
     dimensions: list[Dimension] = []
     for group, content in table.rest().items():
         if group not in _CONFIGS:
-            raise SpecError(f"{where}: {_unknown('', group, _CONFIGS)}")
+            raise SpecError(f"{where}: {unknown_name('', group, _CONFIGS)}")
         if not isinstance(content, Mapping):
-            raise SpecError(f"{where}: {group}: must be a table, not {_toml(content)}")
+            raise SpecError(f"{where}: {group}: must be a table, not {toml_text(content)}")
         for field, entry in content.items():
             key = f"{group}.{field}"
             check_name(key, setting_keys(), where)
@@ -758,7 +647,7 @@ def _dimension(key: str, table: SpecTable) -> Dimension:
         for choice in choices:
             check_setting(key, choice, table.where.removesuffix(f": {key}"))
         if len({repr(choice) for choice in choices}) != len(choices):
-            raise SpecError(f"{table.where}: choice: {_toml(choices)} names something twice")
+            raise SpecError(f"{table.where}: choice: {toml_text(choices)} names something twice")
         table.close()
         return Dimension(key, "choice", choices=tuple(choices), when=when)
     log = table.boolean("log") if "log" in table else False
@@ -780,7 +669,7 @@ def _ranged(key: str, table: SpecTable, log: bool, when: tuple[tuple[str, tuple[
         place = f"{table.where}: ranges: {value}"
         check_setting(by, value, f"{table.where}: ranges")
         if not isinstance(bounds, list) or len(bounds) != 2:
-            raise SpecError(f"{place}: {_toml(bounds)} must be [low, high]")
+            raise SpecError(f"{place}: {toml_text(bounds)} must be [low, high]")
         low, high = (_bound(key, bound, side, place) for side, bound in zip(("low", "high"), bounds, strict=True))
         _check_range(low, high, log, place)
         ranges.append((value, float(low), float(high)))
@@ -796,7 +685,7 @@ def _when(table: SpecTable) -> tuple[tuple[str, tuple[Scalar, ...]], ...]:
         for field, values in content.items():
             key = f"{group}.{field}"
             if not isinstance(values, list) or not values:
-                raise SpecError(f"{table.where}: {key}: {_toml(values)} must be a list with at least one value")
+                raise SpecError(f"{table.where}: {key}: {toml_text(values)} must be a list with at least one value")
             conditions.append((key, tuple(check_setting(key, value, table.where) for value in values)))
     return tuple(conditions)
 
@@ -818,13 +707,13 @@ def _bound(key: str, value: Any, side: str, where: str) -> float:
     if _is_integer(key):
         low = 0 if key in ("network.n_hidden_layers", "training.warmup_epochs") else 1
         if not isinstance(value, int) or isinstance(value, bool):
-            raise SpecError(f"{where}: {side}: {_toml(value)} must be a whole number")
+            raise SpecError(f"{where}: {side}: {toml_text(value)} must be a whole number")
         if value < low:
             raise SpecError(f"{where}: {side}: {value} must be at least {low}")
         return value
     if key in _NAMES or key == "training.frozen":
         raise SpecError(f"{where}: {side}: has no numbers; give choice = [...]")
-    return _number(value, f"{where}: {side}")
+    return checked_number(value, f"{where}: {side}")
 
 
 def _check_range(low: float, high: float, log: bool, where: str) -> None:
@@ -857,7 +746,7 @@ def _in_order(dimensions: list[Dimension], where: str) -> tuple[Dimension, ...]:
         for key, values in dimension.when:
             for value in values:
                 if by_key[key].kind == "choice" and value not in by_key[key].choices:
-                    raise SpecError(f"{where}: {dimension.key}: when: {key} is never {_toml(value)}")
+                    raise SpecError(f"{where}: {dimension.key}: when: {key} is never {toml_text(value)}")
         if dimension.by and {value for value, _, _ in dimension.ranges} != set(by_key[dimension.by].choices):
             raise SpecError(f"{where}: {dimension.key}: ranges: give one for each choice of {dimension.by}")
     if "network.hidden_layer_sizes" in keys and "network.n_hidden_layers" not in keys:
@@ -923,21 +812,3 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
                 yield from _flatten(item, f"{prefix}{key}[{i}].")
         else:
             yield f"{prefix}{key}", value
-
-
-def _toml(value: Any) -> str:
-    """Return a value as TOML text (keys bare where they may be)."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_toml_key(str(key))} = {_toml(item)}" for key, item in value.items()) + "}"
-    return repr(value) if isinstance(value, (int, float)) else str(value)
-
-
-def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)

@@ -36,7 +36,8 @@ from sweeps.models import save_outcome
 from sweeps.progress import OnEvent, Phase, Progress
 from sweeps.samplers import Sampler
 from sweeps.sources import Source, open_source, seed_block
-from sweeps.spec import DatasetSpec, SpecError, SweepSpec, as_toml, load_spec, spec_difference
+from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
+from sweeps.spec_tables import SpecError
 from sweeps.trial import Cancelled, Outcome, Setting, join, make_record, run_chunk, run_trial, search_setting
 
 SPEC_NAME = "spec.toml"

@@ -16,7 +16,8 @@ from analysis.report import write_report
 from sweeps.cli import main
 from sweeps.log import digest
 from sweeps.polynomials import find_study, parse_study, run_polynomial_study
-from sweeps.spec import POLYNOMIALS, SpecError, builtin_specs
+from sweeps.spec import POLYNOMIALS, builtin_specs
+from sweeps.spec_tables import SpecError
 
 TOML = resources.files("sweeps").joinpath("specs", "polynomials", "quadratic.toml").read_text(encoding="utf-8")
 

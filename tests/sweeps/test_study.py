@@ -22,7 +22,8 @@ from analysis.records import STAGES, RecordError, Study, read_sweep
 from sweeps.log import SweepHeldError, SweepLock, canonical_lines, digest
 from sweeps.progress import Progress
 from sweeps.sources import PlaygroundSource, Source, open_source, seed_block
-from sweeps.spec import DatasetSpec, SpecError, SweepSpec, with_overrides
+from sweeps.spec import DatasetSpec, SweepSpec, with_overrides
+from sweeps.spec_tables import SpecError
 from sweeps.study import replay, run_sweep
 from sweeps.trial import Setting, run_chunk, run_trial, search_setting
 

@@ -1,0 +1,141 @@
+"""Tables of a spec while they are read: every key is asked for once, every message is one line that says where."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+class SpecError(ValueError):
+    """A sweep that cannot be asked; the message is one line: place, value, what would do."""
+
+
+class SpecTable:
+    """One TOML table while it is read: every key is asked for once, what is left over is unknown."""
+
+    def __init__(self, table: Any, where: str) -> None:
+        if not isinstance(table, Mapping):
+            raise SpecError(f"{where}: must be a table, not {toml_text(table)}")
+        self.where = where
+        self._left = dict(table)
+        self._known: list[str] = []
+
+    def __contains__(self, key: str) -> bool:
+        """Return whether a key is given and has not been asked for yet."""
+        return key in self._left
+
+    def take(self, key: str) -> Any:
+        """Return the value of a key, which must be there."""
+        self._known.append(key)
+        if key not in self._left:
+            for given in self._left:  # a misspelt key is a better message than a missing one
+                if given not in self._known and difflib.get_close_matches(given, [key], 1, 0.75):
+                    raise SpecError(f"{self.where}: unknown {given}; did you mean {key}?")
+            raise SpecError(f"{self.where}: {key} is missing")
+        return self._left.pop(key)
+
+    def text(self, key: str, choices: Iterable[str] | None = None) -> str:
+        """Return a string, one of `choices` if they are given."""
+        value = self.take(key)
+        if not isinstance(value, str):
+            raise SpecError(f"{self.where}: {key}: {toml_text(value)} must be a string")
+        if choices is not None:
+            check_name(value, choices, f"{self.where}: {key}")
+        return value
+
+    def integer(self, key: str, low: int, high: int) -> int:
+        """Return a whole number from `low` to `high`."""
+        value = self.take(key)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise SpecError(f"{self.where}: {key}: {toml_text(value)} must be a whole number")
+        if not low <= value <= high:
+            raise SpecError(f"{self.where}: {key}: {value} is outside {low} to {high}")
+        return value
+
+    def number(self, key: str, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> float:
+        """Return a finite number from `low` to `high`, open ends excluded."""
+        value = checked_number(self.take(key), f"{self.where}: {key}")
+        if value < low or value > high or (open_low and value == low) or (open_high and value == high):
+            bounds = f"{'above' if open_low else 'at least'} {low:g}"
+            if high < math.inf:
+                bounds += f" and {'below' if open_high else 'at most'} {high:g}"
+            raise SpecError(f"{self.where}: {key}: {value:g} must be {bounds}")
+        return value
+
+    def boolean(self, key: str) -> bool:
+        """Return true or false."""
+        value = self.take(key)
+        if not isinstance(value, bool):
+            raise SpecError(f"{self.where}: {key}: {toml_text(value)} must be true or false")
+        return value
+
+    def list(self, key: str) -> list[Any]:
+        """Return a list."""
+        value = self.take(key)
+        if not isinstance(value, list):
+            raise SpecError(f"{self.where}: {key}: {toml_text(value)} must be a list")
+        return value
+
+    def table(self, key: str) -> SpecTable:
+        """Return a table inside this one."""
+        return SpecTable(self.take(key), f"{self.where}: {key}")
+
+    def rest(self) -> dict[str, Any]:
+        """Return everything that has not been asked for."""
+        rest, self._left = self._left, {}
+        return rest
+
+    def close(self) -> None:
+        """Raise SpecError if something has not been asked for: nobody knows it."""
+        if self._left:
+            raise SpecError(f"{self.where}: {unknown_name('', next(iter(self._left)), self._known)}")
+
+
+def check_name(value: str, choices: Iterable[str], where: str) -> None:
+    """Raise SpecError, naming the nearest choice, unless `value` is one of `choices`."""
+    names = list(choices)
+    if value not in names:
+        raise SpecError(f"{where}: {unknown_name('', value, names)}")
+
+
+def unknown_name(noun: str, value: str, names: Iterable[str]) -> str:
+    """Return ``"unknown dataset xorr; did you mean xor?"``, or the list of what is known."""
+    known = list(names)
+    near = difflib.get_close_matches(value, known, 1, 0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    return f"unknown {noun + ' ' if noun else ''}{value}; {hint}"
+
+
+def checked_number(value: Any, where: str) -> float:
+    """Return a finite number, or raise SpecError."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise SpecError(f"{where}: {toml_text(value)} must be a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise SpecError(f"{where}: {toml_text(value)} must be finite")
+    return number
+
+
+def toml_text(value: Any) -> str:
+    """Return a value as TOML text (keys bare where they may be)."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(toml_text(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{toml_key(str(key))} = {toml_text(item)}" for key, item in value.items()) + "}"
+    return repr(value) if isinstance(value, (int, float)) else str(value)
+
+
+def toml_key(key: str) -> str:
+    """Return a key bare where it may be, else quoted."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_text(key)
