@@ -114,7 +114,7 @@ class TrialRecord:
     state : str
         ``"complete"``, ``"diverged"`` (at least half of the replicas did) or ``"failed"`` (`reason` says why).
     reason : str or None
-        Why it failed or diverged.
+        Why it failed, diverged or was pruned.
     params : dict
         What was chosen, by spec key (``"training.learning_rate"``); only the active ones of a conditional space.
     network, training : dict
@@ -126,7 +126,7 @@ class TrialRecord:
     value : float
         Mean test loss at `epochs`: what the sampler was told.
     candidate : bool
-        Both one-sided 95 % upper bounds are below the goal.
+        Both one-sided 95 % upper bounds are below the goal, and the trial was not pruned.
     train_upper, test_upper : float
         Those bounds.
     train_loss, test_loss, in_range_loss, out_of_range_loss : list of float or None
@@ -155,6 +155,8 @@ class TrialRecord:
         Which road of the engine ran: ``"compiled-float32"``, ``"numpy-float64"``, ...
     playground_url : str or None
         The page hash that opens this setting with replica 0's seed, where the page can express it.
+    pruned_at : int or None
+        Rung at which training was ended because the trials before were better there (`epoch_grid` ends with it).
     started_at_s, duration_s, worker
         Wall-clock start (Unix time), monotonic duration, name of the worker. Not part of the canonical form.
     """
@@ -195,6 +197,7 @@ class TrialRecord:
     sha256: str
     road: str
     playground_url: str | None
+    pruned_at: int | None = None
     started_at_s: float = 0.0
     duration_s: float = 0.0
     worker: str = ""

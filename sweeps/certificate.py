@@ -49,14 +49,17 @@ def stage_settings(spec: SweepSpec, source: Source, study: Study, stage: Stage) 
 
 
 def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Return the complete records, best first; repetitions of one setting count once, with their mean value."""
+    """Return the complete records, best first; repetitions of one setting count once, with their mean value.
+
+    Pruned ones, whose training somebody cut short, are there only if there is nothing else.
+    """
     values: dict[str, list[float]] = {}
     first: dict[str, TrialRecord] = {}
-    for record in records:
-        if record.state == "complete":
-            key = canonical_json(record.params)
-            values.setdefault(key, []).append(record.value)
-            first.setdefault(key, record)
+    complete = [record for record in records if record.state == "complete"]
+    for record in [record for record in complete if record.pruned_at is None] or complete:
+        key = canonical_json(record.params)
+        values.setdefault(key, []).append(record.value)
+        first.setdefault(key, record)
     order = sorted(first, key=lambda key: (math.fsum(values[key]) / len(values[key]), first[key].number))
     return [first[key] for key in order]
 

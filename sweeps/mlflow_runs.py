@@ -154,7 +154,12 @@ def record_content(header: StudyHeader, record: TrialRecord, user: str, files: t
         "road": record.road,
         **_common_tags(header, record_uid(record), user),
     }
-    optional = {"reason": record.reason, "playground_url": record.playground_url, "source_trial": record.source}
+    optional = {
+        "reason": record.reason,
+        "playground_url": record.playground_url,
+        "source_trial": record.source,
+        "pruned_at": record.pruned_at,
+    }
     tags |= {key: str(value) for key, value in optional.items() if value is not None}
     params = {
         **{legal_key(key): short_text(value, LONGEST_PARAM) for key, value in record.params.items()},

@@ -127,7 +127,7 @@ def trials_text(trials: Iterable[TrialRecord]) -> str:
     rows = [
         (
             str(trial.number),
-            trial.state,
+            trial.state if trial.pruned_at is None else f"pruned at epoch {trial.pruned_at}",
             "yes" if trial.candidate else "no",
             str(trial.epochs),
             mean_text(trial.train_loss),

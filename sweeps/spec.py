@@ -28,6 +28,7 @@ from engine.schedules import SCHEDULES
 from sweeps.spec_tables import SpecError, SpecTable, check_name, checked_number, toml_text, unknown_name
 
 METRICS = ("test_loss",)
+PRUNERS = ("none", "successive_halving", "hyperband")
 N_PAGE_SEEDS = 100_000
 POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
@@ -91,6 +92,25 @@ class EpochSpec:
     grid: tuple[int, ...]
     stop_from: int
     stop_patience: int
+
+
+@dataclass(frozen=True, slots=True)
+class PruningSpec:
+    """Which trials end at a rung, before the stop rule would end them.
+
+    Parameters
+    ----------
+    kind : str
+        ``"none"``, ``"successive_halving"`` or ``"hyperband"``; see `sweeps.pruners`.
+    min_epochs : int
+        The first rung.
+    reduction_factor : int
+        eta: rungs are at ``min_epochs * eta**i`` epochs, and the best 1 / eta go on.
+    """
+
+    kind: str = "none"
+    min_epochs: int = 1
+    reduction_factor: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +230,8 @@ class SweepSpec:
         Name of the sweep and of its folder below the results.
     seed : int
         Fixes every random number of the sweep.
-    goal, search, epochs, finalists, certificates, page
-        See `Goal`, `SearchSpec`, `EpochSpec`, `FinalistSpec`, `CertificateSpec`, `PageSpec`.
+    goal, search, epochs, finalists, certificates, page, pruning
+        See `Goal`, `SearchSpec`, `EpochSpec`, `FinalistSpec`, `CertificateSpec`, `PageSpec`, `PruningSpec`.
     datasets : tuple of DatasetSpec
         One study each.
     network, training : tuple of (str, value)
@@ -233,6 +253,7 @@ class SweepSpec:
     network: tuple[tuple[str, Any], ...]
     training: tuple[tuple[str, Any], ...]
     space: tuple[Dimension, ...]
+    pruning: PruningSpec = PruningSpec()
 
     def dataset(self, name: str) -> DatasetSpec:
         """Return the dataset of that name.
@@ -375,6 +396,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         network=_fixed(root.table("network"), NetworkConfig, "network"),
         training=_fixed(root.table("training"), TrainingConfig, "training"),
         space=_space(root.table("space")),
+        pruning=_pruning(root.table("pruning")) if "pruning" in root else PruningSpec(),
     )
     root.close()
     _check_whole(spec, where)
@@ -390,6 +412,7 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
         "goal": dataclasses.asdict(spec.goal),
         "search": dataclasses.asdict(spec.search),
         "epochs": {**dataclasses.asdict(spec.epochs), "grid": list(spec.epochs.grid)},
+        "pruning": dataclasses.asdict(spec.pruning),
         "finalists": dataclasses.asdict(spec.finalists),
         "certificates": dataclasses.asdict(spec.certificates),
         "page": {**page, "learning_rates": list(spec.page.learning_rates)},
@@ -457,6 +480,20 @@ def _epochs(table: SpecTable) -> EpochSpec:
         tuple(grid),
         stop_from=table.integer("stop_from", 0, 10_000_000),
         stop_patience=table.integer("stop_patience", 0, 10_000),
+    )
+    table.close()
+    return spec
+
+
+def _pruning(table: SpecTable) -> PruningSpec:
+    kind = table.text("kind", PRUNERS)
+    default = PruningSpec()
+    spec = PruningSpec(
+        kind,
+        min_epochs=table.integer("min_epochs", 1, 10_000_000) if "min_epochs" in table else default.min_epochs,
+        reduction_factor=(
+            table.integer("reduction_factor", 2, 100) if "reduction_factor" in table else default.reduction_factor
+        ),
     )
     table.close()
     return spec
@@ -764,6 +801,11 @@ def _needs(dimension: Dimension, keys: list[str]) -> list[str]:
 
 
 def _check_whole(spec: SweepSpec, where: str) -> None:
+    pruning = spec.pruning
+    if pruning.kind != "none" and pruning.min_epochs >= spec.epochs.max_epochs:
+        raise SpecError(
+            f"{where}: pruning: min_epochs: {pruning.min_epochs} must be below max_epochs, {spec.epochs.max_epochs}"
+        )
     searched = {dimension.key for dimension in spec.space}
     for group, fixed in (("network", spec.network), ("training", spec.training)):
         for key, _ in fixed:

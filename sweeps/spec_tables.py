@@ -25,6 +25,7 @@ class SpecTable:
 
     def __contains__(self, key: str) -> bool:
         """Return whether a key is given and has not been asked for yet."""
+        self._known.append(key)  # what may be left out is known, too
         return key in self._left
 
     def take(self, key: str) -> Any:

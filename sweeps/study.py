@@ -34,6 +34,7 @@ from sweeps.executors import local_executor
 from sweeps.log import LOG_NAME, StudyLog, SweepLock, without_timing, write_atomically
 from sweeps.models import save_outcome
 from sweeps.progress import OnEvent, Phase, Progress
+from sweeps.pruners import prune_above
 from sweeps.samplers import Sampler
 from sweeps.sources import Source, open_source, seed_block
 from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
@@ -51,6 +52,7 @@ _NUMBERS_DEPEND_ON = (
     "analysis/ranges.py",
     "sweeps/certificate.py",
     "sweeps/polynomials.py",
+    "sweeps/pruners.py",
     "sweeps/samplers.py",
     "sweeps/sources.py",
     "sweeps/space.py",
@@ -180,7 +182,7 @@ def replay(folder: Path, dataset: str, number: int, stage: Stage = "search") -> 
     if recorded is None:
         numbers = f"0 to {records[-1].number}" if records else "none"
         raise SpecError(f"{folder.name}/{dataset}: no {stage} trial {number}; recorded: {numbers}")
-    rerun = run_trial(spec, source, recorded.study, setting_of(spec, recorded))
+    rerun = run_trial(spec, source, recorded.study, setting_of(spec, recorded, study.trials))
     then, now = without_timing(recorded), without_timing(rerun)
     # Through JSON, as the recorded one has come.
     differences = tuple(key for key in then if canonical_json(then[key]) != canonical_json(now[key]))
@@ -194,11 +196,19 @@ def replay(folder: Path, dataset: str, number: int, stage: Stage = "search") -> 
     return Replay(recorded, rerun, differences, changed)
 
 
-def setting_of(spec: SweepSpec, record: TrialRecord) -> Setting:
-    """Return the setting that a record is about."""
+def setting_of(spec: SweepSpec, record: TrialRecord, trials: Sequence[TrialRecord]) -> Setting:
+    """Return the setting that a record is about, given the search trials of its study."""
     seeds = tuple(record.seeds)
     if record.stage in ("search", "page_search"):
-        return search_setting(spec, record.number, record.params, seeds, source=record.source, stage=record.stage)
+        return search_setting(
+            spec,
+            record.number,
+            record.params,
+            seeds,
+            source=record.source,
+            stage=record.stage,
+            prune_above=prune_above(spec, record.number, trials) if record.stage == "search" else (),
+        )
     epochs = record.epochs if record.stage in ("certificate", "page_certificate") else None
     look_at = tuple(record.epoch_grid)
     return Setting(record.stage, record.number, record.source, dict(record.params), seeds, look_at, epochs)
@@ -407,7 +417,8 @@ class _StudyRun:
             log.asked(number, params, point, source)
         seeds = seed_block(self.spec, "search", len(same))
         same.append(number)
-        self._search[number] = search_setting(self.spec, number, params, seeds, source=source)
+        bounds = prune_above(self.spec, number, log.study.trials)
+        self._search[number] = search_setting(self.spec, number, params, seeds, source=source, prune_above=bounds)
 
     def _tell(self, record: TrialRecord) -> None:
         if self._sampler is None:

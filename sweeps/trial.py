@@ -54,6 +54,8 @@ class Outcome:
         Epoch by which a replica had diverged, or -1.
     road : str
         Which road of the engine ran.
+    pruned_at : int or None
+        The rung at which the replicas were ended, together.
     """
 
     draws: Draws
@@ -62,6 +64,7 @@ class Outcome:
     parameters: Parameters
     diverged_at: npt.NDArray[np.int64]
     road: str
+    pruned_at: int | None = None
 
     @property
     def sha256(self) -> str:
@@ -98,6 +101,8 @@ class Setting:
         The epoch that counts; None: the one with the lowest mean test loss.
     stops_early : bool
         Whether the spec's stop rule holds.
+    prune_above : tuple of (int, float)
+        Epochs at which training ends if the lowest mean test loss so far is above the number; see `sweeps.pruners`.
     """
 
     stage: Stage
@@ -108,6 +113,7 @@ class Setting:
     look_at: tuple[int, ...]
     epochs: int | None = None
     stops_early: bool = False
+    prune_above: tuple[tuple[int, float], ...] = ()
 
     @property
     def n_chunks(self) -> int:
@@ -127,9 +133,11 @@ def search_setting(
     *,
     source: int | None = None,
     stage: Stage = "search",
+    prune_above: tuple[tuple[int, float], ...] = (),
 ) -> Setting:
     """Return a trial that is looked at on the spec's grid of epochs and may stop early."""
-    return Setting(stage, number, source, dict(params), seeds, spec.epochs.grid, stops_early=True)
+    grid = spec.epochs.grid
+    return Setting(stage, number, source, dict(params), seeds, grid, stops_early=True, prune_above=prune_above)
 
 
 def run_trial(spec: SweepSpec, source: Source, study: str, setting: Setting) -> TrialRecord:
@@ -182,11 +190,17 @@ def run_chunk(
         network, training = apply(spec, setting.params, source.n_inputs, source.n_outputs)
         cap = diverged_cap(draws)
         means: list[float] = []
+        bounds = dict(setting.prune_above)
+        pruned_at: int | None = None
 
         def on_look(look: Look) -> bool:
+            nonlocal pruned_at
             if cancel is not None and cancel.is_set():
                 raise Cancelled
             means.append(float(capped(look.losses["test"], cap).mean()))
+            if min(means) > bounds.get(look.epoch, math.inf):
+                pruned_at = look.epoch
+                return True
             all_diverged = bool((look.state.diverged_at >= 0).all())
             return setting.stops_early and (all_diverged or is_stale(spec.epochs, look.epoch, means))
 
@@ -203,7 +217,8 @@ def run_chunk(
     except TRIAL_ERRORS as error:
         return f"{type(error).__name__}: {error}"
     state = result.state
-    return Outcome(draws, tuple(result.epochs), dict(result.losses), state.parameters, state.diverged_at, result.road)
+    epochs, losses = tuple(result.epochs), dict(result.losses)
+    return Outcome(draws, epochs, losses, state.parameters, state.diverged_at, result.road, pruned_at)
 
 
 def join(outcomes: Sequence[Outcome]) -> Outcome:
@@ -259,9 +274,13 @@ def make_record(
         state = "diverged" if 2 * n_diverged >= len(setting.seeds) else "complete"
         if state == "diverged":
             reason = f"{n_diverged} of {len(setting.seeds)} replicas diverged"
+        elif outcome.pruned_at is not None:
+            bound = dict(setting.prune_above)[outcome.pruned_at]
+            reason = f"pruned at epoch {outcome.pruned_at}: test loss {value:.4g} is above {bound:.4g} there"
         counts = {"train": None, "test": None, "in_range": draws.n_in_range, "out_of_range": draws.n_out_of_range}
         losses = {name: _side(outcome.losses[name][at], counts[name], cap) for name in losses}
     goal = spec.goal.below
+    pruned_at = outcome.pruned_at if outcome else None
     return TrialRecord(
         study=study,
         stage=setting.stage,
@@ -275,7 +294,7 @@ def make_record(
         seeds=list(setting.seeds),
         epochs=grid[at] if outcome else 0,
         value=value,
-        candidate=state == "complete" and train_upper < goal and test_upper < goal,
+        candidate=state == "complete" and pruned_at is None and train_upper < goal and test_upper < goal,
         train_upper=train_upper,
         test_upper=test_upper,
         train_loss=losses["train"],
@@ -299,6 +318,7 @@ def make_record(
         sha256=outcome.sha256 if outcome else "",
         road=outcome.road if outcome else "",
         playground_url=source.page_url(network, training, setting.seeds[0]) if network and training else None,
+        pruned_at=pruned_at,
     )
 
 

@@ -39,7 +39,7 @@ class TrialPoint:
     value : float or None
         Mean test loss over the trial's draws; None where it failed.
     kind : str
-        ``"candidate"``, ``"complete"``, ``"diverged"`` or ``"failed"``.
+        ``"candidate"``, ``"complete"``, ``"pruned"``, ``"diverged"`` or ``"failed"``.
     best : float or None
         Lowest value of a trial that did not diverge, up to this number.
     """
@@ -56,7 +56,9 @@ def trial_points(trials: Sequence[TrialRecord]) -> list[TrialPoint]:
     best: float | None = None
     for record in trials:
         value = record.value if record.state != "failed" and math.isfinite(record.value) else None
-        kind = "failed" if value is None else "candidate" if record.candidate else record.state
+        kind: str = "failed" if value is None else "candidate" if record.candidate else record.state
+        if kind == "complete" and record.pruned_at is not None:
+            kind = "pruned"
         if value is not None and kind != "diverged":
             best = value if best is None else min(best, value)
         points.append(TrialPoint(record.number, value, kind, best))
@@ -90,18 +92,22 @@ def build(studies: Sequence[Study]) -> Section:
 def trials_block(study: Study, name: str, file_name: str) -> Block:
     """Return one study's picture, or why there is none."""
     points = trial_points(study.trials)
-    count = {
-        kind: sum(point.kind == kind for point in points) for kind in ("candidate", "complete", "diverged", "failed")
-    }
+    kinds = ("candidate", "complete", "pruned", "diverged", "failed")
+    count = {kind: sum(point.kind == kind for point in points) for kind in kinds}
     if not points:
         return Text(f"{name}: not shown: no trial has finished.", "missing")
     if all(point.value is None for point in points):
         return Text(f"{name}: not shown: all {len(points)} trials failed.", "missing")
     best = points[-1].best
     first = next((point.number for point in points if point.kind == "candidate"), None)
+    pruned = ""
+    if count["pruned"]:
+        n_epochs = sum(max(record.epoch_grid, default=0) for record in study.trials)
+        pruned = f"{count['pruned']} pruned at a rung ({n_epochs} epochs trained of "
+        pruned += f"{len(points) * study.header.max_epochs} without pruning and early stops), "
     told = (
-        f"{len(points)} trials: {count['candidate']} candidates, {count['complete']} others, {count['diverged']} "
-        f"diverged, {count['failed']} failed (not drawn)"
+        f"{len(points)} trials: {count['candidate']} candidates, {count['complete']} others, {pruned}"
+        f"{count['diverged']} diverged, {count['failed']} failed (not drawn)"
     )
     alt = f"{name}: {told}; lowest mean test loss {'none' if best is None else number_text(best)}, " + (
         "no candidate." if first is None else f"first candidate at trial {first}."
@@ -153,6 +159,7 @@ def draw_trials(study: Study, points: Sequence[TrialPoint], name: str) -> Figure
     axes = framed_axes(figure, 0.8, 0.55, 1.7, 0.35)
     for kind, marker, color, text, size in (
         ("complete", "o", GRAY, "trial", 4),
+        ("pruned", "v", GRAY, "pruned", 3),
         ("diverged", "x", ORANGE, "diverged", 5),
         ("candidate", "D", GREEN, "candidate", 5),
     ):
