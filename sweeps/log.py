@@ -37,6 +37,8 @@ from analysis.records import (
 )
 
 LOG_NAME = "log.jsonl"
+SPEC_NAME = "spec.toml"
+MODELS_NAME = "models"
 
 
 class SweepHeldError(RuntimeError):

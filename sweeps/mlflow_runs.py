@@ -16,6 +16,9 @@ LONGEST_KEY = 250
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
 LONGEST_DIGEST = 36
+FILES_TAG = "sweep.files"
+"""Of runs with artifacts that `sweeps import` brings back: JSON of their names and SHA-256."""
+ID_TAG = "sweep.id"
 CURVES = {"train_loss": "train_loss_mean", "test_loss": "test_loss_mean"}
 NOTE = (
     "One run per trial under a parent run per dataset. train_loss and test_loss are means over replicas, with the "
@@ -96,7 +99,14 @@ def short_text(value: Scalar, limit: int) -> str:
     )
 
 
-def parent_content(study: Study, user: str) -> RunContent:
+def sweep_id(header: StudyHeader) -> str:
+    """Return what the studies of one sweep share and other sweeps of its name do not have."""
+    own = ("dataset", "position", "data", "floor")
+    shared = {key: value for key, value in as_data(header).items() if key not in own}
+    return hashlib.sha256(canonical_json(shared).encode()).hexdigest()[:12]
+
+
+def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> RunContent:
     """Return the parent run of one study, as far as its log goes."""
     header = study.header
     starts = [record.started_at_s for record in study.trials if record.started_at_s > 0.0]
@@ -107,6 +117,8 @@ def parent_content(study: Study, user: str) -> RunContent:
         "mlflow.runName": study_uid(header),
         "mlflow.note.content": study.verdict.text if study.verdict else f"Search on {header.dataset}. {NOTE}",
         "kind": "study",
+        ID_TAG: sweep_id(header),
+        **_file_tags(files),
         **_common_tags(header, study_uid(header), user),
     }
     params = {
@@ -133,6 +145,7 @@ def parent_content(study: Study, user: str) -> RunContent:
         start_ms=start_ms,
         end_ms=max(start_ms, int(1000 * max(ends, default=0.0))),
         texts=texts,
+        files=files,
         data_name=name,
         data_digest=digest,
         data_profile=profile,
@@ -152,6 +165,7 @@ def record_content(header: StudyHeader, record: TrialRecord, user: str, files: t
         "candidate": str(record.candidate).lower(),
         "sha256": record.sha256,
         "road": record.road,
+        **_file_tags(files),
         **_common_tags(header, record_uid(record), user),
     }
     optional = {
@@ -238,6 +252,11 @@ def _common_tags(header: StudyHeader, uid: str, user: str) -> dict[str, str]:
         "mlflow.source.name": "sweeps",
         "mlflow.source.type": "LOCAL",
     }
+
+
+def _file_tags(files: tuple[Path, ...]) -> dict[str, str]:
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {FILES_TAG: canonical_json(digests)} if digests else {}
 
 
 def _verdict_tags(verdict: Verdict) -> dict[str, str]:

@@ -53,6 +53,11 @@ def save_outcome(folder: Path, record: TrialRecord, outcome: Outcome) -> None:
     }
     for file, content in files.items():
         write_atomically(folder / file, content)
+    write_sums(folder)
+
+
+def write_sums(folder: Path) -> None:
+    """Write the digests of a folder's models, as ``sha256sum --check`` reads them."""
     listed = sorted(path for path in folder.iterdir() if path.suffix in (".npz", ".json"))
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in listed]
     write_atomically(folder / SUMS_NAME, "".join(sums).encode())

@@ -31,7 +31,7 @@ from analysis.records import (
 )
 from sweeps.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
 from sweeps.executors import local_executor
-from sweeps.log import LOG_NAME, StudyLog, SweepLock, without_timing, write_atomically
+from sweeps.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, without_timing, write_atomically
 from sweeps.models import save_outcome
 from sweeps.progress import OnEvent, Phase, Progress
 from sweeps.pruners import prune_above
@@ -41,8 +41,6 @@ from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_differe
 from sweeps.spec_tables import SpecError
 from sweeps.trial import Cancelled, Outcome, Setting, join, make_record, run_chunk, run_trial, search_setting
 
-SPEC_NAME = "spec.toml"
-MODELS_NAME = "models"
 MOST_FAILURES = 20
 """A search of this many failed trials in a row ends."""
 _VERSIONED = ("numpy", "numba", "scipy", "optuna")

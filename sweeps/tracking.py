@@ -12,13 +12,15 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from analysis.records import STAGES, RecordError, Study, StudyHeader, TrialRecord, Verdict, canonical_json, decode_line
+from sweeps.log import MODELS_NAME, SPEC_NAME
+from sweeps.log_artifacts import LogUpload
 from sweeps.mlflow_runs import NOTE, RunContent, parent_content, record_content, record_uid, study_digest, study_uid
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ def open_client(uri: str) -> MlflowClient:
     TrackingError
         If the file cannot be written or is not MLflow's.
     """
-    os.environ.update({key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()})
+    prepare_environment()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -141,8 +143,13 @@ def open_client(uri: str) -> MlflowClient:
         return client
     except (OSError, sqlite3.Error, MlflowException, SQLAlchemyError) as error:
         raise TrackingError(
-            f"{uri}: cannot be used by MLflow ({_first_line(error)}); move the file away or give another --tracking-uri"
+            f"{uri}: cannot be used by MLflow ({first_line(error)}); move the file away or give another --tracking-uri"
         ) from None
+
+
+def prepare_environment() -> None:
+    """Set what MLflow reads from the environment when it is imported: no telemetry, short waits, no pickles."""
+    os.environ.update({key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()})
 
 
 def sweep_folders(results: Path) -> list[Path]:
@@ -175,6 +182,7 @@ def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
         with writer_lock(folder):
             projection = SweepProjection(folder, client, artifact_root(tracking_uri), report)
             advance_patiently(projection, ended=True)
+    fold_write_ahead(tracking_uri)
     return report
 
 
@@ -265,7 +273,7 @@ def advance_patiently(projection: SweepProjection, ended: bool) -> int:
             return projection.advance(ended)
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if n_left == 0 or "database is locked" not in str(error):
-                raise TrackingError(f"MLflow cannot be written: {_first_line(error)}") from None
+                raise TrackingError(f"MLflow cannot be written: {first_line(error)}") from None
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -282,6 +290,7 @@ class StudyProjection:
 
     def __init__(self, path: Path, client: MlflowClient, artifacts: Path | None, report: SyncReport) -> None:
         self._tail = LogTail(path)
+        self._upload = LogUpload(path, client)
         self._client = client
         self._artifacts = artifacts
         self._report = report
@@ -312,7 +321,10 @@ class StudyProjection:
         while self._waiting:
             self._write_record(study.header, self._waiting[0])
             del self._waiting[0]
-        if not self._closed and (ended or study.verdict is not None):
+        over = ended or study.verdict is not None
+        if self._parent is not None and study_uid(study.header) not in self._deleted:
+            self._upload.send(self._parent, self._tail.offset, at_once=over)
+        if over and not self._closed:
             self._close_parent(study)
             self._delete_half_written(study.header)
         self._surveyed = True
@@ -338,18 +350,19 @@ class StudyProjection:
         self._experiment = _experiment_id(self._client, header.sweep, self._artifacts)
         self._delete_half_written(header)
         self._present, self._deleted, self._parent = set(), set(), None
-        status = ""
+        status, tags = "", dict[str, str]()
         for run in _runs_of(self._client, self._experiment, header):
             uid = run.data.tags["sweep.uid"]
             deleted = run.info.lifecycle_stage == "deleted"
             if uid == study_uid(header) and (self._parent is None or not deleted):
-                self._parent, status = run.info.run_id, run.info.status
+                self._parent, status, tags = run.info.run_id, run.info.status, run.data.tags
             # A deleted RUNNING run is one that was half-written once; only a whole one was deleted by a user.
             if not deleted:
                 self._present.add(uid)
             elif run.info.status != "RUNNING":
                 self._deleted.add(uid)
         self._deleted -= self._present
+        self._upload.go_on_from(tags)
         if self._parent is None:
             self._parent = self._create_parent(study)
         elif study_uid(header) in self._deleted:
@@ -365,7 +378,7 @@ class StudyProjection:
                 self._report.n_repaired += 1
 
     def _create_parent(self, study: Study) -> str:
-        content = parent_content(study, self._user)
+        content = parent_content(study, self._user, self._spec_files())
         start_ms = content.start_ms or int(1000 * time.time())
         run = self._client.create_run(self._experiment, start_time=start_ms, tags=content.tags)
         _fill_run(self._client, run.info.run_id, content)
@@ -389,10 +402,14 @@ class StudyProjection:
 
     def _close_parent(self, study: Study) -> None:
         if self._parent is not None and study_uid(study.header) not in self._deleted:
-            content = parent_content(study, self._user)
+            content = parent_content(study, self._user, self._spec_files())
             _fill_run(self._client, self._parent, content, with_tags=True)
             self._client.set_terminated(self._parent, content.status, content.end_ms or None)
         self._closed = True
+
+    def _spec_files(self) -> tuple[Path, ...]:
+        path = self._tail.path.parent.parent / SPEC_NAME
+        return (path,) if path.is_file() else ()
 
 
 class LogTail:
@@ -402,11 +419,16 @@ class LogTail:
     ----------
     path : Path
         The log.
+
+    Attributes
+    ----------
+    offset : int
+        Bytes read so far, whole lines all of them.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offset = 0
+        self.offset = 0
         self._n_lines = 0
 
     def read(self) -> Iterator[tuple[str, Any]]:
@@ -418,12 +440,12 @@ class LogTail:
             If a whole line is damaged.
         """
         with self.path.open("rb") as stream:
-            stream.seek(self._offset)
+            stream.seek(self.offset)
             for raw in stream:
                 if not raw.endswith(b"\n"):
                     return  # still being written
                 line = decode_line(raw.decode(errors="replace"), f"{self.path}: line {self._n_lines + 1}")
-                self._offset += len(raw)
+                self.offset += len(raw)
                 self._n_lines += 1
                 yield line
 
@@ -484,7 +506,7 @@ def _fill_run(client: MlflowClient, run_id: str, content: RunContent, with_tags:
 
 def _model_files(folder: Path, record: TrialRecord) -> tuple[Path, ...]:
     """Return the saved model and curves of a record, where the sweep kept them."""
-    return tuple(sorted((folder / "models").glob(f"{record.stage}-{record.number}.*")))
+    return tuple(sorted((folder / MODELS_NAME).glob(f"{record.stage}-{record.number}.*")))
 
 
 @contextmanager
@@ -500,14 +522,20 @@ def _locked_folder(folder: Path) -> Iterator[None]:
 def _set_write_ahead(path: Path) -> None:
     # Kept in the file: readers (the UI) and the one writer then do not wait for each other. SQLite's own default of
     # synchronous=FULL, which every connection has, stays.
-    connection = sqlite3.connect(path, timeout=60.0)
-    try:
+    with closing(sqlite3.connect(path, timeout=60.0)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
-    finally:
-        connection.close()
 
 
-def _first_line(error: BaseException) -> str:
+def fold_write_ahead(uri: str) -> None:
+    """Bring an SQLite store into its one file, so that copying that file copies all of it; not while others use it."""
+    path = sqlite_path(uri)
+    if path is not None and path.is_file():
+        with closing(sqlite3.connect(path, timeout=0.0)) as connection, suppress(sqlite3.Error):
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, of a length that fits a message."""
     text = next(iter(str(error).splitlines()), type(error).__name__)
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} ..."
 

@@ -23,6 +23,7 @@ from sweeps.tracking import (
     TrackingError,
     advance_patiently,
     artifact_root,
+    fold_write_ahead,
     open_client,
     writer_lock,
 )
@@ -135,6 +136,7 @@ def follow(folder: Path, tracking_uri: str, commands: int) -> TrackingResult:
                     resume_at_s = time.monotonic() + pause_s
             if ended:
                 n_waiting = None if projection is None else projection.n_waiting()
+                fold_write_ahead(tracking_uri)
                 return TrackingResult(report.n_written, n_waiting, problem)
 
 

@@ -1,4 +1,4 @@
-"""The commands that look at what sweeps have left: ``report``, ``list``, ``show``, ``digest``, ``sync``, ``ui``."""
+"""The commands that look at what sweeps have left, in their folders and in MLflow."""
 
 from __future__ import annotations
 
@@ -51,6 +51,21 @@ def add_commands(commands: Commands) -> None:
     add_results_option(sync)
     add_tracking_option(sync)
     sync.set_defaults(call=sync_command)
+
+    importer = add_command(
+        commands,
+        "import",
+        "make the records again from MLflow's runs and artifacts",
+        "import --tracking-uri sqlite:///mlflow.db --results imported",
+    )
+    importer.add_argument("sweep", nargs="?", metavar="SWEEP", help="default: every sweep of the store")
+    importer.add_argument("--id", metavar="ID", help="which one, where the store has several of that name")
+    importer.add_argument(
+        "--artifacts", type=Path, metavar="FOLDER", help="where an SQLite store's artifacts are (default: as it says)"
+    )
+    add_results_option(importer)
+    add_tracking_option(importer)
+    importer.set_defaults(call=import_command)
 
     ui = add_command(commands, "ui", "start the MLflow UI, for this machine only", f"ui --port {FIRST_PORT}")
     add_tracking_option(ui)
@@ -148,6 +163,26 @@ def sync_command(arguments: argparse.Namespace) -> int:
         f"{report.n_written} runs written, {report.n_present} were there, {report.n_repaired} half-written replaced,"
         f" {report.n_deleted} deleted by a user left alone"
     )
+    return 0
+
+
+def import_command(arguments: argparse.Namespace) -> int:
+    """Make sweeps' folders again from MLflow."""
+    from sweeps.importing import import_sweeps
+    from sweeps.tracking import resolve_uri
+
+    imported = import_sweeps(
+        resolve_uri(arguments.tracking_uri, Path.cwd()),
+        Path(arguments.results),
+        sweep=arguments.sweep,
+        identity=arguments.id,
+        artifacts=arguments.artifacts,
+    )
+    for sweep in imported:
+        print(
+            f"{sweep.folder}: {sweep.n_studies} logs of {sweep.n_lines} lines, {sweep.n_model_files} model files;"
+            f" {sweep.n_new} files written"
+        )
     return 0
 
 

@@ -14,7 +14,20 @@ from sweeps.cli import build_parser, main
 from sweeps.log import SweepLock
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("run", "resume", "report", "list", "show", "digest", "sync", "ui", "train", "replay", "playground")
+COMMANDS = (
+    "run",
+    "resume",
+    "report",
+    "list",
+    "show",
+    "digest",
+    "sync",
+    "import",
+    "ui",
+    "train",
+    "replay",
+    "playground",
+)
 HEAVY = ("mlflow", "optuna", "numba", "matplotlib", "sklearn", "scipy", "pandas", "numpy", "rich")
 
 
