@@ -157,6 +157,8 @@ class TrialRecord:
         The page hash that opens this setting with replica 0's seed, where the page can express it.
     pruned_at : int or None
         Rung at which training was ended because the trials before were better there (`epoch_grid` ends with it).
+    ensemble : dict or None
+        A table's certificate: what its networks together make of the test rows; see `analysis.table_records`.
     started_at_s, duration_s, worker
         Wall-clock start (Unix time), monotonic duration, name of the worker. Not part of the canonical form.
     """
@@ -198,6 +200,7 @@ class TrialRecord:
     road: str
     playground_url: str | None
     pruned_at: int | None = None
+    ensemble: dict[str, Any] | None = None
     started_at_s: float = 0.0
     duration_s: float = 0.0
     worker: str = ""

@@ -15,7 +15,7 @@ from analysis.intervals import upper_bound
 from analysis.records import Scalar, Stage, Study, TrialRecord, Verdict, canonical_json
 from engine.playground import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground import LEARNING_RATES, REGULARIZATION_RATES
-from sweeps.sources import Source, seed_block
+from sweeps.sources import Source
 from sweeps.space import apply
 from sweeps.spec import SweepSpec
 from sweeps.trial import Setting, search_setting
@@ -115,21 +115,23 @@ def _text(spec: SweepSpec, winner: TrialRecord | None, certified: bool, level: f
     )
 
 
-def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:  # noqa: ARG001 (one signature for all)
+def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
     trials = ranked(study.trials)
-    hopeful = [trial for trial in trials if trial.value < spec.goal.below] or trials[:1]
+    hopeful = [trial for trial in trials if trial.value < source.goal] or trials[:1]
     return [
-        _on_fresh_draws(spec, "finalist", i, trial, trial.number) for i, trial in enumerate(hopeful[: spec.finalists.n])
+        _on_fresh_draws(spec, source, "finalist", i, trial, trial.number)
+        for i, trial in enumerate(hopeful[: spec.finalists.n])
     ]
 
 
-def _certificates(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:  # noqa: ARG001
+def _certificates(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
     finalists = ranked(study.records["finalist"])
-    hopeful = [record for record in finalists if max(record.value, _mean(record.train_loss)) < spec.goal.below]
+    losses = [record.value if source.is_finite else max(record.value, _mean(record.train_loss)) for record in finalists]
+    hopeful = [record for record, loss in zip(finalists, losses, strict=True) if loss < source.goal]
     # A finalist shown to be worse than the best on the same draws would only cost time and level.
     rivals = [record for record in hopeful if not _shown_worse(record, hopeful[0])]
     chosen = (rivals or finalists[:1])[: spec.certificates.n]
-    return [_certificate(spec, "certificate", i, record, record.source) for i, record in enumerate(chosen)]
+    return [_certificate(spec, source, "certificate", i, record, record.source) for i, record in enumerate(chosen)]
 
 
 def _shown_worse(record: TrialRecord, best: TrialRecord) -> bool:
@@ -141,7 +143,7 @@ def _shown_worse(record: TrialRecord, best: TrialRecord) -> bool:
 def _page_search(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
     best = ranked(study.trials)
     sgd = [record for record in best if record.training["optimizer"] == "sgd"]
-    seeds = seed_block(spec, "page_search")
+    seeds = source.seed_block("page_search")
     settings: dict[str, Setting] = {}
     for record in [*best[: spec.page.n_best], *sgd[: spec.page.n_sgd]]:
         for params in _snapped(record, spec.page.learning_rates):
@@ -152,14 +154,14 @@ def _page_search(spec: SweepSpec, source: Source, study: Study) -> list[Setting]
     return list(settings.values())
 
 
-def _page_finalists(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:  # noqa: ARG001
+def _page_finalists(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
     tried = ranked(study.records["page_search"])[: spec.page.n_finalists]
-    return [_on_fresh_draws(spec, "page_finalist", i, record, None) for i, record in enumerate(tried)]
+    return [_on_fresh_draws(spec, source, "page_finalist", i, record, None) for i, record in enumerate(tried)]
 
 
-def _page_certificates(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:  # noqa: ARG001
+def _page_certificates(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
     best = ranked(study.records["page_finalist"])[:PAGE_LEVEL_TESTS]
-    return [_certificate(spec, "page_certificate", i, record, None) for i, record in enumerate(best)]
+    return [_certificate(spec, source, "page_certificate", i, record, None) for i, record in enumerate(best)]
 
 
 _SETTINGS: Mapping[Stage, Callable[[SweepSpec, Source, Study], list[Setting]]] = MappingProxyType(
@@ -173,17 +175,23 @@ _SETTINGS: Mapping[Stage, Callable[[SweepSpec, Source, Study], list[Setting]]] =
 )
 
 
-def _on_fresh_draws(spec: SweepSpec, stage: Stage, number: int, record: TrialRecord, source: int | None) -> Setting:
+def _on_fresh_draws(
+    spec: SweepSpec, source: Source, stage: Stage, number: int, record: TrialRecord, repeats: int | None
+) -> Setting:
     """Return the setting of a record on the finalists' draws, free to choose among its epochs and a little later."""
     grid = spec.epochs.grid
     look_at = grid[: grid.index(record.epochs) + 1 + LOOKS_BEYOND]
-    return Setting(stage, number, source, dict(record.params), seed_block(spec, stage), look_at)
+    return Setting(stage, number, repeats, dict(record.params), source.seed_block(stage), look_at)
 
 
-def _certificate(spec: SweepSpec, stage: Stage, number: int, record: TrialRecord, source: int | None) -> Setting:
+def _certificate(
+    spec: SweepSpec, source: Source, stage: Stage, number: int, record: TrialRecord, repeats: int | None
+) -> Setting:
     """Return the setting of a record on the certificates' draws, judged at the epoch the record has chosen."""
-    look_at = spec.epochs.grid[: spec.epochs.grid.index(record.epochs) + 1]
-    return Setting(stage, number, source, dict(record.params), seed_block(spec, stage), look_at, epochs=record.epochs)
+    grid, epochs = spec.epochs.grid, record.epochs
+    # What may be drawn anew can be looked at all along; test rows that are all there is, once.
+    look_at = (epochs,) if source.is_finite else grid[: grid.index(epochs) + 1]
+    return Setting(stage, number, repeats, dict(record.params), source.seed_block(stage), look_at, epochs=epochs)
 
 
 def _snapped(record: TrialRecord, rates: Sequence[float]) -> list[dict[str, Scalar]]:

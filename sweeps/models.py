@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,7 @@ from sweeps.trial import Outcome
 SUMS_NAME = "SHA256SUMS"
 
 
-def save_outcome(folder: Path, record: TrialRecord, outcome: Outcome) -> None:
+def save_outcome(folder: Path, record: TrialRecord, outcome: Outcome, extra: Mapping[str, Any]) -> None:
     """Write a certificate's files, each whole or not at all.
 
     ``<stage>-<number>.npz``, ``<stage>-<number>.json``
@@ -29,7 +31,7 @@ def save_outcome(folder: Path, record: TrialRecord, outcome: Outcome) -> None:
         ``epochs`` (G,) and ``train_loss``, ``test_loss``, ``in_range_loss``, ``out_of_range_loss`` (G, R).
     ``<stage>-<number>.points.npz``
         Replica 0's inputs and targets: ``train_X``, ``train_y``, ``test_X``, ``test_y``, and the points that count as
-        out of range, ``out_of_range_X``, ``out_of_range_y``.
+        out of range, ``out_of_range_X``, ``out_of_range_y``. Not written for a table: the rows are its owner's.
     ``SHA256SUMS``
         Digests of all of them, as ``sha256sum --check`` reads it.
 
@@ -41,16 +43,17 @@ def save_outcome(folder: Path, record: TrialRecord, outcome: Outcome) -> None:
         The certificate's record.
     outcome : Outcome
         What its training gave.
+    extra : mapping
+        JSON values to keep with the networks.
     """
     name = f"{record.stage}-{record.number}"
     network = replace(NetworkConfig(**record.network), hidden_layer_sizes=tuple(record.network["hidden_layer_sizes"]))
-    about = {"training": record.training, "epochs": record.epochs, "seeds": record.seeds}
+    about = {"training": record.training, "epochs": record.epochs, "seeds": record.seeds, **extra}
     save_model(folder, name, network, outcome.parameters, about)
     curves = {f"{key}_loss": losses for key, losses in outcome.losses.items()}
-    files = {
-        f"{name}.curves.npz": _arrays_file({"epochs": np.asarray(outcome.epochs), **curves}),
-        f"{name}.points.npz": _arrays_file(_points(outcome.draws)),
-    }
+    files = {f"{name}.curves.npz": _arrays_file({"epochs": np.asarray(outcome.epochs), **curves})}
+    if outcome.draws.measure is None:
+        files[f"{name}.points.npz"] = _arrays_file(_points(outcome.draws))
     for file, content in files.items():
         write_atomically(folder / file, content)
     write_sums(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from analysis.records import Scalar, Study
-from sweeps.sources import open_source, seed_block
+from sweeps.sources import open_source
 from sweeps.space import apply
 from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec, with_overrides
 from sweeps.study import study_header
@@ -51,7 +51,7 @@ def train_setting(
     spec = with_overrides(spec, goal=goal)
     chosen = spec.datasets[0]
     source = open_source(spec, chosen)
-    setting = Setting("search", 0, None, dict(params), seed_block(spec, "search"), spec.epochs.grid, epochs)
+    setting = Setting("search", 0, None, dict(params), source.seed_block("search"), spec.epochs.grid, epochs)
     apply(spec, params, source.n_inputs, source.n_outputs)
     study = Study(study_header(spec, chosen, 0, source))
     study.trials.append(run_trial(spec, source, f"{spec.name}/{dataset}", setting))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,8 @@ STREAM_BEYOND = 12
 STREAM_WEIGHTS = 13
 
 Losses = dict[str, npt.NDArray[np.float64]]
+Measure = Callable[[NetworkConfig, Parameters], Losses]
+"""Gives the losses that count, (R,) by split, of R trained networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Draws:
         Keys of the engine's streams (order, dropout, noise).
     initialize : callable
         First weights of a network, (R, ...) arrays.
+    measure : callable or None
+        What trials are measured by; None: the mean of the loss that is trained on, on every split.
     """
 
     seeds: tuple[str, ...]
@@ -67,6 +72,7 @@ class Draws:
     floors: Losses | None
     training_seeds: npt.NDArray[np.uint64]
     initialize: Callable[[NetworkConfig], Parameters]
+    measure: Measure | None = None
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -81,9 +87,33 @@ class Source(Protocol):
     n_outputs: int
     floor: float | None
     """Lowest expected test loss of any predictor, where it is known."""
+    goal: float
+    """What the loss must stay below: training and test loss, or the latter alone where the rows are finite."""
+    is_finite: bool
+    """Whether there is no more than a table of rows: its test rows are for certificates, and looked at once by each."""
+
+    def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
+        """Return the seeds of a stage's replicas.
+
+        Parameters
+        ----------
+        stage : str
+            See `analysis.records.TrialRecord`; no two stages share what their seeds draw.
+        replicate : int
+            0 for the draws that all trials share, i for the i-th repetition of a trial.
+        """
+
+    def groups(self, seeds: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """Return the seeds in their order, divided into replicas that can train together."""
 
     def draws(self, seeds: tuple[str, ...]) -> Draws:
-        """Return the draws of these seeds; each replica's depends on its own seed only."""
+        """Return the draws of one group; each replica's depends on its own seed only."""
+
+    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> dict[str, Any] | None:
+        """Return what a certificate's networks make of the test rows together, or None where each has its own."""
+
+    def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:
+        """Return, as JSON values, what a certificate's networks need besides themselves to predict new rows."""
 
     def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> str | None:
         """Return the address of the Playground page that opens this setting, or None where it cannot be expressed."""
@@ -101,9 +131,11 @@ class PlaygroundSource:
     """
 
     n_outputs = 1
+    is_finite = False
 
     def __init__(self, spec: SweepSpec, dataset: DatasetSpec) -> None:
         self._spec = spec
+        self.goal = spec.goal.below
         self._name = dataset.name
         self._data = dataset.data
         self._loss = str(dict(spec.training).get("loss", TrainingConfig().loss))
@@ -118,6 +150,37 @@ class PlaygroundSource:
             if seeds not in self._cache:
                 self._cache[seeds] = self._draw(seeds)
             return self._cache[seeds]
+
+    def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
+        """Return the page seeds of a stage's replicas.
+
+        All seeds are one permutation of the page's 100 000, fixed by the sweep's seed: certificates have its end,
+        finalists what comes before, and searches its beginning, so that no draw is seen by two of them.
+        """
+        spec, order = self._spec, _seed_order(self._spec.seed)
+        n_certificates, n_finalists = spec.certificates.n_replicas, spec.finalists.n_replicas
+        n_search = N_PAGE_SEEDS - n_certificates - n_finalists
+        if stage in ("certificate", "page_certificate"):
+            block = order[n_search + n_finalists :]
+        elif stage in ("finalist", "page_finalist"):
+            block = order[n_search : n_search + n_finalists]
+        else:
+            R = spec.search.n_replicas
+            first = replicate % (n_search // R) * R  # more repetitions than seeds begin again
+            block = order[first : first + R]
+        return tuple(f"0.{k:05d}" for k in block.tolist())
+
+    def groups(self, seeds: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """Return all of them in one group: every draw has equally many points."""
+        return (seeds,)
+
+    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> None:  # noqa: ARG002
+        """Return None: every replica has test points of its own."""
+        return
+
+    def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG002
+        """Return nothing: the page's features need no fitting."""
+        return {}
 
     def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> str | None:
         """Return the page's address, or None; see `engine.playground.page_state_of`."""
@@ -184,40 +247,6 @@ def open_source(spec: SweepSpec, dataset: DatasetSpec) -> Source:
     return PlaygroundSource(spec, dataset)
 
 
-def seed_block(spec: SweepSpec, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
-    """Return the page seeds of a stage's replicas.
-
-    All seeds are one permutation of the page's 100 000, fixed by the sweep's seed: certificates have its end,
-    finalists what comes before, and searches its beginning, so that no draw is seen by two of them.
-
-    Parameters
-    ----------
-    spec : SweepSpec
-        The sweep.
-    stage : str
-        See `analysis.records.TrialRecord`.
-    replicate : int
-        0 for the draws that all trials share, i for the i-th repetition of a trial.
-
-    Returns
-    -------
-    tuple of str
-        ``"0.00000"`` to ``"0.99999"``.
-    """
-    order = _seed_order(spec.seed)
-    n_certificates, n_finalists = spec.certificates.n_replicas, spec.finalists.n_replicas
-    n_search = N_PAGE_SEEDS - n_certificates - n_finalists
-    if stage in ("certificate", "page_certificate"):
-        block = order[n_search + n_finalists :]
-    elif stage in ("finalist", "page_finalist"):
-        block = order[n_search : n_search + n_finalists]
-    else:
-        R = spec.search.n_replicas
-        first = replicate % (n_search // R) * R  # more repetitions than seeds begin again
-        block = order[first : first + R]
-    return tuple(f"0.{k:05d}" for k in block.tolist())
-
-
 @functools.lru_cache(maxsize=8)
 def _seed_order(seed: int) -> npt.NDArray[np.int64]:
     order = np.random.default_rng([seed, STREAM_SEEDS]).permutation(N_PAGE_SEEDS)
@@ -226,28 +255,21 @@ def _seed_order(seed: int) -> npt.NDArray[np.int64]:
 
 
 def page_seed_number(seed: str) -> int:
-    """Return the whole number behind one of the seeds of `seed_block`."""
+    """Return the whole number behind one of a `PlaygroundSource`'s seeds."""
     return int(seed.removeprefix("0."))
 
 
 def join_draws(draws: list[Draws]) -> Draws:
-    """Put the replicas of several draws side by side."""
+    """Put the replicas of several draws side by side, for their records.
+
+    The points are the first draws' alone: those of a thousand replicas take room, and need not be equally many.
+    """
     first = draws[0]
-
-    def join_splits(splits: list[Split]) -> Split:
-        weights = [split.weight for split in splits if split.weight is not None]
-        return Split(
-            np.concatenate([split.X for split in splits]),
-            np.concatenate([split.y for split in splits]),
-            np.concatenate(weights) if weights else None,
-        )
-
-    return Draws(
+    if len(draws) == 1:
+        return first
+    return dataclasses.replace(
+        first,
         seeds=tuple(seed for one in draws for seed in one.seeds),
-        train=join_splits([one.train for one in draws]),
-        test=join_splits([one.test for one in draws]),
-        in_range=join_splits([one.in_range for one in draws]),
-        out_of_range=join_splits([one.out_of_range for one in draws]),
         n_in_range=np.concatenate([one.n_in_range for one in draws]),
         n_out_of_range=np.concatenate([one.n_out_of_range for one in draws]),
         constant={name: np.concatenate([one.constant[name] for one in draws]) for name in first.constant},
@@ -255,7 +277,6 @@ def join_draws(draws: list[Draws]) -> Draws:
         if first.floors is None
         else {name: np.concatenate([one.floors[name] for one in draws if one.floors]) for name in first.floors},
         training_seeds=np.concatenate([one.training_seeds for one in draws]),
-        initialize=lambda network: join_parameters([one.initialize(network) for one in draws]),
     )
 
 

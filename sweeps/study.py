@@ -36,7 +36,7 @@ from sweeps.models import save_outcome
 from sweeps.progress import OnEvent, Phase, Progress
 from sweeps.pruners import prune_above
 from sweeps.samplers import Sampler
-from sweeps.sources import Source, open_source, seed_block
+from sweeps.sources import Source, open_source
 from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
 from sweeps.spec_tables import SpecError
 from sweeps.trial import Cancelled, Outcome, Setting, join, make_record, run_chunk, run_trial, search_setting
@@ -351,7 +351,8 @@ class _StudyRun:
             worker=results[0].worker,
         )
         if outcome is not None and stage in ("certificate", "page_certificate"):
-            save_outcome(self._folder / MODELS_NAME, record, outcome)  # before the line that promises it
+            extra = self.source.model_extra(setting.seeds)
+            save_outcome(self._folder / MODELS_NAME, record, outcome, extra)  # before the line that promises it
         self.log.record(record)
         self._phase_done += 1
         self._tell_watcher(record)
@@ -413,7 +414,7 @@ class _StudyRun:
         source = same[0] if same else None
         if number not in log.points:
             log.asked(number, params, point, source)
-        seeds = seed_block(self.spec, "search", len(same))
+        seeds = self.source.seed_block("search", len(same))
         same.append(number)
         bounds = prune_above(self.spec, number, log.study.trials)
         self._search[number] = search_setting(self.spec, number, params, seeds, source=source, prune_above=bounds)
@@ -481,7 +482,7 @@ def study_header(spec: SweepSpec, dataset: DatasetSpec, position: int, source: S
         dataset=dataset.name,
         position=position,
         data=data,
-        goal=spec.goal.below,
+        goal=source.goal,
         metric=spec.goal.metric,
         n_trials=spec.search.n_trials,
         until=spec.search.until,

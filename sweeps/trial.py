@@ -7,9 +7,9 @@ import hashlib
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,8 @@ from analysis.intervals import upper_bound
 from analysis.records import Scalar, Stage, State, TrialRecord
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig, Parameters
-from engine.training import Look, train
+from engine.state import TrainingState
+from engine.training import Look, TrainResult, train
 from sweeps.sources import Draws, Losses, Source, join_draws, join_parameters
 from sweeps.space import apply
 from sweeps.spec import EpochSpec, SweepSpec
@@ -30,6 +31,13 @@ CAP_FACTOR = 10.0
 """A diverged replica counts with this many times the constant predictor's loss."""
 TRIAL_ERRORS = (ValueError, ArithmeticError, MemoryError)
 """What the trial's own numbers can raise: these fail the trial, anything else is a bug and stops the sweep."""
+
+
+class Goals(NamedTuple):
+    """What training loss and test loss must stay below; infinite for one that is not asked about."""
+
+    train: float
+    test: float
 
 
 class Cancelled(Exception):  # noqa: N818 (not an error: somebody asked for it)
@@ -186,39 +194,112 @@ def run_chunk(
         At the next look after `cancel` was set.
     """
     try:
-        draws = source.draws(setting.chunk(i))
+        groups = [source.draws(seeds) for seeds in source.groups(setting.chunk(i))]
+        draws = join_draws(groups)
         network, training = apply(spec, setting.params, source.n_inputs, source.n_outputs)
         cap = diverged_cap(draws)
         means: list[float] = []
         bounds = dict(setting.prune_above)
         pruned_at: int | None = None
 
-        def on_look(look: Look) -> bool:
+        def on_look(epoch: int, losses: Losses, diverged_at: npt.NDArray[np.int64]) -> bool:
             nonlocal pruned_at
             if cancel is not None and cancel.is_set():
                 raise Cancelled
-            means.append(float(capped(look.losses["test"], cap).mean()))
-            if min(means) > bounds.get(look.epoch, math.inf):
-                pruned_at = look.epoch
+            means.append(float(capped(losses["test"], cap).mean()))
+            if min(means) > bounds.get(epoch, math.inf):
+                pruned_at = epoch
                 return True
-            all_diverged = bool((look.state.diverged_at >= 0).all())
-            return setting.stops_early and (all_diverged or is_stale(spec.epochs, look.epoch, means))
+            all_diverged = bool((diverged_at >= 0).all())
+            return setting.stops_early and (all_diverged or is_stale(spec.epochs, epoch, means))
 
-        result = train(
-            network,
-            training,
-            draws.train,
-            draws.initialize(network),
-            draws.training_seeds,
-            look_at=setting.look_at,
-            evaluate_on=draws.splits,
-            on_look=on_look,
-        )
+        trained = _train_groups(network, training, groups, setting.look_at, on_look)
     except TRIAL_ERRORS as error:
         return f"{type(error).__name__}: {error}"
-    state = result.state
-    epochs, losses = tuple(result.epochs), dict(result.losses)
-    return Outcome(draws, epochs, losses, state.parameters, state.diverged_at, result.road, pruned_at)
+    return Outcome(
+        draws=draws,
+        epochs=trained.epochs,
+        losses=trained.losses,
+        parameters=join_parameters([state.parameters for state in trained.states]),
+        diverged_at=np.concatenate([state.diverged_at for state in trained.states]),
+        road=trained.road,
+        pruned_at=pruned_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    epochs: tuple[int, ...]
+    losses: Losses
+    states: list[TrainingState]
+    road: str
+
+
+def _train_groups(
+    network: NetworkConfig,
+    training: TrainingConfig,
+    groups: Sequence[Draws],
+    look_at: tuple[int, ...],
+    on_look: Callable[[int, Losses, npt.NDArray[np.int64]], bool],
+) -> _Trained:
+    """Train groups of replicas from look to look, so that one rule about all replicas can end them together."""
+    epochs: list[int] = []
+    seen: list[Losses] = []
+
+    def look(epoch: int, losses: list[Losses], diverged_at: list[npt.NDArray[np.int64]]) -> bool:
+        epochs.append(epoch)
+        seen.append({name: np.concatenate([one[name] for one in losses]) for name in losses[0]})
+        return on_look(epoch, seen[-1], np.concatenate(diverged_at))
+
+    if len(groups) == 1:  # nobody to wait for: one call, which lays out the points once
+        (draws,) = groups
+        result = _train(
+            network,
+            training,
+            draws,
+            None,
+            look_at,
+            lambda one: look(one.epoch, [_measured(network, draws, one)], [one.state.diverged_at]),
+        )
+        states, road = [result.state], result.road
+    else:
+        states, road = [], ""
+        for epoch in look_at:
+            looks: list[Look] = []
+            for k, draws in enumerate(groups):
+                result = _train(network, training, draws, states[k] if epochs else None, (epoch,), looks.append)
+                road = result.road
+                if not epochs:
+                    states.append(result.state)
+            losses = [_measured(network, draws, one) for draws, one in zip(groups, looks, strict=True)]
+            if look(epoch, losses, [state.diverged_at for state in states]):
+                break
+    return _Trained(tuple(epochs), {name: np.stack([one[name] for one in seen]) for name in seen[0]}, states, road)
+
+
+def _train(
+    network: NetworkConfig,
+    training: TrainingConfig,
+    draws: Draws,
+    state: TrainingState | None,
+    look_at: tuple[int, ...],
+    on_look: Callable[[Look], bool | None],
+) -> TrainResult:
+    return train(
+        network,
+        training,
+        draws.train,
+        draws.initialize(network),
+        draws.training_seeds,
+        look_at=look_at,
+        evaluate_on=draws.splits if draws.measure is None else {},
+        on_look=lambda one: bool(on_look(one)),
+        state=state,
+    )
+
+
+def _measured(network: NetworkConfig, draws: Draws, look: Look) -> Losses:
+    return dict(look.losses) if draws.measure is None else draws.measure(network, look.state.parameters)
 
 
 def join(outcomes: Sequence[Outcome]) -> Outcome:
@@ -257,7 +338,7 @@ def make_record(
     spec: SweepSpec, source: Source, study: str, setting: Setting, outcome: Outcome | None, reason: str | None
 ) -> TrialRecord:
     """Return the record of an outcome, or of a failure where `outcome` is None."""
-    draws = outcome.draws if outcome else source.draws(setting.chunk(0))
+    draws = outcome.draws if outcome else source.draws(source.groups(setting.chunk(0))[0])
     cap = diverged_cap(draws)
     network, training = _configs(spec, source, setting)
     losses: dict[str, list[Any]] = {name: [] for name in draws.splits}
@@ -279,8 +360,11 @@ def make_record(
             reason = f"pruned at epoch {outcome.pruned_at}: test loss {value:.4g} is above {bound:.4g} there"
         counts = {"train": None, "test": None, "in_range": draws.n_in_range, "out_of_range": draws.n_out_of_range}
         losses = {name: _side(outcome.losses[name][at], counts[name], cap) for name in losses}
-    goal = spec.goal.below
     pruned_at = outcome.pruned_at if outcome else None
+    goal = Goals(math.inf if source.is_finite else source.goal, source.goal)
+    judged = None
+    if setting.stage == "certificate" and outcome and network:
+        judged = source.judge(setting.seeds, network, outcome.parameters)
     return TrialRecord(
         study=study,
         stage=setting.stage,
@@ -294,7 +378,7 @@ def make_record(
         seeds=list(setting.seeds),
         epochs=grid[at] if outcome else 0,
         value=value,
-        candidate=state == "complete" and pruned_at is None and train_upper < goal and test_upper < goal,
+        candidate=state == "complete" and pruned_at is None and train_upper < goal.train and test_upper < goal.test,
         train_upper=train_upper,
         test_upper=test_upper,
         train_loss=losses["train"],
@@ -319,6 +403,7 @@ def make_record(
         road=outcome.road if outcome else "",
         playground_url=source.page_url(network, training, setting.seeds[0]) if network and training else None,
         pruned_at=pruned_at,
+        ensemble=judged,
     )
 
 
@@ -355,7 +440,7 @@ def _mean(values: npt.NDArray[np.float64]) -> float | None:
     return float(known.mean()) if known.size else None
 
 
-def _curves(outcome: Outcome, cap: float, goal: float) -> dict[str, list[float | None]]:
+def _curves(outcome: Outcome, cap: float, goal: Goals) -> dict[str, list[float | None]]:
     curves: dict[str, list[float | None]] = {}
     for name in ("train", "test"):
         losses = capped(outcome.losses[name], cap)
@@ -370,11 +455,11 @@ def _curves(outcome: Outcome, cap: float, goal: float) -> dict[str, list[float |
     return curves
 
 
-def _passes(outcome: Outcome, cap: float, goal: float) -> npt.NDArray[np.bool_]:
-    return (capped(outcome.losses["train"], cap) < goal) & (capped(outcome.losses["test"], cap) < goal)
+def _passes(outcome: Outcome, cap: float, goal: Goals) -> npt.NDArray[np.bool_]:
+    return (capped(outcome.losses["train"], cap) < goal.train) & (capped(outcome.losses["test"], cap) < goal.test)
 
 
-def _first_passage(outcome: Outcome, cap: float, goal: float) -> list[int | None]:
+def _first_passage(outcome: Outcome, cap: float, goal: Goals) -> list[int | None]:
     passes = _passes(outcome, cap, goal)
     first = np.argmax(passes, axis=0)
     return [outcome.epochs[i] if passes[i, r] else None for r, i in enumerate(first.tolist())]

@@ -21,13 +21,14 @@ from analysis.intervals import upper_bound
 from analysis.records import STAGES, RecordError, Study, read_sweep
 from sweeps.log import SweepHeldError, SweepLock, canonical_lines, digest
 from sweeps.progress import Progress
-from sweeps.sources import PlaygroundSource, Source, open_source, seed_block
+from sweeps.sources import PlaygroundSource, Source, open_source
 from sweeps.spec import DatasetSpec, SweepSpec, with_overrides
 from sweeps.spec_tables import SpecError
 from sweeps.study import replay, run_sweep
 from sweeps.trial import Setting, run_chunk, run_trial, search_setting
 
 SPEC = tiny_spec()
+SOURCE = open_source(SPEC, SPEC.datasets[0])
 HERE = Path(__file__).parent
 
 
@@ -106,8 +107,9 @@ class Flipped:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.n_inputs, self.n_outputs, self.floor = source.n_inputs, source.n_outputs, source.floor
-        self.page_url = source.page_url
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
 
     def draws(self, seeds: tuple[str, ...]) -> Any:
         draws = self._source.draws(seeds)
@@ -141,8 +143,8 @@ def test_until_reached_asks_nothing_after_the_third_candidate_is_told(tmp_path: 
 
 
 def test_stages_share_no_seed() -> None:
-    blocks = [set(seed_block(SPEC, stage)) for stage in ("search", "finalist", "certificate")]
-    blocks.append(set(seed_block(SPEC, "search", 1)))
+    blocks = [set(SOURCE.seed_block(stage)) for stage in ("search", "finalist", "certificate")]
+    blocks.append(set(SOURCE.seed_block("search", 1)))
     assert sum(map(len, blocks)) == len(set().union(*blocks)) == 4 + 8 + 80 + 4
 
 
@@ -166,7 +168,7 @@ def test_replay_finds_a_record_that_was_changed(whole: Path, tmp_path: Path) -> 
 def test_a_replica_of_many_equals_the_same_alone() -> None:
     source = open_source(SPEC, SPEC.datasets[1])
     params = dict(run_params())
-    seeds = seed_block(SPEC, "search")
+    seeds = SOURCE.seed_block("search")
     together = run_trial(SPEC, source, "s/d", search_setting(SPEC, 0, params, seeds))
     for r, seed in enumerate(seeds):
         setting = Setting("finalist", 0, None, params, (seed,), (together.epochs,), epochs=together.epochs)
@@ -190,7 +192,7 @@ def run_params() -> dict[str, Any]:
 def test_a_diverged_trial_counts_with_the_cap() -> None:
     source = open_source(SPEC, SPEC.datasets[0])
     params = run_params() | {"training.learning_rate": 1e30, "network.activation": "linear"}
-    record = run_trial(SPEC, source, "s/d", search_setting(SPEC, 0, params, seed_block(SPEC, "search")))
+    record = run_trial(SPEC, source, "s/d", search_setting(SPEC, 0, params, SOURCE.seed_block("search")))
     assert record.state == "diverged"
     assert record.reason == "4 of 4 replicas diverged"
     assert record.value == record.diverged_cap == pytest.approx(10 * record.constant_loss)
@@ -200,7 +202,7 @@ def test_a_diverged_trial_counts_with_the_cap() -> None:
 def test_a_trial_that_cannot_run_fails_with_its_reason() -> None:
     source = open_source(SPEC, SPEC.datasets[0])
     params = run_params() | {"network.activation": "step"}
-    record = run_trial(SPEC, source, "s/d", search_setting(SPEC, 0, params, seed_block(SPEC, "search")))
+    record = run_trial(SPEC, source, "s/d", search_setting(SPEC, 0, params, SOURCE.seed_block("search")))
     assert record.state == "failed"
     assert record.reason is not None
     assert record.reason.startswith("ValueError: ")
@@ -209,7 +211,7 @@ def test_a_trial_that_cannot_run_fails_with_its_reason() -> None:
 
 def test_the_in_range_points_are_the_test_points_inside_the_box() -> None:
     source = PlaygroundSource(SPEC, SPEC.datasets[1])
-    draws = source.draws(seed_block(SPEC, "search"))
+    draws = source.draws(SOURCE.seed_block("search"))
     low, high = draws.train.X.min(axis=1, keepdims=True), draws.train.X.max(axis=1, keepdims=True)
     inside = ((low <= draws.test.X) & (high >= draws.test.X)).all(axis=2)
     assert (draws.n_in_range == inside.sum(axis=1)).all()
@@ -287,6 +289,6 @@ def test_a_cancelled_piece_gives_no_result() -> None:
 
     cancel = threading.Event()
     cancel.set()
-    setting = search_setting(SPEC, 0, run_params(), seed_block(SPEC, "search"))
+    setting = search_setting(SPEC, 0, run_params(), SOURCE.seed_block("search"))
     with pytest.raises(Cancelled):
         run_chunk(SPEC, open_source(SPEC, SPEC.datasets[0]), setting, 0, cancel)
