@@ -6,6 +6,7 @@ a `PolynomialHeader`, then a ``polynomial_run`` with a `PolynomialRun` for each 
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +64,11 @@ class PolynomialHeader:
     valley: list[float]
     versions: dict[str, str]
 
+    @property
+    def sweep(self) -> str:
+        """The study's name: it is a sweep of its own."""
+        return self.name
+
 
 @dataclass(frozen=True, slots=True)
 class PolynomialRun:
@@ -88,8 +94,9 @@ class PolynomialRun:
         Lowest training error found along the valley that begins at the last parameters.
     valley_parameters : list of list of float
         Parameters there.
-    duration_s : float
-        Time of the eight networks that trained together. Not part of the canonical form.
+    started_at_s, duration_s : float
+        Wall-clock start (Unix time) and duration of the eight networks that trained together. Not part of the canonical
+        form.
     """
 
     arm: Arm
@@ -103,6 +110,7 @@ class PolynomialRun:
     passage_parameters: list[list[float] | None]
     valley_loss: list[float]
     valley_parameters: list[list[float]]
+    started_at_s: float = 0.0
     duration_s: float = 0.0
 
     @property
@@ -122,6 +130,15 @@ class PolynomialStudy:
     def n_expected(self) -> int:
         """Runs of the finished study."""
         return self.header.n_seeds * len({(r["arm"], r["learning_rate"]) for r in self.header.recipes})
+
+    def add(self, run: PolynomialRun) -> None:
+        """Take in one more run, in its place."""
+        bisect.insort(self.runs, run, key=lambda one: one.key)
+
+    @property
+    def verdict(self) -> str | None:
+        """How the study ended; None until all networks are trained."""
+        return f"All {len(self.runs)} networks trained." if len(self.runs) >= self.n_expected else None
 
 
 def read_polynomial_study(path: Path) -> PolynomialStudy:
@@ -145,10 +162,9 @@ def read_polynomial_study(path: Path) -> PolynomialStudy:
             elif study is None or kind != "polynomial_run":
                 raise RecordError(f"{path}: line {i}: a {kind!r} line where none belongs")
             else:
-                study.runs.append(PolynomialRun(**data))
+                study.add(PolynomialRun(**data))
         except TypeError as error:
             raise RecordError(f"{path}: line {i}: not a {kind} of this version ({error})") from None
     if study is None:
         raise RecordError(f"{path}: empty; run the study again")
-    study.runs.sort(key=lambda run: run.key)
     return study

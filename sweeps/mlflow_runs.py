@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from analysis.polynomial_records import PolynomialHeader, PolynomialRun
 from analysis.records import Scalar, Study, StudyHeader, TrialRecord, Verdict, as_data, canonical_json
 from analysis.tables import attainable_pass_rate, known_mean, n_passed
 
@@ -67,18 +68,20 @@ class RunContent:
     data_profile: str = ""
 
 
-def study_digest(header: StudyHeader) -> str:
+def study_digest(header: StudyHeader | PolynomialHeader) -> str:
     """Return the digest that tells studies of one name apart: same spec, seed and versions, same digest."""
-    return hashlib.sha256(canonical_json(as_data(header)).encode()).hexdigest()
+    return hashlib.sha256(canonical_json(asdict(header)).encode()).hexdigest()
 
 
-def study_uid(header: StudyHeader) -> str:
+def study_uid(header: StudyHeader | PolynomialHeader) -> str:
     """Return the identity of a study's parent run."""
-    return f"{header.sweep}/{header.dataset}"
+    return header.name if isinstance(header, PolynomialHeader) else f"{header.sweep}/{header.dataset}"
 
 
-def record_uid(record: TrialRecord) -> str:
+def record_uid(record: TrialRecord | PolynomialRun) -> str:
     """Return the identity of a record's run: ``"homework/xor:search:12"``."""
+    if isinstance(record, PolynomialRun):
+        return f"{record.arm}:{record.learning_rate!r}:{record.seed}"
     return f"{record.study}:{record.stage}:{record.number}"
 
 

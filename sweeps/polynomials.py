@@ -236,7 +236,7 @@ def train_task(header: PolynomialHeader, task: Task, halt: threading.Event) -> l
             raise HaltedError(f"halted after {n_done} of {header.checkpoints[-1]} updates")
 
     check(0)
-    start = time.monotonic()
+    started_at_s, start = time.time(), time.monotonic()
     R = len(task.seeds)
     rows = draw_rows(task.seeds, header.coefficients, header.n_rows, header.noise_sd, header.stretch)
     rule = gauss_rule(rows.X, rows.y, header.n_nodes)
@@ -274,6 +274,7 @@ def train_task(header: PolynomialHeader, task: Task, halt: threading.Event) -> l
                 ],
                 valley_loss=valley_loss.tolist(),
                 valley_parameters=valley.tolist(),
+                started_at_s=started_at_s,
                 duration_s=time.monotonic() - start,
             )
         )

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from analysis.polynomial_records import RUNS_NAME, PolynomialHeader, PolynomialRun, PolynomialStudy
 from analysis.records import STAGES, RecordError, Study, StudyHeader, TrialRecord, Verdict, canonical_json, decode_line
 from sweeps.log import MODELS_NAME, SPEC_NAME
 from sweeps.log_artifacts import LogUpload
 from sweeps.mlflow_runs import NOTE, RunContent, parent_content, record_content, record_uid, study_digest, study_uid
+from sweeps.polynomial_runs import polynomial_run_content, polynomial_study_content
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -154,7 +156,8 @@ def prepare_environment() -> None:
 
 def sweep_folders(results: Path) -> list[Path]:
     """Return the folders of all sweeps below a results folder, by name."""
-    return sorted({path.parent.parent for path in results.glob(f"*/{LOG_PATTERN}")})
+    sweeps = {path.parent.parent for path in results.glob(f"*/{LOG_PATTERN}")}
+    return sorted(sweeps | {path.parent for path in results.glob(f"*/{RUNS_NAME}")})
 
 
 def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
@@ -163,7 +166,7 @@ def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
     Parameters
     ----------
     results_folder : Path
-        Holds ``<sweep>/<dataset>/log.jsonl``.
+        Holds ``<sweep>/<dataset>/log.jsonl`` and ``<polynomial study>/runs.jsonl``.
     tracking_uri : str
         As from `resolve_uri`.
 
@@ -243,18 +246,20 @@ class SweepProjection:
         `ended` says that no driver is at work: parents of unfinished studies are then closed as KILLED.
         """
         n_before = self._report.n_written
-        for path in sorted(self._folder.glob(LOG_PATTERN)):
-            if path not in self._studies:
-                self._studies[path] = StudyProjection(path, self._client, self._artifacts, self._report)
-            self._studies[path].advance(ended)
+        for study in self._known_studies():
+            study.advance(ended)
         return self._report.n_written - n_before
 
     def n_waiting(self) -> int:
         """Return how many finished records of the logs have no run yet."""
-        for path in sorted(self._folder.glob(LOG_PATTERN)):
+        return sum(study.n_waiting() for study in self._known_studies())
+
+    def _known_studies(self) -> list[StudyProjection]:
+        paths = [*sorted(self._folder.glob(LOG_PATTERN)), *self._folder.glob(RUNS_NAME)]
+        for path in paths:
             if path not in self._studies:
                 self._studies[path] = StudyProjection(path, self._client, self._artifacts, self._report)
-        return sum(study.n_waiting() for study in self._studies.values())
+        return [self._studies[path] for path in paths]
 
 
 def advance_patiently(projection: SweepProjection, ended: bool) -> int:
@@ -295,8 +300,8 @@ class StudyProjection:
         self._artifacts = artifacts
         self._report = report
         self._user = _user_name()
-        self._study: Study | None = None
-        self._waiting: list[TrialRecord] = []
+        self._study: Study | PolynomialStudy | None = None
+        self._waiting: list[TrialRecord | PolynomialRun] = []
         self._experiment = ""
         self._present: set[str] = set()
         self._deleted: set[str] = set()
@@ -319,7 +324,7 @@ class StudyProjection:
             self._survey(study)
         self._surveyed = False
         while self._waiting:
-            self._write_record(study.header, self._waiting[0])
+            self._write_record(study, self._waiting[0])
             del self._waiting[0]
         over = ended or study.verdict is not None
         if self._parent is not None and study_uid(study.header) not in self._deleted:
@@ -333,8 +338,15 @@ class StudyProjection:
         for kind, data in self._tail.read():
             if kind == "study":
                 self._study = Study(StudyHeader(**data), path=self._tail.path)
+            elif kind == "polynomial_study":
+                self._study = PolynomialStudy(PolynomialHeader(**data))
             elif self._study is None:
                 raise RecordError(f"{self._tail.path}: line 1: not a study's header; restore the file")
+            elif isinstance(self._study, PolynomialStudy):
+                run = PolynomialRun(**data)
+                self._study.add(run)
+                self._waiting.append(run)
+                self._closed = False
             elif kind == "verdict":
                 self._study.verdict = Verdict(**data)
                 self._closed = False
@@ -344,7 +356,7 @@ class StudyProjection:
                 self._waiting.append(record)
                 self._closed = False
 
-    def _survey(self, study: Study) -> None:
+    def _survey(self, study: Study | PolynomialStudy) -> None:
         """Find the runs that are there, delete half-written ones, and make sure of a parent."""
         header = study.header
         self._experiment = _experiment_id(self._client, header.sweep, self._artifacts)
@@ -371,28 +383,40 @@ class StudyProjection:
             self._closed = status == "FINISHED"
             self._report.n_present += 1
 
-    def _delete_half_written(self, header: StudyHeader) -> None:
+    def _delete_half_written(self, header: StudyHeader | PolynomialHeader) -> None:
         for run in _runs_of(self._client, self._experiment, header, "attributes.status = 'RUNNING'", active_only=True):
             if run.data.tags["sweep.uid"] != study_uid(header):
                 self._client.delete_run(run.info.run_id)
                 self._report.n_repaired += 1
 
-    def _create_parent(self, study: Study) -> str:
-        content = parent_content(study, self._user, self._spec_files())
+    def _create_parent(self, study: Study | PolynomialStudy) -> str:
+        content = self._parent_content(study)
         start_ms = content.start_ms or int(1000 * time.time())
         run = self._client.create_run(self._experiment, start_time=start_ms, tags=content.tags)
         _fill_run(self._client, run.info.run_id, content)
         self._report.n_written += 1
         return str(run.info.run_id)
 
-    def _write_record(self, header: StudyHeader, record: TrialRecord) -> None:
+    def _parent_content(self, study: Study | PolynomialStudy) -> RunContent:
+        if isinstance(study, PolynomialStudy):
+            return polynomial_study_content(study, self._user)
+        return parent_content(study, self._user, self._spec_files())
+
+    def _record_content(self, study: Study | PolynomialStudy, record: TrialRecord | PolynomialRun) -> RunContent:
+        if isinstance(record, PolynomialRun):
+            assert isinstance(study, PolynomialStudy), "a log holds records of one kind"
+            return polynomial_run_content(study.header, record, self._user)
+        assert isinstance(study, Study), "a log holds records of one kind"
+        return record_content(study.header, record, self._user, _model_files(self._tail.path.parent, record))
+
+    def _write_record(self, study: Study | PolynomialStudy, record: TrialRecord | PolynomialRun) -> None:
         uid = record_uid(record)
         if uid in self._deleted:
             self._report.n_deleted += 1
         elif uid in self._present:
             self._report.n_present += 1
         else:
-            content = record_content(header, record, self._user, _model_files(self._tail.path.parent, record))
+            content = self._record_content(study, record)
             tags = content.tags | {"mlflow.parentRunId": str(self._parent)}
             run = self._client.create_run(self._experiment, start_time=content.start_ms or None, tags=tags)
             _fill_run(self._client, run.info.run_id, content)
@@ -400,9 +424,9 @@ class StudyProjection:
             self._present.add(uid)
             self._report.n_written += 1
 
-    def _close_parent(self, study: Study) -> None:
+    def _close_parent(self, study: Study | PolynomialStudy) -> None:
         if self._parent is not None and study_uid(study.header) not in self._deleted:
-            content = parent_content(study, self._user, self._spec_files())
+            content = self._parent_content(study)
             _fill_run(self._client, self._parent, content, with_tags=True)
             self._client.set_terminated(self._parent, content.status, content.end_ms or None)
         self._closed = True
@@ -464,7 +488,11 @@ def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> s
 
 
 def _runs_of(
-    client: MlflowClient, experiment: str, header: StudyHeader, condition: str = "", active_only: bool = False
+    client: MlflowClient,
+    experiment: str,
+    header: StudyHeader | PolynomialHeader,
+    condition: str = "",
+    active_only: bool = False,
 ) -> Iterator[Run]:
     """Yield the runs of one study, page by page."""
     from mlflow.entities import ViewType

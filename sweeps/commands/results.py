@@ -154,7 +154,7 @@ def sync_command(arguments: argparse.Namespace) -> int:
     from sweeps.tracking import resolve_uri, sync
 
     results = Path(arguments.results)
-    if not run_sweeps(results):
+    if not (run_sweeps(results) or run_polynomial_studies(results)):
         raise InputError(
             f"--results {results}: no <sweep>/<dataset>/log.jsonl below it; name a folder `run` has written"
         )

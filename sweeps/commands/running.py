@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 from sweeps.commands.options import (
     DEFAULT_RESULTS,
@@ -28,11 +28,11 @@ from sweeps.commands.options import (
 
 if TYPE_CHECKING:
     from analysis.polynomial_records import PolynomialHeader
-    from sweeps.progress import OnEvent, Progress
     from sweeps.spec import SweepSpec
     from sweeps.tracking_worker import TrackingProcess
 
 DEFAULT_SPEC = "homework"
+P = ParamSpec("P")
 LOADING_S = 3.0  # longer than loading the compiled loop takes; who waits longer waits for the compiler
 
 
@@ -144,31 +144,39 @@ def drive_polynomials(study: PolynomialHeader, results: Path, arguments: argpars
 
     if arguments.timeout is not None:
         raise InputError("--timeout: a polynomial study has none; interrupt it, and `resume` goes on")
-    folder = results / study.name
+    folder, options = results / study.name, _options(arguments, results)
+    exporter = Exporter(folder, _tracking_uri(arguments))
+
+    def prepare() -> None:
+        exporter.start()
+        compile_loop("float64")
 
     def show(n_done: int, n: int) -> None:
         print(f"{study.name}: {n_done} of {n} networks trained", file=sys.stderr, flush=True)
 
-    compile_loop("float64")
     try:
-        found = run_polynomial_study(study, folder, arguments.workers or usable_cores(), show)
+        workers = arguments.workers or usable_cores()
+        found = run_polynomial_study(study, folder, workers, starting_with(prepare, show))
+        print(polynomial_text(Question(found)))
+        print()
+        print(f"report: {write_report([folder])} (open it in a browser)")
+        print_tracking(exporter, options)
     except KeyboardInterrupt:
-        print(f"interrupted; `{PROGRAM} resume {study.name}{_options(arguments, results)}` goes on", file=sys.stderr)
+        print(f"interrupted; `{PROGRAM} resume {study.name}{options}` goes on", file=sys.stderr)
         raise
-    print(polynomial_text(Question(found)))
-    print()
-    print(f"report: {write_report([folder])} (open it in a browser)")
+    finally:
+        exporter.abandon()
     return 0
 
 
-def starting_with(action: Callable[[], None], show: OnEvent) -> OnEvent:
+def starting_with(action: Callable[[], None], show: Callable[P, None]) -> Callable[P, None]:
     """Return `show` with an action before its first event, which comes when the sweep's folder has been accepted."""
     waiting = [action]
 
-    def on_event(progress: Progress) -> None:
+    def on_event(*args: P.args, **kwargs: P.kwargs) -> None:
         if waiting:
             waiting.pop()()
-        show(progress)
+        show(*args, **kwargs)
 
     return on_event
 
@@ -248,6 +256,11 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
             print(f"{study.header.dataset}: {study.verdict.text}")
     page = write_report([folder])
     print(f"report: {page} (open it in a browser)")
+    print_tracking(exporter, options)
+
+
+def print_tracking(exporter: Exporter, options: str) -> None:
+    """Wait for the MLflow writer; print where the runs are, and what is missing of them."""
     sys.stdout.flush()
     problem = exporter.finish()
     uri = exporter.tracking_uri

@@ -1,0 +1,70 @@
+"""MLflow holds exactly what a polynomial study's records hold."""
+
+import json
+import tomllib
+import warnings
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.polynomial_claims import Question
+from analysis.polynomial_records import RUNS_NAME, PolynomialRun, read_polynomial_study
+from analysis.polynomials import range_errors
+from engine.datasets.polynomial import draw_rows
+from sweeps.mlflow_runs import record_uid
+from sweeps.polynomials import parse_study, run_polynomial_study
+from sweeps.printing import polynomial_text
+from sweeps.tracking import sync
+
+# MLflow's dependencies warn of their own future; that is not ours to mend.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from mlflow import MlflowClient
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
+
+
+def runs_of(uri: str) -> dict[str, Any]:
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    by_uid = {run.data.tags["sweep.uid"]: run for run in runs}
+    assert len(by_uid) == len(runs)
+    return by_uid
+
+
+def test_a_parent_run_and_one_for_each_network_are_written_once(tmp_path):
+    results, uri = tmp_path / "results", f"sqlite:///{tmp_path}/mlflow.db"
+    table = tomllib.loads(resources.files("sweeps").joinpath("specs", "polynomials", "quadratic.toml").read_text())
+    table |= {"name": "tiny", "n_rows": 200, "n_nodes": 20, "n_seeds": 2}
+    for recipe in table["recipes"]:
+        recipe["n_steps"] //= 5000
+    run_polynomial_study(parse_study(table, "tiny.toml"), results / "tiny", 1, lambda *_: None)
+    path = results / "tiny" / RUNS_NAME
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:4]))
+    assert sync(results, uri).n_written == 4
+    assert runs_of(uri)["tiny"].info.status == "KILLED"
+    path.write_bytes(whole)
+    assert sync(results, uri).n_written == 5
+    again = sync(results, uri)
+    assert (again.n_written, again.n_present) == (0, 9)
+    runs = runs_of(uri)
+    parent = runs.pop("tiny")
+    assert parent.info.status == "FINISHED"
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
+    study = read_polynomial_study(path)
+    assert set(runs) == {record_uid(run) for run in study.runs}
+    run, header = study.runs[0], study.header
+    rows = draw_rows([run.seed], header.coefficients, header.n_rows, header.noise_sd, header.stretch)
+    last = runs[record_uid(run)].data.metrics
+    assert last["train_mse"] == run.loss[-1]
+    assert last["out_of_range_mse"] == range_errors(np.array(run.parameters[-1:]), rows).out_of_range[0]
+    client = MlflowClient(uri)
+    text = Path(client.download_artifacts(runs[record_uid(run)].info.run_id, "record.json")).read_text()
+    assert PolynomialRun(**json.loads(text)) == run
+    claims_text = Path(client.download_artifacts(parent.info.run_id, "claims.txt")).read_text()
+    assert claims_text == polynomial_text(Question(study)) + "\n"
