@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,12 +9,9 @@ from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.roads import Road, choose_evaluation_road
 from engine.splits import Split
 
-if TYPE_CHECKING:
-    from engine.kernels import PackedSplit
-
 
 def mean_losses(
-    network: NetworkConfig, parameters: Parameters, split: Split | PackedSplit, loss: str, *, road: Road | None = None
+    network: NetworkConfig, parameters: Parameters, split: Split, loss: str, *, road: Road | None = None
 ) -> npt.NDArray[np.float64]:
     """Return the mean loss of each replica on its points, without penalty and without dropout.
 
@@ -26,7 +21,7 @@ def mean_losses(
         The network.
     parameters : Parameters
         Of R replicas; their type is the type of the arithmetic.
-    split : Split or PackedSplit
+    split : Split
         Points, targets and, if any, weights. Points of weight 0 do not count; a replica whose weights are all 0 gets
         NaN.
     loss : str
@@ -39,7 +34,7 @@ def mean_losses(
     ndarray (R,) of float64
         The sum over points runs in float64 on either road.
     """
-    if not isinstance(split, Split) or (road or choose_evaluation_road(network, loss)) == "compiled":
+    if (road or choose_evaluation_road(network, loss)) == "compiled":
         from engine import kernels  # Numba takes half a second to import: only for those who use it
 
         return kernels.mean_losses(network, parameters, split, loss)

@@ -20,9 +20,8 @@ sample), and the inputs look alike.
 
 What it costs to call
 ---------------------
-`advance` and `mean_losses` take a `Split` or a `PackedSplit`. Packing a split (a transposed copy) is the expensive part
-of a call, so who looks at the same splits many times packs them once with `pack_split`. The state is packed and
-unpacked at each call, which costs some ten microseconds.
+A `Session` packs state and splits once (transposed copies), trains, and measures losses from the packed parameters,
+several looks in one call; the state is unpacked when somebody reads it. `advance` and `mean_losses` pack at each call.
 
 There is one compiled function and it is compiled once for each of the two types; Numba keeps the result on disk, so
 later processes load it. `is_compiled` says whether the first call will have to wait, `warm_up` makes that call.
@@ -166,6 +165,16 @@ def address(typingctx: Any, array: Any) -> Any:
         return context.make_array(signature.args[0])(context, builder, args[0]).data
 
     return types.CPointer(array.dtype)(array), codegen
+
+
+@intrinsic
+def at_address(typingctx: Any, like: Any, number: Any) -> Any:
+    """Return the address as a pointer of the type of `like`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[1], args[0].type)
+
+    return like(like, types.intp), codegen
 
 
 @intrinsic
@@ -1013,8 +1022,10 @@ PARTIAL_CODES = {"keep": KEEP, "drop": DROP, "carry": CARRY}
 
 I_HIDDEN, I_OUTPUT, I_LOSS, I_OPTIMIZER, I_BATCH, I_PARTIAL, I_PENALTY, I_CHUNK = 0, 1, 2, 3, 4, 5, 6, 7
 I_PENDING, I_EPOCH, I_UPDATES, I_SHUFFLED, I_DROPPING, I_NOISY, I_GENERAL, I_WITH_Z = 8, 9, 10, 11, 12, 13, 14, 15
-I_N_WEIGHTS, I_N_UNITS = 16, 17
-N_INTS = 18
+I_N_WEIGHTS, I_N_UNITS, I_PENDING_AFTER, I_UPDATES_AFTER, I_ROOM = 16, 17, 18, 19, 20
+N_INTS = 21
+T_N, T_TARGETS, T_X, T_Y, T_WEIGHT = 0, 1, 2, 3, 4
+N_TABLE = 5
 R_SLOPE, R_OUTPUT_SLOPE, R_STRENGTH, R_MOMENTUM, R_BETA_1, R_BETA_2, R_RHO, R_EPSILON = 0, 1, 2, 3, 4, 5, 6, 7
 R_DECAY, R_MAX_NORM, R_MAX_GRAD_NORM, R_NOISE = 8, 9, 10, 11
 N_REALS = 12
@@ -1124,10 +1135,11 @@ def forward(
     thresholds: Any,
     scales: Any,
     position: Any,
+    dropping: Any,
 ) -> None:
     """Fill net inputs `z` and outputs `a` of all layers for m samples: layer by layer, unit by unit, sample innermost.
 
-    Where units are dropped, `h` becomes the outputs that the next layer sees and `mask` their factors.
+    Where `dropping`, `h` becomes the outputs that the next layer sees and `mask` their factors.
     """
     w = 0
     b = n_weights
@@ -1148,7 +1160,7 @@ def forward(
             slope = load(p, n_slopes + layer)
         activate(code, z_layer, a_layer, n_out * m, slope)
         source, stride = a_layer, m
-        if is_hidden and ints[I_DROPPING] and thresholds[layer + 1] > 0:
+        if is_hidden and dropping and thresholds[layer + 1] > 0:
             scale = splat(p, scales[layer + 1])
             key = offset_keys(p, keys, 2 * (layer + 1))
             for u in range(n_out):
@@ -1547,6 +1559,45 @@ def add_input_noise(like: Any, points: Any, n_inputs: Any, sigma: Any, keys: Any
 # The one compiled function
 
 
+@inner
+def add_losses(
+    p: Any,
+    total: Any,
+    x_group: Any,
+    y_group: Any,
+    weight_group: Any,
+    is_weighted: Any,
+    n: Any,
+    z: Any,
+    a: Any,
+    d: Any,
+    sizes: Any,
+    ints: Any,
+    reals: Any,
+    keys: Any,
+    thresholds: Any,
+    scales: Any,
+) -> None:
+    """Add the losses of n points to the vector of float64 at `total`."""
+    n_outputs = sizes[len(sizes) - 1]
+    done = np.int64(0)  # a literal 0 would be a type of its own, and one more forward to compile
+    while done < n:
+        m = min(n - done, EVALUATION_CHUNK)
+        x = offset(x_group, done)
+        n_weights = ints[I_N_WEIGHTS]
+        forward(p, x, n, z, a, a, a, sizes, n_weights, m, ints, reals, keys, thresholds, scales, done, False)
+        outputs = offset(a, (ints[I_N_UNITS] - n_outputs) * m)
+        loss_values(ints[I_LOSS], outputs, offset(y_group, done), n, d, n_outputs, m)
+        if is_weighted:
+            weights = offset(weight_group, done)
+            zero = splat(p, 0.0)
+            for s in range(m):
+                share = load(weights, s)
+                store(d, s, where_greater(share, zero, share * load(d, s), zero))
+        add_in_double(total, d, m)
+        done += m
+
+
 @outer
 def _run(
     P: Any,
@@ -1557,7 +1608,6 @@ def _run(
     frozen: Any,
     X: Any,
     y: Any,
-    weight: Any,
     points: Any,
     order: Any,
     scratch: Any,
@@ -1570,9 +1620,14 @@ def _run(
     thresholds: Any,
     scales: Any,
     diverged: Any,
+    looks: Any,
+    table: Any,
     sums: Any,
 ) -> None:
-    """Train each group for ``len(rates)`` epochs, or, where that is 0, add its losses to `sums`."""
+    """Train each group for ``looks[k]`` epochs, add its losses on each split of the table to ``sums[k]``, and go on.
+
+    A row of `table` is a split: points, targets a point, and the addresses of X, y and weight (0 for none).
+    """
     n_groups, n_params, lanes = P.shape
     n = X.shape[2]
     n_layers = len(sizes) - 1
@@ -1580,50 +1635,13 @@ def _run(
     n_outputs = sizes[n_layers]
     n_before = n_units - n_outputs
     chunk, batch, partial = ints[I_CHUNK], ints[I_BATCH], ints[I_PARTIAL]
+    room = n_units * ints[I_ROOM]
     a = address(scratch)
-    d = offset(a, n_units * chunk)
-    z = offset(a, 2 * n_units * chunk) if ints[I_WITH_Z] else a
-    h = offset(a, 3 * n_units * chunk)
-    mask = offset(a, 4 * n_units * chunk)
-    scale_p = offset(a, (5 if ints[I_DROPPING] else 3) * n_units * chunk)
-    if len(rates) == 0:
-        for group in range(n_groups):
-            p = offset(address(P), group * n_params)
-            x_group = offset(address(X), group * sizes[0] * n)
-            y_group = offset(address(y), group * y.shape[1] * n)
-            total = address(sums[group])
-            done = np.int64(0)  # a literal 0 would be a type of its own, and one more forward to compile
-            while done < n:
-                m = min(n - done, chunk)
-                x = offset(x_group, done)
-                forward(
-                    p,
-                    x,
-                    n,
-                    z,
-                    a,
-                    h,
-                    mask,
-                    sizes,
-                    n_weights,
-                    m,
-                    ints,
-                    reals,
-                    address(keys),
-                    thresholds,
-                    scales,
-                    done,
-                )
-                loss_values(ints[I_LOSS], offset(a, n_before * m), offset(y_group, done), n, d, n_outputs, m)
-                if weight.shape[1] > 0:
-                    weight_p = offset(address(weight), group * n + done)
-                    zero = splat(p, 0.0)
-                    for s in range(m):
-                        share = load(weight_p, s)
-                        store(d, s, where_greater(share, zero, share * load(d, s), zero))
-                add_in_double(total, d, m)
-                done += m
-        return
+    d = offset(a, room)
+    z = offset(a, 2 * room) if ints[I_WITH_Z] else a
+    h = offset(a, 3 * room)
+    mask = offset(a, 4 * room)
+    scale_p = offset(a, (5 if ints[I_DROPPING] else 3) * room)
     bits = np.empty((2, lanes), dtype=np.uint32)
     n_used = n - n % batch if partial == DROP else n
     own_points = points.shape[1] > 0
@@ -1639,113 +1657,142 @@ def _run(
         y_group = offset(address(y), group * y.shape[1] * n)
         pending = ints[I_PENDING]
         n_updates = ints[I_UPDATES]
-        for epoch in range(len(rates)):
-            n_epochs_done = ints[I_EPOCH] + epoch
-            if own_points:
-                if ints[I_SHUFFLED]:
-                    set_keys(keys, np.int64(0), seeds[group], n_epochs_done, np.int64(SHUFFLE), np.int64(0))
-                    shuffle(p, order, keys, bits)
-                for k in range(n_rows):
-                    for s in range(n):
-                        for lane in range(lanes):
-                            i = order[s, lane]
-                            points[k, s, lane] = (
-                                X[group, k, i, lane] if k < sizes[0] else y[group, k - sizes[0], i, lane]
-                            )
-                if ints[I_NOISY]:
-                    set_keys(keys, np.int64(0), seeds[group], n_epochs_done, np.int64(INPUT_NOISE), np.int64(0))
-                    add_input_noise(p, points, sizes[0], reals[R_NOISE], keys, bits)
-                x_group = address(points)
-                y_group = offset(x_group, sizes[0] * n)
-            if ints[I_DROPPING]:
-                for layer in range(n_layers):
-                    set_keys(keys, 2 * layer, seeds[group], n_epochs_done, np.int64(DROPOUT), layer)
-                if thresholds[0] > 0:
-                    scale = splat(p, scales[0])
-                    for k in range(sizes[0]):
+        first = 0
+        for k in range(len(looks)):
+            for epoch in range(first, first + looks[k]):
+                n_epochs_done = ints[I_EPOCH] + epoch
+                if own_points:
+                    if ints[I_SHUFFLED]:
+                        set_keys(keys, np.int64(0), seeds[group], n_epochs_done, np.int64(SHUFFLE), np.int64(0))
+                        shuffle(p, order, keys, bits)
+                    for row in range(n_rows):
                         for s in range(n):
-                            factor = dropout_factor(p, address(keys), s * sizes[0] + k, thresholds[0], scale)
-                            store(x_group, k * n + s, load(x_group, k * n + s) * factor)
-            power_1 = reals[R_BETA_1] ** n_updates
-            power_2 = reals[R_BETA_2] ** n_updates
-            done = np.int64(0)
-            while done < n_used:
-                end = min(done - done % batch + batch, n_used)
-                m = min(end - done, chunk)
-                x = offset(x_group, done)
-                forward(
+                            for lane in range(lanes):
+                                i = order[s, lane]
+                                points[row, s, lane] = (
+                                    X[group, row, i, lane] if row < sizes[0] else y[group, row - sizes[0], i, lane]
+                                )
+                    if ints[I_NOISY]:
+                        set_keys(keys, np.int64(0), seeds[group], n_epochs_done, np.int64(INPUT_NOISE), np.int64(0))
+                        add_input_noise(p, points, sizes[0], reals[R_NOISE], keys, bits)
+                    x_group = address(points)
+                    y_group = offset(x_group, sizes[0] * n)
+                if ints[I_DROPPING]:
+                    for layer in range(n_layers):
+                        set_keys(keys, 2 * layer, seeds[group], n_epochs_done, np.int64(DROPOUT), layer)
+                    if thresholds[0] > 0:
+                        scale = splat(p, scales[0])
+                        for row in range(sizes[0]):
+                            for s in range(n):
+                                factor = dropout_factor(p, address(keys), s * sizes[0] + row, thresholds[0], scale)
+                                store(x_group, row * n + s, load(x_group, row * n + s) * factor)
+                power_1 = reals[R_BETA_1] ** n_updates
+                power_2 = reals[R_BETA_2] ** n_updates
+                done = np.int64(0)
+                while done < n_used:
+                    end = min(done - done % batch + batch, n_used)
+                    m = min(end - done, chunk)
+                    x = offset(x_group, done)
+                    forward(
+                        p,
+                        x,
+                        n,
+                        z,
+                        a,
+                        h,
+                        mask,
+                        sizes,
+                        n_weights,
+                        m,
+                        ints,
+                        reals,
+                        address(keys),
+                        thresholds,
+                        scales,
+                        done,
+                        ints[I_DROPPING] != 0,
+                    )
+                    loss_gradient(
+                        ints[I_LOSS],
+                        offset(a, n_before * m),
+                        offset(y_group, done),
+                        n,
+                        offset(d, n_before * m),
+                        n_outputs,
+                        m,
+                    )
+                    direct = is_plain and pending == 0 and done + m == end and (end % batch == 0 or partial == KEEP)
+                    target, share = g, 1.0
+                    if direct:  # the whole batch is here: plain SGD needs no gradient sums
+                        target, share = p, -rates[epoch] / m
+                    store(scale_p, 0, splat(p, share))
+                    backward(p, target, scale_p, x, n, z, a, h, mask, d, sizes, n_weights, m, ints, reals, thresholds)
+                    done += m
+                    if direct:
+                        n_updates += 1
+                        continue
+                    pending += m
+                    if done == end and (done % batch == 0 or partial == KEEP):
+                        rate, share = rates[epoch], 1.0 / pending
+                        if ints[I_GENERAL]:
+                            power_1 *= reals[R_BETA_1]
+                            power_2 *= reals[R_BETA_2]
+                            general_update(
+                                p,
+                                g,
+                                m1,
+                                m2,
+                                dead_p,
+                                frozen,
+                                sizes,
+                                n_weights,
+                                n_params,
+                                rate,
+                                share,
+                                1.0 - power_1,
+                                1.0 - power_2,
+                                ints,
+                                reals,
+                            )
+                        else:
+                            penalty, strength = ints[I_PENALTY], reals[R_STRENGTH]
+                            plain_update(p, g, dead_p, n_weights, n_params, rate, share, penalty, strength)
+                        pending = 0
+                        n_updates += 1
+                zero = splat(p, 0.0)
+                check = zero
+                for i in range(n_params):
+                    check = fma(load(p, i), zero, check)
+                store(a, 0, check)
+                for lane in range(lanes):
+                    if a[lane] != 0.0 and diverged[group, lane] < 0:
+                        diverged[group, lane] = n_epochs_done + 1
+            first += looks[k]
+            for i in range(len(table)):
+                points_there = table[i, T_N]
+                weight_address = table[i, T_WEIGHT]
+                x_there = offset(at_address(p, table[i, T_X]), group * sizes[0] * points_there)
+                y_there = offset(at_address(p, table[i, T_Y]), group * table[i, T_TARGETS] * points_there)
+                weight_there = offset(at_address(p, weight_address), group * points_there)
+                add_losses(
                     p,
-                    x,
-                    n,
+                    address(sums[k, i, group]),
+                    x_there,
+                    y_there,
+                    weight_there,
+                    weight_address != 0,
+                    points_there,
                     z,
                     a,
-                    h,
-                    mask,
+                    d,
                     sizes,
-                    n_weights,
-                    m,
                     ints,
                     reals,
                     address(keys),
                     thresholds,
                     scales,
-                    done,
                 )
-                loss_gradient(
-                    ints[I_LOSS],
-                    offset(a, n_before * m),
-                    offset(y_group, done),
-                    n,
-                    offset(d, n_before * m),
-                    n_outputs,
-                    m,
-                )
-                direct = is_plain and pending == 0 and done + m == end and (end % batch == 0 or partial == KEEP)
-                target, share = g, 1.0
-                if direct:  # the whole batch is here: plain SGD needs no gradient sums
-                    target, share = p, -rates[epoch] / m
-                store(scale_p, 0, splat(p, share))
-                backward(p, target, scale_p, x, n, z, a, h, mask, d, sizes, n_weights, m, ints, reals, thresholds)
-                done += m
-                if direct:
-                    n_updates += 1
-                    continue
-                pending += m
-                if done == end and (done % batch == 0 or partial == KEEP):
-                    rate, share = rates[epoch], 1.0 / pending
-                    if ints[I_GENERAL]:
-                        power_1 *= reals[R_BETA_1]
-                        power_2 *= reals[R_BETA_2]
-                        general_update(
-                            p,
-                            g,
-                            m1,
-                            m2,
-                            dead_p,
-                            frozen,
-                            sizes,
-                            n_weights,
-                            n_params,
-                            rate,
-                            share,
-                            1.0 - power_1,
-                            1.0 - power_2,
-                            ints,
-                            reals,
-                        )
-                    else:
-                        penalty, strength = ints[I_PENALTY], reals[R_STRENGTH]
-                        plain_update(p, g, dead_p, n_weights, n_params, rate, share, penalty, strength)
-                    pending = 0
-                    n_updates += 1
-            zero = splat(p, 0.0)
-            check = zero
-            for i in range(n_params):
-                check = fma(load(p, i), zero, check)
-            store(a, 0, check)
-            for lane in range(lanes):
-                if a[lane] != 0.0 and diverged[group, lane] < 0:
-                    diverged[group, lane] = n_epochs_done + 1
+        ints[I_PENDING_AFTER], ints[I_UPDATES_AFTER] = pending, n_updates
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1753,7 +1800,7 @@ def _run(
 
 
 @dataclass(frozen=True, slots=True)
-class PackedSplit:
+class _PackedSplit:
     """A split in the kernel's layout.
 
     Parameters
@@ -1801,22 +1848,7 @@ def _n_groups(n_replicas: int, dtype: str) -> int:
     return -(-n_replicas // LANES[dtype])
 
 
-def pack_split(split: Split, n_replicas: int, dtype: str) -> PackedSplit:
-    """Copy a split into the kernel's layout.
-
-    Parameters
-    ----------
-    split : Split
-        X (R or 1, n, n_inputs), y (R or 1, n, n_targets), weight (R or 1, n) or None.
-    n_replicas : int
-        R of the states the split will be used with.
-    dtype : str
-        ``"float32"`` or ``"float64"``.
-
-    Returns
-    -------
-    PackedSplit
-    """
+def _pack_split(split: Split, n_replicas: int, dtype: str) -> _PackedSplit:
     n_groups = _n_groups(n_replicas, dtype)
 
     def packed(array: FloatArray) -> FloatArray:
@@ -1824,10 +1856,30 @@ def pack_split(split: Split, n_replicas: int, dtype: str) -> PackedSplit:
         return _pack(array.transpose(0, 2, 1), n_groups, dtype)
 
     if split.weight is None:
-        return PackedSplit(packed(split.X), packed(split.y))
+        return _PackedSplit(packed(split.X), packed(split.y))
     weight = np.broadcast_to(split.weight, (n_replicas, split.weight.shape[1]))
     total = weight.sum(axis=1, dtype=np.float64)
-    return PackedSplit(packed(split.X), packed(split.y), _pack(weight, n_groups, dtype), total)
+    return _PackedSplit(packed(split.X), packed(split.y), _pack(weight, n_groups, dtype), total)
+
+
+def _table(splits: Sequence[_PackedSplit]) -> npt.NDArray[np.int64]:
+    """Return the splits as the compiled function wants them: a row each, with addresses."""
+    table = np.zeros((len(splits), N_TABLE), dtype=np.int64)
+    for row, split in zip(table, splits, strict=True):
+        row[T_N], row[T_TARGETS] = split.X.shape[2], split.y.shape[1]
+        row[T_X], row[T_Y] = split.X.ctypes.data, split.y.ctypes.data
+        row[T_WEIGHT] = 0 if split.weight is None else split.weight.ctypes.data
+    return table
+
+
+def _means(sums: npt.NDArray[np.float64], splits: Sequence[_PackedSplit], n_replicas: int) -> npt.NDArray[np.float64]:
+    """Return mean losses (looks, splits, R) from sums (looks, splits, groups, lanes)."""
+    n_looks, n_splits, n_groups, lanes = sums.shape
+    means: npt.NDArray[np.float64] = sums.reshape(n_looks, n_splits, n_groups * lanes)[..., :n_replicas]
+    with np.errstate(invalid="ignore"):  # a replica whose weights are all 0 has no mean
+        for i, split in enumerate(splits):
+            means[:, i] /= split.X.shape[2] if split.total_weight is None else split.total_weight
+    return means
 
 
 def _arrays(parameters: Parameters) -> list[FloatArray]:
@@ -1853,14 +1905,16 @@ def _unpack_arrays(packed: npt.NDArray[Any], arrays: list[Any]) -> None:
 
 
 def _network_numbers(
-    network: NetworkConfig, loss: str, chunk: int
+    network: NetworkConfig, loss: str, chunk: int, evaluate_on: Sequence[Split]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the whole and real numbers that any call needs."""
+    """Return the whole and real numbers that any call needs; `chunk` is for training."""
     hidden, output = ACTIVATIONS[network.activation], ACTIVATIONS[network.output_activation]
     ints = np.zeros(N_INTS, dtype=np.int64)
     ints[I_HIDDEN], ints[I_OUTPUT] = hidden.code, output.code
     ints[I_LOSS] = LOSSES[loss].code
+    ints[I_BATCH] = 1
     ints[I_CHUNK] = chunk
+    ints[I_ROOM] = max(chunk, *(min(split.X.shape[1], EVALUATION_CHUNK) for split in evaluate_on), 1)
     ints[I_N_WEIGHTS] = sum(a * b for a, b in itertools.pairwise(network.layer_sizes))
     ints[I_N_UNITS] = sum(network.layer_sizes[1:])
     from_outputs = (LINEAR, SIGMOID, TANH, RELU)  # these derivatives need no net input
@@ -1869,6 +1923,40 @@ def _network_numbers(
     reals[R_SLOPE] = hidden.default_slope if network.activation_slope is None else network.activation_slope
     reals[R_OUTPUT_SLOPE] = output.default_slope
     return ints, reals
+
+
+def _set_training_numbers(
+    ints: npt.NDArray[np.int64], reals: npt.NDArray[np.float64], network: NetworkConfig, training: TrainingConfig
+) -> None:
+    decay = weight_decay_of(training)
+    ints[I_OPTIMIZER] = OPTIMIZERS[training.optimizer].code
+    ints[I_BATCH] = training.batch_size
+    ints[I_PARTIAL] = PARTIAL_CODES[training.partial_batch]
+    ints[I_PENALTY] = REGULARIZERS[training.regularizer].code
+    ints[I_SHUFFLED] = training.order == "shuffled"
+    ints[I_DROPPING] = any(dropout_rates(network, training))
+    ints[I_NOISY] = training.input_noise > 0
+    ints[I_GENERAL] = (
+        training.optimizer != "sgd"
+        or decay != 0
+        or training.max_norm is not None
+        or training.max_grad_norm is not None
+        or bool(training.frozen)
+    )
+    reals[R_STRENGTH] = training.regularization_rate
+    reals[R_MOMENTUM] = training.momentum
+    reals[R_BETA_1], reals[R_BETA_2] = training.beta_1, training.beta_2
+    reals[R_RHO], reals[R_EPSILON] = training.rho, epsilon_of(training)
+    reals[R_DECAY] = decay
+    reals[R_MAX_NORM] = training.max_norm or 0.0
+    reals[R_MAX_GRAD_NORM] = training.max_grad_norm or 0.0
+    reals[R_NOISE] = training.input_noise
+
+
+def _scratch(ints: npt.NDArray[np.int64], lanes: int, dtype: str) -> FloatArray:
+    """Return the place of outputs, deltas, net inputs and, with dropout, masked outputs and masks."""
+    n_buffers = 5 if ints[I_DROPPING] else 3
+    return _aligned((n_buffers * int(ints[I_N_UNITS] * ints[I_ROOM]) + 1, lanes), dtype)
 
 
 def _frozen_mask(network: NetworkConfig, training: TrainingConfig, n_params: int) -> npt.NDArray[np.uint8]:
@@ -1929,8 +2017,147 @@ def warm_up(dtype: str) -> bool:
     return bool(sum(_run.stats.cache_misses.values()) > misses)
 
 
+class Session:
+    """Networks in training that stay in the kernel's layout from one call to the next.
+
+    Parameters
+    ----------
+    state : TrainingState
+        Where training stands. It falls behind at the first `advance`; `read_state` brings it up to date.
+    network : NetworkConfig
+    training : TrainingConfig
+        Together as accepted by `supports`.
+    split : Split
+        Training points, without weights.
+    evaluate_on : sequence of Split
+        What losses are measured on.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        network: NetworkConfig,
+        training: TrainingConfig,
+        split: Split,
+        evaluate_on: Sequence[Split] = (),
+    ) -> None:
+        dtype = training.dtype
+        lanes = LANES[dtype]
+        self._state, self._training = state, training
+        self._n_replicas = state.parameters.n_replicas
+        self._is_behind = False
+        n_groups = _n_groups(self._n_replicas, dtype)
+        points = _pack_split(split, self._n_replicas, dtype)
+        self._splits = [
+            points if other is split else _pack_split(other, self._n_replicas, dtype) for other in evaluate_on
+        ]
+        n = points.X.shape[2]
+        nothing = np.zeros((n_groups, 0, lanes), dtype=dtype)
+        P = _packed_arrays(_arrays(state.parameters), dtype)
+        if training.partial_batch == "carry":
+            G = _packed_arrays(_arrays(state.pending), dtype)
+        else:
+            G = _aligned(P.shape, dtype)
+            G[...] = 0
+        self._moments = [_packed_arrays(_arrays(moment), dtype) for moment in state.moments]
+        kills = training.regularizer == "l1"
+        self._P, self._G = P, G
+        self._dead = _packed_arrays(list(state.dead), dtype) if kills else nothing
+        chunk = min(training.batch_size, TRAINING_CHUNK)
+        self._ints, reals = _network_numbers(network, training.loss, chunk, evaluate_on)
+        rates = dropout_rates(network, training)
+        _set_training_numbers(self._ints, reals, network, training)
+        self._ints[I_PENDING] = state.n_pending
+        self._ints[I_EPOCH] = state.epoch
+        self._ints[I_UPDATES] = state.n_updates
+        own_points = training.order == "shuffled" or training.input_noise > 0 or rates[0] > 0
+        n_own = n if own_points else 0
+        order = np.empty((n_own, lanes), dtype=np.int32)
+        order[...] = np.arange(n_own, dtype=np.int32)[:, None]
+        self._diverged = _pack_integers(state.diverged_at, n_groups, lanes)
+        moments = [*self._moments, nothing, nothing]
+        self._before_rates = (
+            P,
+            G,
+            moments[0],
+            moments[1],
+            self._dead,
+            _frozen_mask(network, training, P.shape[1]),
+            points.X,
+            points.y,
+            _aligned((points.X.shape[1] + points.y.shape[1], n_own, lanes), dtype),
+            order,
+            _scratch(self._ints, lanes, dtype),
+            np.zeros((2 * len(rates), lanes), dtype=np.uint32),
+            _pack_integers(state.seeds, n_groups, lanes),
+            np.array(network.layer_sizes, dtype=np.int64),
+            self._ints,
+            reals,
+        )
+        self._after_rates = (
+            # A unit is kept where uniform >= rate; both are multiples of 2 ** -24 once the rate is rounded up to one.
+            np.array([math.ceil(float(np.float32(rate)) * 2**24) for rate in rates], dtype=np.int64),
+            np.array([1.0 / (1.0 - rate) for rate in rates]),
+            self._diverged,
+        )
+        self._table = _table(self._splits)
+        self._sums_shape = (len(self._splits), n_groups, lanes)
+
+    @property
+    def diverged_at(self) -> npt.NDArray[np.int64]:
+        """First epoch after which a parameter was not finite, (R,), or -1; a copy."""
+        return self._diverged.reshape(-1)[: self._n_replicas].copy()
+
+    def advance(self, steps: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Train in steps, measuring losses after each.
+
+        Parameters
+        ----------
+        steps : sequence of int
+            Epochs of each step; 0 measures only.
+
+        Returns
+        -------
+        ndarray (steps, splits, R) of float64
+            Mean losses on `evaluate_on`, without penalty.
+        """
+        epoch, n_epochs = int(self._ints[I_EPOCH]), sum(steps)
+        sums = np.zeros((len(steps), *self._sums_shape))
+        _run(
+            *self._before_rates,
+            np.array([learning_rate(self._training, epoch + i) for i in range(n_epochs)]),
+            *self._after_rates,
+            np.array(steps, dtype=np.int64),
+            self._table,
+            sums,
+        )
+        self._ints[I_PENDING] = self._ints[I_PENDING_AFTER]
+        self._ints[I_UPDATES] = self._ints[I_UPDATES_AFTER]
+        self._ints[I_EPOCH] = epoch + n_epochs
+        self._is_behind |= n_epochs > 0
+        return _means(sums, self._splits, self._n_replicas)
+
+    def read_state(self) -> TrainingState:
+        """Return the state, brought up to date."""
+        state = self._state
+        if self._is_behind:
+            _unpack_arrays(self._P, _arrays(state.parameters))
+            for packed, moment in zip(self._moments, state.moments, strict=True):
+                _unpack_arrays(packed, _arrays(moment))
+            if self._training.regularizer == "l1":
+                _unpack_arrays(self._dead > 0, list(state.dead))
+            if self._training.partial_batch == "carry":
+                _unpack_arrays(self._G, _arrays(state.pending))
+            state.n_pending = int(self._ints[I_PENDING])
+            state.n_updates = int(self._ints[I_UPDATES])
+            state.epoch = int(self._ints[I_EPOCH])
+            state.diverged_at[...] = self.diverged_at
+            self._is_behind = False
+        return state
+
+
 def advance(
-    state: TrainingState, network: NetworkConfig, training: TrainingConfig, split: Split | PackedSplit, n_epochs: int
+    state: TrainingState, network: NetworkConfig, training: TrainingConfig, split: Split, n_epochs: int
 ) -> None:
     """Train for some epochs, in place.
 
@@ -1941,101 +2168,14 @@ def advance(
     network : NetworkConfig
     training : TrainingConfig
         Together as accepted by `supports`.
-    split : Split or PackedSplit
+    split : Split
         Training points, without weights.
     n_epochs : int
         Epochs to do.
     """
-    if n_epochs == 0:
-        return
-    dtype = training.dtype
-    lanes = LANES[dtype]
-    n_replicas = state.parameters.n_replicas
-    n_groups = _n_groups(n_replicas, dtype)
-    if isinstance(split, Split):
-        split = pack_split(split, n_replicas, dtype)
-    n = split.X.shape[2]
-    P = _packed_arrays(_arrays(state.parameters), dtype)
-    carries = training.partial_batch == "carry"
-    G = _packed_arrays(_arrays(state.pending), dtype) if carries else _aligned(P.shape, dtype)
-    if not carries:
-        G[...] = 0
-    moments = [_packed_arrays(_arrays(moment), dtype) for moment in state.moments]
-    nothing = np.zeros((n_groups, 0, lanes), dtype=dtype)
-    kills = training.regularizer == "l1"
-    dead = _packed_arrays(list(state.dead), dtype) if kills else nothing
-    chunk = min(training.batch_size, TRAINING_CHUNK)
-    ints, reals = _network_numbers(network, training.loss, chunk)
-    rates = dropout_rates(network, training)
-    decay = weight_decay_of(training)
-    ints[I_OPTIMIZER] = OPTIMIZERS[training.optimizer].code
-    ints[I_BATCH] = training.batch_size
-    ints[I_PARTIAL] = PARTIAL_CODES[training.partial_batch]
-    ints[I_PENALTY] = REGULARIZERS[training.regularizer].code
-    ints[I_PENDING] = state.n_pending
-    ints[I_EPOCH] = state.epoch
-    ints[I_UPDATES] = state.n_updates
-    ints[I_SHUFFLED] = training.order == "shuffled"
-    ints[I_DROPPING] = any(rates)
-    ints[I_NOISY] = training.input_noise > 0
-    ints[I_GENERAL] = (
-        training.optimizer != "sgd"
-        or decay != 0
-        or training.max_norm is not None
-        or training.max_grad_norm is not None
-        or bool(training.frozen)
-    )
-    reals[R_STRENGTH] = training.regularization_rate
-    reals[R_MOMENTUM] = training.momentum
-    reals[R_BETA_1], reals[R_BETA_2] = training.beta_1, training.beta_2
-    reals[R_RHO], reals[R_EPSILON] = training.rho, epsilon_of(training)
-    reals[R_DECAY] = decay
-    reals[R_MAX_NORM] = training.max_norm or 0.0
-    reals[R_MAX_GRAD_NORM] = training.max_grad_norm or 0.0
-    reals[R_NOISE] = training.input_noise
-    own_points = training.order == "shuffled" or training.input_noise > 0 or rates[0] > 0
-    n_own = n if own_points else 0
-    order = np.empty((n_own, lanes), dtype=np.int32)
-    order[...] = np.arange(n_own, dtype=np.int32)[:, None]
-    n_buffers = 5 if any(rates) else 3
-    diverged = _pack_integers(state.diverged_at, n_groups, lanes)
-    _run(
-        P,
-        G,
-        moments[0] if moments else nothing,
-        moments[1] if len(moments) > 1 else nothing,
-        dead,
-        _frozen_mask(network, training, P.shape[1]),
-        split.X,
-        split.y,
-        nothing,
-        _aligned((split.X.shape[1] + split.y.shape[1], n_own, lanes), dtype),
-        order,
-        _aligned((n_buffers * sum(network.layer_sizes[1:]) * chunk + 1, lanes), dtype),
-        np.zeros((2 * len(rates), lanes), dtype=np.uint32),
-        _pack_integers(state.seeds, n_groups, lanes),
-        np.array(network.layer_sizes, dtype=np.int64),
-        ints,
-        reals,
-        np.array([learning_rate(training, state.epoch + i) for i in range(n_epochs)]),
-        # A unit is kept where uniform >= rate; both are multiples of 2 ** -24 once the rate is rounded up to one.
-        np.array([math.ceil(float(np.float32(rate)) * 2**24) for rate in rates], dtype=np.int64),
-        np.array([1.0 / (1.0 - rate) for rate in rates]),
-        diverged,
-        np.zeros((n_groups, lanes)),
-    )
-    _unpack_arrays(P, _arrays(state.parameters))
-    for packed, moment in zip(moments, state.moments, strict=True):
-        _unpack_arrays(packed, _arrays(moment))
-    if kills:
-        _unpack_arrays(dead > 0, list(state.dead))
-    batches, rest = divmod(n, training.batch_size)
-    if carries:
-        _unpack_arrays(G, _arrays(state.pending))
-        state.n_pending = rest if batches else state.n_pending + n_epochs * rest
-    state.n_updates += n_epochs * (batches + (training.partial_batch == "keep" and rest > 0))
-    state.diverged_at[...] = diverged.reshape(-1)[:n_replicas]
-    state.epoch += n_epochs
+    session = Session(state, network, training, split)
+    session.advance([n_epochs])
+    session.read_state()
 
 
 def _pack_integers(values: npt.NDArray[Any], n_groups: int, lanes: int) -> npt.NDArray[Any]:
@@ -2046,9 +2186,7 @@ def _pack_integers(values: npt.NDArray[Any], n_groups: int, lanes: int) -> npt.N
     return packed
 
 
-def mean_losses(
-    network: NetworkConfig, parameters: Parameters, split: Split | PackedSplit, loss: str
-) -> npt.NDArray[np.float64]:
+def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, loss: str) -> npt.NDArray[np.float64]:
     """Return each replica's mean loss over the points of a split, without penalty.
 
     Parameters
@@ -2056,7 +2194,7 @@ def mean_losses(
     network : NetworkConfig
     parameters : Parameters
         R replicas, float32 or float64.
-    split : Split or PackedSplit
+    split : Split
     loss : str
         Name of a loss.
 
@@ -2067,16 +2205,13 @@ def mean_losses(
     """
     dtype = parameters.weights[0].dtype.name
     lanes = LANES[dtype]
-    n_replicas = parameters.n_replicas
-    if isinstance(split, Split):
-        split = pack_split(split, n_replicas, dtype)
-    n = split.X.shape[2]
+    splits = [_pack_split(split, parameters.n_replicas, dtype)]
     P = _packed_arrays(_arrays(parameters), dtype)
     n_groups = len(P)
     nothing = np.zeros((n_groups, 0, lanes), dtype=dtype)
-    chunk = min(n, EVALUATION_CHUNK)
-    ints, reals = _network_numbers(network, loss, chunk)
-    sums = np.zeros((n_groups, lanes))
+    no_points = np.zeros((n_groups, 0, 0, lanes), dtype=dtype)
+    ints, reals = _network_numbers(network, loss, 0, [split])
+    sums = np.zeros((1, 1, n_groups, lanes))
     _run(
         P,
         nothing,
@@ -2084,12 +2219,11 @@ def mean_losses(
         nothing,
         nothing,
         np.zeros(0, dtype=np.uint8),
-        split.X,
-        split.y,
-        nothing if split.weight is None else split.weight,
+        no_points,
+        no_points,
         nothing,
         np.zeros((0, lanes), dtype=np.int32),
-        _aligned((3 * sum(network.layer_sizes[1:]) * chunk + 1, lanes), dtype),
+        _scratch(ints, lanes, dtype),
         np.zeros((1, lanes), dtype=np.uint32),
         np.zeros((n_groups, lanes), dtype=np.uint64),
         np.array(network.layer_sizes, dtype=np.int64),
@@ -2099,11 +2233,11 @@ def mean_losses(
         np.zeros(1, dtype=np.int64),
         np.zeros(1),
         np.zeros((n_groups, lanes), dtype=np.int64),
+        np.zeros(1, dtype=np.int64),
+        _table(splits),
         sums,
     )
-    totals = sums.reshape(-1)[:n_replicas]
-    with np.errstate(invalid="ignore"):  # a replica whose weights are all 0 has no mean
-        return np.asarray(totals / (n if split.total_weight is None else split.total_weight))
+    return np.asarray(_means(sums, splits, parameters.n_replicas)[0, 0])
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,15 +28,65 @@ from engine.state import TrainingState
 from engine.streams import DROPOUT, INPUT_NOISE, Keys, normals, permutations, stream_keys, uniforms
 
 
+class Session:
+    """Networks in training; the interface of `engine.kernels.Session`.
+
+    Parameters
+    ----------
+    state : TrainingState
+        Where training stands; changed.
+    network, training : NetworkConfig, TrainingConfig
+        What is trained, and how.
+    split : Split
+        Training points, without weights.
+    evaluate_on : sequence of Split
+        What losses are measured on.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        network: NetworkConfig,
+        training: TrainingConfig,
+        split: Split,
+        evaluate_on: Sequence[Split] = (),
+    ) -> None:
+        self._state, self._network, self._training = state, network, training
+        self._split = _cast(split, training.dtype)
+        self._splits = [_cast(other, training.dtype) for other in evaluate_on]
+
+    @property
+    def diverged_at(self) -> npt.NDArray[np.int64]:
+        """First epoch after which a parameter was not finite, (R,), or -1; a copy."""
+        return self._state.diverged_at.copy()
+
+    def advance(self, steps: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Train in steps of so many epochs each; return the mean losses after each, (steps, splits, R)."""
+        measured = np.empty((len(steps), len(self._splits), len(self._state.seeds)))
+        for row, n_epochs in zip(measured, steps, strict=True):
+            advance(self._state, self._network, self._training, self._split, n_epochs)
+            for i, split in enumerate(self._splits):
+                row[i] = mean_losses(self._network, self._state.parameters, split, self._training.loss)
+        return measured
+
+    def read_state(self) -> TrainingState:
+        """Return the state."""
+        return self._state
+
+
+def _cast(split: Split, dtype: str) -> Split:
+    """Return the split in the type of the arithmetic, so that it is copied once and not at every look."""
+    return Split(split.X.astype(dtype, copy=False), split.y.astype(dtype, copy=False), split.weight)
+
+
 def advance(
     state: TrainingState, network: NetworkConfig, training: TrainingConfig, split: Split, n_epochs: int
 ) -> None:
     """Train for some epochs, in place; see `engine.training.advance`."""
-    X = split.X.astype(training.dtype, copy=False)
-    y = split.y.astype(training.dtype, copy=False)
+    points = _cast(split, training.dtype)
     with np.errstate(all="ignore"):  # a diverging replica overflows: that is a result, told by `diverged_at`
         for _ in range(n_epochs):
-            _run_epoch(state, network, training, X, y)
+            _run_epoch(state, network, training, points.X, points.y)
 
 
 def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, loss: str) -> npt.NDArray[np.float64]:

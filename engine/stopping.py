@@ -90,7 +90,7 @@ class Patience:
         self._kept.keep(look, better)
         self.best_losses = np.where(better, losses, self.best_losses)
         self._waited = np.where(better, 0, self._waited + running)
-        self._waited[look.state.diverged_at >= 0] = self.patience
+        self._waited[look.diverged_at >= 0] = self.patience
         return bool((self._waited >= self.patience).all())
 
     @property
@@ -185,4 +185,4 @@ class _Ended:
         running = self.epochs < 0
         self.kept.keep(look, running)
         self.epochs[running & ends] = look.epoch
-        return bool(((self.epochs >= 0) | (look.state.diverged_at >= 0)).all())
+        return bool(((self.epochs >= 0) | (look.diverged_at >= 0)).all())

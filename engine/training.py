@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from engine import plain
 from engine.configuration import TrainingConfig
-from engine.evaluation import mean_losses
 from engine.losses import LOSSES
 from engine.memory import check_memory
 from engine.names import look_up
@@ -24,9 +24,13 @@ from engine.streams import LABEL_NOISE, normals, random_bits, stream_keys
 from engine.validation import check_parameters, check_replicas, validate, validate_split
 
 if TYPE_CHECKING:
-    from engine.kernels import PackedSplit
+    from engine import kernels
 
 SeedArray = npt.NDArray[np.uint64]
+
+# Looks that nobody waits for share a call up to this many epochs: then the call costs next to nothing, and an interrupt
+# from the keyboard, which waits for the call to end, hardly more than at a look an epoch.
+EPOCHS_TOGETHER = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,21 @@ class Look:
         Epochs done.
     losses : mapping of str to ndarray (R,)
         Mean loss of every replica on every split of `evaluate_on`, without penalty.
-    state : TrainingState
-        Where training stands; to be read, not changed.
+    diverged_at : ndarray (R,) of int
+        First epoch after which a parameter was not finite, or -1.
+    read_state : callable () -> TrainingState
+        What `state` asks.
     """
 
     epoch: int
     losses: Mapping[str, npt.NDArray[np.float64]]
-    state: TrainingState
+    diverged_at: npt.NDArray[np.int64]
+    read_state: Callable[[], TrainingState]
+
+    @property
+    def state(self) -> TrainingState:
+        """Where training stands; to be read during the look, not changed, and only where needed: it may be a copy."""
+        return self.read_state()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,35 +197,39 @@ def advance(
     """
     if n_epochs == 0:
         return
-    chosen = road or choose_road(network, training, split.X.shape[1])
-    _advance(state, network, training, with_label_noise(split, network, training, state.seeds), n_epochs, chosen)
+    points = with_label_noise(split, network, training, state.seeds)
+    session = _open_session(
+        state, network, training, points, (), road or choose_road(network, training, split.X.shape[1])
+    )
+    session.advance([n_epochs])
+    session.read_state()
 
 
-def _advance(
+def _open_session(
     state: TrainingState,
     network: NetworkConfig,
     training: TrainingConfig,
-    split: Split | PackedSplit,
-    n_epochs: int,
+    split: Split,
+    evaluate_on: Sequence[Split],
     road: Road,
-) -> None:
-    if road == "compiled" or not isinstance(split, Split):
+) -> kernels.Session | plain.Session:
+    if road == "compiled":
         from engine import kernels  # Numba takes half a second to import: only for those who use it
 
-        kernels.advance(state, network, training, split, n_epochs)
-    else:
-        from engine import plain
-
-        plain.advance(state, network, training, split, n_epochs)
+        return kernels.Session(state, network, training, split, evaluate_on)
+    return plain.Session(state, network, training, split, evaluate_on)
 
 
-def _packed(split: Split, n_replicas: int, dtype: str, road: Road) -> Split | PackedSplit:
-    """Return the split in the layout of the road, so that it is copied once and not at every look."""
-    if road == "numpy":
-        return Split(split.X.astype(dtype, copy=False), split.y.astype(dtype, copy=False), split.weight)
-    from engine import kernels
-
-    return kernels.pack_split(split, n_replicas, dtype)
+def _calls(epochs: Sequence[int], *, joined: bool) -> Iterator[list[int]]:
+    """Yield the steps between epochs, those of one call together: several short ones where they may be joined."""
+    steps: list[int] = []
+    for early, late in itertools.pairwise(epochs):
+        steps.append(late - early)
+        if not joined or sum(steps) >= EPOCHS_TOGETHER:
+            yield steps
+            steps = []
+    if steps:
+        yield steps
 
 
 def train(
@@ -275,25 +291,25 @@ def train(
     check_memory(network, training, n_replicas, split, chosen)
     if state is None:
         state = initial_state(network, training, parameters, seeds)
-    points = _packed(with_label_noise(split, network, training, state.seeds), n_replicas, training.dtype, chosen)
-    others = {name: _packed(other, n_replicas, training.dtype, chosen) for name, other in evaluate_on.items()}
-    rows: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in evaluate_on}
-    done: list[int] = []
-    for epoch in looks:
-        if epoch > state.epoch:
-            _advance(state, network, training, points, epoch - state.epoch, chosen)
-        losses = {
-            name: mean_losses(network, state.parameters, other, training.loss, road=chosen)
-            for name, other in others.items()
-        }
-        done.append(epoch)
-        for name, values in losses.items():
-            rows[name].append(values)
-        if on_look is not None and on_look(Look(epoch, losses, state)):
-            break
+    points = with_label_noise(split, network, training, state.seeds)
+    session = _open_session(state, network, training, points, list(evaluate_on.values()), chosen)
+    rows: list[npt.NDArray[np.float64]] = []
+    done = 0
+    try:
+        for steps in _calls([first, *looks], joined=on_look is None):
+            measured = session.advance(steps)
+            rows.append(measured)
+            done += len(steps)
+            if on_look is not None:
+                losses = dict(zip(evaluate_on, measured[-1], strict=True))
+                if on_look(Look(looks[done - 1], losses, session.diverged_at, session.read_state)):
+                    break
+    finally:  # an exception from `on_look` leaves the caller's state where training stands, too
+        state = session.read_state()
+    table = np.concatenate(rows)
     return TrainResult(
-        epochs=tuple(done),
-        losses={name: np.stack(values) for name, values in rows.items()},
+        epochs=tuple(looks[:done]),
+        losses={name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(evaluate_on)},
         state=state,
         road=f"{chosen}-{training.dtype}",
     )

@@ -259,7 +259,7 @@ def _train_groups(
             draws,
             None,
             look_at,
-            lambda one: look(one.epoch, [_measured(network, draws, one)], [one.state.diverged_at]),
+            lambda one: look(one.epoch, [_measured(network, draws, one)], [one.diverged_at]),
         )
         states, road = [result.state], result.road
     else:

@@ -24,7 +24,7 @@ def follow(rule: Any, losses: list[list[float]], split: str, diverged: tuple[int
     state.diverged_at[list(diverged)] = 1
     for epoch, row in enumerate(losses):
         state.parameters.weights[0][...] = epoch
-        if rule(Look(epoch, {split: np.array(row)}, state)):
+        if rule(Look(epoch, {split: np.array(row)}, state.diverged_at, lambda: state)):
             return epoch
     return len(losses)
 
@@ -72,7 +72,7 @@ def test_target_ends_below_the_goal_on_all_splits() -> None:
     state = fresh(2)
     shown = [([0.05, 0.2], [0.2, 0.2]), ([0.05, 0.09], [0.1, 0.05]), ([0.05, 0.3], [0.09, 0.3])]
     stops = [
-        rule(Look(epoch, {"train": np.array(train), "test": np.array(test)}, state))
+        rule(Look(epoch, {"train": np.array(train), "test": np.array(test)}, state.diverged_at, lambda: state))
         for epoch, (train, test) in enumerate(shown)
     ]
     assert stops == [False, False, True]
@@ -80,7 +80,7 @@ def test_target_ends_below_the_goal_on_all_splits() -> None:
 
 
 def test_unknown_split_is_refused_with_the_nearest() -> None:
-    look = Look(0, {"validation": np.zeros(1)}, fresh(1))
+    look = Look(0, {"validation": np.zeros(1)}, fresh(1).diverged_at, lambda: fresh(1))
     with pytest.raises(ValueError, match=r"^split: unknown 'valid'; did you mean 'validation'\?$"):
         Patience("valid")(look)
 

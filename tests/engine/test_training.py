@@ -17,7 +17,7 @@ from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.state import TrainingState
 from engine.streams import DROPOUT, INPUT_NOISE, normals, stream_keys, uniforms
-from engine.training import Look, advance, initial_state, train, with_label_noise
+from engine.training import Look, TrainResult, advance, initial_state, train, with_label_noise
 
 NETWORK = NetworkConfig(2, (5, 3), 1, initializer="xavier_normal")
 
@@ -312,6 +312,88 @@ def test_looking_more_often_changes_nothing(road: Any) -> None:
         ).state
 
     for a, b in zip(arrays(run((6,))), arrays(run((0, 1, 3, 4, 6))), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("road", ["numpy", "compiled"])
+def test_a_look_shows_the_state_and_losses_of_a_run_that_ends_there(road: Any) -> None:
+    split, other = points(NETWORK, range(3)), points(NETWORK, range(3, 6))
+    training = config(optimizer="adam", partial_batch="carry", batch_size=7, regularizer="l1", regularization_rate=0.01)
+    parameters, seeds = parameters_of(NETWORK, range(3)), np.arange(3, dtype=np.uint64)
+    looks = (0, 2, 3, 7)
+
+    def run(look_at: tuple[int, ...], on_look: Any = None) -> TrainResult:
+        return train(
+            NETWORK,
+            training,
+            split,
+            parameters,
+            seeds,
+            look_at=look_at,
+            evaluate_on={"a": split, "b": other},
+            on_look=on_look,
+            road=road,
+        )
+
+    seen: dict[int, TrainingState] = {}
+    unread = run(looks)
+
+    def on_look(look: Look) -> bool:
+        np.testing.assert_array_equal(look.diverged_at, [-1, -1, -1])
+        for name, points_there in (("a", split), ("b", other)):
+            expected = mean_losses(NETWORK, look.state.parameters, points_there, training.loss, road=road)
+            np.testing.assert_array_equal(look.losses[name], expected)
+        seen[look.epoch] = copy.deepcopy(look.state)
+        return False
+
+    read = run(looks, on_look)
+    for name in ("a", "b"):
+        np.testing.assert_array_equal(read.losses[name], unread.losses[name])
+    for epoch in looks:
+        expected = run((epoch,)).state
+        assert (seen[epoch].epoch, seen[epoch].n_updates) == (epoch, expected.n_updates)
+        assert seen[epoch].n_pending == expected.n_pending
+        for a, b in zip(arrays(expected), arrays(seen[epoch]), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_many_looks_in_few_calls_measure_what_one_call_each_does() -> None:
+    split, seeds = points(NETWORK, range(2)), np.arange(2, dtype=np.uint64)
+    results = [
+        train(
+            NETWORK,
+            config(),
+            split,
+            parameters_of(NETWORK, range(2)),
+            seeds,
+            look_at=(*range(40), 47, 90),
+            evaluate_on={"train": split},
+            on_look=on_look,
+            road="compiled",
+        )
+        for on_look in (None, lambda look: False)
+    ]
+    assert results[0].epochs == results[1].epochs == (*range(40), 47, 90)
+    np.testing.assert_array_equal(results[0].losses["train"], results[1].losses["train"])
+
+
+@pytest.mark.parametrize("road", ["numpy", "compiled"])
+def test_an_exception_at_a_look_leaves_the_given_state_there(road: Any) -> None:
+    split, seeds = points(NETWORK, range(2)), np.arange(2, dtype=np.uint64)
+    parameters = parameters_of(NETWORK, range(2))
+    state = initial_state(NETWORK, config(), parameters, seeds)
+
+    def on_look(look: Look) -> bool:
+        if look.epoch == 3:
+            raise KeyboardInterrupt
+        return False
+
+    common: dict[str, Any] = {"evaluate_on": {}, "road": road}
+    with pytest.raises(KeyboardInterrupt):
+        train(NETWORK, config(), split, parameters, seeds, look_at=(1, 3, 5), on_look=on_look, state=state, **common)
+    expected = train(NETWORK, config(), split, parameters, seeds, look_at=(3,), **common).state
+    assert state.epoch == 3
+    for a, b in zip(arrays(expected), arrays(state), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
