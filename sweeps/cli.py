@@ -73,10 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _expected_status(error: Exception) -> int | None:
     """Return the exit status of an error that a user can mend, or None for a bug."""
-    # Imported here: they bring NumPy and the engine along, which no --help should wait for.
+    # Imported here: they bring NumPy along, which no --help should wait for.
     from sweeps.log import SweepHeldError
     from sweeps.spec_tables import SpecError
-    from sweeps.tracking import TrackingBusyError, TrackingError
+    from sweeps.tracking_errors import TrackingBusyError, TrackingError
 
     if isinstance(error, (SweepHeldError, TrackingBusyError)):
         return HELD

@@ -28,13 +28,13 @@ from sweeps.mlflow_runs import FILES_TAG, ID_TAG, study_digest
 from sweeps.models import write_sums
 from sweeps.tracking import (
     PAGE_SIZE,
-    TrackingError,
     first_line,
     open_client,
     prepare_environment,
     sqlite_path,
     sqlite_uri,
 )
+from sweeps.tracking_errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -63,12 +63,8 @@ class SweepLock:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            stream.seek(0)
-            holder = stream.read().decode(errors="replace").strip() or "a process that has just started"
-            stream.close()
-            raise SweepHeldError(
-                f"{self._path.parent}: held by {holder}; wait for it, end it, or use another --results"
-            ) from None
+            with stream:
+                raise _held_error(stream, self._path.parent) from None
         start = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {socket.gethostname()} since {start}\n".encode())
@@ -83,6 +79,31 @@ class SweepLock:
             self._stream.truncate(0)
             self._stream.close()
             self._stream = None
+
+
+def check_free(folder: Path) -> None:
+    """Say early that another driver holds a sweep; entering `SweepLock` is what decides.
+
+    Raises
+    ------
+    SweepHeldError
+        If one does.
+    """
+    try:
+        stream = (folder / "lock").open("rb")
+    except OSError:
+        return  # no driver has been here, or the folder will not do for other reasons
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _held_error(stream, folder) from None
+
+
+def _held_error(stream: BinaryIO, folder: Path) -> SweepHeldError:
+    stream.seek(0)
+    holder = stream.read().decode(errors="replace").strip() or "a process that has just started"
+    return SweepHeldError(f"{folder}: held by {holder}; wait for it, end it, or use another --results")
 
 
 class StudyLog:

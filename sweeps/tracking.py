@@ -24,6 +24,7 @@ from sweeps.log import MODELS_NAME, SPEC_NAME
 from sweeps.log_artifacts import LogUpload
 from sweeps.mlflow_runs import NOTE, RunContent, parent_content, record_content, record_uid, study_digest, study_uid
 from sweeps.polynomial_runs import polynomial_run_content, polynomial_study_content
+from sweeps.tracking_errors import TrackingBusyError, TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,14 +46,6 @@ ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-
-
-class TrackingError(ValueError):
-    """MLflow could not be written; the message says what would do."""
-
-
-class TrackingBusyError(TrackingError):
-    """Another process is writing the runs of the same sweep."""
 
 
 @dataclass(slots=True)

@@ -20,13 +20,13 @@ from typing import IO
 from sweeps.tracking import (
     SweepProjection,
     SyncReport,
-    TrackingError,
     advance_patiently,
     artifact_root,
     fold_write_ahead,
     open_client,
     writer_lock,
 )
+from sweeps.tracking_errors import TrackingError
 
 FINISH = b"finish\n"
 POLL_S = 0.5

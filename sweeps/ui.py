@@ -7,8 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from types import MappingProxyType
 
+from sweeps import ui_guard
 from sweeps.commands.options import InputError
 from sweeps.tracking import ENVIRONMENT, artifact_root, open_client
 
@@ -49,11 +51,19 @@ def serve(tracking_uri: str, host: str, port: int) -> int:
         command += ["--default-artifact-root", root.as_uri()]
     # A group of its own, so that Ctrl-C reaches the server's children through us, and all of them.
     server = subprocess.Popen(command, env={**os.environ, **server_environment()}, start_new_session=True)
+    guard = start_guard(server.pid)
     try:
         print(f"MLflow UI: http://{place}:{port} (starting; Ctrl-C ends it)", flush=True)
         return 0 if server.wait() == 0 else 1
     finally:
         stop_group(server)
+        guard.communicate()  # closes its standard input: there is nothing left to end
+
+
+def start_guard(group: int) -> subprocess.Popen[bytes]:
+    """Start a process that ends a group of processes should this one be killed."""
+    program = [sys.executable, "-I", "-S", str(Path(ui_guard.__file__)), str(group)]
+    return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def server_command(tracking_uri: str, host: str, port: int) -> list[str]:

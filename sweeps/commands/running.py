@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import shlex
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
@@ -66,6 +68,7 @@ def add_commands(commands: Commands) -> None:
 
 def run_command(arguments: argparse.Namespace) -> int:
     """Run a sweep from its spec, or a polynomial study."""
+    _check_free(Path(arguments.results), arguments.spec)
     from sweeps.polynomials import find_study
     from sweeps.spec import load_spec, with_overrides
 
@@ -86,15 +89,29 @@ def run_command(arguments: argparse.Namespace) -> int:
 def resume_command(arguments: argparse.Namespace) -> int:
     """Go on with a sweep from the spec in its folder, or with a polynomial study from its first line."""
     from analysis.polynomial_records import RUNS_NAME, read_polynomial_study
+    from sweeps.log import check_free
     from sweeps.spec import load_spec
 
     folder = sweep_folder(arguments.results, arguments.sweep)
+    check_free(folder)
     if (folder / RUNS_NAME).exists():
         from sweeps.study import versions
 
         header = read_polynomial_study(folder / RUNS_NAME).header
         return drive_polynomials(dataclasses.replace(header, versions=versions()), folder.parent, arguments)
     return drive(load_spec(folder / "spec.toml"), folder.parent, arguments)
+
+
+def _check_free(results: Path, spec: str) -> None:
+    """Say at once that another driver holds the sweep: all that has to be loaded to run one takes seconds."""
+    from sweeps.log import check_free
+
+    name: object = spec
+    if spec.endswith(".toml"):
+        with contextlib.suppress(OSError, ValueError):  # for who reads the spec in earnest to tell
+            name = tomllib.loads(Path(spec).read_text(encoding="utf-8")).get("name")
+    if isinstance(name, str) and "\0" not in name:
+        check_free(results / name)
 
 
 def _polynomials_of(study: PolynomialHeader, arguments: argparse.Namespace) -> PolynomialHeader:

@@ -218,3 +218,22 @@ def test_train_is_the_same_twice(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", "--dataset", "xor", "--epochs", "3", "--replicas", "4", "--hidden", "3"]
     outputs = [(main(arguments), capsys.readouterr().out) for _ in range(2)]
     assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "own.toml"], ["resume"]])
+def test_a_held_sweep_is_told_before_anything_heavy_is_loaded(tmp_path: Path, arguments: list[str]) -> None:
+    folder = build.homework(tmp_path / "results", n_trials=1)
+    Path("own.toml").write_text('name = "homework"\n')
+    program = (
+        "import sys, sweeps.cli as cli\n"
+        f"assert cli.main({arguments!r}) == 75\n"
+        "found = {'scipy', 'optuna', 'mlflow', 'numba'} & set(sys.modules)\n"
+        "assert not found, found\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with SweepLock(folder):
+        result = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+        )
+    assert result.stderr.startswith(f"python -m sweeps: results/homework: held by process {os.getpid()} on ")
+    assert (result.returncode, result.stderr.count("\n")) == (0, 1)

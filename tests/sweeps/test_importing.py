@@ -19,7 +19,8 @@ from sweeps.cli import main
 from sweeps.importing import import_sweeps
 from sweeps.log import SweepHeldError, SweepLock, digest
 from sweeps.study import run_sweep
-from sweeps.tracking import TrackingError, sqlite_uri, sync
+from sweeps.tracking import sqlite_uri, sync
+from sweeps.tracking_errors import TrackingError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's dependencies warn of their own future

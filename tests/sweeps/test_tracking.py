@@ -17,7 +17,8 @@ import record_builders as build
 
 from analysis.records import TrialRecord, read_sweep
 from sweeps.mlflow_runs import record_metrics, record_uid, study_uid
-from sweeps.tracking import TrackingBusyError, TrackingError, open_client, resolve_uri, sqlite_uri, sync, writer_lock
+from sweeps.tracking import open_client, resolve_uri, sqlite_uri, sync, writer_lock
+from sweeps.tracking_errors import TrackingBusyError, TrackingError
 from sweeps.tracking_worker import TrackingProcess
 
 # MLflow's dependencies warn of their own future; that is not ours to mend.

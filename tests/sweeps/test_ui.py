@@ -32,12 +32,12 @@ def status(port: int, host: str) -> int:
         connection.close()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def start_ui(folder: Path) -> tuple[subprocess.Popen[str], int]:
+    """Start the UI in a folder; return its process and port as soon as it has named it."""
     port = free_port("127.0.0.1", 5400)
     process = subprocess.Popen(
         [sys.executable, "-m", "sweeps", "ui", "--port", str(port)],
-        cwd=tmp_path_factory.mktemp("ui"),
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -45,6 +45,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subproces
     )
     assert process.stdout is not None
     assert process.stdout.readline() == f"MLflow UI: http://127.0.0.1:{port} (starting; Ctrl-C ends it)\n"
+    return process, port
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    process, port = start_ui(tmp_path_factory.mktemp("ui"))
     deadline = time.monotonic() + LONGEST_START_S
     while time.monotonic() < deadline:
         try:
@@ -54,8 +60,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subproces
             time.sleep(0.2)  # the server has no other way to say that it listens
     yield process, port
     process.terminate()
-    process.wait(30)
-    process.stdout.close()
+    process.communicate(timeout=30)
 
 
 def test_only_loopback_hosts_are_answered_and_ctrl_c_ends_it_all(server: tuple[subprocess.Popen[str], int]) -> None:
@@ -68,6 +73,27 @@ def test_only_loopback_hosts_are_answered_and_ctrl_c_ends_it_all(server: tuple[s
     assert process.wait(30) == 130
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def lives(number: int) -> bool:
+    """Return whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at the children through Linux' /proc")
+def test_a_killed_ui_leaves_no_server_behind(tmp_path: Path) -> None:
+    process, _ = start_ui(tmp_path)
+    children = [int(n) for n in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    assert len(children) == 2  # the server and its guard
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + LONGEST_START_S
+    while any(map(lives, children)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(lives, children))
 
 
 def test_a_taken_port_gives_the_next_free_one() -> None:

@@ -1,0 +1,9 @@
+"""What goes wrong with MLflow and is not a bug: apart, so that telling one from another imports nothing."""
+
+
+class TrackingError(ValueError):
+    """MLflow could not be written or read; the message says what would do."""
+
+
+class TrackingBusyError(TrackingError):
+    """Another process is writing the runs of the same sweep."""
