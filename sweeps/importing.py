@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from analysis.polynomial_records import RUNS_NAME, read_polynomial_study
 from analysis.records import decode_line, read_study
 from sweeps.log import LOG_NAME, MODELS_NAME, SPEC_NAME, SweepLock, write_atomically
 from sweeps.log_artifacts import FOLDER, LINES_TAG, SHA256_TAG, piece_name
 from sweeps.mlflow_runs import FILES_TAG, ID_TAG, study_digest
 from sweeps.models import write_sums
+from sweeps.polynomial_runs import POLYNOMIAL_KIND
 from sweeps.tracking import (
     PAGE_SIZE,
     first_line,
@@ -193,7 +195,8 @@ def _inside(folder: Path, name: str, run: Run) -> Path:
 def _parents(client: MlflowClient) -> list[Run]:
     """Return the parent runs of all studies in the store."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return list(_search(client, experiments, "tags.kind = 'study'"))
+    kinds = ("study", POLYNOMIAL_KIND)
+    return [run for kind in kinds for run in _search(client, experiments, f"tags.kind = '{kind}'")]
 
 
 def _search(client: MlflowClient, experiments: list[str], condition: str) -> Iterator[Run]:
@@ -240,6 +243,10 @@ def _import_sweep(client: MlflowClient, fetch: Fetch, name: str, parents: list[R
     try:
         n_lines = n_files = 0
         for run in parents:
+            if run.data.tags["kind"] == POLYNOMIAL_KIND:
+                n_lines += _fetch_log(run, fetch, draft / RUNS_NAME)
+                _check_polynomial_study(run, draft / RUNS_NAME, name)
+                continue
             study = draft / _dataset_name(run)
             study.mkdir()
             n_lines += _fetch_log(run, fetch, study / LOG_NAME)
@@ -299,6 +306,16 @@ def _check_study(run: Run, log: Path, sweep: str) -> None:
         raise TrackingError(
             f"run {run.info.run_id}: artifacts in {FOLDER}/: the log of {header.sweep}/{header.dataset}, not what the"
             " run's tags say; not imported"
+        )
+
+
+def _check_polynomial_study(run: Run, path: Path, sweep: str) -> None:
+    """Make sure of the same for the networks of a polynomial study."""
+    header = read_polynomial_study(path).header
+    if (header.name, study_digest(header)) != (sweep, run.data.tags.get("sweep.study")):
+        raise TrackingError(
+            f"run {run.info.run_id}: artifacts in {FOLDER}/: the networks of {header.name}, not what the run's tags"
+            " say; not imported"
         )
 
 

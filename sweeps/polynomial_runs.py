@@ -15,6 +15,7 @@ from analysis.polynomials import range_errors, unit_correlation
 from analysis.records import canonical_json
 from engine.datasets.polynomial import draw_rows
 from sweeps.mlflow_runs import (
+    ID_TAG,
     LONGEST_DIGEST,
     LONGEST_PARAM,
     LONGEST_TAG,
@@ -28,6 +29,8 @@ from sweeps.mlflow_runs import (
 )
 from sweeps.printing import polynomial_text
 
+POLYNOMIAL_KIND = "polynomial_study"
+"""Tag of a parent run, and kind of the first line of its records."""
 NOTE = (
     "One run per network under a parent run. Metrics have the number of updates as step: train_mse is the training "
     "error, in_range_mse, out_of_range_mse and total_mse are mean squared errors against the noise-free polynomial on "
@@ -52,7 +55,8 @@ def polynomial_study_content(study: PolynomialStudy, user: str) -> RunContent:
     tags = {
         "mlflow.runName": header.name,
         "mlflow.note.content": (study.verdict or f"{study.n_expected} networks to train.") + f" {NOTE}",
-        "kind": "polynomial_study",
+        "kind": POLYNOMIAL_KIND,
+        ID_TAG: study_digest(header)[:12],
         **_common_tags(header, study_uid(header), user),
     }
     given = {key: value for key, value in asdict(header).items() if key not in ("name", "versions", "checkpoints")}

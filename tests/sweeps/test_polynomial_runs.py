@@ -14,6 +14,7 @@ from analysis.polynomial_claims import Question
 from analysis.polynomial_records import RUNS_NAME, PolynomialRun, read_polynomial_study
 from analysis.polynomials import range_errors
 from engine.datasets.polynomial import draw_rows
+from sweeps.importing import import_sweeps
 from sweeps.mlflow_runs import record_uid
 from sweeps.polynomials import parse_study, run_polynomial_study
 from sweeps.printing import polynomial_text
@@ -36,7 +37,7 @@ def runs_of(uri: str) -> dict[str, Any]:
     return by_uid
 
 
-def test_a_parent_run_and_one_for_each_network_are_written_once(tmp_path):
+def test_a_parent_run_and_one_for_each_network_are_written_once_and_make_the_records_again(tmp_path):
     results, uri = tmp_path / "results", f"sqlite:///{tmp_path}/mlflow.db"
     table = tomllib.loads(resources.files("sweeps").joinpath("specs", "polynomials", "quadratic.toml").read_text())
     table |= {"name": "tiny", "n_rows": 200, "n_nodes": 20, "n_seeds": 2}
@@ -66,5 +67,8 @@ def test_a_parent_run_and_one_for_each_network_are_written_once(tmp_path):
     client = MlflowClient(uri)
     text = Path(client.download_artifacts(runs[record_uid(run)].info.run_id, "record.json")).read_text()
     assert PolynomialRun(**json.loads(text)) == run
+    imported = import_sweeps(uri, tmp_path / "imported")
+    assert [sweep.folder.name for sweep in imported] == ["tiny"]
+    assert (tmp_path / "imported" / "tiny" / RUNS_NAME).read_bytes() == whole
     claims_text = Path(client.download_artifacts(parent.info.run_id, "claims.txt")).read_text()
     assert claims_text == polynomial_text(Question(study)) + "\n"
