@@ -20,7 +20,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from sweeps.tables.columns import Task
+from analysis.metric_words import METRIC_WORDS, MetricWords, Task
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -36,18 +36,8 @@ class Metric:
 
     Parameters
     ----------
-    name : str
-        Key in `METRICS`.
-    title : str
-        What a report calls it.
-    task : str
-        ``"regression"`` or ``"classification"``.
-    higher_is_better : bool
-        Whether more of it is better.
-    has_unit : bool
-        Whether it is in the target's unit.
-    highest : float
-        No value is above it.
+    words : MetricWords
+        Its name, what it is for and which way is better.
     row_losses : callable (targets, predictions) -> (R, n), or None
         Losses of single rows whose mean settles the metric; None where there is no such thing.
     from_mean_loss : callable (means (R,), targets, weights (R, n)) -> (R,), or None
@@ -56,12 +46,7 @@ class Metric:
         The metric; use `score`.
     """
 
-    name: str
-    title: str
-    task: Task
-    higher_is_better: bool
-    has_unit: bool
-    highest: float
+    words: MetricWords
     row_losses: Callable[[FloatArray, FloatArray], FloatArray] | None
     from_mean_loss: Callable[[FloatArray, FloatArray, FloatArray], FloatArray] | None
     score_rows: Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
@@ -92,13 +77,28 @@ class Metric:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             return self.score_rows(targets, predictions, weights)
 
+    @property
+    def name(self) -> str:
+        """Key in `METRICS`."""
+        return self.words.name
+
+    @property
+    def task(self) -> Task:
+        """What the target must set."""
+        return self.words.task
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of it is better."""
+        return self.words.higher_is_better
+
     def as_loss(self, value: float) -> float:
-        """Return a value as a loss, lower is better: itself, or how much it misses its highest value."""
-        return self.highest - value if self.higher_is_better else value
+        """Return a value as a loss; see `analysis.metric_words.MetricWords`."""
+        return self.words.as_loss(value)
 
     def is_better(self, value: float, other: float) -> bool:
-        """Whether `value` is strictly better than `other`; no value that is not a number is better."""
-        return value > other if self.higher_is_better else value < other
+        """Whether `value` is strictly better than `other`."""
+        return self.words.is_better(value, other)
 
 
 def _mean(values: FloatArray, weights: FloatArray) -> FloatArray:
@@ -196,41 +196,25 @@ def _balanced(targets: FloatArray, predictions: FloatArray, weights: FloatArray)
 
 def _metric(
     name: str,
-    title: str,
-    task: Task,
     row_losses: Callable[[FloatArray, FloatArray], FloatArray],
     from_mean_loss: Callable[[FloatArray, FloatArray, FloatArray], FloatArray],
-    *,
-    higher_is_better: bool = False,
-    has_unit: bool = False,
 ) -> Metric:
-    highest = 1.0 if higher_is_better else math.inf
-    return Metric(
-        name,
-        title,
-        task,
-        higher_is_better,
-        has_unit,
-        highest,
-        row_losses,
-        from_mean_loss,
-        _by_rows(row_losses, from_mean_loss),
-    )
+    return Metric(METRIC_WORDS[name], row_losses, from_mean_loss, _by_rows(row_losses, from_mean_loss))
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         metric.name: metric
         for metric in (
-            _metric("rmse", "RMSE", "regression", _squared_errors, _root, has_unit=True),
-            _metric("mae", "MAE", "regression", _absolute_errors, _itself, has_unit=True),
-            _metric("mse", "mean squared error", "regression", _squared_errors, _itself),
-            _metric("r2", "R²", "regression", _squared_errors, _explained, higher_is_better=True),
-            _metric("log_mse", "mean squared error of the logarithm", "regression", _squared_log_errors, _itself),
-            _metric("rmsle", "RMSLE", "regression", _squared_log1p_errors, _root),
-            _metric("accuracy", "accuracy", "classification", _wrong, _missed, higher_is_better=True),
-            Metric("balanced_accuracy", "balanced accuracy", "classification", True, False, 1.0, None, None, _balanced),
-            _metric("log_loss", "log loss", "classification", _surprise, _itself),
+            _metric("rmse", _squared_errors, _root),
+            _metric("mae", _absolute_errors, _itself),
+            _metric("mse", _squared_errors, _itself),
+            _metric("r2", _squared_errors, _explained),
+            _metric("log_mse", _squared_log_errors, _itself),
+            _metric("rmsle", _squared_log1p_errors, _root),
+            _metric("accuracy", _wrong, _missed),
+            Metric(METRIC_WORDS["balanced_accuracy"], None, None, _balanced),
+            _metric("log_loss", _surprise, _itself),
         )
     }
 )
@@ -350,7 +334,7 @@ def _goal_value(text: str, metric: Metric, number: str, percent: str) -> float:
         raise ValueError(f"goal: {text!r}: {number!r} is not a number; expected one such as 20000 or 0.95") from None
     is_share = metric.task == "classification" and metric.higher_is_better
     low = -math.inf if metric.name == "r2" else 0.0
-    fits = low <= value < metric.highest and (value > 0 or metric.higher_is_better)
+    fits = low <= value < metric.words.highest and (value > 0 or metric.higher_is_better)
     if not math.isfinite(value) or not fits or (percent and not metric.higher_is_better):
         expected = "from 0, below 1 (or 100 %)" if is_share else "below 1" if metric.name == "r2" else "above 0"
         raise ValueError(f"goal: {text!r}; expected {metric.name} {expected}")
