@@ -124,7 +124,8 @@ class Plateau:
     def __call__(self, look: Look) -> bool:
         """Take note of a look; return whether every replica has ended."""
         losses = _losses(look, self.split)
-        moved = math.inf if self._last is None else np.abs(losses - self._last)
+        with np.errstate(invalid="ignore"):  # a diverged replica's losses have no difference, and it never rests
+            moved = math.inf if self._last is None else np.abs(losses - self._last)
         self._last = losses
         return self._ended.note(look, np.broadcast_to(moved <= self.epsilon, losses.shape))
 

@@ -1,22 +1,43 @@
-"""Which trial to try next: a Sobol sequence first, then Optuna's TPE, both functions of the trial's number."""
+"""Which trial to try next: Optuna's TPE after a Sobol sequence, that sequence alone, random points, or a whole grid.
+
+Every proposal is a function of the spec, the trial's number and the values told before it.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.stats import qmc
 
 from analysis.records import Scalar
-from sweeps.space import all_parts, from_unit, walk
+from sweeps.space import all_parts, from_unit, grid, walk
 from sweeps.spec import Dimension, SweepSpec
 
 if TYPE_CHECKING:
     import optuna
 
 STREAM_STARTUP = 11
+STREAM_RANDOM = 16
+
+Proposal = tuple[dict[str, Scalar], dict[str, Scalar]]
+"""Params and point, see `sweeps.space.walk`."""
+
+
+class Sampler(Protocol):
+    """What a study asks and tells, in the order of trial numbers."""
+
+    def ask(self, number: int) -> Proposal:
+        """Choose trial `number`."""
+
+    def add(self, number: int, point: Mapping[str, Scalar]) -> None:
+        """Enter a trial that was chosen before (one read back from the log) as running."""
+
+    def tell(self, number: int, value: float | None) -> None:
+        """Tell a trial's value; None means that it failed."""
 
 
 def text_seed(*parts: object) -> int:
@@ -55,8 +76,31 @@ def startup_point(space: tuple[Dimension, ...], seed: int, dataset: str, number:
     return dict(zip(keys, map(float, sequence.random(1)[0]), strict=True))
 
 
-class Sampler:
-    """Optuna's study of one dataset, in memory, asked and told in the order of trial numbers.
+class ListSampler:
+    """Trials that follow from their number alone.
+
+    Parameters
+    ----------
+    propose : callable
+        ``propose(number)`` is the trial.
+    """
+
+    def __init__(self, propose: Callable[[int], Proposal]) -> None:
+        self._propose = propose
+
+    def ask(self, number: int) -> Proposal:
+        """Choose trial `number`."""
+        return self._propose(number)
+
+    def add(self, number: int, point: Mapping[str, Scalar]) -> None:
+        """Take no note: nothing told changes anything."""
+
+    def tell(self, number: int, value: float | None) -> None:
+        """Take no note: nothing told changes anything."""
+
+
+class TpeSampler:
+    """Optuna's study of one dataset, in memory, after start-up points from a Sobol sequence.
 
     A fresh TPE sampler is made for each ask, seeded by sweep seed, dataset and trial number, so that a proposal
     depends on nothing but the spec and the values told before it.
@@ -77,14 +121,13 @@ class Sampler:
         self._dataset = dataset
         self._study = optuna.create_study(direction="minimize")
 
-    def ask(self, number: int) -> tuple[dict[str, Scalar], dict[str, Scalar]]:
-        """Choose trial `number`; return its params and its point (see `sweeps.space.walk`)."""
+    def ask(self, number: int) -> Proposal:
+        """Choose trial `number`."""
         import optuna
 
         space = self._spec.space
         if number < self._spec.search.n_startup_trials:
-            units = startup_point(space, self._spec.seed, self._dataset, number)
-            params, point = walk(space, lambda part: from_unit(part, units[part.key]))
+            params, point = _sobol_proposal(self._spec, self._dataset, number)
             self.add(number, point)
             return params, point
         self._study.sampler = optuna.samplers.TPESampler(
@@ -119,6 +162,43 @@ class Sampler:
             self._study.tell(number, state=optuna.trial.TrialState.FAIL)
         else:
             self._study.tell(number, value)
+
+
+def make_sampler(spec: SweepSpec, dataset: str) -> Sampler:
+    """Return the sampler that a spec names, for the study of one of its datasets."""
+    return _SAMPLERS[spec.search.sampler](spec, dataset)
+
+
+def _sobol_proposal(spec: SweepSpec, dataset: str, number: int) -> Proposal:
+    units = startup_point(spec.space, spec.seed, dataset, number)
+    return walk(spec.space, lambda part: from_unit(part, units[part.key]))
+
+
+def _random_proposal(spec: SweepSpec, dataset: str, number: int) -> Proposal:
+    rng = np.random.default_rng([spec.seed, STREAM_RANDOM, text_seed(dataset), number])
+    return walk(spec.space, lambda part: from_unit(part, float(rng.random())))
+
+
+def _make_tpe(spec: SweepSpec, dataset: str) -> Sampler:
+    return TpeSampler(spec, dataset)
+
+
+def _make_sobol(spec: SweepSpec, dataset: str) -> Sampler:
+    return ListSampler(lambda number: _sobol_proposal(spec, dataset, number))
+
+
+def _make_random(spec: SweepSpec, dataset: str) -> Sampler:
+    return ListSampler(lambda number: _random_proposal(spec, dataset, number))
+
+
+def _make_grid(spec: SweepSpec, dataset: str) -> Sampler:  # noqa: ARG001 (one signature; a grid is the same for all)
+    points = list(grid(spec.space))
+    return ListSampler(points.__getitem__)
+
+
+_SAMPLERS: Mapping[str, Callable[[SweepSpec, str], Sampler]] = MappingProxyType(
+    {"tpe": _make_tpe, "sobol": _make_sobol, "random": _make_random, "grid": _make_grid}
+)
 
 
 def _suggest(trial: optuna.Trial, part: Dimension) -> Scalar:

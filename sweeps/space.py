@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from analysis.records import Scalar
 from engine.configuration import TrainingConfig
@@ -59,6 +59,26 @@ def all_parts(space: tuple[Dimension, ...]) -> list[Dimension]:
     depths = [depth for d in space if d.key == DEPTH for depth in (*d.choices, d.high)]
     deepest: dict[str, Scalar] = {DEPTH: max((int(depth or 0) for depth in depths), default=0)}
     return [part for dimension in space for part in parts(dimension, deepest)]
+
+
+def grid(space: tuple[Dimension, ...]) -> Iterator[tuple[dict[str, Scalar], dict[str, Scalar]]]:
+    """Yield every point of a space without continuous dimensions as `walk` returns it, the last dimension fastest."""
+    path: list[int] = []  # which value of each part of the current point
+    while True:
+        sizes: list[int] = []
+
+        def choose(part: Dimension, sizes: list[int] = sizes) -> Scalar:
+            if len(sizes) == len(path):
+                path.append(0)
+            sizes.append(len(part.values))
+            return part.values[path[len(sizes) - 1]]
+
+        yield walk(space, choose)
+        while path and path[-1] + 1 == sizes[len(path) - 1]:
+            path.pop()
+        if not path:
+            return
+        path[-1] += 1
 
 
 def from_unit(dimension: Dimension, u: float) -> Scalar:

@@ -29,6 +29,8 @@ from sweeps.spec_tables import SpecError, SpecTable, check_name, checked_number,
 
 METRICS = ("test_loss",)
 PRUNERS = ("none", "successive_halving", "hyperband")
+SAMPLERS = ("tpe", "sobol", "random", "grid")
+LARGEST_GRID = 100_000
 N_PAGE_SEEDS = 100_000
 POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
@@ -51,7 +53,7 @@ class SearchSpec:
     Parameters
     ----------
     n_trials : int
-        Budget of trials for each dataset.
+        Budget of trials for each dataset; of a grid the number of its settings, unless a spec asks for fewer.
     until : str
         ``"reached"``: ask no more once `n_candidates` candidates have been told. ``"budget"``: spend the budget.
     n_replicas : int
@@ -61,7 +63,9 @@ class SearchSpec:
     lag : int
         Trial k is asked when exactly the trials up to k - lag have been told, whatever the number of workers.
     n_startup_trials : int
-        Trials from a scrambled Sobol sequence before the sampler takes over.
+        Trials from a scrambled Sobol sequence before TPE takes over.
+    sampler : str
+        ``"tpe"``, ``"sobol"``, ``"random"`` or ``"grid"``; see `sweeps.samplers`.
     """
 
     n_trials: int
@@ -70,6 +74,7 @@ class SearchSpec:
     n_candidates: int
     lag: int
     n_startup_trials: int
+    sampler: str = "tpe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +91,16 @@ class EpochSpec:
         Training may stop early at grid epochs from here on ...
     stop_patience : int
         ... when the lowest mean test loss is this many looks old; 0 means never.
+    stop_delta : float
+        A replica stays as it is from the first look on at which its training loss has moved by at most this much
+        since the look before; 0 means never. A trial ends when all its replicas have.
     """
 
     max_epochs: int
     grid: tuple[int, ...]
     stop_from: int
     stop_patience: int
+    stop_delta: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +227,11 @@ class Dimension:
     when: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
     by: str = ""
     ranges: tuple[tuple[Scalar, float, float], ...] = ()
+
+    @property
+    def values(self) -> tuple[Scalar, ...]:
+        """Everything that may be chosen, in order; empty for numbers that are not whole."""
+        return tuple(range(int(self.low), int(self.high) + 1)) if self.kind == "int" else self.choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,11 +397,12 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     goal = root.table("goal")
     goal_spec = Goal(goal.text("metric", METRICS), goal.number("below", 0.0, math.inf, open_low=True))
     goal.close()
+    space = _space(root.table("space"))
     spec = SweepSpec(
         name=name,
         seed=seed,
         goal=goal_spec,
-        search=_search(root.table("search")),
+        search=_search(root.table("search"), space),
         epochs=_epochs(root.table("epochs")),
         finalists=_finalists(root.table("finalists")),
         certificates=_certificates(root.table("certificates")),
@@ -395,7 +410,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         datasets=_datasets(root),
         network=_fixed(root.table("network"), NetworkConfig, "network"),
         training=_fixed(root.table("training"), TrainingConfig, "training"),
-        space=_space(root.table("space")),
+        space=space,
         pruning=_pruning(root.table("pruning")) if "pruning" in root else PruningSpec(),
     )
     root.close()
@@ -452,17 +467,48 @@ def spec_difference(old: SweepSpec, new: SweepSpec) -> list[str]:
     ]
 
 
-def _search(table: SpecTable) -> SearchSpec:
+def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
+    sampler = table.text("sampler", SAMPLERS) if "sampler" in table else "tpe"
+    n_settings = _grid_size(space, table.where) if sampler == "grid" else LARGEST_GRID
     spec = SearchSpec(
-        n_trials=table.integer("n_trials", 1, 100_000),
+        n_trials=n_settings if sampler == "grid" and "n_trials" not in table else table.integer("n_trials", 1, 100_000),
         until=table.text("until", ("reached", "budget")),
         n_replicas=table.integer("n_replicas", 2, 10_000),
         n_candidates=table.integer("n_candidates", 1, 1000),
         lag=table.integer("lag", 1, 1000),
-        n_startup_trials=table.integer("n_startup_trials", 1, 100_000),
+        n_startup_trials=(
+            table.integer("n_startup_trials", 1, 100_000) if sampler == "tpe" or "n_startup_trials" in table else 1
+        ),
+        sampler=sampler,
     )
     table.close()
+    if spec.n_trials > n_settings:
+        raise SpecError(f"{table.where}: n_trials: {spec.n_trials}; the whole grid has {n_settings} settings")
     return spec
+
+
+def _grid_size(space: tuple[Dimension, ...], where: str) -> int:
+    """Return how many settings a grid over the space has; it must be one of values that can be counted."""
+    for dimension in space:
+        if dimension.kind == "float":
+            raise SpecError(f"{where}: sampler: grid: {dimension.key} has no list of values; give choice = [...]")
+    depths = [dimension.values for dimension in space if dimension.key == "network.n_hidden_layers"]
+    deepest = max((int(depth or 0) for values in depths for depth in values), default=0)
+    most = math.prod(len(d.values) ** (deepest if d.key == "network.hidden_layer_sizes" else 1) for d in space)
+    if most > LARGEST_GRID:
+        raise SpecError(f"{where}: sampler: grid: up to {most} settings; there may be {LARGEST_GRID}")
+    return _n_settings(space, {})
+
+
+def _n_settings(space: tuple[Dimension, ...], chosen: Mapping[str, Scalar]) -> int:
+    if not space:
+        return 1
+    first, rest = space[0], space[1:]
+    if not all(chosen.get(key) in values for key, values in first.when):
+        return _n_settings(rest, chosen)
+    if first.key == "network.hidden_layer_sizes":
+        return int(len(first.values) ** int(chosen["network.n_hidden_layers"] or 0)) * _n_settings(rest, chosen)
+    return sum(_n_settings(rest, {**chosen, first.key: value}) for value in first.values)
 
 
 def _epochs(table: SpecTable) -> EpochSpec:
@@ -480,6 +526,7 @@ def _epochs(table: SpecTable) -> EpochSpec:
         tuple(grid),
         stop_from=table.integer("stop_from", 0, 10_000_000),
         stop_patience=table.integer("stop_patience", 0, 10_000),
+        stop_delta=table.number("stop_delta", 0.0, math.inf) if "stop_delta" in table else 0.0,
     )
     table.close()
     return spec

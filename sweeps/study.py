@@ -35,7 +35,7 @@ from sweeps.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, wi
 from sweeps.models import save_outcome
 from sweeps.progress import OnEvent, Phase, Progress
 from sweeps.pruners import prune_above
-from sweeps.samplers import Sampler
+from sweeps.samplers import Sampler, make_sampler
 from sweeps.sources import Source, open_source
 from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
 from sweeps.spec_tables import SpecError
@@ -403,7 +403,7 @@ class _StudyRun:
 
     def _ask(self, number: int) -> None:
         if self._sampler is None:
-            self._sampler = Sampler(self.spec, self._dataset)
+            self._sampler = make_sampler(self.spec, self._dataset)
         log = self.log
         if number in log.points:
             params, point = log.study.asked[number], log.points[number]

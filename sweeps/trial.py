@@ -19,7 +19,8 @@ from analysis.records import Scalar, Stage, State, TrialRecord
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig, Parameters
 from engine.state import TrainingState
-from engine.training import Look, TrainResult, train
+from engine.stopping import Plateau
+from engine.training import Look, train
 from sweeps.sources import Draws, Losses, Source, join_draws, join_parameters
 from sweeps.space import apply
 from sweeps.spec import EpochSpec, SweepSpec
@@ -202,7 +203,7 @@ def run_chunk(
         bounds = dict(setting.prune_above)
         pruned_at: int | None = None
 
-        def on_look(epoch: int, losses: Losses, diverged_at: npt.NDArray[np.int64]) -> bool:
+        def on_look(epoch: int, losses: Losses, all_done: bool) -> bool:
             nonlocal pruned_at
             if cancel is not None and cancel.is_set():
                 raise Cancelled
@@ -210,82 +211,110 @@ def run_chunk(
             if min(means) > bounds.get(epoch, math.inf):
                 pruned_at = epoch
                 return True
-            all_diverged = bool((diverged_at >= 0).all())
-            return setting.stops_early and (all_diverged or is_stale(spec.epochs, epoch, means))
+            return setting.stops_early and (all_done or is_stale(spec.epochs, epoch, means))
 
-        trained = _train_groups(network, training, groups, setting.look_at, on_look)
+        watched = [_Watched(network, one, spec.epochs.stop_delta) for one in groups]
+        epochs, losses, road = _train_groups(network, training, watched, setting.look_at, on_look)
     except TRIAL_ERRORS as error:
         return f"{type(error).__name__}: {error}"
     return Outcome(
         draws=draws,
-        epochs=trained.epochs,
-        losses=trained.losses,
-        parameters=join_parameters([state.parameters for state in trained.states]),
-        diverged_at=np.concatenate([state.diverged_at for state in trained.states]),
-        road=trained.road,
+        epochs=epochs,
+        losses=losses,
+        parameters=join_parameters([one.parameters for one in watched]),
+        diverged_at=np.concatenate([one.diverged_at for one in watched]),
+        road=road,
         pruned_at=pruned_at,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Trained:
-    epochs: tuple[int, ...]
-    losses: Losses
-    states: list[TrainingState]
-    road: str
+class _Watched:
+    """A group of replicas as its looks show it, with those at rest as they were when they came to it.
+
+    A replica whose training loss moves by at most `stop_delta` from one look to the next comes to rest. Which replicas
+    share its call, and for how long they go on, therefore changes nothing in it.
+    """
+
+    def __init__(self, network: NetworkConfig, draws: Draws, stop_delta: float) -> None:
+        self.draws = draws
+        self.state: TrainingState | None = None
+        self.diverged_at = np.full(len(draws.seeds), -1)
+        self.all_done = False
+        self._network = network
+        self._plateau = Plateau("train", stop_delta) if stop_delta else None
+        self.losses: Losses = {}
+
+    def see(self, look: Look) -> None:
+        """Take note of a look."""
+        measure = self.draws.measure
+        losses = dict(look.losses) if measure is None else measure(self._network, look.state.parameters)
+        self.diverged_at = look.diverged_at.copy()
+        at_rest = np.zeros(len(self.draws.seeds), dtype=np.bool_)
+        if self._plateau is not None:
+            if self.losses:
+                was = self._plateau.ended_at >= 0
+                losses = {name: np.where(was, self.losses[name], now) for name, now in losses.items()}
+            self._plateau(dataclasses.replace(look, losses=losses))
+            at_rest = self._plateau.ended_at >= 0
+            self.diverged_at[at_rest] = -1
+        self.losses = losses
+        self.all_done = bool((at_rest | (self.diverged_at >= 0)).all())
+
+    @property
+    def parameters(self) -> Parameters:
+        """Weights and biases of each replica, where it is or came to rest."""
+        if self._plateau is not None:
+            return self._plateau.parameters
+        if self.state is None:
+            raise AssertionError("asked before it was trained")
+        return self.state.parameters
 
 
 def _train_groups(
     network: NetworkConfig,
     training: TrainingConfig,
-    groups: Sequence[Draws],
+    groups: Sequence[_Watched],
     look_at: tuple[int, ...],
-    on_look: Callable[[int, Losses, npt.NDArray[np.int64]], bool],
-) -> _Trained:
-    """Train groups of replicas from look to look, so that one rule about all replicas can end them together."""
+    on_look: Callable[[int, Losses, bool], bool],
+) -> tuple[tuple[int, ...], Losses, str]:
+    """Train groups of replicas from look to look, so that one rule about all replicas can end them together.
+
+    Returns the epochs looked at, the losses there and the engine's road.
+    """
     epochs: list[int] = []
     seen: list[Losses] = []
 
-    def look(epoch: int, losses: list[Losses], diverged_at: list[npt.NDArray[np.int64]]) -> bool:
+    def look(epoch: int) -> bool:
         epochs.append(epoch)
-        seen.append({name: np.concatenate([one[name] for one in losses]) for name in losses[0]})
-        return on_look(epoch, seen[-1], np.concatenate(diverged_at))
+        seen.append({name: np.concatenate([group.losses[name] for group in groups]) for name in groups[0].losses})
+        return on_look(epoch, seen[-1], all(group.all_done for group in groups))
+
+    def see_and_look(one: Look) -> bool:
+        groups[0].see(one)
+        return look(one.epoch)
 
     if len(groups) == 1:  # nobody to wait for: one call, which lays out the points once
-        (draws,) = groups
-        result = _train(
-            network,
-            training,
-            draws,
-            None,
-            look_at,
-            lambda one: look(one.epoch, [_measured(network, draws, one)], [one.diverged_at]),
-        )
-        states, road = [result.state], result.road
+        road = _train(network, training, groups[0], look_at, see_and_look)
     else:
-        states, road = [], ""
+        road = ""
         for epoch in look_at:
-            looks: list[Look] = []
-            for k, draws in enumerate(groups):
-                result = _train(network, training, draws, states[k] if epochs else None, (epoch,), looks.append)
-                road = result.road
-                if not epochs:
-                    states.append(result.state)
-            losses = [_measured(network, draws, one) for draws, one in zip(groups, looks, strict=True)]
-            if look(epoch, losses, [state.diverged_at for state in states]):
+            for group in groups:
+                road = _train(network, training, group, (epoch,), group.see)
+            if look(epoch):
                 break
-    return _Trained(tuple(epochs), {name: np.stack([one[name] for one in seen]) for name in seen[0]}, states, road)
+    return tuple(epochs), {name: np.stack([one[name] for one in seen]) for name in seen[0]}, road
 
 
 def _train(
     network: NetworkConfig,
     training: TrainingConfig,
-    draws: Draws,
-    state: TrainingState | None,
+    group: _Watched,
     look_at: tuple[int, ...],
     on_look: Callable[[Look], bool | None],
-) -> TrainResult:
-    return train(
+) -> str:
+    """Train a group from where it stands, and leave it where it then stands; return the engine's road."""
+    draws = group.draws
+    result = train(
         network,
         training,
         draws.train,
@@ -294,12 +323,10 @@ def _train(
         look_at=look_at,
         evaluate_on=draws.splits if draws.measure is None else {},
         on_look=lambda one: bool(on_look(one)),
-        state=state,
+        state=group.state,
     )
-
-
-def _measured(network: NetworkConfig, draws: Draws, look: Look) -> Losses:
-    return dict(look.losses) if draws.measure is None else draws.measure(network, look.state.parameters)
+    group.state = result.state
+    return result.road
 
 
 def join(outcomes: Sequence[Outcome]) -> Outcome:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import tiny_spec
+from tiny import tiny_spec, tiny_table
 
-from sweeps.samplers import Sampler, startup_point
-from sweeps.space import DEPTH, SIZES, all_parts, apply, as_params, from_unit, walk
-from sweeps.spec import load_spec
+from analysis.records import canonical_json
+from sweeps.samplers import TpeSampler, make_sampler, startup_point
+from sweeps.space import DEPTH, SIZES, all_parts, apply, as_params, from_unit, grid, walk
+from sweeps.spec import load_spec, parse_spec
+from sweeps.spec_tables import SpecError
+from sweeps.study import run_sweep
 
 SPEC = load_spec("homework")
 KEYS = [part.key for part in all_parts(SPEC.space)]
@@ -50,12 +57,97 @@ def test_startup_points_differ_between_datasets_and_seeds() -> None:
 def test_a_sampler_rebuilt_from_the_log_proposes_the_same() -> None:
     spec = tiny_spec()
     values = [0.5, 0.3, 0.1, 0.2, 0.4, None, 0.25, 0.15]
-    first, asked = Sampler(spec, "xor"), []
+    first, asked = TpeSampler(spec, "xor"), []
     for number, value in enumerate(values):
         asked.append(first.ask(number))
         first.tell(number, value)
-    again = Sampler(spec, "xor")
+    again = TpeSampler(spec, "xor")
     for number, value in enumerate(values[:-1]):
         again.add(number, asked[number][1])
         again.tell(number, value)
     assert again.ask(7) == asked[7]
+
+
+def grid_table() -> dict[str, Any]:
+    table = tiny_table()
+    table["search"] = {
+        "sampler": "grid", "until": "budget", "n_replicas": 2, "n_candidates": 1, "lag": 2,
+    }  # fmt: skip
+    table["space"] = {
+        "network": {
+            "activation": {"choice": ["tanh", "relu"]},
+            "n_hidden_layers": {"choice": [1, 2]},
+            "hidden_layer_sizes": {"low": 3, "high": 4},
+        },
+        "training": {
+            "regularizer": {"choice": ["none", "l2"]},
+            "regularization_rate": {"choice": [1e-4, 1e-2], "when": {"training": {"regularizer": ["l2"]}}},
+        },
+    }
+    return table
+
+
+def test_a_grid_is_every_setting_once_in_a_fixed_order() -> None:
+    spec = parse_spec(grid_table(), "t.toml")
+    points = [params for params, _ in grid(spec.space)]
+    # 2 activations, sizes (3) (4) (3,3) (3,4) (4,3) (4,4), no penalty or l2 with one of two rates.
+    assert len(points) == spec.search.n_trials == 2 * 6 * 3
+    assert len({canonical_json(params) for params in points}) == 36
+    assert [points[i].get("training.regularization_rate") for i in range(3)] == [None, 1e-4, 1e-2]
+    assert [points[i]["network.activation"] for i in (0, 17, 18, 35)] == ["tanh", "tanh", "relu", "relu"]
+    for params in points:
+        apply(spec, params, 2, 1)
+
+
+def test_a_grid_sweep_tries_all_settings(tmp_path: Path) -> None:
+    table = grid_table()
+    table["datasets"] = table["datasets"][:1]
+    table["epochs"] = {"max_epochs": 2, "grid": [1, 2], "stop_from": 0, "stop_patience": 0}
+    table["certificates"] = {"n": 1, "n_replicas": 2, "level": 0.05}
+    spec = parse_spec(table, "t.toml")
+    [study] = run_sweep(spec, tmp_path, workers=2)
+    assert [trial.params for trial in study.trials] == [params for params, _ in grid(spec.space)]
+    assert len({tuple(trial.seeds) for trial in study.trials}) == 1  # all on the same draws: they compare in pairs
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_trials": 37}, "search: n_trials: 37; the whole grid has 36 settings"),
+        ({"sampler": "gird"}, "search: sampler: unknown gird; did you mean grid?"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
+    table = grid_table()
+    table["search"] |= change
+    with pytest.raises(SpecError) as caught:
+        parse_spec(table, "t.toml")
+    assert str(caught.value) == f"t.toml: {message}"
+
+
+def test_a_grid_refuses_what_cannot_be_counted_by_name() -> None:
+    table = grid_table()
+    table["space"]["training"]["learning_rate"] = {"low": 0.1, "high": 1.0}
+    with pytest.raises(SpecError) as caught:
+        parse_spec(table, "t.toml")
+    expected = "t.toml: search: sampler: grid: training.learning_rate has no list of values; give choice = [...]"
+    assert str(caught.value) == expected
+    table = grid_table()
+    table["space"]["network"]["n_hidden_layers"] = {"low": 1, "high": 20}
+    with pytest.raises(SpecError, match=r"^t.toml: search: sampler: grid: up to \d+ settings; there may be 100000$"):
+        parse_spec(table, "t.toml")
+
+
+@pytest.mark.parametrize("sampler", ["sobol", "random"])
+def test_points_by_number_need_nothing_told(sampler: str) -> None:
+    table = tiny_table()
+    table["search"]["sampler"] = sampler
+    spec = parse_spec(table, "t.toml")
+    points = [make_sampler(spec, "xor").ask(number) for number in range(40)]
+    again = make_sampler(spec, "xor")
+    again.tell(0, 0.1)
+    assert again.ask(39) == points[39]
+    assert len({canonical_json(params) for params, _ in points}) == 40
+    assert make_sampler(spec, "gauss").ask(0) != points[0]
+    if sampler == "sobol":
+        assert points[0] == TpeSampler(spec, "xor").ask(0)

@@ -46,8 +46,8 @@ FAULTS = [
     ("search/n_trials", 0, "t.toml: search: n_trials: 0 is outside 1 to 100000"),
     ("search/n_trials", True, "t.toml: search: n_trials: true must be a whole number"),
     ("search/until", "reachd", "t.toml: search: until: unknown reachd; did you mean reached?"),
-    ("search/budget", 3, "t.toml: search: unknown budget; known: n_trials, until, n_replicas, n_candidates, lag, "
-     "n_startup_trials"),
+    ("search/budget", 3, "t.toml: search: unknown budget; known: sampler, n_trials, until, n_replicas, n_candidates, "
+     "lag, n_startup_trials"),
     ("goal/below", -1.0, "t.toml: goal: below: -1 must be above 0"),
     ("goal/metric", "tst_loss", "t.toml: goal: metric: unknown tst_loss; did you mean test_loss?"),
     ("datasets/0/noise", 0.6, "t.toml: datasets[0]: noise: 0.6 must be at least 0 and at most 0.5"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import tiny_spec
+from tiny import tiny_spec, tiny_table
 
 import sweeps.study
 from analysis.intervals import upper_bound
@@ -22,10 +22,10 @@ from analysis.records import STAGES, RecordError, Study, read_sweep
 from sweeps.log import SweepHeldError, SweepLock, canonical_lines, digest
 from sweeps.progress import Progress
 from sweeps.sources import PlaygroundSource, Source, open_source
-from sweeps.spec import DatasetSpec, SweepSpec, with_overrides
+from sweeps.spec import DatasetSpec, SweepSpec, parse_spec, with_overrides
 from sweeps.spec_tables import SpecError
 from sweeps.study import replay, run_sweep
-from sweeps.trial import Setting, run_chunk, run_trial, search_setting
+from sweeps.trial import Outcome, Setting, run_chunk, run_trial, search_setting
 
 SPEC = tiny_spec()
 SOURCE = open_source(SPEC, SPEC.datasets[0])
@@ -197,6 +197,41 @@ def test_a_diverged_trial_counts_with_the_cap() -> None:
     assert record.reason == "4 of 4 replicas diverged"
     assert record.value == record.diverged_cap == pytest.approx(10 * record.constant_loss)
     assert not record.candidate
+
+
+def test_a_replica_at_rest_keeps_what_it_had_while_the_others_go_on() -> None:
+    epochs = {"max_epochs": 30, "grid": list(range(1, 31)), "stop_from": 0, "stop_patience": 0}
+    plain = parse_spec(tiny_table() | {"epochs": epochs}, "t.toml")
+    resting = parse_spec(tiny_table() | {"epochs": epochs | {"stop_delta": 0.01}}, "t.toml")
+    setting = search_setting(plain, 0, run_params(), SOURCE.seed_block("search"))
+    moving, rested = (run_chunk(spec, open_source(spec, spec.datasets[1]), setting, 0) for spec in (plain, resting))
+    assert isinstance(moving, Outcome)
+    assert isinstance(rested, Outcome)
+    train = moving.losses["train"]
+    still = np.abs(np.diff(train, axis=0)) <= 0.01
+    ends = 1 + np.argmax(still, axis=0)  # index of the look at which each comes to rest
+    assert still.any(axis=0).all()
+    assert len(set(ends.tolist())) > 1
+    assert rested.epochs == tuple(range(1, int(ends.max()) + 2))
+    for name, losses in rested.losses.items():
+        for r, end in enumerate(ends):
+            np.testing.assert_array_equal(losses[: end + 1, r], moving.losses[name][: end + 1, r])
+            np.testing.assert_array_equal(losses[end:, r], losses[end, r])
+    alone = dataclasses.replace(
+        setting, seeds=setting.seeds[:1], look_at=(*range(1, int(ends[0]) + 2),), stops_early=False
+    )
+    first = run_chunk(plain, open_source(plain, plain.datasets[1]), alone, 0)
+    assert isinstance(first, Outcome)
+    np.testing.assert_array_equal(rested.parameters.weights[0][0], first.parameters.weights[0][0])
+
+
+def test_a_diverged_replica_never_comes_to_rest() -> None:
+    table = tiny_table()
+    table["epochs"]["stop_delta"] = 1e-5
+    spec = parse_spec(table, "t.toml")
+    params = run_params() | {"training.learning_rate": 1e30, "network.activation": "linear"}
+    setting = search_setting(spec, 0, params, SOURCE.seed_block("search"))
+    assert run_trial(spec, open_source(spec, spec.datasets[0]), "s/d", setting).state == "diverged"
 
 
 def test_a_trial_that_cannot_run_fails_with_its_reason() -> None:
