@@ -9,7 +9,8 @@ weights and biases
 state
     ``R P s (k + 1)`` (moments and the carried gradient), and ``R P`` bytes for dead links.
 gradient
-    ``2 R P s`` (sums and the step made of them).
+    ``2 R P s`` (sums and the step made of them), and ``P s`` for each piece of a mini-batch that threads work on at
+    once, at most 8 (`engine.plain`).
 activations
     ``4 R B h s`` (weighted inputs, outputs, and two derivatives on their way back), or ``2 R n_eval h_max s`` while
     evaluating, whichever is more. Prediction alone needs only the latter: what is kept for the backward pass is the
@@ -32,7 +33,9 @@ from engine.optimizers import OPTIMIZERS
 from engine.roads import Road
 from engine.splits import Split
 
-EVALUATION_ELEMENTS = 2**21  # largest layer output, a replica, that evaluation holds at once
+EVALUATION_ELEMENTS = 2**21  # largest layer output, a replica, that evaluation holds at once, in all threads
+MOST_AT_ONCE = 8  # pieces of work, of an evaluation or a mini-batch, that threads of the NumPy road take at once
+PIECE_PRODUCTS = 2**24  # multiplications of such a piece of a mini-batch, forward, at least: a millisecond or so in all
 LANES = 16  # replicas of the widest vector of the compiled road
 
 
@@ -40,6 +43,13 @@ def count_parameters(network: NetworkConfig) -> int:
     """Return the number of weights and biases of one network."""
     sizes = network.layer_sizes
     return sum((fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
+
+
+def count_pieces(network: NetworkConfig, n_points: int) -> int:
+    """Return into how many pieces the NumPy road cuts a mini-batch: 1, 2, 4, ..., by nothing but shapes."""
+    sizes = network.layer_sizes
+    n_products = n_points * sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
+    return int(min(2 ** max(0, (n_products // PIECE_PRODUCTS).bit_length() - 1), n_points))
 
 
 def training_bytes(network: NetworkConfig, training: TrainingConfig, n_replicas: int, n_samples: int) -> int:
@@ -59,9 +69,11 @@ def training_bytes(network: NetworkConfig, training: TrainingConfig, n_replicas:
     n_at_once = min(n_samples, max(1, EVALUATION_ELEMENTS // max(network.layer_sizes)))
     n_moments = look_up(OPTIMIZERS, training.optimizer, "training.optimizer").n_moments
     per_parameter = 8 + s + (n_moments + 1) * s + 1 + 2 * s
+    pieces = min(MOST_AT_ONCE, count_pieces(network, min(training.batch_size, n_samples))) * s
     backward = 4 * min(training.batch_size, n_samples) * sum(network.layer_sizes[1:]) * s
     evaluation = 2 * n_at_once * widest * s
-    return n_replicas * (count_parameters(network) * per_parameter + max(backward, evaluation))
+    n_parameters = count_parameters(network)
+    return n_replicas * (n_parameters * per_parameter + max(backward, evaluation)) + n_parameters * pieces
 
 
 def data_bytes(split: Split, training: TrainingConfig, n_replicas: int, road: Road) -> int:

@@ -1,14 +1,18 @@
 """The plain NumPy road: forward and backward by hand, replicas on a leading axis, batched `matmul`.
 
-It is the reference that the compiled road must equal, and the road for wide networks. A replica's numbers never depend
-on which replicas share the call: each matrix product is one product a replica, and every sum runs in a fixed order. The
-last digit of a wide product may depend on how many threads BLAS takes: who needs equal bytes gives it one, as a sweep
-does.
+It is the reference that the compiled road must equal, and the road for wide networks. A replica's numbers depend
+neither on the replicas that share the call nor on the number of threads: each matrix product is one product a replica
+on one thread of BLAS, every sum runs in a fixed order, and a mini-batch large enough to keep several threads busy is
+cut into pieces whose sizes follow from shapes alone. Threads, as many as BLAS had been given, take whole replicas where
+there are enough of them, and pieces of a mini-batch else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.activations import ACTIVATIONS, Activation, Slope
+from engine.blas import one_blas_thread
 from engine.configuration import TrainingConfig, dropout_rates
 from engine.losses import LOSSES
-from engine.memory import EVALUATION_ELEMENTS
+from engine.memory import EVALUATION_ELEMENTS, MOST_AT_ONCE, count_pieces
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.optimizers import OPTIMIZERS, weight_decay_of
 from engine.regularizers import REGULARIZERS
@@ -26,6 +31,8 @@ from engine.schedules import learning_rate
 from engine.splits import Split
 from engine.state import TrainingState
 from engine.streams import DROPOUT, INPUT_NOISE, Keys, normals, permutations, stream_keys, uniforms
+
+WIDE = 2**14  # weights of a layer from which replicas are trained one after the other: theirs alone fill a cache
 
 
 class Session:
@@ -83,22 +90,108 @@ def advance(
     state: TrainingState, network: NetworkConfig, training: TrainingConfig, split: Split, n_epochs: int
 ) -> None:
     """Train for some epochs, in place; see `engine.training.advance`."""
-    points = _cast(split, training.dtype)
-    with np.errstate(all="ignore"):  # a diverging replica overflows: that is a result, told by `diverged_at`
-        for _ in range(n_epochs):
-            _run_epoch(state, network, training, points.X, points.y)
+    points = _Points.of(split, training.dtype)
+    is_wide = max(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(network.layer_sizes)) >= WIDE
+    size = 1 if is_wide else len(state.seeds)
+    groups = [slice(start, start + size) for start in range(0, len(state.seeds), size)]
+    parts = [_part(state, group) for group in groups]
+    with one_blas_thread() as n_threads, ThreadPoolExecutor(n_threads) as pool:
+
+        def train(i: int, threads: ThreadPoolExecutor | None) -> None:
+            with np.errstate(all="ignore"):  # a diverging replica overflows: that is a result, told by `diverged_at`
+                gradients = _Gradients(network, training.loss, threads, n_threads)
+                for _ in range(n_epochs):
+                    _run_epoch(parts[i], training, points.select(groups[i]), gradients)
+
+        n_side_by_side = len(parts) // n_threads * n_threads if n_threads > 1 else 0
+        for _ in pool.map(lambda i: train(i, None), range(n_side_by_side)):
+            pass
+        for i in range(n_side_by_side, len(parts)):
+            train(i, pool if n_threads > 1 else None)
+    state.epoch, state.n_updates, state.n_pending = parts[0].epoch, parts[0].n_updates, parts[0].n_pending
+
+
+def _part(state: TrainingState, replicas: slice) -> TrainingState:
+    """Return the state of some replicas: views, so that training them changes the whole."""
+    return TrainingState(
+        parameters=state.parameters.select(replicas),
+        moments=tuple(moments.select(replicas) for moments in state.moments),
+        pending=state.pending.select(replicas),
+        n_pending=state.n_pending,
+        dead=[dead[replicas] for dead in state.dead],
+        epoch=state.epoch,
+        n_updates=state.n_updates,
+        seeds=state.seeds[replicas],
+        diverged_at=state.diverged_at[replicas],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """Points in the type of the arithmetic; weights relative to their mean, as a column."""
+
+    X: FloatArray
+    y: FloatArray
+    weight: FloatArray | None
+
+    @classmethod
+    def of(cls, split: Split, dtype: str) -> _Points:
+        weight = None
+        if split.weight is not None:
+            given = split.weight.astype(np.float64)
+            weight = (given / given.mean(axis=1, keepdims=True))[:, :, None].astype(dtype)
+        cast = _cast(split, dtype)
+        return cls(cast.X, cast.y, weight)
+
+    def select(self, replicas: slice) -> _Points:
+        """Return the points of some replicas, or those that all share."""
+
+        def of(values: FloatArray) -> FloatArray:
+            return values if len(values) == 1 else values[replicas]
+
+        return _Points(of(self.X), of(self.y), None if self.weight is None else of(self.weight))
+
+    def gather(self, orders: npt.NDArray[np.intp] | None, start: int, stop: int, work: _Workspace) -> _Points:
+        """Return the points at some places of each replica's order, gathered in arrays of `work`."""
+
+        def of(name: str, values: FloatArray) -> FloatArray:
+            if orders is None:
+                return values[:, start:stop]
+            gathered = work.array(name, 0, (len(orders), stop - start, values.shape[2]), values.dtype)
+            for r, order in enumerate(orders):
+                # Places are within bounds; "clip" spares take the copy that "raise" makes of `out`.
+                np.take(values[r % len(values)], order[start:stop], axis=0, out=gathered[r], mode="clip")
+            return gathered
+
+        return _Points(of("X", self.X), of("y", self.y), None if self.weight is None else of("weight", self.weight))
+
+
+class _Workspace:
+    """Arrays that every mini-batch uses again."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int], FloatArray] = {}
+
+    def array(self, name: str, layer: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
+        """Return an array of the shape, its values undefined; the same memory for the same name and layer."""
+        size = math.prod(shape)
+        kept = self._kept.get((name, layer))
+        if kept is None or kept.size < size or kept.dtype != dtype:
+            kept = self._kept[name, layer] = np.empty(size, dtype)
+        return kept[:size].reshape(shape)
 
 
 def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, loss: str) -> npt.NDArray[np.float64]:
     """Return the mean loss of each replica; see `engine.evaluation.mean_losses`."""
     n, R = split.X.shape[1], parameters.n_replicas
     losses = np.empty((R, n), dtype=np.float64)
+
+    def fill(start: int, stop: int) -> None:
+        outputs = forward(network, parameters, _points(split.X, parameters, start, stop))
+        losses[:, start:stop] = LOSSES[loss].value(outputs, split.y[:, start:stop].astype(outputs.dtype, copy=False))
+
+    _fill_chunks(fill, network, n)
     with np.errstate(all="ignore"):
-        for start, stop in _chunks(network, n):
-            outputs = forward(network, parameters, _points(split.X, parameters, start, stop))
-            losses[:, start:stop] = LOSSES[loss].value(
-                outputs, split.y[:, start:stop].astype(outputs.dtype, copy=False)
-            )
         if split.weight is None:
             return np.asarray(losses.sum(axis=1) / n)
         weight = np.ascontiguousarray(np.broadcast_to(split.weight, (R, n)), dtype=np.float64)
@@ -110,9 +203,11 @@ def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, lo
 def predict(network: NetworkConfig, parameters: Parameters, X: FloatArray) -> FloatArray:
     """Return the outputs of each replica; see `engine.evaluation.predict`."""
     outputs = np.empty((parameters.n_replicas, X.shape[1], network.n_outputs), dtype=parameters.weights[0].dtype)
-    with np.errstate(all="ignore"):
-        for start, stop in _chunks(network, X.shape[1]):
-            outputs[:, start:stop] = forward(network, parameters, _points(X, parameters, start, stop))
+
+    def fill(start: int, stop: int) -> None:
+        outputs[:, start:stop] = forward(network, parameters, _points(X, parameters, start, stop))
+
+    _fill_chunks(fill, network, X.shape[1])
     return outputs
 
 
@@ -132,9 +227,18 @@ def _weighted_input(A: FloatArray, W: FloatArray, b: FloatArray) -> FloatArray:
     return Z
 
 
-def _chunks(network: NetworkConfig, n: int) -> list[tuple[int, int]]:
-    size = max(1, EVALUATION_ELEMENTS // max(network.layer_sizes))
-    return [(start, min(start + size, n)) for start in range(0, n, size)]
+def _fill_chunks(fill: Callable[[int, int], None], network: NetworkConfig, n: int) -> None:
+    """Call `fill` with start and stop of every chunk of n points, on as many threads as BLAS had been given."""
+    size = max(1, EVALUATION_ELEMENTS // MOST_AT_ONCE // max(network.layer_sizes))
+
+    def fill_from(start: int) -> None:
+        with np.errstate(all="ignore"):  # a diverged replica's outputs overflow
+            fill(start, min(start + size, n))
+
+    with one_blas_thread() as n_threads, ThreadPoolExecutor(min(n_threads, MOST_AT_ONCE)) as pool:
+        starts = range(0, n, size)
+        for _ in (pool.map if len(starts) > 1 else map)(fill_from, starts):
+            pass
 
 
 def _points(X: FloatArray, parameters: Parameters, start: int, stop: int) -> FloatArray:
@@ -168,10 +272,8 @@ def _epoch_noise(state: TrainingState, network: NetworkConfig, training: Trainin
     return _Noise(rates, keys, training.input_noise, stream_keys(state.seeds, state.epoch, INPUT_NOISE))
 
 
-def _run_epoch(
-    state: TrainingState, network: NetworkConfig, training: TrainingConfig, X: FloatArray, y: FloatArray
-) -> None:
-    n, size = X.shape[1], training.batch_size
+def _run_epoch(state: TrainingState, training: TrainingConfig, points: _Points, gradients: _Gradients) -> None:
+    network, n, size = gradients.network, points.X.shape[1], training.batch_size
     rate = learning_rate(training, state.epoch)
     noise = _epoch_noise(state, network, training)
     orders = permutations(state.seeds, state.epoch, n) if training.order == "shuffled" else None
@@ -180,18 +282,15 @@ def _run_epoch(
         is_partial = stop - start < size
         if is_partial and training.partial_batch == "drop":
             break
-        X_batch = _batch(X, orders, start, stop)
-        y_batch = _batch(y, orders, start, stop)
-        sums = gradient_sums(network, training.loss, state.parameters, X_batch, y_batch, noise, start)
+        sums = gradients.sums(state.parameters, points, orders, noise, start, stop)
         if is_partial and training.partial_batch == "carry":
-            for kept, added in zip(_arrays(state.pending), _arrays(sums), strict=True):
-                kept += added
+            _add(state.pending, sums)
             state.n_pending += stop - start
             break
         n_examples = stop - start + state.n_pending
         if state.n_pending:
-            for total, kept in zip(_arrays(sums), _arrays(state.pending), strict=True):
-                total += kept
+            _add(sums, state.pending)
+            for kept in _arrays(state.pending):
                 kept[...] = 0
             state.n_pending = 0
         _update(state, training, sums, n_examples, rate)
@@ -199,13 +298,9 @@ def _run_epoch(
     _note_divergence(state)
 
 
-def _batch(values: FloatArray, orders: npt.NDArray[np.intp] | None, start: int, stop: int) -> FloatArray:
-    if orders is None:
-        return values[:, start:stop]
-    chosen = orders[:, start:stop]
-    if values.shape[0] == 1:
-        return np.asarray(values[0][chosen])
-    return np.asarray(values[np.arange(len(chosen))[:, None], chosen])
+def _add(total: Parameters, more: Parameters) -> None:
+    for array, added in zip(_arrays(total), _arrays(more), strict=True):
+        array += added
 
 
 def _arrays(parameters: Parameters) -> list[FloatArray]:
@@ -220,16 +315,8 @@ def _note_divergence(state: TrainingState) -> None:
     state.diverged_at[~finite & (state.diverged_at < 0)] = state.epoch
 
 
-def gradient_sums(
-    network: NetworkConfig,
-    loss: str,
-    parameters: Parameters,
-    X: FloatArray,
-    y: FloatArray,
-    noise: _Noise | None = None,
-    position: int = 0,
-) -> Parameters:
-    """Return the gradient of the summed loss of a batch, by hand.
+class _Gradients:
+    """Gradient sums of mini-batches, made in pieces on some threads and added in order.
 
     Parameters
     ----------
@@ -237,53 +324,131 @@ def gradient_sums(
         The network.
     loss : str
         Name in `engine.losses.LOSSES`.
-    parameters : Parameters
-        Where the gradient is taken.
-    X : ndarray (R or 1, m, n_inputs)
-        Points of the batch.
-    y : ndarray (R or 1, m, n_targets)
-        Their targets.
-    noise : _Noise or None
-        Dropout and input noise of the epoch; None means none.
-    position : int
-        Place of the batch's first example in the epoch's order.
+    pool : ThreadPoolExecutor or None
+        Who takes the pieces; None: the caller, one after the other.
+    n_threads : int
+        Pieces at once.
+    """
 
-    Returns
-    -------
-    engine.network.Parameters
-        Sums over the batch, no penalty, shaped like `parameters`.
+    def __init__(self, network: NetworkConfig, loss: str, pool: ThreadPoolExecutor | None, n_threads: int) -> None:
+        self.network = network
+        self._loss = loss
+        self._pool = pool
+        self._n_at_once = min(n_threads, MOST_AT_ONCE) if pool else 1
+        self._workspaces = [_Workspace() for _ in range(1 + self._n_at_once)]
+
+    def sums(
+        self,
+        parameters: Parameters,
+        points: _Points,
+        orders: npt.NDArray[np.intp] | None,
+        noise: _Noise | None,
+        start: int,
+        stop: int,
+    ) -> Parameters:
+        """Return the gradient of the summed loss of examples `start` to `stop` of the epoch, without penalty.
+
+        Parameters
+        ----------
+        parameters : Parameters
+            Where the gradient is taken.
+        points : _Points
+            All training points.
+        orders : ndarray (R, n) or None
+            Each replica's order of the points; None: as they are.
+        noise : _Noise or None
+            Dropout and input noise of the epoch; None means none.
+        start, stop : int
+            Places in the epoch's order.
+
+        Returns
+        -------
+        engine.network.Parameters
+            Shaped like `parameters`; its arrays are used again by the next call.
+        """
+        pieces = _pieces(self.network, start, stop)
+
+        def sums_of(i: int) -> Parameters:
+            # The first piece's arrays become the total, so no other piece may take them.
+            work = self._workspaces[0 if i == 0 else 1 + i % self._n_at_once]
+            batch = points.gather(orders, *pieces[i], work)
+            with np.errstate(all="ignore"):  # of this thread
+                return _gradient_sums(self.network, self._loss, parameters, batch, noise, pieces[i][0], work)
+
+        total: Parameters | None = None
+        for first in range(0, len(pieces), self._n_at_once):
+            wave = range(first, min(first + self._n_at_once, len(pieces)))
+            run = self._pool.map if self._pool and len(wave) > 1 else map
+            for sums in run(sums_of, wave):
+                if total is None:
+                    total = sums
+                else:
+                    _add(total, sums)
+        assert total is not None  # a mini-batch has a point
+        return total
+
+
+def _pieces(network: NetworkConfig, start: int, stop: int) -> list[tuple[int, int]]:
+    n_pieces = count_pieces(network, stop - start)
+    ends = [start + (stop - start) * i // n_pieces for i in range(n_pieces + 1)]
+    return list(itertools.pairwise(ends))
+
+
+def _gradient_sums(
+    network: NetworkConfig,
+    loss: str,
+    parameters: Parameters,
+    batch: _Points,
+    noise: _Noise | None,
+    position: int,
+    work: _Workspace,
+) -> Parameters:
+    """Return the gradient of the summed loss of some examples, by hand, in arrays of `work`.
+
+    `position` is the place of the first example in the epoch's order.
     """
     layers = _layer_activations(network, parameters)
+    R, dtype = parameters.n_replicas, parameters.weights[0].dtype
+    n = batch.X.shape[1]
     inputs, totals, outputs, masks = [], [], [], []
-    A = X if noise is None else _noisy_inputs(X, noise, position)
+    A = batch.X if noise is None else _noisy_inputs(batch.X, noise, position)
     for i, (activation, slope) in enumerate(layers):
-        mask = None if noise is None else _dropout_mask(noise, i, position, A.shape[1], A.shape[2], A.dtype)
+        mask = None if noise is None else _dropout_mask(noise, i, position, n, A.shape[2], A.dtype)
         if mask is not None:
             A = A * mask
-        Z = _weighted_input(A, parameters.weights[i], parameters.biases[i])
+        Z = work.array("total", i, (R, n, network.layer_sizes[i + 1]), dtype)
+        np.matmul(A, parameters.weights[i], out=Z)
+        Z += parameters.biases[i][:, None, :]
         masks.append(mask)
         inputs.append(A)
         A = activation.function(Z, slope)
         totals.append(Z)
         outputs.append(A)
-    upstream = LOSSES[loss].gradient(A, y)
-    weights: list[FloatArray] = []
-    biases: list[FloatArray] = []
-    slopes = None if parameters.slopes is None else np.zeros_like(parameters.slopes)
+    upstream = LOSSES[loss].gradient(A, batch.y)
+    if batch.weight is not None:
+        upstream *= batch.weight
+    sums = Parameters(
+        [work.array("weights", i, W.shape, dtype) for i, W in enumerate(parameters.weights)],
+        [work.array("biases", i, b.shape, dtype) for i, b in enumerate(parameters.biases)],
+        None if parameters.slopes is None else np.zeros_like(parameters.slopes),
+    )
     for i in range(len(layers) - 1, -1, -1):
         activation, slope = layers[i]
-        if slopes is not None and i < slopes.shape[1]:
+        if sums.slopes is not None and i < sums.slopes.shape[1]:
             below = np.ascontiguousarray(upstream * np.minimum(totals[i], 0))
-            slopes[:, i] = below.reshape(len(below), -1).sum(axis=1)
-        delta = upstream if activation.code == 0 else upstream * activation.derivative(totals[i], outputs[i], slope)
-        weights.insert(0, inputs[i].swapaxes(1, 2) @ delta)
-        biases.insert(0, delta.sum(axis=1))
+            sums.slopes[:, i] = below.reshape(len(below), -1).sum(axis=1)
+        if activation.code:  # else linear
+            derivative = activation.derivative(totals[i], outputs[i], slope)
+            upstream = np.multiply(upstream, derivative, out=derivative)
+        np.matmul(inputs[i].swapaxes(1, 2), upstream, out=sums.weights[i])
+        np.add.reduce(upstream, axis=1, out=sums.biases[i])
         if i > 0:
-            upstream = delta @ parameters.weights[i].swapaxes(1, 2)
+            delta, upstream = upstream, work.array("upstream", i, outputs[i - 1].shape, dtype)
+            np.matmul(delta, parameters.weights[i].swapaxes(1, 2), out=upstream)
             mask = masks[i]
             if mask is not None:
-                upstream = upstream * mask
-    return Parameters(weights, biases, slopes)
+                upstream *= mask
+    return sums
 
 
 def _noisy_inputs(X: FloatArray, noise: _Noise, position: int) -> FloatArray:
