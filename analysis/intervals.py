@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special  # not scipy.stats, which takes half a second to import: the same quantiles
 
 Values = Sequence[float | None] | npt.NDArray[np.floating[Any]]
 FloatArray = npt.NDArray[np.float64]
@@ -67,7 +67,7 @@ def student_bound(samples: FloatArray, probability: float) -> FloatArray:
     """
     n = samples.shape[-1]
     standard_error = samples.std(axis=-1, ddof=1) / math.sqrt(n)
-    bound: FloatArray = samples.mean(axis=-1) + float(stats.t.ppf(probability, n - 1)) * standard_error
+    bound: FloatArray = samples.mean(axis=-1) + float(special.stdtrit(n - 1, probability)) * standard_error
     return bound
 
 
@@ -101,7 +101,7 @@ def hall_bound(samples: FloatArray, probability: float, skewness_factor: float =
     deviations = samples - mean[..., None]
     spread = samples.std(axis=-1, ddof=1)
     standard_error = spread / math.sqrt(n)
-    t = float(stats.t.ppf(1.0 - probability, n - 1))
+    t = float(special.stdtrit(n - 1, 1.0 - probability))
     # The adjusted sample skewness: the plain one is far too small at small n. Rows of 2 values or of equal values have
     # none and fall back on Student's t, which the formula tends to.
     varies = (spread > 0.0) & (n > 2)
@@ -227,7 +227,7 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
         raise ValueError(f"k: {k} successes of {n} tries; give 0 <= k <= n")
     if n == 0:
         return Interval(None, None, None, 0, name, "no try was made")
-    z = float(stats.norm.ppf((1.0 + level) / 2.0))
+    z = float(special.ndtri((1.0 + level) / 2.0))
     center = (k + z * z / 2.0) / (n + z * z)
     half = z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4.0)
     # At k = 0 and k = n an end is 0 or 1 exactly; rounding must not carry it past.
@@ -259,6 +259,79 @@ def paired_difference(a: Values, b: Values, level: float = 0.95, method: MeanMet
     return Interval(
         interval.estimate, interval.low, interval.high, interval.n, f"paired {interval.method}", interval.reason
     )
+
+
+def welch_difference(a: Values, b: Values, level: float = 0.95) -> Interval:
+    """Return the mean of a minus the mean of b over replicas that share nothing, with Welch's interval.
+
+    Parameters
+    ----------
+    a, b : sequence of float or None
+        Value of each replica in the two arms.
+    level : float
+        Nominal coverage, between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        Its `n` is the smaller of the two numbers of values. Without ends for fewer than 2 values on a side, an
+        infinite one, or values that do not vary.
+
+    Raises
+    ------
+    ValueError
+        If `level` is not between 0 and 1.
+
+    References
+    ----------
+    B. L. Welch, Biometrika 34 (1947) 28-35.
+    """
+    name = f"Welch, {_percent(level)}"
+    x, y = measured(a), measured(b)
+    n = min(len(x), len(y))
+    if n == 0:
+        return Interval(None, None, None, 0, name, "no value was measured")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return Interval(None, None, None, n, name, "a value is infinite")
+    estimate = float(x.mean() - y.mean())
+    if n == 1:
+        return Interval(estimate, None, None, n, name, "one value has no spread; an interval takes at least 2")
+    standard_error, freedom = _welch(x, y)
+    if standard_error == 0.0:
+        return Interval(estimate, None, None, n, name, "the values do not vary")
+    half = float(special.stdtrit(freedom, (1.0 + level) / 2.0)) * standard_error
+    return Interval(estimate, estimate - half, estimate + half, n, name)
+
+
+def difference_p_value(a: Values, b: Values, *, paired: bool) -> float | None:
+    """Return the two-sided p-value of no difference: Student's over pairs, or Welch's over replicas of two arms.
+
+    None where `paired_difference` and `welch_difference` have no interval.
+    """
+    if paired:
+        both = np.array([x - y for x, y in zip(a, b, strict=True) if x is not None and y is not None], np.float64)
+        differences = both[~np.isnan(both)]
+        if len(differences) < 2 or not np.isfinite(differences).all():
+            return None
+        estimate, freedom = float(differences.mean()), float(len(differences) - 1)
+        standard_error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    else:
+        x, y = measured(a), measured(b)
+        if min(len(x), len(y)) < 2 or not (np.isfinite(x).all() and np.isfinite(y).all()):
+            return None
+        estimate = float(x.mean() - y.mean())
+        standard_error, freedom = _welch(x, y)
+    if standard_error == 0.0:
+        return 1.0 if estimate == 0.0 else None
+    return float(2.0 * special.stdtr(freedom, -abs(estimate) / standard_error))
+
+
+def _welch(x: FloatArray, y: FloatArray) -> tuple[float, float]:
+    """Return the standard error of the difference of two means and its degrees of freedom."""
+    parts = [float(side.var(ddof=1)) / len(side) for side in (x, y)]
+    total = sum(parts)
+    below = sum(part**2 / (len(side) - 1) for part, side in zip(parts, (x, y), strict=True))
+    return math.sqrt(total), total**2 / below if below > 0.0 else 1.0
 
 
 def bootstrap_interval(
@@ -300,6 +373,8 @@ def bootstrap_interval(
     ----------
     B. Efron, Better bootstrap confidence intervals, J. Am. Statist. Assoc. 82 (1987) 171-185.
     """
+    from scipy.stats import bootstrap
+
     percent = _percent(level)
     name = f"{'stratified ' if strata is not None else ''}bootstrap BCa, {percent}"
     if strata is not None and len(strata) != len(values):
@@ -329,7 +404,7 @@ def bootstrap_interval(
         with warnings.catch_warnings():
             # SciPy warns where BCa has no acceleration or bias; it then returns NaN, which is looked for below.
             warnings.simplefilter("ignore")
-            result = stats.bootstrap(
+            result = bootstrap(
                 groups,
                 pooled_statistic,
                 confidence_level=level,
@@ -415,7 +490,7 @@ def rank_correlation_interval(x: Values, y: Values, level: float = 0.95) -> Inte
     n = len(pairs)
     if n < 2:
         return Interval(None, None, None, n, name, f"{n} pairs; a rank correlation takes at least 2")
-    ranks_x, ranks_y = stats.rankdata(pairs[:, 0]), stats.rankdata(pairs[:, 1])
+    ranks_x, ranks_y = _ranks(pairs[:, 0]), _ranks(pairs[:, 1])
     if np.ptp(ranks_x) == 0.0 or np.ptp(ranks_y) == 0.0:
         return Interval(None, None, None, n, name, "one side does not vary")
     r = min(1.0, max(-1.0, float(np.corrcoef(ranks_x, ranks_y)[0, 1])))
@@ -423,8 +498,15 @@ def rank_correlation_interval(x: Values, y: Values, level: float = 0.95) -> Inte
         return Interval(r, None, None, n, name, f"{n} pairs; an interval takes at least 4")
     if abs(r) == 1.0:
         return Interval(r, None, None, n, name, "the ranks agree perfectly; the method has no interval there")
-    half = float(stats.norm.ppf((1.0 + level) / 2.0)) * math.sqrt((1.0 + r * r / 2.0) / (n - 3))
+    half = float(special.ndtri((1.0 + level) / 2.0)) * math.sqrt((1.0 + r * r / 2.0) / (n - 3))
     return Interval(r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half), n, name)
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """Return the rank of each value, equal ones sharing the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: FloatArray = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return ranks
 
 
 def _percent(level: float) -> str:

@@ -1,4 +1,4 @@
-"""Write the report of one or more sweeps: HTML, Markdown and CSV. The only file that knows a format."""
+"""Write the report of one or more sweeps: HTML, Markdown, CSV and LaTeX. The only file that knows a format."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import hashlib
 import io
 import math
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,32 @@ DISTRIBUTION = "rangesweep"
 # What a spreadsheet takes for a formula, behind any number of apostrophes (so that `read_csv` can undo the guard).
 FORMULA = re.compile(r"^'*[=+\-@\t\r\0]")
 MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
+# What LaTeX takes for a command in text. Braces keep what follows from being swallowed, and "[" and "*" from becoming
+# an argument of the line break before them.
+LATEX_SIGNS: dict[str, str] = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\char34{}",  # a letter's accent in some languages
+    **{sign: "\\" + sign for sign in "#$%&_{}"},
+    **{sign: "{" + sign + "}" for sign in "[]*"},
+    "\u2013": "--",
+    "\u2014": "---",
+    "\u2212": "$-$",
+    "\u00d7": r"$\times$",
+    "\u00b1": r"$\pm$",
+    "\u00b0": r"$^{\circ}$",
+    "\u00b2": "$^{2}$",
+    "\u00b3": "$^{3}$",
+    "\u2026": r"\ldots{}",
+    "\u2264": r"$\leq$",
+    "\u2265": r"$\geq$",
+}
+ICELANDIC = "\u00d0\u00de\u00f0\u00fe"  # the letters of Latin-1 that take another font encoding
+LATEX_LIGATURES = re.compile(r"(?<=[-'`,?!])(?=[-'`,])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +94,7 @@ class HtmlBlock:
     label: str = ""
     caption: str = ""
     csv: str = ""
+    latex: str = ""
     columns: tuple[tuple[str, bool], ...] = ()
     rows: tuple[tuple[HtmlCell, ...], ...] = ()
     source: str = ""
@@ -98,7 +126,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     -------
     Path
         The page, ``index.html``. Beside it: ``report.md``, ``pictures/`` and ``data/`` with a CSV file for every
-        table and picture. The same records give the same bytes.
+        table and picture, and a LaTeX file for every table. The same records give the same bytes.
 
     Raises
     ------
@@ -193,7 +221,9 @@ def add_section(pages: Pages, section: Section) -> None:
             pages.markdown.append(f"### {markdown(block.text)}")
         elif isinstance(block, Table):
             name = add_csv(pages, block)
-            blocks.append(html_table(block, name))
+            latex_name = f"data/{block.name}.tex"
+            pages.files[latex_name] = latex_table(block).encode()
+            blocks.append(html_table(block, name, latex_name))
             pages.markdown.append(markdown_table(block))
         else:
             blocks.append(add_picture(pages, block))
@@ -269,13 +299,14 @@ def page_size(figure: Figure) -> tuple[int, int]:
     return round(96 * width), round(96 * height)
 
 
-def html_table(table: Table, csv_name: str) -> HtmlBlock:
+def html_table(table: Table, csv_name: str, latex_name: str) -> HtmlBlock:
     """Return a table ready for the page."""
     return HtmlBlock(
         "table",
         label=table.name.replace("-", " "),
         caption=printable(table.caption),
         csv=csv_name,
+        latex=latex_name,
         columns=tuple((printable(column.title), column.kind != "text") for column in table.columns),
         rows=tuple(
             tuple(html_cell(cell, column) for cell, column in zip(row, table.columns, strict=True))
@@ -331,13 +362,71 @@ def markdown_cell(cell: Cell) -> str:
 def markdown_table(table: Table) -> str:
     """Return a table as Markdown, its caption above it."""
     lines = [
-        f"{markdown(table.caption)} [CSV](data/{table.name}.csv)",
+        f"{markdown(table.caption)} [CSV](data/{table.name}.csv), [LaTeX](data/{table.name}.tex)",
         "",
         "| " + " | ".join(markdown(column.title) for column in table.columns) + " |",
         "|" + "|".join(" :-- " if column.kind == "text" else " --: " for column in table.columns) + "|",
     ]
     lines += ["| " + " | ".join(markdown_cell(cell) for cell in row) + " |" for row in table.rows]
     return "\n".join(lines)
+
+
+def latex(text: str) -> str:
+    r"""Return `text` so that LaTeX, any engine without a package, sets it as it is.
+
+    What plain pdfLaTeX has no letter for is written as its code point, ``U+87BA``: a table must not stop a document.
+    """
+    plain = unicodedata.normalize("NFC", printable(text))
+    # Signs that would melt into one ("--", "?`") are kept apart; the group is empty, so nothing else changes.
+    parts = LATEX_LIGATURES.split(plain)
+    return "{}".join(
+        "".join(LATEX_SIGNS.get(sign) or (sign if latin(sign) else f"U+{ord(sign):04X}") for sign in part)
+        for part in parts
+    )
+
+
+def latin(sign: str) -> bool:
+    """Return whether LaTeX's standard fonts have a letter or sign: ASCII, and the accented letters of Latin-1."""
+    return sign.isascii() or (
+        "\u00c0" <= sign <= "\u00ff" and sign.isalpha() and sign not in "\u00d0\u00de\u00f0\u00fe"
+    )
+
+
+def latex_cell(cell: Cell) -> str:
+    """Return a cell as LaTeX."""
+    if isinstance(cell, Missing):
+        return rf"\emph{{{latex(cell.reason)}}}"
+    if isinstance(cell, Interval):
+        return " ".join(latex_number(part) for part in interval_text(cell))
+    if isinstance(cell, Link):
+        return latex(cell.url)
+    return latex(cell) if isinstance(cell, str) else latex_number(number_text(cell))
+
+
+def latex_number(text: str) -> str:
+    """Return text made of numbers as LaTeX, its minus signs as long as they should be."""
+    return re.sub(r"(?<!\w)-(?=\d)", "$-$", latex(text))
+
+
+def latex_table(table: Table) -> str:
+    r"""Return a table as a LaTeX float that needs no package: ``\input{homework.tex}``.
+
+    Its label is ``tab:`` and the file's name.
+    """
+    alignment = "".join("l" if column.kind == "text" else "r" for column in table.columns)
+    rows = [[latex(column.title) for column in table.columns]]
+    rows += [[latex_cell(cell) for cell in row] for row in table.rows]
+    head, *body = [" & ".join(row) + r" \\" for row in rows]
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{latex(table.caption)}}}",
+        rf"\label{{tab:{table.name}}}",
+        rf"\begin{{tabular}}{{{alignment}}}",
+        *(r"\hline", head, r"\hline", *body, r"\hline"),
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def csv_text(table: Table) -> str:

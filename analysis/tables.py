@@ -109,7 +109,7 @@ class Side:
         Points of that side, summed over replicas.
     loss : Interval
         Mean over replicas with its 95 % interval; without estimate where its `reason` says why
-        (``"not shown: 3 points"``).
+        (``"not shown: 3 points out of range"``).
     floor, constant : float or None
         Mean loss there of the best possible predictor and of the mean training label.
     """
@@ -162,6 +162,32 @@ def chosen_records(study: Study) -> list[tuple[str, TrialRecord]]:
     page = study.page_winner or _best(study, PAGE_STAGES)
     chosen = [("winner", winner), ("page", page)]
     return [(setting, record) for setting, record in chosen if record is not None]
+
+
+def winner_record(study: Study) -> TrialRecord | None:
+    """Return the record that speaks for a study, or None where no trial gave a number."""
+    record = next((record for setting, record in chosen_records(study) if setting == "winner"), None)
+    return None if record is None or record.state == "failed" else record
+
+
+def few_points(n: int, side: str) -> str:
+    """Return why a loss over fewer than `LEAST_POINTS` points ``"in range"`` or ``"out of range"`` is not shown."""
+    return f"not shown: {n} point{'' if n == 1 else 's'} {side}"
+
+
+def setting_text(record: TrialRecord) -> str:
+    """Return a record's setting as a reader would enter it, epochs at the end."""
+    training = record.training
+    optimizer, regularizer = str(training.get("optimizer", "sgd")), str(training.get("regularizer", "none"))
+    sizes = ", ".join(str(size) for size in record.network["hidden_layer_sizes"]) or "none"
+    parts = [
+        str(record.network["activation"]),
+        f"layers {sizes}",
+        f"learning rate {training['learning_rate']:.3g}" + ("" if optimizer == "sgd" else f" ({optimizer})"),
+        f"batch size {training['batch_size']}",
+        *([] if regularizer == "none" else [f"{regularizer.upper()} {training['regularization_rate']:.3g}"]),
+    ]
+    return f"{', '.join(parts)}; {record.epochs} epochs"
 
 
 def homework_rows(studies: Iterable[Study]) -> list[HomeworkRow]:
@@ -258,8 +284,11 @@ def _verdict(study: Study, record: TrialRecord, certified: bool) -> str:
 
 
 def _range_row(study: Study, setting: str, record: TrialRecord) -> RangeRow:
-    in_range = _side(record.in_range_loss, record.n_in_range, record.floor_in_range_loss, record.constant_in_range_loss)
+    in_range = _side(
+        "in range", record.in_range_loss, record.n_in_range, record.floor_in_range_loss, record.constant_in_range_loss
+    )
     out_of_range = _side(
+        "out of range",
         record.out_of_range_loss,
         record.n_out_of_range,
         record.floor_out_of_range_loss,
@@ -279,6 +308,7 @@ def _range_row(study: Study, setting: str, record: TrialRecord) -> RangeRow:
 
 
 def _side(
+    name: str,
     losses: Sequence[float | None],
     n_points: Sequence[int],
     floors: Sequence[float | None] | None,
@@ -287,8 +317,7 @@ def _side(
     total = sum(n_points)
     loss = mean_interval(losses)
     if total < LEAST_POINTS:
-        reason = f"not shown: {total} point{'' if total == 1 else 's'}"
-        return Side(total, Interval(None, None, None, 0, loss.method, reason), None, None)
+        return Side(total, Interval(None, None, None, 0, loss.method, few_points(total, name)), None, None)
     return Side(total, loss, known_mean(floors), constant)
 
 

@@ -18,7 +18,7 @@ from analysis.sections.blocks import (
     optional,
     shown,
 )
-from analysis.tables import HomeworkRow, homework_rows
+from analysis.tables import HomeworkRow, homework_rows, setting_text
 
 PLAYGROUND = "https://playground.tensorflow.org/#"
 NO_FLOOR = "this dataset declares no floor"
@@ -109,16 +109,9 @@ def homework_cells(row: HomeworkRow, label: str) -> tuple[Cell, ...]:
 
 def page_cells(row: HomeworkRow, label: str) -> tuple[Cell, ...]:
     """Return one row of the table of settings for the Playground page."""
-    training = row.record.training
-    regularizer = str(training.get("regularizer", "none"))
-    penalty = "" if regularizer == "none" else f", {regularizer.upper()} {training['regularization_rate']:g}"
-    settings = (
-        f"{row.activation}, layers {row.neurons}, learning rate {training['learning_rate']:g}, "
-        f"batch size {row.batch_size}{penalty}; {row.epochs} epochs"
-    )
     return (
         label,
-        settings,
+        setting_text(row.record),
         shown(row.train_loss),
         shown(row.test_loss),
         row.verdict,

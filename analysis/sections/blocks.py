@@ -158,6 +158,17 @@ def printable(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]", "�", text)
 
 
+def param_title(param: str) -> str:
+    """Return a spec key as a reader says it: ``"training.learning_rate"`` is the learning rate."""
+    return printable(param.partition(".")[2].replace("_", " ").replace(".", " ") or param)
+
+
+def short(text: str, most: int = 26) -> str:
+    """Return a name that fits beside a picture."""
+    text = printable(text)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def number_text(value: float) -> str:
     """Return a number as a reader wants it: three significant digits, at least three decimals below one."""
     if not math.isfinite(value):

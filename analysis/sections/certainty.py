@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
-from analysis.intervals import Interval, paired_difference
+from analysis.intervals import Interval, paired_difference, welch_difference
 from analysis.records import Study, TrialRecord
 from analysis.sections.blocks import (
     Block,
@@ -28,8 +27,8 @@ from analysis.sections.blocks import (
     optional,
     shown,
 )
-from analysis.sections.curves import STAGE_WORDS, winner_record
-from analysis.tables import attainable_pass_rate, homework_rows
+from analysis.sections.curves import STAGE_WORDS
+from analysis.tables import attainable_pass_rate, homework_rows, winner_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,18 +115,10 @@ def flattery(study: Study, record: TrialRecord) -> Interval:
     Both are taken above the best possible predictor's loss on their own draws where it is known: what is left is what
     choosing the best of many noisy trials flatters, not whether the draws were easy.
     """
-    method = "Welch, 95 %"
     searched = next((trial for trial in study.trials if trial.number == record.source), None)
     if record.stage == "search" or searched is None:
-        return Interval(None, None, None, 0, method, "no fresh draws yet")
-    fresh, old = above_floor(record), above_floor(searched)
-    if min(len(fresh), len(old)) < 2:
-        return Interval(None, None, None, len(fresh), method, "one draw has no spread")
-    estimate = statistics.fmean(fresh) - statistics.fmean(old)
-    if len({*fresh}) == 1 and len({*old}) == 1:
-        return Interval(estimate, None, None, len(fresh), method, "the draws do not vary")
-    ends = stats.ttest_ind(fresh, old, equal_var=False).confidence_interval(0.95)
-    return Interval(estimate, float(ends.low), float(ends.high), len(fresh), method)
+        return Interval(None, None, None, 0, "Welch, 95 %", "no fresh draws yet")
+    return welch_difference(above_floor(record), above_floor(searched))
 
 
 def above_floor(record: TrialRecord) -> list[float]:

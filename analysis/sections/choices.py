@@ -21,7 +21,9 @@ from analysis.sections.blocks import (
     file_names,
     labels,
     number_text,
+    param_title,
     printable,
+    short,
     shown,
 )
 
@@ -185,14 +187,13 @@ def draw_choices(rates: Sequence[ChoiceRate], name: str) -> Figure:
         )
         for y, line in shares:
             axes.text(105, y, str(line.rate.n), va="center", fontsize=8)
-        axes.set_yticks(
-            range(len(column)),
-            [short(line.choice if isinstance(line, ChoiceRate) else line) for line in column],
-            fontsize=8,
-        )
-        for title_or_rate, tick in zip(column, axes.get_yticklabels(), strict=True):
-            tick.set_fontweight("normal" if isinstance(title_or_rate, ChoiceRate) else "bold")
-        axes.tick_params(axis="y", length=0)
+        # Names as texts, not as ticks, each of which brings two lines and a second text.
+        axes.set_yticks([])
+        for y, entry in enumerate(column):
+            text, weight = (short(entry.choice), "normal") if isinstance(entry, ChoiceRate) else (short(entry), "bold")
+            axes.text(
+                -0.02, y, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=8, weight=weight
+            )
         axes.set_ylim(n_lines - 0.4, -0.6)
         axes.set_xlim(-3, 101)
         axes.grid(visible=False, axis="y")
@@ -205,16 +206,9 @@ def two_columns(rates: Sequence[ChoiceRate]) -> list[list[ChoiceRate | str]]:
     """Return the lines of the picture: each hyperparameter's name, then its choices, split where columns are even."""
     groups: list[list[ChoiceRate | str]] = []
     for param in dict.fromkeys(rate.param for rate in rates):
-        title = param.partition(".")[2].replace("_", " ").replace(".", " ") or param
-        groups.append([title, *(rate for rate in rates if rate.param == param)])
+        groups.append([param_title(param), *(rate for rate in rates if rate.param == param)])
     total = sum(len(group) for group in groups)
     columns: list[list[ChoiceRate | str]] = [[], []]
     for group in groups:
         columns[0 if not columns[1] and len(columns[0]) + len(group) / 2 <= total / 2 else 1].extend(group)
     return [column for column in columns if column]
-
-
-def short(text: str, most: int = 26) -> str:
-    """Return a name that fits beside a picture."""
-    text = printable(text)
-    return text if len(text) <= most else text[: most - 1] + "…"

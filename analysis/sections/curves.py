@@ -20,7 +20,7 @@ from analysis.sections.blocks import (
     labels,
     number_text,
 )
-from analysis.tables import chosen_records
+from analysis.tables import winner_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,12 +55,6 @@ def build(studies: Sequence[Study]) -> Section:
     for study, name, file_name in zip(studies, names, file_names("curves", names), strict=True):
         blocks.append(curve_block(study, name, file_name))
     return Section("curves", "Learning curves", tuple(blocks))
-
-
-def winner_record(study: Study) -> TrialRecord | None:
-    """Return the record that speaks for a study, or None where no trial gave a number."""
-    record = next((record for setting, record in chosen_records(study) if setting == "winner"), None)
-    return None if record is None or record.state == "failed" else record
 
 
 def curve_block(study: Study, name: str, file_name: str) -> Block:

@@ -26,7 +26,7 @@ from analysis.sections.blocks import (
     number_text,
     shown,
 )
-from analysis.sections.models import MOST_REPLICAS, WinnerModel, winner_model
+from analysis.sections.models import WinnerModel, winner_model
 from engine.datasets.registry import DATASETS
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def build(studies: Sequence[Study]) -> Section:
 
 def distance_block(study: Study, name: str, file_name: str) -> Block:
     """Return one study's picture, or why there is none."""
-    model = winner_model(study, MOST_REPLICAS)
+    model = winner_model(study)
     if isinstance(model, Missing):
         return Text(f"{name}: {model.reason}.", "missing")
     bins = distance_bins(model)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.records import Study, TrialRecord
 from analysis.sections.blocks import Missing
-from analysis.sections.curves import winner_record
+from analysis.tables import winner_record
 from engine.datasets.registry import DATASETS
 from engine.evaluation import predict
 from engine.losses import LOSSES
@@ -22,7 +23,7 @@ MOST_REPLICAS = 32
 
 @dataclass(frozen=True, slots=True)
 class WinnerModel:
-    """Some replicas of the winner, with the very data the first ones were trained on.
+    """Some replicas of the winner, with the very data they were trained on.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class WinnerModel:
     parameters : Parameters
         Of R replicas: the first ones of the record, at most `MOST_REPLICAS`.
     draws : Draws
-        Training and test points of the first of them, drawn again from their seeds.
+        Their training and test points, drawn again from their seeds.
     features : tuple of str
         What the network is shown of a point.
     stretch : float
@@ -66,8 +67,14 @@ class WinnerModel:
         return np.asarray(loss.value(predictions[..., None], np.broadcast_to(labels, shape)[..., None]), np.float64)
 
 
-def winner_model(study: Study, n_draws: int = 1) -> WinnerModel | Missing:
-    """Return the winner's networks with the data of the first `n_draws`, or why there are none to show."""
+@lru_cache(maxsize=64)
+def _drawn(dataset: str, noise: float, train_share: float, seeds: tuple[str, ...], features: tuple[str, ...]) -> Draws:
+    """Draw once what several sections look at: the page's generator takes as long for one seed as for many."""
+    return draw(dataset, noise, train_share, seeds, features)
+
+
+def winner_model(study: Study) -> WinnerModel | Missing:
+    """Return the winner's networks with the data they were trained on, or why there are none to show."""
     record = winner_record(study)
     if record is None:
         return Missing("not shown: no trial has given a loss")
@@ -89,7 +96,7 @@ def winner_model(study: Study, n_draws: int = 1) -> WinnerModel | Missing:
     n = min(MOST_REPLICAS, model.parameters.n_replicas, len(record.seeds))
     if n == 0:
         return Missing("not shown: no replica was kept")
-    draws = draw(study.header.dataset, data["noise"], data["train_share"], record.seeds[: min(n, n_draws)], features)
+    draws = _drawn(study.header.dataset, data["noise"], data["train_share"], tuple(record.seeds[:n]), features)
     return WinnerModel(
         record,
         model.network,

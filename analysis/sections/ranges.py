@@ -116,10 +116,10 @@ def finding(row: RangeRow) -> str:
     """Return what one row says, as a sentence that a reader can quote."""
     inside, outside = row.in_range.loss, row.out_of_range.loss
     if inside.estimate is None:
-        return f"in range {inside.reason}."
+        return f"{inside.reason}."
     text = f"mean loss {number_text(inside.estimate)} in range"
     if outside.estimate is None:
-        return f"{text}; out of range {outside.reason}."
+        return f"{text}; {outside.reason}."
     text += f", {number_text(outside.estimate)} out of range"
     constant = row.out_of_range.constant
     if constant is not None and outside.low is not None and outside.high is not None:

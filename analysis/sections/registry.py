@@ -6,7 +6,20 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 from analysis.records import Study
-from analysis.sections import answer, certainty, choices, curves, distance, network, provenance, ranges, surface, trials
+from analysis.sections import (
+    answer,
+    certainty,
+    choices,
+    comparison,
+    curves,
+    distance,
+    network,
+    provenance,
+    ranges,
+    selection,
+    surface,
+    trials,
+)
 from analysis.sections.blocks import Section
 
 Build = Callable[[Sequence[Study]], Section]
@@ -15,6 +28,8 @@ SECTIONS: MappingProxyType[str, Build] = MappingProxyType(
     {
         "answer": answer.build,
         "ranges": ranges.build,
+        "comparison": comparison.build,
+        "selection": selection.build,
         "distance": distance.build,
         "surface": surface.build,
         "curves": curves.build,

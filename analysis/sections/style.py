@@ -24,6 +24,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, GRAY, BLACK = (
     "#6b7680",
     "#1c2733",
 )
+COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, "#56b4e9")
 # The Playground's own: orange for -1, blue for +1, pale gray between.
 NEGATIVE, MIDDLE, POSITIVE = "#f59322", "#e8eaeb", "#0877bd"
 FONTS = ("DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans Arabic", "Noto Sans Devanagari")

@@ -9,12 +9,14 @@ import pytest
 from scipy import stats
 
 from analysis.intervals import (
+    difference_p_value,
     hall_bound,
     holm,
     mean_interval,
     paired_difference,
     rank_correlation_interval,
     upper_bound,
+    welch_difference,
     wilson,
 )
 
@@ -85,3 +87,44 @@ def test_the_certificates_bound_errs_in_at_most_six_percent_of_skewed_samples():
     truth = 0.99 * 1.0 + 0.01 * 5.0
     bounds = np.array([upper_bound(row) for row in losses])
     assert (bounds < truth).mean() <= 0.06
+
+
+def test_welchs_interval_and_p_value_are_scipys():
+    other = [0.2, 0.11, 0.09]
+    expected = stats.ttest_ind(LOSSES, other, equal_var=False)
+    ends = expected.confidence_interval(0.95)
+    interval = welch_difference(LOSSES, other)
+    assert (interval.low, interval.high, interval.n) == (pytest.approx(ends.low), pytest.approx(ends.high), 3)
+    assert difference_p_value(LOSSES, other, paired=False) == pytest.approx(expected.pvalue)
+
+
+def test_the_paired_p_value_is_scipys():
+    other = [0.081, 0.1, 0.07, 0.12, 0.07, 0.3, 0.09, 0.1]
+    expected = stats.ttest_rel(LOSSES, other).pvalue
+    assert difference_p_value(LOSSES, other, paired=True) == pytest.approx(expected)
+    assert difference_p_value([*LOSSES, None], [*other, 1.0], paired=True) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_arms_that_never_differ_have_p_value_one(paired):
+    assert difference_p_value([0.5, 0.5], [0.5, 0.5], paired=paired) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "reason"),
+    [
+        ([], [1.0, 2.0], "no value was measured"),
+        ([1.0], [1.0, 2.0], "one value has no spread; an interval takes at least 2"),
+        ([1.0, 1.0], [2.0, 2.0], "the values do not vary"),
+        ([1.0, math.inf], [2.0, 3.0], "a value is infinite"),
+    ],
+)
+def test_a_difference_without_an_interval_says_why(a, b, reason):
+    interval = welch_difference(a, b)
+    assert (interval.low, interval.high, interval.reason) == (None, None, reason)
+    assert difference_p_value(a, b, paired=False) is None
+
+
+def test_ranks_of_ties_are_shared():
+    x, y = [1.0, 1.0, 2.0, 3.0, 3.0, 3.0], [2.0, 1.0, 2.0, 5.0, 4.0, 4.0]
+    assert rank_correlation_interval(x, y).estimate == pytest.approx(stats.spearmanr(x, y).statistic)

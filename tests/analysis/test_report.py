@@ -21,9 +21,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.__main__ import main
+from analysis.intervals import Interval
 from analysis.records import RecordError, Study, Verdict
-from analysis.report import FORMULA, csv_text, guard, markdown, read_csv, render, unguard, write_report
-from analysis.sections.blocks import Column, Table, printable
+from analysis.report import (
+    FORMULA,
+    csv_text,
+    guard,
+    latex,
+    latex_table,
+    markdown,
+    read_csv,
+    render,
+    unguard,
+    write_report,
+)
+from analysis.sections.blocks import Column, Missing, Table, printable
 from analysis.sections.registry import SECTIONS
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
@@ -180,7 +192,7 @@ def test_no_csv_cell_is_a_formula(hostile_files: dict[str, bytes]) -> None:
 def test_hostile_text_inside_pictures_keeps_them_whole(payload: str) -> None:
     files = render([hostile(payload, n_trials=9, n_certificate=12)]).files
     pictures = [content for name, content in files.items() if name.endswith(".svg")]
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     for content in pictures:
         assert ElementTree.fromstring(content).tag.endswith("svg")
 
@@ -207,6 +219,97 @@ def test_the_csv_of_the_homework_table_holds_its_numbers(page: Path) -> None:
 
 def test_markdown_signs_lose_their_meaning() -> None:
     assert markdown("<a>|[x](y) *b*") == r"\<a\>\|\[x\](y) \*b\*"
+
+
+def unlatex(text: str) -> str:
+    """Read LaTeX text back as a compiler would set it; fail on any sign that it would take for a command."""
+    words = {
+        r"\textbackslash": "\\",
+        r"\textasciitilde": "~",
+        r"\textasciicircum": "^",
+        r"\textless": "<",
+        r"\textgreater": ">",
+        r"\textbar": "|",
+        r"\char34": '"',
+    }
+    result, rest = "", text
+    while rest:
+        if word := next((word for word in words if rest.startswith(word + "{}")), None):
+            result, rest = result + words[word], rest[len(word) + 2 :]
+        elif rest.startswith("{}"):
+            rest = rest[2:]
+        elif re.match(r"\{[\[\]*]\}", rest):
+            result, rest = result + rest[1], rest[3:]
+        elif re.match(r"\\[#$%&_{}]", rest):
+            result, rest = result + rest[1], rest[2:]
+        else:
+            assert rest[0] not in '#$%&_{}\\~^<>|"[]*', (text, rest)
+            result, rest = result + rest[0], rest[1:]
+    return result
+
+
+@given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E)))
+def test_latex_sets_any_plain_text_as_it_is(text: str) -> None:
+    assert unlatex(latex(text)) == text
+    assert not re.search("--|''|``|,,|[?!]`", latex(text))
+
+
+@given(st.text())
+def test_latex_holds_nothing_that_standard_fonts_lack(text: str) -> None:
+    assert all(sign.isascii() or "\u00c0" <= sign <= "\u00ff" for sign in latex(text))
+    assert "\n" not in latex(text)
+
+
+def test_signs_outside_the_standard_fonts_are_named() -> None:
+    assert latex("é ß 螺 ð ≤ 3² −1") == "é ß U+87BA U+00F0 $\\leq$ 3$^{2}$ $-$1"
+
+
+def test_a_table_as_latex_is_this() -> None:
+    columns = (Column("a", "Who & what", "text"), Column("b", "Loss", "interval"), Column("c", "n"))
+    rows = (
+        ("[x]_1", Interval(-0.5, -1.0, 0.25, 8, "t"), -3),
+        ("50 %", Missing("not shown: 3 points out of range"), 0.00012),
+    )
+    assert latex_table(Table("t", "A 95 % interval.", columns, rows)).splitlines() == [
+        r"\begin{table}",
+        r"\caption{A 95 \% interval.}",
+        r"\label{tab:t}",
+        r"\begin{tabular}{lrr}",
+        r"\hline",
+        r"Who \& what & Loss & n \\",
+        r"\hline",
+        r"{[}x{]}\_1 & $-$0.500 ($-$1 to 0.250) & $-$3 \\",
+        r"50 \% & \emph{not shown: 3 points out of range} & 0.00012 \\",
+        r"\hline",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+
+
+def test_hostile_latex_keeps_its_rows_and_columns(hostile_files: dict[str, bytes]) -> None:
+    for name, content in hostile_files.items():
+        if not name.endswith(".tex"):
+            continue
+        lines = content.decode().splitlines()
+        n_columns = len(re.search(r"\\begin\{tabular\}\{([lr]+)\}", lines[3])[1])
+        rows = [line for line in lines[4:-2] if line != r"\hline"]
+        assert all(line.endswith(r" \\") for line in rows)
+        assert {len(re.findall(r"(?<!\\)&", line)) for line in rows} == {n_columns - 1}
+        depth = 0
+        for sign in re.sub(r"\\[#$%&_{}]", "", content.decode()):
+            depth += (sign == "{") - (sign == "}")
+            assert depth >= 0
+        assert depth == 0
+
+
+def test_every_table_and_picture_of_the_page_has_its_files(page: Path) -> None:
+    elements = parsed(page.read_text("utf-8"))
+    for tag, endings in (("caption", ["csv", "tex"]), ("figcaption", ["csv"])):
+        captions = [e for e in elements if e.tag == f"{XHTML}{tag}"]
+        assert captions
+        for caption in captions:
+            links = [link.get("href") for link in caption.iter(f"{XHTML}a")]
+            assert [link.rpartition(".")[2] for link in links] == endings
 
 
 def test_equal_records_give_equal_bytes(homework: Path, tmp_path: Path) -> None:
@@ -328,8 +431,8 @@ POOR = {
     "all failed": (all_failed, "all 6 trials failed"),
     "all diverged": (all_diverged, "6 diverged"),
     "one replica": (one_replica, "1 draw"),
-    "nothing out of range": (nothing_out_of_range, "not shown: 0 points"),
-    "three points out of range": (three_out_of_range, "not shown: 3 points"),
+    "nothing out of range": (nothing_out_of_range, "not shown: 0 points out of range"),
+    "three points out of range": (three_out_of_range, "not shown: 3 points out of range"),
     "no floor": (no_floor, "this dataset declares no floor"),
     "no numbers": (no_numbers, "the record holds no curve"),
 }

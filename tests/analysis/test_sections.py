@@ -18,7 +18,7 @@ from analysis.sections.certainty import excess, first_passage, flattery
 from analysis.sections.choices import choice_rates, choices_block, two_columns
 from analysis.sections.distance import N_POINTS, SEED_POINTS, distance_bins
 from analysis.sections.distance import finding as distance_finding
-from analysis.sections.models import MOST_REPLICAS, WinnerModel, winner_model
+from analysis.sections.models import WinnerModel, winner_model
 from analysis.sections.network import unit_titles
 from analysis.sections.provenance import STAGE_USE, look_rows, replay_text
 from analysis.sections.ranges import finding
@@ -37,7 +37,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> WinnerModel:
-    found = winner_model(build.study_with_networks(tmp_path_factory.mktemp("sweep")), MOST_REPLICAS)
+    found = winner_model(build.study_with_networks(tmp_path_factory.mktemp("sweep")))
     assert isinstance(found, WinnerModel)
     return found
 

@@ -70,8 +70,8 @@ def test_fewer_than_ten_points_give_a_sentence_in_place_of_a_number() -> None:
     study.records["certificate"] = [few]
     row = range_rows([study])[0]
     assert row.out_of_range.loss.estimate is None
-    assert row.out_of_range.loss.reason == "not shown: 3 points"
-    assert row.difference.reason == "not shown: 3 points"
+    assert row.out_of_range.loss.reason == "not shown: 3 points out of range"
+    assert row.difference.reason == "not shown: 3 points out of range"
 
 
 def test_a_winner_that_did_not_pass_is_not_certified() -> None:

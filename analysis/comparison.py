@@ -1,0 +1,192 @@
+"""Sweeps against each other on the same dataset, and the arms of one search (its activations, its optimizers, ...)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.intervals import (
+    Interval,
+    Values,
+    difference_p_value,
+    holm,
+    mean_interval,
+    paired_difference,
+    welch_difference,
+)
+from analysis.records import Study, TrialRecord
+from analysis.selection import LEAST_REPLICAS_FOR_PRICE, Candidates, candidates, chosen_by_other_half
+from analysis.tables import LEAST_POINTS, few_points, winner_record
+
+MEASURES = MappingProxyType(
+    {"test_loss": "test loss", "in_range_loss": "loss in range", "out_of_range_loss": "loss out of range"}
+)
+MOST_ARMS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One quantity in two arms.
+
+    Parameters
+    ----------
+    first, second : int
+        Positions of the two arms among what was compared.
+    measure : str
+        Key of `MEASURES`.
+    difference : Interval
+        First minus second; its `method` tells whether replicas were paired.
+    p_value : float or None
+        Two-sided, of no difference; None where there is no interval.
+    adjusted : float or None
+        The same after Holm, over all comparisons of the family.
+    """
+
+    first: int
+    second: int
+    measure: str
+    difference: Interval
+    p_value: float | None
+    adjusted: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """The trials of one search that made one choice, and what choosing among them gives.
+
+    Parameters
+    ----------
+    choice : str
+        Value of the hyperparameter.
+    n_trials : int
+        Trials that made it.
+    number : int
+        The trial with the lowest mean test loss among them.
+    losses : dict of str to ndarray (R,)
+        By key of `MEASURES`, the loss of each replica; see `arms`. NaN where it has no point on that side.
+    """
+
+    choice: str
+    n_trials: int
+    number: int
+    losses: dict[str, npt.NDArray[np.float64]]
+
+    def interval(self, measure: str) -> Interval:
+        """Return the mean over replicas with its 95 % interval."""
+        return mean_interval(self.losses[measure])
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSet:
+    """All arms of one hyperparameter in one search.
+
+    Parameters
+    ----------
+    param : str
+        Spec key.
+    arms : tuple of Arm
+        The lowest mean test loss first.
+    differences : tuple of Difference
+        All pairs of arms; p-values adjusted over the pairs of each measure.
+    """
+
+    param: str
+    arms: tuple[Arm, ...]
+    differences: tuple[Difference, ...]
+
+
+def winner_differences(studies: Sequence[Study]) -> list[Difference]:
+    """Return the differences between the winners of studies of the same dataset, every pair, every measure.
+
+    Replicas pair where both winners were measured on the very same draws (equal seeds and data); other draws compare
+    by Welch's interval. p-values are adjusted over all comparisons that are returned.
+    """
+    records = [winner_record(study) for study in studies]
+    result: list[Difference] = []
+    for i, j in itertools.combinations(range(len(studies)), 2):
+        first, second = records[i], records[j]
+        a, b = studies[i].header, studies[j].header
+        if first is None or second is None or a.dataset != b.dataset:
+            continue
+        paired = first.seeds == second.seeds and a.data == b.data
+        for measure in MEASURES:
+            reason = _other_losses((first, second)) or _too_few((first, second), measure)
+            if reason is not None:
+                result.append(Difference(i, j, measure, Interval(None, None, None, 0, "", reason), None))
+                continue
+            result.append(_difference(i, j, measure, getattr(first, measure), getattr(second, measure), paired))
+    return _adjusted(result)
+
+
+def arms(study: Study) -> list[ArmSet]:
+    """Return the arms of every hyperparameter of a search that is a choice among names.
+
+    An arm's loss in a replica is that of its trial with the lowest mean test loss over the other *half* of the replicas
+    (see `analysis.selection.halves`): choosing inside an arm does not flatter it. All trials of a search share their
+    draws, so arms compare in pairs.
+    """
+    data = candidates(study.trials)
+    if data is None or data.test.shape[1] < LEAST_REPLICAS_FOR_PRICE:
+        return []
+    result = []
+    for param in sorted({key for record in data.records for key in record.params}):
+        values = [record.params.get(param) for record in data.records]
+        names = sorted({value for value in values if isinstance(value, str)})
+        if not 2 <= len(names) <= MOST_ARMS or any(not isinstance(value, str | None) for value in values):
+            continue
+        found = [_arm(data, name, np.array([i for i, v in enumerate(values) if v == name])) for name in names]
+        found.sort(key=lambda arm: (float(arm.losses["test_loss"].mean()), arm.choice))
+        result.append(ArmSet(param, tuple(found), tuple(_arm_differences(found))))
+    return result
+
+
+def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64]) -> Arm:
+    chosen = members[chosen_by_other_half(data.test[members])]
+    replicas = np.arange(data.test.shape[1])
+    best = members[int(np.argmin(data.test[members].mean(axis=1)))]
+    losses = {
+        "test_loss": data.test[chosen, replicas],
+        "in_range_loss": data.in_range[chosen, replicas],
+        "out_of_range_loss": data.out_of_range[chosen, replicas],
+    }
+    return Arm(choice, len(members), data.records[best].number, losses)
+
+
+def _arm_differences(found: Sequence[Arm]) -> list[Difference]:
+    result: list[Difference] = []
+    for measure in MEASURES:
+        pairs = itertools.combinations(range(len(found)), 2)
+        result += _adjusted(
+            [_difference(i, j, measure, found[i].losses[measure], found[j].losses[measure], True) for i, j in pairs]
+        )
+    return result
+
+
+def _difference(first: int, second: int, measure: str, a: Values, b: Values, paired: bool) -> Difference:
+    interval = paired_difference(a, b) if paired else welch_difference(a, b)
+    return Difference(first, second, measure, interval, difference_p_value(a, b, paired=paired))
+
+
+def _adjusted(differences: list[Difference]) -> list[Difference]:
+    adjusted = holm([one.p_value for one in differences])
+    return [replace(one, adjusted=p) for one, p in zip(differences, adjusted, strict=True)]
+
+
+def _other_losses(records: Sequence[TrialRecord]) -> str | None:
+    """Return why losses of two kinds are not compared, or None where they are of one."""
+    names = [str(record.training.get("loss", "half_squared_error")) for record in records]
+    return None if len({*names}) == 1 else f"not compared: {' against '.join(names)}"
+
+
+def _too_few(records: Sequence[TrialRecord], measure: str) -> str | None:
+    """Return why a side of the range is not compared, or None where it can be."""
+    fields = {"in_range_loss": "n_in_range", "out_of_range_loss": "n_out_of_range"}
+    if measure not in fields:
+        return None
+    n = min(sum(getattr(record, fields[measure])) for record in records)
+    return None if n >= LEAST_POINTS else few_points(n, "in range" if measure == "in_range_loss" else "out of range")
