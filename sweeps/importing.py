@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from analysis.polynomial_records import RUNS_NAME, read_polynomial_study
-from analysis.records import decode_line, read_study
+from analysis.records import StudyHeader, decode_line, read_study
+from analysis.table_records import TABLE_NAME
 from sweeps.log import LOG_NAME, MODELS_NAME, SPEC_NAME, SweepLock, write_atomically
 from sweeps.log_artifacts import FOLDER, LINES_TAG, SHA256_TAG, piece_name
-from sweeps.mlflow_runs import FILES_TAG, ID_TAG, study_digest
+from sweeps.mlflow_runs import FILES_TAG, ID_TAG, study_digest, study_uid
 from sweeps.models import write_sums
 from sweeps.polynomial_runs import POLYNOMIAL_KIND
 from sweeps.tracking import (
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 MLFLOW_TABLES = frozenset({"alembic_version", "experiments", "runs", "tags"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_SPEC = re.compile(re.escape(SPEC_NAME))
 _MODEL = re.compile(r"[a-z_]+-[0-9]+(\.[A-Za-z0-9_-]+)+")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -195,8 +195,7 @@ def _inside(folder: Path, name: str, run: Run) -> Path:
 def _parents(client: MlflowClient) -> list[Run]:
     """Return the parent runs of all studies in the store."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    kinds = ("study", POLYNOMIAL_KIND)
-    return [run for kind in kinds for run in _search(client, experiments, f"tags.kind = '{kind}'")]
+    return list(_search(client, experiments, "tags.kind LIKE '%study'"))
 
 
 def _search(client: MlflowClient, experiments: list[str], condition: str) -> Iterator[Run]:
@@ -215,7 +214,7 @@ def _choose(parents: list[Run], sweep: str | None, identity: str | None, uri: st
     for run in parents:
         tags = run.data.tags
         if ID_TAG in tags and LINES_TAG in tags:
-            named.setdefault(tags["sweep"], {}).setdefault(tags[ID_TAG], []).append(run)
+            named.setdefault(tags.get("sweep", ""), {}).setdefault(tags[ID_TAG], []).append(run)
     known = sorted(named)
     if sweep is not None:
         named = {name: named[name] for name in known if name == sweep}
@@ -243,19 +242,14 @@ def _import_sweep(client: MlflowClient, fetch: Fetch, name: str, parents: list[R
     try:
         n_lines = n_files = 0
         for run in parents:
-            if run.data.tags["kind"] == POLYNOMIAL_KIND:
-                n_lines += _fetch_log(run, fetch, draft / RUNS_NAME)
-                _check_polynomial_study(run, draft / RUNS_NAME, name)
-                continue
-            study = draft / _dataset_name(run)
-            study.mkdir()
-            n_lines += _fetch_log(run, fetch, study / LOG_NAME)
-            _check_study(run, study / LOG_NAME, name)
-            _fetch_files(run, fetch, draft, _SPEC)
-            models = _search(client, [run.info.experiment_id], _model_runs(run))
-            n_files += sum(_fetch_files(model, fetch, study / MODELS_NAME, _MODEL) for model in models)
-            if (study / MODELS_NAME).is_dir():
-                write_sums(study / MODELS_NAME)
+            of_polynomial = run.data.tags["kind"] == POLYNOMIAL_KIND
+            log = draft / RUNS_NAME if of_polynomial else draft / _dataset_name(run) / LOG_NAME
+            log.parent.mkdir(exist_ok=True)
+            n_lines += _fetch_log(run, fetch, log)
+            _check_study(run, log, name)
+            beside = {SPEC_NAME: draft, TABLE_NAME: log.parent}
+            _fetch_files(run, fetch, beside.get)
+            n_files += _fetch_models(client, fetch, run, log.parent / MODELS_NAME)
         return ImportedSweep(folder, len(parents), n_lines, n_files, _settle(draft, folder))
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -300,31 +294,22 @@ def _fetch_log(run: Run, fetch: Fetch, target: Path) -> int:
 
 def _check_study(run: Run, log: Path, sweep: str) -> None:
     """Make sure that a log is what its run says it is: reports believe the log."""
-    header = read_study(log).header
-    expected = (sweep, run.data.tags["dataset"], run.data.tags.get("sweep.study"))
-    if (header.sweep, header.dataset, study_digest(header)) != expected:
+    header = read_polynomial_study(log).header if log.name == RUNS_NAME else read_study(log).header
+    elsewhere = isinstance(header, StudyHeader) and header.dataset != log.parent.name
+    if elsewhere or header.sweep != sweep or study_digest(header) != run.data.tags.get("sweep.study"):
         raise TrackingError(
-            f"run {run.info.run_id}: artifacts in {FOLDER}/: the log of {header.sweep}/{header.dataset}, not what the"
-            " run's tags say; not imported"
-        )
-
-
-def _check_polynomial_study(run: Run, path: Path, sweep: str) -> None:
-    """Make sure of the same for the networks of a polynomial study."""
-    header = read_polynomial_study(path).header
-    if (header.name, study_digest(header)) != (sweep, run.data.tags.get("sweep.study")):
-        raise TrackingError(
-            f"run {run.info.run_id}: artifacts in {FOLDER}/: the networks of {header.name}, not what the run's tags"
+            f"run {run.info.run_id}: artifacts in {FOLDER}/: the log of {study_uid(header)}, not of what the run's tags"
             " say; not imported"
         )
 
 
-def _fetch_files(run: Run, fetch: Fetch, folder: Path, allowed: re.Pattern[str]) -> int:
-    """Copy the files that a run's tag names and `allowed` allows; return how many."""
+def _fetch_files(run: Run, fetch: Fetch, place: Callable[[str], Path | None]) -> int:
+    """Copy the files that a run's tag names into the folders they belong to; return how many."""
     run_id = run.info.run_id
     digests = _json_table(run.data.tags.get(FILES_TAG, "{}"))
     for name, digest in digests.items():
-        if not allowed.fullmatch(name):
+        folder = place(name)
+        if folder is None:
             raise TrackingError(f"run {run_id}: artifact {name!r}: no name that a sweep's file has; not imported")
         content = fetch(run, name).read_bytes()
         if hashlib.sha256(content).hexdigest() != digest:
@@ -332,6 +317,19 @@ def _fetch_files(run: Run, fetch: Fetch, folder: Path, allowed: re.Pattern[str])
         folder.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
     return len(digests)
+
+
+def _fetch_models(client: MlflowClient, fetch: Fetch, parent: Run, folder: Path) -> int:
+    """Copy what the runs below a parent keep of models and curves; return how many files."""
+
+    def place(name: str) -> Path | None:
+        return folder if _MODEL.fullmatch(name) else None
+
+    runs = _search(client, [parent.info.experiment_id], _model_runs(parent))
+    n_files = sum(_fetch_files(run, fetch, place) for run in runs)
+    if n_files:
+        write_sums(folder)
+    return n_files
 
 
 def _json_table(text: str) -> Mapping[str, object]:

@@ -104,8 +104,7 @@ def short_text(value: Scalar, limit: int) -> str:
 
 def sweep_id(header: StudyHeader) -> str:
     """Return what the studies of one sweep share and other sweeps of its name do not have."""
-    own = ("dataset", "position", "data", "floor")
-    shared = {key: value for key, value in as_data(header).items() if key not in own}
+    shared = {key: as_data(header)[key] for key in ("sweep", "seed", "spec_sha256", "versions")}
     return hashlib.sha256(canonical_json(shared).encode()).hexdigest()[:12]
 
 
@@ -121,7 +120,7 @@ def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> Run
         "mlflow.note.content": study.verdict.text if study.verdict else f"Search on {header.dataset}. {NOTE}",
         "kind": "study",
         ID_TAG: sweep_id(header),
-        **_file_tags(files),
+        **file_tags(files),
         **_common_tags(header, study_uid(header), user),
     }
     params = {
@@ -168,7 +167,7 @@ def record_content(header: StudyHeader, record: TrialRecord, user: str, files: t
         "candidate": str(record.candidate).lower(),
         "sha256": record.sha256,
         "road": record.road,
-        **_file_tags(files),
+        **file_tags(files),
         **_common_tags(header, record_uid(record), user),
     }
     optional = {
@@ -257,7 +256,8 @@ def _common_tags(header: StudyHeader, uid: str, user: str) -> dict[str, str]:
     }
 
 
-def _file_tags(files: tuple[Path, ...]) -> dict[str, str]:
+def file_tags(files: tuple[Path, ...]) -> dict[str, str]:
+    """Return the tag that says which artifacts belong to a sweep's folder and what their SHA-256 is, or no tag."""
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     return {FILES_TAG: canonical_json(digests)} if digests else {}
 

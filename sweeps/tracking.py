@@ -20,9 +20,20 @@ from urllib.parse import unquote
 
 from analysis.polynomial_records import RUNS_NAME, PolynomialHeader, PolynomialRun, PolynomialStudy
 from analysis.records import STAGES, RecordError, Study, StudyHeader, TrialRecord, Verdict, canonical_json, decode_line
+from analysis.table_records import TABLE_NAME
 from sweeps.log import MODELS_NAME, SPEC_NAME
 from sweeps.log_artifacts import LogUpload
-from sweeps.mlflow_runs import NOTE, RunContent, parent_content, record_content, record_uid, study_digest, study_uid
+from sweeps.mlflow_runs import (
+    FILES_TAG,
+    NOTE,
+    RunContent,
+    file_tags,
+    parent_content,
+    record_content,
+    record_uid,
+    study_digest,
+    study_uid,
+)
 from sweeps.polynomial_runs import polynomial_run_content, polynomial_study_content
 from sweeps.tracking_errors import TrackingBusyError, TrackingError
 
@@ -373,7 +384,8 @@ class StudyProjection:
         elif study_uid(header) in self._deleted:
             self._closed = True
         else:
-            self._closed = status == "FINISHED"
+            files = {} if isinstance(study, PolynomialStudy) else file_tags(self._parent_files())
+            self._closed = status == "FINISHED" and tags.get(FILES_TAG) == files.get(FILES_TAG)
             self._report.n_present += 1
 
     def _delete_half_written(self, header: StudyHeader | PolynomialHeader) -> None:
@@ -393,7 +405,7 @@ class StudyProjection:
     def _parent_content(self, study: Study | PolynomialStudy) -> RunContent:
         if isinstance(study, PolynomialStudy):
             return polynomial_study_content(study, self._user)
-        return parent_content(study, self._user, self._spec_files())
+        return parent_content(study, self._user, self._parent_files())
 
     def _record_content(self, study: Study | PolynomialStudy, record: TrialRecord | PolynomialRun) -> RunContent:
         if isinstance(record, PolynomialRun):
@@ -424,9 +436,9 @@ class StudyProjection:
             self._client.set_terminated(self._parent, content.status, content.end_ms or None)
         self._closed = True
 
-    def _spec_files(self) -> tuple[Path, ...]:
-        path = self._tail.path.parent.parent / SPEC_NAME
-        return (path,) if path.is_file() else ()
+    def _parent_files(self) -> tuple[Path, ...]:
+        folder = self._tail.path.parent
+        return tuple(path for path in (folder.parent / SPEC_NAME, folder / TABLE_NAME) if path.is_file())
 
 
 class LogTail:

@@ -252,6 +252,19 @@ def test_a_log_that_is_not_the_one_sent_is_sent_anew(tmp_path: Path) -> None:
     assert (tmp_path / "imported" / "homework" / "xor" / "log.jsonl").read_bytes() == path.read_bytes()
 
 
+def test_what_a_table_study_keeps_beside_its_log_comes_back_as_it_is_now(tmp_path: Path) -> None:
+    results, uri = tmp_path / "results", sqlite_uri(tmp_path / "mlflow.db")
+    path = build.write_study(build.finished_study(n_trials=2, n_certificate=20), results / "homework")
+    table = path.with_name("table.json")
+    for content in ("before the baselines", "with the scores"):
+        table.write_text(content)
+        sync(results, uri)
+    import_sweeps(uri, tmp_path / "imported")
+    assert files_of(tmp_path / "imported") == {
+        "homework/xor/log.jsonl": path.read_bytes(), "homework/xor/table.json": b"with the scores"
+    }  # fmt: skip
+
+
 def test_a_file_that_is_no_mlflow_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     with pytest.raises(TrackingError, match="no such file"):
