@@ -156,7 +156,9 @@ def render(studies: Sequence[Study]) -> Pages:
     """Return the report of some studies, nothing written yet: `Pages.files` holds every file by its relative name."""
     sweeps = list(dict.fromkeys(printable(study.header.sweep) for study in studies))
     title = f"Sweep report: {', '.join(sweeps)}"
-    return render_sections(title, lead_sentence(studies), (build(studies) for build in SECTIONS.values()))
+    sections = (build(studies) for build in SECTIONS.values())
+    # A section without blocks is about another kind of study.
+    return render_sections(title, lead_sentence(studies), (section for section in sections if section.blocks))
 
 
 def render_polynomial_study(study: PolynomialStudy) -> Pages:

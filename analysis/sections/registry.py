@@ -18,6 +18,7 @@ from analysis.sections import (
     ranges,
     selection,
     surface,
+    table,
     trials,
 )
 from analysis.sections.blocks import Section
@@ -27,6 +28,7 @@ Build = Callable[[Sequence[Study]], Section]
 SECTIONS: MappingProxyType[str, Build] = MappingProxyType(
     {
         "answer": answer.build,
+        "table": table.build,
         "ranges": ranges.build,
         "comparison": comparison.build,
         "selection": selection.build,

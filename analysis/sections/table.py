@@ -1,0 +1,426 @@
+"""Table studies: what the columns became, and the network against simple models in the user's own units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analysis.intervals import Interval, mean_interval, paired_difference
+from analysis.metric_words import METRIC_WORDS
+from analysis.records import Study
+from analysis.sections.blocks import (
+    Block,
+    Cell,
+    Column,
+    Heading,
+    Missing,
+    Picture,
+    Section,
+    Table,
+    Text,
+    file_names,
+    labels,
+    number_text,
+    optional,
+    shown,
+)
+from analysis.table_records import (
+    EnsembleRecord,
+    ModelScores,
+    Scores,
+    TableRecord,
+    read_ensemble,
+    read_table_record,
+    table_path,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TITLE = "The table: network against simple models"
+MOST_CLASSES = 12
+"""Classes up to which a confusion table is shown."""
+PARTS = {"validation": "in range: validation rows of the folds", "out_of_range": "out of range: held-out rows"}
+ROLES = {
+    "number": "a number, standardized",
+    "category": "one input for each value",
+    "boolean": "0 or 1, standardized",
+    "date": "days since 1970-01-01, standardized",
+}
+COLUMN_COLUMNS = (
+    Column("column", "Column", "text"),
+    Column("role", "Taken for", "text"),
+    Column("becomes", "Becomes", "text"),
+    Column("reason", "Why", "text"),
+    Column("missing", "Missing"),
+    Column("distinct", "Different values"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TableStudy:
+    """A table study as the report sees it.
+
+    Parameters
+    ----------
+    study : Study
+        Its log.
+    label : str
+        What the report calls it.
+    table : TableRecord
+        What stands beside the log.
+    network : EnsembleRecord or None
+        What the winning certificate's networks make of the rows; None before there is one.
+    """
+
+    study: Study
+    label: str
+    table: TableRecord
+    network: EnsembleRecord | None
+
+    @property
+    def models(self) -> tuple[ModelScores, ...]:
+        """Baselines, then the network if there is one."""
+        return self.table.models + (() if self.network is None else (self.network.model,))
+
+    @property
+    def n_test_looks(self) -> int:
+        """How often anything was scored on the test rows."""
+        certificates = self.study.records["certificate"]
+        return self.table.n_test_looks + sum(
+            bool((r.ensemble or {}).get("model", {}).get("test")) for r in certificates
+        )
+
+
+def open_table_study(study: Study, label: str) -> TableStudy | None:
+    """Return a study's table side, or None where it is no table study."""
+    path = table_path(study)
+    if path is None:
+        return None
+    winner = study.winner
+    network = None
+    if winner is not None and winner.ensemble is not None:
+        network = read_ensemble(winner.ensemble, f"{study.path}: certificate {winner.number}")
+    return TableStudy(study, label, read_table_record(path), network)
+
+
+def build(studies: Sequence[Study]) -> Section:
+    """Return the section; without blocks where no study is of a table."""
+    blocks: list[Block] = []
+    names = labels(studies)
+    for study, label, slug in zip(studies, names, file_names("table", names), strict=True):
+        one = open_table_study(study, label)
+        if one is not None:
+            blocks += study_blocks(one, slug)
+    return Section("table", TITLE, tuple(blocks))
+
+
+def study_blocks(one: TableStudy, slug: str) -> list[Block]:
+    """Return the blocks of one study."""
+    table = one.table
+    blocks: list[Block] = [Heading(one.label)]
+    blocks += [Text(text, "finding") for text in findings(one)]
+    blocks += [Text(warning_text(text), "finding") for text in table.warnings]
+    if table.leaks:
+        blocks.append(Text(f"These scores leak: {table.preprocessing}.", "finding"))
+    blocks += [Text(text) for text in plan_sentences(one)]
+    blocks.append(
+        Table(
+            f"{slug}-columns",
+            f"What became of the {len(table.columns)} columns beside the target: {table.n_inputs} network inputs.",
+            COLUMN_COLUMNS,
+            tuple(
+                (
+                    column.name,
+                    column.role,
+                    ROLES.get(column.role, "used") if column.used else "left out",
+                    column.reason,
+                    column.n_missing,
+                    column.n_distinct,
+                )
+                for column in table.columns
+            ),
+        )
+    )
+    if not one.models:
+        blocks.append(
+            Text("Scores are not shown: no simple model has been fitted and no network certified.", "missing")
+        )
+        return blocks
+    if one.network is None:
+        blocks.append(Text("The network is not shown beside them: no network has been certified yet.", "missing"))
+    blocks.append(score_table(one, slug))
+    picture = score_picture(one, slug)
+    if picture is not None:
+        blocks.append(picture)
+    return blocks + confusion_blocks(one, slug)
+
+
+# Scores
+
+
+def fold_scores(model: ModelScores, scores: Scores, metric: str) -> list[float | None]:
+    """Return a model's score in each fold: the mean over its seeds, None where one of them has none."""
+    values = scores.get(metric, ())
+    by_fold: dict[int, list[float | None]] = {}
+    for fold, value in zip(model.folds, values, strict=False):
+        by_fold.setdefault(fold, []).append(value)
+    return [_mean(by_fold[fold]) for fold in sorted(by_fold)]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def score_interval(model: ModelScores, scores: Scores, metric: str) -> Interval:
+    """Return a score's mean over the folds with its 95 % interval."""
+    return mean_interval(fold_scores(model, scores, metric), method="Student t")
+
+
+def best_baseline(table: TableRecord) -> ModelScores | None:
+    """Return the baseline with the best mean validation score in the goal's metric."""
+    words, best, value = METRIC_WORDS[table.metric], None, math.nan
+    for model in table.models:
+        estimate = score_interval(model, model.validation, table.metric).estimate
+        if estimate is not None and (best is None or words.is_better(estimate, value)):
+            best, value = model, estimate
+    return best
+
+
+def metric_title(table: TableRecord, metric: str) -> str:
+    """Return a metric's heading, with the target where it is in the target's unit."""
+    words = METRIC_WORDS[metric]
+    return f"{words.title} ({table.target.name})" if words.has_unit else words.title
+
+
+def findings(one: TableStudy) -> list[str]:
+    """Return what the study found, in sentences that can be quoted."""
+    table, best = one.table, best_baseline(one.table)
+    if one.network is None or best is None:
+        return []
+    network, metric = one.network.model, table.metric
+    words = METRIC_WORDS[metric]
+    ours, theirs = (score_interval(model, model.validation, metric) for model in (network, best))
+    if ours.estimate is None or theirs.estimate is None:
+        return [f"{one.label}: the network has no {words.title} in some fold; it is not compared."]
+    difference = paired_difference(
+        fold_scores(network, network.validation, metric),
+        fold_scores(best, best.validation, metric),
+        method="Student t",
+    )
+    at_least = not words.is_better(theirs.estimate, ours.estimate)
+    told = f"{one.label}: the tuned network is at least as good as the best simple model ({best.title}): "
+    told += f"{'yes' if at_least else 'no'}. Mean {words.title} over {ours.n} folds {_with_ends(ours)} against "
+    told += f"{_with_ends(theirs)}, paired difference {_with_ends(difference)}"
+    if difference.low is not None and difference.high is not None and difference.low <= 0 <= difference.high:
+        told += ", which could be none"
+    sentences = [f"{told}. The search chose the network by these folds, which flatters it."]
+    return sentences + [text for text in (_test_finding(one, best), _range_finding(one, best)) if text]
+
+
+def _test_finding(one: TableStudy, best: ModelScores) -> str:
+    assert one.network is not None
+    metric = one.table.metric
+    ours, theirs = one.network.model.test.get(metric), best.test.get(metric)
+    if ours is None or theirs is None:
+        return ""
+    words = METRIC_WORDS[metric]
+    verdict = "worse than" if words.is_better(theirs, ours) else "at least as good as"
+    told = f"{one.label}: on {one.table.n_test_rows} test rows that no search saw, {words.title} {number_text(ours)}, "
+    told += f"{verdict} the same simple model's {number_text(theirs)}"
+    for row in one.network.test_differences:
+        if row.baseline == best.name:
+            told += (
+                f"; {row.loss} a row differs by {number_text(row.difference)} ({number_text(row.low)} to "
+                f"{number_text(row.high)}, {row.method}, n = {row.n_rows} rows)"
+            )
+    return f"{told}."
+
+
+def _range_finding(one: TableStudy, best: ModelScores) -> str:
+    assert one.network is not None
+    network, metric = one.network.model, one.table.metric
+    outside = score_interval(network, network.out_of_range, metric)
+    inside = score_interval(network, network.validation, metric)
+    if outside.estimate is None or inside.estimate is None:
+        return ""
+    told = f"{one.label}: out of range, the network's mean {METRIC_WORDS[metric].title} is {_with_ends(outside)}, in "
+    told += f"range {number_text(inside.estimate)}"
+    theirs = score_interval(best, best.out_of_range, metric)
+    if theirs.estimate is not None:
+        told += f"; out of range the same simple model has {_with_ends(theirs)}"
+    return f"{told}."
+
+
+def _with_ends(interval: Interval) -> str:
+    assert interval.estimate is not None
+    if interval.low is None or interval.high is None:
+        return number_text(interval.estimate)
+    return f"{number_text(interval.estimate)} ({number_text(interval.low)} to {number_text(interval.high)})"
+
+
+def score_table(one: TableStudy, slug: str) -> Table:
+    """Return every model's scores on every part, in the user's units."""
+    table = one.table
+    metrics = [name for name in METRIC_WORDS if any(name in model.validation for model in one.models)]
+    rows: list[tuple[Cell, ...]] = []
+    for model in one.models:
+        for part, name in PARTS.items():
+            scores: Scores = getattr(model, part)
+            if scores:
+                cells = [shown(score_interval(model, scores, metric)) for metric in metrics]
+                rows.append((model.title, name, *cells))
+        if model.test:
+            values = [optional(model.test.get(metric), "no such score") for metric in metrics]
+            rows.append((model.title, f"test rows, n = {table.n_test_rows}", *values))
+        rows += [(model.title, "no score", *[Missing("not measured")] * len(metrics))] if not model.validation else []
+    how = "; ".join(f"{model.title}: {' / '.join(dict.fromkeys(model.words))}" for model in one.models if model.words)
+    return Table(
+        f"{slug}-scores",
+        f"Scores in the target's own unit. Folds: mean over {table.n_folds} folds with a 95 % interval (Student t over "
+        "folds, which share training rows: somewhat too narrow), each fold the mean of its seeds. Test rows: the mean "
+        f"prediction of all networks; simple models fitted on all other rows. {how}.",
+        (
+            Column("model", "Model", "text"),
+            Column("rows", "Rows", "text"),
+            *(Column(metric, metric_title(table, metric), "interval") for metric in metrics),
+        ),
+        tuple(rows),
+    )
+
+
+def score_picture(one: TableStudy, slug: str) -> Picture | None:
+    """Return the goal's metric of every model in and out of range as a picture, or None without a number."""
+    metric = one.table.metric
+    points = [
+        (model.title, part, score_interval(model, getattr(model, part), metric))
+        for model in one.models
+        for part in PARTS
+        if getattr(model, part)
+    ]
+    points = [point for point in points if point[2].estimate is not None]
+    if not points:
+        return None
+    title = metric_title(one.table, metric)
+    better = "higher" if METRIC_WORDS[metric].higher_is_better else "lower"
+    alt = "; ".join(f"{name}, {PARTS[part].split(':')[0]}: {_with_ends(interval)}" for name, part, interval in points)
+    return Picture(
+        f"{slug}-models",
+        f"{one.label}: {title} of every model, mean over {one.table.n_folds} folds with 95 % intervals; {better} is "
+        "better.",
+        f"{title}: {alt}.",
+        lambda: draw_scores(points, title),
+        Table(
+            f"{slug}-models",
+            "",
+            (Column("model", "Model", "text"), Column("rows", "Rows", "text"), Column(metric, title, "interval")),
+            tuple((name, PARTS[part], interval) for name, part, interval in points),
+        ),
+    )
+
+
+def draw_scores(points: Sequence[tuple[str, str, Interval]], title: str) -> Figure:
+    """Draw one line a model, blue in range and orange out of range."""
+    from analysis.sections.style import BLUE, ORANGE, framed_axes, new_figure
+
+    names = list(dict.fromkeys(name for name, _, _ in points))
+    figure = new_figure(8.0, 1.1 + 0.5 * len(names))
+    axes = framed_axes(figure, 1.9, 0.55, 0.2, 0.4)
+    labelled: set[str] = set()
+    for name, part, interval in points:
+        assert interval.estimate is not None
+        inside = part == "validation"
+        color, y = (BLUE, names.index(name) - 0.14) if inside else (ORANGE, names.index(name) + 0.14)
+        if interval.low is not None and interval.high is not None:
+            axes.plot([interval.low, interval.high], [y, y], color=color, linewidth=3)
+        label = None if part in labelled else PARTS[part].split(":")[0]
+        labelled.add(part)
+        axes.plot([interval.estimate], [y], "o" if inside else "s", color=color, markersize=8, label=label)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(title)
+    axes.grid(visible=False, axis="y")
+    figure.legend(loc="upper left", ncols=2)
+    return figure
+
+
+def confusion_blocks(one: TableStudy, slug: str) -> list[Block]:
+    """Return the confusion table of the network, else of the best baseline, if the target has classes."""
+    classes = one.table.target.classes
+    model = one.network.model if one.network is not None else best_baseline(one.table)
+    if not classes or model is None or not model.confusion:
+        return []
+    if len(classes) > MOST_CLASSES:
+        return [Text(f"The confusion table is not shown: {len(classes)} classes, up to {MOST_CLASSES} fit.", "missing")]
+    return [
+        Table(
+            f"{slug}-confusion",
+            f"Confusion table of the {model.title}: rows of each class (down) taken for each class (across), every "
+            "row of the folds once, by models that did not train on it.",
+            (
+                Column("class", "True class", "text"),
+                *(Column(f"taken_for_{i}", f"taken for {name}") for i, name in enumerate(classes)),
+                Column("share_right", "Share right"),
+            ),
+            tuple(
+                (name, *counts, counts[i] / sum(counts) if sum(counts) else Missing("no row"))
+                for i, (name, counts) in enumerate(zip(classes, model.confusion, strict=True))
+            ),
+        )
+    ]
+
+
+# The plan in words
+
+
+def warning_text(text: str) -> str:
+    """Return a warning as a sentence."""
+    return f"Warning: {text}."
+
+
+def plan_sentences(one: TableStudy) -> list[str]:
+    """Return what was read, predicted and held back, one sentence a subject."""
+    table = one.table
+    files = "; ".join(
+        f"{file.name} ({file.n_rows} rows, {file.n_columns} columns, SHA-256 {file.sha256[:12]}"
+        f"{', test rows' if file.use == 'test' else ''})"
+        for file in table.files
+    )
+    target = table.target
+    learnt = "" if target.transform == "none" else f", learnt as {target.transform.replace('_', ' and ')}"
+    kinds = f" ({len(target.classes)} classes)" if target.classes else ""
+    folds = f"{table.n_fold_rows} rows in {table.n_folds} {table.fold_kind} folds, {table.n_seeds} seeds each: "
+    folds += f"{table.n_folds * table.n_seeds} networks a trial. "
+    if table.n_test_rows:
+        looks = one.n_test_looks
+        folds += f"Test rows: {table.n_test_rows} ({table.test_origin}), set aside before anything looked; "
+        if table.has_test_targets:
+            folds += f"scored {'once' if looks == 1 else f'{looks} times'} since. "
+        else:
+            folds += "their targets are not known here. "
+    else:
+        folds += "No test rows. "
+    end = table.held_out
+    if end is None:
+        folds += "Nothing held out as out of range."
+    elif end.feature is None:
+        folds += f"Out of range: the {end.n_rows} rows farthest from the middle of all features, held out beforehand."
+    else:
+        side = "above" if end.rule == "top" else "below"
+        folds += f"Out of range: the {end.n_rows} rows with {end.feature} {side} {end.bound:.6g}, "
+        folds += "held out beforehand."
+    sentences = [
+        f"Read: {files}.",
+        f"Predicted: {target.name}, a {target.task}{kinds}, as {target.reason}{learnt}. Goal: {table.goal}"
+        + (f" ({METRIC_WORDS[table.metric].title} {number_text(table.goal_value)})" if table.goal_value else "")
+        + ".",
+        folds,
+    ]
+    if not table.leaks:
+        sentences.append(f"Preprocessing: {table.preprocessing}.")
+    if table.notes:
+        sentences.append(f"Noticed while reading: {'; '.join(table.notes)}.")
+    return sentences

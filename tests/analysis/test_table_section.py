@@ -1,0 +1,170 @@
+"""The table section: numbers against hand-worked ones, and a sentence wherever there is no number."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import record_builders as build
+from scipy import stats
+from table_builders import N_FOLDS, table_and_network
+
+from analysis.intervals import Interval
+from analysis.records import RecordError, read_study
+from analysis.report import render, write_report
+from analysis.sections import table as section
+from analysis.sections.blocks import Heading, Missing, Picture, Table, Text
+from analysis.table_records import TABLE_NAME, EnsembleRecord, encode_table_record
+
+
+def write(folder, task="regression", with_network=True, record_changes=None, network_changes=None, **options):
+    """Write a study with its table's record; return it as read back."""
+    record, network = table_and_network(task, **options)
+    record = dataclasses.replace(record, **(record_changes or {}))
+    network = EnsembleRecord(
+        dataclasses.replace(network.model, **(network_changes or {})), network.test_differences
+    )  # fmt: skip
+    study = build.finished_study("xor", n_trials=3, n_certificate=15)
+    if with_network:
+        first = study.records["certificate"][0]
+        study.records["certificate"][0] = dataclasses.replace(first, ensemble=network.as_data())
+    path = build.write_study(study, folder)
+    (path.parent / TABLE_NAME).write_bytes(encode_table_record(record))
+    return read_study(path)
+
+
+def texts(blocks, role=None):
+    return [block.text for block in blocks if isinstance(block, Text) and role in (None, block.role)]
+
+
+def table(blocks, ending):
+    return next(block for block in blocks if isinstance(block, Table) and block.name.endswith(ending))
+
+
+def test_a_study_that_is_of_no_table_has_no_section_in_the_report():
+    study = build.finished_study("xor", n_trials=2)
+    assert section.build([study]).blocks == ()
+    assert "against simple models" not in render([study]).files["report.md"].decode()
+
+
+def test_scores_are_means_over_folds_with_student_intervals_over_folds(tmp_path):
+    study = write(tmp_path)
+    one = section.open_table_study(study, "houses")
+    network = one.network.model
+    by_fold = np.array(network.validation["rmse"]).reshape(3, N_FOLDS).mean(axis=0)
+    found = section.score_interval(network, network.validation, "rmse")
+    half = stats.t.ppf(0.975, N_FOLDS - 1) * by_fold.std(ddof=1) / math.sqrt(N_FOLDS)
+    assert found.estimate == pytest.approx(by_fold.mean())
+    assert (found.low, found.high) == (pytest.approx(by_fold.mean() - half), pytest.approx(by_fold.mean() + half))
+    assert found.n == N_FOLDS
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+@pytest.mark.parametrize(("network", "answer"), [(0.8, "yes"), (1.3, "no")])
+def test_the_report_says_whether_the_network_is_as_good_as_the_best_baseline(tmp_path, task, network, answer):
+    blocks = section.build([write(tmp_path, task, network=network)]).blocks
+    found = [text for text in texts(blocks, "finding") if "at least as good as the best simple model" in text]
+    assert len(found) == 1
+    assert (
+        f"(gradient boosting): {answer}. Mean {'RMSE' if task == 'regression' else 'accuracy'} over 5 folds" in found[0]
+    )
+    assert "which flatters it" in found[0]
+
+
+def test_equal_scores_are_at_least_as_good(tmp_path):
+    record, network = table_and_network()
+    boosting = record.model("boosting")
+    same = {metric: values * 3 for metric, values in boosting.validation.items()}
+    blocks = section.build([write(tmp_path, network_changes={"validation": same})]).blocks
+    assert "(gradient boosting): yes. " in texts(blocks, "finding")[0]
+    assert "paired difference 0 (0 to 0), which could be none." in texts(blocks, "finding")[0]
+    assert len(network.model.folds) == 15
+
+
+def test_test_rows_and_looks_are_told(tmp_path):
+    study = write(tmp_path, n_test_looks=2)
+    one = section.open_table_study(study, "houses")
+    assert one.n_test_looks == 3
+    blocks = section.build([study]).blocks
+    told = " ".join(texts(blocks))
+    assert "Test rows: 50 (the rows of later.csv), set aside before anything looked; scored 3 times since." in told
+    assert "squared error a row differs by -0.0500 (-0.0800 to -0.0200, Student t, 95 %, n = 50 rows)" in told
+    assert "Out of range: the 30 rows with area above 180.5, held out beforehand." in told
+
+
+def test_what_the_columns_became_and_every_warning_is_shown(tmp_path):
+    blocks = section.build([write(tmp_path)]).blocks
+    rows = table(blocks, "-columns").rows
+    assert [row[:3] for row in rows] == [
+        ("Id", "identifier", "left out"),
+        ("area", "number", "a number, standardized"),
+        ("Größe", "category", "one input for each value"),
+        ("동네", "category", "one input for each value"),
+    ]
+    assert "Warning: 'tax' is the target 'price' in disguise: the correlation of their values is 1." in texts(blocks)
+
+
+def test_leaking_preprocessing_is_a_finding(tmp_path):
+    changes = {"leaks": True, "preprocessing": "fitted on all rows together"}
+    blocks = section.build([write(tmp_path, record_changes=changes)]).blocks
+    assert "These scores leak: fitted on all rows together." in texts(blocks, "finding")
+
+
+def test_confusion_table_of_the_network(tmp_path):
+    blocks = section.build([write(tmp_path, "classification")]).blocks
+    confusion = table(blocks, "-confusion")
+    assert [column.title for column in confusion.columns] == [
+        "True class", "taken for no", "taken for yes", "Share right",
+    ]  # fmt: skip
+    assert confusion.rows[0] == ("no", 90, 10, 0.9)
+    with_many = {"target": dataclasses.replace(table_and_network("classification")[0].target, classes=("x",) * 40)}
+    blocks = section.build([write(tmp_path / "many", "classification", record_changes=with_many)]).blocks
+    assert "The confusion table is not shown: 40 classes, up to 12 fit." in texts(blocks, "missing")
+
+
+def test_before_a_certificate_the_baselines_stand_alone(tmp_path):
+    blocks = section.build([write(tmp_path, with_network=False)]).blocks
+    assert "The network is not shown beside them: no network has been certified yet." in texts(blocks, "missing")
+    models = {row[0] for row in table(blocks, "-scores").rows}
+    assert models == {"constant", "ridge regression", "gradient boosting"}
+    assert not [text for text in texts(blocks, "finding") if "at least as good" in text]
+
+
+def test_before_any_score_a_sentence_says_so(tmp_path):
+    changes = {"models": (), "goal_value": None, "held_out": None, "n_test_rows": 0}
+    blocks = section.build([write(tmp_path, with_network=False, record_changes=changes)]).blocks
+    missing = "Scores are not shown: no simple model has been fitted and no network certified."
+    assert missing in texts(blocks, "missing")
+    assert not [block for block in blocks if isinstance(block, Picture)]
+    assert "No test rows. Nothing held out as out of range." in " ".join(texts(blocks))
+
+
+def test_a_score_that_does_not_exist_is_a_reason_and_no_number(tmp_path):
+    none = {"validation": {"rmse": (None,) * 15, "mae": (1.0,) * 15}, "out_of_range": {}, "test": {}}
+    blocks = section.build([write(tmp_path, network_changes=none)]).blocks
+    assert "XOR: the network has no RMSE in some fold; it is not compared." in texts(blocks, "finding")
+    row = table(blocks, "-scores").rows[-1]
+    assert row[0] == "network"
+    assert isinstance(row[2], Missing)
+    assert isinstance(row[3], Interval)
+    assert row[3].estimate == 1.0
+
+
+def test_several_studies_share_no_file_name_and_the_whole_report_is_written(tmp_path):
+    studies = [write(tmp_path / "a"), write(tmp_path / "b", "classification")]
+    blocks = section.build(studies).blocks
+    assert len([block for block in blocks if isinstance(block, Heading)]) == 2
+    names = [block.name for block in blocks if isinstance(block, Table | Picture)]
+    assert len(set(names)) == len(names) == 7
+    page = write_report([tmp_path / "a", tmp_path / "b"], tmp_path / "report")
+    assert "동네" in page.read_text(encoding="utf-8")
+
+
+def test_a_damaged_record_names_its_file(tmp_path):
+    study = write(tmp_path)
+    path = study.path.parent / TABLE_NAME
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(RecordError, match=r"table\.json: line 1: "):
+        section.build([study])
