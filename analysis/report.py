@@ -282,7 +282,8 @@ def draw(picture: Picture) -> tuple[bytes, int, int]:
         stream = io.BytesIO()
         # The canvases' own writers draw once; savefig would draw everything twice.
         if picture.raster:
-            FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})  # type: ignore[no-untyped-call]
+            plain: dict[str, Any] = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 4}}
+            FigureCanvasAgg(figure).print_png(stream, **plain)  # type: ignore[no-untyped-call]
         else:
             silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
             FigureCanvasSVG(figure).print_svg(stream, metadata=silent)  # type: ignore[no-untyped-call]

@@ -13,6 +13,7 @@ from benchmarks.interval_coverage import (
     Law,
     average_wilson_coverage,
     certificate_false_positives,
+    choice_coverage,
     main,
     mean_coverage,
     paired_coverage,
@@ -96,3 +97,9 @@ def test_the_command_prints_both_tables_and_writes_them(tmp_path, capsys):
     tables = json.loads(path.read_text())
     assert {row["interval"] for row in tables["coverage"]} >= {"Hall t", "bootstrap BCa", "Wilson"}
     assert [row["law"] for row in tables["certificate"]] == [law.name for law in LAWS]
+
+
+def test_the_price_of_not_knowing_is_held_by_halves_and_missed_by_leaving_one_out():
+    halved, left_out = choice_coverage(BODY, 0.0, 16, 1000, np.random.default_rng(4))
+    assert 0.92 <= halved.covered <= 0.97
+    assert left_out.covered < 0.85

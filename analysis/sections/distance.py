@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.intervals import Interval, mean_interval
-from analysis.ranges import Box
+from analysis.ranges import RANGES, Box, why_meaningless
 from analysis.records import Study
 from analysis.sections.blocks import (
     Block,
+    Cell,
     Column,
+    Heading,
     Missing,
     Picture,
     Section,
@@ -24,19 +26,44 @@ from analysis.sections.blocks import (
     file_names,
     labels,
     number_text,
+    short,
     shown,
 )
 from analysis.sections.models import WinnerModel, winner_model
 from engine.datasets.registry import DATASETS
+from engine.network import FloatArray
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 N_POINTS = 3000
+N_DEFINITION_POINTS = 1000
 SEED_POINTS = 21
 LEAST_POINTS = 10
 LEAST_BINS = 2
+STRETCHES = (1.5, 2.0, 3.0, 4.0, 6.0)
 EDGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
+
+STRETCH_COLUMNS = (
+    Column("dataset", "Data type", "text"),
+    Column("factor", "Stretch factor"),
+    Column("loss", "Loss out of range", "interval"),
+    Column("floor", "Best possible predictor", "interval"),
+    Column("constant", "Constant predictor", "interval"),
+    Column("n", "Networks n"),
+    Column("n_points", "Points n"),
+)
+DEFINITION_COLUMNS = (
+    Column("dataset", "Data type", "text"),
+    Column("definition", "In range is", "text"),
+    Column("in_range", "Loss in range", "interval"),
+    Column("n_in_range", "Points n"),
+    Column("out_of_range", "Loss out of range", "interval"),
+    Column("n_out_of_range", "Points there n"),
+    Column("distance", "Their mean distance"),
+)
+DEFINITION_TITLES = {"box": "the box", "neighborhood": "near training points", "hull": "the convex hull"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +93,76 @@ class DistanceBin:
         return (self.low + self.high) / 2
 
 
+@dataclass(frozen=True, slots=True)
+class StretchLoss:
+    """Losses of the points out of range that one stretch factor makes.
+
+    Parameters
+    ----------
+    factor : float
+        Factor on the coordinates of the dataset's own rule.
+    n_points : int
+        Points outside the training box, summed over networks.
+    loss, floor, constant : Interval
+        As in `DistanceBin`.
+    """
+
+    factor: float
+    n_points: int
+    loss: Interval
+    floor: Interval
+    constant: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionLoss:
+    """Losses on both sides of the training range as one definition draws it.
+
+    Parameters
+    ----------
+    name : str
+        Name in `analysis.ranges.RANGES`.
+    n_in_range, n_out_of_range : int
+        Points on each side, summed over networks.
+    in_range, out_of_range : Interval
+        Mean loss over networks; those with fewer than `LEAST_POINTS` points on a side do not count there.
+    distance : float
+        Mean distance of the points out of range beyond it, in training spreads.
+    """
+
+    name: str
+    n_in_range: int
+    n_out_of_range: int
+    in_range: Interval
+    out_of_range: Interval
+    distance: float
+
+
+def measure(model: WinnerModel, points: FloatArray, point_labels: FloatArray) -> list[npt.NDArray[np.float64]]:
+    """Return the losses (R, n) of the networks, of the best possible and of the constant predictor.
+
+    Parameters
+    ----------
+    model : WinnerModel
+    points : ndarray (R or 1, n, 2)
+    point_labels : ndarray (R or 1, n)
+    """
+    draws = model.draws
+    truth = DATASETS[draws.dataset].conditional_mean(points, draws.noise)
+    mean_label = draws.train.y[..., 0].mean(axis=1, keepdims=True)
+    shape = (model.n_replicas, points.shape[1])
+    return [
+        model.losses(np.broadcast_to(said, shape), point_labels) for said in (model.predict(points), truth, mean_label)
+    ]
+
+
+def points_beyond(model: WinnerModel, stretch: float) -> tuple[FloatArray, FloatArray]:
+    """Return fresh points (1, n, 2) and labels (1, n) of the dataset's own rule with a fixed seed."""
+    rng = np.random.default_rng(SEED_POINTS)
+    points, point_labels = DATASETS[model.draws.dataset].beyond(rng, N_POINTS, model.draws.noise, stretch)
+    return points[None], point_labels[None]
+
+
 def distance_bins(model: WinnerModel) -> list[DistanceBin]:
     """Return the losses in range and in bins of distance beyond it.
 
@@ -73,25 +170,58 @@ def distance_bins(model: WinnerModel) -> list[DistanceBin]:
     is from the network's own training box. A network with fewer than `LEAST_POINTS` points in a bin does not count
     there, nor does a bin in which fewer than half of the networks count.
     """
-    draws, dataset = model.draws, DATASETS[model.draws.dataset]
+    draws = model.draws
     box = Box.fit(draws.train_points)
-    rng = np.random.default_rng(SEED_POINTS)
-    points, point_labels = dataset.beyond(rng, N_POINTS, draws.noise, model.stretch)
-    mean_label = draws.train.y[..., 0].mean(axis=1, keepdims=True)
-
-    def measure(X: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> list[npt.NDArray[np.float64]]:
-        truth = dataset.conditional_mean(X, draws.noise)
-        shape = (model.n_replicas, X.shape[1])
-        return [model.losses(np.broadcast_to(said, shape), y) for said in (model.predict(X), truth, mean_label)]
-
-    bins: list[DistanceBin] = []
     inside = box.contains(draws.test_points)
-    bins += _bin(0.0, 0.0, inside, measure(draws.test_points, draws.test.y[..., 0]))
-    distance = box.distance(points[None])
-    beyond = measure(points[None], point_labels[None])
+    bins = _bin(0.0, 0.0, inside, measure(model, draws.test_points, draws.test.y[..., 0]))
+    points, point_labels = points_beyond(model, model.stretch)
+    distance = box.distance(points)
+    beyond = measure(model, points, point_labels)
     for low, high in itertools.pairwise(EDGES):
         bins += _bin(low, high, (distance > low) & (distance <= high), beyond)
     return bins
+
+
+def stretch_losses(model: WinnerModel) -> list[StretchLoss]:
+    """Return the losses out of range at every factor of `STRETCHES` and at the dataset's own."""
+    box = Box.fit(model.draws.train_points)
+    result = []
+    for factor in sorted({*STRETCHES, model.stretch}):
+        points, point_labels = points_beyond(model, factor)
+        for one in _bin(0.0, 0.0, ~box.contains(points), measure(model, points, point_labels)):
+            result.append(StretchLoss(factor, one.n_points, one.loss, one.floor, one.constant))
+    return result
+
+
+def definition_losses(model: WinnerModel) -> list[DefinitionLoss | Missing]:
+    """Return the losses on both sides by every definition of the range, over test points and points beyond alike."""
+    draws = model.draws
+    beyond, beyond_labels = (part[:, :N_DEFINITION_POINTS] for part in points_beyond(model, model.stretch))
+    R = model.n_replicas
+    points = np.concatenate([draws.test_points, np.broadcast_to(beyond, (R, *beyond.shape[1:]))], axis=1)
+    point_labels = np.concatenate(
+        [draws.test.y[..., 0], np.broadcast_to(beyond_labels, (R, beyond_labels.shape[1]))], axis=1
+    )
+    loss = model.losses(model.predict(points), point_labels)
+    result: list[DefinitionLoss | Missing] = []
+    for name, definition in RANGES.items():
+        why = why_meaningless(name, draws.train_points.shape[1], draws.train_points.shape[2])
+        if why is not None:
+            result.append(Missing(why))
+            continue
+        distance = definition.fit(draws.train_points).distance(points)
+        outside = distance > 0
+        sides = [_mean_over(loss, chosen) for chosen in (~outside, outside)]
+        far = float(distance[outside].mean()) if outside.any() else 0.0
+        result.append(DefinitionLoss(name, int((~outside).sum()), int(outside.sum()), sides[0], sides[1], far))
+    return result
+
+
+def _mean_over(loss: npt.NDArray[np.float64], chosen: npt.NDArray[np.bool_]) -> Interval:
+    """Return the mean over networks of their mean loss at the chosen points, those with too few left out."""
+    n = chosen.sum(axis=1)
+    enough = n >= LEAST_POINTS
+    return mean_interval(np.where(chosen, loss, 0).sum(axis=1)[enough] / n[enough])
 
 
 def _bin(
@@ -101,7 +231,7 @@ def _bin(
     enough = n >= LEAST_POINTS
     if 2 * enough.sum() < len(n):
         return []
-    intervals = [mean_interval(np.where(chosen, loss, 0).sum(axis=1)[enough] / n[enough]) for loss in losses]
+    intervals = [_mean_over(loss, chosen) for loss in losses]
     return [DistanceBin(low, high, int(n[enough].sum()), *intervals)]
 
 
@@ -116,16 +246,112 @@ def build(studies: Sequence[Study]) -> Section:
             "data, split, initial weights and order."
         )
     ]
+    factors: list[tuple[str, list[StretchLoss]]] = []
+    definitions: list[tuple[Cell, ...]] = []
     for study, name, file_name in zip(studies, names, file_names("distance", names), strict=True):
-        blocks.append(distance_block(study, name, file_name))
+        model = winner_model(study)
+        if isinstance(model, Missing):
+            blocks.append(Text(f"{name}: {model.reason}.", "missing"))
+            continue
+        blocks.append(distance_block(model, study.header.goal, name, file_name))
+        factors.append((name, stretch_losses(model)))
+        definitions += [definition_cells(one, name) for one in definition_losses(model)]
+    if any(losses for _, losses in factors):
+        blocks += [Heading("By stretch factor"), *stretch_blocks(factors)]
+    if definitions:
+        blocks += [
+            Heading("By definition of the range"),
+            Table(
+                "definitions",
+                'Does the answer hang on what "in range" means? The same networks and points under three definitions: '
+                "the box of the training inputs (the one used everywhere else in this report), the reach of the fifth "
+                "nearest training point, and the convex hull. Test points and points beyond alike fall on the side "
+                "that the definition puts them. Distances are beyond that range, in training spreads.",
+                DEFINITION_COLUMNS,
+                tuple(definitions),
+            ),
+        ]
     return Section("distance", "Loss by distance beyond the range", tuple(blocks))
 
 
-def distance_block(study: Study, name: str, file_name: str) -> Block:
+def definition_cells(one: DefinitionLoss | Missing, name: str) -> tuple[Cell, ...]:
+    """Return one definition's row."""
+    if isinstance(one, Missing):
+        return (name, one, *[""] * 5)
+    return (
+        name,
+        DEFINITION_TITLES[one.name],
+        shown(one.in_range),
+        one.n_in_range,
+        shown(one.out_of_range),
+        one.n_out_of_range,
+        one.distance,
+    )
+
+
+def stretch_blocks(factors: Sequence[tuple[str, Sequence[StretchLoss]]]) -> list[Block]:
+    """Return the table and the picture of the losses by stretch factor."""
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (name, one.factor, shown(one.loss), shown(one.floor), shown(one.constant), one.loss.n, one.n_points)
+        for name, losses in factors
+        for one in losses
+    )
+    told = "; ".join(
+        f"{name} {number_text(losses[0].loss.estimate or 0)} at {losses[0].factor:g} times, "
+        f"{number_text(losses[-1].loss.estimate or 0)} at {losses[-1].factor:g} times"
+        for name, losses in factors
+        if losses
+    )
+    return [
+        Table(
+            "stretch",
+            "The winners' mean loss out of range where the dataset's own rule is stretched by several factors, with "
+            "95 % intervals over n networks. The search was measured at one of them; none was an objective.",
+            STRETCH_COLUMNS,
+            rows,
+        ),
+        Picture(
+            "stretch-drawn",
+            f"Mean loss out of range by stretch factor, with its 95 % band. {told}.",
+            f"Mean loss out of range by stretch factor: {told}.",
+            lambda: draw_stretches(factors),
+            Table("stretch-drawn", "", STRETCH_COLUMNS, rows),
+        ),
+    ]
+
+
+def draw_stretches(factors: Sequence[tuple[str, Sequence[StretchLoss]]]) -> Figure:
+    """Draw one line with a band for each dataset."""
+    from analysis.sections.style import COLORS, framed_axes, new_figure
+
+    figure = new_figure(8.6, 3.3)
+    axes = framed_axes(figure, 0.8, 0.55, 2.1, 0.35)
+    for i, (name, losses) in enumerate(factors):
+        draw_band(
+            axes, [one.factor for one in losses], [one.loss for one in losses], COLORS[i % len(COLORS)], name, "o-"
+        )
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("stretch factor of the dataset's own rule")
+    axes.set_ylabel("mean loss out of range")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def draw_band(
+    axes: Axes, x: Sequence[float], intervals: Sequence[Interval], color: str, label: str, style: str
+) -> None:
+    """Draw estimates as a line and their intervals as a band."""
+    estimates = [interval.estimate or 0.0 for interval in intervals]
+    low, high = (
+        [estimate if end is None else end for estimate, end in zip(estimates, ends, strict=True)]
+        for ends in ([one.low for one in intervals], [one.high for one in intervals])
+    )
+    axes.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
+    axes.plot(x, estimates, style, color=color, label=short(label), markersize=6)
+
+
+def distance_block(model: WinnerModel, goal: float, name: str, file_name: str) -> Block:
     """Return one study's picture, or why there is none."""
-    model = winner_model(study)
-    if isinstance(model, Missing):
-        return Text(f"{name}: {model.reason}.", "missing")
     bins = distance_bins(model)
     if len(bins) < LEAST_BINS:
         return Text(f"{name}: not shown: fewer than {LEAST_POINTS} points at each distance.", "missing")
@@ -148,7 +374,7 @@ def distance_block(study: Study, name: str, file_name: str) -> Block:
         file_name,
         f"{name}, n = {model.n_replicas} networks, {N_POINTS} points beyond: {finding(bins)}",
         f"{name}: {finding(bins)}",
-        lambda: draw_distance(bins, study.header.goal, name),
+        lambda: draw_distance(bins, goal, name),
         data,
     )
 
@@ -181,18 +407,7 @@ def draw_distance(bins: Sequence[DistanceBin], goal: float, name: str) -> Figure
         ("floor", BLACK, "best possible predictor", "|:"),
         ("constant", GRAY, "constant predictor", "x--"),
     ):
-        intervals: list[Interval] = [getattr(one, part) for one in bins]
-        estimates = [interval.estimate or 0.0 for interval in intervals]
-        ends = [(interval.low, interval.high) for interval in intervals]
-        axes.fill_between(
-            x,
-            [estimate if low is None else low for estimate, (low, _) in zip(estimates, ends, strict=True)],
-            [estimate if high is None else high for estimate, (_, high) in zip(estimates, ends, strict=True)],
-            color=color,
-            alpha=0.18,
-            linewidth=0,
-        )
-        axes.plot(x, estimates, style, color=color, label=text, markersize=6)
+        draw_band(axes, x, [getattr(one, part) for one in bins], color, text, style)
     horizontal(axes, goal, RED, f"goal {goal:g}")
     axes.set_ylim(bottom=0)
     axes.set_title(name)

@@ -11,12 +11,21 @@ import pytest
 import record_builders as build
 
 from analysis.intervals import wilson
-from analysis.ranges import Box
+from analysis.ranges import RANGES, Box
 from analysis.records import STAGES
 from analysis.sections.blocks import Missing, Picture, Text, file_names, labels, number_text, printable
 from analysis.sections.certainty import excess, first_passage, flattery
 from analysis.sections.choices import choice_rates, choices_block, two_columns
-from analysis.sections.distance import N_POINTS, SEED_POINTS, distance_bins
+from analysis.sections.distance import (
+    N_DEFINITION_POINTS,
+    N_POINTS,
+    SEED_POINTS,
+    STRETCHES,
+    definition_cells,
+    definition_losses,
+    distance_bins,
+    stretch_losses,
+)
 from analysis.sections.distance import finding as distance_finding
 from analysis.sections.models import WinnerModel, winner_model
 from analysis.sections.network import unit_titles
@@ -273,6 +282,50 @@ def test_loss_beyond_is_that_of_fresh_points_at_that_distance(model: WinnerModel
     assert one.loss.n == 12
 
 
+def test_every_stretch_factor_is_measured_with_the_datasets_own_rule(model: WinnerModel) -> None:
+    found = stretch_losses(model)
+    assert [one.factor for one in found] == list(STRETCHES)
+    one = found[STRETCHES.index(2.0)]
+    points, y = DATASETS["gauss"].beyond(np.random.default_rng(SEED_POINTS), N_POINTS, 0.2, 2.0)
+    losses = 0.5 * (np.tanh(points.sum(axis=1)) - y) ** 2
+    means, n_outside = [], 0
+    for X in model.draws.train_points:
+        outside = ((points < X.min(axis=0)) | (points > X.max(axis=0))).any(axis=1)
+        means.append(losses[outside].mean())
+        n_outside += int(outside.sum())
+    assert one.loss.estimate == pytest.approx(np.mean(means))
+    assert (one.loss.n, one.n_points) == (12, n_outside)
+
+
+def test_the_datasets_own_factor_is_always_among_them(model: WinnerModel) -> None:
+    assert 2.5 in [one.factor for one in stretch_losses(dataclasses.replace(model, stretch=2.5))]
+
+
+def test_every_definition_of_the_range_puts_the_same_points_on_its_own_sides(model: WinnerModel) -> None:
+    found = {one.name: one for one in definition_losses(model) if not isinstance(one, Missing)}
+    assert list(found) == list(RANGES)
+    total = 12 * (model.draws.test_points.shape[1] + N_DEFINITION_POINTS)
+    assert {one.n_in_range + one.n_out_of_range for one in found.values()} == {total}
+    assert found["hull"].n_in_range < found["box"].n_in_range  # the hull lies inside the box
+    beyond, y = DATASETS["gauss"].beyond(np.random.default_rng(SEED_POINTS), N_POINTS, 0.2, 3.0)
+    points, labels = beyond[:N_DEFINITION_POINTS], y[:N_DEFINITION_POINTS]
+    means = []
+    for r, X in enumerate(model.draws.train_points):
+        where = np.concatenate([model.draws.test_points[r], points])
+        said = np.concatenate([model.draws.test.y[r, :, 0], labels])
+        outside = ((where < X.min(axis=0)) | (where > X.max(axis=0))).any(axis=1)
+        means.append((0.5 * (np.tanh(where.sum(axis=1)) - said) ** 2)[outside].mean())
+    assert found["box"].out_of_range.estimate == pytest.approx(np.mean(means))
+
+
+def test_a_meaningless_definition_says_so_in_its_row(model: WinnerModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.ranges.MAX_HULL_FEATURES", 1)
+    reason = definition_losses(model)[list(RANGES).index("hull")]
+    assert isinstance(reason, Missing)
+    assert reason.reason.startswith("not shown: the convex hull of 350 points in 2 dimensions")
+    assert definition_cells(reason, "x") == ("x", reason, "", "", "", "", "")
+
+
 def test_the_finding_says_where_the_constant_predictor_wins(model: WinnerModel) -> None:
     bins = distance_bins(model)
     assert distance_finding(bins).endswith("everywhere below the constant predictor's.")
@@ -308,7 +361,7 @@ def test_units_are_named_by_layer_and_place() -> None:
 
 def test_pictures_of_networks_are_drawn(tmp_path: Path) -> None:
     study = build.study_with_networks(tmp_path)
-    for key in ("distance", "surface", "network"):
+    for key, n_pictures in {"distance": 2, "surface": 1, "network": 1}.items():
         pictures = [block for block in SECTIONS[key]([study]).blocks if isinstance(block, Picture)]
-        assert len(pictures) == 1
+        assert len(pictures) == n_pictures
         assert pictures[0].draw().axes
