@@ -1,8 +1,8 @@
 """The file format of a table study: what its columns became, who trained on which rows, and every model's scores.
 
 ``results/<sweep>/<dataset>/table.json`` stands beside the study's log. It is one line such as `analysis.records` has,
-of kind ``table`` with a `TableRecord`, and is written whole each time: before the search, and again when baselines have
-been fitted. What a certificate's networks make of the same rows is in the log: `EnsembleRecord`.
+of kind ``table`` with a `TableRecord`, and is written whole each time: before the search without scores, then with
+those of the baselines, last with those of the network.
 
 Scores are in the user's metrics and units (`sweeps.tables.metrics`); None is a score that does not exist or is not
 finite.
@@ -11,7 +11,6 @@ finite.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import types
 import typing
@@ -21,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.records import RecordError, Study, canonical_json, decode_line, encode_line
+from analysis.records import RecordError, Study, decode_line, encode_line
 
 TABLE_NAME = "table.json"
 
@@ -230,9 +229,11 @@ class TableRecord:
     goal_value : float or None
         What the metric must be better than; None while a baseline that sets it is not fitted.
     models : tuple of ModelScores
-        Baselines in their order; the network's are in the log (`EnsembleRecord`).
+        Baselines in their order, then the network; what has not run yet is not there.
+    test_differences : tuple of RowDifference
+        Network against baselines on the test rows.
     n_test_looks : int
-        How often the baselines were scored on the test rows; every certificate in the log is one look more.
+        How often anything was scored on the test rows.
     """
 
     files: tuple[TableFile, ...]
@@ -255,47 +256,12 @@ class TableRecord:
     goal: str
     goal_value: float | None
     models: tuple[ModelScores, ...] = ()
+    test_differences: tuple[RowDifference, ...] = ()
     n_test_looks: int = 0
 
     def model(self, name: str) -> ModelScores | None:
         """Return the model of a name, or None where it has not run."""
         return next((model for model in self.models if model.name == name), None)
-
-
-@dataclass(frozen=True, slots=True)
-class EnsembleRecord:
-    """What a certificate's networks make of rows, alone and together: `analysis.records.TrialRecord.ensemble`.
-
-    Parameters
-    ----------
-    model : ModelScores
-        The network's scores.
-    test_differences : tuple of RowDifference
-        Against baselines on the test rows.
-    """
-
-    model: ModelScores
-    test_differences: tuple[RowDifference, ...] = ()
-
-    def as_data(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        data: dict[str, Any] = json.loads(canonical_json(dataclasses.asdict(self)))
-        return data
-
-
-def read_ensemble(data: Any, where: str) -> EnsembleRecord:
-    """Read back what `EnsembleRecord.as_data` returned.
-
-    Raises
-    ------
-    RecordError
-        If a field is not what this version writes; the message begins with `where`.
-    """
-    try:
-        record: EnsembleRecord = _build(EnsembleRecord, data, "ensemble")
-    except ValueError as error:
-        raise RecordError(f"{where}: {error}; it is not of this version") from None
-    return record
 
 
 def scores_of(values: Mapping[str, Iterable[float]]) -> Scores:

@@ -27,11 +27,9 @@ from analysis.sections.blocks import (
     shown,
 )
 from analysis.table_records import (
-    EnsembleRecord,
     ModelScores,
     Scores,
     TableRecord,
-    read_ensemble,
     read_table_record,
     table_path,
 )
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLE = "The table: network against simple models"
+NETWORK = "network"
 MOST_CLASSES = 12
 """Classes up to which a confusion table is shown."""
 PARTS = {"validation": "in range: validation rows of the folds", "out_of_range": "out of range: held-out rows"}
@@ -71,39 +70,27 @@ class TableStudy:
         What the report calls it.
     table : TableRecord
         What stands beside the log.
-    network : EnsembleRecord or None
-        What the winning certificate's networks make of the rows; None before there is one.
     """
 
     study: Study
     label: str
     table: TableRecord
-    network: EnsembleRecord | None
 
     @property
-    def models(self) -> tuple[ModelScores, ...]:
-        """Baselines, then the network if there is one."""
-        return self.table.models + (() if self.network is None else (self.network.model,))
+    def baselines(self) -> tuple[ModelScores, ...]:
+        """The simple models."""
+        return tuple(model for model in self.table.models if model.name != NETWORK)
 
     @property
-    def n_test_looks(self) -> int:
-        """How often anything was scored on the test rows."""
-        certificates = self.study.records["certificate"]
-        return self.table.n_test_looks + sum(
-            bool((r.ensemble or {}).get("model", {}).get("test")) for r in certificates
-        )
+    def network(self) -> ModelScores | None:
+        """The winner, or None before there is one."""
+        return self.table.model(NETWORK)
 
 
 def open_table_study(study: Study, label: str) -> TableStudy | None:
     """Return a study's table side, or None where it is no table study."""
     path = table_path(study)
-    if path is None:
-        return None
-    winner = study.winner
-    network = None
-    if winner is not None and winner.ensemble is not None:
-        network = read_ensemble(winner.ensemble, f"{study.path}: certificate {winner.number}")
-    return TableStudy(study, label, read_table_record(path), network)
+    return None if path is None else TableStudy(study, label, read_table_record(path))
 
 
 def build(studies: Sequence[Study]) -> Section:
@@ -144,7 +131,7 @@ def study_blocks(one: TableStudy, slug: str) -> list[Block]:
             ),
         )
     )
-    if not one.models:
+    if not one.table.models:
         blocks.append(
             Text("Scores are not shown: no simple model has been fitted and no network certified.", "missing")
         )
@@ -180,11 +167,11 @@ def score_interval(model: ModelScores, scores: Scores, metric: str) -> Interval:
     return mean_interval(fold_scores(model, scores, metric), method="Student t")
 
 
-def best_baseline(table: TableRecord) -> ModelScores | None:
+def best_baseline(one: TableStudy) -> ModelScores | None:
     """Return the baseline with the best mean validation score in the goal's metric."""
-    words, best, value = METRIC_WORDS[table.metric], None, math.nan
-    for model in table.models:
-        estimate = score_interval(model, model.validation, table.metric).estimate
+    words, best, value = METRIC_WORDS[one.table.metric], None, math.nan
+    for model in one.baselines:
+        estimate = score_interval(model, model.validation, one.table.metric).estimate
         if estimate is not None and (best is None or words.is_better(estimate, value)):
             best, value = model, estimate
     return best
@@ -198,10 +185,10 @@ def metric_title(table: TableRecord, metric: str) -> str:
 
 def findings(one: TableStudy) -> list[str]:
     """Return what the study found, in sentences that can be quoted."""
-    table, best = one.table, best_baseline(one.table)
+    table, best = one.table, best_baseline(one)
     if one.network is None or best is None:
         return []
-    network, metric = one.network.model, table.metric
+    network, metric = one.network, table.metric
     words = METRIC_WORDS[metric]
     ours, theirs = (score_interval(model, model.validation, metric) for model in (network, best))
     if ours.estimate is None or theirs.estimate is None:
@@ -224,14 +211,14 @@ def findings(one: TableStudy) -> list[str]:
 def _test_finding(one: TableStudy, best: ModelScores) -> str:
     assert one.network is not None
     metric = one.table.metric
-    ours, theirs = one.network.model.test.get(metric), best.test.get(metric)
+    ours, theirs = one.network.test.get(metric), best.test.get(metric)
     if ours is None or theirs is None:
         return ""
     words = METRIC_WORDS[metric]
     verdict = "worse than" if words.is_better(theirs, ours) else "at least as good as"
     told = f"{one.label}: on {one.table.n_test_rows} test rows that no search saw, {words.title} {number_text(ours)}, "
     told += f"{verdict} the same simple model's {number_text(theirs)}"
-    for row in one.network.test_differences:
+    for row in one.table.test_differences:
         if row.baseline == best.name:
             told += (
                 f"; {row.loss} a row differs by {number_text(row.difference)} ({number_text(row.low)} to "
@@ -242,7 +229,7 @@ def _test_finding(one: TableStudy, best: ModelScores) -> str:
 
 def _range_finding(one: TableStudy, best: ModelScores) -> str:
     assert one.network is not None
-    network, metric = one.network.model, one.table.metric
+    network, metric = one.network, one.table.metric
     outside = score_interval(network, network.out_of_range, metric)
     inside = score_interval(network, network.validation, metric)
     if outside.estimate is None or inside.estimate is None:
@@ -265,9 +252,9 @@ def _with_ends(interval: Interval) -> str:
 def score_table(one: TableStudy, slug: str) -> Table:
     """Return every model's scores on every part, in the user's units."""
     table = one.table
-    metrics = [name for name in METRIC_WORDS if any(name in model.validation for model in one.models)]
+    metrics = [name for name in METRIC_WORDS if any(name in model.validation for model in one.table.models)]
     rows: list[tuple[Cell, ...]] = []
-    for model in one.models:
+    for model in table.models:
         for part, name in PARTS.items():
             scores: Scores = getattr(model, part)
             if scores:
@@ -277,7 +264,9 @@ def score_table(one: TableStudy, slug: str) -> Table:
             values = [optional(model.test.get(metric), "no such score") for metric in metrics]
             rows.append((model.title, f"test rows, n = {table.n_test_rows}", *values))
         rows += [(model.title, "no score", *[Missing("not measured")] * len(metrics))] if not model.validation else []
-    how = "; ".join(f"{model.title}: {' / '.join(dict.fromkeys(model.words))}" for model in one.models if model.words)
+    how = "; ".join(
+        f"{model.title}: {' / '.join(dict.fromkeys(model.words))}" for model in one.table.models if model.words
+    )
     return Table(
         f"{slug}-scores",
         f"Scores in the target's own unit. Folds: mean over {table.n_folds} folds with a 95 % interval (Student t over "
@@ -297,7 +286,7 @@ def score_picture(one: TableStudy, slug: str) -> Picture | None:
     metric = one.table.metric
     points = [
         (model.title, part, score_interval(model, getattr(model, part), metric))
-        for model in one.models
+        for model in one.table.models
         for part in PARTS
         if getattr(model, part)
     ]
@@ -350,7 +339,7 @@ def draw_scores(points: Sequence[tuple[str, str, Interval]], title: str) -> Figu
 def confusion_blocks(one: TableStudy, slug: str) -> list[Block]:
     """Return the confusion table of the network, else of the best baseline, if the target has classes."""
     classes = one.table.target.classes
-    model = one.network.model if one.network is not None else best_baseline(one.table)
+    model = one.network if one.network is not None else best_baseline(one)
     if not classes or model is None or not model.confusion:
         return []
     if len(classes) > MOST_CLASSES:
@@ -395,7 +384,7 @@ def plan_sentences(one: TableStudy) -> list[str]:
     folds = f"{table.n_fold_rows} rows in {table.n_folds} {table.fold_kind} folds, {table.n_seeds} seeds each: "
     folds += f"{table.n_folds * table.n_seeds} networks a trial. "
     if table.n_test_rows:
-        looks = one.n_test_looks
+        looks = table.n_test_looks
         folds += f"Test rows: {table.n_test_rows} ({table.test_origin}), set aside before anything looked; "
         if table.has_test_targets:
             folds += f"scored {'once' if looks == 1 else f'{looks} times'} since. "

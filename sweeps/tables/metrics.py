@@ -83,6 +83,16 @@ class Metric:
         return self.words.name
 
     @property
+    def title(self) -> str:
+        """What a report calls it."""
+        return self.words.title
+
+    @property
+    def has_unit(self) -> bool:
+        """Whether it is in the target's unit."""
+        return self.words.has_unit
+
+    @property
     def task(self) -> Task:
         """What the target must set."""
         return self.words.task
@@ -91,6 +101,11 @@ class Metric:
     def higher_is_better(self) -> bool:
         """Whether more of it is better."""
         return self.words.higher_is_better
+
+    @property
+    def highest(self) -> float:
+        """No value is above it."""
+        return self.words.highest
 
     def as_loss(self, value: float) -> float:
         """Return a value as a loss; see `analysis.metric_words.MetricWords`."""
@@ -334,7 +349,7 @@ def _goal_value(text: str, metric: Metric, number: str, percent: str) -> float:
         raise ValueError(f"goal: {text!r}: {number!r} is not a number; expected one such as 20000 or 0.95") from None
     is_share = metric.task == "classification" and metric.higher_is_better
     low = -math.inf if metric.name == "r2" else 0.0
-    fits = low <= value < metric.words.highest and (value > 0 or metric.higher_is_better)
+    fits = low <= value < metric.highest and (value > 0 or metric.higher_is_better)
     if not math.isfinite(value) or not fits or (percent and not metric.higher_is_better):
         expected = "from 0, below 1 (or 100 %)" if is_share else "below 1" if metric.name == "r2" else "above 0"
         raise ValueError(f"goal: {text!r}; expected {metric.name} {expected}")

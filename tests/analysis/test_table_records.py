@@ -6,10 +6,10 @@ import dataclasses
 import json
 
 import pytest
-from table_builders import table_and_network, table_record
+from table_builders import table_record
 
 from analysis.records import RecordError, encode_line
-from analysis.table_records import TABLE_NAME, encode_table_record, read_ensemble, read_table_record, scores_of
+from analysis.table_records import TABLE_NAME, encode_table_record, read_table_record, scores_of
 
 
 @pytest.fixture
@@ -32,17 +32,9 @@ def test_what_is_written_is_read_back(path, task):
 
 
 def test_a_study_that_has_only_begun_has_a_record_too(path):
-    record = dataclasses.replace(table_record(), models=(), goal_value=None, held_out=None)
+    record = dataclasses.replace(table_record(), models=(), test_differences=(), goal_value=None, held_out=None)
     path.write_bytes(encode_table_record(record))
     assert read_table_record(path) == record
-
-
-def test_an_ensemble_is_read_back_from_a_trial_record():
-    _, network = table_and_network("classification")
-    data = network.as_data()
-    assert read_ensemble(json.loads(json.dumps(data)), "log.jsonl") == network
-    with pytest.raises(RecordError, match=r"^log\.jsonl: ensemble\.model: missing; it is not of this version$"):
-        read_ensemble({}, "log.jsonl")
 
 
 def test_scores_that_are_not_finite_are_none():

@@ -9,28 +9,24 @@ import numpy as np
 import pytest
 import record_builders as build
 from scipy import stats
-from table_builders import N_FOLDS, table_and_network
+from table_builders import N_FOLDS, table_record
 
 from analysis.intervals import Interval
 from analysis.records import RecordError, read_study
 from analysis.report import render, write_report
 from analysis.sections import table as section
 from analysis.sections.blocks import Heading, Missing, Picture, Table, Text
-from analysis.table_records import TABLE_NAME, EnsembleRecord, encode_table_record
+from analysis.table_records import TABLE_NAME, encode_table_record
 
 
-def write(folder, task="regression", with_network=True, record_changes=None, network_changes=None, **options):
+def write(folder, task="regression", with_network=True, network_changes=None, n_test_looks=1, network=0.9, **changes):
     """Write a study with its table's record; return it as read back."""
-    record, network = table_and_network(task, **options)
-    record = dataclasses.replace(record, **(record_changes or {}))
-    network = EnsembleRecord(
-        dataclasses.replace(network.model, **(network_changes or {})), network.test_differences
-    )  # fmt: skip
-    study = build.finished_study("xor", n_trials=3, n_certificate=15)
-    if with_network:
-        first = study.records["certificate"][0]
-        study.records["certificate"][0] = dataclasses.replace(first, ensemble=network.as_data())
-    path = build.write_study(study, folder)
+    record = table_record(task, n_test_looks, network)
+    *baselines, last = record.models
+    last = dataclasses.replace(last, **(network_changes or {}))
+    models = (*baselines, last) if with_network else tuple(baselines)
+    record = dataclasses.replace(record, **{"models": models, **changes})
+    path = build.write_study(build.finished_study("xor", n_trials=3, n_certificate=15), folder)
     (path.parent / TABLE_NAME).write_bytes(encode_table_record(record))
     return read_study(path)
 
@@ -52,7 +48,7 @@ def test_a_study_that_is_of_no_table_has_no_section_in_the_report():
 def test_scores_are_means_over_folds_with_student_intervals_over_folds(tmp_path):
     study = write(tmp_path)
     one = section.open_table_study(study, "houses")
-    network = one.network.model
+    network = one.network
     by_fold = np.array(network.validation["rmse"]).reshape(3, N_FOLDS).mean(axis=0)
     found = section.score_interval(network, network.validation, "rmse")
     half = stats.t.ppf(0.975, N_FOLDS - 1) * by_fold.std(ddof=1) / math.sqrt(N_FOLDS)
@@ -74,20 +70,15 @@ def test_the_report_says_whether_the_network_is_as_good_as_the_best_baseline(tmp
 
 
 def test_equal_scores_are_at_least_as_good(tmp_path):
-    record, network = table_and_network()
-    boosting = record.model("boosting")
+    boosting = table_record().model("boosting")
     same = {metric: values * 3 for metric, values in boosting.validation.items()}
     blocks = section.build([write(tmp_path, network_changes={"validation": same})]).blocks
     assert "(gradient boosting): yes. " in texts(blocks, "finding")[0]
     assert "paired difference 0 (0 to 0), which could be none." in texts(blocks, "finding")[0]
-    assert len(network.model.folds) == 15
 
 
 def test_test_rows_and_looks_are_told(tmp_path):
-    study = write(tmp_path, n_test_looks=2)
-    one = section.open_table_study(study, "houses")
-    assert one.n_test_looks == 3
-    blocks = section.build([study]).blocks
+    blocks = section.build([write(tmp_path, n_test_looks=3)]).blocks
     told = " ".join(texts(blocks))
     assert "Test rows: 50 (the rows of later.csv), set aside before anything looked; scored 3 times since." in told
     assert "squared error a row differs by -0.0500 (-0.0800 to -0.0200, Student t, 95 %, n = 50 rows)" in told
@@ -108,7 +99,7 @@ def test_what_the_columns_became_and_every_warning_is_shown(tmp_path):
 
 def test_leaking_preprocessing_is_a_finding(tmp_path):
     changes = {"leaks": True, "preprocessing": "fitted on all rows together"}
-    blocks = section.build([write(tmp_path, record_changes=changes)]).blocks
+    blocks = section.build([write(tmp_path, **changes)]).blocks
     assert "These scores leak: fitted on all rows together." in texts(blocks, "finding")
 
 
@@ -119,8 +110,8 @@ def test_confusion_table_of_the_network(tmp_path):
         "True class", "taken for no", "taken for yes", "Share right",
     ]  # fmt: skip
     assert confusion.rows[0] == ("no", 90, 10, 0.9)
-    with_many = {"target": dataclasses.replace(table_and_network("classification")[0].target, classes=("x",) * 40)}
-    blocks = section.build([write(tmp_path / "many", "classification", record_changes=with_many)]).blocks
+    with_many = {"target": dataclasses.replace(table_record("classification").target, classes=("x",) * 40)}
+    blocks = section.build([write(tmp_path / "many", "classification", **with_many)]).blocks
     assert "The confusion table is not shown: 40 classes, up to 12 fit." in texts(blocks, "missing")
 
 
@@ -134,7 +125,7 @@ def test_before_a_certificate_the_baselines_stand_alone(tmp_path):
 
 def test_before_any_score_a_sentence_says_so(tmp_path):
     changes = {"models": (), "goal_value": None, "held_out": None, "n_test_rows": 0}
-    blocks = section.build([write(tmp_path, with_network=False, record_changes=changes)]).blocks
+    blocks = section.build([write(tmp_path, with_network=False, **changes)]).blocks
     missing = "Scores are not shown: no simple model has been fitted and no network certified."
     assert missing in texts(blocks, "missing")
     assert not [block for block in blocks if isinstance(block, Picture)]
