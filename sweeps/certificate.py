@@ -100,6 +100,8 @@ def _winner(certificates: Sequence[TrialRecord], goal: float, level: float) -> t
 
 def _text(spec: SweepSpec, winner: TrialRecord | None, certified: bool, level: float, stopped: str) -> str:
     goal = spec.goal.below
+    if winner is None and not spec.certificates.n:
+        return "No certificate was asked for: the best trial was chosen by the very figures shown for it."
     if winner is None:
         why = "every trial failed" if stopped == "all_failed" else "no trial could be certified"
         return f"Nothing certified: {why}; look at the trials' reasons, or widen the space."

@@ -23,7 +23,8 @@ from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.playground import Draws as PageDraws
 from engine.playground import draw, expand, page_state_of, page_url
 from engine.splits import Split
-from sweeps.spec import N_PAGE_SEEDS, DatasetSpec, SweepSpec
+from sweeps.published_spec import FashionData, PerceptronData
+from sweeps.spec import N_PAGE_SEEDS, DatasetSpec, PlaygroundData, SweepSpec
 
 STREAM_SEEDS = 10
 STREAM_BEYOND = 12
@@ -134,6 +135,8 @@ class PlaygroundSource:
     is_finite = False
 
     def __init__(self, spec: SweepSpec, dataset: DatasetSpec) -> None:
+        if not isinstance(dataset.data, PlaygroundData):
+            raise TypeError(f"{dataset.name}: not a Playground set")
         self._spec = spec
         self.goal = spec.goal.below
         self._name = dataset.name
@@ -210,11 +213,11 @@ class PlaygroundSource:
             n_in_range=inside.sum(axis=1),
             n_out_of_range=outside.sum(axis=1),
             constant={
-                name: self._mean_loss(np.broadcast_to(mean_label, split.y.shape), split)
+                name: mean_loss(self._loss, np.broadcast_to(mean_label, split.y.shape), split)
                 for name, split in splits.items()
             },
             floors={
-                name: self._mean_loss(dataset.conditional_mean(at[name], data.noise)[..., None], split)
+                name: mean_loss(self._loss, dataset.conditional_mean(at[name], data.noise)[..., None], split)
                 for name, split in splits.items()
             },
             training_seeds=np.array([page_seed_number(seed) for seed in seeds], np.uint64),
@@ -228,13 +231,6 @@ class PlaygroundSource:
         drawn = [DATASETS[self._name].beyond(rng, data.n_beyond, data.noise, data.stretch) for rng in rngs]
         return np.stack([points for points, _ in drawn]), np.stack([labels for _, labels in drawn])
 
-    def _mean_loss(self, predictions: FloatArray, split: Split) -> npt.NDArray[np.float64]:
-        losses = LOSSES[self._loss].value(np.asarray(predictions), split.y)
-        if split.weight is None:
-            return np.asarray(losses.mean(axis=1), np.float64)
-        n = split.weight.sum(axis=1)
-        return np.where(n > 0, (losses * split.weight).sum(axis=1) / np.maximum(n, 1), np.nan)
-
     def _initialize(self, page: PageDraws, network: NetworkConfig) -> Parameters:
         if network.initializer == "playground":
             return page.initial_parameters(network.layer_sizes)
@@ -244,6 +240,11 @@ class PlaygroundSource:
 
 def open_source(spec: SweepSpec, dataset: DatasetSpec) -> Source:
     """Return the source of a dataset of any kind."""
+    if isinstance(dataset.data, (PerceptronData, FashionData)):
+        from sweeps.published import FashionSource, PerceptronSource  # pandas takes a second: only for those who use it
+
+        data = dataset.data
+        return PerceptronSource(spec, data) if isinstance(data, PerceptronData) else FashionSource(spec, data)
     return PlaygroundSource(spec, dataset)
 
 
@@ -257,6 +258,15 @@ def _seed_order(seed: int) -> npt.NDArray[np.int64]:
 def page_seed_number(seed: str) -> int:
     """Return the whole number behind one of a `PlaygroundSource`'s seeds."""
     return int(seed.removeprefix("0."))
+
+
+def mean_loss(loss: str, predictions: FloatArray, split: Split) -> npt.NDArray[np.float64]:
+    """Return the mean loss of predictions (R, n, 1) over the points of a split that count; NaN without points."""
+    losses = LOSSES[loss].value(np.asarray(predictions), split.y)
+    if split.weight is None:
+        return np.asarray(losses.mean(axis=1), np.float64)
+    n = split.weight.sum(axis=1)
+    return np.where(n > 0, (losses * split.weight).sum(axis=1) / np.maximum(n, 1), np.nan)
 
 
 def join_draws(draws: list[Draws]) -> Draws:

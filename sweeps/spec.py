@@ -8,7 +8,7 @@ import math
 import re
 import tomllib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -25,6 +25,7 @@ from engine.network import NetworkConfig
 from engine.optimizers import OPTIMIZERS
 from engine.playground import FEATURES
 from engine.schedules import SCHEDULES
+from sweeps.published_spec import FashionData, PerceptronData, parse_fashion_data, parse_perceptron_data
 from sweeps.spec_tables import SpecError, SpecTable, check_name, checked_number, toml_text, unknown_name
 
 METRICS = ("test_loss",)
@@ -183,6 +184,10 @@ class PlaygroundData:
     n_beyond: int
     features: tuple[str, ...]
 
+    def as_table(self) -> dict[str, Any]:
+        """Return the plain values that a spec has."""
+        return {**dataclasses.asdict(self), "features": list(self.features)}
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetSpec:
@@ -190,7 +195,7 @@ class DatasetSpec:
 
     name: str
     kind: str
-    data: PlaygroundData
+    data: PlaygroundData | PerceptronData | FashionData
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,8 +437,7 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
         "certificates": dataclasses.asdict(spec.certificates),
         "page": {**page, "learning_rates": list(spec.page.learning_rates)},
         "datasets": [
-            {"name": d.name, "kind": d.kind, **dataclasses.asdict(d.data), "features": list(d.data.features)}
-            for d in spec.datasets
+            {"name": dataset.name, "kind": dataset.kind, **dataset.data.as_table()} for dataset in spec.datasets
         ],
         "network": {key: _plain(value) for key, value in spec.network},
         "training": {key: _plain(value) for key, value in spec.training},
@@ -547,14 +551,14 @@ def _pruning(table: SpecTable) -> PruningSpec:
 
 
 def _finalists(table: SpecTable) -> FinalistSpec:
-    spec = FinalistSpec(n=table.integer("n", 1, 1000), n_replicas=table.integer("n_replicas", 2, 50_000))
+    spec = FinalistSpec(n=table.integer("n", 0, 1000), n_replicas=table.integer("n_replicas", 2, 50_000))
     table.close()
     return spec
 
 
 def _certificates(table: SpecTable) -> CertificateSpec:
     spec = CertificateSpec(
-        n=table.integer("n", 1, 100),
+        n=table.integer("n", 0, 100),
         n_replicas=table.integer("n_replicas", 2, 50_000),
         level=table.number("level", 0.0, 0.5, open_low=True),
     )
@@ -586,7 +590,10 @@ def _datasets(root: SpecTable) -> tuple[DatasetSpec, ...]:
 
 def _dataset(table: SpecTable) -> DatasetSpec:
     kind = table.text("kind", _DATA_KINDS)
-    spec = DatasetSpec(table.text("name", DATASETS), kind, _DATA_KINDS[kind](table))
+    name = table.text("name", DATASETS if kind == "playground" else None)
+    if not NAME.fullmatch(name):
+        raise SpecError(f"{table.where}: name: {name!r} must be a name as a sweep's")
+    spec = DatasetSpec(name, kind, _DATA_KINDS[kind](table))
     table.close()
     return spec
 
@@ -610,7 +617,9 @@ def _playground_data(table: SpecTable) -> PlaygroundData:
     )
 
 
-_DATA_KINDS = MappingProxyType({"playground": _playground_data})
+_DATA_KINDS: Mapping[str, Callable[[SpecTable], PlaygroundData | PerceptronData | FashionData]] = MappingProxyType(
+    {"playground": _playground_data, "perceptron": parse_perceptron_data, "fashion_mnist": parse_fashion_data}
+)
 
 _CONFIGS = MappingProxyType({"network": NetworkConfig, "training": TrainingConfig})
 _TYPES: Mapping[str, Any] = MappingProxyType(
@@ -674,6 +683,8 @@ def check_setting(key: str, value: Any, where: str) -> Any:
         return value
     if kind is float or (float in kinds and Ellipsis not in kinds):
         return _nonnegative(value, key, where)
+    if key == "training.dropout" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = (value,)  # one rate for all hidden layers, which can be searched between two bounds
     if not isinstance(value, (list, tuple)):
         raise SpecError(f"{where}: {toml_text(value)} must be a list")
     return tuple(_list_item(kinds[0], item, where) for item in value)

@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 
 from analysis.records import (
-    Scalar,
     Stage,
     Study,
     StudyHeader,
@@ -51,6 +50,7 @@ _NUMBERS_DEPEND_ON = (
     "sweeps/certificate.py",
     "sweeps/polynomials.py",
     "sweeps/pruners.py",
+    "sweeps/published.py",
     "sweeps/samplers.py",
     "sweeps/sources.py",
     "sweeps/space.py",
@@ -474,14 +474,11 @@ class _StudyRun:
 
 def study_header(spec: SweepSpec, dataset: DatasetSpec, position: int, source: Source) -> StudyHeader:
     """Return the header of the study of one of a spec's datasets."""
-    data: dict[str, Scalar | list[Scalar]] = {"kind": dataset.kind}
-    for key, value in dataclasses.asdict(dataset.data).items():
-        data[key] = list(value) if isinstance(value, tuple) else value
     return StudyHeader(
         sweep=spec.name,
         dataset=dataset.name,
         position=position,
-        data=data,
+        data={"kind": dataset.kind, **dataset.data.as_table()},
         goal=source.goal,
         metric=spec.goal.metric,
         n_trials=spec.search.n_trials,
