@@ -1,57 +1,67 @@
 """The engine against its peers: microseconds per epoch and network, every peer in one run.
 
-    python benchmarks/engine.py                       the whole table, some minutes
-    python benchmarks/engine.py --quick               one configuration, fewer repetitions
-    python benchmarks/engine.py --json                the same as a list of objects
-    python benchmarks/engine.py --markdown            the table of docs/performance.md
+    python benchmarks/engine.py                                  every table, a quarter of an hour
+    python benchmarks/engine.py --only wide --only polynomial    some of them
+    python benchmarks/engine.py --quick                          all of them, small: does it run?
+    python benchmarks/engine.py --json                           a list of objects, one a line of a table
+    python benchmarks/engine.py --into docs/performance.md       each table between its marks, as soon as it is done
+    python benchmarks/engine.py --only together --draw cost.svg  cost of a network when R train together
 
-Every peer trains the same network from the same weights on the same 350 points in the same order with the same plain
-SGD in float32, and must reach the same loss (scikit-learn excepted, whose output layer is linear). Repetitions go round
-the peers, so that a disturbed second disturbs all; figures are medians. On one core the processor's time counts,
-which other work on the machine disturbs less than the wall's; on two the wall's. Compile time is measured apart. Peers
-that train many networks at once run at several numbers of networks, and their best counts. One child process for each
-number of cores, pinned to them.
+Repetitions go round the peers, so that a disturbed second disturbs all; figures are medians. On one core the
+processor's time counts, which other work on the machine disturbs less than the wall's; on two the wall's. Peers that
+train many networks at once run at several numbers of networks. One child process for each table and number of cores,
+pinned to them. Fashion-MNIST comes from `SWEEPS_DATA` or is fetched as `sweeps` does it; without it, random pixels take
+its place, and the table says so.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import contextlib
+import dataclasses
+import importlib.metadata
+import importlib.util
+import io
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose files have names of packages
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)  # not this folder, whose files have names of packages
 
-N_POINTS = 350
-RATE = 0.03
+from benchmarks.peers import (  # noqa: E402
+    Config,
+    Peer,
+    Problem,
+    engine_peer,
+    images,
+    jax_peer,
+    numbers,
+    rule_peer,
+    sklearn_peer,
+    torch_batched_peer,
+    torch_peer,
+)
+
+Row = dict[str, Any]
 TARGET_S = 0.08  # length of one measurement
-JAX_COUNTS = (16, 256)
-TORCH_COUNTS = (256, 1024)
+JAX_COUNTS = (16, 64, 256)
+TORCH_COUNTS = (64, 256, 1024)
+TOGETHER = (16, 1, 2, 4, 8, 12, 20, 24, 32, 48, 64)
+TRIAL_EPOCHS = 16 * 1000  # networks times epochs of one trial, over which a peer's compiling is spread
 
-
-@dataclass(frozen=True)
-class Config:
-    """A network and a batch size."""
-
-    name: str
-    sizes: tuple[int, ...]
-    activation: str
-    batch: int
-
-
-CONFIGS = (
+NARROW = (
     Config("2-8-8-1 tanh", (2, 8, 8, 1), "tanh", 10),
     Config("2-8-8-1 tanh", (2, 8, 8, 1), "tanh", 1),
     Config("2-4-1 relu", (2, 4, 1), "relu", 30),
@@ -59,293 +69,31 @@ CONFIGS = (
     Config("2-8-8-8-8-8-8-1 tanh", (2, 8, 8, 8, 8, 8, 8, 1), "tanh", 10),
     Config("1-32-32-1 tanh", (1, 32, 32, 1), "tanh", 10),
 )
+HOMEWORK = (
+    Config("1-150-150-1 relu", (1, 150, 150, 1), "relu", 1, rate=0.003, tolerance=1e-4),
+    Config("1-150-150-1 relu", (1, 150, 150, 1), "relu", 8, rate=0.003, tolerance=1e-4),
+)
+WIDE = Config(
+    "784-256-10 relu", (784, 256, 10), "relu", 256, "linear", "softmax_cross_entropy", rate=0.1, n_points=60_000,
+    order="shuffled", tolerance=2e-3,
+)  # fmt: skip
+POLYNOMIAL = Config(
+    "1-2-1 sigmoid, Adam, all points", (1, 2, 1), "sigmoid", 10_000, "linear", "mse", "adam", 0.01, 10_000,
+    tolerance=1e-4,
+)  # fmt: skip
 
+GOALS = {  # least multiple of this engine's time, by network, batch and rival
+    ("2-8-8-1 tanh", 10): {"PyTorch eager": 600, "scikit-learn": 400, "NumPy": 80, "best batched": 5},
+    ("2-8-8-1 tanh", 1): {"PyTorch eager": 4000, "best batched": 1.5},
+    ("1-150-150-1 relu", 1): {"PyTorch eager": 10},
+    ("1-150-150-1 relu", 8): {"PyTorch eager": 10},
+    (WIDE.name, 256): {"PyTorch eager": 1},
+    (POLYNOMIAL.name, 10_000): {"PyTorch eager": 20},
+}
+for _config in NARROW[2:5]:
+    GOALS[_config.name, _config.batch] = {"PyTorch eager": 200}
 
-@dataclass
-class Peer:
-    """Something that trains: `run(epochs)` trains `n_networks` networks; `loss()` is the first one's training loss."""
-
-    name: str
-    n_networks: int
-    run: Callable[[int], None]
-    loss: Callable[[], float] | None = None
-    prepare_s: float = 0.0
-    times_us: list[float] = field(default_factory=list)
-    epochs: int = 1
-
-
-def points(config: Config, n_networks: int) -> tuple[Any, Any, list[Any], list[Any]]:
-    """Return X (R, n, d), y (R, n, 1), weights and biases; network 0 is the same for any R."""
-    X, y, weights, biases = [], [], [], []
-    for r in range(n_networks):
-        rng = np.random.default_rng([1, r])
-        X.append(rng.uniform(-1, 1, (N_POINTS, config.sizes[0])))
-        y.append(np.sign(np.prod(X[-1], axis=1, keepdims=True)) * 0.8)
-        weights.append([rng.uniform(-0.5, 0.5, pair) for pair in itertools.pairwise(config.sizes)])
-        biases.append([np.full(n, 0.1) for n in config.sizes[1:]])
-
-    def stack(values: list[Any]) -> list[Any]:
-        return [np.stack(layer).astype(np.float32) for layer in zip(*values, strict=True)]
-
-    return np.stack(X).astype(np.float32), np.stack(y).astype(np.float32), stack(weights), stack(biases)
-
-
-def engine_peer(config: Config, n_networks: int, n_threads: int = 1, road: Any = "compiled", **settings: Any) -> Peer:
-    """Return this project's engine; with threads, each trains `n_networks` of its own."""
-    from engine.configuration import TrainingConfig
-    from engine.evaluation import mean_losses
-    from engine.network import NetworkConfig, Parameters
-    from engine.splits import Split
-    from engine.training import advance, initial_state, train
-
-    X, y, weights, biases = points(config, n_networks)
-    network = NetworkConfig(config.sizes[0], config.sizes[1:-1], 1, config.activation, "tanh")
-    evaluate = settings.pop("evaluate", False)
-    training = TrainingConfig(**{"order": "fixed", "learning_rate": RATE, "batch_size": config.batch, **settings})
-    split = Split(X.astype(training.dtype), y.astype(training.dtype))
-    parameters, seeds = Parameters(weights, biases), np.arange(n_networks, dtype=np.uint64)
-    states = [initial_state(network, training, parameters, seeds) for _ in range(n_threads)]
-    start = time.perf_counter()
-    if road == "compiled":
-        from engine import kernels
-
-        kernels.warm_up(training.dtype)
-    prepare_s = time.perf_counter() - start
-
-    def work(state: Any, epochs: int) -> None:
-        if evaluate:
-            looks, splits = range(state.epoch + 1, state.epoch + epochs + 1), {"train": split}
-            train(network, training, split, parameters, seeds, look_at=looks, evaluate_on=splits, state=state)
-        else:
-            advance(state, network, training, split, epochs, road=road)
-
-    pool = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
-
-    def run(epochs: int) -> None:
-        if pool is None:
-            work(states[0], epochs)
-        else:
-            list(pool.map(lambda state: work(state, epochs), states))
-
-    def loss() -> float:
-        return float(mean_losses(network, states[0].parameters, split, training.loss)[0])
-
-    name = "this engine" if road == "compiled" else "this engine, NumPy one at a time"
-    return Peer(name, n_networks * n_threads, run, loss, prepare_s)
-
-
-def torch_peer(config: Config) -> Peer:
-    """Return PyTorch eager as everyone writes it: one network, batches by slicing."""
-    import torch
-
-    X, y, weights, biases = points(config, 1)
-    activation = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[config.activation]
-    layers: list[Any] = []
-    for i, (W, b) in enumerate(zip(weights, biases, strict=True)):
-        linear = torch.nn.Linear(W.shape[1], W.shape[2])
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(W[0].T.copy()))
-            linear.bias.copy_(torch.from_numpy(b[0]))
-        layers += [linear, activation() if i + 1 < len(weights) else torch.nn.Tanh()]
-    model = torch.nn.Sequential(*layers)
-    optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
-    inputs, targets = torch.from_numpy(X[0]), torch.from_numpy(y[0])
-
-    def run(epochs: int) -> None:
-        for _ in range(epochs):
-            for i in range(0, N_POINTS, config.batch):
-                optimizer.zero_grad()
-                error = model(inputs[i : i + config.batch]) - targets[i : i + config.batch]
-                (0.5 * error * error).mean().backward()
-                optimizer.step()
-
-    def loss() -> float:
-        with torch.no_grad():
-            return float((0.5 * (model(inputs) - targets) ** 2).mean())
-
-    return Peer("PyTorch eager", 1, run, loss)
-
-
-def torch_batched_peer(config: Config, n_networks: int) -> Peer:
-    """Return PyTorch with all networks in one batched product a layer."""
-    import torch
-
-    X, y, weights, biases = points(config, n_networks)
-    activation = {"tanh": torch.tanh, "relu": torch.relu}[config.activation]
-    W = [torch.from_numpy(w).requires_grad_() for w in weights]
-    b = [torch.from_numpy(v[:, None, :].copy()).requires_grad_() for v in biases]
-    inputs, targets = torch.from_numpy(X), torch.from_numpy(y)
-
-    def outputs(a: Any) -> Any:
-        for i, (w, v) in enumerate(zip(W, b, strict=True)):
-            a = torch.baddbmm(v, a, w)
-            a = activation(a) if i + 1 < len(W) else torch.tanh(a)
-        return a
-
-    def run(epochs: int) -> None:
-        for _ in range(epochs):
-            for i in range(0, N_POINTS, config.batch):
-                error = outputs(inputs[:, i : i + config.batch]) - targets[:, i : i + config.batch]
-                gradients = torch.autograd.grad((0.5 * error * error).mean(dim=(1, 2)).sum(), W + b)
-                with torch.no_grad():
-                    torch._foreach_add_(W + b, gradients, alpha=-RATE)
-
-    def loss() -> float:
-        with torch.no_grad():
-            return float((0.5 * (outputs(inputs) - targets) ** 2)[0].mean())
-
-    return Peer(f"PyTorch batched x {n_networks}", n_networks, run, loss)
-
-
-def jax_peer(config: Config, n_networks: int, replicas_last: bool) -> Peer:
-    """Return JAX with `vmap` (replicas first), or written out with the replicas as last axis."""
-    import jax
-    import jax.numpy as jnp
-
-    X, y, weights, biases = points(config, n_networks)
-    hidden = {"tanh": jnp.tanh, "relu": jax.nn.relu}[config.activation]
-    n_batches = N_POINTS // config.batch
-    n_rest = N_POINTS - n_batches * config.batch
-
-    def one(parameters: Any, a: Any, target: Any) -> Any:
-        for i, (W, b) in enumerate(parameters):
-            a = a @ W + b
-            a = hidden(a) if i + 1 < len(parameters) else jnp.tanh(a)
-        return 0.5 * ((a - target) ** 2).mean()
-
-    def last(parameters: Any, a: Any, target: Any) -> Any:
-        for i, (W, b) in enumerate(parameters):
-            a = (a[:, :, None, :] * W[None]).sum(axis=1) + b
-            a = hidden(a) if i + 1 < len(parameters) else jnp.tanh(a)
-        return 0.5 * ((a - target) ** 2).mean(axis=(0, 1)).sum()
-
-    if replicas_last:
-        parameters = [(jnp.moveaxis(W, 0, -1), jnp.moveaxis(b, 0, -1)) for W, b in zip(weights, biases, strict=True)]
-        inputs, targets = jnp.moveaxis(X, 0, -1), jnp.moveaxis(y, 0, -1)
-        gradient, axis = jax.grad(last), 0
-    else:
-        parameters = [(jnp.asarray(W), jnp.asarray(b)) for W, b in zip(weights, biases, strict=True)]
-        inputs, targets = jnp.asarray(X), jnp.asarray(y)
-        gradient, axis = jax.vmap(jax.grad(one)), 1
-
-    def cut(values: Any) -> tuple[Any, Any]:
-        whole = jax.lax.slice_in_dim(values, 0, n_batches * config.batch, axis=axis)
-        shape = (*whole.shape[:axis], n_batches, config.batch, *whole.shape[axis + 1 :])
-        rest = jax.lax.slice_in_dim(values, n_batches * config.batch, N_POINTS, axis=axis)
-        return jnp.moveaxis(whole.reshape(shape), axis, 0), rest
-
-    (batches_x, rest_x), (batches_y, rest_y) = cut(inputs), cut(targets)
-
-    def step(parameters: Any, batch: Any) -> tuple[Any, None]:
-        return jax.tree.map(lambda p, g: p - RATE * g, parameters, gradient(parameters, *batch)), None
-
-    @jax.jit
-    def train(parameters: Any, epochs: Any) -> Any:
-        def epoch(_: Any, parameters: Any) -> Any:
-            parameters, _ = jax.lax.scan(step, parameters, (batches_x, batches_y))
-            return step(parameters, (rest_x, rest_y))[0] if n_rest else parameters
-
-        return jax.lax.fori_loop(0, epochs, epoch, parameters)
-
-    start = time.perf_counter()
-    jax.block_until_ready(train(parameters, 0))
-    prepare_s = time.perf_counter() - start
-    state = [parameters]
-
-    def run(epochs: int) -> None:
-        state[0] = jax.block_until_ready(train(state[0], epochs))
-
-    def loss() -> float:
-        if replicas_last:
-            first = [(W[..., 0], b[..., 0]) for W, b in state[0]]
-            return float(one(first, inputs[..., 0], targets[..., 0]))
-        return float(one([(W[0], b[0]) for W, b in state[0]], inputs[0], targets[0]))
-
-    return Peer(f"JAX {'last' if replicas_last else 'vmap'} x {n_networks}", n_networks, run, loss, prepare_s)
-
-
-def sklearn_peer(config: Config) -> Peer:
-    """Return scikit-learn's MLPRegressor, an epoch a `partial_fit`."""
-    from sklearn.neural_network import MLPRegressor
-
-    X, y, _, _ = points(config, 1)
-    model = MLPRegressor(
-        hidden_layer_sizes=config.sizes[1:-1],
-        activation=config.activation,
-        solver="sgd",
-        alpha=0.0,
-        batch_size=config.batch,
-        learning_rate_init=RATE,
-        momentum=0.0,
-        shuffle=False,
-        random_state=0,
-    )
-
-    def run(epochs: int) -> None:
-        for _ in range(epochs):
-            model.partial_fit(X[0], y[0, :, 0])
-
-    return Peer("scikit-learn", 1, run)
-
-
-def measure(peers: list[Peer], repetitions: int, clock: Callable[[], float]) -> None:
-    """Fill `times_us`, going round the peers."""
-    for peer in peers:
-        peer.run(1)
-        start = clock()
-        peer.run(2)
-        peer.epochs = max(1, round(TARGET_S / max((clock() - start) / 2, 1e-7)))
-    for _ in range(repetitions):
-        for peer in peers:
-            start = clock()
-            peer.run(peer.epochs)
-            elapsed = clock() - start
-            peer.times_us.append(elapsed / peer.epochs / peer.n_networks * 1e6)
-
-
-def check_agreement(config: Config, peers: list[Peer]) -> None:
-    """Raise where a peer does not train like the others."""
-    losses = {}
-    for peer in peers:
-        if peer.loss is not None:
-            peer.run(3)
-            losses[peer.name] = peer.loss()
-    if max(losses.values()) - min(losses.values()) > 2e-5:
-        raise RuntimeError(f"{config.name}, batch {config.batch}: the peers disagree after 3 epochs: {losses}")
-
-
-def row(config: Config, cores: int, peer: Peer, own_us: float) -> dict[str, Any]:
-    """Return one line of the table; `ratio` is how many times this engine's time the peer takes."""
-    us = statistics.median(peer.times_us)
-    return {
-        "config": config.name,
-        "batch": config.batch,
-        "cores": cores,
-        "peer": peer.name,
-        "us_per_epoch_per_network": round(us, 3),
-        "ratio": round(us / own_us, 2),
-        "prepare_s": round(peer.prepare_s, 2),
-    }
-
-
-def compare_peers(cores: int, quick: bool, repetitions: int) -> list[dict[str, Any]]:
-    """Return rows of every configuration."""
-    rows = []
-    for config in CONFIGS[:1] if quick else CONFIGS:
-        # On two cores each thread has 16 networks of its own; on one, 16 networks is what a trial of a sweep trains.
-        peers = [engine_peer(config, 16, cores), torch_peer(config)]
-        if cores == 1:
-            peers += [engine_peer(config, 1, road="numpy"), sklearn_peer(config)]
-        peers += [torch_batched_peer(config, count) for count in TORCH_COUNTS]
-        peers += [jax_peer(config, count, last) for count in JAX_COUNTS for last in (False, True)]
-        check_agreement(config, peers)
-        measure(peers, repetitions, time.process_time if cores == 1 else time.perf_counter)
-        own = statistics.median(peers[0].times_us)
-        rows += [row(config, cores, peer, own) for peer in peers]
-    return rows
-
-
-VARIANTS: dict[str, dict[str, Any]] = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "sgd": {},
     "shuffled each epoch": {"order": "shuffled"},
     "momentum": {"optimizer": "momentum"},
@@ -357,116 +105,432 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "l1": {"regularizer": "l1", "regularization_rate": 1e-4},
     "l2": {"regularizer": "l2", "regularization_rate": 1e-4},
     "dropout 0.2": {"dropout": (0.2,)},
+    "training loss each epoch": {"losses_on": 1},
+    "training and test loss each epoch": {"losses_on": 2},
     "float64": {"dtype": "float64"},
-    "training loss each epoch": {"evaluate": True},
 }
 
 
-def compare_variants(repetitions: int) -> list[dict[str, Any]]:
-    """Return this engine's own price of each setting, as a multiple of plain SGD's."""
-    config = CONFIGS[0]
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """How much is measured."""
+
+    quick: bool
+    repetitions: int
+    target_s: float
+
+
+def has(package: str) -> bool:
+    """Return whether a peer is installed, saying so where it is not."""
+    if importlib.util.find_spec(package) is not None:
+        return True
+    print(f"not measured: {package} is not installed; python -m pip install {package}", file=sys.stderr)
+    return False
+
+
+def measure(peers: list[Peer], effort: Effort, clock: Callable[[], float]) -> None:
+    """Fill `times_us`, going round the peers."""
+    for peer in peers:
+        peer.run(1)
+        start = clock()
+        peer.run(1)
+        peer.epochs = max(1, round(effort.target_s / max(clock() - start, 1e-7)))
+    for _ in range(effort.repetitions):
+        for peer in peers:
+            start = clock()
+            peer.run(peer.epochs)
+            peer.times_us.append((clock() - start) / peer.epochs / peer.n_networks * 1e6)
+
+
+def check_agreement(config: Config, peers: list[Peer]) -> None:
+    """Raise where a peer does not train like the others."""
+    losses = {}
+    for peer in peers:
+        if peer.loss is not None:
+            peer.run(3)
+            losses[peer.name] = peer.loss()
+    if not np.ptp(list(losses.values())) <= config.tolerance:  # NaN disagrees, too
+        raise RuntimeError(f"{config.name}, batch {config.batch}: losses differ after 3 epochs: {losses}")
+
+
+def rows_of(config: Config, cores: int, peers: list[Peer], effort: Effort, *, wall: bool | None = None) -> list[Row]:
+    """Measure and return a line for each peer; `ratio` is how many times the first one's time it takes."""
+    in_wall_time = cores > 1 if wall is None else wall
+    print(f"  {config.name}, batch {config.batch}, {cores} core(s): {len(peers)} peers", file=sys.stderr, flush=True)
+    measure(peers, effort, time.perf_counter if in_wall_time else time.process_time)
+    own_us = statistics.median(peers[0].times_us)
+    return [
+        {
+            "config": config.name,
+            "batch": config.batch,
+            "cores": cores,
+            "peer": peer.name,
+            "us_per_epoch_per_network": float(f"{(us := statistics.median(peer.times_us)):.4g}"),
+            "ratio": float(f"{us / own_us:.4g}"),
+            "prepare_s": round(peer.prepare_s, 2),
+        }
+        for peer in peers
+    ]
+
+
+def narrow(cores: int, effort: Effort) -> list[Row]:
+    """Measure every peer on the networks of the main job; this engine trains 16, one trial, on each thread."""
+    rows = []
+    for config in NARROW[:1] if effort.quick else NARROW:
+        peers = [engine_peer(config, numbers(config, 16), cores)]
+        if has("torch"):
+            peers.append(torch_peer(config, numbers(config, 1)))
+        if cores == 1:
+            alone = engine_peer(config, numbers(config, 1), road="numpy")
+            alone.name = "NumPy, one at a time"
+            peers += [alone, sklearn_peer(config, numbers(config, 1))]
+        if has("torch"):
+            peers += [torch_batched_peer(config, numbers(config, n)) for n in TORCH_COUNTS[: 1 if effort.quick else 3]]
+        if has("jax"):
+            counts = JAX_COUNTS[: 1 if effort.quick else 3]
+            peers += [jax_peer(config, numbers(config, n), last) for n in counts for last in (False, True)]
+        check_agreement(config, peers)
+        rows += rows_of(config, cores, peers, effort)
+    return rows
+
+
+def homework(cores: int, effort: Effort) -> list[Row]:
+    """Measure the perceptron homework's network: 16 together, and one alone."""
+    rows = []
+    for config in HOMEWORK[1:] if effort.quick else HOMEWORK:
+        alone = engine_peer(config, numbers(config, 1))
+        alone.name = "this engine, one network"
+        peers = [engine_peer(config, numbers(config, 16)), alone]
+        if has("torch"):
+            peers.append(torch_peer(config, numbers(config, 1)))
+        check_agreement(config, peers)
+        rows += rows_of(config, cores, [*peers, sklearn_peer(config, numbers(config, 1))], effort)
+    return rows
+
+
+def wide_problem(effort: Effort) -> tuple[Config, Problem]:
+    """Return Fashion-MNIST, or random pixels where it is not to be had."""
+    if not effort.quick:
+        from sweeps.tables.named import load_fashion_images
+
+        try:
+            data = load_fashion_images()
+            return WIDE, images(WIDE, data.images, data.labels)
+        except (ValueError, OSError) as error:
+            print(f"Fashion-MNIST: {error}; random pixels take its place", file=sys.stderr)
+    rng = np.random.default_rng(1)
+    n = 2_560 if effort.quick else WIDE.n_points
+    config = dataclasses.replace(WIDE, name=f"{WIDE.name}, {n} random images", n_points=n)
+    pixels = rng.integers(256, size=(n, 784), dtype=np.uint8)
+    return config, images(config, pixels, (pixels[:, 0] // 26).astype(np.uint8))
+
+
+def wide(cores: int, effort: Effort) -> list[Row]:
+    """Measure one wide network on all images, shuffled anew each epoch, against PyTorch on as many cores."""
+    config, problem = wide_problem(effort)
+    peers = [engine_peer(config, problem)]
+    if has("torch"):
+        peers.append(torch_peer(config, problem))
+    check_agreement(config, peers)
+    return rows_of(config, cores, peers, effort)
+
+
+def polynomial(cores: int, effort: Effort) -> list[Row]:
+    """Measure full-batch steps of the two-unit polynomial network: the plain road, the Gauss rule, PyTorch."""
+    config = POLYNOMIAL
+    if effort.quick:
+        config = dataclasses.replace(config, batch=1000, n_points=1000)
+    peers = [engine_peer(config, numbers(config, 16)), rule_peer(config, numbers(config, 16))]
+    peers[0].name = "this engine, train x 16"
+    if has("torch"):
+        peers.append(torch_peer(config, numbers(config, 1)))
+    check_agreement(config, peers)
+    return rows_of(config, cores, peers, effort)
+
+
+def settings(cores: int, effort: Effort) -> list[Row]:
+    """Measure this engine's own price of each setting, as a multiple of plain SGD's in fixed order."""
+    config = NARROW[0]
     peers = []
-    for name, settings in VARIANTS.items():
-        peer = engine_peer(config, 16, **settings)
+    for name, changes in SETTINGS.items():
+        peer = engine_peer(config, numbers(config, 16), **changes)
         peer.name = name
         peers.append(peer)
-    measure(peers, repetitions, time.process_time)
-    own = statistics.median(peers[0].times_us)
-    return [row(config, 1, peer, own) for peer in peers]
+    return rows_of(config, cores, peers, effort)
 
 
-def compare_counts(repetitions: int) -> list[dict[str, Any]]:
-    """Return the price of a network when 1, 2, ..., 64 train together, as a multiple of that among 16."""
-    config = CONFIGS[0]
+def together(cores: int, effort: Effort) -> list[Row]:
+    """Measure the price of a network when 1, 2, ..., 64 train together, as a multiple of that among 16."""
+    config = NARROW[0]
     peers = []
-    for count in (16, 1, 2, 4, 8, 12, 20, 32, 48, 64):
-        peer = engine_peer(config, count)
-        peer.name = f"{count} networks"
+    for n in TOGETHER:
+        peer = engine_peer(config, numbers(config, n))
+        peer.name = str(n)
         peers.append(peer)
-    measure(peers, repetitions, time.process_time)
-    own = statistics.median(peers[0].times_us)
-    return [row(config, 1, peer, own) for peer in peers]
+    rows = rows_of(config, cores, peers, effort)
+    return sorted(rows, key=lambda row: int(row["peer"]))
 
 
-def compare_threads(repetitions: int) -> list[dict[str, Any]]:
-    """Return the price of a network with one and with two threads, each with 16 networks of its own."""
-    config = CONFIGS[0]
-    peers = [engine_peer(config, 16, n_threads) for n_threads in (1, 2)]
-    peers[0].name, peers[1].name = "1 thread", "2 threads"
-    measure(peers, repetitions, time.perf_counter)
-    own = statistics.median(peers[0].times_us)
-    return [row(config, 2, peer, own) for peer in peers]
+def threads(cores: int, effort: Effort) -> list[Row]:
+    """Measure independent trials of 16 networks on two threads and on one; its ratio is the speed-up."""
+    config = NARROW[0]
+    peers = [engine_peer(config, numbers(config, 16), n_threads) for n_threads in (2, 1)]
+    for peer, name in zip(peers, ("2 threads", "1 thread"), strict=True):
+        peer.name = name
+    return rows_of(config, cores, peers, effort, wall=True)
 
 
-def child(cores: int, quick: bool, repetitions: int) -> dict[str, list[dict[str, Any]]]:
-    """Measure on a number of cores, in this process."""
-    import torch
+def compiler(cores: int, effort: Effort) -> list[Row]:
+    """Measure processor time of the compiler, once a machine and type, and of loading what it made, once a process."""
+    rows = []
+    code = "import sys, time\nfrom engine import kernels\nt = time.process_time()\nkernels.warm_up(sys.argv[1])\n"
+    code += "print(time.process_time() - t)"
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": str(ROOT)}
+        for dtype in ("float32",) if effort.quick else ("float32", "float64"):
+            for what in ("compile", "load"):
+                command = [sys.executable, "-c", code, dtype]
+                done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+                seconds = round(float(done.stdout), 2)
+                rows.append({"config": dtype, "batch": None, "cores": cores, "peer": what} | _no_time(seconds))
+    return rows
 
-    available = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, set(available[-cores:]))
-    torch.set_num_threads(cores)
+
+def _no_time(prepare_s: float) -> Row:
+    return {"us_per_epoch_per_network": None, "ratio": None, "prepare_s": prepare_s}
+
+
+TABLES: dict[str, tuple[Callable[[int, Effort], list[Row]], tuple[int, ...]]] = {
+    "narrow": (narrow, (1, 2)),
+    "homework": (homework, (1,)),
+    "wide": (wide, (1, 2)),
+    "polynomial": (polynomial, (1,)),
+    "settings": (settings, (1,)),
+    "together": (together, (1,)),
+    "threads": (threads, (2,)),
+    "compiler": (compiler, (1,)),
+}
+
+
+def child(name: str, cores: int, effort: Effort) -> list[Row]:
+    """Measure one table on a number of cores, in this process."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[-cores:]))
+    with contextlib.suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(cores)
     warnings.simplefilter("ignore")  # scikit-learn warns that one epoch has not converged
-    tables = {"peers": compare_peers(cores, quick, repetitions)}
-    if cores == 1:
-        tables["variants"] = compare_variants(repetitions)
-        tables["networks together"] = compare_counts(repetitions)
-    else:
-        tables["threads"] = compare_threads(repetitions)
-    return tables
+    return [{"table": name, **row} for row in TABLES[name][0](cores, effort)]
 
 
-def markdown(tables: dict[str, list[dict[str, Any]]]) -> str:
-    """Return the tables as Markdown."""
+def run_table(name: str, effort: Effort, n_available: int) -> list[Row]:
+    """Measure a table in one child for each number of cores; say on standard error which child failed."""
+    rows: list[Row] = []
+    for cores in TABLES[name][1][: 1 if effort.quick else None]:
+        if cores > n_available:
+            print(f"not measured: {name} on {cores} cores; this process has {n_available}", file=sys.stderr)
+            continue
+        print(f"{name}, {cores} core(s)", file=sys.stderr, flush=True)
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(cores),
+            "OPENBLAS_NUM_THREADS": str(cores),
+            "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={'true' if cores > 1 else 'false'}",
+            "JAX_PLATFORMS": "cpu",
+        }
+        command = [sys.executable, __file__, "--child", name, str(cores), "--repetitions", str(effort.repetitions)]
+        command += ["--quick"] * effort.quick
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            print(f"failed: {name} on {cores} core(s), exit status {done.returncode}; see above", file=sys.stderr)
+            continue
+        rows += json.loads(done.stdout.splitlines()[-1])
+    return rows
+
+
+def summary(rows: list[Row]) -> list[list[str]]:
+    """Return, for each network, batch and number of cores, the multiples that rivals take, beside their goals."""
     lines = []
-    for title, rows in tables.items():
-        lines += [
-            f"\n### {title}\n",
-            "| network | batch | cores | who | µs per epoch and network | × ours | compile s |",
-        ]
-        lines += ["|---|--:|--:|---|--:|--:|--:|"]
-        lines += [
-            f"| {r['config']} | {r['batch']} | {r['cores']} | {r['peer']} | {r['us_per_epoch_per_network']:.3g} | "
-            f"{r['ratio']:.3g} | {r['prepare_s'] or ''} |"
-            for r in rows
-        ]
-    return "\n".join(lines)
+    for config, batch, cores in dict.fromkeys((row["config"], row["batch"], row["cores"]) for row in rows):
+        own, *rivals = [row for row in rows if (row["config"], row["batch"], row["cores"]) == (config, batch, cores)]
+        batched = [row for row in rivals if " x " in row["peer"]]
+        own_us = own["us_per_epoch_per_network"]
+        cells = {row["peer"]: row["ratio"] for row in rivals if " x " not in row["peer"]}
+        cells["NumPy"] = cells.pop("NumPy, one at a time", None)
+        best = min(batched, key=lambda row: row["ratio"], default=None)
+        compiled = min((_with_compiling(row) / own_us for row in batched), default=None)
+        goals = GOALS.get((config, batch), {})
+
+        def cell(value: float | None, goal: float | None = None) -> str:
+            return "" if value is None else f"{value:.3g}" + (f" (≥ {goal:g})" if goal else "")
+
+        lines.append(
+            [config, str(batch), str(cores), f"{own_us:.3g}"]
+            + [cell(cells.get(who), goals.get(who)) for who in ("PyTorch eager", "scikit-learn", "NumPy")]
+            + [cell(best and best["ratio"], goals.get("best batched")) + (f", {best['peer']}" if best else "")]
+            + [cell(compiled)]
+        )
+    return lines
 
 
-def main() -> None:
-    """Run one child for each number of cores and print what they measured."""
+def _with_compiling(row: Row) -> float:
+    return float(row["us_per_epoch_per_network"]) + float(row["prepare_s"]) * 1e6 / TRIAL_EPOCHS
+
+
+def table(heads: list[str], n_text: int, lines: list[list[str]]) -> str:
+    """Return a Markdown table, columns after the first `n_text` to the right."""
+    rule = ["---"] * n_text + ["--:"] * (len(heads) - n_text)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [heads, rule, *lines])
+
+
+def markdown(name: str, rows: list[Row]) -> str:
+    """Return a table of results as Markdown."""
+    if name == "compiler":
+        lines = [[row["config"], row["peer"], f"{row['prepare_s']:.2f}"] for row in rows]
+        return table(["type", "what", "processor s"], 2, lines)
+    if name == "together":
+        longest = max(row["us_per_epoch_per_network"] for row in rows)
+        lines = [
+            [row["peer"], f"{us:.3g}", f"{row['ratio']:.3g}", "█" * max(1, round(40 * us / longest))]
+            for row in rows
+            for us in [row["us_per_epoch_per_network"]]
+        ]
+        return table(["networks together", "µs per epoch and network", "× that of 16", ""], 1, lines).replace(
+            "--: |\n", ":-- |\n", 1
+        )
+    if name in {"settings", "threads"}:
+        first = "× SGD" if name == "settings" else "speed-up of 2 threads"
+        lines = [[row["peer"], f"{row['us_per_epoch_per_network']:.3g}", f"{row['ratio']:.3g}"] for row in rows]
+        return table(["", "µs per epoch and network", first], 1, lines)
+    heads = ["network", "batch", "cores", "who", "µs per epoch and network", "× ours", "preparing, s"]
+    lines = [
+        [
+            *(str(row[key]) for key in ("config", "batch", "cores", "peer")),
+            f"{row['us_per_epoch_per_network']:.4g}",
+            f"{row['ratio']:.3g}",
+            str(row["prepare_s"] or ""),
+        ]
+        for row in rows
+    ]
+    everything = table(heads, 1, lines)
+    if name != "narrow":
+        return everything
+    heads = ["network", "batch", "cores", "ours, µs", "× PyTorch eager", "× scikit-learn", "× NumPy"]
+    heads += ["× best batched rival", "the same with its compiling over one trial"]
+    short = table(heads, 1, summary(rows))
+    return f"{short}\n\n<details><summary>Every line</summary>\n\n{everything}\n\n</details>"
+
+
+def machine(load: float) -> str:
+    """Return one line on what it was measured with."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as stream:
+        model = next((line.split(":", 1)[1].strip() for line in stream if line.startswith("model name")), model)
+    versions = []
+    for package in ("numpy", "numba", "torch", "jax", "scikit-learn"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+    python = platform.python_version()
+    return (
+        f"{os.cpu_count()} cores of {model}, load {load:.1f} before it began; Python {python}, {', '.join(versions)}."
+    )
+
+
+def write_into(path: Path, name: str, text: str) -> None:
+    """Put a table between its two marks in a document, leaving the rest as it is.
+
+    Raises
+    ------
+    ValueError
+        If the document has no such marks.
+    """
+    document = path.read_text(encoding="utf-8")
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    if document.count(begin) != 1 or document.count(end) != 1 or document.index(end) < document.index(begin):
+        raise ValueError(f"{path}: give it one line {begin.strip()!r} and one {end!r} after it")
+    before, rest = document.split(begin)
+    after = rest.split(end)[1]
+    path.write_text(f"{before}{begin}\n{text}\n\n{end}{after}", encoding="utf-8")
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """Draw the cost of a network against the number of networks that train together; PNG, SVG or PDF by name."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    n = [int(row["peer"]) for row in rows]
+    us = [row["us_per_epoch_per_network"] for row in rows]
+    figure, axes = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
+    axes.loglog(n, us, "o-", base=2)
+    axes.set_xticks(n, [str(count) for count in n], minor=False)
+    axes.set_yscale("log", base=10)
+    axes.set_xlabel("networks that train together")
+    axes.set_ylabel("µs per epoch and network")
+    axes.set_title(f"{rows[0]['config']}, batch {rows[0]['batch']}, one core")
+    axes.grid(True, which="major", alpha=0.3)
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def plain_text(name: str, rows: list[Row]) -> str:
+    """Return a table of results for a terminal."""
+    out = io.StringIO()
+    print(f"\n{name}", file=out)
+    for row in rows:
+        us = row["us_per_epoch_per_network"]
+        figures = f"{us:12.2f} us {row['ratio']:10.2f} x" if us is not None else " " * 26
+        preparing = f"   (preparing {row['prepare_s']:.2f} s)" if row["prepare_s"] else ""
+        where = f"  {row['config']:32s} batch {row['batch'] or '':>5}  {row['cores']} core(s)  {row['peer']:34s}"
+        print(f"{where}{figures}{preparing}", file=out)
+    return out.getvalue().rstrip()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure the tables asked for and print or write them; return the exit status."""
     parser = argparse.ArgumentParser(description="The engine against its peers, in one run.")
-    parser.add_argument("--quick", action="store_true", help="one configuration")
-    parser.add_argument("--repetitions", type=int, default=7, help="measurements of each peer (default %(default)s)")
-    parser.add_argument("--cores", type=int, nargs="+", default=None, help="numbers of cores (default: 1 and 2)")
+    parser.add_argument("--only", action="append", choices=list(TABLES), help="a table; may be given more than once")
+    parser.add_argument("--quick", action="store_true", help="small: fewer peers, points and repetitions")
+    parser.add_argument("--repetitions", type=int, help="measurements of each peer (default 7, quick 2)")
     parser.add_argument("--json", action="store_true", help="print a list of objects")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
-    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    parser.add_argument("--into", type=Path, metavar="FILE", help="write each table between its marks in a document")
+    parser.add_argument("--draw", type=Path, metavar="FILE", help="draw the table `together`; PNG, SVG or PDF by name")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    repetitions = args.repetitions or (2 if args.quick else 7)
+    effort = Effort(args.quick, repetitions, 0.01 if args.quick else TARGET_S)
     if args.child:
-        print(json.dumps(child(args.child, args.quick, args.repetitions)))
-        return
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for cores in args.cores or ([1, 2] if len(os.sched_getaffinity(0)) > 1 else [1]):
-        command = [sys.executable, __file__, "--child", str(cores), "--repetitions", str(args.repetitions)]
-        flags = f"--xla_cpu_multi_thread_eigen={'true' if cores > 1 else 'false'}"
-        environment = {**os.environ, "XLA_FLAGS": flags, "OMP_NUM_THREADS": str(cores), "JAX_PLATFORMS": "cpu"}
-        done = subprocess.run(
-            command + ["--quick"] * args.quick, env=environment, stdout=subprocess.PIPE, text=True, check=True
-        )
-        for title, rows in json.loads(done.stdout.splitlines()[-1]).items():
-            tables.setdefault(title, []).extend(rows)
+        print(json.dumps(child(args.child[0], int(args.child[1]), effort)))
+        return 0
+    names = [name for name in TABLES if args.only is None or name in args.only]
+    if args.draw and "together" not in names:
+        parser.error("--draw: draws the table `together`; give --only together, too")
+    n_available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    everything: list[Row] = []
+    n_failed = 0
+    for name in names:
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+        rows = run_table(name, effort, n_available)
+        everything += rows
+        if not rows:
+            n_failed += 1
+            continue
+        text = f"{markdown(name, rows)}\n\n{machine(load)}"
+        if args.into:
+            write_into(args.into, name, text)
+        if args.draw and name == "together":
+            draw(rows, args.draw)
+        if args.markdown:
+            print(f"\n### {name}\n\n{text}", flush=True)
+        elif not args.json and not args.into:
+            print(plain_text(name, rows), flush=True)
     if args.json:
-        print(json.dumps([{"table": title, **r} for title, rows in tables.items() for r in rows], indent=1))
-    elif args.markdown:
-        print(markdown(tables))
-    else:
-        for title, rows in tables.items():
-            print(f"\n{title}")
-            for r in rows:
-                where = f"  {r['config']:22s} batch {r['batch']:3d}  {r['cores']} core(s)  {r['peer']:34s}"
-                compiling = f"   (compile {r['prepare_s']:.1f} s)" if r["prepare_s"] else ""
-                print(f"{where}{r['us_per_epoch_per_network']:12.2f} us {r['ratio']:10.2f} x{compiling}")
+        print(json.dumps(everything, indent=1))
+    return 1 if n_failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
