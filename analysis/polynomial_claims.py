@@ -1,8 +1,8 @@
 """What a polynomial study says: errors by recipe, fits, barriers, and a verdict on each of the article's claims.
 
-A network counts as converged if its training error was below 1 at some step since the last look; those that are not sit
-where both units do the work of one. Arms are compared seed by seed, because both arms of a seed share data and first
-weights, and only over seeds in which both converged. Ratios are geometric means.
+A network counts as converged if its training error was below the study's mark at some step since the last look; those
+that are not sit where both units do the work of one. Arms are compared seed by seed, because both arms of a seed share
+data and first weights, and only over seeds in which both converged. Ratios are geometric means.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ from engine.quadrature import gauss_rule, hidden_outputs, predict
 FloatArray = npt.NDArray[np.float64]
 Verdict = Literal["holds", "does not hold", "not decided"]
 
-CONVERGED_BELOW = 1.0
-EQUAL_ERROR = 0.05
+SPIKE = 3.0
 ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")
 
 
@@ -58,6 +57,8 @@ class Networks:
         Updates done; NaN where a run never got there.
     noise : ndarray (R,)
         Highest over lowest training error since the look before; NaN where that is not known.
+    spiked : bool ndarray (R,)
+        Whether it converged, and its last training error is above three times the lowest since the look before.
     errors : RangeErrors
     correlation : ndarray (R,)
         Of the first two units over the training rows.
@@ -70,6 +71,7 @@ class Networks:
     converged: npt.NDArray[np.bool_]
     steps: FloatArray
     noise: FloatArray
+    spiked: npt.NDArray[np.bool_]
     errors: RangeErrors
     correlation: FloatArray
 
@@ -146,16 +148,30 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """What the evidence says together; a claim holds only under some conditions where others speak against it."""
-        n = len(self.evidence)
-        holds = [one for one in self.evidence if one.verdict == "holds"]
-        against = [one for one in self.evidence if one.verdict == "does not hold"]
-        if holds and against:
-            return f"holds only under: {'; '.join(dict.fromkeys(one.condition for one in holds))}"
-        word, decided = ("holds", len(holds)) if holds else ("does not hold", len(against))
-        if not decided:
-            return "not decided"
-        return word if decided == n else f"{word} ({decided} of {n} conditions; the others are not decided)"
+        """What all the evidence says together."""
+        return joint_verdict(self.evidence)
+
+    @property
+    def fair_verdict(self) -> str:
+        """What the evidence under equal budgets says, or that none had different ones."""
+        fair = [one for one in self.evidence if not one.budgets_differ]
+        return "the same" if len(fair) == len(self.evidence) else joint_verdict(fair)
+
+
+def joint_verdict(evidence: Sequence[Evidence]) -> str:
+    """Return what pieces of evidence say together: a claim holds only under some where others speak against it."""
+    n = len(evidence)
+    holds = [one for one in evidence if one.verdict == "holds"]
+    against = [one for one in evidence if one.verdict == "does not hold"]
+    if holds and against:
+        conditions = dict.fromkeys(
+            f"{one.condition} (different budgets)" if one.budgets_differ else one.condition for one in holds
+        )
+        return f"holds only under: {'; '.join(conditions)}"
+    word, decided = ("holds", len(holds)) if holds else ("does not hold", len(against))
+    if not decided:
+        return "not decided"
+    return word if decided == n else f"{word} ({decided} of {n} conditions; the others are not decided)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +186,9 @@ class FitRow:
         Free degree of each network.
     free_unexplained : Interval
         Share of variance that the free fit leaves over.
-    quadratic : tuple of Interval
-        Coefficients of the forced quadratic, constant first.
-    quadratic_unexplained : Interval
+    forced : tuple of Interval
+        Coefficients of the polynomial of the truth's degree (at least 2), constant first.
+    forced_unexplained : Interval
     """
 
     label: str
@@ -180,8 +196,8 @@ class FitRow:
     inputs: str
     degrees: tuple[int, ...]
     free_unexplained: Interval
-    quadratic: tuple[Interval, ...]
-    quadratic_unexplained: Interval
+    forced: tuple[Interval, ...]
+    forced_unexplained: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +231,7 @@ class Question:
         self.study = study
         self.header = study.header
         self.seeds = sorted({run.seed for run in study.runs})
+        self._after: dict[tuple[Arm, float, int], Networks] = {}
         header = self.header
         self.rows = draw_rows(self.seeds, header.coefficients, header.n_rows, header.noise_sd, header.stretch)
 
@@ -232,6 +249,12 @@ class Question:
 
     def after(self, arm: Arm, learning_rate: float, n_steps: int) -> Networks:
         """Return the networks of a recipe when it ends."""
+        key = (arm, learning_rate, n_steps)
+        if key not in self._after:
+            self._after[key] = self._measure_after(arm, learning_rate, n_steps)
+        return self._after[key]
+
+    def _measure_after(self, arm: Arm, learning_rate: float, n_steps: int) -> Networks:
         runs = self.runs(arm, learning_rate)
         i = self.header.checkpoints.index(n_steps)
         lowest = np.array([run.lowest[i] for run in runs])
@@ -240,9 +263,10 @@ class Question:
             arm,
             runs,
             np.array([run.parameters[i] for run in runs]),
-            lowest < CONVERGED_BELOW,
+            lowest < self.header.converged_below,
             np.full(len(runs), float(n_steps)),
             np.array([run.highest[i] for run in runs]) / lowest,
+            np.array([run.loss[i] for run in runs]) > SPIKE * lowest,
         )
 
     def at_error(self, arm: Arm, learning_rate: float, threshold: float) -> Networks:
@@ -259,6 +283,7 @@ class Question:
             there,
             np.array([math.nan if (step := run.passage_step[k]) is None else float(step) for run in runs]),
             np.full(len(runs), math.nan),
+            np.zeros(len(runs), np.bool_),
         )
 
     def _networks(
@@ -270,10 +295,11 @@ class Question:
         converged: npt.NDArray[np.bool_],
         steps: FloatArray,
         noise: FloatArray,
+        spiked: npt.NDArray[np.bool_],
     ) -> Networks:
         rows = self.rows_of(runs)
         errors, correlation = range_errors(parameters, rows), unit_correlation(parameters, rows.X)
-        return Networks(label, arm, runs, parameters, converged, steps, noise, errors, correlation)
+        return Networks(label, arm, runs, parameters, converged, steps, noise, spiked & converged, errors, correlation)
 
     def own(self, arm: Arm) -> Networks:
         """Return the networks of an arm's own recipe, the first one the study names for it."""
@@ -301,14 +327,12 @@ class Question:
             if all((arm, rate, n_steps) in known for arm in ARMS):
                 text = f"both at {recipe_text(rate, n_steps)}"
                 result.append(Pair(text, False, False, *(self.after(arm, rate, n_steps) for arm in ARMS)))
-        if EQUAL_ERROR not in self.header.thresholds:
-            return result
         rates = (constrained.runs[0].learning_rate, unconstrained.runs[0].learning_rate)
         trained = self.trainings()
         shared = [rate for rate in sorted(set(rates)) if all((arm, rate) in trained for arm in ARMS)]
-        reached = f"training error {EQUAL_ERROR:g} reached"
+        reached = f"training error {self.header.equal_error:g} reached"
         for text, pair in [("each arm at its own rate", rates), *((f"both at rate {r:.3g}", (r, r)) for r in shared)]:
-            both = (self.at_error(arm, rate, EQUAL_ERROR) for arm, rate in zip(ARMS, pair, strict=True))
+            both = (self.at_error(arm, rate, self.header.equal_error) for arm, rate in zip(ARMS, pair, strict=True))
             result.append(Pair(f"{reached}, {text}", pair[0] != pair[1], True, *both))
         return result
 
@@ -334,9 +358,11 @@ def mean_over_converged(values: FloatArray, networks: Networks) -> Interval:
 
 
 def ratio(over: FloatArray, under: FloatArray, both: npt.NDArray[np.bool_]) -> Interval:
-    """Return the geometric mean of paired ratios, with its interval."""
-    logs = paired_difference(np.log(over[both]), np.log(under[both]))
-    ends = [None if value is None else math.exp(value) for value in (logs.estimate, logs.low, logs.high)]
+    """Return the geometric mean of paired ratios, with its interval; a pair with a 0 in it has no ratio."""
+    over, under = (np.where(values > 0, values, np.nan) for values in (over[both], under[both]))
+    logs = paired_difference(np.log(over), np.log(under))
+    # Two seeds that disagree give ends beyond what a float holds.
+    ends = [None if value is None else math.exp(min(value, 700.0)) for value in (logs.estimate, logs.low, logs.high)]
     return replace(logs, estimate=ends[0], low=ends[1], high=ends[2], method=f"geometric, {logs.method}")
 
 
@@ -346,15 +372,26 @@ def largest_weight(networks: Networks) -> FloatArray:
     return np.asarray(np.abs(networks.parameters[:, 2 * H : 3 * H]).max(axis=1), np.float64)
 
 
-def quadratic_distance(networks: Networks, rows: PolynomialRows, truth: Sequence[float], stretched: bool) -> FloatArray:
-    """Return how far the forced quadratic of each prediction is from the truth's coefficients (Euclidean), (R,)."""
+def forced_degree(truth: Sequence[float]) -> int:
+    """Return the degree that predictions are forced into: the truth's, given its coefficients, but at least 2."""
+    return max(2, len(truth) - 1)
+
+
+def forced_name(truth: Sequence[float]) -> str:
+    """Return what to call a fit of that degree."""
+    degree = forced_degree(truth)
+    return {2: "quadratic", 3: "cubic"}.get(degree, f"polynomial of degree {degree}")
+
+
+def forced_distance(networks: Networks, rows: PolynomialRows, truth: Sequence[float], stretched: bool) -> FloatArray:
+    """Return how far the forced polynomial of each prediction is from the truth's coefficients (Euclidean), (R,)."""
     X = rows.X_stretched if stretched else rows.X
     distances = []
     for p, x in zip(networks.parameters, X, strict=True):
         if not np.isfinite(p).all():
             distances.append(math.nan)
             continue
-        found = fit(x, predict(p[None], x[None])[0], max(2, len(truth) - 1)).coefficients
+        found = fit(x, predict(p[None], x[None])[0], forced_degree(truth)).coefficients
         distances.append(_coefficient_distance(found, truth))
     return np.array(distances)
 
@@ -366,6 +403,7 @@ def fit_rows(question: Question, networks: Networks) -> list[FitRow]:
     if networks.arm == "unconstrained":
         parameters = aligned(parameters)  # without fixed biases nothing else tells one unit from the other
     rows = question.rows_of([networks.runs[i] for i in chosen])
+    degree = forced_degree(question.header.coefficients)
     result = []
     for inputs, X in (("training", rows.X), ("stretched", rows.X_stretched)):
         units = hidden_outputs(parameters, X) if len(chosen) else np.zeros((0, question.header.n_hidden, 0))
@@ -373,7 +411,7 @@ def fit_rows(question: Question, networks: Networks) -> list[FitRow]:
         curves.append(("prediction", predict(parameters, X) if len(chosen) else np.zeros((0, 0))))
         for curve, values in curves:
             free = [free_fit(x, v) for x, v in zip(X, values, strict=True)]
-            forced: list[Fit] = [fit(x, v, 2) for x, v in zip(X, values, strict=True)]
+            forced: list[Fit] = [fit(x, v, degree) for x, v in zip(X, values, strict=True)]
             result.append(
                 FitRow(
                     networks.label,
@@ -381,7 +419,7 @@ def fit_rows(question: Question, networks: Networks) -> list[FitRow]:
                     inputs,
                     tuple(one.degree for one in free),
                     mean_interval([one.unexplained for one in free]),
-                    tuple(mean_interval([one.coefficients[k] for one in forced]) for k in range(3)),
+                    tuple(mean_interval([one.coefficients[k] for one in forced]) for k in range(degree + 1)),
                     mean_interval([one.unexplained for one in forced]),
                 )
             )
@@ -400,14 +438,12 @@ def barriers(question: Question, n_points: int = 101) -> list[Barrier]:
         return Barrier(label, mean_interval(heights), np.array(lines).reshape(len(lines), n_points))
 
     both = np.flatnonzero(constrained.converged & unconstrained.converged)
-    result = [
-        barrier("from constrained to unconstrained", [(ends[ARMS[0]][r], ends[ARMS[1]][r], int(r)) for r in both])
-    ]
+    result = [barrier("constrained to unconstrained", [(ends[ARMS[0]][r], ends[ARMS[1]][r], int(r)) for r in both])]
     for networks in (constrained, unconstrained):
         chosen = np.flatnonzero(networks.converged)
         solutions = ends[networks.arm]
         neighbors = [(solutions[r], solutions[s], int(r)) for r, s in zip(chosen[::2], chosen[1::2], strict=False)]
-        result.append(barrier(f"between two {networks.arm} solutions, of different seeds", neighbors))
+        result.append(barrier(f"two {networks.arm} ones, of different seeds", neighbors))
     return result
 
 
@@ -418,18 +454,25 @@ def claims(question: Question) -> list[Claim]:
     by_recipe = [pair for pair in pairs if not pair.at_equal_error]
     recipes = question.recipes()
     rows = question.rows
-    with_equal_error = EQUAL_ERROR in question.header.thresholds
+    converged, equal = (f"{value:g}" for value in (question.header.converged_below, question.header.equal_error))
 
-    measure = "distance of the forced quadratic's coefficients from the true ones, unconstrained over constrained"
+    measure = (
+        f"distance of the forced {forced_name(truth)}'s coefficients from the true ones, unconstrained over constrained"
+    )
 
     def distance(stretched: bool) -> Measure:
-        return lambda networks: quadratic_distance(networks, rows, truth, stretched)
+        return lambda networks: forced_distance(networks, rows, truth, stretched)
 
     return [
         Claim(
             "Both networks fit the training range: in at least four of five seeds.",
             tuple(
-                Evidence(n.label, "share of seeds with a training error below 1", converged_share(n), 0.8)
+                Evidence(
+                    n.label,
+                    f"share of seeds with a training error below {converged}",
+                    converged_share(n),
+                    0.8,
+                )
                 for n in recipes
             ),
         ),
@@ -498,7 +541,7 @@ def claims(question: Question) -> list[Claim]:
         ),
         Claim(
             "Correlated units make training slow (within an arm; an association at best).",
-            tuple(_slowness(question, arm, rate) for arm, rate in question.trainings() if with_equal_error),
+            tuple(_slowness(question, arm, rate) for arm, rate in question.trainings()),
         ),
         Claim(
             "Correlated units make gradients noisy (within an arm; an association at best).",
@@ -523,12 +566,11 @@ def claims(question: Question) -> list[Claim]:
             tuple(
                 Evidence(
                     n.label,
-                    f"error out of range when the training error was first {EQUAL_ERROR:g}, over that at the end",
+                    f"error out of range when the training error was first {equal}, over that at the end",
                     _later(question, n),
                     1.0,
                 )
                 for n in recipes
-                if with_equal_error
             ),
         ),
     ]
@@ -556,9 +598,10 @@ def _converged_difference(pair: Pair) -> Evidence:
 
 
 def _slowness(question: Question, arm: Arm, learning_rate: float) -> Evidence:
-    there = question.at_error(arm, learning_rate, EQUAL_ERROR)
+    equal_error = question.header.equal_error
+    there = question.at_error(arm, learning_rate, equal_error)
     correlation = rank_correlation_interval(np.abs(there.correlation[there.converged]), there.steps[there.converged])
-    measure = f"rank correlation of |correlation| and steps, when the training error is first {EQUAL_ERROR:g}"
+    measure = f"rank correlation of |correlation| and steps, when the training error is first {equal_error:g}"
     return Evidence(f"{arm}, rate {learning_rate:.3g}", measure, correlation, 0.0)
 
 
@@ -570,7 +613,7 @@ def _noisiness(question: Question, arm: Arm, learning_rate: float) -> Evidence:
 
 
 def _later(question: Question, end: Networks) -> Interval:
-    early = question.at_error(end.arm, end.runs[0].learning_rate, EQUAL_ERROR)
+    early = question.at_error(end.arm, end.runs[0].learning_rate, question.header.equal_error)
     both = early.converged & end.converged & (early.steps < end.steps)
     return ratio(early.errors.out_of_range, end.errors.out_of_range, both)
 
@@ -591,10 +634,10 @@ def bent_share(networks: Networks, rows: PolynomialRows, stretched: bool) -> Int
 
 
 def article_distance(networks: Networks, rows: PolynomialRows, truth: Sequence[float]) -> FloatArray:
-    """Return how far the article's "polynomial of the prediction", of degree 2, is from the truth (Euclidean), (R,)."""
+    """Return how far the article's "polynomial of the prediction" is from the truth (Euclidean), (R,)."""
     distances = []
     for p, x, y in zip(networks.parameters, rows.X_stretched, rows.y_stretched, strict=True):
-        degrees = [2] * (len(p) // 3)
+        degrees = [forced_degree(truth)] * (len(p) // 3)
         found = recovered_by_truth(p, x, y, degrees)
         distances.append(_coefficient_distance(found, truth))
     return np.array(distances)

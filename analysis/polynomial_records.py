@@ -43,7 +43,11 @@ class PolynomialHeader:
     checkpoints : list of int
         Numbers of updates at which parameters were kept.
     thresholds : list of float
-        Training errors whose first passage was looked for, highest first.
+        Training errors whose first passage was looked for, highest first; `equal_error` is one of them.
+    converged_below : float
+        Training error below which a network counts as converged.
+    equal_error : float
+        Training error at which the arms are compared when they first reach it.
     valley : list of float
         Weights of the first unit, as multiples of the solution's own, at which the rest was re-optimized.
     versions : dict of str to str
@@ -61,6 +65,8 @@ class PolynomialHeader:
     recipes: list[dict[str, str | float | int]]
     checkpoints: list[int]
     thresholds: list[float]
+    converged_below: float
+    equal_error: float
     valley: list[float]
     versions: dict[str, str]
 

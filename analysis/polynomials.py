@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 
 UNEXPLAINED_SHARE = 0.01
 HIGHEST_DEGREE = 9
+FEWEST_ROWS = 10
+"""A mean over fewer is not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,13 @@ class Fit:
 
 
 def range_errors(parameters: FloatArray, rows: PolynomialRows) -> RangeErrors:
-    """Return the errors of R networks, (R, 3 H + 1), on their rows; NaN where a side has no row."""
+    """Return the errors of R networks, (R, 3 H + 1), on their rows; NaN where a side has fewer than ten."""
     squares = (predict(parameters, rows.X_stretched) - rows.y_stretched) ** 2
     n_inside, n_outside = rows.in_range.sum(axis=1), (~rows.in_range).sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        inside = np.where(rows.in_range, squares, 0.0).sum(axis=1) / n_inside
-        outside = np.where(rows.in_range, 0.0, squares).sum(axis=1) / n_outside
+    inside, outside = (
+        np.where(here, squares, 0.0).sum(axis=1) / np.where(n < FEWEST_ROWS, np.nan, n)
+        for here, n in ((rows.in_range, n_inside), (~rows.in_range, n_outside))
+    )
     training = ((predict(parameters, rows.X) - rows.y) ** 2).mean(axis=1)
     return RangeErrors(squares.mean(axis=1), inside, outside, training, n_inside, n_outside)
 
@@ -231,11 +234,15 @@ def flat_valley(
 
     for value in values:
         p[index] = value
-        found = least_squares(
-            residuals, p[moving], jac=jacobian, x_scale="jac", method="lm", xtol=1e-12, ftol=1e-12, max_nfev=2000
-        )
+        before = p.copy()
+        with np.errstate(over="ignore", invalid="ignore"):  # a step far too long is one that it takes back
+            found = least_squares(
+                residuals, p[moving], jac=jacobian, x_scale="jac", method="lm", xtol=1e-12, ftol=1e-12, max_nfev=2000
+            )
         p[moving] = found.x
-        losses.append(2.0 * float(found.cost) + float(rule.residual[0]))
+        if not np.isfinite([*found.x, found.cost]).all():
+            p = before
+        losses.append(float(loss_and_gradient(p[None], rule)[0][0]))
         solutions.append(p.copy())
     return np.array(losses), np.array(solutions)
 

@@ -10,7 +10,8 @@ import math
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +23,7 @@ from analysis.intervals import Interval
 from analysis.polynomial_records import RUNS_NAME, PolynomialStudy, read_polynomial_study
 from analysis.records import RecordError, Study, read_sweep
 from analysis.sections.blocks import (
+    Animation,
     Cell,
     Column,
     Heading,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 PLAYGROUND = "https://playground.tensorflow.org/#"
 DISTRIBUTION = "rangesweep"
+GIF_COLORS = 32
 # What a spreadsheet takes for a formula, behind any number of apostrophes (so that `read_csv` can undo the guard).
 FORMULA = re.compile(r"^'*[=+\-@\t\r\0]")
 MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
@@ -164,12 +167,14 @@ def render(studies: Sequence[Study]) -> Pages:
 def render_polynomial_study(study: PolynomialStudy) -> Pages:
     """Return the report of a polynomial study, nothing written yet."""
     from analysis.polynomial_claims import Question
-    from analysis.sections.polynomial import sections
+    from analysis.sections.polynomial import polynomial_text, sections
 
     header = study.header
+    noise = f" with noise {header.noise_sd:g}" if header.noise_sd else ""
     lead = (
-        f"{len(study.runs)} of {study.n_expected} networks of {header.n_hidden} sigmoid units, {header.n_seeds} seeds "
-        "a recipe: can they be trusted outside the range they were trained on, and is that the merit of the constraint?"
+        f"{len(study.runs)} of {study.n_expected} networks trained: {header.n_hidden} sigmoid units, {header.n_seeds} "
+        f"seeds a recipe, {header.n_rows} rows of {polynomial_text(header.coefficients)}{noise}. Can they be trusted "
+        "outside the range they were trained on, and is that the merit of the constraint?"
     )
     return render_sections(f"Polynomial study: {printable(header.name)}", lead, sections(Question(study)))
 
@@ -227,6 +232,8 @@ def add_section(pages: Pages, section: Section) -> None:
             pages.files[latex_name] = latex_table(block).encode()
             blocks.append(html_table(block, name, latex_name))
             pages.markdown.append(markdown_table(block))
+        elif isinstance(block, Animation):
+            blocks.append(add_animation(pages, block))
         else:
             blocks.append(add_picture(pages, block))
     pages.sections.append((section.key, section.title, blocks))
@@ -263,14 +270,53 @@ def add_picture(pages: Pages, picture: Picture) -> HtmlBlock:
     )
 
 
-def draw(picture: Picture) -> tuple[bytes, int, int]:
-    """Return a picture's bytes and its width and height on the page in CSS pixels.
+def add_animation(pages: Pages, animation: Animation) -> HtmlBlock:
+    """Draw an animation; add it, its file and its numbers."""
+    name = add_csv(pages, animation.data)
+    content, width, height = draw_animation(animation)
+    pages.files[f"pictures/{animation.name}.gif"] = content
+    pages.markdown.append(
+        f"![{markdown(animation.alt)}](pictures/{animation.name}.gif)\n\n{markdown(animation.caption)} [CSV]({name})"
+    )
+    return HtmlBlock(
+        "animation",
+        source=f"data:image/gif;base64,{base64.b64encode(content).decode()}",
+        alt=printable(animation.alt),
+        caption=printable(animation.caption),
+        csv=name,
+        width=width,
+        height=height,
+    )
 
-    The bytes hold no date, path or name of the machine.
-    """
-    import matplotlib as mpl
+
+def draw_animation(animation: Animation) -> tuple[bytes, int, int]:
+    """Return a GIF's bytes and its width and height on the page in CSS pixels."""
+    import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from PIL import Image
+
+    frames = []
+    size = (0, 0)
+    with drawing(animation):
+        for figure in animation.frames():
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()  # type: ignore[no-untyped-call]
+            pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+            frames.append(Image.fromarray(pixels[..., :3].copy()))
+            size = page_size(figure)
+    # One palette for all frames: what does not move is then stored once.
+    palette = frames[-1].quantize(GIF_COLORS)
+    first, *rest = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
+    durations = [animation.frame_ms] * len(rest) + [animation.last_ms]
+    stream = io.BytesIO()
+    first.save(stream, "GIF", save_all=True, append_images=rest, duration=durations, loop=0)
+    return stream.getvalue(), *size
+
+
+@contextmanager
+def drawing(picture: Picture | Animation) -> Iterator[None]:
+    """Draw under the report's style, with fonts for what the picture says."""
+    import matplotlib as mpl
 
     from analysis.sections.style import STYLE, fonts_for
 
@@ -278,6 +324,18 @@ def draw(picture: Picture) -> tuple[bytes, int, int]:
     with mpl.rc_context(style), warnings.catch_warnings():
         # A name in a script that no installed font has is drawn as boxes; that must not stop a report.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+        yield
+
+
+def draw(picture: Picture) -> tuple[bytes, int, int]:
+    """Return a picture's bytes and its width and height on the page in CSS pixels.
+
+    The bytes hold no date, path or name of the machine.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    with drawing(picture):
         figure = picture.draw()
         stream = io.BytesIO()
         # The canvases' own writers draw once; savefig would draw everything twice.
@@ -290,7 +348,7 @@ def draw(picture: Picture) -> tuple[bytes, int, int]:
     return stream.getvalue(), *page_size(figure)
 
 
-def picture_text(picture: Picture) -> str:
+def picture_text(picture: Picture | Animation) -> str:
     """Return all text that a picture may draw."""
     cells = (cell for row in picture.data.rows for cell in row if isinstance(cell, str))
     return "".join([picture.caption, picture.alt, *cells])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import threading
@@ -24,7 +23,7 @@ from analysis.polynomial_records import (
     PolynomialStudy,
     read_polynomial_study,
 )
-from analysis.polynomials import flat_valley
+from analysis.polynomials import HIGHEST_DEGREE, flat_valley
 from analysis.records import RecordError, encode_line
 from engine.datasets.polynomial import Arm, draw_rows, first_parameters, trainable
 from engine.quadrature import gauss_rule, train_full_batch
@@ -37,6 +36,12 @@ ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")
 TOGETHER = 8
 """Networks that the compiled loop trains side by side."""
 LOOKS_A_DECADE = 8
+LARGEST = 1e6
+"""Of coefficients and the like, so that no square of a prediction ever overflows."""
+CONVERGED_SHARE, EQUAL_SHARE = 0.05, 0.002
+"""Default marks of the training error: this share of the polynomial's variance above the noise's."""
+THRESHOLD_SHARES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002, 0.0001, 0.00005)
+VALLEY = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1)
 
 OnRun = Callable[[int, int], None]
 
@@ -84,41 +89,88 @@ def parse_study(content: Mapping[str, Any], where: str) -> PolynomialHeader:
             f"{where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first"
         )
     coefficients = _numbers(table, "coefficients", where)
-    if not coefficients:
-        raise SpecError(f"{where}: coefficients: give at least one number, the constant first")
-    thresholds = _numbers(table, "thresholds", where)
-    if any(after >= before for before, after in itertools.pairwise(thresholds)):
-        raise SpecError(f"{where}: thresholds: {thresholds} must fall")
-    recipes = [_recipe(SpecTable(item, f"{where}: recipes {i}")) for i, item in enumerate(table.list("recipes"), 1)]
-    if {recipe.arm for recipe in recipes} != set(ARMS):
-        raise SpecError(f"{where}: recipes: give at least one for each arm, {ARMS[0]} and {ARMS[1]}")
+    if len(coefficients) > HIGHEST_DEGREE + 1 or not any(coefficients[1:]):
+        raise SpecError(
+            f"{where}: coefficients: {coefficients} must be those of a polynomial of degree 1 to {HIGHEST_DEGREE}, the "
+            "constant first"
+        )
+    recipes = _recipes(table.list("recipes"), where)
+    n_hidden = _integer(table, "n_hidden", 2, 2, 100)
+    n_rows = _integer(table, "n_rows", 10_000, 2, 10_000_000)
+    n_nodes = _integer(table, "n_nodes", min(64, n_rows), 1, 1000)
+    n_numbers = 3 * n_hidden + 1
+    if not n_numbers <= n_nodes <= n_rows:
+        raise SpecError(
+            f"{where}: n_nodes: {n_nodes} must be at least {n_numbers}, the numbers of a network, and at most "
+            f"{n_rows}, the rows"
+        )
+    noise_sd = table.number("noise_sd", 0.0, LARGEST) if "noise_sd" in table else 0.0
+    signal, noise = variance(coefficients), noise_sd**2
+    own = {
+        key: table.number(key, 0.0, math.inf, open_low=True) if key in table else noise + share * signal
+        for key, share in (("converged_below", CONVERGED_SHARE), ("equal_error", EQUAL_SHARE))
+    }
+    thresholds = [noise + share * signal for share in THRESHOLD_SHARES]
+    if "thresholds" in table:
+        thresholds = _numbers(table, "thresholds", where)
     header = PolynomialHeader(
         name=name,
         coefficients=coefficients,
-        n_rows=table.integer("n_rows", 2, 10_000_000),
-        noise_sd=table.number("noise_sd", 0.0, math.inf),
-        stretch=table.number("stretch", 0.0, math.inf, open_low=True),
-        n_hidden=table.integer("n_hidden", 2, 1000),
-        n_seeds=table.integer("n_seeds", 1, 100_000),
-        n_nodes=table.integer("n_nodes", 1, 1000),
+        n_rows=n_rows,
+        noise_sd=noise_sd,
+        stretch=table.number("stretch", 0.0, 1000.0, open_low=True) if "stretch" in table else 3.0,
+        n_hidden=n_hidden,
+        n_seeds=_integer(table, "n_seeds", 20, 1, 100_000),
+        n_nodes=n_nodes,
         recipes=[asdict(recipe) for recipe in recipes],
         checkpoints=checkpoints_of(recipes),
-        thresholds=thresholds,
-        valley=_numbers(table, "valley", where),
+        thresholds=sorted({*thresholds, own["equal_error"]}, reverse=True),
+        converged_below=own["converged_below"],
+        equal_error=own["equal_error"],
+        valley=_numbers(table, "valley", where) if "valley" in table else list(VALLEY),
         versions=versions(),
     )
     table.close()
-    if header.n_nodes > header.n_rows:
-        raise SpecError(f"{where}: n_nodes: {header.n_nodes} is more than n_rows, {header.n_rows}")
     return header
+
+
+def variance(coefficients: Sequence[float]) -> float:
+    """Return the variance of a polynomial, constant first, of a standard normal x; exact for degrees up to 9."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(HIGHEST_DEGREE + 1)
+    values = np.polynomial.polynomial.polyval(nodes, coefficients)
+    shares = weights / weights.sum()
+    return float(shares @ (values - shares @ values) ** 2)
 
 
 def _numbers(table: SpecTable, key: str, where: str) -> list[float]:
     values = table.list(key)
     for value in values:
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-            raise SpecError(f"{where}: {key}: {value!r} must be a finite number")
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) <= LARGEST:
+            raise SpecError(f"{where}: {key}: {value!r} must be a number from {-LARGEST:g} to {LARGEST:g}")
     return [float(value) for value in values]
+
+
+def _integer(table: SpecTable, key: str, default: int, low: int, high: int) -> int:
+    return table.integer(key, low, high) if key in table else default
+
+
+def _recipes(items: Sequence[Any], where: str) -> list[Recipe]:
+    recipes: list[Recipe] = []
+    for i, item in enumerate(items, start=1):
+        recipe = _recipe(SpecTable(item, f"{where}: recipes {i}"))
+        for j, other in enumerate(recipes, start=1):
+            if recipe == other:
+                raise SpecError(f"{where}: recipes {i}: the same as recipes {j}; leave one out")
+            rates = (recipe.learning_rate, other.learning_rate)
+            if rates[0] != rates[1] and f"{rates[0]:.3g}" == f"{rates[1]:.3g}":
+                raise SpecError(
+                    f"{where}: recipes {i}: learning_rate: {rates[0]!r} and {rates[1]!r}, of recipes {j}, are the same "
+                    "to three digits; a report could not tell them apart"
+                )
+        recipes.append(recipe)
+    if {recipe.arm for recipe in recipes} != set(ARMS):
+        raise SpecError(f"{where}: recipes: give at least one for each arm, {ARMS[0]} and {ARMS[1]}")
+    return recipes
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +184,7 @@ class Recipe:
 
 def _recipe(table: SpecTable) -> Recipe:
     arm: Arm = "constrained" if table.text("arm", ARMS) == "constrained" else "unconstrained"
-    rate = table.number("learning_rate", 0.0, math.inf, open_low=True)
+    rate = table.number("learning_rate", 0.0, 1000.0, open_low=True)
     recipe = Recipe(arm, rate, table.integer("n_steps", 1, 10**10))
     table.close()
     return recipe

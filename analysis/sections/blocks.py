@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -104,6 +104,27 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Animation:
+    """A picture that moves; the fields that `Picture` has too mean the same.
+
+    Parameters
+    ----------
+    frames : callable
+        Yields the figure once for every frame, changed in between; iterated once, under the report's style.
+    frame_ms, last_ms : int
+        How long a frame and the last one stay.
+    """
+
+    name: str
+    caption: str
+    alt: str
+    frames: Callable[[], Iterator[Figure]]
+    data: Table
+    frame_ms: int = 120
+    last_ms: int = 2500
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A paragraph. `role` is ``"plain"``, ``"missing"`` (why something is not shown) or ``"finding"``."""
 
@@ -118,7 +139,7 @@ class Heading:
     text: str
 
 
-Block = Text | Heading | Table | Picture
+Block = Text | Heading | Table | Picture | Animation
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from analysis.records import RecordError
 from analysis.report import write_report
 from sweeps.cli import main
 from sweeps.log import digest
-from sweeps.polynomials import find_study, parse_study, run_polynomial_study
+from sweeps.polynomials import ARMS, find_study, parse_study, run_polynomial_study
 from sweeps.spec import POLYNOMIALS, builtin_specs
 from sweeps.spec_tables import SpecError
 
@@ -73,11 +73,27 @@ def test_looks_are_spread_over_the_decades_and_include_every_length():
     ("changes", "message"),
     [
         ({"n_seed": 3}, "tiny.toml: unknown n_seed; did you mean n_seeds?"),
-        ({"coefficients": []}, "tiny.toml: coefficients: give at least one number, the constant first"),
-        ({"coefficients": ["1"]}, "tiny.toml: coefficients: '1' must be a finite number"),
-        ({"thresholds": [1.0, 2.0]}, "tiny.toml: thresholds: [1.0, 2.0] must fall"),
-        ({"stretch": 0}, "tiny.toml: stretch: 0 must be above 0"),
-        ({"n_nodes": 300}, "tiny.toml: n_nodes: 300 is more than n_rows, 200"),
+        (
+            {"coefficients": [1.0, 0.0]},
+            "tiny.toml: coefficients: [1.0, 0.0] must be those of a polynomial of degree 1 to 9, the constant first",
+        ),
+        ({"coefficients": ["1"]}, "tiny.toml: coefficients: '1' must be a number from -1e+06 to 1e+06"),
+        ({"thresholds": [float("nan")]}, "tiny.toml: thresholds: nan must be a number from -1e+06 to 1e+06"),
+        ({"stretch": 0}, "tiny.toml: stretch: 0 must be above 0 and at most 1000"),
+        (
+            {"n_nodes": 300},
+            "tiny.toml: n_nodes: 300 must be at least 7, the numbers of a network, and at most 200, the rows",
+        ),
+        ({"recipes": table()["recipes"][:2] * 2}, "tiny.toml: recipes 3: the same as recipes 1; leave one out"),
+        (
+            {
+                "recipes": [
+                    {"arm": arm, "learning_rate": r, "n_steps": 5} for arm, r in zip(ARMS, (0.1, 0.10001), strict=True)
+                ]
+            },
+            "tiny.toml: recipes 2: learning_rate: 0.10001 and 0.1, of recipes 1, are the same to three digits; a "
+            "report could not tell them apart",
+        ),
         (
             {"recipes": table()["recipes"][:1]},
             "tiny.toml: recipes: give at least one for each arm, constrained and unconstrained",
@@ -139,7 +155,13 @@ def test_the_report_has_every_section_and_equal_records_give_equal_bytes(finishe
     first, second = (write_report([finished], tmp_path / name).read_bytes() for name in ("a", "b"))
     assert first == second
     text = first.decode()
-    for title in ("The claims", "Errors in range and out of range", "Polynomials of the units", "The loss between"):
+    for title in (
+        "The answer",
+        "The claims",
+        "Errors in range and out of range",
+        "Polynomials of the units",
+        "The loss between",
+    ):
         assert title in text
 
 
@@ -187,3 +209,34 @@ def test_options_of_a_sweep_are_refused(option, value, tmp_path, capsys):
 def test_a_misspelt_name_is_told_the_nearest(capsys):
     assert main(["run", "quadratik"]) == 2
     assert "unknown sweep quadratik; did you mean quadratic?" in capsys.readouterr().err
+
+
+def test_a_short_spec_gets_marks_that_follow_the_polynomial():
+    recipes = [{"arm": arm, "learning_rate": 0.1, "n_steps": 5} for arm in ARMS]
+    short = {"kind": "polynomial", "name": "line", "coefficients": [0.0, 2.0], "noise_sd": 0.5, "recipes": recipes}
+    header = parse_study(short, "line.toml")
+    assert [header.n_rows, header.stretch, header.n_hidden, header.n_seeds, header.n_nodes] == [10_000, 3.0, 2, 20, 64]
+    assert header.converged_below == pytest.approx(0.25 + 0.05 * 4)  # 2 x has variance 4
+    assert header.equal_error == pytest.approx(0.25 + 0.002 * 4)
+    assert header.equal_error in header.thresholds
+    assert header.thresholds == sorted(header.thresholds, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"coefficients": [0.0, 1.0], "noise_sd": 1.0},
+        {"coefficients": [1.0, 0.0, -2.0, 0.5], "n_hidden": 5},
+        {"coefficients": [0.0] * 9 + [1.0], "n_seeds": 1, "stretch": 1.0},
+        {"stretch": 1.02, "converged_below": 1000.0, "equal_error": 30.0},
+    ],
+)
+def test_any_polynomial_is_run_and_reported_to_the_end(changes, tmp_path):
+    recipes = [{"arm": arm, "learning_rate": r, "n_steps": 60} for arm in ARMS for r in (0.1, 1000.0)]
+    header = study(recipes=recipes, valley=[1.0, 0.0], **changes)
+    run(header, tmp_path / "tiny")
+    text = write_report([tmp_path / "tiny"]).read_text()
+    assert "The evidence, claim by claim" in text
+    assert "nan" not in re.sub("<[^>]*>", "", text)
+    if header.stretch < 1.1:
+        assert "fewer than 10 are not shown" in text
