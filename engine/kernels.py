@@ -299,14 +299,26 @@ def power_of_two(typingctx: Any, n: Any) -> Any:
     return n(n), codegen
 
 
+def _emit_reciprocal(builder: Any, x: Any) -> Any:
+    """Emit ``1 / x`` for positive float32: from 5 %, by taking the bits for a logarithm, by Newton's steps.
+
+    One step of third and one of second order, which is faster than the divider.
+    """
+    bits = _bits(x.type)
+    magic = ir.Constant(bits, [0x7EF3E000] * bits.count)
+    r = builder.bitcast(builder.sub(magic, builder.bitcast(x, bits)), x.type)
+    one, minus_x = _constant(x.type, 1.0), builder.fneg(x)
+    error = _llvm_call(builder, "fma", minus_x, r, one)
+    r = _llvm_call(builder, "fma", r, _llvm_call(builder, "fma", error, error, error), r)
+    return _llvm_call(builder, "fma", r, _llvm_call(builder, "fma", minus_x, r, one), r)
+
+
 @intrinsic
-def rough_reciprocal(typingctx: Any, a: Any) -> Any:
-    """Return ``1 / a`` to some 5 %, for positive float32, by taking the bits for a logarithm."""
+def quick_reciprocal(typingctx: Any, a: Any) -> Any:
+    """Return ``1 / a`` for positive float32, almost rounded right."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits = _bits(args[0].type)
-        magic = ir.Constant(bits, [0x7EF3E000] * bits.count)
-        return builder.bitcast(builder.sub(magic, builder.bitcast(args[0], bits)), args[0].type)
+        return _emit_reciprocal(builder, args[0])
 
     return a(a), codegen
 
@@ -350,6 +362,14 @@ def rough_inverse_root(typingctx: Any, a: Any) -> Any:
     return a(a), codegen
 
 
+def _emit_polynomial(builder: Any, coefficients: Sequence[float], x: Any) -> Any:
+    """Emit a polynomial by Horner's rule, highest coefficient first."""
+    total = _constant(x.type, coefficients[0])
+    for coefficient in coefficients[1:]:
+        total = _llvm_call(builder, "fma", total, x, _constant(x.type, coefficient))
+    return total
+
+
 def _polynomial(single: tuple[float, ...], double: tuple[float, ...]) -> Any:
     """Return a function of one vector: a polynomial by Horner's rule, highest coefficient first, for each type."""
 
@@ -358,10 +378,7 @@ def _polynomial(single: tuple[float, ...], double: tuple[float, ...]) -> Any:
         coefficients = single if x.element.name == "float32" else double
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            total = _constant(args[0].type, coefficients[0])
-            for coefficient in coefficients[1:]:
-                total = _llvm_call(builder, "fma", total, args[0], _constant(args[0].type, coefficient))
-            return total
+            return _emit_polynomial(builder, coefficients, args[0])
 
         return x(x), codegen
 
@@ -477,262 +494,11 @@ _define_operator(operator.neg, "fneg", 1)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# The blocked products, written in LLVM's language because the blocks must be unrolled and stay in registers
-
-# Samples together: units together. Few, because each pair is code to compile.
-UNIT_BLOCKS = {5: (4, 2, 1), 2: (4, 1), 1: (8, 2, 1)}
-
-
-class _Emitter:
-    """Shorthand for the arithmetic on addresses that the block products need."""
-
-    def __init__(self, builder: Any, element: Any) -> None:
-        self.builder = builder
-        self.element = element
-        self.vector = _llvm_vector(element)
-        self.pointer = self.vector.as_pointer()
-        self.integer = ir.IntType(64)
-
-    def index(self, value: int) -> Any:
-        return ir.Constant(self.integer, value)
-
-    def at(self, pointer: Any, index: Any) -> Any:
-        return self.builder.gep(pointer, [index])
-
-    def row(self, pointer: Any, index: Any, step: Any) -> Any:
-        return self.at(pointer, self.builder.mul(index, step))
-
-    def vectors(self, pointer: Any) -> Any:
-        return self.builder.bitcast(pointer, self.pointer)
-
-    def blocks(self, sizes: tuple[int, ...], count: Any) -> Any:
-        """Yield (size, first index) inside loops that together go once through ``range(count)``."""
-        done = self.index(0)
-        for size in sizes:
-            n_blocks = self.builder.sdiv(self.builder.sub(count, done), self.index(size))
-            with cgutils.for_range(self.builder, n_blocks) as loop:
-                yield size, self.builder.add(done, self.builder.mul(loop.index, self.index(size)))
-            done = self.builder.add(done, self.builder.mul(n_blocks, self.index(size)))
-
-    def accumulators(self, n: int) -> list[Any]:
-        """Return n places for sums, 0 at first; LLVM keeps them in registers."""
-        places = [cgutils.alloca_once(self.builder, self.vector) for _ in range(n)]
-        for place in places:
-            self.builder.store(_constant(self.vector, 0.0), place)
-        return places
-
-    def add_product(self, total: Any, a: Any, b: Any) -> None:
-        self.builder.store(_llvm_call(self.builder, "fma", a, b, self.builder.load(total)), total)
-
-    def add_scaled(self, place: Any, scale: Any, total: Any) -> None:
-        value = _llvm_call(self.builder, "fma", scale, self.builder.load(total), _load(self.builder, place))
-        _store(self.builder, value, place)
-
-    def call(self, name: str, argument_types: list[Any], emit: Any, arguments: list[Any]) -> None:
-        """Call a function of the module, first emitting it where it is not there.
-
-        Never inlined: each block would fill the registers of its neighbors with addresses computed ahead of time.
-        """
-        module = self.builder.module
-        name = f"rangesweep.{name}.{self.element.name}"
-        function = module.globals.get(name)
-        if function is None:
-            function = ir.Function(module, ir.FunctionType(ir.VoidType(), argument_types), name)
-            function.linkage = "linkonce_odr"
-            function.attributes.add("noinline")
-            builder = ir.IRBuilder(function.append_basic_block("entry"))
-            emit(_Emitter(builder, self.element), *function.args)
-            builder.ret_void()
-        self.builder.call(function, arguments)
-
-
-def _emit_product_block(n_units: int, n_samples: int) -> Any:
-    def emit(
-        e: _Emitter,
-        out: Any,
-        out_step: Any,
-        weights: Any,
-        unit_step: Any,
-        term_step: Any,
-        x: Any,
-        x_step: Any,
-        bias: Any,
-        has_bias: Any,
-        n_terms: Any,
-    ) -> None:
-        builder = e.builder
-        units, samples = range(n_units), range(n_samples)
-        sums = e.accumulators(n_units * n_samples)
-        with builder.if_then(builder.icmp_signed("!=", has_bias, e.index(0))):
-            for u in units:
-                value = _load(builder, e.at(bias, e.index(u)))
-                for s in samples:
-                    builder.store(value, sums[u * n_samples + s])
-        rows = [e.row(weights, e.index(u), unit_step) for u in units]
-        with cgutils.for_range(builder, n_terms) as loop:
-            place = builder.mul(loop.index, term_step)
-            w = [_load(builder, e.at(row, place)) for row in rows]
-            column = e.row(x, loop.index, x_step)
-            for s in samples:
-                value = _load(builder, e.at(column, e.index(s)))
-                for u in units:
-                    e.add_product(sums[u * n_samples + s], w[u], value)
-        for u in units:
-            row = e.row(out, e.index(u), out_step)
-            for s in samples:
-                _store(builder, builder.load(sums[u * n_samples + s]), e.at(row, e.index(s)))
-
-    return emit
-
-
-@intrinsic
-def product(
-    typingctx: Any,
-    out: Any,
-    weights: Any,
-    unit_stride: Any,
-    term_stride: Any,
-    x: Any,
-    x_stride: Any,
-    bias: Any,
-    has_bias: Any,
-    n_units: Any,
-    n_terms: Any,
-    n_samples: Any,
-) -> Any:
-    """Set ``out[u, s] = bias[u] + sum_k weights[u * unit_stride + k * term_stride] * x[k * x_stride + s]``."""
-    element = out.dtype
-    integer = types.intp
-    typed = types.void(out, weights, integer, integer, x, integer, bias, integer, integer, integer, integer)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        e = _Emitter(builder, element)
-        out_p, weights_p, x_p, bias_p = (e.vectors(args[i]) for i in (0, 1, 4, 6))
-        unit_step, term_step, x_step, with_bias, units, terms, samples = (args[i] for i in (2, 3, 5, 7, 8, 9, 10))
-        pointer, whole = e.pointer, e.integer
-        block_types = [pointer, whole, pointer, whole, whole, pointer, whole, pointer, whole, whole]
-        for n_s, s in e.blocks(tuple(UNIT_BLOCKS), samples):
-            for n_u, u in e.blocks(UNIT_BLOCKS[n_s], units):
-                block_out = e.at(e.row(out_p, u, samples), s)
-                block_weights, block_x, block_bias = e.row(weights_p, u, unit_step), e.at(x_p, s), e.at(bias_p, u)
-                e.call(
-                    f"product_{n_u}x{n_s}",
-                    block_types,
-                    _emit_product_block(n_u, n_s),
-                    [
-                        block_out,
-                        samples,
-                        block_weights,
-                        unit_step,
-                        term_step,
-                        block_x,
-                        x_step,
-                        block_bias,
-                        with_bias,
-                        terms,
-                    ],
-                )
-        return context.get_dummy_value()
-
-    return typed, codegen
-
-
-def _emit_outer_block(n_inputs: int, n_units: int) -> Any:
-    def emit(
-        e: _Emitter, out: Any, out_step: Any, scale: Any, x: Any, x_step: Any, d: Any, d_step: Any, n_samples: Any
-    ) -> None:
-        builder = e.builder
-        inputs, units = range(n_inputs), range(n_units)
-        sums = e.accumulators(n_inputs * n_units)
-        x_rows = [e.row(x, e.index(i), x_step) for i in inputs]
-        d_rows = [e.row(d, e.index(u), d_step) for u in units]
-        with cgutils.for_range(builder, n_samples) as loop:
-            xs = [_load(builder, e.at(row, loop.index)) for row in x_rows]
-            ds = [_load(builder, e.at(row, loop.index)) for row in d_rows]
-            for i in inputs:
-                for u in units:
-                    e.add_product(sums[i * n_units + u], xs[i], ds[u])
-        factor = _load(builder, scale)
-        for i in inputs:
-            row = e.row(out, e.index(i), out_step)
-            for u in units:
-                e.add_scaled(e.at(row, e.index(u)), factor, sums[i * n_units + u])
-
-    return emit
-
-
-@intrinsic
-def outer_product(
-    typingctx: Any, out: Any, scale: Any, x: Any, x_stride: Any, d: Any, n_inputs: Any, n_units: Any, n_samples: Any
-) -> Any:
-    """Add ``scale[0] * sum_s x[i * x_stride + s] * d[u * n_samples + s]`` to ``out[i * n_units + u]``."""
-    element = out.dtype
-    integer = types.intp
-    typed = types.void(out, scale, x, integer, d, integer, integer, integer)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        e = _Emitter(builder, element)
-        out_p, scale_p, x_p, d_p = (e.vectors(args[i]) for i in (0, 1, 2, 4))
-        x_step, inputs, units, samples = (args[i] for i in (3, 5, 6, 7))
-        pointer, whole = e.pointer, e.integer
-        block_types = [pointer, whole, pointer, pointer, whole, pointer, whole, whole]
-        for n_i, i in e.blocks((4, 2, 1), inputs):
-            for n_u, u in e.blocks((4, 2, 1), units):
-                block_out, block_d = e.at(e.row(out_p, i, units), u), e.row(d_p, u, samples)
-                e.call(
-                    f"outer_{n_i}x{n_u}",
-                    block_types,
-                    _emit_outer_block(n_i, n_u),
-                    [block_out, units, scale_p, e.row(x_p, i, x_step), x_step, block_d, samples, samples],
-                )
-        return context.get_dummy_value()
-
-    return typed, codegen
-
-
-def _emit_row_sums(n_units: int) -> Any:
-    def emit(e: _Emitter, out: Any, scale: Any, d: Any, n_samples: Any) -> None:
-        builder = e.builder
-        sums = e.accumulators(n_units)
-        rows = [e.row(d, e.index(u), n_samples) for u in range(n_units)]
-        with cgutils.for_range(builder, n_samples) as loop:
-            for row, total in zip(rows, sums, strict=True):
-                builder.store(builder.fadd(builder.load(total), _load(builder, e.at(row, loop.index))), total)
-        factor = _load(builder, scale)
-        for u, total in enumerate(sums):
-            e.add_scaled(e.at(out, e.index(u)), factor, total)
-
-    return emit
-
-
-@intrinsic
-def row_sums(typingctx: Any, out: Any, scale: Any, d: Any, n_units: Any, n_samples: Any) -> Any:
-    """Add ``scale[0] * sum_s d[u * n_samples + s]`` to ``out[u]``."""
-    element = out.dtype
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        e = _Emitter(builder, element)
-        out_p, scale_p, d_p = (e.vectors(args[i]) for i in (0, 1, 2))
-        units, samples = args[3], args[4]
-        block_types = [e.pointer, e.pointer, e.pointer, e.integer]
-        for n_u, u in e.blocks((8, 2, 1), units):
-            block = [e.at(out_p, u), scale_p, e.row(d_p, u, samples), samples]
-            e.call(f"row_sums_{n_u}", block_types, _emit_row_sums(n_u), block)
-        return context.get_dummy_value()
-
-    return types.void(out, scale, d, types.intp, types.intp), codegen
-
-
-# ----------------------------------------------------------------------------------------------------------------------
 # Elementary functions of vectors
 
 # Lowest relative error of odd over even polynomials on |x| <= 7.9, by linear programming (differential correction).
-_tanh_numerator = _polynomial(
-    (1.1558004892461312e-05, 0.002963129396633059, 0.12937012240984996, 0.99999994919342), (0.0,)
-)
-_tanh_denominator = _polynomial(
-    (2.500456961713419e-07, 0.00024037202431338787, 0.023865286228622485, 0.46270259586143014, 1.0), (0.0,)
-)
+TANH_NUMERATOR = (1.1558004892461312e-05, 0.002963129396633059, 0.12937012240984996, 0.99999994919342)
+TANH_DENOMINATOR = (2.500456961713419e-07, 0.00024037202431338787, 0.023865286228622485, 0.46270259586143014, 1.0)
 # (exp(r) - 1 - r) / r ** 2 for |r| <= ln(2) / 2: Taylor's, cut below half a unit in the last place.
 _exp_tail = _polynomial(
     tuple(1.0 / math.factorial(k) for k in range(7, 1, -1)), tuple(1.0 / math.factorial(k) for k in range(13, 1, -1))
@@ -824,12 +590,7 @@ def _by_type(single: Any, double: Any) -> Any:
 
 
 def _newton_reciprocal(x: Any) -> Any:
-    # from 5 % by one step of third and one of second order, which is faster than the divider
-    one = splat(x, 1.0)
-    r = rough_reciprocal(x)
-    error = fma(-x, r, one)
-    r = fma(r, fma(error, error, error), r)
-    return fma(r, fma(-x, r, one), r)
+    return quick_reciprocal(x)
 
 
 def _divided_reciprocal(x: Any) -> Any:
@@ -916,10 +677,26 @@ def expm1(x: Any) -> Any:
     return fma(scale, rest, scale - splat(x, 1.0))
 
 
-def _rational_tanh(x: Any) -> Any:
-    x = clamped(x, splat(x, 7.9))
-    t = x * x
-    return (x * _tanh_numerator(t)) * positive_reciprocal(_tanh_denominator(t))
+def _emit_tanh(builder: Any, x: Any) -> Any:
+    """Emit the hyperbolic tangent of a vector of float32; the divider works while the multipliers go on."""
+    for edge, is_beyond in ((7.9, ">"), (-7.9, "<")):
+        limit = _constant(x.type, edge)
+        x = builder.select(builder.fcmp_ordered(is_beyond, x, limit), limit, x)
+    t = builder.fmul(x, x)
+    numerator = builder.fmul(x, _emit_polynomial(builder, TANH_NUMERATOR, t))
+    return builder.fdiv(numerator, _emit_polynomial(builder, TANH_DENOMINATOR, t))
+
+
+@intrinsic
+def _rational_tanh(typingctx: Any, x: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _emit_tanh(builder, args[0])
+
+    return x(x), codegen
+
+
+def _single_tanh(x: Any) -> Any:
+    return _rational_tanh(x)
 
 
 def _expm1_tanh(x: Any) -> Any:
@@ -928,31 +705,7 @@ def _expm1_tanh(x: Any) -> Any:
     return with_sign(t / (t + two), x)
 
 
-tanh = _by_type(_rational_tanh, _expm1_tanh)
-
-
-def store_two_tanh(a: Any, i: Any, x: Any, y: Any) -> None:
-    """Store the hyperbolic tangents of x and y at i and i + 1 (compiled code only)."""
-    raise NotImplementedError
-
-
-@numba.extending.overload(store_two_tanh)
-def _overload_store_two_tanh(a: Any, i: Any, x: Any, y: Any) -> Any:
-    def single(a: Any, i: Any, x: Any, y: Any) -> None:
-        # one reciprocal for both
-        edge = splat(a, 7.9)
-        x, y = clamped(x, edge), clamped(y, edge)
-        t, u = x * x, y * y
-        p, q = _tanh_denominator(t), _tanh_denominator(u)
-        r = positive_reciprocal(p * q)
-        store(a, i, (x * _tanh_numerator(t)) * (q * r))
-        store(a, i + 1, (y * _tanh_numerator(u)) * (p * r))
-
-    def double(a: Any, i: Any, x: Any, y: Any) -> None:
-        store(a, i, tanh(x))
-        store(a, i + 1, tanh(y))
-
-    return single if x.element.name == "float32" else double
+tanh = _by_type(_single_tanh, _expm1_tanh)
 
 
 @inner
@@ -988,6 +741,331 @@ def normal_cdf(x: Any) -> Any:
     t = (a - k) / (a + k)
     tail = half * exp(-(half * x) * x) * _scaled_erfc(t) / fma(splat(x, 2.0), a, one)
     return where_greater(x, splat(x, 0.0), one - tail, tail)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The blocked products, written in LLVM's language because the blocks must be unrolled and stay in registers
+
+# Samples together: units together. Few, because each pair is code to compile.
+UNIT_BLOCKS = {5: (4, 2, 1), 2: (4, 1), 1: (8, 2, 1)}
+# What a block does to its sums while they are in registers; the rest of the activations pass over memory.
+AS_IS, AS_TANH, AS_RELU = 0, 1, 2
+
+
+class _Emitter:
+    """Shorthand for the arithmetic on vectors and addresses that the block products need."""
+
+    def __init__(self, builder: Any, element: Any) -> None:
+        self.builder = builder
+        self.element = element
+        self.vector = _llvm_vector(element)
+        self.pointer = self.vector.as_pointer()
+        self.integer = ir.IntType(64)
+
+    def index(self, value: int) -> Any:
+        return ir.Constant(self.integer, value)
+
+    def constant(self, value: float) -> Any:
+        return _constant(self.vector, value)
+
+    def at(self, pointer: Any, index: Any) -> Any:
+        return self.builder.gep(pointer, [index])
+
+    def row(self, pointer: Any, index: Any, step: Any) -> Any:
+        return self.at(pointer, self.builder.mul(index, step))
+
+    def vectors(self, pointer: Any) -> Any:
+        return self.builder.bitcast(pointer, self.pointer)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        return _llvm_call(self.builder, "fma", a, b, c)
+
+    def minus(self, a: Any) -> Any:
+        return self.builder.fneg(a)
+
+    def where_greater(self, a: Any, b: Any, x: Any, y: Any) -> Any:
+        return self.builder.select(self.builder.fcmp_ordered(">", a, b), x, y)
+
+    def is_code(self, code: Any, value: int) -> Any:
+        return self.builder.icmp_signed("==", code, self.index(value))
+
+    def blocks(self, sizes: tuple[int, ...], count: Any) -> Any:
+        """Yield (size, first index) inside loops that together go once through ``range(count)``."""
+        done = self.index(0)
+        for size in sizes:
+            n_blocks = self.builder.sdiv(self.builder.sub(count, done), self.index(size))
+            with cgutils.for_range(self.builder, n_blocks) as loop:
+                yield size, self.builder.add(done, self.builder.mul(loop.index, self.index(size)))
+            done = self.builder.add(done, self.builder.mul(n_blocks, self.index(size)))
+
+    def places(self, values: list[Any]) -> list[Any]:
+        """Return places for sums with their first values; LLVM keeps them in registers."""
+        places = [cgutils.alloca_once(self.builder, self.vector) for _ in values]
+        for place, value in zip(places, values, strict=True):
+            self.builder.store(value, place)
+        return places
+
+    def add_product(self, total: Any, a: Any, b: Any) -> None:
+        self.builder.store(self.fma(a, b, self.builder.load(total)), total)
+
+    def add_scaled(self, place: Any, scale: Any, total: Any) -> None:
+        _store(self.builder, self.fma(scale, total, _load(self.builder, place)), place)
+
+    def call(self, name: str, argument_types: list[Any], emit: Any, arguments: list[Any]) -> None:
+        """Call a function of the module, first emitting it where it is not there.
+
+        Never inlined: each block would fill the registers of its neighbors with addresses computed ahead of time.
+        """
+        module = self.builder.module
+        name = f"rangesweep.{name}.{self.element.name}"
+        function = module.globals.get(name)
+        if function is None:
+            function = ir.Function(module, ir.FunctionType(ir.VoidType(), argument_types), name)
+            function.linkage = "linkonce_odr"
+            function.attributes.add("noinline")
+            builder = ir.IRBuilder(function.append_basic_block("entry"))
+            emit(_Emitter(builder, self.element), *function.args)
+            builder.ret_void()
+        self.builder.call(function, arguments)
+
+
+def _emit_forward_block(n_units: int, n_samples: int) -> Any:
+    def emit(
+        e: _Emitter,
+        out: Any,
+        out_step: Any,
+        weights: Any,
+        term_step: Any,
+        x: Any,
+        x_step: Any,
+        bias: Any,
+        n_terms: Any,
+        code: Any,
+    ) -> None:
+        builder = e.builder
+        units, samples = range(n_units), range(n_samples)
+        first = [_load(builder, e.at(bias, e.index(u))) for u in units]
+        sums = e.places([first[u] for u in units for _ in samples])
+        with cgutils.for_range(builder, n_terms) as loop:
+            row = e.row(weights, loop.index, term_step)
+            w = [_load(builder, e.at(row, e.index(u))) for u in units]
+            column = e.row(x, loop.index, x_step)
+            for s in samples:
+                value = _load(builder, e.at(column, e.index(s)))
+                for u in units:
+                    e.add_product(sums[u * n_samples + s], w[u], value)
+        places = []
+        for u in units:
+            row = e.row(out, e.index(u), out_step)
+            places += [e.at(row, e.index(s)) for s in samples]
+        values = [builder.load(total) for total in sums]
+        if e.element.name == "float32":
+            with builder.if_else(e.is_code(code, AS_TANH)) as (then, otherwise):
+                with then:
+                    for place, value in zip(places, values, strict=True):
+                        _store(builder, _emit_tanh(builder, value), place)
+                with otherwise:
+                    _emit_rectified(e, values, places, code)
+        else:
+            _emit_rectified(e, values, places, code)
+
+    return emit
+
+
+def _emit_rectified(e: _Emitter, values: list[Any], places: list[Any], code: Any) -> None:
+    """Store values, without the negative ones where the code says so."""
+    zero = e.constant(0.0)
+    with e.builder.if_else(e.is_code(code, AS_RELU)) as (then, otherwise):
+        with then:
+            for value, place in zip(values, places, strict=True):
+                _store(e.builder, e.where_greater(zero, value, zero, value), place)
+        with otherwise:
+            for value, place in zip(values, places, strict=True):
+                _store(e.builder, value, place)
+
+
+@intrinsic
+def layer_forward(
+    typingctx: Any,
+    out: Any,
+    weights: Any,
+    x: Any,
+    x_stride: Any,
+    bias: Any,
+    n_units: Any,
+    n_terms: Any,
+    n_samples: Any,
+    code: Any,
+) -> Any:
+    """Set ``out[u, s]`` to ``bias[u] + sum_k weights[k, u] * x[k * x_stride + s]``, finished as the code says."""
+    element = out.dtype
+    integer = types.intp
+    typed = types.void(out, weights, x, integer, bias, integer, integer, integer, integer)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e = _Emitter(builder, element)
+        out_p, weights_p, x_p, bias_p = (e.vectors(args[i]) for i in (0, 1, 2, 4))
+        x_step, units, terms, samples, finish = (args[i] for i in (3, 5, 6, 7, 8))
+        pointer, whole = e.pointer, e.integer
+        block_types = [pointer, whole, pointer, whole, pointer, whole, pointer, whole, whole]
+        for n_s, s in e.blocks(tuple(UNIT_BLOCKS), samples):
+            for n_u, u in e.blocks(UNIT_BLOCKS[n_s], units):
+                block_out = e.at(e.row(out_p, u, samples), s)
+                block = [block_out, samples, e.at(weights_p, u), units, e.at(x_p, s), x_step, e.at(bias_p, u)]
+                e.call(f"forward_{n_u}x{n_s}", block_types, _emit_forward_block(n_u, n_s), [*block, terms, finish])
+        return context.get_dummy_value()
+
+    return typed, codegen
+
+
+def _emit_backward_block(n_units: int, n_samples: int) -> Any:
+    def emit(e: _Emitter, out: Any, step: Any, weights: Any, n_terms: Any, d: Any, outputs: Any, code: Any) -> None:
+        builder = e.builder
+        units, samples = range(n_units), range(n_samples)
+        sums = e.places([e.constant(0.0)] * (n_units * n_samples))
+        rows = [e.row(weights, e.index(u), n_terms) for u in units]
+        with cgutils.for_range(builder, n_terms) as loop:
+            w = [_load(builder, e.at(row, loop.index)) for row in rows]
+            column = e.row(d, loop.index, step)
+            for s in samples:
+                value = _load(builder, e.at(column, e.index(s)))
+                for u in units:
+                    e.add_product(sums[u * n_samples + s], w[u], value)
+        places, below = [], []
+        for u in units:
+            row = e.row(out, e.index(u), step)
+            places += [e.at(row, e.index(s)) for s in samples]
+            row = e.row(outputs, e.index(u), step)
+            below += [e.at(row, e.index(s)) for s in samples]
+        values = [builder.load(total) for total in sums]
+        one, zero = e.constant(1.0), e.constant(0.0)
+        with builder.if_else(e.is_code(code, AS_TANH)) as (then, otherwise):
+            with then:
+                for value, place, output in zip(values, places, below, strict=True):
+                    a = _load(builder, output)
+                    _store(builder, builder.fmul(value, e.fma(e.minus(a), a, one)), place)
+            with otherwise, builder.if_else(e.is_code(code, AS_RELU)) as (relu, plain):
+                with relu:
+                    for value, place, output in zip(values, places, below, strict=True):
+                        a = _load(builder, output)
+                        _store(builder, e.where_greater(a, zero, value, zero), place)
+                with plain:
+                    for value, place in zip(values, places, strict=True):
+                        _store(builder, value, place)
+
+    return emit
+
+
+@intrinsic
+def layer_backward(
+    typingctx: Any, out: Any, weights: Any, d: Any, outputs: Any, n_units: Any, n_terms: Any, n_samples: Any, code: Any
+) -> Any:
+    """Set ``out[u, s]`` to ``sum_k weights[u, k] * d[k, s]``, times the derivative of the code's activation.
+
+    `outputs` is what the activation gave: the place of n_units rows like those of `out`.
+    """
+    element = out.dtype
+    integer = types.intp
+    typed = types.void(out, weights, d, outputs, integer, integer, integer, integer)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e = _Emitter(builder, element)
+        out_p, weights_p, d_p, outputs_p = (e.vectors(args[i]) for i in (0, 1, 2, 3))
+        units, terms, samples, finish = (args[i] for i in (4, 5, 6, 7))
+        pointer, whole = e.pointer, e.integer
+        block_types = [pointer, whole, pointer, whole, pointer, pointer, whole]
+        for n_s, s in e.blocks(tuple(UNIT_BLOCKS), samples):
+            for n_u, u in e.blocks(UNIT_BLOCKS[n_s], units):
+                place = builder.add(builder.mul(u, samples), s)
+                block = [e.at(out_p, place), samples, e.row(weights_p, u, terms), terms, e.at(d_p, s)]
+                block += [e.at(outputs_p, place), finish]
+                e.call(f"backward_{n_u}x{n_s}", block_types, _emit_backward_block(n_u, n_s), block)
+        return context.get_dummy_value()
+
+    return typed, codegen
+
+
+def _emit_outer_block(n_inputs: int, n_units: int, with_bias: bool) -> Any:
+    def emit(
+        e: _Emitter, out: Any, out_step: Any, bias: Any, scale: Any, x: Any, x_step: Any, d: Any, n_samples: Any
+    ) -> None:
+        builder = e.builder
+        inputs, units = range(n_inputs), range(n_units)
+        sums = e.places([e.constant(0.0)] * (n_inputs * n_units))
+        bias_sums = e.places([e.constant(0.0)] * n_units) if with_bias else []
+        x_rows = [e.row(x, e.index(i), x_step) for i in inputs]
+        d_rows = [e.row(d, e.index(u), n_samples) for u in units]
+        with cgutils.for_range(builder, n_samples) as loop:
+            xs = [_load(builder, e.at(row, loop.index)) for row in x_rows]
+            ds = [_load(builder, e.at(row, loop.index)) for row in d_rows]
+            for i in inputs:
+                for u in units:
+                    e.add_product(sums[i * n_units + u], xs[i], ds[u])
+            for total, value in zip(bias_sums, ds, strict=False):
+                builder.store(builder.fadd(builder.load(total), value), total)
+        factor = _load(builder, scale)
+        for i in inputs:
+            row = e.row(out, e.index(i), out_step)
+            for u in units:
+                e.add_scaled(e.at(row, e.index(u)), factor, builder.load(sums[i * n_units + u]))
+        for u, total in enumerate(bias_sums):
+            e.add_scaled(e.at(bias, e.index(u)), factor, builder.load(total))
+
+    return emit
+
+
+@intrinsic
+def layer_gradient(
+    typingctx: Any,
+    out: Any,
+    bias: Any,
+    scale: Any,
+    x: Any,
+    x_stride: Any,
+    d: Any,
+    n_inputs: Any,
+    n_units: Any,
+    n_samples: Any,
+) -> Any:
+    """Add ``scale[0] * sum_s x[i * x_stride + s] * d[u, s]`` to ``out[i, u]``, and the same without x to ``bias``."""
+    element = out.dtype
+    integer = types.intp
+    typed = types.void(out, bias, scale, x, integer, d, integer, integer, integer)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e = _Emitter(builder, element)
+        out_p, bias_p, scale_p, x_p, d_p = (e.vectors(args[i]) for i in (0, 1, 2, 3, 5))
+        x_step, inputs, units, samples = (args[i] for i in (4, 6, 7, 8))
+        pointer, whole = e.pointer, e.integer
+        block_types = [pointer, whole, pointer, pointer, pointer, whole, pointer, whole]
+
+        def block(n_i: int, i: Any, n_u: int, u: Any, with_bias: bool) -> None:
+            e.call(
+                f"outer_{n_i}x{n_u}{'_bias' if with_bias else ''}",
+                block_types,
+                _emit_outer_block(n_i, n_u, with_bias),
+                [
+                    e.at(e.row(out_p, i, units), u),
+                    units,
+                    e.at(bias_p, u),
+                    scale_p,
+                    e.row(x_p, i, x_step),
+                    x_step,
+                    e.row(d_p, u, samples),
+                    samples,
+                ],
+            )
+
+        for n_i, i in e.blocks((4, 2, 1), inputs):
+            for n_u, u in e.blocks((4, 2, 1), units):
+                with builder.if_else(builder.icmp_signed("==", i, e.index(0))) as (then, otherwise):
+                    with then:
+                        block(n_i, i, n_u, u, True)
+                    with otherwise:
+                        block(n_i, i, n_u, u, False)
+        return context.get_dummy_value()
+
+    return typed, codegen
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1040,10 +1118,8 @@ def activate(code: Any, z: Any, a: Any, count: Any, slope: Any) -> None:
     zero = splat(a, 0.0)
     one = splat(a, 1.0)
     if code == TANH:
-        for i in range(count // 2):
-            store_two_tanh(a, 2 * i, load(z, 2 * i), load(z, 2 * i + 1))
-        if count % 2:
-            store(a, count - 1, tanh(load(z, count - 1)))
+        for i in range(count):
+            store(a, i, tanh(load(z, i)))
     elif code == RELU:
         for i in range(count):
             v = load(z, i)
@@ -1117,6 +1193,24 @@ def multiply_derivative(code: Any, z: Any, a: Any, d: Any, count: Any, slope: An
             store(d, i, load(d, i) * sigmoid(load(z, i)))
 
 
+def _finish_32(like: Any, code: Any) -> Any:
+    return AS_TANH if code == TANH else AS_RELU if code == RELU else AS_IS
+
+
+def _finish_64(like: Any, code: Any) -> Any:
+    return AS_RELU if code == RELU else AS_IS
+
+
+def finish(like: Any, code: Any) -> Any:
+    """Return what the blocked product does for an activation (compiled code only)."""
+    raise NotImplementedError
+
+
+@numba.extending.overload(finish)
+def _overload_finish(like: Any, code: Any) -> Any:
+    return _finish_32 if like.dtype.name == "float32" else _finish_64
+
+
 @inner
 def forward(
     p: Any,
@@ -1152,13 +1246,17 @@ def forward(
     for layer in range(n_layers):
         n_in, n_out = sizes[layer], sizes[layer + 1]
         z_layer, a_layer = offset(z, place), offset(a, place)
-        product(z_layer, offset(p, w), 1, n_out, source, stride, offset(p, b), 1, n_out, n_in, m)
         is_hidden = layer + 1 < n_layers
         code = ints[I_HIDDEN] if is_hidden else ints[I_OUTPUT]
-        slope = splat(p, reals[R_SLOPE] if is_hidden else reals[R_OUTPUT_SLOPE])
-        if is_hidden and code == PRELU:
-            slope = load(p, n_slopes + layer)
-        activate(code, z_layer, a_layer, n_out * m, slope)
+        as_what = finish(p, code)
+        is_done = as_what != AS_IS
+        target = a_layer if is_done else z_layer
+        layer_forward(target, offset(p, w), source, stride, offset(p, b), n_out, n_in, m, as_what)
+        if not is_done:
+            slope = splat(p, reals[R_SLOPE] if is_hidden else reals[R_OUTPUT_SLOPE])
+            if is_hidden and code == PRELU:
+                slope = load(p, n_slopes + layer)
+            activate(code, z_layer, a_layer, n_out * m, slope)
         source, stride = a_layer, m
         if is_hidden and dropping and thresholds[layer + 1] > 0:
             scale = splat(p, scales[layer + 1])
@@ -1319,6 +1417,7 @@ def backward(
         b += sizes[layer + 1]
         place += sizes[layer + 1] * m
     n_slopes = b
+    is_done = False
     for layer in range(n_layers - 1, -1, -1):
         n_in, n_out = sizes[layer], sizes[layer + 1]
         w -= n_in * n_out
@@ -1326,27 +1425,31 @@ def backward(
         place -= n_out * m
         delta = offset(d, place)
         is_hidden = layer + 1 < n_layers
-        code = ints[I_HIDDEN] if is_hidden else ints[I_OUTPUT]
-        slope = splat(p, reals[R_SLOPE] if is_hidden else reals[R_OUTPUT_SLOPE])
-        if is_hidden and ints[I_DROPPING] and thresholds[layer + 1] > 0:
-            for i in range(n_out * m):
-                store(delta, i, load(delta, i) * load(mask, place + i))
-        if is_hidden and code == PRELU:
-            slope = load(p, n_slopes + layer)
-            zero = splat(p, 0.0)
-            total = zero
-            for i in range(n_out * m):
-                v = load(z, place + i)
-                total = fma(load(delta, i), where_greater(v, zero, zero, v), total)
-            store(g, n_slopes + layer, fma(load(scale, 0), total, load(g, n_slopes + layer)))
-        multiply_derivative(code, offset(z, place), offset(a, place), delta, n_out * m, slope)
-        row_sums(offset(g, b), scale, delta, n_out, m)
+        if not is_done:
+            code = ints[I_HIDDEN] if is_hidden else ints[I_OUTPUT]
+            slope = splat(p, reals[R_SLOPE] if is_hidden else reals[R_OUTPUT_SLOPE])
+            if is_hidden and ints[I_DROPPING] and thresholds[layer + 1] > 0:
+                for i in range(n_out * m):
+                    store(delta, i, load(delta, i) * load(mask, place + i))
+            if is_hidden and code == PRELU:
+                slope = load(p, n_slopes + layer)
+                zero = splat(p, 0.0)
+                total = zero
+                for i in range(n_out * m):
+                    v = load(z, place + i)
+                    total = fma(load(delta, i), where_greater(v, zero, zero, v), total)
+                store(g, n_slopes + layer, fma(load(scale, 0), total, load(g, n_slopes + layer)))
+            multiply_derivative(code, offset(z, place), offset(a, place), delta, n_out * m, slope)
         source, stride = x, x_stride
         if layer > 0:
             below = place - n_in * m
-            source, stride = offset(h if ints[I_DROPPING] and thresholds[layer] > 0 else a, below), m
-            product(offset(d, below), offset(p, w), n_out, 1, delta, m, p, 0, n_in, n_out, m)
-        outer_product(offset(g, w), scale, source, stride, delta, n_in, n_out, m)
+            drops = ints[I_DROPPING] != 0 and thresholds[layer] > 0
+            source, stride = offset(h if drops else a, below), m
+            code = ints[I_HIDDEN]
+            as_what = AS_IS if drops else AS_TANH if code == TANH else AS_RELU if code == RELU else AS_IS
+            is_done = as_what != AS_IS
+            layer_backward(offset(d, below), offset(p, w), delta, offset(a, below), n_in, n_out, m, as_what)
+        layer_gradient(offset(g, w), offset(g, b), scale, source, stride, delta, n_in, n_out, m)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
