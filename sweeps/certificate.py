@@ -18,6 +18,7 @@ from engine.playground import LEARNING_RATES, REGULARIZATION_RATES
 from sweeps.sources import Source
 from sweeps.space import apply
 from sweeps.spec import SweepSpec
+from sweeps.tables.verdict import table_verdict
 from sweeps.trial import Setting, search_setting
 
 LOOKS_BEYOND = 2
@@ -75,6 +76,8 @@ def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
 
     The winner is the certificate with the lowest mean test loss among those that passed, else among all.
     """
+    if study.header.data["kind"] == "table":
+        return table_verdict(spec.certificates.level, study, stopped)
     certificates = study.records["certificate"]
     level = spec.certificates.level / max(len(certificates), 1)
     winner, certified = _winner(certificates, spec.goal.below, level)

@@ -80,6 +80,11 @@ def _expected_status(error: Exception) -> int | None:
 
     if isinstance(error, (SweepHeldError, TrackingBusyError)):
         return HELD
+    if "sweeps.tables.table" in sys.modules:  # pandas is slow to import for whoever has no table
+        from sweeps.tables.table import TableError
+
+        if isinstance(error, TableError):
+            return USAGE
     return USAGE if isinstance(error, (InputError, RecordError, SpecError, TrackingError)) else None
 
 

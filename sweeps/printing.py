@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from analysis.intervals import Interval, mean_interval, wilson
 from analysis.polynomial_claims import Question, claims, mean_over_converged
-from analysis.records import Scalar, TrialRecord
+from analysis.records import Scalar, Study, TrialRecord
+from analysis.table_records import TableRecord
 from analysis.tables import HomeworkRow, RangeRow, Side, n_passed
+from sweeps.tables.metrics import METRICS
 
 HOMEWORK_COLUMNS = (
     "data type",
@@ -19,6 +21,7 @@ HOMEWORK_COLUMNS = (
     "training loss",
     "test loss",
 )
+MOST_LEFT_OUT = 12
 _LAYER_SIZE = "network.hidden_layer_sizes."
 RANGE_COLUMNS = ("data type", "setting", "in range", "out of range", "difference", "floors in, out", "constant in, out")
 
@@ -110,6 +113,60 @@ def polynomial_text(question: Question) -> str:
     ]
     lines = [table_text(POLYNOMIAL_COLUMNS, rows), ""]
     return "\n".join([*lines, *(f"{claim.text}\n  {claim.verdict}" for claim in claims(question))])
+
+
+def models_text(study: Study, record: TableRecord) -> str:
+    """Return how a table's network did beside the simple models, in the unit of whoever brought the rows."""
+    metric = METRICS[record.metric]
+    used = sum(column.used for column in record.columns)
+    unit = f" (in the unit of {record.target.name})" if metric.has_unit else ""
+    lines = [
+        f"{study.header.dataset}: {record.target.task} of {record.target.name} ({record.target.reason}) from {used} "
+        f"columns, {record.n_fold_rows} rows in {record.n_folds} {record.fold_kind} folds, "
+        f"{record.n_test_rows} test rows",
+    ]
+    left_out = [f"{column.name} ({column.role})" for column in record.columns if not column.used]
+    if left_out:
+        shown = left_out if len(left_out) <= MOST_LEFT_OUT else [*left_out[:MOST_LEFT_OUT], "..."]
+        lines.append(f"  left out: {', '.join(shown)}")
+    lines += [f"  warning: {warning}" for warning in record.warnings]
+    lines += [f"  {note}" for note in record.notes]
+    if record.leaks:
+        lines.append(f"  preprocessing: {record.preprocessing}")
+    lines.append(f"  goal: {record.goal}{_goal_value(record)}; {metric.title}{unit}:")
+    cells = [
+        (
+            model.title if model.trial is None else f"{model.title} (trial {model.trial})",
+            interval_text(mean_interval(model.validation.get(record.metric, ()))),
+            _mean_score(model.out_of_range.get(record.metric, ())),
+            _score(model.test.get(record.metric)),
+        )
+        for model in record.models
+    ]
+    table = table_text(("model", "validation, mean over folds", "out of range", "test rows"), cells)
+    lines += [f"  {line}" for line in table.splitlines()]
+    if record.test_differences:
+        lines += [
+            f"  on the test rows, {one.loss} of the network minus {one.baseline}: {one.difference:.4g} "
+            f"[{one.low:.4g}, {one.high:.4g}]"
+            for one in record.test_differences
+        ]
+    looks = "once" if record.n_test_looks == 1 else f"{record.n_test_looks} times"
+    lines.append(f"  the test rows were looked at {looks if record.n_test_looks else 'never'}")
+    return "\n".join(lines)
+
+
+def _goal_value(record: TableRecord) -> str:
+    is_known = record.goal_value is not None and record.goal.startswith("beat")
+    return f", {record.goal_value:.6g}" if is_known else ""
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _mean_score(values: Sequence[float | None]) -> str:
+    return _score(mean_interval(values).estimate)
 
 
 def table_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.ranges import Box
-from analysis.records import Stage
+from analysis.records import Stage, Study
 from engine.configuration import TrainingConfig
 from engine.evaluation import predict
 from engine.initializers import initialize
@@ -43,6 +43,7 @@ class _Published:
     def __init__(self, spec: SweepSpec) -> None:
         self._spec = spec
         self.goal = spec.goal.below
+        self.loss_name = spec.goal.metric
 
     def _block(self, stage: Stage, first: int, replicate: int) -> range:
         spec = self._spec
@@ -64,6 +65,9 @@ class _Published:
     def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG002
         """Return nothing: inputs need no fitting."""
         return {}
+
+    def finish(self, study: Study) -> None:
+        """Keep nothing: the records say it all."""
 
     def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> None:  # noqa: ARG002
         """Return None: the Playground page has no such data."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from analysis.records import Scalar, Study
-from sweeps.sources import open_source
+from sweeps.opening import open_source
 from sweeps.space import apply
 from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec, with_overrides
 from sweeps.study import study_header

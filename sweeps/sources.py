@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from analysis.floors import lowest_loss
 from analysis.ranges import Box
-from analysis.records import Stage
+from analysis.records import Stage, Study
 from engine.configuration import TrainingConfig
 from engine.datasets.registry import DATASETS
 from engine.initializers import initialize
@@ -23,7 +23,6 @@ from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.playground import Draws as PageDraws
 from engine.playground import draw, expand, page_state_of, page_url
 from engine.splits import Split
-from sweeps.published_spec import FashionData, PerceptronData
 from sweeps.spec import N_PAGE_SEEDS, DatasetSpec, PlaygroundData, SweepSpec
 
 STREAM_SEEDS = 10
@@ -88,10 +87,14 @@ class Source(Protocol):
     n_outputs: int
     floor: float | None
     """Lowest expected test loss of any predictor, where it is known."""
-    goal: float
-    """What the loss must stay below: training and test loss, or the latter alone where the rows are finite."""
+    loss_name: str
+    """What trials are compared by; lower is better."""
     is_finite: bool
     """Whether there is no more than a table of rows: its test rows are for certificates, and looked at once by each."""
+
+    @property
+    def goal(self) -> float:
+        """What the loss must stay below: training and test loss, or the latter alone where the rows are finite."""
 
     def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
         """Return the seeds of a stage's replicas.
@@ -119,6 +122,9 @@ class Source(Protocol):
     def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> str | None:
         """Return the address of the Playground page that opens this setting, or None where it cannot be expressed."""
 
+    def finish(self, study: Study) -> None:
+        """Keep beside a study with a verdict whatever else its report needs."""
+
 
 class PlaygroundSource:
     """One of the Playground's datasets, drawn exactly as the page draws it.
@@ -136,9 +142,10 @@ class PlaygroundSource:
 
     def __init__(self, spec: SweepSpec, dataset: DatasetSpec) -> None:
         if not isinstance(dataset.data, PlaygroundData):
-            raise TypeError(f"{dataset.name}: not a Playground set")
+            raise TypeError(f"{dataset.name}: not one of the Playground's datasets")
         self._spec = spec
         self.goal = spec.goal.below
+        self.loss_name = spec.goal.metric
         self._name = dataset.name
         self._data = dataset.data
         self._loss = str(dict(spec.training).get("loss", TrainingConfig().loss))
@@ -184,6 +191,9 @@ class PlaygroundSource:
     def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG002
         """Return nothing: the page's features need no fitting."""
         return {}
+
+    def finish(self, study: Study) -> None:
+        """Keep nothing: the records say it all."""
 
     def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> str | None:
         """Return the page's address, or None; see `engine.playground.page_state_of`."""
@@ -236,16 +246,6 @@ class PlaygroundSource:
             return page.initial_parameters(network.layer_sizes)
         numbers = [page_seed_number(seed) for seed in page.seeds]
         return initialize(network, [np.random.default_rng([self._spec.seed, STREAM_WEIGHTS, k]) for k in numbers])
-
-
-def open_source(spec: SweepSpec, dataset: DatasetSpec) -> Source:
-    """Return the source of a dataset of any kind."""
-    if isinstance(dataset.data, (PerceptronData, FashionData)):
-        from sweeps.published import FashionSource, PerceptronSource  # pandas takes a second: only for those who use it
-
-        data = dataset.data
-        return PerceptronSource(spec, data) if isinstance(data, PerceptronData) else FashionSource(spec, data)
-    return PlaygroundSource(spec, dataset)
 
 
 @functools.lru_cache(maxsize=8)

@@ -27,6 +27,7 @@ from engine.playground import FEATURES
 from engine.schedules import SCHEDULES
 from sweeps.published_spec import FashionData, PerceptronData, parse_fashion_data, parse_perceptron_data
 from sweeps.spec_tables import SpecError, SpecTable, check_name, checked_number, toml_text, unknown_name
+from sweeps.tables.data_spec import TableData, parse_table_data
 
 METRICS = ("test_loss",)
 PRUNERS = ("none", "successive_halving", "hyperband")
@@ -41,10 +42,19 @@ _GOAL = re.compile(r"\s*([A-Za-z_]+)\s*<\s*([0-9.eE+-]+)\s*")
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """Training and test loss must stay below `below`; trials are ranked by `metric`."""
+    """What is to be reached.
 
-    metric: str
-    below: float
+    Parameters
+    ----------
+    metric, below : str, float
+        Of a Playground set: training and test loss must stay below `below`; trials are ranked by `metric`.
+    words : str
+        Of a table: what `sweeps.tables.metrics.parse_goal` reads, as ``"rmse < 20000"``; empty for a Playground set.
+    """
+
+    metric: str = ""
+    below: float = 0.0
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +205,7 @@ class DatasetSpec:
 
     name: str
     kind: str
-    data: PlaygroundData | PerceptronData | FashionData
+    data: PlaygroundData | PerceptronData | FashionData | TableData
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +300,17 @@ class SweepSpec:
     @property
     def sha256(self) -> str:
         """Digest of everything in the spec."""
-        return hashlib.sha256(canonical_json(dataclasses.asdict(self)).encode()).hexdigest()
+        return hashlib.sha256(canonical_json(dataclasses.asdict(self.without_folders())).encode()).hexdigest()
+
+    def without_folders(self) -> SweepSpec:
+        """Return the spec with the bare names of its files: where they lie is no part of what is asked."""
+        datasets = tuple(
+            dataclasses.replace(dataset, data=dataset.data.without_folders())
+            if isinstance(dataset.data, TableData)
+            else dataset
+            for dataset in self.datasets
+        )
+        return dataclasses.replace(self, datasets=datasets)
 
 
 def builtin_specs(folder: str = ".") -> tuple[str, ...]:
@@ -372,7 +392,9 @@ def with_overrides(
     for place, key, value in given:
         if value is not None:
             place[key] = value
-    if goal is not None:
+    if goal is not None and spec.goal.words:
+        table["goal"] = {"words": goal}
+    elif goal is not None:
         match = _GOAL.fullmatch(goal)
         if match is None:
             raise SpecError(f"goal: {goal!r} is not of the form 'test_loss < 0.1'")
@@ -400,19 +422,18 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         )
     seed = root.integer("seed", 0, 2**63 - 1)
     goal = root.table("goal")
-    goal_spec = Goal(goal.text("metric", METRICS), goal.number("below", 0.0, math.inf, open_low=True))
-    goal.close()
+    datasets = _datasets(root)
     space = _space(root.table("space"))
     spec = SweepSpec(
         name=name,
         seed=seed,
-        goal=goal_spec,
+        goal=_goal(goal, datasets),
         search=_search(root.table("search"), space),
         epochs=_epochs(root.table("epochs")),
         finalists=_finalists(root.table("finalists")),
         certificates=_certificates(root.table("certificates")),
         page=_page(root.table("page")),
-        datasets=_datasets(root),
+        datasets=datasets,
         network=_fixed(root.table("network"), NetworkConfig, "network"),
         training=_fixed(root.table("training"), TrainingConfig, "training"),
         space=space,
@@ -429,7 +450,9 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "seed": spec.seed,
-        "goal": dataclasses.asdict(spec.goal),
+        "goal": {"words": spec.goal.words}
+        if spec.goal.words
+        else {"metric": spec.goal.metric, "below": spec.goal.below},
         "search": dataclasses.asdict(spec.search),
         "epochs": {**dataclasses.asdict(spec.epochs), "grid": list(spec.epochs.grid)},
         "pruning": dataclasses.asdict(spec.pruning),
@@ -469,6 +492,20 @@ def spec_difference(old: SweepSpec, new: SweepSpec) -> list[str]:
         for key in sorted(there.keys() | here.keys())
         if there.get(key) != here.get(key) or (key in there) != (key in here)
     ]
+
+
+def _goal(table: SpecTable, datasets: tuple[DatasetSpec, ...]) -> Goal:
+    kinds = {dataset.kind for dataset in datasets}
+    if kinds == {"table"}:
+        goal = Goal(words=table.text("words"))
+    elif "table" in kinds:
+        raise SpecError(
+            f"{table.where}: tables and Playground sets have different goals; give them sweeps of their own"
+        )
+    else:
+        goal = Goal(table.text("metric", METRICS), table.number("below", 0.0, math.inf, open_low=True))
+    table.close()
+    return goal
 
 
 def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
@@ -617,8 +654,15 @@ def _playground_data(table: SpecTable) -> PlaygroundData:
     )
 
 
-_DATA_KINDS: Mapping[str, Callable[[SpecTable], PlaygroundData | PerceptronData | FashionData]] = MappingProxyType(
-    {"playground": _playground_data, "perceptron": parse_perceptron_data, "fashion_mnist": parse_fashion_data}
+_DATA_KINDS: Mapping[str, Callable[[SpecTable], PlaygroundData | PerceptronData | FashionData | TableData]] = (
+    MappingProxyType(
+        {
+            "playground": _playground_data,
+            "perceptron": parse_perceptron_data,
+            "fashion_mnist": parse_fashion_data,
+            "table": parse_table_data,
+        }
+    )
 )
 
 _CONFIGS = MappingProxyType({"network": NetworkConfig, "training": TrainingConfig})
@@ -872,6 +916,14 @@ def _check_whole(spec: SweepSpec, where: str) -> None:
     n_seeds = spec.search.n_replicas + spec.finalists.n_replicas + spec.certificates.n_replicas
     if n_seeds > N_PAGE_SEEDS:
         raise SpecError(f"{where}: needs {n_seeds} page seeds; there are {N_PAGE_SEEDS}: lower n_replicas")
+    for dataset in spec.datasets:
+        if isinstance(dataset.data, TableData):
+            n_folds = dataset.data.n_folds
+            for stage, n in (("search", spec.search.n_replicas), ("finalists", spec.finalists.n_replicas)):
+                if n % n_folds:
+                    raise SpecError(
+                        f"{where}: {stage}: n_replicas: {n} are not folds times seeds; give a multiple of {n_folds}"
+                    )
 
 
 def _plain(value: Any) -> Any:

@@ -32,10 +32,11 @@ from sweeps.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict
 from sweeps.executors import local_executor
 from sweeps.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, without_timing, write_atomically
 from sweeps.models import save_outcome
+from sweeps.opening import open_source
 from sweeps.progress import OnEvent, Phase, Progress
 from sweeps.pruners import prune_above
 from sweeps.samplers import Sampler, make_sampler
-from sweeps.sources import Source, open_source
+from sweeps.sources import Source
 from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
 from sweeps.spec_tables import SpecError
 from sweeps.trial import Cancelled, Outcome, Setting, join, make_record, run_chunk, run_trial, search_setting
@@ -56,6 +57,15 @@ _NUMBERS_DEPEND_ON = (
     "sweeps/space.py",
     "sweeps/study.py",
     "sweeps/trial.py",
+    "sweeps/tables/baselines.py",
+    "sweeps/tables/columns.py",
+    "sweeps/tables/folds.py",
+    "sweeps/tables/judging.py",
+    "sweeps/tables/metrics.py",
+    "sweeps/tables/preprocessing.py",
+    "sweeps/tables/rows.py",
+    "sweeps/tables/scoring.py",
+    "sweeps/tables/source.py",
 )
 
 _Piece = tuple[Stage, int, int]
@@ -139,6 +149,8 @@ def run_sweep(
                     runs.append(_StudyRun(spec, dataset, i, folder, on_event))
                     logs.callback(runs[-1].log.close)
                 _drive(runs, workers, deadline)
+                for run in runs:
+                    run.finish()
             return [run.log.study for run in runs]
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise SpecError(
@@ -170,7 +182,7 @@ def replay(folder: Path, dataset: str, number: int, stage: Stage = "search") -> 
     if not (folder / SPEC_NAME).is_file():
         raise SpecError(f"{folder}: no {SPEC_NAME} in it; name a folder that `sweeps run` has written")
     spec = load_spec(folder / SPEC_NAME)
-    source = open_source(spec, spec.dataset(dataset))
+    source = open_source(spec, spec.dataset(dataset), folder / dataset)
     path = folder / dataset / LOG_NAME
     if not path.is_file():
         raise SpecError(f"{path}: not there yet; run the sweep first")
@@ -245,8 +257,9 @@ def _settle_spec(spec: SweepSpec, folder: Path) -> None:
         write_atomically(path, as_toml(spec).encode())
         return
     there = load_spec(path)
-    if there != spec:
-        changes = spec_difference(there, spec)
+    old, new = there.without_folders(), spec.without_folders()
+    if old != new:
+        changes = spec_difference(old, new)
         more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
         raise SpecError(
             f"{folder}: holds another sweep ({'; '.join(changes[:3])}{more}); use another --results or name"
@@ -293,7 +306,7 @@ class _StudyRun:
         self, spec: SweepSpec, dataset: DatasetSpec, position: int, folder: Path, on_event: OnEvent | None
     ) -> None:
         self.spec = spec
-        self.source = open_source(spec, dataset)
+        self.source = open_source(spec, dataset, folder / dataset.name)
         self._dataset = dataset.name
         self._folder = folder / dataset.name
         self._on_event = on_event
@@ -356,6 +369,11 @@ class _StudyRun:
         self.log.record(record)
         self._phase_done += 1
         self._tell_watcher(record)
+
+    def finish(self) -> None:
+        """Keep beside the log what a report needs besides, once there is a verdict."""
+        if self.log.study.verdict is not None:
+            self.source.finish(self.log.study)
 
     def stop(self) -> None:
         """Say that nothing more will come, if there is no verdict."""
@@ -474,13 +492,14 @@ class _StudyRun:
 
 def study_header(spec: SweepSpec, dataset: DatasetSpec, position: int, source: Source) -> StudyHeader:
     """Return the header of the study of one of a spec's datasets."""
+    without_folders = spec.without_folders().dataset(dataset.name)
     return StudyHeader(
         sweep=spec.name,
         dataset=dataset.name,
         position=position,
-        data={"kind": dataset.kind, **dataset.data.as_table()},
+        data={"kind": dataset.kind, **without_folders.data.as_table()},
         goal=source.goal,
-        metric=spec.goal.metric,
+        metric=source.loss_name,
         n_trials=spec.search.n_trials,
         until=spec.search.until,
         n_replicas=spec.search.n_replicas,

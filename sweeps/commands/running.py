@@ -27,6 +27,7 @@ from sweeps.commands.options import (
     usable_cores,
     whole_number,
 )
+from sweeps.commands.tables import add_table_options, answer_text, is_table, table_spec
 
 if TYPE_CHECKING:
     from analysis.polynomial_records import PolynomialHeader
@@ -47,16 +48,21 @@ def add_commands(commands: Commands) -> None:
         "run homework --trials 20 --results results",
     )
     run.add_argument(
-        "spec", nargs="?", default=DEFAULT_SPEC, metavar="SPEC", help="built-in sweep or TOML file (default: homework)"
+        "spec",
+        nargs="?",
+        default=DEFAULT_SPEC,
+        metavar="SPEC",
+        help="built-in sweep, TOML file or data file (default: homework)",
     )
     run.add_argument("--trials", type=positive_int, metavar="N", help="budget of trials for each dataset")
-    run.add_argument("--goal", metavar="GOAL", help="for instance 'test_loss < 0.1'")
+    run.add_argument("--goal", metavar="GOAL", help="for instance 'test_loss < 0.1'; of a table 'rmse < 20000'")
     run.add_argument(
         "--until", choices=("reached", "budget"), help="stop at three candidates, or spend the whole budget"
     )
     run.add_argument("--replicas", type=positive_int, metavar="R", help="replicas of a search trial")
     run.add_argument("--seed", type=whole_number, metavar="N", help="seed of the sweep")
     add_driver_options(run)
+    add_table_options(run)
     run.set_defaults(call=run_command)
     resume = add_command(commands, "resume", "go on with an unfinished sweep as its own spec says", "resume homework")
     resume.add_argument(
@@ -72,6 +78,8 @@ def run_command(arguments: argparse.Namespace) -> int:
     from sweeps.polynomials import find_study
     from sweeps.spec import load_spec, with_overrides
 
+    if is_table(arguments):
+        return drive(table_spec(arguments), Path(arguments.results), arguments)
     study = find_study(arguments.spec)
     if study is not None:
         return drive_polynomials(_polynomials_of(study, arguments), Path(arguments.results), arguments)
@@ -260,16 +268,21 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     from sweeps.printing import homework_text, range_text
 
     studies = read_sweep(folder)
-    rows = homework_rows(studies)
+    drawn = [study for study in studies if study.header.data["kind"] != "table"]
+    rows = homework_rows(drawn)
     if rows:
         print(homework_text(rows))
         print()
-        print(range_text(range_rows(studies)))
+        print(range_text(range_rows(drawn)))
         print()
+    for study in studies:
+        text = answer_text(study)
+        if text is not None:
+            print(f"{text}\n")
     for study in studies:
         if study.verdict is None:
             print(f"{study.header.dataset}: unfinished; `{PROGRAM} resume {folder.name}{options}` goes on")
-        elif not study.verdict.certified:
+        elif not study.verdict.certified or study not in drawn:
             print(f"{study.header.dataset}: {study.verdict.text}")
     page = write_report([folder])
     print(f"report: {page} (open it in a browser)")

@@ -10,9 +10,9 @@ import pytest
 from analysis.ranges import Box
 from analysis.records import read_sweep
 from sweeps.log import digest
+from sweeps.opening import open_source
 from sweeps.published import FashionSource, PerceptronSource, perceptron_truth
 from sweeps.published_spec import FashionData, PerceptronData
-from sweeps.sources import open_source
 from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec, with_overrides
 from sweeps.study import replay, run_sweep
 from sweeps.tables.named import FashionImages

@@ -20,8 +20,9 @@ import sweeps.study
 from analysis.intervals import upper_bound
 from analysis.records import STAGES, RecordError, Study, read_sweep
 from sweeps.log import SweepHeldError, SweepLock, canonical_lines, digest
+from sweeps.opening import open_source
 from sweeps.progress import Progress
-from sweeps.sources import PlaygroundSource, Source, open_source
+from sweeps.sources import PlaygroundSource, Source
 from sweeps.spec import DatasetSpec, SweepSpec, parse_spec, with_overrides
 from sweeps.spec_tables import SpecError
 from sweeps.study import replay, run_sweep
@@ -118,8 +119,8 @@ class Flipped:
 
 
 def test_out_of_range_targets_reach_no_decision(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def flipped(spec: SweepSpec, dataset: DatasetSpec) -> Source:
-        return Flipped(open_source(spec, dataset))
+    def flipped(spec: SweepSpec, dataset: DatasetSpec, folder: Path) -> Source:
+        return Flipped(open_source(spec, dataset, folder))
 
     monkeypatch.setattr(sweeps.study, "open_source", flipped)
     for study, straight in zip(run_sweep(SPEC, tmp_path, workers=2), read_sweep(whole), strict=True):

@@ -1,0 +1,132 @@
+"""Options of ``run`` for a table, and the table it answers with."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweeps.commands.options import InputError, Parser
+
+if TYPE_CHECKING:
+    from analysis.records import Study
+    from sweeps.spec import SweepSpec
+
+_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
+_OPTIONS = {
+    "target": ("COLUMN", "column to predict; makes SPEC a data file (CSV, TSV, either gzipped, Parquet)"),
+    "test_file": ("FILE", "rows to test on, instead of a share of the rows set aside"),
+    "task": ("TASK", "regression or classification, where the rule does not tell them apart as meant"),
+    "target_transform": ("NAME", "what is learnt instead of a number: standardize (default), log1p_standardize, ..."),
+    "encoding": ("NAME", "of the text, where it is not UTF-8: cp949, latin-1, utf-16, ..."),
+    "separator": ("CHARACTER", "between cells, where the header does not tell it"),
+    "decimal": ("CHARACTER", "decimal point of the numbers: . (default) or ,"),
+    "folds": ("KIND", "plain, stratified, grouped, contiguous or time"),
+    "group_column": ("COLUMN", "whose rows stay on one side of a fold (with --folds grouped)"),
+    "time_column": ("COLUMN", "that orders the rows (with --folds time)"),
+    "preprocessing": ("NAME", "standard, or textbook: fitted on all rows together, which leaks"),
+}
+
+
+def add_table_options(run: Parser) -> None:
+    """Add to ``run`` what a table needs."""
+    group = run.add_argument_group("tables")
+    for name, (metavar, text) in _OPTIONS.items():
+        group.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
+    group.add_argument(
+        "--role", action="append", metavar="COLUMN=ROLE", help="number, category, boolean, date, text, ..."
+    )
+    group.add_argument("--test-share", type=float, metavar="SHARE", help="of the rows, set aside (default: 0.2)")
+    group.add_argument(
+        "--out-of-range",
+        metavar="END",
+        help="rows held out as out of range: farthest:0.1 (default), COLUMN:top:0.1, COLUMN:bottom:0.1 or none",
+    )
+    group.add_argument("--name", metavar="NAME", help="of the sweep (default: that of the file)")
+
+
+def is_table(arguments: argparse.Namespace) -> bool:
+    """Return whether ``run`` was given a data file, or a spec with a ``[dataset]`` table."""
+    if Path(arguments.spec).suffix.lower() in _SUFFIXES or arguments.target is not None:
+        return True
+    return _toml_of(arguments.spec) is not None
+
+
+def table_spec(arguments: argparse.Namespace) -> SweepSpec:
+    """Return the sweep that the command line asks for."""
+    from sweeps.tables.building import build_spec
+
+    given = _toml_of(arguments.spec)
+    where = Path(arguments.spec).name
+    if given is None:
+        if arguments.target is None:
+            raise InputError(f"run {arguments.spec}: name the column to predict: --target COLUMN")
+        given = {"dataset": {"file": arguments.spec}}
+    dataset = dict(given["dataset"])
+    for name in (*_OPTIONS, "test_share"):
+        if getattr(arguments, name) is not None:
+            dataset[name] = getattr(arguments, name)
+    if arguments.role:
+        dataset["roles"] = {**dataset.get("roles", {}), **dict(map(_role, arguments.role))}
+    if arguments.out_of_range is not None:
+        dataset |= _end(arguments.out_of_range)
+    given = {**given, "dataset": dataset}
+    sections: dict[str, dict[str, Any]] = {
+        "search": {"n_trials": arguments.trials, "until": arguments.until, "n_replicas": arguments.replicas},
+        "goal": {"words": arguments.goal},
+    }
+    for name, content in sections.items():
+        new = {key: value for key, value in content.items() if value is not None}
+        if new:
+            given[name] = {**given.get(name, {}), **new}
+    for name in ("seed", "name"):
+        if getattr(arguments, name) is not None:
+            given[name] = getattr(arguments, name)
+    return build_spec(given, where)
+
+
+def answer_text(study: Study) -> str | None:
+    """Return how a study's network did beside the simple models, in the user's unit; None without a table's record."""
+    from analysis.table_records import read_table_record, table_path
+    from sweeps.printing import models_text
+
+    path = table_path(study)
+    return None if path is None else models_text(study, read_table_record(path))
+
+
+def _toml_of(name: str) -> dict[str, Any] | None:
+    path = Path(name)
+    if path.suffix.lower() != ".toml" or not path.is_file():
+        return None
+    try:
+        table = tomllib.loads(path.read_bytes().decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None  # `load_spec` says what is wrong with it
+    if not isinstance(table.get("dataset"), dict):
+        return None
+    file = table["dataset"].get("file")
+    if isinstance(file, str) and not Path(file).exists() and (path.parent / file).exists():
+        table["dataset"]["file"] = str(path.parent / file)  # beside its spec
+    return table
+
+
+def _role(text: str) -> tuple[str, str]:
+    column, equals, role = text.rpartition("=")
+    if not equals:
+        raise InputError(f"--role {text}: write COLUMN=ROLE, for instance zip=category")
+    return column, role
+
+
+def _end(text: str) -> dict[str, Any]:
+    if text == "none":
+        return {"end_rule": "none"}
+    head, _, share = text.rpartition(":")
+    feature, _, rule = head.rpartition(":")
+    try:
+        number = float(share)
+    except ValueError:
+        number = None
+    if not head or number is None or (rule == "farthest") == bool(feature):
+        raise InputError(f"--out-of-range {text}: write farthest:0.1, COLUMN:top:0.1, COLUMN:bottom:0.1 or none")
+    return {"end_rule": rule, "end_share": number, **({"end_feature": feature} if feature else {})}

@@ -1,0 +1,38 @@
+"""Which source stands behind a dataset of a spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sweeps.published_spec import FashionData, PerceptronData
+from sweeps.sources import PlaygroundSource, Source
+from sweeps.spec import DatasetSpec, SweepSpec
+
+
+def open_source(spec: SweepSpec, dataset: DatasetSpec, folder: Path | None = None) -> Source:
+    """Return the source of a dataset of any kind.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        The sweep.
+    dataset : DatasetSpec
+        One of its datasets.
+    folder : Path or None
+        The study's folder, where a table keeps what was found out about it; None keeps nothing.
+
+    Raises
+    ------
+    TableError
+        If the rows cannot be read, or are not those the spec is about.
+    """
+    if dataset.kind == "table":
+        from sweeps.tables.source import TableSource  # pandas and scikit-learn take a second: only for those who use it
+
+        return TableSource(spec, dataset, folder)
+    if isinstance(dataset.data, (PerceptronData, FashionData)):
+        from sweeps.published import FashionSource, PerceptronSource
+
+        data = dataset.data
+        return PerceptronSource(spec, data) if isinstance(data, PerceptronData) else FashionSource(spec, data)
+    return PlaygroundSource(spec, dataset)

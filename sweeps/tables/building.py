@@ -1,0 +1,227 @@
+"""From a file and a target, or a spec with a ``[dataset]`` table, to a whole sweep: the rest follows from the rows.
+
+Everything found here (task, folds, epochs, digests) is written into the sweep's own spec, so that a resumed sweep and a
+reader of the spec need no rule of this file.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sweeps.spec import NAME, SweepSpec, parse_spec
+from sweeps.spec_tables import SpecError, SpecTable
+from sweeps.tables.columns import find_columns, find_target
+from sweeps.tables.data_spec import AUTO, NO_END, TableData, parse_table_data
+from sweeps.tables.folds import hold_out_end
+from sweeps.tables.metrics import parse_goal
+from sweeps.tables.rows import number_columns, open_rows, read_data
+from sweeps.tables.table import TableError
+
+SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
+"""Endings of files that ``run`` takes for a table."""
+FULL_SEARCH_ROWS = 50_000
+"""Of more rows than this the folds of a search divide this many, where nothing else is said."""
+_MOST_EPOCHS = 200
+_FEWEST_EPOCHS = 10
+_ROWS_SEEN = 200_000
+_SECTIONS = ("goal", "search", "epochs", "pruning", "finalists", "certificates", "page", "network", "training", "space")
+
+
+def is_table_file(name: str) -> bool:
+    """Return whether a name that ``run`` was given is that of a data file."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
+    """Return the whole sweep of a table.
+
+    Parameters
+    ----------
+    given : mapping
+        ``dataset``, a table with the keys of `sweeps.tables.data_spec.TableData`, and any part of a sweep's spec;
+        ``sweeps/tables/default.toml`` fills in the rest, section by section (a space is taken as a whole).
+    where : str
+        Begins every message.
+
+    Raises
+    ------
+    SpecError
+        If anything will not do.
+    TableError
+        If the file cannot be read exactly or does not hold what is asked for.
+    """
+    unknown = [key for key in given if key not in ("name", "seed", "dataset", *_SECTIONS)]
+    if unknown:
+        raise SpecError(
+            f"{where}: unknown {unknown[0]}; beside dataset there may be name, seed, {', '.join(_SECTIONS)}"
+        )
+    dataset = dict(given["dataset"]) if isinstance(given.get("dataset"), Mapping) else None
+    if dataset is None:
+        raise SpecError(f"{where}: dataset: must be a table with file and target")
+    if dataset.pop("kind", "table") != "table":
+        raise SpecError(f'{where}: dataset: kind: must be "table"')
+    name = dataset.pop("name", None)
+    reader = SpecTable(dataset, f"{where}: dataset")
+    data = parse_table_data(reader)
+    reader.close()
+    data = settled(data, dataset, where)
+    table = copy.deepcopy(_defaults())
+    for key, content in given.items():
+        if key in ("goal", "space") or not isinstance(content, Mapping):
+            table[key] = content
+        elif key != "dataset":
+            table[key] = {**table.get(key, {}), **content}
+    name = _name_of(data) if name is None else name
+    table.setdefault("name", name)
+    table["datasets"] = [{"name": name, "kind": "table", **data.as_table()}]
+    _fit_to_rows(table, given, data, where)
+    return parse_spec(table, where)
+
+
+def settled(data: TableData, given: Mapping[str, Any], where: str) -> TableData:
+    """Return the settings of a table with everything that was left to be found.
+
+    Parameters
+    ----------
+    data : TableData
+        As it was read.
+    given : mapping
+        What the user said; the rest may be changed.
+    where : str
+        Begins every message.
+    """
+    table = read_data(data)
+    data = dataclasses.replace(data, sha256=table.sha256)
+    if data.test_file:
+        data = dataclasses.replace(data, test_sha256=read_data(data, test=True).sha256, test_share=0.0)
+        if given.get("test_share"):
+            raise SpecError(f"{where}: dataset: test_share: goes without test_file; leave one of them out")
+    target = find_target(table.frame, data.target, None if data.task == AUTO else data.task)  # type: ignore[arg-type]
+    changes: dict[str, Any] = {"task": target.task}
+    if data.target_transform == AUTO:
+        changes["target_transform"] = "standardize" if target.task == "regression" else "none"
+    elif target.task == "classification" and data.target_transform != "none":
+        raise SpecError(f"{where}: dataset: target_transform: {data.target_transform} is for numbers, not for classes")
+    if data.folds == AUTO:
+        rarest = int(np.unique(target.values, return_counts=True)[1].min()) if target.task == "classification" else 0
+        changes["folds"] = "stratified" if rarest >= 2 * data.n_folds else "plain"
+    may_draw = data.folds in (AUTO, "plain", "stratified") and "n_search_rows" not in given
+    if may_draw and table.n_rows > 2 * FULL_SEARCH_ROWS:
+        changes["n_search_rows"] = FULL_SEARCH_ROWS
+    data = dataclasses.replace(data, **changes)
+    if "end_rule" not in given:
+        columns = find_columns(table.frame, data.target, dict(data.roles))  # type: ignore[arg-type]
+        X, names = number_columns(table.frame, columns)
+        try:
+            hold_out_end(X, names, target.values, rule=data.end_rule, share=data.end_share)
+        except ValueError:  # words alone have no end
+            data = dataclasses.replace(data, end_rule=NO_END)
+    return data
+
+
+def _fit_to_rows(table: dict[str, Any], given: Mapping[str, Any], data: TableData, where: str) -> None:
+    """Fill in what follows from the rows: epochs, the largest batch, the loss, seeds a fold."""
+    seed = _seed(given, where)
+    try:
+        rows = open_rows(data, seed)
+    except TableError:
+        raise
+    except ValueError as error:
+        raise SpecError(f"{where}: dataset: {error}") from None
+    n_train = len(rows.folded) - -(-len(rows.folded) // data.n_folds)
+    if data.folds == "time":
+        n_train = len(rows.folded) // (data.n_folds + 1)
+    if n_train < 2:
+        raise SpecError(f"{where}: dataset: {len(rows.folded)} rows in the folds; a fold needs two rows to train on")
+    epochs = dict(table.get("epochs", {}))
+    epochs.setdefault("max_epochs", min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, _ROWS_SEEN // n_train)))
+    if isinstance(epochs["max_epochs"], int) and "grid" not in epochs:
+        last = max(epochs["max_epochs"], 1)
+        epochs["grid"] = sorted({max(last * part // 8, 1) for part in (1, 2, 4, 6, 8)})
+    table["epochs"] = {"stop_from": 0, "stop_patience": 0, **epochs}
+    table["goal"] = {"words": _goal_words(table["goal"], rows.target.task, where)}
+    training = dict(table["training"])
+    space = table["space"].get("training", {}) if isinstance(table["space"], Mapping) else {}
+    if "loss" not in training and "loss" not in space:
+        n_classes = len(rows.target.classes)
+        training["loss"] = (
+            "mse" if n_classes == 0 else "binary_cross_entropy" if n_classes == 2 else "softmax_cross_entropy"
+        )
+    _check_loss(training.get("loss"), space, rows.target.task, len(rows.target.classes), where)
+    table["training"] = training
+    if "space" not in given:
+        _drop_fixed(table)
+        batch = table["space"].get("training", {}).get("batch_size", {})
+        batch |= {key: min(value, n_train) for key, value in batch.items() if key in ("low", "high")}
+    search = given.get("search", {})
+    if "n_replicas" not in search:
+        table["search"]["n_replicas"] = data.n_folds * max(15 // data.n_folds, 1)
+    if "n_replicas" not in given.get("finalists", {}):
+        table["finalists"]["n_replicas"] = data.n_folds * max(15 // data.n_folds, 1)
+
+
+def _drop_fixed(table: dict[str, Any]) -> None:
+    """Search nothing that the user has fixed."""
+    shape = ("n_hidden_layers", "hidden_layer_sizes")
+    for group in ("network", "training"):
+        fixed = set(table[group])
+        if group == "network" and fixed & set(shape):
+            fixed |= set(shape)
+        for key in fixed & set(table["space"][group]):
+            del table["space"][group][key]
+    rates = table["space"]["training"].get("learning_rate")
+    optimizer = table["training"].get("optimizer")
+    if rates is not None and optimizer is not None:
+        low, high = rates["ranges"].get(optimizer, rates["ranges"]["momentum"])
+        table["space"]["training"]["learning_rate"] = {"low": low, "high": high, "log": True}
+    table["space"] = {group: content for group, content in table["space"].items() if content}
+
+
+def _check_loss(loss: Any, space: Mapping[str, Any], task: str, n_classes: int, where: str) -> None:
+    if "loss" in space:
+        raise SpecError(f"{where}: space: training.loss: a table's outputs depend on it; fix it in [training]")
+    fits = {
+        "regression": ("mse", "half_squared_error", "mae", "huber"),
+        "classification": ("softmax_cross_entropy", "hinge", *(("binary_cross_entropy",) if n_classes == 2 else ())),
+    }[task]
+    if loss not in fits:
+        raise SpecError(f"{where}: training: loss: {loss} does not fit this {task}; expected {', '.join(fits)}")
+
+
+def _goal_words(goal: Any, task: Any, where: str) -> str:
+    words = goal.get("words") if isinstance(goal, Mapping) else goal
+    if not isinstance(words, str):
+        raise SpecError(f'{where}: goal: write words = "rmse < 20000", for instance')
+    try:
+        return parse_goal(words, task).text
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+
+
+def _defaults() -> dict[str, Any]:
+    return tomllib.loads(resources.files("sweeps").joinpath("tables", "default.toml").read_text("utf-8"))
+
+
+def _seed(given: Mapping[str, Any], where: str) -> int:
+    return SpecTable(dict(given), where).integer("seed", 0, 2**63 - 1) if "seed" in given else int(_defaults()["seed"])
+
+
+def _name_of(data: TableData) -> str:
+    """Return a name for a sweep after its file."""
+    stem = Path(data.file).name
+    while Path(stem).suffix.lower() in SUFFIXES:
+        stem = Path(stem).stem
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-._")
+    if NAME.fullmatch(plain) and len(plain) >= len(stem) / 2:
+        return plain
+    return f"table-{hashlib.sha256(stem.encode()).hexdigest()[:8]}"

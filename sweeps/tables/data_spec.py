@@ -1,0 +1,182 @@
+"""What a spec says about a table: its file, its target, who trains on which rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sweeps.spec_tables import SpecError, SpecTable, toml_text
+from sweeps.tables.columns import ROLES
+from sweeps.tables.folds import ENDS, FOLDS
+from sweeps.tables.preprocessing import TARGET_TRANSFORMS
+
+AUTO = "auto"
+NO_END = "none"
+PREPROCESSINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "standard": "fitted on the training rows of each fold",
+        "textbook": "fitted on all rows together, test rows included: its scores leak",
+    }
+)
+"""What columns become, and from which rows that is learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableData:
+    """A table and what is asked of it.
+
+    Parameters
+    ----------
+    file : str
+        Its path, as it was named.
+    target : str
+        Column to predict.
+    test_file : str
+        A file of test rows; empty: `test_share` of the rows is set aside.
+    task : str
+        ``"regression"``, ``"classification"``, or ``"auto"``: by the rule of `sweeps.tables.columns.find_target`.
+    target_transform : str
+        Key of `sweeps.tables.preprocessing.TARGET_TRANSFORMS`, or ``"auto"``: standardized for regression.
+    encoding, separator, decimal : str
+        How the text is written; empty means the rules of `sweeps.tables.reading`.
+    text_columns, missing : tuple of str
+        Columns kept as text; further words for a missing cell.
+    roles : tuple of (column, role)
+        Roles settled by the user.
+    folds : str
+        Key of `sweeps.tables.folds.FOLDS`, or ``"auto"``: stratified for classification, else plain.
+    n_folds : int
+        How many.
+    group_column, time_column : str
+        What grouped and time-ordered folds go by.
+    test_share : float
+        Share set aside before anything looks at the rows; 0 sets nothing aside.
+    end_rule : str
+        Which end of the rows is held out as out of range: a rule of `sweeps.tables.folds.ENDS`, or ``"none"``.
+    end_share : float
+        Largest share of the rows held out there.
+    end_feature : str
+        Whose end it is; empty: the feature that goes most with the target.
+    preprocessing : str
+        Key of `PREPROCESSINGS`.
+    n_search_rows : int
+        Rows that the folds divide, drawn from all there are; certificates train on all. 0 means all.
+    sha256, test_sha256 : str
+        Digests of the files that the numbers come from; empty until the files have been read.
+    """
+
+    file: str
+    target: str
+    test_file: str = ""
+    task: str = AUTO
+    target_transform: str = AUTO
+    encoding: str = ""
+    separator: str = ""
+    decimal: str = "."
+    text_columns: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    roles: tuple[tuple[str, str], ...] = ()
+    folds: str = AUTO
+    n_folds: int = 5
+    group_column: str = ""
+    time_column: str = ""
+    test_share: float = 0.2
+    end_rule: str = "farthest"
+    end_share: float = 0.1
+    end_feature: str = ""
+    preprocessing: str = "standard"
+    n_search_rows: int = 0
+    sha256: str = ""
+    test_sha256: str = ""
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the plain values that `parse_table_data` reads."""
+        table = {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+        return {**table, "roles": dict(self.roles)}
+
+    def without_folders(self) -> TableData:
+        """Return the same with the files' bare names: where they lie is no part of what is asked."""
+        return dataclasses.replace(self, file=Path(self.file).name, test_file=Path(self.test_file).name)
+
+
+def parse_table_data(table: SpecTable) -> TableData:
+    """Read the keys of a ``kind = "table"`` dataset; all but `file` and `target` may be left out.
+
+    Raises
+    ------
+    SpecError
+        If a value will not do.
+    """
+    default = TableData("", "")
+
+    def text(key: str, choices: tuple[str, ...] | None = None) -> str:
+        return table.text(key, choices) if key in table else str(getattr(default, key))
+
+    def words(key: str) -> tuple[str, ...]:
+        given = table.list(key) if key in table else []
+        for word in given:
+            if not isinstance(word, str):
+                raise SpecError(f"{table.where}: {key}: {toml_text(word)} must be a string")
+        return tuple(given)
+
+    data = TableData(
+        file=table.text("file"),
+        target=table.text("target"),
+        test_file=text("test_file"),
+        task=text("task", (AUTO, "regression", "classification")),
+        target_transform=text("target_transform", (AUTO, *TARGET_TRANSFORMS)),
+        encoding=text("encoding"),
+        separator=text("separator"),
+        decimal=text("decimal", (".", ",")),
+        text_columns=words("text_columns"),
+        missing=words("missing"),
+        roles=_roles(table),
+        folds=text("folds", (AUTO, *FOLDS)),
+        n_folds=table.integer("n_folds", 2, 1000) if "n_folds" in table else default.n_folds,
+        group_column=text("group_column"),
+        time_column=text("time_column"),
+        test_share=table.number("test_share", 0.0, 0.9) if "test_share" in table else default.test_share,
+        end_rule=text("end_rule", (NO_END, *ENDS)),
+        end_share=table.number("end_share", 0.0, 0.5, open_low=True) if "end_share" in table else default.end_share,
+        end_feature=text("end_feature"),
+        preprocessing=text("preprocessing", tuple(PREPROCESSINGS)),
+        n_search_rows=table.integer("n_search_rows", 0, 10**9) if "n_search_rows" in table else 0,
+        sha256=text("sha256"),
+        test_sha256=text("test_sha256"),
+    )
+    _check(data, table.where)
+    return data
+
+
+def _roles(table: SpecTable) -> tuple[tuple[str, str], ...]:
+    if "roles" not in table:
+        return ()
+    roles = table.table("roles")
+    names = list(roles.rest().items())
+    for name, role in names:
+        if role not in ROLES:
+            raise SpecError(f"{roles.where}: {name}: {toml_text(role)} is none of {', '.join(ROLES)}")
+    return tuple((name, str(role)) for name, role in names)
+
+
+def _check(data: TableData, where: str) -> None:
+    if not data.file or not data.target:
+        raise SpecError(f"{where}: {'target' if data.file else 'file'}: empty; name one")
+    for kind, column, key in (
+        ("grouped", data.group_column, "group_column"),
+        ("time", data.time_column, "time_column"),
+    ):
+        if (data.folds == kind) != bool(column):
+            raise SpecError(f'{where}: {key}: goes with folds = "{kind}"; give both or none')
+    if data.end_feature and data.end_rule not in ("top", "bottom"):
+        raise SpecError(f'{where}: end_feature: goes with end_rule "top" or "bottom", not {toml_text(data.end_rule)}')
+    if data.n_search_rows and data.folds in ("grouped", "contiguous", "time"):
+        raise SpecError(f"{where}: n_search_rows: rows are drawn at random, which {data.folds} folds forbid; give 0")
+    if data.n_search_rows and data.n_search_rows < 10 * data.n_folds:
+        raise SpecError(
+            f"{where}: n_search_rows: {data.n_search_rows}; give at least {10 * data.n_folds}, or 0 for all"
+        )

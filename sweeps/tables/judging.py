@@ -1,0 +1,171 @@
+"""The one look at the test rows: what a certificate's networks make of them together, beside the simple models.
+
+The units are the rows. Where the metric follows from a mean over rows, its bound is that of the mean of the rows'
+losses (for accuracy Clopper and Pearson's of the error rate); a metric without row losses has a bootstrap over rows.
+Against a baseline the rows are paired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from analysis.intervals import MeanMethod, mean_interval, upper_bound
+from analysis.table_records import finite_or_none
+from sweeps.tables.columns import Task
+from sweeps.tables.metrics import METRICS, Goal, Metric, confusion_table, score_all
+
+FloatArray = npt.NDArray[np.float64]
+
+N_RESAMPLES = 2000
+
+
+def ensemble_of(predictions: FloatArray) -> FloatArray:
+    """Return the mean prediction, or mean probabilities, of R replicas: (R, n) to (n,), (R, n, k) to (n, k).
+
+    Replicas that have diverged are left out, unless all have.
+    """
+    whole = np.isfinite(predictions).reshape(len(predictions), -1).all(axis=1)
+    return np.asarray(predictions[whole].mean(axis=0) if whole.any() else predictions.mean(axis=0), np.float64)
+
+
+def judge_test_rows(
+    goal: Goal,
+    task: Task,
+    y: FloatArray,
+    predictions: FloatArray,
+    baselines: Mapping[str, FloatArray],
+    against: str,
+    level: float,
+    seed: int,
+) -> dict[str, Any]:
+    """Score an ensemble on the test rows and hold it to its goal.
+
+    Parameters
+    ----------
+    goal : Goal
+        A value to be better than, or the best baseline.
+    task : str
+        What the target sets.
+    y : ndarray (n,)
+        Targets of the test rows.
+    predictions : ndarray (R, n) or (R, n, k)
+        Of the networks.
+    baselines : mapping of str to ndarray (n,) or (n, k)
+        Predictions of each baseline, trained on the same rows.
+    against : str
+        The best of them by cross-validation.
+    level : float
+        Of the test.
+    seed : int
+        Of a bootstrap.
+
+    Returns
+    -------
+    dict
+        ``n_rows``; ``metric``; ``scores`` by metric; ``confusion``; ``baselines``: their scores; ``value``: the
+        metric; ``bound``: the worst value it may have at `level`; ``method``; ``goal``: in words; ``against``: the
+        baseline and, paired, ``difference``, ``difference_low``, ``difference_high`` of the mean row losses (95 %) and
+        ``difference_bound``; ``level``; ``passed``.
+    """
+    metric = METRICS[goal.metric]
+    network = ensemble_of(predictions)
+    rng = np.random.default_rng(seed)
+    rows = _row_losses(metric, y, network)
+    other = _row_losses(metric, y, baselines[against])
+    found: dict[str, Any] = {
+        "n_rows": len(y),
+        "metric": metric.name,
+        "scores": _scores(task, y, network),
+        "baselines": {name: _scores(task, y, values) for name, values in baselines.items()},
+        "goal": goal.text,
+        "against": against,
+        "level": level,
+        "value": finite_or_none(float(metric.score(y, network[None])[0])),
+    }
+    if task == "classification":
+        found["confusion"] = confusion_table(y, network).tolist()
+    if rows is None or other is None:
+
+        def loss(chosen: npt.NDArray[np.intp], values: FloatArray) -> float:
+            return metric.as_loss(float(metric.score(y[chosen], values[chosen][None])[0]))
+
+        bound = _bootstrap_bound(lambda chosen: loss(chosen, network), len(y), level, rng)
+        gap = _bootstrap_bound(
+            lambda chosen: loss(chosen, network) - loss(chosen, baselines[against]), len(y), level, rng
+        )
+        found |= {"method": "percentile bootstrap over rows", "difference_bound": finite_or_none(gap)}
+        loss_bound = bound
+    else:
+        loss_bound, found["method"] = _bound(metric, y, rows, level)
+        differences = rows - other
+        interval = mean_interval(differences.tolist(), 0.95, "Student t")
+        gap = _difference_bound(metric, differences, level)
+        found |= {
+            "difference": interval.estimate,
+            "difference_low": interval.low,
+            "difference_high": interval.high,
+            "difference_bound": finite_or_none(gap),
+        }
+    found["bound"] = finite_or_none(metric.highest - loss_bound if metric.higher_is_better else loss_bound)
+    found["passed"] = bool(gap < 0 if goal.value is None else loss_bound < metric.as_loss(goal.value))
+    return found
+
+
+def _row_losses(metric: Metric, y: FloatArray, predictions: FloatArray) -> FloatArray | None:
+    if metric.row_losses is None:
+        return None
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        return np.asarray(metric.row_losses(y, predictions[None])[0], np.float64)
+
+
+def _scores(task: Task, y: FloatArray, values: FloatArray) -> dict[str, float | None]:
+    return {name: finite_or_none(float(score[0])) for name, score in score_all(task, y, values[None]).items()}
+
+
+def _bound(metric: Metric, y: FloatArray, rows: FloatArray, level: float) -> tuple[float, str]:
+    """Return the upper bound of the metric as a loss, one-sided at 1 - `level`, and how it was found."""
+    if not np.isfinite(rows).all():
+        return math.inf, "a prediction is not finite"
+    if metric.name == "accuracy":
+        n, wrong = len(rows), int(rows.sum())
+        bound = float(stats.beta.ppf(1 - level, wrong + 1, n - wrong)) if wrong < n else 1.0
+        return bound, "Clopper and Pearson's bound of the error rate over rows"
+    mean = upper_bound(rows.tolist(), 1 - level)
+    if metric.from_mean_loss is None or not math.isfinite(mean):
+        return math.inf, "too few rows"
+    weight = np.ones((1, len(y)))
+    value = float(metric.from_mean_loss(np.array([mean]), y, weight)[0])
+    return metric.as_loss(value), "cautious Hall t of the rows' losses"
+
+
+def _difference_bound(metric: Metric, differences: FloatArray, level: float) -> float:
+    """Return a bound of the mean difference over rows, one-sided at 1 - `level`; below 0 only where that is shown.
+
+    Where rows are right or wrong, the exact sign test of the rows on which the two disagree decides (McNemar's): a few
+    such rows among many equal ones are too few for any bound by moments.
+    """
+    if not np.isfinite(differences).all():
+        return math.inf
+    better, worse = int((differences < 0).sum()), int((differences > 0).sum())
+    if better + worse == 0:
+        return 0.0
+    methods: tuple[MeanMethod, ...] = ("Student t", "cautious Hall t")
+    bounds = [upper_bound(differences.tolist(), 1 - level, method) for method in methods]
+    bound = max(bounds) if np.ptp(differences) > 0 else float(differences.mean())
+    if metric.name == "accuracy":
+        shown = stats.binomtest(better, better + worse, 0.5, alternative="greater").pvalue <= level
+        return min(bound, float(differences.mean())) if shown else max(bound, 0.0)
+    return bound
+
+
+def _bootstrap_bound(
+    loss: Callable[[npt.NDArray[np.intp]], float], n: int, level: float, rng: np.random.Generator
+) -> float:
+    draws = [loss(rng.integers(0, n, n)) for _ in range(N_RESAMPLES)]
+    return float(np.quantile(draws, 1 - level))

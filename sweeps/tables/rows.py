@@ -1,0 +1,346 @@
+"""The rows of a table, read once: who is a test row, who lies beyond the range, what the columns are for."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.table_records import TableFile
+from sweeps.tables.columns import (
+    Column,
+    Role,
+    Target,
+    Task,
+    dates_of,
+    find_columns,
+    find_leaks,
+    find_target,
+)
+from sweeps.tables.data_spec import AUTO, NO_END, TableData
+from sweeps.tables.folds import HeldOutEnd, hold_out_end, set_aside
+from sweeps.tables.preprocessing import Preprocessing, find_vocabulary, fit_textbook
+from sweeps.tables.reading import read_table
+from sweeps.tables.table import Table, TableError
+
+Rows = npt.NDArray[np.intp]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TableRows:
+    """A table as it is divided before any search.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        All rows, those of a test file last.
+    files : tuple of TableFile
+        Where they come from.
+    notes, warnings : tuple of str
+        What reading noticed; features that are the target in disguise.
+    target : Target
+        What is predicted; NaN where a test row has none.
+    columns : tuple of Column
+        Every other column and its role.
+    vocabulary : dict
+        Values of each category among the rows that are no test rows: the layout of the inputs.
+    textbook : Preprocessing or None
+        The preprocessing fitted on all rows together, where that was asked for.
+    test : ndarray of int
+        Row numbers of the test part.
+    test_origin : str
+        Where it comes from.
+    test_has_targets : bool
+        Whether its targets are known.
+    in_range, out_of_range : ndarray of int
+        The rest without, and only, the held-out end.
+    held_out : HeldOutEnd or None
+        Its rule.
+    folded : ndarray of int
+        The rows in range that folds divide.
+    groups : ndarray of int or None
+        Group of each row.
+    times : ndarray or None
+        Time of each row.
+    text_columns : list of str
+        Columns that are text and are to be read as text again.
+    """
+
+    frame: pd.DataFrame
+    files: tuple[TableFile, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    target: Target
+    columns: tuple[Column, ...]
+    vocabulary: Mapping[str, tuple[str | None, ...]]
+    textbook: Preprocessing | None
+    test: Rows
+    test_origin: str
+    test_has_targets: bool
+    in_range: Rows
+    out_of_range: Rows
+    held_out: HeldOutEnd | None
+    folded: Rows
+    groups: npt.NDArray[np.intp] | None
+    times: FloatArray | None
+    text_columns: list[str]
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of network inputs."""
+        if self.textbook is not None:
+            return self.textbook.n_outputs
+        plain = sum(column.role in ("number", "boolean", "date") for column in self.columns)
+        return plain + sum(map(len, self.vocabulary.values()))
+
+
+def read_data(data: TableData, *, test: bool = False) -> Table:
+    """Read the table a spec is about, or its file of test rows; an unchanged file is read once a process.
+
+    Raises
+    ------
+    TableError
+        If the file cannot be read exactly, or is not the one whose digest the spec has.
+    """
+    name, expected = (data.test_file, data.test_sha256) if test else (data.file, data.sha256)
+    path = Path(name)
+    try:
+        state = os.stat(path)
+    except OSError as error:
+        raise TableError(f"{name}: cannot be read: {error.strerror}") from None
+    table = _read(
+        name, state.st_mtime_ns, state.st_size, data.encoding, data.separator, data.decimal,
+        data.text_columns, data.missing,
+    )  # fmt: skip
+    if expected and table.sha256 != expected:
+        raise TableError(
+            f"{name}: holds other data (sha256 {table.sha256}) than this sweep is about ({expected}); "
+            "bring that file back, or give the sweep another --name"
+        )
+    return table
+
+
+@functools.lru_cache(maxsize=2)
+def _read(
+    name: str,
+    mtime_ns: int,  # noqa: ARG001 (a changed file is read again)
+    size: int,  # noqa: ARG001
+    encoding: str,
+    separator: str,
+    decimal: str,
+    text_columns: tuple[str, ...],
+    missing: tuple[str, ...],
+) -> Table:
+    return read_table(
+        name,
+        encoding=encoding or None,
+        separator=separator or None,
+        decimal=decimal,
+        text_columns=text_columns,
+        missing=missing,
+    )
+
+
+def open_rows(data: TableData, seed: int) -> TableRows:
+    """Read a table and divide its rows: the test part first, then the end beyond the range, then the folds' rows.
+
+    Parameters
+    ----------
+    data : TableData
+        With every rule settled (`sweeps.tables.building`).
+    seed : int
+        Of the draws.
+
+    Raises
+    ------
+    TableError
+        If the files do not fit each other or what is asked of them.
+    ValueError
+        If the rows cannot be divided so.
+    """
+    table = read_data(data)
+    roles = cast("Mapping[str, Role]", dict(data.roles))
+    target = _target(table.frame, data)
+    columns = find_columns(table.frame, data.target, roles)
+    warnings = find_leaks(table.frame, columns, target)
+    files = [_file(table, "rows")]
+    notes = list(table.notes)
+    frame, n_rows = table.frame, table.n_rows
+    test_has_targets = True
+    if data.test_file:
+        other = read_data(data, test=True)
+        frame, target, test_has_targets = _with_test_rows(table, other, columns, target)
+        files.append(_file(other, "test"))
+        notes += [f"{files[-1].name}: {note}" for note in other.notes]
+    groups = None
+    if data.group_column:
+        groups = pd.factorize(_column(frame, data.group_column, table))[0].astype(np.intp)
+        # A group that a network sees by name would let it look up its rows.
+        columns = tuple(_unused(c, "groups of the folds") if c.name == data.group_column else c for c in columns)
+    times = _times(frame, data.time_column, columns, table) if data.time_column else None
+    rest, test, origin = _test_part(data, n_rows, len(frame), target, groups, times, seed)
+    end = _held_out(data, frame.iloc[rest], columns, target.values[rest])
+    in_range, out_of_range = (rest[end.in_range], rest[end.out_of_range]) if end else (rest, rest[:0])
+    folded = in_range
+    if data.n_search_rows and data.n_search_rows < len(in_range):
+        order = np.random.default_rng([seed, 2]).permutation(len(in_range))
+        folded = np.sort(in_range[order[: data.n_search_rows]])
+    textbook = None
+    if data.preprocessing == "textbook":
+        textbook = fit_textbook(frame[[column.name for column in columns if column.role != "identifier"]])
+    return TableRows(
+        frame=frame,
+        files=tuple(files),
+        notes=tuple(notes),
+        warnings=warnings,
+        target=target,
+        columns=columns,
+        vocabulary=find_vocabulary(frame.iloc[rest], columns),
+        textbook=textbook,
+        test=test,
+        test_origin=origin,
+        test_has_targets=test_has_targets,
+        in_range=in_range,
+        out_of_range=out_of_range,
+        held_out=end,
+        folded=folded,
+        groups=groups,
+        times=times,
+        text_columns=[c.name for c in columns if c.role == "category" and frame[c.name].dtype == object],
+    )
+
+
+def _target(frame: pd.DataFrame, data: TableData) -> Target:
+    """Return the target; a settled task keeps the rule's reason where the rule comes to the same."""
+    if data.task == AUTO:
+        return find_target(frame, data.target)
+    try:
+        found = find_target(frame, data.target)
+    except TableError:
+        found = None  # more classes than there may be: only a settled task helps, or the next line says what is wrong
+    told = find_target(frame, data.target, cast("Task", data.task))
+    return found if found is not None and found.task == told.task else told
+
+
+def _file(table: Table, use: str) -> TableFile:
+    return TableFile(
+        Path(table.source).name,
+        "test" if use == "test" else "rows",
+        table.sha256,
+        table.n_rows,
+        table.n_columns,
+    )
+
+
+def _with_test_rows(
+    table: Table, test: Table, columns: tuple[Column, ...], target: Target
+) -> tuple[pd.DataFrame, Target, bool]:
+    """Return all rows, all targets, and whether the test rows' are known."""
+    there = set(map(str, test.frame.columns))
+    for column in columns:
+        if column.used and column.name not in there:
+            raise TableError(f"{test.source}: no column {column.name!r}, which {table.source} has")
+        if column.name in there and table.frame[column.name].dtype.kind in "ifb":
+            cells = test.frame[column.name]
+            if cells.dtype.kind not in "ifb" and cells.notna().any():
+                raise TableError(
+                    f"{test.source}: column {column.name!r}: {cells.dropna().iloc[0]!r}; expected numbers as in "
+                    f"{table.source}"
+                )
+    has_targets = target.name in there and bool(test.frame[target.name].notna().all())
+    values = np.full(test.n_rows, np.nan)
+    if has_targets:
+        cells = test.frame[target.name]
+        if target.task == "regression":
+            if cells.dtype.kind not in "if":
+                raise TableError(f"{test.source}: target {target.name!r}: {cells.iloc[0]!r}; expected numbers")
+            values = cells.to_numpy(np.float64)
+        else:
+            place = {name: float(k) for k, name in enumerate(target.classes)}
+            words = [str(int(c)) if isinstance(c, float) and c.is_integer() else str(c) for c in cells.tolist()]
+            unknown = [word for word in words if word not in place]
+            if unknown:
+                raise TableError(
+                    f"{test.source}: target {target.name!r}: {unknown[0]!r}; expected a class of {table.source}: "
+                    f"{', '.join(target.classes)}"
+                )
+            values = np.array([place[word] for word in words])
+    frame = pd.concat([table.frame, test.frame], ignore_index=True)
+    return frame, dataclasses.replace(target, values=np.concatenate([target.values, values])), has_targets
+
+
+def _column(frame: pd.DataFrame, name: str, table: Table) -> pd.Series[Any]:
+    if name not in frame.columns:
+        raise TableError(f"{table.source}: no column {name!r}")
+    if frame[name].isna().any():
+        row = int(np.flatnonzero(frame[name].isna().to_numpy())[0]) + 1
+        raise TableError(f"{table.source}: column {name!r}: missing in row {row}; expected a value in every row")
+    return frame[name]
+
+
+def _unused(column: Column, reason: str) -> Column:
+    return dataclasses.replace(column, role="identifier", reason=reason)
+
+
+def _times(frame: pd.DataFrame, name: str, columns: tuple[Column, ...], table: Table) -> FloatArray:
+    cells = _column(frame, name, table)
+    role = next(column.role for column in columns if column.name == name)
+    if role == "date":
+        return dates_of(cells)
+    if cells.dtype.kind in "if":
+        return cells.to_numpy(np.float64)
+    raise TableError(f"{table.source}: column {name!r}: {cells.iloc[0]!r}; expected dates or numbers to order rows by")
+
+
+def _test_part(
+    data: TableData,
+    n_rows: int,
+    n_all: int,
+    target: Target,
+    groups: npt.NDArray[np.intp] | None,
+    times: FloatArray | None,
+    seed: int,
+) -> tuple[Rows, Rows, str]:
+    rows = np.arange(n_rows)
+    if data.test_file:
+        return rows, np.arange(n_rows, n_all), f"all rows of {Path(data.test_file).name}"
+    if data.test_share == 0:
+        return rows, rows[:0], ""
+    share = f"{data.test_share:.0%} of the rows"
+    if times is not None:
+        order = np.argsort(times, kind="stable")
+        rest, test = set_aside(n_rows, data.test_share, seed=seed, ordered=True)
+        return np.sort(order[rest]), np.sort(order[test]), f"the latest {share}"
+    if groups is not None:
+        n_groups = int(groups.max()) + 1
+        rest, test = set_aside(n_groups, data.test_share, seed=seed)
+        return rows[np.isin(groups, rest)], rows[np.isin(groups, test)], f"{data.test_share:.0%} of the groups, drawn"
+    classes = target.values if target.task == "classification" else None
+    rest, test = set_aside(n_rows, data.test_share, seed=seed, classes=classes)
+    return rest, test, f"{share}, drawn{' from each class' if classes is not None else ''}"
+
+
+def number_columns(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[FloatArray, list[str]]:
+    """Return the numbers and dates among the columns, (n_rows, n) with NaN where missing, and their names."""
+    found = {
+        column.name: dates_of(frame[column.name]) if column.role == "date" else frame[column.name].to_numpy(np.float64)
+        for column in columns
+        if column.role in ("number", "date")
+    }
+    return np.column_stack([*found.values()]) if found else np.zeros((len(frame), 0)), list(found)
+
+
+def _held_out(data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], y: FloatArray) -> HeldOutEnd | None:
+    if data.end_rule == NO_END:
+        return None
+    X, names = number_columns(frame, columns)
+    return hold_out_end(X, names, y, rule=data.end_rule, share=data.end_share, feature=data.end_feature or None)

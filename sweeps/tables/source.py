@@ -1,0 +1,466 @@
+"""A table as trials see it: folds x seeds as replicas, scored in the unit of whoever brought the rows.
+
+A seed is text: ``"search0.fold2.seed1"`` trains on fold 2 of the first division into folds, ``"finalist0.fold2.seed1"``
+on fold 2 of another one, and ``"certificate.seed3"`` on all rows that are neither test rows nor beyond the range.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.ranges import Box
+from analysis.records import RecordError, Stage, Study, TrialRecord
+from analysis.table_records import (
+    TABLE_NAME,
+    ModelScores,
+    TableRecord,
+    encode_table_record,
+    read_table_record,
+)
+from engine.evaluation import predict
+from engine.initializers import initialize
+from engine.network import NetworkConfig, Parameters
+from engine.splits import Split
+from engine.training import train
+from sweeps.log import write_atomically
+from sweeps.samplers import text_seed
+from sweeps.sources import STREAM_WEIGHTS, Draws, Losses
+from sweeps.space import apply
+from sweeps.spec import DatasetSpec, SweepSpec
+from sweeps.tables.baselines import FoldRows, Problem, best_baseline, run_baseline
+from sweeps.tables.data_spec import TableData
+from sweeps.tables.folds import Fold, plan_folds
+from sweeps.tables.judging import judge_test_rows
+from sweeps.tables.metrics import METRICS, Goal, Metric, parse_goal
+from sweeps.tables.preprocessing import Preprocessing, TargetTransform, fit_preprocessing, fit_target
+from sweeps.tables.rows import TableRows, open_rows
+from sweeps.tables.scoring import (
+    baseline_scores,
+    network_scores,
+    outputs_to_predictions,
+    table_record,
+    with_network,
+)
+
+FloatArray = npt.NDArray[np.float64]
+
+MOST_ELEMENTS = 2**24
+"""Numbers in the training inputs of replicas that train together: more folds than that allows train apart."""
+MOST_CACHED = 2**28
+"""Bytes of prepared rows kept between trials."""
+_SEED = re.compile(r"(?P<plan>search[0-9]+|finalist[0-9]+)\.fold(?P<fold>[0-9]+)\.seed[0-9]+|certificate\.seed[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFold:
+    """One fold and what was learnt from its training rows.
+
+    Parameters
+    ----------
+    fold : Fold
+        Row numbers.
+    preprocessing : Preprocessing
+        Of the inputs.
+    target : TargetTransform or None
+        Of the target; None for classification.
+    """
+
+    fold: Fold
+    preprocessing: Preprocessing
+    target: TargetTransform | None
+
+
+class TableSource:
+    """A table.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        The sweep, for its seed, goal and stages.
+    dataset : DatasetSpec
+        Which table; what its spec leaves to be found (`sweeps.tables.building`) has been found.
+    folder : Path or None
+        The study's folder, where `analysis.table_records` keeps what this class finds out; None keeps nothing.
+
+    Raises
+    ------
+    TableError
+        If the file cannot be read exactly, or holds other rows than those the spec is about.
+    """
+
+    floor: float | None = None
+    is_finite = True
+
+    def __init__(self, spec: SweepSpec, dataset: DatasetSpec, folder: Path | None = None) -> None:
+        if not isinstance(dataset.data, TableData):
+            raise TypeError(f"{dataset.name}: not a table")
+        self._spec = spec
+        self._name = dataset.name
+        self._data = dataset.data
+        self._folder = folder
+        self._dtype = np.dtype(str(dict(spec.training).get("dtype", "float32")))
+        self.rows: TableRows = open_rows(dataset.data, spec.seed)
+        self.goal_asked: Goal = parse_goal(spec.goal.words, self.rows.target.task)
+        self.loss_name = f"1 - {self.metric.name}" if self.metric.higher_is_better else self.metric.name
+        self.n_inputs = self.rows.n_inputs
+        n_classes = len(self.rows.target.classes)
+        loss = str(dict(spec.training).get("loss"))
+        self.n_outputs = n_classes if loss in ("softmax_cross_entropy", "hinge") else 1
+        self._cache: OrderedDict[tuple[str, ...], Draws] = OrderedDict()
+        self._lock = threading.Lock()
+        self._record: TableRecord | None = None
+
+    @property
+    def metric(self) -> Metric:
+        """What trials are compared by."""
+        return METRICS[self.goal_asked.metric]
+
+    @property
+    def problem(self) -> Problem:
+        """What is to be predicted."""
+        target = self.rows.target
+        return Problem(target.task, self.metric.name, len(target.classes))
+
+    @property
+    def record(self) -> TableRecord:
+        """What is known about the table and its baselines; they are fitted the first time, or read from the folder."""
+        with self._lock:
+            if self._record is None:
+                self._record = self._known_record() or self._new_record()
+            return self._record
+
+    @functools.cached_property
+    def goal(self) -> float:
+        """The goal as a loss, lower is better; the best baseline's mean validation score where none was named."""
+        value = self.record.goal_value
+        if value is None:
+            raise AssertionError("a table's record without goal")
+        return self.metric.as_loss(value)
+
+    def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
+        """Return the seeds of a stage's replicas: fold by fold, so that equally large folds stand together."""
+        if stage == "certificate":
+            return tuple(f"certificate.seed{i}" for i in range(self._spec.certificates.n_replicas))
+        n = self._spec.finalists.n_replicas if stage == "finalist" else self._spec.search.n_replicas
+        plan = f"{'finalist' if stage == 'finalist' else 'search'}{replicate}"
+        n_folds = self._data.n_folds
+        return tuple(f"{plan}.fold{fold}.seed{i}" for fold in range(n_folds) for i in range(n // n_folds))
+
+    def groups(self, seeds: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """Return runs of replicas with equally many training rows, as long as memory allows."""
+        groups: list[list[str]] = []
+        n_before, place_before = -1, ""
+        for seed in seeds:
+            place = seed.rpartition(".")[0]
+            n = len(self.fold(place).train)
+            fits = (
+                place == place_before or (len(groups[-1]) + 1) * n * self.n_inputs <= MOST_ELEMENTS if groups else False
+            )
+            if n == n_before and fits:
+                groups[-1].append(seed)
+            else:
+                groups.append([seed])
+            n_before, place_before = n, place
+        return tuple(map(tuple, groups))
+
+    def fold(self, place: str) -> Fold:
+        """Return the rows of ``"search0.fold2"``, or of ``"certificate"``."""
+        if place == "certificate":
+            return Fold(self.rows.in_range, self.rows.test)
+        plan, _, fold = place.partition(".fold")
+        return self._plan(plan)[int(fold)]
+
+    def fitted(self, place: str) -> FittedFold:
+        """Return a fold with the preprocessing fitted on its training rows."""
+        rows, fold = self.rows, self.fold(place)
+        if rows.textbook is not None:
+            preprocessing = rows.textbook
+        else:
+            preprocessing = fit_preprocessing(rows.frame.iloc[fold.train], rows.columns, rows.vocabulary)
+        target = None
+        if rows.target.task == "regression":
+            target = fit_target(self._data.target_transform, rows.target.values[fold.train])
+        return FittedFold(fold, preprocessing, target)
+
+    def fold_rows(self, fitted: FittedFold) -> FoldRows:
+        """Return a fold as baselines take it."""
+        rows, fold = self.rows, fitted.fold
+        parts = {"validation": fold.validation, "out_of_range": rows.out_of_range}
+        return FoldRows(
+            X=fitted.preprocessing.transform(rows.frame.iloc[fold.train]),
+            y=rows.target.values[fold.train],
+            target=fitted.target,
+            parts={name: fitted.preprocessing.transform(rows.frame.iloc[part]) for name, part in parts.items()},
+        )
+
+    def draws(self, seeds: tuple[str, ...]) -> Draws:
+        """Return the rows of one group of replicas, prepared once while they are in use."""
+        with self._lock:
+            if seeds in self._cache:
+                self._cache.move_to_end(seeds)
+                return self._cache[seeds]
+            draws = self._draw(seeds)
+            self._cache[seeds] = draws
+            while len(self._cache) > 1 and sum(map(_n_bytes, self._cache.values())) > MOST_CACHED:
+                self._cache.popitem(last=False)
+            return draws
+
+    def page_url(self, network: Any, training: Any, seed: str) -> None:  # noqa: ARG002
+        """Return None: the Playground page has no tables."""
+        return
+
+    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> dict[str, Any] | None:
+        """Return how the certificate's ensemble does on the test rows, beside the baselines; see `judging`.
+
+        None where no test row has a target.
+        """
+        if not len(self.rows.test) or not self.rows.test_has_targets:
+            return None
+        fitted = self.fitted(seeds[0].rpartition(".")[0])
+        rows = self.rows
+        X = fitted.preprocessing.transform(rows.frame.iloc[rows.test]).astype(self._dtype)
+        predictions = outputs_to_predictions(predict(network, parameters, X[None]), rows.target.task, [fitted.target])
+        baseline_rows = self.fold_rows(fitted)
+        against = best_baseline(self._baseline_scores(), self.metric.name)
+        baselines = {
+            model.name: run_baseline(self.problem, model.name, baseline_rows).predictions["validation"]
+            for model in self.record.models
+            if model.name != "network"
+        }
+        certificates = self._spec.certificates
+        return judge_test_rows(
+            self.goal_asked,
+            rows.target.task,
+            rows.target.values[rows.test],
+            predictions,
+            baselines,
+            against,
+            certificates.level / certificates.n,
+            text_seed(self._spec.seed, self._name, "test rows"),
+        )
+
+    def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:
+        """Return what predictions of new rows need besides the networks: see `sweeps.tables.predicting`."""
+        rows, fitted = self.rows, self.fitted(seeds[0].rpartition(".")[0])
+        X = fitted.preprocessing.transform(rows.frame.iloc[fitted.fold.train])
+        box = Box.fit(X[None])
+        return {
+            "table": {
+                "target": rows.target.name,
+                "task": rows.target.task,
+                "classes": list(rows.target.classes),
+                "preprocessing": fitted.preprocessing.to_json(),
+                "target_transform": None if fitted.target is None else fitted.target.to_json(),
+                "box": {"low": box.low[0].tolist(), "high": box.high[0].tolist(), "spread": box.spread[0].tolist()},
+                "reading": {
+                    "encoding": self._data.encoding,
+                    "separator": self._data.separator,
+                    "decimal": self._data.decimal,
+                    "text_columns": rows.text_columns,
+                    "missing": list(self._data.missing),
+                },
+                "trained_on": f"{len(fitted.fold.train)} rows of {Path(self._data.file).name}",
+            }
+        }
+
+    def finish(self, study: Study) -> None:
+        """Add to the table's record how the winner does in the folds of the search, and what the test rows showed."""
+        record, winner = self.record, study.winner
+        if winner is None or record.model("network") is not None:
+            return
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(limits=1, user_api="blas"):
+            network = self._network_scores(winner)
+        if network is not None:
+            self.write(with_network(record, network, study))
+
+    def _network_scores(self, winner: TrialRecord) -> ModelScores | None:
+        """Train the winner once more in the folds of the search, for the scores that its record does not have."""
+        seeds = self.seed_block("search")
+        groups = [self.draws(group) for group in self.groups(seeds)]
+        network, training = apply(self._spec, winner.params, self.n_inputs, self.n_outputs)
+        found: list[tuple[str, FloatArray, FloatArray]] = []
+        for draws in groups:
+            result = train(
+                network,
+                training,
+                draws.train,
+                draws.initialize(network),
+                draws.training_seeds,
+                look_at=(winner.epochs,),
+                evaluate_on={},
+            )
+            places = [seed.rpartition(".")[0] for seed in draws.seeds]
+            transforms = [self._transform(place) for place in dict.fromkeys(places)]
+            if len(transforms) > 1:
+                transforms = [self._transform(place) for place in places]
+            parts = [
+                outputs_to_predictions(
+                    predict(network, result.state.parameters, split.X), self.rows.target.task, transforms
+                )
+                for split in (draws.test, draws.out_of_range)
+            ]
+            found += [(place, parts[0][r], parts[1][r]) for r, place in enumerate(places)]
+        return network_scores(
+            self.rows, [(self.fold(place), inside, beyond) for place, inside, beyond in found], winner
+        )
+
+    def _transform(self, place: str) -> TargetTransform | None:
+        if self.rows.target.task != "regression":
+            return None
+        return fit_target(self._data.target_transform, self.rows.target.values[self.fold(place).train])
+
+    @functools.lru_cache(maxsize=32)  # noqa: B019 (a source lives as long as its sweep)
+    def _plan(self, plan: str) -> tuple[Fold, ...]:
+        rows, data = self.rows, self._data
+        of = rows.folded
+        folds = plan_folds(
+            data.folds,
+            len(of),
+            data.n_folds,
+            seed=text_seed(self._spec.seed, plan) % 2**32,
+            classes=rows.target.values[of] if rows.target.task == "classification" else None,
+            groups=None if rows.groups is None else rows.groups[of].tolist(),
+            times=None if rows.times is None else rows.times[of],
+        )
+        return tuple(Fold(of[fold.train], of[fold.validation]) for fold in folds)
+
+    def _draw(self, seeds: tuple[str, ...]) -> Draws:
+        places = [seed.rpartition(".")[0] for seed in seeds]
+        fitted = {place: self.fitted(place) for place in dict.fromkeys(places)}
+        distinct = list(fitted.values())
+        places = places if len(distinct) > 1 else places[:1]  # one fold: all replicas share its rows
+        rows = self.rows
+        folds = [fitted[place] for place in places]
+        parts = {
+            "train": [fold.fold.train for fold in folds],
+            "test": [fold.fold.validation for fold in folds],
+            "out_of_range": [rows.out_of_range for _ in folds],
+        }
+        splits = {name: self._split(folds, numbers) for name, numbers in parts.items()}
+        targets = {name: self._targets(numbers) for name, numbers in parts.items()}
+        R, metric, transforms = len(seeds), self.metric, [fold.target for fold in folds]
+
+        def scores(predictions: Mapping[str, FloatArray]) -> Losses:
+            found: Losses = {}
+            for name, values in predictions.items():
+                y, weight = targets[name]
+                if not weight.any():
+                    found[name] = np.full(R, np.nan)
+                    continue
+                score = metric.score(y, values, np.broadcast_to(weight, (len(values), weight.shape[1])))
+                loss = 1.0 - score if metric.higher_is_better else score
+                found[name] = np.asarray(np.broadcast_to(loss, (R,)), np.float64)
+            return {**found, "in_range": found["test"]}
+
+        def measure(network: NetworkConfig, parameters: Parameters) -> Losses:
+            return scores(
+                {
+                    name: outputs_to_predictions(predict(network, parameters, split.X), rows.target.task, transforms)
+                    for name, split in splits.items()
+                }
+            )
+
+        constant = self._constant(folds, parts)
+        n_validation = np.array([len(fold.fold.validation) for fold in folds])
+        keys = np.array([text_seed(self._spec.seed, self._name, seed) for seed in seeds], np.uint64)
+        return Draws(
+            seeds=seeds,
+            train=Split(splits["train"].X, splits["train"].y),
+            test=splits["test"],
+            in_range=splits["test"],
+            out_of_range=splits["out_of_range"],
+            n_in_range=np.broadcast_to(n_validation, (R,)).copy(),
+            n_out_of_range=np.full(R, len(rows.out_of_range)),
+            constant=scores(constant),
+            floors=None,
+            training_seeds=keys,
+            initialize=lambda network: initialize(
+                network, [np.random.default_rng([self._spec.seed, STREAM_WEIGHTS, int(key)]) for key in keys]
+            ),
+            measure=measure,
+        )
+
+    def _split(self, folds: Sequence[FittedFold], numbers: Sequence[npt.NDArray[np.intp]]) -> Split:
+        """Return the prepared rows of each fold, padded with rows of weight 0 to the longest."""
+        longest = max(max(map(len, numbers)), 1)
+        X = np.zeros((len(folds), longest, self.n_inputs), self._dtype)
+        y = np.zeros((len(folds), longest, 1), self._dtype)
+        weight = np.zeros((len(folds), longest))
+        for k, (fold, chosen) in enumerate(zip(folds, numbers, strict=True)):
+            values = self.rows.target.values[chosen]
+            X[k, : len(chosen)] = fold.preprocessing.transform(self.rows.frame.iloc[chosen])
+            y[k, : len(chosen), 0] = values if fold.target is None else fold.target.forward(values)
+            weight[k, : len(chosen)] = 1.0
+        return Split(X, y, weight)
+
+    def _targets(self, numbers: Sequence[npt.NDArray[np.intp]]) -> tuple[FloatArray, FloatArray]:
+        """Return targets in their own unit and weights, padded as `_split` pads."""
+        longest = max(max(map(len, numbers)), 1)
+        values = self.rows.target.values
+        y = np.full((len(numbers), longest), values[self.rows.in_range[0]])  # a target that every metric takes
+        weight = np.zeros((len(numbers), longest))
+        for k, chosen in enumerate(numbers):
+            y[k, : len(chosen)] = values[chosen]
+            weight[k, : len(chosen)] = 1.0
+        return y, weight
+
+    def _constant(
+        self, folds: Sequence[FittedFold], parts: Mapping[str, Sequence[npt.NDArray[np.intp]]]
+    ) -> dict[str, FloatArray]:
+        found: dict[str, list[FloatArray]] = {name: [] for name in parts}
+        for fold in folds:
+            y = self.rows.target.values[fold.fold.train]
+            one = FoldRows(np.zeros((len(y), 1)), y, fold.target, {"row": np.zeros((1, 1))})
+            for name, numbers in parts.items():
+                value = run_baseline(self.problem, "constant", one).predictions["row"]
+                longest = max(max(map(len, numbers)), 1)
+                found[name].append(np.repeat(value, longest, axis=0))
+        return {name: np.stack(values) for name, values in found.items()}
+
+    def _baseline_scores(self) -> dict[str, list[float]]:
+        """Return the validation scores of the baselines by fold."""
+        worst = -np.inf if self.metric.higher_is_better else np.inf
+        return {
+            model.name: [worst if score is None else score for score in model.validation[self.metric.name]]
+            for model in self.record.models
+            if model.name != "network"
+        }
+
+    def _known_record(self) -> TableRecord | None:
+        path = None if self._folder is None else self._folder / TABLE_NAME
+        if path is None or not path.exists():
+            return None
+        try:
+            return read_table_record(path)
+        except RecordError:
+            return None  # torn or of another version: found out anew
+
+    def _new_record(self) -> TableRecord:
+        fitted = [self.fitted(f"search0.fold{k}") for k in range(self._data.n_folds)]
+        models = baseline_scores(self.problem, self.rows, fitted, self.fold_rows)
+        record = table_record(self._spec, self._data, self.rows, self.goal_asked, models)
+        self.write(record)
+        return record
+
+    def write(self, record: TableRecord) -> None:
+        """Keep a record in the study's folder, if there is one."""
+        self._record = record
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._folder / TABLE_NAME, encode_table_record(record))
+
+
+def _n_bytes(draws: Draws) -> int:
+    return sum(split.X.nbytes + split.y.nbytes for split in (draws.train, draws.test, draws.out_of_range))

@@ -1,0 +1,182 @@
+"""A table is searched, certified and reported; its log is a function of spec and rows, whoever wrote it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import root_mean_squared_error
+from tiny_tables import table_spec
+
+from analysis.records import read_sweep
+from analysis.table_records import read_table_record
+from sweeps.log import digest
+from sweeps.spec import as_toml, load_spec
+from sweeps.spec_tables import SpecError
+from sweeps.study import replay, run_sweep
+from sweeps.tables.source import TableSource
+from sweeps.tables.table import TableError
+from sweeps.trial import run_chunk, search_setting
+
+
+@pytest.fixture(scope="module")
+def whole(houses: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("results")
+    run_sweep(table_spec(houses, "price"), results, workers=1)
+    return results / "houses"
+
+
+def test_any_number_of_workers_leaves_the_same_bytes(whole: Path, houses: Path, tmp_path: Path) -> None:
+    run_sweep(table_spec(houses, "price"), tmp_path, workers=2)
+    assert digest(tmp_path / "houses") == digest(whole)
+    for file in ("table.json", "models/certificate-0.npz", "models/certificate-0.json"):
+        assert (tmp_path / "houses/houses" / file).read_bytes() == (whole / "houses" / file).read_bytes()
+
+
+def test_a_stopped_sweep_goes_on_to_the_same_bytes(whole: Path, houses: Path, tmp_path: Path) -> None:
+    spec = table_spec(houses, "price")
+    run_sweep(spec, tmp_path, workers=1)
+    log = tmp_path / "houses/houses/log.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:5]) + lines[5][:40])
+    (tmp_path / "houses/houses/table.json").unlink()
+    run_sweep(load_spec(tmp_path / "houses/spec.toml"), tmp_path, workers=1)
+    assert digest(tmp_path / "houses") == digest(whole)
+    assert (tmp_path / "houses/houses/table.json").read_bytes() == (whole / "houses/table.json").read_bytes()
+
+
+def test_the_spec_in_the_folder_needs_no_rule_to_be_read(whole: Path, houses: Path) -> None:
+    spec = table_spec(houses, "price")
+    assert load_spec(whole / "spec.toml") == spec
+    assert "sha256 = " in as_toml(spec)
+
+
+@pytest.mark.parametrize("stage", ["search", "finalist", "certificate"])
+def test_replay_gives_every_stage_again(whole: Path, stage: str) -> None:
+    result = replay(whole, "houses", 0, stage)  # type: ignore[arg-type]
+    assert not result.differences
+
+
+def test_the_file_may_move_but_not_change(whole: Path, houses: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / "houses.csv"
+    moved.parent.mkdir()
+    moved.write_bytes(houses.read_bytes())
+    spec = table_spec(moved, "price")
+    assert spec.sha256 == table_spec(houses, "price").sha256
+    run_sweep(spec, whole.parent, workers=1)  # nothing to do, and nothing refused
+    moved.write_bytes(houses.read_bytes().replace(b"red", b"RED"))
+    with pytest.raises(SpecError, match=r"holds another sweep \(datasets\[0\]\.sha256: .* there, .* here\)"):
+        run_sweep(table_spec(moved, "price"), whole.parent, workers=1)
+    with pytest.raises(TableError, match="holds other data"):
+        TableSource(spec, spec.datasets[0])
+
+
+def test_stages_and_replicates_share_no_seed_and_the_certificate_trains_on_all_but_test_rows(houses: Path) -> None:
+    spec = table_spec(houses, "price")
+    source = TableSource(spec, spec.datasets[0])
+    blocks = [source.seed_block("search"), source.seed_block("search", 1), source.seed_block("finalist")]
+    blocks.append(source.seed_block("certificate"))
+    assert len({seed for block in blocks for seed in block}) == sum(map(len, blocks))
+    rows = source.rows
+    everything = np.concatenate([rows.test, rows.in_range, rows.out_of_range])
+    assert sorted(everything.tolist()) == list(range(83))
+    assert source.fold("certificate").train.tolist() == rows.in_range.tolist()
+    for seed in (*blocks[0], *blocks[1], *blocks[2]):
+        fold = source.fold(seed.rpartition(".")[0])
+        assert sorted([*fold.train, *fold.validation]) == rows.folded.tolist()
+    assert source.fold("search0.fold0").validation.tolist() != source.fold("finalist0.fold0").validation.tolist()
+
+
+def test_replicas_of_unequal_folds_train_apart_and_give_what_each_gives_alone(houses: Path) -> None:
+    """61 rows in 3 folds: one of 21, two of 20 rows to validate with."""
+    spec = table_spec(houses, "price", test_share=0.18)
+    source = TableSource(spec, spec.datasets[0])
+    seeds = source.seed_block("search")
+    groups = source.groups(seeds)
+    assert tuple(seed for group in groups for seed in group) == seeds
+    assert len(groups) == 2
+    params = {"training.optimizer": "adam", "training.learning_rate": 0.01, "training.batch_size": 8}
+    together = run_chunk(spec, source, search_setting(spec, 0, params, seeds), 0)
+    assert not isinstance(together, str)
+    for r, seed in enumerate(seeds):
+        alone = run_chunk(spec, source, search_setting(spec, 0, params, (seed,)), 0)
+        assert not isinstance(alone, str)
+        for name, losses in alone.losses.items():
+            np.testing.assert_array_equal(losses[:, 0], together.losses[name][:, r])
+
+
+def test_the_value_of_a_trial_is_the_users_metric_on_the_validation_rows(houses: Path) -> None:
+    """Against scikit-learn, from the trained weights by hand: standardized inputs in, euros out."""
+    spec = table_spec(houses, "price", network={"hidden_layer_sizes": []})
+    source = TableSource(spec, spec.datasets[0])
+    seeds = source.seed_block("search")
+    params = {"training.optimizer": "adam", "training.learning_rate": 0.03, "training.batch_size": 8}
+    outcome = run_chunk(spec, source, search_setting(spec, 0, params, seeds), 0)
+    assert not isinstance(outcome, str)
+    y = source.rows.target.values
+    for r, seed in enumerate(seeds):
+        fitted = source.fitted(seed.rpartition(".")[0])
+        X = fitted.preprocessing.transform(source.rows.frame.iloc[fitted.fold.validation])
+        W, b = outcome.parameters.weights[0][r], outcome.parameters.biases[0][r]
+        target = y[fitted.fold.train]
+        expected = (X @ W + b)[:, 0] * target.std() + target.mean()
+        score = root_mean_squared_error(y[fitted.fold.validation], expected)
+        assert outcome.losses["test"][-1, r] == pytest.approx(score, rel=1e-5)
+
+
+def test_classes_are_scored_in_stratified_folds_and_counted_once(kinds: Path, tmp_path: Path) -> None:
+    spec = table_spec(kinds, "kind", goal={"words": "accuracy > 0.2"})
+    (study,) = run_sweep(spec, tmp_path, workers=2)
+    assert study.header.metric == "1 - accuracy"
+    assert study.header.goal == pytest.approx(0.8)
+    record = read_table_record(tmp_path / "kinds/kinds/table.json")
+    assert record.fold_kind == "stratified"
+    assert [model.name for model in record.models] == ["constant", "linear", "boosting", "network"]
+    for model in record.models:
+        assert sum(map(sum, model.confusion)) == record.n_fold_rows
+        assert set(model.test) == {"accuracy", "balanced_accuracy", "log_loss"}
+    assert record.n_test_looks == 1
+    assert study.verdict is not None
+    assert study.verdict.certified
+
+
+def test_only_the_certificate_looks_at_the_test_rows_and_once(whole: Path, houses: Path, tmp_path: Path) -> None:
+    """Other test targets: every record but the certificate's stays the same."""
+    spec = table_spec(houses, "price")
+    source = TableSource(spec, spec.datasets[0])
+    lines = houses.read_text().splitlines()
+    for row in source.rows.test:
+        head, _, value = lines[row + 1].rpartition(",")
+        lines[row + 1] = f"{head},{float(value) + 1000.0!r}"
+    changed = tmp_path / "houses.csv"
+    changed.write_text("\n".join(lines) + "\n")
+    (there,) = read_sweep(whole)
+    (here,) = run_sweep(table_spec(changed, "price"), tmp_path / "results", workers=1)
+    assert here.asked == there.asked
+    assert here.header.goal == there.header.goal
+    for stage in ("search", "finalist"):
+        for one, other in zip(here.records[stage], there.records[stage], strict=True):
+            assert one.sha256 == other.sha256
+    (before,), (after,) = there.records["certificate"], here.records["certificate"]
+    assert before.epoch_grid == [before.epochs]
+    assert before.ensemble is not None
+    assert after.ensemble is not None
+    assert after.ensemble["value"] > before.ensemble["value"] + 500
+
+
+def test_the_held_out_end_is_no_objective(whole: Path, houses: Path, tmp_path: Path) -> None:
+    spec = table_spec(houses, "price")
+    source = TableSource(spec, spec.datasets[0])
+    lines = houses.read_text().splitlines()
+    for row in source.rows.out_of_range:
+        head, _, value = lines[row + 1].rpartition(",")
+        lines[row + 1] = f"{head},{float(value) + 1000.0!r}"
+    changed = tmp_path / "houses.csv"
+    changed.write_text("\n".join(lines) + "\n")
+    (there,) = read_sweep(whole)
+    (here,) = run_sweep(table_spec(changed, "price"), tmp_path / "results", workers=1)
+    assert here.asked == there.asked
+    assert [trial.value for trial in here.trials] == [trial.value for trial in there.trials]
+    assert [t.out_of_range_loss for t in here.trials] != [t.out_of_range_loss for t in there.trials]
+    assert (here.verdict, there.verdict) == (there.verdict, here.verdict)
