@@ -18,6 +18,7 @@ from sweeps.commands import results, running, single
 from sweeps.commands.options import PROGRAM, Commands, InputError, Parser, checked_remainder
 
 USAGE, HELD, INTERRUPTED = 2, 75, 130
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 EPILOG = f"""example: {PROGRAM} run --trials 20
 
 exit status: 0 done, 1 a bug, 2 input or usage, 75 held by another process, 130 interrupted"""
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.filename is None and error.errno not in NO_ROOM:
             raise  # not about anything a user named
         return _fail(_os_message(error), USAGE)
     return status
@@ -99,6 +100,6 @@ def _fail(message: str, status: int) -> int:
 
 def _os_message(error: OSError) -> str:
     place = f"{error.filename}: " if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in NO_ROOM:
         return f"{place}disk full; what the logs hold is safe, make room and `{PROGRAM} resume`"
     return f"{place}{error.strerror}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import fcntl
@@ -9,6 +10,7 @@ import hashlib
 import json
 import os
 import socket
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -39,6 +41,7 @@ from analysis.records import (
 LOG_NAME = "log.jsonl"
 SPEC_NAME = "spec.toml"
 MODELS_NAME = "models"
+LEFT_BEHIND = (".*.tmp", "*/.*.tmp", f"*/{MODELS_NAME}/.*.tmp")
 
 
 class SweepHeldError(RuntimeError):
@@ -56,19 +59,22 @@ class SweepLock:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "lock"
-        self._stream: BinaryIO | None = None
+        self._stream: FileIO | None = None
 
     def __enter__(self) -> SweepLock:  # noqa: D105
-        stream = self._path.open("a+b")
+        stream = self._path.open("a+b", buffering=0)
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with stream:
                 raise _held_error(stream, self._path.parent) from None
+        for pattern in LEFT_BEHIND:  # by drivers that were killed while they wrote a whole file
+            for path in self._path.parent.glob(pattern):
+                path.unlink(missing_ok=True)
         start = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()} since {start}\n".encode())
-        stream.flush()
+        with contextlib.suppress(OSError):  # a full disk is told of by who writes what counts
+            stream.truncate(0)
+            stream.write(f"process {os.getpid()} on {socket.gethostname()} since {start}\n".encode())
         self._stream = stream
         return self
 
@@ -100,7 +106,7 @@ def check_free(folder: Path) -> None:
             raise _held_error(stream, folder) from None
 
 
-def _held_error(stream: BinaryIO, folder: Path) -> SweepHeldError:
+def _held_error(stream: BinaryIO | FileIO, folder: Path) -> SweepHeldError:
     stream.seek(0)
     holder = stream.read().decode(errors="replace").strip() or "a process that has just started"
     return SweepHeldError(f"{folder}: held by {holder}; wait for it, end it, or use another --results")
@@ -140,9 +146,8 @@ class StudyLog:
         cut_torn_line(path)
         if not path.exists() or path.stat().st_size == 0:
             self.study = Study(header, path=path)
-            self._stream = path.open("ab")
+            self._file = AppendOnlyFile(path)
             self._write("study", as_data(header))
-            _sync_folder(path.parent)
             return
         self.study = read_study(path)
         if self.study.header != header:
@@ -151,7 +156,7 @@ class StudyLog:
             if kind == "asked":
                 self.points[data["number"]] = data["point"]
                 self.sources[data["number"]] = data["source"]
-        self._stream = path.open("ab")
+        self._file = AppendOnlyFile(path)
 
     def asked(self, number: int, params: dict[str, Any], point: dict[str, Any], source: int | None) -> None:
         """Write that a trial was chosen."""
@@ -174,12 +179,55 @@ class StudyLog:
 
     def close(self) -> None:
         """Close the file; every line is already safe."""
-        self._stream.close()
+        self._file.close()
 
     def _write(self, kind: str, data: Any) -> None:
-        self._stream.write(encode_line(kind, data).encode())
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        self._file.append(encode_line(kind, data).encode())
+
+
+class AppendOnlyFile:
+    """A file that grows by whole lines, each on the disk before `append` returns, or not there at all.
+
+    Parameters
+    ----------
+    path : Path
+        Made if it does not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        sync_folder(path.parent)
+
+    def append(self, content: bytes) -> None:
+        """Append whole lines.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails; nothing of `content` has been kept.
+        RecordError
+            If the file has been deleted or replaced: what is written now would be lost.
+        """
+        size = os.fstat(self._descriptor).st_size
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            os.fsync(self._descriptor)
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            raise RecordError(f"{self._path}: deleted while a sweep writes it; restore it, or run again") from None
+        except OSError as error:
+            with contextlib.suppress(OSError):  # else the next driver cuts it
+                os.ftruncate(self._descriptor, size)
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(self._path)) from None
+        if not os.path.samestat(there, os.fstat(self._descriptor)):
+            raise RecordError(f"{self._path}: replaced while a sweep writes it; restore it, or use another --results")
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -191,9 +239,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         neighbor.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
     finally:
         neighbor.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def digest(folder: Path) -> str:
@@ -268,7 +318,8 @@ def cut_torn_line(path: Path) -> None:
             os.fsync(stream.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's names are on the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

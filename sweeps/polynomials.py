@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import os
 import threading
 import time
 import tomllib
@@ -27,7 +27,7 @@ from analysis.polynomials import HIGHEST_DEGREE, flat_valley
 from analysis.records import RecordError, encode_line
 from engine.datasets.polynomial import Arm, draw_rows, first_parameters, trainable
 from engine.quadrature import gauss_rule, train_full_batch
-from sweeps.log import SweepLock, cut_torn_line, header_difference
+from sweeps.log import AppendOnlyFile, SweepLock, cut_torn_line, header_difference
 from sweeps.spec import NAME, POLYNOMIALS, builtin_specs
 from sweeps.spec_tables import SpecError, SpecTable
 from sweeps.study import versions
@@ -334,7 +334,5 @@ def train_task(header: PolynomialHeader, task: Task, halt: threading.Event) -> l
 
 
 def _append(path: Path, lines: Sequence[str]) -> None:
-    with path.open("ab") as stream:
-        stream.write("".join(lines).encode())
-        stream.flush()
-        os.fsync(stream.fileno())
+    with contextlib.closing(AppendOnlyFile(path)) as file:
+        file.append("".join(lines).encode())
