@@ -1,5 +1,7 @@
 """The script most people would write for the main job: Optuna, PyTorch and MLflow, one network a trial.
 
+    python benchmarks/obvious_script.py --tracking FOLDER [--datasets gauss,xor] [--max-trials N]
+
 It is the peer of ``benchmarks/main_job.py``, not part of the product: one data draw, one initial network a trial,
 batches by slicing, both losses every ten epochs, and it stops at the first trial that is lucky enough.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -18,7 +21,9 @@ import numpy as np
 import optuna
 import torch
 
-from engine.playground import draw
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose files have names of packages
+
+from engine.playground import draw  # noqa: E402
 
 GOAL = 0.1
 MAX_EPOCHS = 200
@@ -94,9 +99,10 @@ def search(dataset: str, seed: int, max_trials: int) -> dict[str, Any]:
 
 def main() -> None:
     """Search the four sets one after the other and print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--max-trials", type=int, default=60, help="give a dataset up after so many trials")
+    parser.add_argument("--datasets", default="gauss,xor,circle,spiral", help="names with commas, in this order")
     parser.add_argument("--tracking", type=Path, required=True, help="folder for its mlflow.db")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -105,7 +111,7 @@ def main() -> None:
     arguments.tracking.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(f"sqlite:///{arguments.tracking.resolve()}/mlflow.db")
     mlflow.set_experiment("warm-up")  # creates the database: start-up stays aside
-    rows = [search(name, arguments.seed, arguments.max_trials) for name in ("gauss", "xor", "circle", "spiral")]
+    rows = [search(name, arguments.seed, arguments.max_trials) for name in arguments.datasets.split(",")]
     print(json.dumps(rows))
 
 
