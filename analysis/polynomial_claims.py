@@ -36,6 +36,7 @@ FloatArray = npt.NDArray[np.float64]
 Verdict = Literal["holds", "does not hold", "not decided"]
 
 SPIKE = 3.0
+SAME_VERDICT = "the same"
 ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")
 
 
@@ -155,7 +156,7 @@ class Claim:
     def fair_verdict(self) -> str:
         """What the evidence under equal budgets says, or that none had different ones."""
         fair = [one for one in self.evidence if not one.budgets_differ]
-        return "the same" if len(fair) == len(self.evidence) else joint_verdict(fair)
+        return SAME_VERDICT if len(fair) == len(self.evidence) else joint_verdict(fair)
 
 
 def joint_verdict(evidence: Sequence[Evidence]) -> str:

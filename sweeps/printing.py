@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from analysis.intervals import Interval, mean_interval, wilson
-from analysis.polynomial_claims import Question, claims, mean_over_converged
+from analysis.polynomial_claims import SAME_VERDICT, Question, claims, mean_over_converged
 from analysis.records import Scalar, Study, TrialRecord
+from analysis.sections.polynomial import findings
 from analysis.table_records import TableRecord
 from analysis.tables import HomeworkRow, RangeRow, Side, n_passed
 from sweeps.tables.metrics import METRICS
@@ -98,7 +99,7 @@ def interval_text(interval: Interval, digits: int = 4) -> str:
 
 
 def polynomial_text(question: Question) -> str:
-    """Return a polynomial study's errors by recipe and its verdict on each claim."""
+    """Return a polynomial study's findings, its errors by recipe and its verdict on each claim."""
     recipes = question.recipes()
     rows = [
         (
@@ -111,8 +112,11 @@ def polynomial_text(question: Question) -> str:
         )
         for networks in recipes
     ]
-    lines = [table_text(POLYNOMIAL_COLUMNS, rows), ""]
-    return "\n".join([*lines, *(f"{claim.text}\n  {claim.verdict}" for claim in claims(question))])
+    lines = [*findings(question), "", table_text(POLYNOMIAL_COLUMNS, rows), ""]
+    for claim in claims(question):
+        fair = "" if claim.fair_verdict == SAME_VERDICT else f"\n  with equal budgets: {claim.fair_verdict}"
+        lines.append(f"{claim.text}\n  {claim.verdict}{fair}")
+    return "\n".join(lines)
 
 
 def models_text(study: Study, record: TableRecord) -> str:

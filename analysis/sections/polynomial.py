@@ -120,6 +120,8 @@ def findings(question: Question) -> list[str]:
         )
     else:
         texts += [_trust_text(question, own), _merit_text(question.pairs())]
+        if question.header.valley:
+            texts.append(_valley_text(question, own))
     shares = [
         f"{arm}: {_range_text([int(n.converged.sum()) for n in question.recipes() if n.arm == arm])}" for arm in ARMS
     ]
@@ -146,6 +148,36 @@ def _trust_text(question: Question, own: Sequence[Networks]) -> str:
         f"mean squared error out of range is {'; '.join(parts)}. A constant, the mean training target, has "
         f"{_interval_text(constant)}."
     )
+
+
+def _valley_text(question: Question, own: Sequence[Networks]) -> str:
+    header = question.header
+    far = int(np.argmin(np.abs(header.valley)))
+    parts = []
+    for networks in own:
+        end = question.after(networks.arm, networks.runs[0].learning_rate, header.checkpoints[-1])
+        if not end.converged.any():
+            continue
+        training, outside = zip(*(_valley_errors(question, end, i) for i in (0, far)), strict=True)
+        sides = (" to ".join(_estimate_text(one) for one in both) for both in (training, outside))
+        parts.append("{}: training error {}, out of range {}".format(networks.arm, *sides))
+    return (
+        "Is that the best these networks can do? From where the longest training ended, the weight into the first unit "
+        f"brought from {header.valley[0]:g} to {header.valley[far]:g} times its value and everything else optimized "
+        f"again: {'; '.join(parts) or 'not measured, no seed converged'}."
+    )
+
+
+def _estimate_text(interval: Interval) -> str:
+    return "not measured" if interval.estimate is None else number_text(interval.estimate)
+
+
+def _valley_errors(question: Question, end: Networks, i: int) -> tuple[Interval, Interval]:
+    """Return mean training error and mean error out of range at place i of the valley, over converged seeds."""
+    runs = [end.runs[r] for r in np.flatnonzero(end.converged)]
+    solutions = np.array([run.valley_parameters[i] for run in runs])
+    outside = range_errors(solutions, question.rows_of(runs)).out_of_range if runs else np.zeros(0)
+    return mean_interval([run.valley_loss[i] for run in runs]), mean_interval(outside)
 
 
 def _merit_text(pairs: Sequence[Pair]) -> str:
@@ -646,14 +678,10 @@ def valley_blocks(question: Question) -> list[Block]:
     curves: dict[str, tuple[list[float], list[float]]] = {}
     for arm, rate in question.trainings():
         end = question.after(arm, rate, header.checkpoints[-1])
-        runs = [end.runs[i] for i in np.flatnonzero(end.converged)]
-        data = question.rows_of(runs)
         label = f"{arm}, rate {rate:.3g}"
         for i, share in enumerate(header.valley):
-            solutions = np.array([run.valley_parameters[i] for run in runs])
-            outside = mean_interval(range_errors(solutions, data).out_of_range if runs else np.zeros(0))
-            training = mean_interval([run.valley_loss[i] for run in runs])
-            rows.append((label, share, len(runs), shown(training), shown(outside)))
+            training, outside = _valley_errors(question, end, i)
+            rows.append((label, share, int(end.converged.sum()), shown(training), shown(outside)))
             for values, one in zip(curves.setdefault(label, ([], [])), (training, outside), strict=True):
                 values.append(math.nan if one.estimate is None else one.estimate)
     drawn = {label: one for label, one in curves.items() if np.isfinite(one[0]).all()}
