@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from sweeps.log import write_atomically
+from sweeps.tables.table import TableError
 
 TIMEOUT_S = 30.0
 """Longest silence of a server."""
@@ -26,7 +27,7 @@ LONGEST_S = 900.0
 _CHUNK = 1 << 16
 
 
-class FetchError(ValueError):
+class FetchError(TableError):
     """A data file that cannot be had, in one line: what failed, and how to do without a network."""
 
 
