@@ -23,6 +23,7 @@ HOMEWORK_COLUMNS = (
     "test loss",
 )
 MOST_LEFT_OUT = 12
+MOST_NOTES = 3
 _LAYER_SIZE = "network.hidden_layer_sizes."
 RANGE_COLUMNS = ("data type", "setting", "in range", "out of range", "difference", "floors in, out", "constant in, out")
 
@@ -134,7 +135,9 @@ def models_text(study: Study, record: TableRecord) -> str:
         shown = left_out if len(left_out) <= MOST_LEFT_OUT else [*left_out[:MOST_LEFT_OUT], "..."]
         lines.append(f"  left out: {', '.join(shown)}")
     lines += [f"  warning: {warning}" for warning in record.warnings]
-    lines += [f"  {note}" for note in record.notes]
+    lines += [f"  {note}" for note in record.notes[:MOST_NOTES]]
+    if len(record.notes) > MOST_NOTES:
+        lines.append(f"  ... and {len(record.notes) - MOST_NOTES} more notes, in the report")
     if record.leaks:
         lines.append(f"  preprocessing: {record.preprocessing}")
     lines.append(f"  goal: {record.goal}{_goal_value(record)}; {metric.title}{unit}:")

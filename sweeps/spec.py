@@ -36,6 +36,8 @@ LARGEST_GRID = 100_000
 N_PAGE_SEEDS = 100_000
 POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
+TABLES = "tables"
+"""Folder of the built-in sweeps of tables; `sweeps.tables.building` completes them."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _GOAL = re.compile(r"\s*([A-Za-z_]+)\s*<\s*([0-9.eE+-]+)\s*")
 
@@ -314,7 +316,7 @@ class SweepSpec:
 
 
 def builtin_specs(folder: str = ".") -> tuple[str, ...]:
-    """Return the names of the sweeps that come with the project; those in `POLYNOMIALS` are polynomial studies."""
+    """Return the names of the sweeps that come with the project; those of `POLYNOMIALS` and `TABLES` apart."""
     names = (entry.name for entry in resources.files("sweeps").joinpath("specs", folder).iterdir())
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
@@ -334,9 +336,8 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
     else:
         path = Path(name_or_path)
         if not path.suffix and not path.exists():
-            raise SpecError(
-                f"{unknown_name('sweep', text, [*builtin_specs(), *builtin_specs(POLYNOMIALS)])} (or name a TOML file)"
-            )
+            names = [name for folder in (".", POLYNOMIALS, TABLES) for name in builtin_specs(folder)]
+            raise SpecError(f"{unknown_name('sweep', text, names)} (or name a TOML file)")
         where = path.name
         try:
             raw = path.read_bytes()

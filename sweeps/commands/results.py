@@ -89,10 +89,11 @@ def list_command(arguments: argparse.Namespace) -> int:
     """Print the built-in sweeps and the state of what has been run."""
     from analysis.polynomial_records import read_polynomial_study
     from analysis.records import read_sweep
-    from sweeps.spec import POLYNOMIALS, builtin_specs
+    from sweeps.spec import POLYNOMIALS, TABLES, builtin_specs
 
     print(f"built-in sweeps: {', '.join(builtin_specs())}")
     print(f"built-in polynomial studies: {', '.join(builtin_specs(POLYNOMIALS))}")
+    print(f"built-in tables: {', '.join(builtin_specs(TABLES))}")
     folders = run_sweeps(Path(arguments.results))
     polynomials = run_polynomial_studies(Path(arguments.results))
     for folder in polynomials:

@@ -48,9 +48,8 @@ def add_table_options(run: Parser) -> None:
 
 def is_table(arguments: argparse.Namespace) -> bool:
     """Return whether ``run`` was given a data file, or a spec with a ``[dataset]`` table."""
-    if Path(arguments.spec).suffix.lower() in _SUFFIXES or arguments.target is not None:
-        return True
-    return _toml_of(arguments.spec) is not None
+    name = arguments.spec
+    return Path(name).suffix.lower() in _SUFFIXES or arguments.target is not None or _toml_of(name) is not None
 
 
 def table_spec(arguments: argparse.Namespace) -> SweepSpec:
@@ -97,6 +96,14 @@ def answer_text(study: Study) -> str | None:
 
 def _toml_of(name: str) -> dict[str, Any] | None:
     path = Path(name)
+    if not path.suffix:
+        from importlib import resources
+
+        from sweeps.spec import TABLES, builtin_specs
+
+        if name not in builtin_specs(TABLES) or path.exists():
+            return None
+        return tomllib.loads(resources.files("sweeps").joinpath("specs", TABLES, f"{name}.toml").read_text("utf-8"))
     if path.suffix.lower() != ".toml" or not path.is_file():
         return None
     try:

@@ -24,7 +24,8 @@ from sweeps.tables.columns import find_columns, find_target
 from sweeps.tables.data_spec import AUTO, NO_END, TableData, parse_table_data
 from sweeps.tables.folds import hold_out_end
 from sweeps.tables.metrics import parse_goal
-from sweeps.tables.rows import number_columns, open_rows, read_data
+from sweeps.tables.named import NAMED_SETS
+from sweeps.tables.rows import is_named, number_columns, open_rows, read_data
 from sweeps.tables.table import TableError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
@@ -71,6 +72,9 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
     if dataset.pop("kind", "table") != "table":
         raise SpecError(f'{where}: dataset: kind: must be "table"')
     name = dataset.pop("name", None)
+    named = NAMED_SETS.get(str(dataset.get("file")))
+    if named is not None and is_named(named.name):
+        dataset.setdefault("target", named.target)
     reader = SpecTable(dataset, f"{where}: dataset")
     data = parse_table_data(reader)
     reader.close()

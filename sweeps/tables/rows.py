@@ -27,6 +27,7 @@ from sweeps.tables.columns import (
 )
 from sweeps.tables.data_spec import AUTO, NO_END, TableData
 from sweeps.tables.folds import HeldOutEnd, hold_out_end, set_aside
+from sweeps.tables.named import NAMED_SETS
 from sweeps.tables.preprocessing import Preprocessing, find_vocabulary, fit_textbook
 from sweeps.tables.reading import read_table
 from sweeps.tables.table import Table, TableError
@@ -112,21 +113,38 @@ def read_data(data: TableData, *, test: bool = False) -> Table:
         If the file cannot be read exactly, or is not the one whose digest the spec has.
     """
     name, expected = (data.test_file, data.test_sha256) if test else (data.file, data.sha256)
-    path = Path(name)
-    try:
-        state = os.stat(path)
-    except OSError as error:
-        raise TableError(f"{name}: cannot be read: {error.strerror}") from None
-    table = _read(
-        name, state.st_mtime_ns, state.st_size, data.encoding, data.separator, data.decimal,
-        data.text_columns, data.missing,
-    )  # fmt: skip
+    table = _read_named(name, test) if is_named(name) else _read_file(name, data)
     if expected and table.sha256 != expected:
         raise TableError(
             f"{name}: holds other data (sha256 {table.sha256}) than this sweep is about ({expected}); "
             "bring that file back, or give the sweep another --name"
         )
     return table
+
+
+def is_named(name: str) -> bool:
+    """Return whether a file's name is that of a dataset of `sweeps.tables.named`, and no file's."""
+    return name in NAMED_SETS and not Path(name).exists()
+
+
+@functools.lru_cache(maxsize=4)
+def _read_named(name: str, test: bool) -> Table:
+    found = NAMED_SETS[name].load()
+    table = found.test if test else found.rows
+    if table is None:
+        raise TableError(f"{name}: has no test rows of its own; name a file of them, or leave test_file out")
+    return table
+
+
+def _read_file(name: str, data: TableData) -> Table:
+    try:
+        state = os.stat(name)
+    except OSError as error:
+        raise TableError(f"{name}: cannot be read: {error.strerror}") from None
+    return _read(
+        name, state.st_mtime_ns, state.st_size, data.encoding, data.separator, data.decimal,
+        data.text_columns, data.missing,
+    )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=2)

@@ -40,8 +40,8 @@ from sweeps.spec import DatasetSpec, SweepSpec
 from sweeps.tables.baselines import FoldRows, Problem, best_baseline, run_baseline
 from sweeps.tables.data_spec import TableData
 from sweeps.tables.folds import Fold, plan_folds
-from sweeps.tables.judging import judge_test_rows
-from sweeps.tables.metrics import METRICS, Goal, Metric, parse_goal
+from sweeps.tables.judging import ensemble_of, judge_test_rows
+from sweeps.tables.metrics import METRICS, Goal, Metric, parse_goal, predicted_classes
 from sweeps.tables.preprocessing import Preprocessing, TargetTransform, fit_preprocessing, fit_target
 from sweeps.tables.rows import TableRows, open_rows
 from sweeps.tables.scoring import (
@@ -51,6 +51,7 @@ from sweeps.tables.scoring import (
     table_record,
     with_network,
 )
+from sweeps.tables.submission import SUBMISSION_NAME, write_submission
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -176,7 +177,9 @@ class TableSource:
     def fold(self, place: str) -> Fold:
         """Return the rows of ``"search0.fold2"``, or of ``"certificate"``."""
         if place == "certificate":
-            return Fold(self.rows.in_range, self.rows.test)
+            scored = self.rows.test_has_targets and len(self.rows.test) > 0
+            # Without a test row to score there is nothing but the rows trained on; the verdict says so.
+            return Fold(self.rows.in_range, self.rows.test if scored else self.rows.in_range)
         plan, _, fold = place.partition(".fold")
         return self._plan(plan)[int(fold)]
 
@@ -282,15 +285,18 @@ class TableSource:
 
         with threadpool_limits(limits=1, user_api="blas"):
             network = self._network_scores(winner)
-        if network is not None:
-            self.write(with_network(record, network, study))
+        self.write(with_network(record, network, study))
 
-    def _network_scores(self, winner: TrialRecord) -> ModelScores | None:
-        """Train the winner once more in the folds of the search, for the scores that its record does not have."""
+    def _network_scores(self, winner: TrialRecord) -> ModelScores:
+        """Train the winner once more in the folds of the search, for the scores that its record does not have.
+
+        Test rows without targets are predicted by all these networks together: ``submission.csv``.
+        """
         seeds = self.seed_block("search")
         groups = [self.draws(group) for group in self.groups(seeds)]
         network, training = apply(self._spec, winner.params, self.n_inputs, self.n_outputs)
         found: list[tuple[str, FloatArray, FloatArray]] = []
+        unknown: list[FloatArray] = []
         for draws in groups:
             result = train(
                 network,
@@ -312,9 +318,36 @@ class TableSource:
                 for split in (draws.test, draws.out_of_range)
             ]
             found += [(place, parts[0][r], parts[1][r]) for r, place in enumerate(places)]
+            if not self.rows.test_has_targets:
+                unknown.append(self._predict_test_rows(network, result.state.parameters, places))
+        if unknown:
+            self._submit(ensemble_of(np.concatenate(unknown)))
         return network_scores(
             self.rows, [(self.fold(place), inside, beyond) for place, inside, beyond in found], winner
         )
+
+    def _predict_test_rows(self, network: NetworkConfig, parameters: Parameters, places: Sequence[str]) -> FloatArray:
+        rows = self.rows
+        fitted = {place: self.fitted(place) for place in dict.fromkeys(places)}
+        frame = rows.frame.iloc[rows.test]
+        inputs = {place: one.preprocessing.transform(frame).astype(self._dtype) for place, one in fitted.items()}
+        X = np.stack([inputs[place] for place in places])
+        transforms = [fitted[place].target for place in places]
+        return outputs_to_predictions(predict(network, parameters, X), rows.target.task, transforms)
+
+    def _submit(self, predictions: FloatArray) -> None:
+        """Write what the networks together predict of test rows whose targets somebody else keeps."""
+        rows = self.rows
+        identifier = next((column.name for column in rows.columns if column.role == "identifier"), None)
+        if self._folder is None:
+            return
+        if rows.target.task == "classification":
+            predictions = np.array(rows.target.classes)[predicted_classes(predictions)]
+        if identifier is None:
+            ids: list[Any] = list(range(1, len(rows.test) + 1))
+        else:
+            ids = rows.frame[identifier].iloc[rows.test].tolist()
+        write_submission(self._folder / SUBMISSION_NAME, identifier or "row", ids, rows.target.name, predictions)
 
     def _transform(self, place: str) -> TargetTransform | None:
         if self.rows.target.task != "regression":

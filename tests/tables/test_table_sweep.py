@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,15 @@ from tiny_tables import table_spec
 from analysis.records import read_sweep
 from analysis.table_records import read_table_record
 from sweeps.log import digest
-from sweeps.spec import as_toml, load_spec
+from sweeps.spec import TABLES, as_table, as_toml, builtin_specs, load_spec, parse_spec
 from sweeps.spec_tables import SpecError
 from sweeps.study import replay, run_sweep
+from sweeps.tables.building import build_spec
 from sweeps.tables.source import TableSource
 from sweeps.tables.table import TableError
 from sweeps.trial import run_chunk, search_setting
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +168,18 @@ def test_only_the_certificate_looks_at_the_test_rows_and_once(whole: Path, house
     assert before.ensemble is not None
     assert after.ensemble is not None
     assert after.ensemble["value"] > before.ensemble["value"] + 500
+
+
+@pytest.mark.parametrize("name", builtin_specs(TABLES))
+def test_every_built_in_table_loads(name: str) -> None:
+    if name == "house_prices" and not (SHARED / "ames").is_dir():
+        pytest.skip("needs the house prices in ../shared/data")
+    text = resources.files("sweeps").joinpath("specs", TABLES, f"{name}.toml").read_text("utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWEEPS_DATA", str(SHARED))
+        spec = build_spec(tomllib.loads(text), f"{name}.toml")
+    assert spec.name == spec.datasets[0].name == name
+    assert parse_spec(as_table(spec), name) == spec
 
 
 def test_the_held_out_end_is_no_objective(whole: Path, houses: Path, tmp_path: Path) -> None:
