@@ -77,6 +77,7 @@ def _expected_status(error: Exception) -> int | None:
     # Imported here: they bring NumPy along, which no --help should wait for.
     from sweeps.log import SweepHeldError
     from sweeps.spec_tables import SpecError
+    from sweeps.tables.fetching import FetchError
     from sweeps.tracking_errors import TrackingBusyError, TrackingError
 
     if isinstance(error, (SweepHeldError, TrackingBusyError)):
@@ -86,7 +87,7 @@ def _expected_status(error: Exception) -> int | None:
 
         if isinstance(error, TableError):
             return USAGE
-    return USAGE if isinstance(error, (InputError, RecordError, SpecError, TrackingError)) else None
+    return USAGE if isinstance(error, (FetchError, InputError, RecordError, SpecError, TrackingError)) else None
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

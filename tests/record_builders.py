@@ -13,8 +13,8 @@ from analysis.sections.registry import SECTIONS
 from engine.model_files import save_model
 from engine.network import NetworkConfig, Parameters
 
-SHOWN_SECTIONS = [key for key in SECTIONS if key != "table"]
-"""Sections of a report on Playground sets."""
+SHOWN_SECTIONS = [key for key in SECTIONS if key not in ("table", "effects")]
+"""Sections of a report on searches of Playground sets."""
 EPOCH_GRID = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200]
 FLOORS = {"gauss": 0.0303, "xor": 0.0723, "circle": 0.0744, "spiral": 0.0144}
 

@@ -13,6 +13,7 @@ from analysis.sections import (
     comparison,
     curves,
     distance,
+    effects,
     network,
     provenance,
     ranges,
@@ -29,6 +30,7 @@ SECTIONS: MappingProxyType[str, Build] = MappingProxyType(
     {
         "answer": answer.build,
         "table": table.build,
+        "effects": effects.build,
         "ranges": ranges.build,
         "comparison": comparison.build,
         "selection": selection.build,
