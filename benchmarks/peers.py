@@ -123,7 +123,7 @@ def engine_peer(
     n_networks = parameters.n_replicas
     seeds = np.arange(n_networks, dtype=np.uint64)
     states = [initial_state(network, training, parameters, seeds) for _ in range(n_threads)]
-    chosen = road or choose_road(network, training, split.X.shape[1])
+    chosen = road or choose_road(network, training)
     if chosen == "compiled":
         from engine import kernels
 

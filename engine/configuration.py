@@ -12,7 +12,9 @@ from engine.network import NetworkConfig
 class TrainingConfig:
     """How a network is trained. Every field is searchable.
 
-    One update, with G the gradient summed over the m examples since the last update, lr the scheduled rate:
+    One update, with G the gradient summed over the m examples since the last update, lr the scheduled rate (where
+    training points have weights, each example's gradient counts times its weight over the mean weight of its replica's
+    points, so that a mini-batch estimates the weighted mean without bias, and equal weights change nothing):
 
     1. g = G / m;
     2. coupled penalty on weights, never biases: ``"l2"`` adds lambda * w, ``"l1_subgradient"`` lambda * sign(w)

@@ -45,7 +45,7 @@ class Session:
     network, training : NetworkConfig, TrainingConfig
         What is trained, and how.
     split : Split
-        Training points, without weights.
+        Training points.
     evaluate_on : sequence of Split
         What losses are measured on.
     """

@@ -20,23 +20,24 @@ Road = Literal["compiled", "numpy"]
 MOST_WEIGHTS_COMPILED = 2**15
 
 
-def choose_road(network: NetworkConfig, training: TrainingConfig, n_samples: int) -> Road:  # noqa: ARG001
+def choose_road(network: NetworkConfig, training: TrainingConfig, *, is_weighted: bool = False) -> Road:
     """Return the road for a training.
 
     Parameters
     ----------
     network, training : NetworkConfig, TrainingConfig
         What is trained, and how.
-    n_samples : int
-        Number of training points.
+    is_weighted : bool
+        Whether the training points have weights.
 
     Returns
     -------
     str
-        ``"compiled"`` where no layer has more than `MOST_WEIGHTS_COMPILED` weights and the compiled loop knows the
-        configuration; ``"numpy"`` else.
+        ``"compiled"`` where no layer has more than `MOST_WEIGHTS_COMPILED` weights, the compiled loop knows the
+        configuration, and all points count the same; ``"numpy"`` else.
     """
-    if max(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(network.layer_sizes)) > MOST_WEIGHTS_COMPILED:
+    n_weights = max(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(network.layer_sizes))
+    if is_weighted or n_weights > MOST_WEIGHTS_COMPILED:
         return "numpy"
     from engine import kernels  # Numba takes half a second to import: only for small layers
 
@@ -53,4 +54,4 @@ def choose_evaluation_road(network: NetworkConfig, loss: str) -> Road:
     loss : str
         Name in `engine.losses.LOSSES`.
     """
-    return choose_road(network, TrainingConfig(loss=loss, order="fixed"), 1)
+    return choose_road(network, TrainingConfig(loss=loss, order="fixed"))

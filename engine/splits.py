@@ -18,7 +18,8 @@ class Split:
     y : ndarray (R, n, n_targets)
         Targets: one column of class indices for softmax cross-entropy and hinge, else one column an output.
     weight : ndarray (R, n) or None
-        Weight of each point in a mean; 0 leaves a point out (padding). None means 1. Only `evaluate` takes weights.
+        Weight of each point in a mean, or (1, n) for all replicas; 0 leaves a point out (padding). None means 1. In
+        training only the ratios of a replica's weights count, see `engine.configuration.TrainingConfig`.
     """
 
     X: FloatArray

@@ -189,7 +189,7 @@ def advance(
     network, training : NetworkConfig, TrainingConfig
         What is trained, and how; valid (`engine.validation.validate`).
     split : Split
-        Training points, without weights.
+        Training points.
     n_epochs : int
         How many more.
     road : str or None
@@ -198,11 +198,16 @@ def advance(
     if n_epochs == 0:
         return
     points = with_label_noise(split, network, training, state.seeds)
-    session = _open_session(
-        state, network, training, points, (), road or choose_road(network, training, split.X.shape[1])
-    )
+    session = _open_session(state, network, training, points, (), _road_of(network, training, split, road))
     session.advance([n_epochs])
     session.read_state()
+
+
+def _road_of(network: NetworkConfig, training: TrainingConfig, split: Split, asked: Road | None) -> Road:
+    is_weighted = split.weight is not None
+    if asked == "compiled" and is_weighted:
+        raise ValueError("road: 'compiled' trains all points alike; split.weight needs 'numpy', or None")
+    return asked or choose_road(network, training, is_weighted=is_weighted)
 
 
 def _open_session(
@@ -287,7 +292,7 @@ def train(
     for name, other in evaluate_on.items():
         validate_split(network, training, other, f"evaluate_on[{name!r}]")
         check_replicas(other, n_replicas, f"evaluate_on[{name!r}]")
-    chosen: Road = road or choose_road(network, training, split.X.shape[1])
+    chosen = _road_of(network, training, split, road)
     check_memory(network, training, n_replicas, split, chosen)
     if state is None:
         state = initial_state(network, training, parameters, seeds)

@@ -44,8 +44,10 @@ def validate(network: NetworkConfig, training: TrainingConfig, split: Split) -> 
     validate_network(network)
     validate_training(network, training)
     validate_split(network, training, split, "split")
-    if split.weight is not None:
-        raise ValueError("split.weight: training takes every point once; give weights to evaluation only")
+    if split.weight is not None and not (counts := (split.weight > 0).any(axis=1)).all():
+        raise ValueError(
+            f"split.weight: only zeros for replica {int(np.argmin(counts))}; give a training point a weight above 0"
+        )
     n = split.X.shape[1]
     if training.batch_size > n and training.partial_batch != "carry":
         raise ValueError(
@@ -173,8 +175,8 @@ def validate_split(network: NetworkConfig, training: TrainingConfig, split: Spli
 
 def check_replicas(split: Split, n_replicas: int, argument: str) -> None:
     """Check that a split has the points of `n_replicas` replicas, or shared ones; raises ValueError."""
-    for name, array in (("X", split.X), ("y", split.y)):
-        if array.shape[0] not in (1, n_replicas):
+    for name, array in (("X", split.X), ("y", split.y), ("weight", split.weight)):
+        if array is not None and array.shape[0] not in (1, n_replicas):
             raise ValueError(
                 f"{argument}.{name}: points of {array.shape[0]} replicas; the parameters have {n_replicas} "
                 "(a leading axis of 1 is shared by all)"

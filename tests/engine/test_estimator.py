@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_friedman1, make_regression
+from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -122,3 +123,43 @@ def test_diverged_replicas_are_left_out_and_all_diverged_is_an_error(friedman: t
 def test_bad_settings_are_refused_in_fit(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MLPRegressor(**setting).fit(np.zeros((4, 1)), np.zeros(4))
+
+
+def test_sample_weights_give_the_weighted_least_squares_line() -> None:
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(60, 2)), rng.uniform(0, 3, 60)
+    y = X @ [1.0, -2.0] + np.where(X[:, 0] > 0, 1.0, 0.0)
+    model = MLPRegressor((), learning_rate=0.02, batch_size=60, max_epochs=1500, n_replicas=2, random_state=0)
+    model.fit(X, y, sample_weight=weight)
+    expected = LinearRegression().fit(X, y, weight)
+    np.testing.assert_allclose(model.predict(X), expected.predict(X), atol=1e-6)
+    assert np.abs(model.predict(X) - LinearRegression().fit(X, y).predict(X)).max() > 0.01
+
+
+def test_the_curve_and_early_stopping_use_the_weights() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 1))
+    wrong = np.arange(80) % 4 == 0
+    y = np.where(wrong, 50.0, X[:, 0])  # rows that must not count
+    model = MLPRegressor((), learning_rate=0.05, max_epochs=300, early_stopping=True, n_replicas=2, random_state=0)
+    model.fit(X, y, sample_weight=np.where(wrong, 0.0, 2.0))
+    assert model.loss_curve_[-1].max() < 0.05
+    np.testing.assert_allclose(model.predict(X), X[:, 0], atol=0.3)
+
+
+@pytest.mark.parametrize(
+    ("weight", "settings", "message"),
+    [
+        ([0.0] * 6, {}, "Sample weights must contain at least one non-zero number"),
+        ([1.0, -1, 1, 1, 1, 1], {}, "Negative values in data passed to `sample_weight`"),
+        ([1.0] * 5, {}, r"sample_weight.shape == \(5,\), expected \(6,\)"),
+        (
+            [0.0, 0, 0, 0, 0, 1],
+            {"early_stopping": True, "validation_fraction": 0.5},
+            "^sample_weight: only zeros among the (training|validation) points; give more points a weight above 0$",
+        ),
+    ],
+)
+def test_weights_that_cannot_be_used_are_refused(weight: list[float], settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor(random_state=0, **settings).fit(np.arange(6.0)[:, None], np.arange(6.0), sample_weight=weight)

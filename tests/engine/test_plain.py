@@ -49,7 +49,7 @@ def assert_same_bytes(one: Parameters, other: Parameters) -> None:
 
 
 def test_this_network_takes_this_road_in_pieces() -> None:
-    assert choose_road(NETWORK, TRAINING, N_POINTS) == "numpy"
+    assert choose_road(NETWORK, TRAINING) == "numpy"
     assert count_pieces(NETWORK, 256) == 2
 
 

@@ -17,5 +17,6 @@ from engine.roads import choose_evaluation_road, choose_road
 )
 def test_the_road_follows_the_largest_layer(sizes: tuple[int, ...], road: str) -> None:
     network = NetworkConfig(sizes[0], sizes[1:-1], sizes[-1])
-    assert choose_road(network, TrainingConfig(), 100) == road
+    assert choose_road(network, TrainingConfig()) == road
+    assert choose_road(network, TrainingConfig(), is_weighted=True) == "numpy"
     assert choose_evaluation_road(network, "half_squared_error") == road

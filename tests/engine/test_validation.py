@@ -122,8 +122,8 @@ def with_value(value: float) -> np.ndarray:
         (Split(SPLIT.X[..., :1], SPLIT.y), "split.X: 1 features; the network takes 2"),
         (Split(SPLIT.X, SPLIT.y[:, :5]), "split.y: shape (1, 5, 1); with X (1, 12, 2) give (1, 12, 1)"),
         (
-            Split(SPLIT.X, SPLIT.y, np.ones((1, 12))),
-            "split.weight: training takes every point once; give weights to evaluation only",
+            Split(SPLIT.X, SPLIT.y, np.zeros((1, 12))),
+            "split.weight: only zeros for replica 0; give a training point a weight above 0",
         ),
     ],
 )
