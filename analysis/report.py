@@ -31,6 +31,7 @@ from analysis.sections.blocks import (
     Missing,
     Picture,
     Section,
+    Stills,
     Table,
     Text,
     number_text,
@@ -98,6 +99,7 @@ class HtmlBlock:
     caption: str = ""
     csv: str = ""
     latex: str = ""
+    gif: str = ""
     columns: tuple[tuple[str, bool], ...] = ()
     rows: tuple[tuple[HtmlCell, ...], ...] = ()
     source: str = ""
@@ -234,6 +236,8 @@ def add_section(pages: Pages, section: Section) -> None:
             pages.markdown.append(markdown_table(block))
         elif isinstance(block, Animation):
             blocks.append(add_animation(pages, block))
+        elif isinstance(block, Stills):
+            blocks.append(add_picture(pages, block.picture, add_gif(pages, block)))
         else:
             blocks.append(add_picture(pages, block))
     pages.sections.append((section.key, section.title, blocks))
@@ -248,7 +252,26 @@ def add_csv(pages: Pages, table: Table) -> str:
     return name
 
 
-def add_picture(pages: Pages, picture: Picture) -> HtmlBlock:
+def add_gif(pages: Pages, stills: Stills) -> str:
+    """Add the animation's file; return its name relative to the page."""
+    from PIL import Image
+
+    palette = [part for color in stills.palette for part in color]
+    images = []
+    for frame in stills.frames():
+        image = Image.fromarray(frame, mode="P")
+        image.putpalette(palette)
+        images.append(image)
+    first, *rest = images
+    durations = [stills.frame_ms] * len(rest) + [stills.last_ms]
+    stream = io.BytesIO()
+    first.save(stream, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)
+    name = f"pictures/{stills.picture.name}.gif"
+    pages.files[name] = stream.getvalue()
+    return name
+
+
+def add_picture(pages: Pages, picture: Picture, gif: str = "") -> HtmlBlock:
     """Draw a picture; add it, its file and its numbers."""
     name = add_csv(pages, picture.data)
     content, width, height = draw(picture)
@@ -256,8 +279,9 @@ def add_picture(pages: Pages, picture: Picture) -> HtmlBlock:
     pages.files[f"pictures/{picture.name}.{ending}"] = content
     media = "image/png" if picture.raster else "image/svg+xml"
     source = f"data:{media};base64,{base64.b64encode(content).decode()}"
+    links = f"[CSV]({name})" + (f", [GIF]({gif})" if gif else "")
     pages.markdown.append(
-        f"![{markdown(picture.alt)}](pictures/{picture.name}.{ending})\n\n{markdown(picture.caption)} [CSV]({name})"
+        f"![{markdown(picture.alt)}](pictures/{picture.name}.{ending})\n\n{markdown(picture.caption)} {links}"
     )
     return HtmlBlock(
         "picture",
@@ -265,6 +289,7 @@ def add_picture(pages: Pages, picture: Picture) -> HtmlBlock:
         alt=printable(picture.alt),
         caption=printable(picture.caption),
         csv=name,
+        gif=gif,
         width=width,
         height=height,
     )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from analysis.records import TrialRecord
 from engine.model_files import save_model
-from engine.network import FloatArray, NetworkConfig
+from engine.network import FloatArray, NetworkConfig, Parameters
 from sweeps.log import write_atomically
 from sweeps.sources import Draws
 from sweeps.trial import Outcome
@@ -22,7 +22,13 @@ from sweeps.trial import Outcome
 SUMS_NAME = "SHA256SUMS"
 
 
-def save_outcome(folder: Path, record: TrialRecord, outcome: Outcome, extra: Mapping[str, Any]) -> None:
+def save_outcome(
+    folder: Path,
+    record: TrialRecord,
+    outcome: Outcome,
+    extra: Mapping[str, Any],
+    frames: tuple[tuple[int, ...], Parameters] | None = None,
+) -> None:
     """Write a certificate's files, each whole or not at all.
 
     ``<stage>-<number>.npz``, ``<stage>-<number>.json``
@@ -32,6 +38,9 @@ def save_outcome(folder: Path, record: TrialRecord, outcome: Outcome, extra: Map
     ``<stage>-<number>.points.npz``
         Replica 0's inputs and targets: ``train_X``, ``train_y``, ``test_X``, ``test_y``, and the points that count as
         out of range, ``out_of_range_X``, ``out_of_range_y``. Not written for a table: the rows are its owner's.
+    ``<stage>-<number>.frames.npz``, ``<stage>-<number>.frames.json``
+        Replica 0's network at every look, one after another where replicas usually stand, with ``epochs``; only with
+        `frames`.
     ``SHA256SUMS``
         Digests of all of them, as ``sha256sum --check`` reads it.
 
@@ -45,11 +54,16 @@ def save_outcome(folder: Path, record: TrialRecord, outcome: Outcome, extra: Map
         What its training gave.
     extra : mapping
         JSON values to keep with the networks.
+    frames : tuple of epochs and Parameters, or None
+        From `sweeps.trial.train_frames`.
     """
     name = f"{record.stage}-{record.number}"
     network = replace(NetworkConfig(**record.network), hidden_layer_sizes=tuple(record.network["hidden_layer_sizes"]))
     about = {"training": record.training, "epochs": record.epochs, "seeds": record.seeds, **extra}
     save_model(folder, name, network, outcome.parameters, about)
+    if frames is not None:
+        epochs, parameters = frames
+        save_model(folder, f"{name}.frames", network, parameters, {"epochs": list(epochs), "seed": record.seeds[0]})
     curves = {f"{key}_loss": losses for key, losses in outcome.losses.items()}
     files = {f"{name}.curves.npz": _arrays_file({"epochs": np.asarray(outcome.epochs), **curves})}
     if outcome.draws.measure is None:

@@ -39,7 +39,17 @@ from sweeps.samplers import Sampler, make_sampler
 from sweeps.sources import Source
 from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
 from sweeps.spec_tables import SpecError
-from sweeps.trial import Cancelled, Outcome, Setting, join, make_record, run_chunk, run_trial, search_setting
+from sweeps.trial import (
+    Cancelled,
+    Outcome,
+    Setting,
+    join,
+    make_record,
+    run_chunk,
+    run_trial,
+    search_setting,
+    train_frames,
+)
 
 MOST_FAILURES = 20
 """A search of this many failed trials in a row ends."""
@@ -365,7 +375,9 @@ class _StudyRun:
         )
         if outcome is not None and stage in ("certificate", "page_certificate"):
             extra = self.source.model_extra(setting.seeds)
-            save_outcome(self._folder / MODELS_NAME, record, outcome, extra)  # before the line that promises it
+            # Only what can be drawn again from its seed is animated; a table's rows are its owner's.
+            frames = None if self.source.is_finite else train_frames(self.spec, self.source, setting)
+            save_outcome(self._folder / MODELS_NAME, record, outcome, extra, frames)  # before the line that promises it
         self.log.record(record)
         self._phase_done += 1
         self._tell_watcher(record)

@@ -228,6 +228,34 @@ def run_chunk(
     )
 
 
+def train_frames(spec: SweepSpec, source: Source, setting: Setting) -> tuple[tuple[int, ...], Parameters]:
+    """Train the first replica of a setting once more, keeping its network at every look: the frames of an animation.
+
+    A replica is the same whoever shares its call, so the last frame is the network that the setting's own training
+    left.
+
+    Returns
+    -------
+    epochs : tuple of int
+        0 (before training) and the setting's looks.
+    networks : Parameters
+        One "replica" for each of them.
+    """
+    draws = source.draws(setting.seeds[:1])
+    network, training = apply(spec, setting.params, source.n_inputs, source.n_outputs)
+    watched = _Watched(network, draws, spec.epochs.stop_delta)
+    kept: list[Parameters] = []
+
+    def keep(look: Look) -> None:
+        watched.see(look)
+        at_look = watched.parameters if spec.epochs.stop_delta else look.state.parameters
+        kept.append(join_parameters([at_look]))  # a copy: training goes on in place
+
+    epochs = (0, *setting.look_at)
+    _train(network, training, watched, epochs, keep)
+    return epochs, join_parameters(kept)
+
+
 class _Watched:
     """A group of replicas as its looks show it, with those at rest as they were when they came to it.
 

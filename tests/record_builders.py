@@ -269,4 +269,8 @@ def study_with_networks(folder: Path, dataset: str = "gauss", n_replicas: int = 
     path = write_study(study, folder)
     network = NetworkConfig(n_inputs=2, hidden_layer_sizes=())
     save_model(path.parent / "models", "certificate-0", network, plane_networks(n_replicas), {})
+    growing = np.linspace(0.0, 1.0, 9).reshape(-1, 1, 1) * plane_networks(9).weights[0]
+    frames = Parameters([growing], [np.zeros((9, 1))])
+    epochs = {"epochs": [0, *EPOCH_GRID[:8]], "seed": seeds[0]}
+    save_model(path.parent / "models", "certificate-0.frames", network, frames, epochs)
     return read_study(path)

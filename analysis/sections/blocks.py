@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from analysis.intervals import Interval
 from analysis.records import Study
 from analysis.tables import dataset_title
@@ -125,6 +128,29 @@ class Animation:
 
 
 @dataclass(frozen=True, slots=True)
+class Stills:
+    """Frames side by side for the page and for print, with all of them as a GIF file beside it.
+
+    Parameters
+    ----------
+    picture : Picture
+        Some of the frames, with the numbers of all of them.
+    frames : callable
+        Makes the frames when called, one (height, width) of palette numbers each; called once.
+    palette : sequence of (red, green, blue)
+        At most 256 colours, 0 to 255.
+    frame_ms, last_ms : int
+        How long a frame and the last one stay.
+    """
+
+    picture: Picture
+    frames: Callable[[], Sequence[npt.NDArray[np.uint8]]]
+    palette: Sequence[tuple[int, int, int]]
+    frame_ms: int = 500
+    last_ms: int = 2500
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A paragraph. `role` is ``"plain"``, ``"missing"`` (why something is not shown) or ``"finding"``."""
 
@@ -139,7 +165,7 @@ class Heading:
     text: str
 
 
-Block = Text | Heading | Table | Picture | Animation
+Block = Text | Heading | Table | Picture | Animation | Stills
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,37 @@ class WinnerModel:
         loss = LOSSES[str(self.record.training.get("loss", "half_squared_error"))]
         shape = predictions.shape
         return np.asarray(loss.value(predictions[..., None], np.broadcast_to(labels, shape)[..., None]), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """The network of the winner's first draw at every look.
+
+    Parameters
+    ----------
+    epochs : tuple of int, length F
+        Epochs of the looks, 0 first.
+    parameters : Parameters
+        One "replica" for each of them.
+    """
+
+    epochs: tuple[int, ...]
+    parameters: Parameters
+
+
+def winner_frames(study: Study, model: WinnerModel) -> Frames | Missing:
+    """Return the frames that the winner's certificate left, or why there are none."""
+    path = (study.path or Path()).parent / "models" / f"{model.record.stage}-{model.record.number}.frames.npz"
+    if not path.exists():
+        return Missing(f"by epoch not shown: the frames' file {path.parent.name}/{path.name} is missing")
+    try:
+        saved = load_model(path)
+        epochs = tuple(int(epoch) for epoch in saved.extra["epochs"])
+    except (ModelFileError, KeyError, TypeError, ValueError):
+        return Missing(f"by epoch not shown: {path.parent.name}/{path.name} is altered, or of another version")
+    if len(epochs) != saved.parameters.n_replicas or saved.network != model.network:
+        return Missing(f"by epoch not shown: {path.parent.name}/{path.name} is not of this winner")
+    return Frames(epochs, saved.parameters)
 
 
 @lru_cache(maxsize=64)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
+from analysis.ranges import Box
 from analysis.records import Study
 from analysis.sections.blocks import (
     Block,
@@ -20,13 +23,20 @@ from analysis.sections.blocks import (
     labels,
     number_text,
 )
-from analysis.sections.models import winner_model
-from engine.network import NetworkConfig, Parameters
+from analysis.sections.models import WinnerModel, winner_model
+from engine.activations import ACTIVATIONS
+from engine.evaluation import predict
+from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.playground import expand
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_UNITS = 16
+UNIT_HALF_WIDTH = 12.0
+N_UNIT_PIXELS = 64
+MOST_IN_UNIT_CSV = 9
+DEAD = 1e-6
 FEATURE_TITLES = {
     "x": "X1",
     "y": "X2",
@@ -49,15 +59,96 @@ def build(studies: Sequence[Study]) -> Section:
         )
     ]
     for study, name, file_name in zip(studies, names, file_names("network", names), strict=True):
-        blocks.append(network_block(study, name, file_name))
+        model = winner_model(study)
+        if isinstance(model, Missing):
+            blocks.append(Text(f"{name}: {model.reason}.", "missing"))
+            continue
+        blocks.append(network_block(model, name, file_name))
+        if model.network.hidden_layer_sizes and max(model.network.layer_sizes) <= MOST_UNITS:
+            blocks.append(units_block(model, name, file_name.replace("network", "units", 1)))
     return Section("network", "The winning networks", tuple(blocks))
 
 
-def network_block(study: Study, name: str, file_name: str) -> Block:
+def unit_outputs(model: WinnerModel, points: FloatArray) -> list[npt.NDArray[np.float64]]:
+    """Return what the hidden units of the first draw's network put out at points (n, 2), (n, units) layer by layer."""
+    one = model.parameters.select(slice(0, 1))
+    activation = ACTIVATIONS[model.network.activation]
+    fixed = model.network.activation_slope
+    outputs = []
+    for k in range(len(model.network.hidden_layer_sizes)):
+        # The layers up to this one, as a network of their own without output activation.
+        sizes = model.network.hidden_layer_sizes
+        below = replace(model.network, hidden_layer_sizes=sizes[:k], n_outputs=sizes[k], output_activation="linear")
+        parameters = Parameters(
+            one.weights[: k + 1], one.biases[: k + 1], None if one.slopes is None else one.slopes[:, :k]
+        )
+        X = expand(points[None], model.features).astype(one.weights[0].dtype)
+        slope = activation.default_slope if fixed is None else fixed
+        own = slope if one.slopes is None else one.slopes[:, k, None, None]
+        outputs.append(np.asarray(activation.function(predict(below, parameters, X), own)[0], np.float64))
+    return outputs
+
+
+def units_block(model: WinnerModel, name: str, file_name: str) -> Picture:
+    """Return the picture of the hidden units one by one, in and beyond the training range."""
+    line = np.linspace(-UNIT_HALF_WIDTH, UNIT_HALF_WIDTH, N_UNIT_PIXELS)
+    points = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    layers = unit_outputs(model, points)
+    titles = unit_titles(model.network, model.features)[1:-1]
+    box = Box.fit(model.draws.train_points[:1])
+    inside = box.contains(points[None])[0]
+    n_dead = sum(int((np.ptp(layer[inside], axis=0) < DEAD).sum()) for layer in layers)
+    n_units = sum(layer.shape[1] for layer in layers)
+    told = f"{n_dead} of {n_units} hidden units do not vary in the training box"
+    step = N_UNIT_PIXELS // MOST_IN_UNIT_CSV
+    coarse = np.zeros((N_UNIT_PIXELS, N_UNIT_PIXELS), bool)
+    coarse[::step, ::step] = True
+    rows = tuple(
+        (title, float(x), float(y), float(value))
+        for layer, layer_titles in zip(layers, titles, strict=True)
+        for title, values in zip(layer_titles, layer.T, strict=True)
+        for (x, y), value in zip(points[coarse.ravel()], values[coarse.ravel()], strict=True)
+    )
+    columns = (Column("unit", "Unit", "text"), Column("x1", "X1"), Column("x2", "X2"), Column("output", "Output"))
+    return Picture(
+        file_name,
+        f"{name}: the hidden units of that network one by one, a row a layer, twice as far as the page's window: blue "
+        f"is positive, orange negative, each unit on its own scale; square: training box. {told}.",
+        f"{name}: heat maps of {n_units} hidden units; {told}.",
+        lambda: draw_units(layers, titles, box, name),
+        Table(file_name, "", columns, rows),
+        raster=True,
+    )
+
+
+def draw_units(
+    layers: Sequence[npt.NDArray[np.float64]], titles: Sequence[Sequence[str]], box: Box, name: str
+) -> Figure:
+    """Draw every unit's output over the plane, a row a layer."""
+    from analysis.sections.style import draw_tiles, playground_palette
+
+    palette = playground_palette()
+    n = N_UNIT_PIXELS
+    low, high = (
+        np.clip(np.rint((corner + UNIT_HALF_WIDTH) / (2 * UNIT_HALF_WIDTH) * (n - 1)), 0, n - 1).astype(int)
+        for corner in (box.low[0], box.high[0])
+    )
+    rows = []
+    for layer, layer_titles in zip(layers, titles, strict=True):
+        tiles = []
+        for values, title in zip(layer.T, layer_titles, strict=True):
+            finite = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+            share = finite / (np.abs(finite).max() or 1.0)
+            image = palette[np.rint((share + 1) / 2 * (len(palette) - 1)).astype(int)].reshape(n, n, 3)
+            image[low[1] : high[1] + 1, [low[0], high[0]]] = 0
+            image[[low[1], high[1]], low[0] : high[0] + 1] = 0
+            tiles.append((title, image))
+        rows.append(tiles)
+    return draw_tiles(rows, name, min(0.95, 8.6 / max(len(tiles) for tiles in rows)))
+
+
+def network_block(model: WinnerModel, name: str, file_name: str) -> Block:
     """Return one study's picture, or why there is none."""
-    model = winner_model(study)
-    if isinstance(model, Missing):
-        return Text(f"{name}: {model.reason}.", "missing")
     sizes = model.network.layer_sizes
     if max(sizes) > MOST_UNITS:
         return Text(f"{name}: not shown: a layer has {max(sizes)} units; at most {MOST_UNITS} can be drawn.", "missing")

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -122,6 +123,45 @@ def playground_colors() -> LinearSegmentedColormap:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("playground", [NEGATIVE, MIDDLE, POSITIVE])
+
+
+def playground_palette(n: int = 253) -> npt.NDArray[np.uint8]:
+    """Return `n` colours of the Playground's map from -1 to +1, (n, 3), for images drawn without axes."""
+    stops = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in (NEGATIVE, MIDDLE, POSITIVE)])
+    places = np.linspace(0.0, 2.0, n)
+    parts = [np.interp(places, [0.0, 1.0, 2.0], stops[:, k]) for k in range(3)]
+    return np.asarray(np.rint(np.stack(parts, axis=1)), np.uint8)
+
+
+def draw_tiles(rows: Sequence[Sequence[tuple[str, npt.NDArray[np.uint8]]]], name: str, tile: float) -> Figure:
+    """Draw square images with a title each, row by row, in one axes (axes of their own would cost a hundred times).
+
+    Parameters
+    ----------
+    rows : sequence of sequence of (str, ndarray (n, n, 3))
+        Titles and images, rows of pixels from the lowest up.
+    name : str
+        Title of the figure.
+    tile : float
+        Side of a tile in inches.
+    """
+    n_columns = max(len(row) for row in rows)
+    gap = 0.28
+    figure = new_figure(0.2 + n_columns * (tile + 0.12), 0.35 + len(rows) * (tile + gap))
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    width, height = figure.get_size_inches()
+    for i, row in enumerate(rows):
+        for j, (title, image) in enumerate(row):
+            left, bottom = 0.15 + j * (tile + 0.12), height - 0.3 - (i + 1) * (tile + gap) + 0.05
+            axes.imshow(
+                image, origin="lower", extent=(left, left + tile, bottom, bottom + tile), interpolation="nearest"
+            )
+            axes.text(left, bottom + tile + 0.04, title, fontsize=8, va="bottom")
+    axes.text(0.15, height - 0.08, name, fontsize=11, fontweight="bold", va="top")
+    axes.set_xlim(0, width)
+    axes.set_ylim(0, height)
+    axes.set_axis_off()
+    return figure
 
 
 def plain_ticks(axes: Axes, which: str) -> None:

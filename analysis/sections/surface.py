@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,12 +17,13 @@ from analysis.sections.blocks import (
     Missing,
     Picture,
     Section,
+    Stills,
     Table,
     Text,
     file_names,
     labels,
 )
-from analysis.sections.models import WinnerModel, winner_model
+from analysis.sections.models import Frames, WinnerModel, winner_frames, winner_model
 from engine.datasets.registry import DATASETS
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ N_PIXELS = 100
 N_BEYOND = 400
 SEED_BEYOND = 20
 MOST_IN_CSV = 25
+FRAME_HALF_WIDTH = 2 * PAGE_HALF_WIDTH
+N_FRAME_PIXELS = 96
+FRAME_SCALE = 3
+MOST_IN_FRAME_CSV = 12
+N_STILLS = 6
+N_COLORS = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +94,113 @@ def build(studies: Sequence[Study]) -> Section:
         )
     ]
     for study, name, file_name in zip(studies, names, file_names("surface", names), strict=True):
-        blocks.append(surface_block(study, name, file_name))
+        model = winner_model(study)
+        if isinstance(model, Missing):
+            blocks.append(Text(f"{name}: {model.reason}.", "missing"))
+            continue
+        blocks.append(surface_block(model, name, file_name))
+        frames = winner_frames(study, model)
+        if isinstance(frames, Missing):
+            blocks.append(Text(f"{name}: {frames.reason}.", "missing"))
+        else:
+            blocks.append(frames_block(model, frames, name, file_name.replace("surface", "epochs", 1)))
     return Section("surface", "What the winners answer, in range and beyond", tuple(blocks))
 
 
-def surface_block(study: Study, name: str, file_name: str) -> Block:
-    """Return one study's picture, or why there is none."""
-    model = winner_model(study)
-    if isinstance(model, Missing):
-        return Text(f"{name}: {model.reason}.", "missing")
+def frames_block(model: WinnerModel, frames: Frames, name: str, file_name: str) -> Stills:
+    """Return the animation of the first draw's network over epochs, twice as far as the page's window."""
+    line = np.linspace(-FRAME_HALF_WIDTH, FRAME_HALF_WIDTH, N_FRAME_PIXELS)
+    points = np.stack(np.meshgrid(line, line), axis=-1).reshape(1, -1, 2)
+    F = len(frames.epochs)
+    predictions = replace(model, parameters=frames.parameters).predict(points)
+    truth = DATASETS[model.draws.dataset].conditional_mean(points[0], model.draws.noise)
+    outside = ~Box.fit(model.draws.train_points[:1]).contains(points)[0] & (np.abs(truth) > 1e-6)
+    correct = (np.sign(predictions) == np.sign(truth))[:, outside].mean(axis=1) if outside.any() else np.full(F, np.nan)
+    grid = predictions.reshape(F, N_FRAME_PIXELS, N_FRAME_PIXELS)
+    told = (
+        f"beyond the frame the sign is right at {100 * correct[0]:.0f} % of the plane before training and at "
+        f"{100 * correct[-1]:.0f} % after epoch {frames.epochs[-1]}"
+    )
+    if (best := int(np.argmax(correct))) not in (0, F - 1):
+        told += f", most of all ({100 * correct[best]:.0f} %) after epoch {frames.epochs[best]}"
+    step = max(1, N_FRAME_PIXELS // MOST_IN_FRAME_CSV)
+    rows = tuple(
+        (epoch, float(x), float(y), float(grid[k, i * step, j * step]))
+        for k, epoch in enumerate(frames.epochs)
+        for i, y in enumerate(line[::step])
+        for j, x in enumerate(line[::step])
+    )
+    columns = (Column("epoch", "Epoch"), Column("x1", "X1"), Column("x2", "X2"), Column("prediction", "Prediction"))
+
+    def images() -> list[npt.NDArray[np.uint8]]:
+        return frame_images(model, grid, truth.reshape(grid.shape[1:]) > 0)
+
+    chosen = sorted({round(k) for k in np.linspace(0, F - 1, N_STILLS)})
+    return Stills(
+        Picture(
+            file_name,
+            f"{name}: the network of the first draw while it learns (n = 1), {F} epochs in the animation; {told}. "
+            "Square: training box. Dark line: where the true rule changes sign.",
+            f"{name}: heat maps of the first network's prediction at {len(chosen)} epochs; {told}.",
+            lambda: draw_stills([(f"epoch {frames.epochs[k]}", images()[k]) for k in chosen], name),
+            Table(file_name, "", columns, rows),
+            raster=True,
+        ),
+        lambda: [titled(image, epoch) for image, epoch in zip(images(), frames.epochs, strict=True)],
+        [(int(r), int(g), int(b)) for r, g, b in frame_palette()],
+    )
+
+
+def frame_images(
+    model: WinnerModel, grid: npt.NDArray[np.float64], sign: npt.NDArray[np.bool_]
+) -> list[npt.NDArray[np.uint8]]:
+    """Return palette numbers of every frame, lowest row first, with the training box and the rule's own border."""
+    images = np.rint((np.clip(np.nan_to_num(grid), -1, 1) + 1) / 2 * (N_COLORS - 1)).astype(np.uint8)
+    border = np.zeros_like(sign)
+    border[:-1] |= sign[:-1] != sign[1:]
+    border[:, :-1] |= sign[:, :-1] != sign[:, 1:]
+    images[:, border] = N_COLORS
+    box = Box.fit(model.draws.train_points[:1])
+    n = len(sign)
+    low, high = (
+        np.clip(np.rint((corner + FRAME_HALF_WIDTH) / (2 * FRAME_HALF_WIDTH) * (n - 1)), 0, n - 1).astype(int)
+        for corner in (box.low[0], box.high[0])
+    )
+    images[:, low[1] : high[1] + 1, [low[0], high[0]]] = N_COLORS + 1
+    images[:, [low[1], high[1]], low[0] : high[0] + 1] = N_COLORS + 1
+    return list(images)
+
+
+def frame_palette() -> npt.NDArray[np.uint8]:
+    """Return the colours of `frame_images`, (256, 3): the Playground's, the rule's border, the training box, white."""
+    from analysis.sections.style import playground_palette
+
+    extra = np.array([[74, 85, 96], [0, 0, 0], [255, 255, 255]], np.uint8)
+    return np.concatenate([playground_palette(N_COLORS), extra])
+
+
+def draw_stills(stills: Sequence[tuple[str, npt.NDArray[np.uint8]]], name: str) -> Figure:
+    """Draw some frames side by side."""
+    from analysis.sections.style import draw_tiles
+
+    palette = frame_palette()
+    return draw_tiles([[(title, palette[image]) for title, image in stills]], name, 1.4)
+
+
+def titled(image: npt.NDArray[np.uint8], epoch: int) -> npt.NDArray[np.uint8]:
+    """Return a frame for the animation: highest row first, enlarged, its epoch written above."""
+    from PIL import Image, ImageDraw
+
+    large = np.repeat(np.repeat(image[::-1], FRAME_SCALE, axis=0), FRAME_SCALE, axis=1)
+    page = Image.fromarray(np.full((16, large.shape[1]), N_COLORS + 2, np.uint8), mode="L")
+    ImageDraw.Draw(page).text((4, 2), f"epoch {epoch}", fill=N_COLORS + 1)
+    # Letters are smoothed; in a palette there is nothing between white and black.
+    title = np.where(np.asarray(page) == N_COLORS + 2, N_COLORS + 2, N_COLORS + 1)
+    return np.concatenate([title.astype(np.uint8), large])
+
+
+def surface_block(model: WinnerModel, name: str, file_name: str) -> Picture:
+    """Return the picture of one study's winner in the page's window and beyond."""
     box = Box.fit(model.draws.train_points[:1])
     near = surface(model, PAGE_HALF_WIDTH)
     far = surface(model, max(3.0, model.stretch) * PAGE_HALF_WIDTH, box)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import itertools
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import record_builders as build
+from PIL import Image
 
 from analysis.intervals import wilson
 from analysis.ranges import RANGES, Box
 from analysis.records import STAGES
-from analysis.sections.blocks import Missing, Picture, Text, file_names, labels, number_text, printable
+from analysis.report import Pages, add_gif
+from analysis.sections.blocks import Missing, Picture, Stills, Text, file_names, labels, number_text, printable
 from analysis.sections.certainty import excess, first_passage, flattery
 from analysis.sections.choices import choice_rates, choices_block, two_columns
 from analysis.sections.distance import (
@@ -28,15 +32,16 @@ from analysis.sections.distance import (
 )
 from analysis.sections.distance import finding as distance_finding
 from analysis.sections.models import WinnerModel, winner_model
-from analysis.sections.network import unit_titles
+from analysis.sections.network import unit_outputs, unit_titles
 from analysis.sections.provenance import STAGE_USE, look_rows, replay_text
 from analysis.sections.ranges import finding
 from analysis.sections.registry import SECTIONS
-from analysis.sections.surface import surface
+from analysis.sections.surface import frame_images, frame_palette, surface, titled
 from analysis.sections.trials import thinned, trial_points
 from analysis.tables import range_rows
 from engine.datasets.registry import DATASETS
-from engine.network import NetworkConfig
+from engine.model_files import save_model
+from engine.network import NetworkConfig, Parameters
 
 
 @pytest.fixture
@@ -361,7 +366,73 @@ def test_units_are_named_by_layer_and_place() -> None:
 
 def test_pictures_of_networks_are_drawn(tmp_path: Path) -> None:
     study = build.study_with_networks(tmp_path)
-    for key, n_pictures in {"distance": 2, "surface": 1, "network": 1}.items():
-        pictures = [block for block in SECTIONS[key]([study]).blocks if isinstance(block, Picture)]
+    for key, n_pictures in {"distance": 2, "surface": 2, "network": 1}.items():
+        blocks = [block.picture if isinstance(block, Stills) else block for block in SECTIONS[key]([study]).blocks]
+        pictures = [block for block in blocks if isinstance(block, Picture)]
         assert len(pictures) == n_pictures
         assert pictures[0].draw().axes
+
+
+def test_an_animation_has_every_epoch_and_is_small(tmp_path: Path) -> None:
+    study = build.study_with_networks(tmp_path)
+    animation = next(block for block in SECTIONS["surface"]([study]).blocks if isinstance(block, Stills))
+    pages = Pages()
+    name = add_gif(pages, animation)
+    assert len(pages.files[name]) < 2_000_000
+    gif = Image.open(io.BytesIO(pages.files[name]))
+    assert (gif.format, gif.n_frames) == ("GIF", 9)
+    rows = animation.picture.data.rows
+    assert {row[0] for row in rows} == {0, *build.EPOCH_GRID[:8]}
+    _, x, y, prediction = rows[-1]
+    assert prediction == pytest.approx(math.tanh(x + y))
+    first = next(row for row in rows if row[0] == 0)
+    assert first[3] == 0.0
+
+
+def test_a_frame_stands_as_the_page_does_and_holds_only_colours_of_its_palette(model: WinnerModel) -> None:
+    n = 24
+    sign = np.zeros((n, n), bool)
+    grid = np.zeros((1, n, n))
+    grid[0, -1] = 1.0  # the highest row
+    (image,) = frame_images(model, grid, sign)
+    assert image[-1, 0] == 252
+    shown = titled(image, 7)
+    assert (shown[16] == 252).all()  # below the title comes the highest row
+    assert set(np.unique(shown[:16])) == {254, 255}
+    assert len(frame_palette()) == 256
+
+
+@pytest.mark.parametrize("damage", ["missing", "altered", "other network"])
+def test_frames_that_cannot_be_used_become_a_sentence(tmp_path: Path, damage: str) -> None:
+    study = build.study_with_networks(tmp_path)
+    path = study.path.parent / "models" / "certificate-0.frames.npz"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "altered":
+        path.write_bytes(b"PK")
+    else:
+        network = NetworkConfig(n_inputs=2, hidden_layer_sizes=(), output_activation="linear")
+        save_model(path.parent, "certificate-0.frames", network, build.plane_networks(1), {"epochs": [0]})
+    texts = [block.text for block in SECTIONS["surface"]([study]).blocks if isinstance(block, Text)]
+    assert any(text.startswith("two blobs: by epoch not shown: ") for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("activation", "slope"), [("tanh", None), ("relu", None), ("leaky_relu", 0.3), ("prelu", None)]
+)
+def test_hidden_units_lead_to_the_networks_own_answer(
+    model: WinnerModel, rng: np.random.Generator, activation: str, slope: float | None
+) -> None:
+    sizes = (2, 4, 3, 1)
+    weights = [rng.normal(size=(1, a, b)) for a, b in itertools.pairwise(sizes)]
+    biases = [rng.normal(size=(1, b)) for b in sizes[1:]]
+    slopes = rng.uniform(0.1, 0.5, (1, 2)) if activation == "prelu" else None
+    network = NetworkConfig(2, (4, 3), activation=activation, activation_slope=slope, output_activation="tanh")
+    one = dataclasses.replace(model, network=network, parameters=Parameters(weights, biases, slopes))
+    points = rng.normal(size=(20, 2))
+    first, last = unit_outputs(one, points)
+    assert (first.shape, last.shape) == ((20, 4), (20, 3))
+    answer = np.tanh(last @ weights[-1][0] + biases[-1][0])[:, 0]
+    np.testing.assert_allclose(answer, one.predict(points[None])[0], atol=1e-12)
+    if activation == "tanh":
+        np.testing.assert_allclose(first, np.tanh(points @ weights[0][0] + biases[0][0]), atol=1e-12)

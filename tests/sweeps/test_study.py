@@ -19,6 +19,7 @@ from tiny import tiny_spec, tiny_table
 import sweeps.study
 from analysis.intervals import upper_bound
 from analysis.records import STAGES, RecordError, Study, read_sweep
+from engine.model_files import load_model
 from sweeps.log import SweepHeldError, SweepLock, canonical_lines, digest
 from sweeps.opening import open_source
 from sweeps.progress import Progress
@@ -316,6 +317,16 @@ def test_certificates_leave_weights_that_give_their_losses(whole: Path) -> None:
         assert curves["test_loss"][-1].tolist() == record.test_loss
     sums = (models / "SHA256SUMS").read_text().splitlines()
     assert {line.split("  ")[1] for line in sums} == {p.name for p in models.iterdir()} - {"SHA256SUMS"}
+
+
+def test_certificates_leave_the_first_network_at_every_look_up_to_the_one_that_counts(whole: Path) -> None:
+    record = read_sweep(whole)[0].records["certificate"][0]
+    models = whole / "gauss" / "models"
+    frames, final = (load_model(models / f"certificate-0{ending}.npz") for ending in (".frames", ""))
+    assert frames.extra == {"epochs": [0, *record.epoch_grid], "seed": record.seeds[0]}
+    for by_epoch, at_end in zip(frames.parameters.weights, final.parameters.weights, strict=True):
+        assert by_epoch[-1].tobytes() == at_end[0].tobytes()
+        assert (by_epoch[0] != by_epoch[-1]).any()
 
 
 def test_a_cancelled_piece_gives_no_result() -> None:
