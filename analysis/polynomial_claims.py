@@ -325,14 +325,17 @@ class Question:
         result = [Pair("each arm's own recipe", own[0] != own[1], False, constrained, unconstrained)]
         known = {(str(r["arm"]), float(r["learning_rate"]), int(r["n_steps"])) for r in self.header.recipes}
         for rate, n_steps in sorted({(rate, steps) for _, rate, steps in known}):
-            if all((arm, rate, n_steps) in known for arm in ARMS):
-                text = f"both at {recipe_text(rate, n_steps)}"
+            text = f"both at {recipe_text(rate, n_steps)}"
+            if own == [recipe_text(rate, n_steps)] * 2:
+                result[0] = replace(result[0], condition=text)
+            elif all((arm, rate, n_steps) in known for arm in ARMS):
                 result.append(Pair(text, False, False, *(self.after(arm, rate, n_steps) for arm in ARMS)))
         rates = (constrained.runs[0].learning_rate, unconstrained.runs[0].learning_rate)
         trained = self.trainings()
         shared = [rate for rate in sorted(set(rates)) if all((arm, rate) in trained for arm in ARMS)]
         reached = f"training error {self.header.equal_error:g} reached"
-        for text, pair in [("each arm at its own rate", rates), *((f"both at rate {r:.3g}", (r, r)) for r in shared)]:
+        each = [("each arm at its own rate", rates)] if rates[0] != rates[1] else []
+        for text, pair in [*each, *((f"both at rate {r:.3g}", (r, r)) for r in shared)]:
             both = (self.at_error(arm, rate, self.header.equal_error) for arm, rate in zip(ARMS, pair, strict=True))
             result.append(Pair(f"{reached}, {text}", pair[0] != pair[1], True, *both))
         return result

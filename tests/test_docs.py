@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from sweeps.cli import build_parser
+from sweeps.polynomials import parse_study
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,6 +20,13 @@ def test_the_example_in_the_docs_is_the_built_in_sweep():
     example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
     assert example is not None
     assert example[1] == (ROOT / "sweeps" / "specs" / "homework.toml").read_text(encoding="utf-8")
+
+
+def test_the_polynomial_study_in_the_docs_is_accepted():
+    text = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
+    example = next(one for one in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if one.startswith("kind"))
+    header = parse_study(tomllib.loads(example), "cubic.toml")
+    assert (header.name, header.n_hidden, len(header.recipes)) == ("cubic", 3, 2)
 
 
 def commands_of_the_readme() -> list[str]:

@@ -181,7 +181,7 @@ def _valley_errors(question: Question, end: Networks, i: int) -> tuple[Interval,
 
 
 def _merit_text(pairs: Sequence[Pair]) -> str:
-    first, same = pairs[0], [pair for pair in pairs[1:] if not (pair.budgets_differ or pair.at_equal_error)]
+    first, same = pairs[0], [pair for pair in pairs if not (pair.budgets_differ or pair.at_equal_error)]
     difference = ", but rate or length differ there" if first.budgets_differ else ""
     text = (
         "Is that the merit of the constraint? Under each arm's own recipe the unconstrained error out of range is "
@@ -271,7 +271,8 @@ def evidence_section(question: Question, found: Sequence[Claim]) -> Section:
         Text(
             "A measurement above its even value speaks for the claim, once its whole interval does. n counts seeds in "
             f"which both arms converged (training error below {question.header.converged_below:g}); they share data "
-            "and first weights. Budgets are different where the arms had different rates or lengths."
+            "and first weights. Budgets are different where the arms had different rates or lengths; at equal "
+            "training error the rate alone counts."
         )
     ]
     for i, claim in enumerate(found, start=1):
@@ -379,9 +380,11 @@ def _error_rows(many: Sequence[Networks]) -> tuple[tuple[Cell, ...], ...]:
 
 
 def polynomial_text(coefficients: Sequence[float]) -> str:
-    """Return ``"1 + 2x + 3x^2"``."""
+    """Return ``"1 + 2x - 3x^2"``, terms of 0 left out."""
     powers = ["", "x", *(f"x^{k}" for k in range(2, len(coefficients)))]
-    return " + ".join(f"{c:g}{power}" for c, power in zip(coefficients, powers, strict=False))
+    terms = [(c, power) for c, power in zip(coefficients, powers, strict=False) if c]
+    text = " ".join(f"{'-' if c < 0 else '+'} {abs(c):g}{power}" for c, power in terms)
+    return text.removeprefix("+ ") or "0"
 
 
 def fits_section(question: Question) -> Section:

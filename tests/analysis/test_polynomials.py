@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from analysis.intervals import Interval
+from analysis.polynomial_claims import Claim, Evidence
 from analysis.polynomials import (
     aligned,
     as_printed,
@@ -15,6 +17,7 @@ from analysis.polynomials import (
     recovered_by_truth,
     unit_correlation,
 )
+from analysis.sections.polynomial import polynomial_text
 from engine.datasets.polynomial import PUBLISHED_PARAMETERS, draw_rows, trainable
 from engine.quadrature import gauss_rule, hidden_outputs, loss_and_gradient, predict
 
@@ -156,3 +159,31 @@ def test_a_bent_line_is_no_remainder_for_two_lines_and_some_for_a_cubic():
     assert hinge_unexplained(x, bent) == pytest.approx(0, abs=1e-20)
     assert fit(x, bent, 3).unexplained > 1e-3
     assert hinge_unexplained(x, np.ones_like(x)) == 0.0
+
+
+def evidence(low: float, high: float, condition: str, budgets_differ: bool = False) -> Evidence:
+    return Evidence(condition, "ratio", Interval((low + high) / 2, low, high, 9, "made up"), 1.0, budgets_differ)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "verdict", "fair"),
+    [
+        ([(1.1, 2.0, "a"), (1.2, 3.0, "b")], "holds", "the same"),
+        ([(1.1, 2.0, "a"), (0.9, 3.0, "b")], "holds (1 of 2 conditions; the others are not decided)", "the same"),
+        ([(1.1, 2.0, "a", True), (0.2, 0.9, "b")], "holds only under: a (different budgets)", "does not hold"),
+        ([(0.9, 2.0, "a"), (1.0, 3.0, "b")], "not decided", "the same"),
+        (
+            [(1.1, 2.0, "a", True), (0.5, 1.5, "b")],
+            "holds (1 of 2 conditions; the others are not decided)",
+            "not decided",
+        ),
+    ],
+)
+def test_a_claim_holds_where_whole_intervals_speak_for_it_and_fairly_without_unequal_budgets(pieces, verdict, fair):
+    claim = Claim("a claim", tuple(evidence(*piece) for piece in pieces))
+    assert (claim.verdict, claim.fair_verdict) == (verdict, fair)
+
+
+def test_a_polynomial_is_written_as_one_writes_it():
+    assert polynomial_text([1.0, 2.0, 3.0]) == "1 + 2x + 3x^2"
+    assert polynomial_text([-1.0, 0.0, -2.0, 0.5]) == "- 1 - 2x^2 + 0.5x^3"

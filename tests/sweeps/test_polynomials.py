@@ -235,6 +235,8 @@ def test_any_polynomial_is_run_and_reported_to_the_end(changes, tmp_path):
     recipes = [{"arm": arm, "learning_rate": r, "n_steps": 60} for arm in ARMS for r in (0.1, 1000.0)]
     header = study(recipes=recipes, valley=[1.0, 0.0], **changes)
     run(header, tmp_path / "tiny")
+    conditions = [pair.condition for pair in Question(read_polynomial_study(tmp_path / "tiny" / RUNS_NAME)).pairs()]
+    assert len(set(conditions)) == len(conditions)
     text = write_report([tmp_path / "tiny"]).read_text()
     assert "The evidence, claim by claim" in text
     assert "nan" not in re.sub("<[^>]*>", "", text)
