@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from analysis.records import RecordError
-from sweeps.commands import results, running, single
+from sweeps.commands import predict, results, running, single
 from sweeps.commands.options import PROGRAM, Commands, InputError, Parser, checked_remainder
 
 USAGE, HELD, INTERRUPTED = 2, 75, 130
@@ -38,6 +38,7 @@ def build_parser() -> tuple[Parser, Commands]:
     running.add_commands(commands)
     results.add_commands(commands)
     single.add_commands(commands)
+    predict.add_commands(commands)
     return parser, commands
 
 
@@ -86,6 +87,11 @@ def _expected_status(error: Exception) -> int | None:
         from sweeps.tables.table import TableError
 
         if isinstance(error, TableError):
+            return USAGE
+    if "engine.model_files" in sys.modules:
+        from engine.model_files import ModelFileError
+
+        if isinstance(error, ModelFileError):
             return USAGE
     return USAGE if isinstance(error, (FetchError, InputError, RecordError, SpecError, TrackingError)) else None
 

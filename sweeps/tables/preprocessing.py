@@ -120,11 +120,15 @@ class Preprocessing:
         start = len(self.numbers)
         for category in self.categories:
             codes = _codes(_pick(frame, category.name), category.values)
-            known = np.append(np.array(category.seen, dtype=bool), False)[codes]  # code -1 picks the appended one
-            rows = np.flatnonzero(known)
+            rows = np.flatnonzero(self.knows(category, frame))
             out[rows, start + codes[rows]] = 1.0
             start += len(category.values)
         return out
+
+    def knows(self, step: CategoryStep, frame: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Return which rows hold a value of a category that the rows fitted on held, (n_rows,)."""
+        codes = _codes(_pick(frame, step.name), step.values)
+        return np.append(np.array(step.seen, dtype=bool), False)[codes]  # code -1 picks the appended one
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values from which `from_json` makes an equal object."""

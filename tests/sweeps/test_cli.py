@@ -27,6 +27,7 @@ COMMANDS = (
     "train",
     "replay",
     "playground",
+    "predict",
 )
 HEAVY = ("mlflow", "optuna", "numba", "matplotlib", "sklearn", "scipy", "pandas", "numpy", "rich")
 

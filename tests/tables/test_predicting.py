@@ -1,0 +1,132 @@
+"""A saved model predicts new rows by itself, says what its networks disagree by, and flags rows beyond its range."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, root_mean_squared_error
+from tiny_tables import class_frame, regression_frame, table_spec
+
+from analysis.records import read_sweep
+from engine.model_files import ModelFileError
+from sweeps.cli import main
+from sweeps.study import run_sweep
+from sweeps.tables.predicting import load_table_model, predict_rows, predictions_csv
+from sweeps.tables.source import TableSource
+from sweeps.tables.table import TableError
+
+
+@pytest.fixture(scope="module")
+def regression(houses: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("results")
+    run_sweep(table_spec(houses, "price"), results, workers=2)
+    return results / "houses"
+
+
+@pytest.fixture(scope="module")
+def classification(kinds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("results")
+    run_sweep(table_spec(kinds, "kind"), results, workers=2)
+    return results / "kinds"
+
+
+def test_it_predicts_the_test_rows_as_the_certificate_did(regression: Path, houses: Path) -> None:
+    spec = table_spec(houses, "price")
+    rows = TableSource(spec, spec.datasets[0]).rows
+    found = predict_rows(load_table_model(regression), rows.frame.iloc[rows.test].reset_index(drop=True))
+    (study,) = read_sweep(regression)
+    judged = study.records["certificate"][0].ensemble
+    assert judged is not None
+    score = root_mean_squared_error(rows.target.values[rows.test], found.values.astype(np.float64))
+    assert judged["value"] == pytest.approx(score, rel=1e-12)
+
+
+def test_classes_come_by_name_with_their_probability(classification: Path, kinds: Path) -> None:
+    spec = table_spec(kinds, "kind")
+    rows = TableSource(spec, spec.datasets[0]).rows
+    frame = rows.frame.iloc[rows.test].reset_index(drop=True)
+    found = predict_rows(load_table_model(classification / "kinds" / "models" / "certificate-0.json"), frame)
+    (study,) = read_sweep(classification)
+    judged = study.records["certificate"][0].ensemble
+    assert judged is not None
+    assert judged["scores"]["accuracy"] == pytest.approx(accuracy_score(frame["kind"], found.values.tolist()))
+    assert found.probability is not None
+    assert ((found.low <= found.probability) & (found.probability <= found.high)).all()
+
+
+def test_a_row_beyond_the_range_is_flagged_with_its_distance_and_its_columns(regression: Path, houses: Path) -> None:
+    model = load_table_model(regression)
+    spec = table_spec(houses, "price")
+    source = TableSource(spec, spec.datasets[0])
+    area = source.rows.frame["area"].iloc[source.fold("certificate").train].dropna()
+    inside = {"area": 100.0, "rooms": 3, "color": "red"}
+    frame = pd.DataFrame([inside, {**inside, "area": area.max() + 50.0}, {**inside, "color": "violet"}])
+    found = predict_rows(model, frame)
+    assert found.outside == ["", "area", "color (never seen)"]
+    assert found.distance[0] == 0.0
+    filled = source.rows.frame["area"].iloc[source.fold("certificate").train].fillna(area.mean())
+    assert found.distance[1] == pytest.approx(50.0 / filled.std(ddof=0))
+
+
+def test_the_command_writes_a_csv_that_needs_only_the_model(
+    regression: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(regression / "houses" / "models", tmp_path / "models")
+    regression_frame().drop(columns=["price", "key"]).to_csv(tmp_path / "new.csv", index=False)
+    command = ["predict", str(tmp_path / "models"), str(tmp_path / "new.csv"), "--output", str(tmp_path / "out.csv")]
+    assert main(command) == 0
+    assert "83 rows, price by 4 networks trained on 60 rows of houses.csv" in capsys.readouterr().err
+    with (tmp_path / "out.csv").open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    found = predict_rows(load_table_model(tmp_path / "models"), regression_frame())
+    assert [*lines[0]] == ["row", "price", "networks_low", "networks_high", "out_of_range", "distance", "outside"]
+    assert [float(line["price"]) for line in lines] == pytest.approx(found.values.tolist(), rel=1e-8)
+    assert [line["out_of_range"] == "yes" for line in lines] == [bool(text) for text in found.outside]
+
+
+def test_a_class_that_looks_like_a_formula_is_quoted(classification: Path) -> None:
+    model = load_table_model(classification)
+    found = predict_rows(model, class_frame())
+    found.values[0] = "=cmd|' /C calc'!A0"
+    assert predictions_csv(model, class_frame(), found).splitlines()[1].startswith("1,'=cmd|")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: frame.drop(columns="area"), "no column 'area', which the model needs"),
+        (lambda frame: frame.assign(area="wide"), "column 'area': 'wide'; expected numbers, as in training"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(regression: Path, change: object, message: str) -> None:
+    with pytest.raises(TableError) as caught:
+        predict_rows(load_table_model(regression), change(regression_frame()))  # type: ignore[operator]
+    assert str(caught.value).startswith(message)
+
+
+def test_a_damaged_or_foreign_model_is_refused(regression: Path, tmp_path: Path) -> None:
+    shutil.copytree(regression / "houses" / "models", tmp_path / "models")
+    description = tmp_path / "models" / "certificate-0.json"
+    data = json.loads(description.read_text())
+    data["extra"]["table"]["box"]["low"][0] = -1e9
+    description.write_text(json.dumps(data))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ModelFileError, match="altered"):
+        load_table_model(tmp_path / "models")
+    with pytest.raises(ModelFileError, match=r"no certificate-0\.npz below it; name the \.npz itself"):
+        load_table_model(empty)
+
+
+def test_a_wrong_model_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.npz").write_bytes(b"no archive")
+    assert main(["predict", str(tmp_path / "a.npz"), "new.csv"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "a.json: cannot be read" in error
