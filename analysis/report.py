@@ -37,7 +37,8 @@ from analysis.sections.blocks import (
     number_text,
     printable,
 )
-from analysis.sections.registry import SECTIONS
+from analysis.sections.registry import OF_DRAWN_DATA, SECTIONS
+from analysis.table_records import is_table
 from analysis.tables import homework_rows
 
 if TYPE_CHECKING:
@@ -161,9 +162,19 @@ def render(studies: Sequence[Study]) -> Pages:
     """Return the report of some studies, nothing written yet: `Pages.files` holds every file by its relative name."""
     sweeps = list(dict.fromkeys(printable(study.header.sweep) for study in studies))
     title = f"Sweep report: {', '.join(sweeps)}"
-    sections = (build(studies) for build in SECTIONS.values())
+    return render_sections(title, lead_sentence(studies), sections_of(studies))
+
+
+def sections_of(studies: Sequence[Study]) -> list[Section]:
+    """Return the sections that have something to say about these studies, in reading order."""
+    drawn = [study for study in studies if not is_table(study)]
+    sections = []
+    for key, build in SECTIONS.items():
+        chosen = drawn if key in OF_DRAWN_DATA else studies
+        if chosen or not studies:
+            sections.append(build(chosen))
     # A section without blocks is about another kind of study.
-    return render_sections(title, lead_sentence(studies), (section for section in sections if section.blocks))
+    return [section for section in sections if section.blocks]
 
 
 def render_polynomial_study(study: PolynomialStudy) -> Pages:
@@ -207,14 +218,25 @@ def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages
 
 def lead_sentence(studies: Sequence[Study]) -> str:
     """Return the report's first sentence: for how many datasets the question was answered."""
-    certified = {row.study for row in homework_rows(studies) if row.certified and row.setting == "winner"}
-    unfinished = sum(study.verdict is None for study in studies)
-    goals = sorted({f"{study.header.goal:g}" for study in studies})
-    text = (
-        f"{len(certified)} of {len(studies)} dataset{'' if len(studies) == 1 else 's'} certified: training and test "
-        f"loss below {', '.join(goals)} on fresh draws that no search had seen."
-    )
-    return f"{text} {unfinished} not finished yet." if unfinished else text
+    tables = [study for study in studies if is_table(study)]
+    drawn = [study for study in studies if not is_table(study)]
+    sentences = []
+    if drawn or not tables:
+        certified = {row.study for row in homework_rows(drawn) if row.certified and row.setting == "winner"}
+        goals = sorted({f"{study.header.goal:g}" for study in drawn})
+        sentences.append(
+            f"{len(certified)} of {len(drawn)} dataset{'' if len(drawn) == 1 else 's'} certified: training and test "
+            f"loss below {', '.join(goals)} on fresh draws that no search had seen."
+        )
+    if tables:
+        n_certified = sum(study.verdict is not None and study.verdict.certified for study in tables)
+        sentences.append(
+            f"{n_certified} of {len(tables)} table{'' if len(tables) == 1 else 's'} certified: the goal reached on "
+            "test rows that no search had seen."
+        )
+    if unfinished := sum(study.verdict is None for study in studies):
+        sentences.append(f"{unfinished} not finished yet.")
+    return " ".join(sentences)
 
 
 def add_section(pages: Pages, section: Section) -> None:

@@ -279,6 +279,11 @@ def encode_table_record(record: TableRecord) -> bytes:
     return encode_line("table", dataclasses.asdict(record)).encode()
 
 
+def is_table(study: Study) -> bool:
+    """Return whether a study is about a table."""
+    return bool(study.header.data.get("kind") == "table")
+
+
 def table_path(study: Study) -> Path | None:
     """Return where a study's table record is, or None where the study has none."""
     path = None if study.path is None else study.path.parent / TABLE_NAME

@@ -187,6 +187,11 @@ def setting_text(record: TrialRecord) -> str:
         f"batch size {training['batch_size']}",
         *([] if regularizer == "none" else [f"{regularizer.upper()} {training['regularization_rate']:.3g}"]),
     ]
+    for key in ("weight_decay", "input_dropout", "input_noise"):
+        if training.get(key):
+            parts.append(f"{key.replace('_', ' ')} {training[key]:.3g}")
+    if any(training.get("dropout", ())):
+        parts.append(f"dropout {' '.join(f'{rate:.3g}' for rate in training['dropout'])}")
     return f"{', '.join(parts)}; {record.epochs} epochs"
 
 

@@ -24,6 +24,9 @@ from analysis.sections import (
 )
 from analysis.sections.blocks import Section
 
+OF_DRAWN_DATA = frozenset({"answer", "ranges", "distance", "surface", "network", "certainty"})
+"""Sections about data that a rule draws afresh; a table has its own."""
+
 Build = Callable[[Sequence[Study]], Section]
 
 SECTIONS: MappingProxyType[str, Build] = MappingProxyType(

@@ -27,12 +27,15 @@ from analysis.sections.blocks import (
     shown,
 )
 from analysis.table_records import (
+    TABLE_NAME,
     ModelScores,
     Scores,
     TableRecord,
+    is_table,
     read_table_record,
     table_path,
 )
+from analysis.tables import setting_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,7 +91,7 @@ class TableStudy:
 
 
 def open_table_study(study: Study, label: str) -> TableStudy | None:
-    """Return a study's table side, or None where it is no table study."""
+    """Return a study's table side, or None where it has none."""
     path = table_path(study)
     return None if path is None else TableStudy(study, label, read_table_record(path))
 
@@ -98,8 +101,13 @@ def build(studies: Sequence[Study]) -> Section:
     blocks: list[Block] = []
     names = labels(studies)
     for study, label, slug in zip(studies, names, file_names("table", names), strict=True):
+        if not is_table(study):
+            continue
         one = open_table_study(study, label)
-        if one is not None:
+        if one is None:
+            missing = f"{label}: not shown: {TABLE_NAME} is not beside its log; the sweep's command writes it again."
+            blocks.append(Text(missing, "missing"))
+        else:
             blocks += study_blocks(one, slug)
     return Section("table", TITLE, tuple(blocks))
 
@@ -107,7 +115,7 @@ def build(studies: Sequence[Study]) -> Section:
 def study_blocks(one: TableStudy, slug: str) -> list[Block]:
     """Return the blocks of one study."""
     table = one.table
-    blocks: list[Block] = [Heading(one.label)]
+    blocks: list[Block] = [Heading(one.label), Text(*verdict_text(one))]
     blocks += [Text(text, "finding") for text in findings(one)]
     blocks += [Text(warning_text(text), "finding") for text in table.warnings]
     if table.leaks:
@@ -143,6 +151,15 @@ def study_blocks(one: TableStudy, slug: str) -> list[Block]:
     if picture is not None:
         blocks.append(picture)
     return blocks + confusion_blocks(one, slug)
+
+
+def verdict_text(one: TableStudy) -> tuple[str, str]:
+    """Return how the study ended and with which setting, and the role of that text."""
+    verdict, winner = one.study.verdict, one.study.winner
+    if verdict is None:
+        return f"{one.label}: not finished yet.", "missing"
+    setting = "" if winner is None else f" The network: {setting_text(winner)}."
+    return f"{one.label}: {verdict.text}{setting}", "finding"
 
 
 # Scores

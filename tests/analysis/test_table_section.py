@@ -26,7 +26,8 @@ def write(folder, task="regression", with_network=True, network_changes=None, n_
     last = dataclasses.replace(last, **(network_changes or {}))
     models = (*baselines, last) if with_network else tuple(baselines)
     record = dataclasses.replace(record, **{"models": models, **changes})
-    path = build.write_study(build.finished_study("xor", n_trials=3, n_certificate=15), folder)
+    study = build.finished_study("xor", n_trials=3, n_certificate=15, data={"kind": "table"})
+    path = build.write_study(study, folder)
     (path.parent / TABLE_NAME).write_bytes(encode_table_record(record))
     return read_study(path)
 
@@ -73,8 +74,8 @@ def test_equal_scores_are_at_least_as_good(tmp_path):
     boosting = table_record().model("boosting")
     same = {metric: values * 3 for metric, values in boosting.validation.items()}
     blocks = section.build([write(tmp_path, network_changes={"validation": same})]).blocks
-    assert "(gradient boosting): yes. " in texts(blocks, "finding")[0]
-    assert "paired difference 0 (0 to 0), which could be none." in texts(blocks, "finding")[0]
+    assert "(gradient boosting): yes. " in texts(blocks, "finding")[1]
+    assert "paired difference 0 (0 to 0), which could be none." in texts(blocks, "finding")[1]
 
 
 def test_test_rows_and_looks_are_told(tmp_path):
@@ -151,6 +152,31 @@ def test_several_studies_share_no_file_name_and_the_whole_report_is_written(tmp_
     assert len(set(names)) == len(names) == 7
     page = write_report([tmp_path / "a", tmp_path / "b"], tmp_path / "report")
     assert "동네" in page.read_text(encoding="utf-8")
+
+
+def test_sections_about_drawn_data_leave_tables_out(tmp_path):
+    study, other = write(tmp_path), build.finished_study("gauss", n_trials=3)
+    alone = render([study]).files["report.md"].decode()
+    assert "1 of 1 table certified: the goal reached on test rows that no search had seen." in alone
+    assert not [text for text in ("The answer", "How sure", "Playground page", "fresh draws that no") if text in alone]
+    assert "## All trials" in alone
+    both = render([other, study]).files["report.md"].decode()
+    assert "1 of 1 dataset certified" in both
+    assert "## How sure" in both
+
+
+def test_a_study_whose_record_is_gone_says_so(tmp_path):
+    study = write(tmp_path)
+    (study.path.parent / TABLE_NAME).unlink()
+    told = "XOR: not shown: table.json is not beside its log; the sweep's command writes it again."
+    assert texts(section.build([study]).blocks) == [told]
+
+
+def test_the_verdict_and_the_setting_come_first(tmp_path):
+    heading, first, *_ = section.build([write(tmp_path)]).blocks
+    assert isinstance(heading, Heading)
+    assert first.role == "finding"
+    assert "The network: " in first.text
 
 
 def test_a_damaged_record_names_its_file(tmp_path):
