@@ -85,11 +85,22 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
             table[key] = content
         elif key != "dataset":
             table[key] = {**table.get(key, {}), **content}
+    _drop_searched(table, given)
     name = _name_of(data) if name is None else name
     table.setdefault("name", name)
     table["datasets"] = [{"name": name, "kind": "table", **data.as_table()}]
     _fit_to_rows(table, given, data, where)
     return parse_spec(table, where)
+
+
+def _drop_searched(table: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Take out of the fixed settings what only the defaults fix and the given space searches."""
+    space = given.get("space")
+    for group, keys in space.items() if isinstance(space, Mapping) else ():
+        fixed = given.get(group)
+        for key in keys if isinstance(keys, Mapping) and isinstance(table.get(group), dict) else ():
+            if not (isinstance(fixed, Mapping) and key in fixed):
+                table[group].pop(key, None)
 
 
 def settled(data: TableData, given: Mapping[str, Any], where: str) -> TableData:

@@ -182,6 +182,14 @@ def test_every_built_in_table_loads(name: str) -> None:
     assert parse_spec(as_table(spec), name) == spec
 
 
+def test_a_space_may_search_what_the_defaults_fix_but_not_what_the_user_fixes(houses: Path) -> None:
+    schedules = {"training": {"schedule": {"choice": ["cosine", "constant"]}, "learning_rate": {"choice": [0.01]}}}
+    spec = table_spec(houses, "price", space=schedules)
+    assert "schedule" not in dict(spec.training)
+    with pytest.raises(SpecError, match="training: schedule is also in the space; fix it or search it"):
+        table_spec(houses, "price", space=schedules, training={"schedule": "cosine"})
+
+
 def test_the_held_out_end_is_no_objective(whole: Path, houses: Path, tmp_path: Path) -> None:
     spec = table_spec(houses, "price")
     source = TableSource(spec, spec.datasets[0])
