@@ -1,11 +1,22 @@
 """A short form of ``benchmarks/interval_coverage.py``: it finds a sound interval sound and a planted fault faulty."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from analysis.coverage import (
+    BEST_TRIAL_FALSE_POSITIVE,
+    CERTIFICATE_FALSE_POSITIVES,
+    COVERAGES,
+    MEAN,
+    N_REPLICAS,
+    PAIRED,
+    PRICE,
+    Coverage,
+)
 from analysis.intervals import MEAN_METHODS, hall_bound
 from benchmarks.interval_coverage import (
     LAWS,
@@ -103,3 +114,42 @@ def test_the_price_of_not_knowing_is_held_by_halves_and_missed_by_leaving_one_ou
     halved, left_out = choice_coverage(BODY, 0.0, 16, 1000, np.random.default_rng(4))
     assert 0.92 <= halved.covered <= 0.97
     assert left_out.covered < 0.85
+
+
+@pytest.mark.parametrize("one", [one for one in COVERAGES if one.interval in (MEAN, PAIRED)], ids=str)
+def test_the_reports_own_figures_are_those_of_the_simulation(one: Coverage) -> None:
+    law = next(law for law in LAWS if law.name == one.law)
+    rng = np.random.default_rng(5)
+    for n, percent in zip(N_REPLICAS, one.covered, strict=True):
+        if one.interval == MEAN:
+            row, _ = mean_coverage("Hall t", hall_bound, law, n, 8000, rng)
+        else:
+            row = paired_coverage("Student t", MEAN_METHODS["Student t"], law, n, 8000, rng)
+        assert 100 * row.covered == pytest.approx(percent, abs=100 * 5 * row.standard_error)
+
+
+@pytest.mark.parametrize("one", [one for one in COVERAGES if one.interval == PRICE], ids=str)
+def test_the_reports_figures_of_the_price_are_those_of_the_simulation(one: Coverage) -> None:
+    law = next(law for law in LAWS if law.name == one.law.partition(",")[0])
+    differ = 0.1 if one.law.endswith("differ") else 0.0
+    halved, _ = choice_coverage(law, differ, 16, 600, np.random.default_rng(6))
+    assert (halved.interval, halved.law) == (one.interval, one.law)
+    assert 100 * halved.covered == pytest.approx(one.covered[1], abs=100 * 5 * halved.standard_error)
+
+
+@pytest.mark.parametrize("law", [LAWS[0], LAWS[3]], ids=lambda law: law.name)
+def test_the_reports_false_positive_rate_is_that_of_the_simulation(law: Law) -> None:
+    methods = [("cautious Hall t", MEAN_METHODS["cautious Hall t"])]
+    row = certificate_false_positives(law, 1500, np.random.default_rng(7), methods)
+    assert 100 * row.certificate["cautious Hall t"] == pytest.approx(
+        CERTIFICATE_FALSE_POSITIVES[law.name], abs=100 * 5 * row.standard_error
+    )
+    assert 100 * row.best_trial == BEST_TRIAL_FALSE_POSITIVE
+
+
+def test_the_document_holds_the_reports_figures() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "intervals.md").read_text("utf-8")
+    for one in COVERAGES:
+        assert f"| {' | '.join(f'{value:.1f}' for value in one.covered)} |" in text, one
+    for percent in CERTIFICATE_FALSE_POSITIVES.values():
+        assert f"| {percent:.1f} |" in text
