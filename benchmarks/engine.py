@@ -324,9 +324,10 @@ def child(name: str, cores: int, effort: Effort) -> list[Row]:
     return [{"table": name, **row} for row in TABLES[name][0](cores, effort)]
 
 
-def run_table(name: str, effort: Effort, n_available: int) -> list[Row]:
-    """Measure a table in one child for each number of cores; say on standard error which child failed."""
+def run_table(name: str, effort: Effort, n_available: int) -> tuple[list[Row], int]:
+    """Measure a table in one child for each number of cores; say which one failed, and return how many."""
     rows: list[Row] = []
+    n_failed = 0
     for cores in TABLES[name][1][: 1 if effort.quick else None]:
         if cores > n_available:
             print(f"not measured: {name} on {cores} cores; this process has {n_available}", file=sys.stderr)
@@ -344,9 +345,10 @@ def run_table(name: str, effort: Effort, n_available: int) -> list[Row]:
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             print(f"failed: {name} on {cores} core(s), exit status {done.returncode}; see above", file=sys.stderr)
+            n_failed += 1
             continue
         rows += json.loads(done.stdout.splitlines()[-1])
-    return rows
+    return rows, n_failed
 
 
 def summary(rows: list[Row]) -> list[list[str]]:
@@ -378,9 +380,9 @@ def _with_compiling(row: Row) -> float:
     return float(row["us_per_epoch_per_network"]) + float(row["prepare_s"]) * 1e6 / TRIAL_EPOCHS
 
 
-def table(heads: list[str], n_text: int, lines: list[list[str]]) -> str:
-    """Return a Markdown table, columns after the first `n_text` to the right."""
-    rule = ["---"] * n_text + ["--:"] * (len(heads) - n_text)
+def table(heads: list[str], text: tuple[int, ...], lines: list[list[str]]) -> str:
+    """Return a Markdown table, columns to the right but those of text."""
+    rule = ["---" if i in text else "--:" for i in range(len(heads))]
     return "\n".join("| " + " | ".join(line) + " |" for line in [heads, rule, *lines])
 
 
@@ -388,7 +390,7 @@ def markdown(name: str, rows: list[Row]) -> str:
     """Return a table of results as Markdown."""
     if name == "compiler":
         lines = [[row["config"], row["peer"], f"{row['prepare_s']:.2f}"] for row in rows]
-        return table(["type", "what", "processor s"], 2, lines)
+        return table(["type", "what", "processor s"], (0, 1), lines)
     if name == "together":
         longest = max(row["us_per_epoch_per_network"] for row in rows)
         lines = [
@@ -396,13 +398,11 @@ def markdown(name: str, rows: list[Row]) -> str:
             for row in rows
             for us in [row["us_per_epoch_per_network"]]
         ]
-        return table(["networks together", "µs per epoch and network", "× that of 16", ""], 1, lines).replace(
-            "--: |\n", ":-- |\n", 1
-        )
+        return table(["networks together", "µs per epoch and network", "× that of 16", ""], (3,), lines)
     if name in {"settings", "threads"}:
         first = "× SGD" if name == "settings" else "speed-up of 2 threads"
         lines = [[row["peer"], f"{row['us_per_epoch_per_network']:.3g}", f"{row['ratio']:.3g}"] for row in rows]
-        return table(["", "µs per epoch and network", first], 1, lines)
+        return table(["", "µs per epoch and network", first], (0,), lines)
     heads = ["network", "batch", "cores", "who", "µs per epoch and network", "× ours", "preparing, s"]
     lines = [
         [
@@ -413,12 +413,12 @@ def markdown(name: str, rows: list[Row]) -> str:
         ]
         for row in rows
     ]
-    everything = table(heads, 1, lines)
+    everything = table(heads, (0, 3), lines)
     if name != "narrow":
         return everything
     heads = ["network", "batch", "cores", "ours, µs", "× PyTorch eager", "× scikit-learn", "× NumPy"]
     heads += ["× best batched rival", "the same with its compiling over one trial"]
-    short = table(heads, 1, summary(rows))
+    short = table(heads, (0,), summary(rows))
     return f"{short}\n\n<details><summary>Every line</summary>\n\n{everything}\n\n</details>"
 
 
@@ -513,10 +513,10 @@ def main(arguments: list[str] | None = None) -> int:
     n_failed = 0
     for name in names:
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-        rows = run_table(name, effort, n_available)
+        rows, n_failed_here = run_table(name, effort, n_available)
         everything += rows
+        n_failed += n_failed_here
         if not rows:
-            n_failed += 1
             continue
         text = f"{markdown(name, rows)}\n\n{machine(load)}"
         if args.into:
