@@ -18,26 +18,34 @@ from engine.network import NetworkConfig
 
 Road = Literal["compiled", "numpy"]
 MOST_WEIGHTS_COMPILED = 2**15
+MOST_INPUTS_COMPILED = 2**25
+"""Numbers in a replica's points: the compiled road lays them out for 16 replicas at once, in 128 bytes a number."""
 
 
-def choose_road(network: NetworkConfig, training: TrainingConfig, *, is_weighted: bool = False) -> Road:
+def choose_road(
+    network: NetworkConfig, training: TrainingConfig, *, n_samples: int = 1, is_weighted: bool = False
+) -> Road:
     """Return the road for a training.
 
     Parameters
     ----------
     network, training : NetworkConfig, TrainingConfig
         What is trained, and how.
+    n_samples : int
+        Number of training points.
     is_weighted : bool
         Whether the training points have weights.
 
     Returns
     -------
     str
-        ``"compiled"`` where no layer has more than `MOST_WEIGHTS_COMPILED` weights, the compiled loop knows the
-        configuration, and all points count the same; ``"numpy"`` else.
+        ``"compiled"`` where no layer has more than `MOST_WEIGHTS_COMPILED` weights, the points have at most
+        `MOST_INPUTS_COMPILED` numbers, the compiled loop knows the configuration, and all points count the same;
+        ``"numpy"`` else.
     """
     n_weights = max(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(network.layer_sizes))
-    if is_weighted or n_weights > MOST_WEIGHTS_COMPILED:
+    too_many = n_samples * network.n_inputs > MOST_INPUTS_COMPILED
+    if is_weighted or too_many or n_weights > MOST_WEIGHTS_COMPILED:
         return "numpy"
     from engine import kernels  # Numba takes half a second to import: only for small layers
 

@@ -207,7 +207,7 @@ def _road_of(network: NetworkConfig, training: TrainingConfig, split: Split, ask
     is_weighted = split.weight is not None
     if asked == "compiled" and is_weighted:
         raise ValueError("road: 'compiled' trains all points alike; split.weight needs 'numpy', or None")
-    return asked or choose_road(network, training, is_weighted=is_weighted)
+    return asked or choose_road(network, training, n_samples=split.X.shape[1], is_weighted=is_weighted)
 
 
 def _open_session(

@@ -20,3 +20,9 @@ def test_the_road_follows_the_largest_layer(sizes: tuple[int, ...], road: str) -
     assert choose_road(network, TrainingConfig()) == road
     assert choose_road(network, TrainingConfig(), is_weighted=True) == "numpy"
     assert choose_evaluation_road(network, "half_squared_error") == road
+
+
+def test_points_too_many_to_lay_out_for_sixteen_replicas_take_the_other_road() -> None:
+    softmax, training = NetworkConfig(784, (), 10), TrainingConfig(loss="softmax_cross_entropy")
+    assert choose_road(softmax, training, n_samples=60_000) == "numpy"
+    assert choose_road(softmax, training, n_samples=10_000) == "compiled"
