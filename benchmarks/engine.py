@@ -364,16 +364,17 @@ def summary(rows: list[Row]) -> list[list[str]]:
         compiled = min((_with_compiling(row) / own_us for row in batched), default=None)
         goals = GOALS.get((config, batch), {})
 
-        def cell(value: float | None, goal: float | None = None) -> str:
-            return "" if value is None else f"{value:.3g}" + (f" (≥ {goal:g})" if goal else "")
-
         lines.append(
             [config, str(batch), str(cores), f"{own_us:.3g}"]
-            + [cell(cells.get(who), goals.get(who)) for who in ("PyTorch eager", "scikit-learn", "NumPy")]
-            + [cell(best and best["ratio"], goals.get("best batched")) + (f", {best['peer']}" if best else "")]
-            + [cell(compiled)]
+            + [_multiple(cells.get(who), goals.get(who)) for who in ("PyTorch eager", "scikit-learn", "NumPy")]
+            + [_multiple(best and best["ratio"], goals.get("best batched")) + (f", {best['peer']}" if best else "")]
+            + [_multiple(compiled)]
         )
     return lines
+
+
+def _multiple(value: float | None, goal: float | None = None) -> str:
+    return "" if value is None else f"{value:.3g}" + (f" (≥ {goal:g})" if goal else "")
 
 
 def _with_compiling(row: Row) -> float:
@@ -408,7 +409,7 @@ def markdown(name: str, rows: list[Row]) -> str:
         [
             *(str(row[key]) for key in ("config", "batch", "cores", "peer")),
             f"{row['us_per_epoch_per_network']:.4g}",
-            f"{row['ratio']:.3g}",
+            _multiple(row["ratio"], GOALS.get((row["config"], row["batch"]), {}).get(row["peer"])),
             str(row["prepare_s"] or ""),
         ]
         for row in rows

@@ -2,10 +2,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from engine.configuration import TrainingConfig
 from engine.initializers import initialize
-from engine.memory import available_bytes, check_memory, count_parameters, data_bytes, training_bytes
+from engine.memory import available_bytes, check_memory, count_parameters, count_pieces, data_bytes, training_bytes
 from engine.network import NetworkConfig
 from engine.splits import Split
 from engine.training import train
@@ -42,3 +43,18 @@ def test_too_large_a_training_is_refused_with_both_figures() -> None:
 
 def test_the_machine_is_asked() -> None:
     assert available_bytes() > 2**20
+
+
+def test_estimate_is_enough_for_pieces_on_as_many_threads_as_there_may_be() -> None:
+    network = NetworkConfig(784, (256,), 10, "relu", "linear", "he_normal")
+    training = TrainingConfig(loss="softmax_cross_entropy", optimizer="sgd", batch_size=1024)
+    split = Split(np.zeros((1, 1024, 784), dtype=np.float32), np.zeros((1, 1024, 1), dtype=np.float32))
+    assert count_pieces(network, 1024) == 8
+    with threadpool_limits(8):
+        tracemalloc.start()
+        parameters, seeds = initialize(network, [np.random.default_rng(0)]), np.zeros(1, dtype=np.uint64)
+        train(network, training, split, parameters, seeds, look_at=(1,), evaluate_on={"train": split})
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    estimate = training_bytes(network, training, 1, 1024) + data_bytes(split, training, 1, "numpy")
+    assert 1.0 <= estimate / peak < 2.0
