@@ -11,6 +11,7 @@ import getpass
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from analysis.polynomial_records import RUNS_NAME, PolynomialHeader, PolynomialR
 from analysis.records import STAGES, RecordError, Study, StudyHeader, TrialRecord, Verdict, canonical_json, decode_line
 from analysis.table_records import TABLE_NAME
 from sweeps.log import MODELS_NAME, SPEC_NAME
-from sweeps.log_artifacts import LogUpload
+from sweeps.log_artifacts import LINES_TAG, SHA256_TAG, LogUpload
 from sweeps.mlflow_runs import (
     FILES_TAG,
     NOTE,
@@ -35,7 +36,7 @@ from sweeps.mlflow_runs import (
     study_uid,
 )
 from sweeps.polynomial_runs import polynomial_run_content, polynomial_study_content
-from sweeps.tracking_errors import TrackingBusyError, TrackingError
+from sweeps.tracking_errors import DatabaseGoneError, TrackingBusyError, TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,6 +53,7 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",  # a server does not get to send our runs elsewhere
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
@@ -187,7 +189,7 @@ def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
     client = open_client(tracking_uri)
     for folder in sweep_folders(results_folder):
         with writer_lock(folder):
-            projection = SweepProjection(folder, client, artifact_root(tracking_uri), report)
+            projection = SweepProjection(folder, client, artifact_root(tracking_uri), report, sqlite_path(tracking_uri))
             advance_patiently(projection, ended=True)
     fold_write_ahead(tracking_uri)
     return report
@@ -235,9 +237,20 @@ class SweepProjection:
         Folder for the artifacts of new experiments; None means the server's own place.
     report : SyncReport
         Counts, added to.
+    database : Path or None
+        The SQLite file behind the client: once it is deleted or replaced, nothing more can be written.
     """
 
-    def __init__(self, folder: Path, client: MlflowClient, artifacts: Path | None, report: SyncReport) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        client: MlflowClient,
+        artifacts: Path | None,
+        report: SyncReport,
+        database: Path | None = None,
+    ) -> None:
+        self._database = database
+        self._database_state = None if database is None else database.stat()
         self._folder = folder
         self._client = client
         self._artifacts = artifacts
@@ -248,15 +261,34 @@ class SweepProjection:
         """Write what the logs have gained; return the number of runs written.
 
         `ended` says that no driver is at work: parents of unfinished studies are then closed as KILLED.
+
+        Raises
+        ------
+        DatabaseGoneError
+            If the database has been deleted or replaced.
         """
         n_before = self._report.n_written
         for study in self._known_studies():
+            self.check_database()
             study.advance(ended)
+        self.check_database()
         return self._report.n_written - n_before
 
     def n_waiting(self) -> int:
         """Return how many finished records of the logs have no run yet."""
         return sum(study.n_waiting() for study in self._known_studies())
+
+    def check_database(self) -> None:
+        """Raise `DatabaseGoneError` if the database is not the file it was."""
+        # An open connection goes on with a file that has no name any more: whatever it writes is lost.
+        if self._database is None or self._database_state is None:
+            return
+        try:
+            there = self._database.stat()
+        except FileNotFoundError:
+            there = None
+        if there is None or not os.path.samestat(there, self._database_state):
+            raise DatabaseGoneError(f"{self._database}: deleted or replaced while runs were written to it")
 
     def _known_studies(self) -> list[StudyProjection]:
         paths = [*sorted(self._folder.glob(LOG_PATTERN)), *self._folder.glob(RUNS_NAME)]
@@ -282,6 +314,7 @@ def advance_patiently(projection: SweepProjection, ended: bool) -> int:
             return projection.advance(ended)
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if n_left == 0 or "database is locked" not in str(error):
+                projection.check_database()
                 raise TrackingError(f"MLflow cannot be written: {first_line(error)}") from None
     raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -364,35 +397,42 @@ class StudyProjection:
         """Find the runs that are there, delete half-written ones, and make sure of a parent."""
         header = study.header
         self._experiment = _experiment_id(self._client, header.sweep, self._artifacts)
-        self._delete_half_written(header)
-        self._present, self._deleted, self._parent = set(), set(), None
-        status, tags = "", dict[str, str]()
-        for run in _runs_of(self._client, self._experiment, header):
-            uid = run.data.tags["sweep.uid"]
-            deleted = run.info.lifecycle_stage == "deleted"
-            if uid == study_uid(header) and (self._parent is None or not deleted):
-                self._parent, status, tags = run.info.run_id, run.info.status, run.data.tags
-            # A deleted RUNNING run is one that was half-written once; only a whole one was deleted by a user.
-            if not deleted:
-                self._present.add(uid)
-            elif run.info.status != "RUNNING":
-                self._deleted.add(uid)
-        self._deleted -= self._present
-        self._upload.go_on_from(tags)
-        if self._parent is None:
+        found = [_FoundRun.of(run) for run in _runs_of(self._client, self._experiment, header)]
+        active = [run for run in found if not run.deleted]
+        n_children = Counter(run.parent for run in active)
+        # Of several parents, which lost replies leave, the one that was used.
+        parents = sorted(
+            (run for run in active if run.uid == study_uid(header)),
+            key=lambda run: (run.status == "RUNNING", -n_children[run.run_id]),
+        )
+        half = [run for run in active if run.status == "RUNNING" and run.run_id not in [p.run_id for p in parents[:1]]]
+        for run in half:
+            self._delete_half(run.run_id)
+        self._present = {run.uid for run in active if run not in half}
+        # A deleted RUNNING run is one that was half-written once; only a whole one was deleted by a user.
+        whole = [run for run in found if run.deleted and run.status != "RUNNING"]
+        self._deleted = {run.uid for run in whole} - self._present
+        parent = next((run for run in [*parents, *whole] if run.uid == study_uid(header)), None)
+        self._upload.go_on_from({} if parent is None else parent.tags)
+        if parent is None:
             self._parent = self._create_parent(study)
-        elif study_uid(header) in self._deleted:
+            return
+        self._parent = parent.run_id
+        if parent.deleted:
             self._closed = True
         else:
             files = {} if isinstance(study, PolynomialStudy) else file_tags(self._parent_files())
-            self._closed = status == "FINISHED" and tags.get(FILES_TAG) == files.get(FILES_TAG)
+            self._closed = parent.status == "FINISHED" and parent.tags.get(FILES_TAG) == files.get(FILES_TAG)
             self._report.n_present += 1
 
     def _delete_half_written(self, header: StudyHeader | PolynomialHeader) -> None:
         for run in _runs_of(self._client, self._experiment, header, "attributes.status = 'RUNNING'", active_only=True):
-            if run.data.tags["sweep.uid"] != study_uid(header):
-                self._client.delete_run(run.info.run_id)
-                self._report.n_repaired += 1
+            if run.info.run_id != self._parent:
+                self._delete_half(run.info.run_id)
+
+    def _delete_half(self, run_id: str) -> None:
+        self._client.delete_run(run_id)
+        self._report.n_repaired += 1
 
     def _create_parent(self, study: Study | PolynomialStudy) -> str:
         content = self._parent_content(study)
@@ -441,6 +481,25 @@ class StudyProjection:
         return tuple(path for path in (folder.parent / SPEC_NAME, folder / TABLE_NAME) if path.is_file())
 
 
+@dataclass(frozen=True, slots=True)
+class _FoundRun:
+    """What of a run in the store decides what is still to be written."""
+
+    uid: str
+    run_id: str
+    status: str
+    deleted: bool
+    parent: str | None
+    tags: dict[str, str]
+
+    @classmethod
+    def of(cls, run: Run) -> _FoundRun:
+        tags = {key: value for key, value in run.data.tags.items() if key in (LINES_TAG, SHA256_TAG, FILES_TAG)}
+        deleted = run.info.lifecycle_stage == "deleted"
+        parent = run.data.tags.get("mlflow.parentRunId")
+        return cls(run.data.tags["sweep.uid"], run.info.run_id, run.info.status, deleted, parent, tags)
+
+
 class LogTail:
     """Reads the lines that a log has gained since the last look.
 
@@ -480,10 +539,18 @@ class LogTail:
 
 
 def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> str:
+    from mlflow.exceptions import MlflowException
+
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         location = None if artifacts is None else (artifacts / name).as_uri()
-        return str(client.create_experiment(name, artifact_location=location, tags={"mlflow.note.content": NOTE}))
+        try:
+            return str(client.create_experiment(name, artifact_location=location, tags={"mlflow.note.content": NOTE}))
+        except MlflowException:
+            # Made by another sweep's writer in between, or by a request of ours whose reply was lost.
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
     if experiment.lifecycle_stage == "deleted":
         raise TrackingError(
             f"experiment {name}: deleted in MLflow; restore it (`mlflow experiments restore -x"

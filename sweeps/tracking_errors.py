@@ -7,3 +7,7 @@ class TrackingError(ValueError):
 
 class TrackingBusyError(TrackingError):
     """Another process is writing the runs of the same sweep."""
+
+
+class DatabaseGoneError(TrackingError):
+    """The database was deleted or replaced while it was written."""

@@ -6,11 +6,14 @@ has died (its standard input closes), and holds the sweep's writer lock, so that
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,13 +27,17 @@ from sweeps.tracking import (
     artifact_root,
     fold_write_ahead,
     open_client,
+    sqlite_path,
     writer_lock,
 )
-from sweeps.tracking_errors import TrackingError
+from sweeps.tracking_errors import DatabaseGoneError, TrackingError
 
 FINISH = b"finish\n"
 POLL_S = 0.5
 LONGEST_PAUSE_S = 30.0
+LONGEST_SILENCE_S = 180.0  # longer than a database may be locked, or a server take for one answer
+BEAT_S = 5.0
+FRUITLESS_ATTEMPTS = 2
 NICENESS = 5  # trials come first
 LOG_NAME = "tracking.log"
 
@@ -79,12 +86,24 @@ class TrackingProcess:
         )
 
     def finish(self) -> TrackingResult:
-        """Tell the writer that the logs are complete, wait for it, and return what it did."""
-        try:
-            output, _ = self._process.communicate(FINISH)
-        finally:
-            self._log.close()
-        if self._process.returncode != 0:
+        """Tell the writer that the logs are complete, wait for it as long as it gets on, and return what it did."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise AssertionError("started with pipes")
+        with self._log, stdout:
+            with contextlib.suppress(BrokenPipeError), stdin:  # it has failed; its status says so
+                stdin.write(FINISH)
+            output = b""
+            while select.select([stdout], [], [], LONGEST_SILENCE_S)[0]:
+                piece = os.read(stdout.fileno(), 65536)
+                output += piece
+                if not piece:
+                    break
+            else:
+                self._process.kill()  # a run it leaves half-written is replaced by the next one to write
+                self._process.wait()
+                return TrackingResult(0, None, f"MLflow has not got on for {LONGEST_SILENCE_S:g} seconds")
+        if self._process.wait() != 0:
             return TrackingResult(0, None, f"its writer failed, see {self._log.name}")
         return TrackingResult(**json.loads(output))
 
@@ -103,41 +122,78 @@ def main(arguments: Sequence[str]) -> int:
     # MLflow prints to the standard output now and then; that is where the driver reads the result.
     with os.fdopen(os.dup(1), "w") as output:
         os.dup2(2, 1)
-        result = follow(folder, tracking_uri, sys.stdin.fileno())
-        try:
-            output.write(
-                json.dumps({"n_written": result.n_written, "n_waiting": result.n_waiting, "problem": result.problem})
-            )
+        result = follow(folder, tracking_uri, sys.stdin.fileno(), output)
+        with contextlib.suppress(BrokenPipeError):
+            output.write(json.dumps(dataclasses.asdict(result)))
             output.flush()
-        except BrokenPipeError:
-            os.dup2(2, output.fileno())  # nobody listens any more; closing must not fail again
+            return 0
+        os.dup2(2, output.fileno())  # nobody listens any more; closing must not fail again
     return 0
 
 
-def follow(folder: Path, tracking_uri: str, commands: int) -> TrackingResult:
+def follow(folder: Path, tracking_uri: str, commands: int, output: IO[str]) -> TrackingResult:
     """Write runs as the logs of `folder` grow, until the file descriptor `commands` says or reaches its end."""
-    report = SyncReport()
-    projection: SweepProjection | None = None
-    problem: str | None = None
+    writer = _Writer(folder, tracking_uri)
     pause_s, resume_at_s = POLL_S, 0.0
     with writer_lock(folder, wait=True):
-        while True:
-            ended = _is_told_to_end(commands)
-            if ended or time.monotonic() >= resume_at_s:
-                try:
-                    if projection is None:
-                        projection = SweepProjection(
-                            folder, open_client(tracking_uri), artifact_root(tracking_uri), report
-                        )
-                    advance_patiently(projection, ended)
-                    problem, pause_s = None, POLL_S
-                except TrackingError as error:
-                    problem, pause_s = str(error), min(LONGEST_PAUSE_S, 2.0 * pause_s)
-                    resume_at_s = time.monotonic() + pause_s
-            if ended:
-                n_waiting = None if projection is None else projection.n_waiting()
-                fold_write_ahead(tracking_uri)
-                return TrackingResult(report.n_written, n_waiting, problem)
+        while not _is_told_to_end(commands):
+            if time.monotonic() >= resume_at_s:
+                writer.advance(ended=False)
+                pause_s = POLL_S if writer.problem is None else min(LONGEST_PAUSE_S, 2.0 * pause_s)
+                resume_at_s = time.monotonic() + (0.0 if writer.problem is None else pause_s)
+        threading.Thread(target=_beat, args=(writer.report, output), daemon=True).start()
+        n_fruitless = 0
+        while n_fruitless < FRUITLESS_ATTEMPTS:
+            n_before = writer.report.n_written
+            writer.advance(ended=True)
+            if writer.problem is None:
+                break
+            n_fruitless = 0 if writer.report.n_written > n_before else n_fruitless + 1
+        fold_write_ahead(tracking_uri)
+        return TrackingResult(writer.report.n_written, writer.n_waiting(), writer.problem)
+
+
+class _Writer:
+    """The projection of one sweep, opened when the store can be, and what keeps it from getting on."""
+
+    def __init__(self, folder: Path, tracking_uri: str) -> None:
+        self._folder = folder
+        self._uri = tracking_uri
+        self._projection: SweepProjection | None = None
+        self._gone = False
+        self.report = SyncReport()
+        self.problem: str | None = None
+
+    def advance(self, ended: bool) -> None:
+        """Write what can be written; `problem` says why it is not all."""
+        self.problem = None
+        try:
+            if self._projection is None:
+                client, root = open_client(self._uri), artifact_root(self._uri)
+                self._projection = SweepProjection(self._folder, client, root, self.report, sqlite_path(self._uri))
+            advance_patiently(self._projection, ended)
+        except TrackingError as error:
+            self.problem = str(error)
+            self._gone = isinstance(error, DatabaseGoneError)
+
+    def n_waiting(self) -> int | None:
+        """Return how many records have no run; None where that cannot be known."""
+        return None if self._projection is None or self._gone else self._projection.n_waiting()
+
+
+def _beat(report: SyncReport, output: IO[str]) -> None:
+    """Let the driver know, as long as runs are written, that waiting is worth it."""
+    n_before = -1
+    while True:
+        n = report.n_written + report.n_present + report.n_deleted
+        if n != n_before:
+            try:
+                output.write("\n")  # white space before the JSON of the result
+                output.flush()
+            except (OSError, ValueError):  # nobody listens any more, or this is the end
+                return
+        n_before = n
+        time.sleep(BEAT_S)
 
 
 def _is_told_to_end(commands: int) -> bool:

@@ -1,0 +1,390 @@
+"""A tracking server that fails, lies or never answers costs time, not runs: in the end they are one to one."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import random
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import record_builders as build
+
+from analysis.records import read_sweep
+from sweeps.importing import import_sweeps
+from sweeps.log import digest
+from sweeps.mlflow_runs import record_uid
+from sweeps.tracking import open_client, sqlite_uri, sync
+from sweeps.tracking_errors import TrackingError
+from sweeps.tracking_worker import TrackingProcess
+from sweeps.ui import free_port, server_command, server_environment
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MLflow's dependencies warn of their own future
+    from mlflow import MlflowClient
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
+
+Fault = Callable[[BaseHTTPRequestHandler, bytes], bool]
+"""Answers a request in its own way, given the server's true reply as bytes, and returns True; or returns False."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Start a tracking server as the UI does, artifacts through it, and return its port."""
+    folder = tmp_path_factory.mktemp("server")
+    uri = sqlite_uri(folder / "mlflow.db")
+    open_client(uri)
+    port = free_port("127.0.0.1", 5500)
+    command = [*server_command(uri, "127.0.0.1", port), "--artifacts-destination", (folder / "artifacts").as_uri()]
+    command[command.index("--allowed-hosts") + 1] = "*"
+    process = subprocess.Popen(
+        command, env={**os.environ, **server_environment()}, start_new_session=True, stdout=-3, stderr=-3
+    )
+    deadline = time.monotonic() + 90.0
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.2)  # the server has no other way to say that it listens
+    yield port
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
+
+
+@contextmanager
+def proxy(port: int, fault: Fault) -> Iterator[str]:
+    """Forward requests to the server; let `fault` answer in its place."""
+
+    class Forward(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            headers = {key: value for key, value in self.headers.items() if key.lower() != "host"}
+            upstream.request(self.command, self.path, body, headers)
+            reply = upstream.getresponse()
+            content = reply.read()
+            upstream.close()
+            self.close_connection = True
+            if not fault(self, content):
+                answer(self, reply.status, content, reply.getheader("Content-Type") or "")
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward  # noqa: N815 (http.server's names)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forward) as listener:
+        listener.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that hangs up is the point
+        thread = threading.Thread(target=listener.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.server_address[1]}"
+        finally:
+            listener.shutdown()
+            thread.join()
+
+
+def answer(handler: BaseHTTPRequestHandler, status: int, content: bytes, kind: str, **headers: str) -> bool:
+    handler.send_response(status)
+    for key, value in {"Content-Type": kind, "Content-Length": str(len(content)), **headers}.items():
+        handler.send_header(key, value)
+    handler.end_headers()
+    handler.wfile.write(content)
+    return True
+
+
+def hang_up(handler: BaseHTTPRequestHandler, _: bytes) -> bool:
+    handler.connection.shutdown(socket.SHUT_RDWR)
+    return True
+
+
+def truncated(handler: BaseHTTPRequestHandler, content: bytes) -> bool:
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content[: len(content) // 2])
+    return hang_up(handler, content)
+
+
+HTML = b"<html><body>Please log in</body></html>"
+FAULTS: dict[str, Fault] = {
+    "lost reply": hang_up,
+    "truncated reply": truncated,
+    "500": lambda handler, _: answer(handler, 500, b"{}", "application/json"),
+    "503 page": lambda handler, _: answer(handler, 503, HTML, "text/html"),
+    "429": lambda handler, _: answer(handler, 429, b"slow down", "text/plain", **{"Retry-After": "0"}),
+    "200 page": lambda handler, _: answer(handler, 200, HTML, "text/html"),
+    "half JSON": lambda handler, content: answer(handler, 200, content[: len(content) // 2], "application/json"),
+    "empty JSON": lambda handler, _: answer(handler, 200, b"{}", "application/json"),
+    "list": lambda handler, _: answer(handler, 200, b"[1, 2]", "application/json"),
+    "empty": lambda handler, _: answer(handler, 200, b"", "application/json"),
+    "not UTF-8": lambda handler, _: answer(handler, 200, b"\xff\xfe{}", "application/json"),
+}
+
+
+@pytest.fixture
+def results(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Write a study of a sweep of its own name, so that one server serves all tests."""
+    sweep = "s" + "".join(c for c in request.node.name if c.isalnum())[-50:]
+    study = build.finished_study(n_trials=3, n_certificate=20, sweep=sweep)
+    build.write_study(study, tmp_path / "results" / sweep)
+    return tmp_path / "results"
+
+
+def audit(results: Path, port: int) -> None:
+    """Expect one finished run for each record and one parent, whatever has been tried before."""
+    (folder,) = results.iterdir()
+    studies = read_sweep(folder)
+    client = MlflowClient(f"http://127.0.0.1:{port}")
+    experiment = client.get_experiment_by_name(folder.name)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    uids = {record_uid(record) for study in studies for records in study.records.values() for record in records}
+    assert Counter(run.data.tags["sweep.uid"] for run in runs) == Counter({*uids, f"{folder.name}/xor"})
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    import_sweeps(f"http://127.0.0.1:{port}", results.parent / "imported", sweep=folder.name)
+    assert digest(results.parent / "imported" / folder.name) == digest(folder)
+
+
+def sync_until_done(results: Path, uri: str) -> None:
+    """Call `sync` until it succeeds; any error but a message for the user ends the test."""
+    messages = []
+    while len(messages) < 200:
+        try:
+            sync(results, uri)
+            break
+        except TrackingError as error:
+            messages.append(str(error))
+    assert len(messages) < 200
+    assert not [message for message in messages if "\n" in message]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+
+
+QUICK = ("lost reply", "503 page", "200 page", "half JSON")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FAULTS]
+)
+def test_random_faults_end_one_to_one(server: int, results: Path, name: str) -> None:
+    rng = random.Random(name)
+    n_faults = [0]
+
+    def sometimes(handler: BaseHTTPRequestHandler, content: bytes) -> bool:
+        if rng.random() < 0.9:
+            return False
+        n_faults[0] += 1
+        return FAULTS[name](handler, content)
+
+    with proxy(server, sometimes) as uri:
+        sync_until_done(results, uri)
+    assert n_faults[0] > 0
+    audit(results, server)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_request_may_meet_a_fault(server: int, results: Path, name: str) -> None:
+    n_requests, at = [0], 0
+
+    def once(handler: BaseHTTPRequestHandler, content: bytes) -> bool:
+        n_requests[0] += 1
+        return n_requests[0] == at and FAULTS[name](handler, content)
+
+    (folder,) = results.iterdir()
+    client = MlflowClient(f"http://127.0.0.1:{server}")
+    with proxy(server, once) as uri:
+        while n_requests[0] >= at:
+            n_requests[0], at = 0, at + 1
+            sync_until_done(results, uri)
+            audit(results, server)
+            # Runs that are deleted while they are RUNNING are those that were never whole: all is written anew.
+            for run in client.search_runs([client.get_experiment_by_name(folder.name).experiment_id]):
+                client.update_run(run.info.run_id, status="RUNNING")
+                client.delete_run(run.info.run_id)
+            shutil.rmtree(results.parent / "imported")
+    assert at > 40
+
+
+def test_every_lost_reply_to_a_new_run_leaves_no_duplicate(server: int, results: Path) -> None:
+    lost = Counter[str]()
+
+    def lose(handler: BaseHTTPRequestHandler, content: bytes) -> bool:
+        if not handler.path.endswith(("runs/create", "experiments/create")):
+            return False
+        lost["all"] += 1
+        return lost["all"] % 2 == 1 and hang_up(handler, content)
+
+    with proxy(server, lose) as uri:
+        sync_until_done(results, uri)
+    assert lost["all"] >= 2 * (1 + 1 + 6)
+    audit(results, server)
+
+
+def test_a_redirect_to_another_host_is_not_followed(server: int, results: Path) -> None:
+    with socket.socket() as elsewhere:
+        elsewhere.bind(("127.0.0.1", 0))
+        elsewhere.listen()
+        elsewhere.setblocking(False)
+        place = f"http://localhost:{elsewhere.getsockname()[1]}/"
+        for status in (301, 302, 307, 308):
+
+            def redirect(handler: BaseHTTPRequestHandler, _: bytes, status: int = status) -> bool:
+                return answer(handler, status, b"", "text/html", Location=place)
+
+            with proxy(server, redirect) as uri, pytest.raises(TrackingError):
+                sync(results, uri)
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+
+
+@contextmanager
+def black_hole() -> Iterator[str]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.slow
+def test_a_server_that_never_answers_ends_in_a_message(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with black_hole() as uri:
+        with pytest.raises(TrackingError):
+            sync(results, uri)
+        result = TrackingProcess(next(results.iterdir()), uri).finish()
+    assert result.n_waiting == 6
+    assert result.problem is not None
+
+
+@pytest.mark.slow
+def test_a_server_that_drips_is_given_up(server: int, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps.tracking_worker.LONGEST_SILENCE_S", 12.0)
+
+    def drip(handler: BaseHTTPRequestHandler, content: bytes) -> bool:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 400\r\n\r\n")
+        for _ in range(400):
+            handler.wfile.write(b" ")
+            time.sleep(1.0)
+        return True
+
+    with proxy(server, drip) as uri:
+        writer = TrackingProcess(next(results.iterdir()), uri)
+        result = writer.finish()
+    assert result.problem == "MLflow has not got on for 12 seconds"
+    assert writer._process.poll() is not None
+    sync(results, f"http://127.0.0.1:{server}")
+    audit(results, server)
+
+
+def test_a_server_that_is_back_gets_what_it_missed(server: int, results: Path) -> None:
+    (folder,) = results.iterdir()
+    path = folder / "xor" / "log.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:3]))
+    down = threading.Event()
+
+    def refuse(handler: BaseHTTPRequestHandler, content: bytes) -> bool:
+        return down.is_set() and hang_up(handler, content)
+
+    with proxy(server, refuse) as uri:
+        down.set()
+        writer = TrackingProcess(folder, uri)
+        with path.open("ab") as stream:
+            stream.writelines(lines[3:])
+        down.clear()
+        result = writer.finish()
+    assert (result.n_waiting, result.problem) == (0, None)
+    audit(results, server)
+
+
+def test_a_database_deleted_under_the_writer_is_named_and_made_again(tmp_path: Path, results: Path) -> None:
+    uri = sqlite_uri(tmp_path / "mlflow.db")
+    open_client(uri)
+    (folder,) = results.iterdir()
+    path = folder / "xor" / "log.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:3]))
+    writer = TrackingProcess(folder, uri)
+    runs = sqlite3.connect(tmp_path / "mlflow.db")
+    deadline = time.monotonic() + 60.0
+    while not runs.execute("SELECT count(*) FROM runs").fetchone()[0] and time.monotonic() < deadline:
+        time.sleep(0.1)  # until it has written
+    runs.close()
+    (tmp_path / "mlflow.db").unlink()
+    with path.open("ab") as stream:
+        stream.writelines(lines[3:])
+    result = writer.finish()
+    assert result.n_waiting is None
+    assert result.problem == f"{tmp_path}/mlflow.db: deleted or replaced while runs were written to it"
+    n_runs = 1 + sum(len(records) for records in read_sweep(folder)[0].records.values())
+    assert sync(results, sqlite_uri(tmp_path / "other.db")).n_written == n_runs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hold_s", [10.0, 30.0])
+def test_a_locked_database_only_delays(tmp_path: Path, results: Path, hold_s: float) -> None:
+    hold_lock(tmp_path, results, hold_s)
+
+
+def test_a_database_locked_for_a_moment_only_delays(tmp_path: Path, results: Path) -> None:
+    hold_lock(tmp_path, results, 1.0)
+
+
+def hold_lock(tmp_path: Path, results: Path, hold_s: float) -> None:
+    """Let another connection hold the database while runs are written; expect all of them."""
+    uri = sqlite_uri(tmp_path / "mlflow.db")
+    open_client(uri)
+    holder = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(hold_s, holder.execute, ("COMMIT",))
+    release.start()
+    assert sync(results, uri).n_written == 7
+    release.join()
+    holder.close()
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))])
+def test_a_corrupt_database_is_one_line_or_does_no_harm(tmp_path: Path, results: Path, seed: int) -> None:
+    uri = sqlite_uri(tmp_path / "mlflow.db")
+    sync(results, uri)
+    content, rng = (tmp_path / "mlflow.db").read_bytes(), random.Random(seed)
+    (folder,) = results.iterdir()
+    for i in range(8):
+        shutil.rmtree(tmp_path / "imported", ignore_errors=True)
+        damaged = bytearray(content)
+        at = rng.randrange(0, len(content), 4096)
+        if i % 2:
+            damaged[at : at + 4096] = bytes(4096)
+        else:
+            damaged[at:] = b""
+        path = tmp_path / f"{i}.db"
+        path.write_bytes(damaged)
+        try:
+            import_sweeps(sqlite_uri(path), tmp_path / "imported")
+        except TrackingError:
+            continue
+        assert digest(tmp_path / "imported" / folder.name) == digest(folder)
