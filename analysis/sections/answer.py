@@ -83,7 +83,7 @@ def build(studies: Sequence[Study]) -> Section:
                 tuple(page_cells(row, label) for label, row in pages),
             )
         )
-    elif winners:
+    elif winners and any(study.header.data.get("kind", "playground") == "playground" for study in studies):
         blocks.append(Text("No setting that can be entered on the Playground page has been found yet.", "missing"))
     return Section("answer", "The answer", tuple(blocks))
 

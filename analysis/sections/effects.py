@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ def build(studies: Sequence[Study]) -> Section:
 def grid_blocks(study: Study, grid: Grid, name: str, file_name: str) -> list[Block]:
     """Return the blocks of one study."""
     n = study.header.n_replicas
-    size = " x ".join(f"{len(levels)} {param_title(key)}" for key, levels in grid.factors.items())
+    size = " x ".join(f"{len(levels)} {factor_title(key)}" for key, levels in grid.factors.items())
     blocks: list[Block] = [
         Heading(name),
         Text(
@@ -110,7 +111,7 @@ def effects_table(grid: Grid, main: Sequence[Effect], name: str, file_name: str)
     training = effects(grid, "train")
     rows = [
         (
-            param_title(test.factor),
+            factor_title(test.factor),
             f"{_text(test.a)} to {_text(test.b)}",
             shown(test.ratio),
             _verdict(test),
@@ -178,7 +179,7 @@ def cells_table(grid: Grid, name: str, file_name: str) -> Table:
         f"{name}: every cell, the lowest test loss first; the lowest of many flatters.",
         (
             Column("trial", "Trial", "text"),
-            *(Column(key, param_title(key), "text") for key in grid.factors),
+            *(Column(key, factor_title(key), "text") for key in grid.factors),
             Column("parameters", "Parameters"),
             Column("epochs", "Best epoch"),
             Column("trained", "Epochs trained"),
@@ -249,7 +250,8 @@ def draw_cells(grid: Grid, line: str) -> Figure:
                 label = _text(trial.params[line]) if side == "test" else None
                 axes.plot(trial.epoch_grid, means, style, color=color, linewidth=1.1, label=label)
         axes.set_yscale("log")
-        axes.set_title(", ".join(level_text(key, level) for key, level in zip(others, place, strict=True)), fontsize=7)
+        title = ", ".join(level_text(key, level) for key, level in zip(others, place, strict=True))
+        axes.set_title(textwrap.fill(title, 28), fontsize=6.5, fontweight="normal")
         axes.tick_params(labelsize=7)
     for axes in grid_of_axes.flat[len(panels) :]:
         axes.set_visible(False)
@@ -259,9 +261,20 @@ def draw_cells(grid: Grid, line: str) -> Figure:
     for row in grid_of_axes:
         row[0].set_ylabel("loss (logarithmic)", fontsize=8)
     handles, names = grid_of_axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="upper center", ncols=len(names), fontsize=8, title=param_title(line))
-    figure.subplots_adjust(left=0.09, right=0.985, bottom=0.45 / (0.7 + 1.9 * n_rows) + 0.02, top=0.9, hspace=0.35)
+    figure.legend(handles, names, loc="upper center", ncols=len(names), fontsize=8, title=factor_title(line))
+    figure.subplots_adjust(
+        left=0.09,
+        right=0.985,
+        bottom=0.45 / (0.7 + 1.9 * n_rows) + 0.02,
+        top=1 - 0.8 / (0.7 + 1.9 * n_rows),
+        hspace=0.45,
+    )
     return figure
+
+
+def factor_title(key: str) -> str:
+    """Return a factor as a reader says it: ``"hidden layers"``."""
+    return param_title(key).removeprefix("n ")
 
 
 def _verdict(effect: Effect) -> str:
