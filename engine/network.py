@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,11 @@ class NetworkConfig:
     def layer_sizes(self) -> tuple[int, ...]:
         """Units of every layer, inputs and outputs included."""
         return (self.n_inputs, *self.hidden_layer_sizes, self.n_outputs)
+
+    @property
+    def most_weights(self) -> int:
+        """Weights of the layer that has most, biases apart."""
+        return max(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(self.layer_sizes))
 
 
 @dataclass(slots=True)

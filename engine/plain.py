@@ -91,8 +91,7 @@ def advance(
 ) -> None:
     """Train for some epochs, in place; see `engine.training.advance`."""
     points = _Points.of(split, training.dtype)
-    is_wide = max(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(network.layer_sizes)) >= WIDE
-    size = 1 if is_wide else len(state.seeds)
+    size = 1 if network.most_weights >= WIDE else len(state.seeds)
     groups = [slice(start, start + size) for start in range(0, len(state.seeds), size)]
     parts = [_part(state, group) for group in groups]
     with one_blas_thread() as n_threads, ThreadPoolExecutor(n_threads) as pool:

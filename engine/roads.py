@@ -3,14 +3,13 @@
 The compiled road keeps 16 replicas in a vector and is the faster one while a layer's weights, 16 times over, stay near
 the processor; BLAS takes one network at a time and gains on large matrices. Measured on one core with 16 replicas, the
 compiled road takes 0.02 (batch 32, one hidden layer of 100) to 0.6 (batch 128, layers 128-128) of NumPy's time up to
-the limit; above it, 784-256-10 with one network, NumPy is as fast as PyTorch. The number of replicas is no part of the
-rule, because a replica's result must not depend on it: a single network near the limit would be some times faster on
-NumPy.
+the limit; above it, 784-256-10 with one network, NumPy is faster than PyTorch (`docs/performance.md`). The number of
+replicas is no part of the rule, because a replica's result must not depend on it: a single network near the limit would
+be some times faster on NumPy.
 """
 
 from __future__ import annotations
 
-import itertools
 from typing import Literal
 
 from engine.configuration import TrainingConfig
@@ -43,9 +42,8 @@ def choose_road(
         `MOST_INPUTS_COMPILED` numbers, the compiled loop knows the configuration, and all points count the same;
         ``"numpy"`` else.
     """
-    n_weights = max(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(network.layer_sizes))
     too_many = n_samples * network.n_inputs > MOST_INPUTS_COMPILED
-    if is_weighted or too_many or n_weights > MOST_WEIGHTS_COMPILED:
+    if is_weighted or too_many or network.most_weights > MOST_WEIGHTS_COMPILED:
         return "numpy"
     from engine import kernels  # Numba takes half a second to import: only for small layers
 
