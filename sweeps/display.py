@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from analysis.metric_words import METRIC_WORDS
+from analysis.records import StudyHeader
 from analysis.tables import dataset_title
 from sweeps.progress import OnEvent, Progress
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PLAIN_EVERY_S = 10.0
-COLUMNS = ("dataset", "phase", "trials", "best test loss", "candidates", "floor", "time left")
+COLUMNS = ("dataset", "phase", "trials", "best", "candidates", "floor", "time left")
 
 
 @contextmanager
@@ -65,8 +67,10 @@ class PlainDisplay:
 def plain_line(progress: Progress) -> str:
     """Return one line that says where a study stands."""
     title, phase, trials, best, candidates, floor, left = cells(progress)
-    text = f"{title}: {phase}, {trials} trials, best test loss {best}, candidates {candidates}, floor {floor}"
-    return text if left == "-" else f"{text}, {left} left"
+    parts = [f"{title}: {phase}", f"{trials} trials", f"best {best}", f"candidates {candidates}"]
+    parts += [f"floor {floor}"] if floor != "-" else []
+    parts += [f"{left} left"] if left != "-" else []
+    return ", ".join(parts)
 
 
 def cells(progress: Progress) -> tuple[str, ...]:
@@ -79,11 +83,21 @@ def cells(progress: Progress) -> tuple[str, ...]:
         dataset_title(progress.header.dataset),
         phase,
         f"{progress.n_finished}/{progress.header.n_trials}",
-        _number(progress.best_value),
+        best_text(progress.header, progress.best_value),
         str(progress.n_candidates),
         _number(progress.header.floor),
         duration_text(progress.seconds_left),
     )
+
+
+def best_text(header: StudyHeader, value: float | None) -> str:
+    """Return the best value so far in the goal's own words: ``"test loss 0.0843"``, ``"accuracy 0.95"``."""
+    if value is None:
+        return "-"
+    words = METRIC_WORDS.get(header.metric)
+    if words is None:
+        return f"{header.metric.replace('_', ' ')} {value:.4f}"
+    return f"{words.title} {words.as_loss(value) if words.higher_is_better else value:.5g}"  # its own inverse
 
 
 def live_table(rows: list[Progress]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis.intervals import Interval
 from analysis.records import Study
 from analysis.sections.blocks import (
     Block,
@@ -18,6 +19,8 @@ from analysis.sections.blocks import (
     optional,
     shown,
 )
+from analysis.sections.table import TableStudy, best_baseline, metric_title, open_table_study, score_interval
+from analysis.table_records import ModelScores
 from analysis.tables import HomeworkRow, homework_rows, setting_text
 
 PLAYGROUND = "https://playground.tensorflow.org/#"
@@ -46,13 +49,30 @@ PAGE_COLUMNS = (
     Column("n", "Draws n"),
     Column("url", "Open it", "text"),
 )
+TABLE_COLUMNS = (
+    Column("dataset", "Data", "text"),
+    Column("setting", "Setting of the network", "text"),
+    Column("metric", "Metric", "text"),
+    Column("network", "Network, folds", "interval"),
+    Column("baseline", "Best simple model, folds", "interval"),
+    Column("network_test", "Network, test rows"),
+    Column("baseline_test", "Best simple model, test rows"),
+    Column("best", "Best simple model", "text"),
+    Column("verdict", "Verdict", "text"),
+)
 
 
 def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
+    names = labels(studies)
+    opened = [open_table_study(study, label) for study, label in zip(studies, names, strict=True)]
+    tables = [one for one in opened if one is not None]
     # Study by study, because two folders may hold sweeps of one name.
     rows = [
-        (label, row) for study, label in zip(studies, labels(studies), strict=True) for row in homework_rows([study])
+        (label, row)
+        for study, label, one in zip(studies, names, opened, strict=True)
+        if one is None
+        for row in homework_rows([study])
     ]
     winners = [(label, row) for label, row in rows if row.setting == "winner"]
     pages = [(label, row) for label, row in rows if row.setting == "page"]
@@ -69,9 +89,20 @@ def build(studies: Sequence[Study]) -> Section:
                 tuple(homework_cells(row, label) for label, row in winners),
             )
         )
+    if any(one.network for one in tables):
+        blocks.append(
+            Table(
+                "tables",
+                "The network found for each table beside the best simple model (by its mean over the folds): means "
+                "over the folds that the search chose by, with 95 % intervals, and scores on the test rows, which no "
+                "search saw.",
+                TABLE_COLUMNS,
+                tuple(table_cells(one, one.network) for one in tables if one.network),
+            )
+        )
     blocks += [
         Text(verdict_text(study, label), "finding" if study.verdict else "missing")
-        for study, label in zip(studies, labels(studies), strict=True)
+        for study, label in zip(studies, names, strict=True)
     ]
     if pages:
         blocks.append(
@@ -104,6 +135,23 @@ def homework_cells(row: HomeworkRow, label: str) -> tuple[Cell, ...]:
         optional(row.attainable_pass_rate, NO_FLOOR),
         optional(row.floor, NO_FLOOR),
         row.n_replicas,
+    )
+
+
+def table_cells(one: TableStudy, network: ModelScores) -> tuple[Cell, ...]:
+    """Return one table's row: its network beside the best simple model."""
+    metric, best, winner, verdict = one.table.metric, best_baseline(one), one.study.winner, one.study.verdict
+    no_model = Interval(None, None, None, 0, "none", "no simple model has this score")
+    return (
+        one.label,
+        Missing("no winner") if winner is None else setting_text(winner),
+        metric_title(one.table, metric),
+        shown(score_interval(network, network.validation, metric)),
+        shown(no_model if best is None else score_interval(best, best.validation, metric)),
+        optional(network.test.get(metric), "not scored"),
+        optional(None if best is None else best.test.get(metric), "not scored"),
+        Missing("none") if best is None else best.title,
+        "certified" if verdict is not None and verdict.certified else "not certified",
     )
 
 

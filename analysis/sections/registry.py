@@ -24,7 +24,7 @@ from analysis.sections import (
 )
 from analysis.sections.blocks import Section
 
-OF_DRAWN_DATA = frozenset({"answer", "ranges", "distance", "surface", "network", "certainty"})
+OF_DRAWN_DATA = frozenset({"ranges", "distance", "surface", "network", "certainty"})
 """Sections about data that a rule draws afresh; a table has its own."""
 
 Build = Callable[[Sequence[Study]], Section]

@@ -13,7 +13,8 @@ from table_builders import N_FOLDS, table_record
 
 from analysis.intervals import Interval
 from analysis.records import RecordError, read_study
-from analysis.report import render, write_report
+from analysis.report import lead_sentence, render, write_report
+from analysis.sections import answer
 from analysis.sections import table as section
 from analysis.sections.blocks import Heading, Missing, Picture, Table, Text
 from analysis.table_records import TABLE_NAME, encode_table_record
@@ -58,14 +59,28 @@ def test_scores_are_means_over_folds_with_student_intervals_over_folds(tmp_path)
     assert found.n == N_FOLDS
 
 
+def test_the_answer_for_a_table_stands_in_the_users_metric_beside_the_simple_model(tmp_path):
+    study = write(tmp_path)
+    one = section.open_table_study(study, "xor")
+    blocks = answer.build([study]).blocks
+    assert not any(isinstance(block, Table) and block.name == "homework" for block in blocks)
+    row = dict(zip([column.key for column in answer.TABLE_COLUMNS], table(blocks, "tables").rows[0], strict=True))
+    assert row["metric"] == f"RMSE ({one.table.target.name})"
+    assert row["network_test"] == one.network.test["rmse"]
+    assert row["baseline_test"] == section.best_baseline(one).test["rmse"]
+    assert row["network"].estimate == pytest.approx(np.mean(one.network.validation["rmse"]))
+    assert "of 1 table certified" in lead_sentence([study])
+
+
 @pytest.mark.parametrize("task", ["regression", "classification"])
-@pytest.mark.parametrize(("network", "answer"), [(0.8, "yes"), (1.3, "no")])
-def test_the_report_says_whether_the_network_is_as_good_as_the_best_baseline(tmp_path, task, network, answer):
+@pytest.mark.parametrize(("network", "verdict"), [(0.8, "yes"), (1.3, "no")])
+def test_the_report_says_whether_the_network_is_as_good_as_the_best_baseline(tmp_path, task, network, verdict):
     blocks = section.build([write(tmp_path, task, network=network)]).blocks
     found = [text for text in texts(blocks, "finding") if "at least as good as the best simple model" in text]
     assert len(found) == 1
     assert (
-        f"(gradient boosting): {answer}. Mean {'RMSE' if task == 'regression' else 'accuracy'} over 5 folds" in found[0]
+        f"(gradient boosting): {verdict}. Mean {'RMSE' if task == 'regression' else 'accuracy'} over 5 folds"
+        in found[0]
     )
     assert "which flatters it" in found[0]
 
@@ -158,7 +173,7 @@ def test_sections_about_drawn_data_leave_tables_out(tmp_path):
     study, other = write(tmp_path), build.finished_study("gauss", n_trials=3)
     alone = render([study]).files["report.md"].decode()
     assert "1 of 1 table certified: the goal reached on test rows that no search had seen." in alone
-    assert not [text for text in ("The answer", "How sure", "Playground page", "fresh draws that no") if text in alone]
+    assert not [text for text in ("pass rate", "How sure", "Playground page", "fresh draws that no") if text in alone]
     assert "## All trials" in alone
     both = render([other, study]).files["report.md"].decode()
     assert "1 of 1 dataset certified" in both

@@ -22,6 +22,12 @@ def test_a_plain_line_says_where_a_study_stands() -> None:
     )
 
 
+def test_a_table_is_watched_in_its_own_metric() -> None:
+    header = build.header(dataset="iris", metric="accuracy", floor=None)
+    watched = Progress(header, "search", 5, 3, 0.04, 2, 0, 0, None)
+    assert plain_line(watched) == "iris: search, 3/20 trials, best accuracy 0.96, candidates 2"
+
+
 def test_in_a_pipe_a_line_comes_with_each_phase_and_else_every_ten_seconds() -> None:
     stream, now = io.StringIO(), [0.0]
     display = PlainDisplay(stream, lambda: now[0])
