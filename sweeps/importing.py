@@ -23,13 +23,13 @@ from urllib.parse import unquote, urlsplit
 
 from analysis.polynomial_records import RUNS_NAME, read_polynomial_study
 from analysis.records import StudyHeader, decode_line, read_study
-from analysis.table_records import TABLE_NAME
 from sweeps.log import LOG_NAME, MODELS_NAME, SPEC_NAME, SweepLock, write_atomically
 from sweeps.log_artifacts import FOLDER, LINES_TAG, SHA256_TAG, piece_name
 from sweeps.mlflow_runs import FILES_TAG, ID_TAG, study_digest, study_uid
 from sweeps.models import write_sums
 from sweeps.polynomial_runs import POLYNOMIAL_KIND
 from sweeps.tracking import (
+    BESIDE_LOG,
     PAGE_SIZE,
     first_line,
     open_client,
@@ -247,7 +247,7 @@ def _import_sweep(client: MlflowClient, fetch: Fetch, name: str, parents: list[R
             log.parent.mkdir(exist_ok=True)
             n_lines += _fetch_log(run, fetch, log)
             _check_study(run, log, name)
-            beside = {SPEC_NAME: draft, TABLE_NAME: log.parent}
+            beside = {SPEC_NAME: draft, **dict.fromkeys(BESIDE_LOG, log.parent)}
             _fetch_files(run, fetch, beside.get)
             n_files += _fetch_models(client, fetch, run, log.parent / MODELS_NAME)
         return ImportedSweep(folder, len(parents), n_lines, n_files, _settle(draft, folder))

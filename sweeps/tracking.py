@@ -36,6 +36,7 @@ from sweeps.mlflow_runs import (
     study_uid,
 )
 from sweeps.polynomial_runs import polynomial_run_content, polynomial_study_content
+from sweeps.tables.submission import SUBMISSION_NAME
 from sweeps.tracking_errors import DatabaseGoneError, TrackingBusyError, TrackingError
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 LOCK_NAME = "tracking.lock"
+BESIDE_LOG = (TABLE_NAME, SUBMISSION_NAME)
+"""What a study may keep beside its log, that its parent run keeps as well."""
 RECORD_KINDS = frozenset({"finished", *STAGES}) - {"search"}
 LOG_PATTERN = "*/log.jsonl"
 PAGE_SIZE = 500
@@ -57,6 +60,7 @@ ENVIRONMENT = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -478,7 +482,8 @@ class StudyProjection:
 
     def _parent_files(self) -> tuple[Path, ...]:
         folder = self._tail.path.parent
-        return tuple(path for path in (folder.parent / SPEC_NAME, folder / TABLE_NAME) if path.is_file())
+        paths = (folder.parent / SPEC_NAME, *(folder / name for name in BESIDE_LOG))
+        return tuple(path for path in paths if path.is_file())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import sqlite3
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import record_builders as build
@@ -255,14 +256,36 @@ def test_a_log_that_is_not_the_one_sent_is_sent_anew(tmp_path: Path) -> None:
 def test_what_a_table_study_keeps_beside_its_log_comes_back_as_it_is_now(tmp_path: Path) -> None:
     results, uri = tmp_path / "results", sqlite_uri(tmp_path / "mlflow.db")
     path = build.write_study(build.finished_study(n_trials=2, n_certificate=20), results / "homework")
-    table = path.with_name("table.json")
     for content in ("before the baselines", "with the scores"):
-        table.write_text(content)
+        path.with_name("table.json").write_text(content)
+        path.with_name("submission.csv").write_text(content)
         sync(results, uri)
     import_sweeps(uri, tmp_path / "imported")
     assert files_of(tmp_path / "imported") == {
-        "homework/xor/log.jsonl": path.read_bytes(), "homework/xor/table.json": b"with the scores"
-    }  # fmt: skip
+        "homework/xor/log.jsonl": path.read_bytes(),
+        "homework/xor/submission.csv": b"with the scores",
+        "homework/xor/table.json": b"with the scores",
+    }
+
+
+@pytest.mark.parametrize("name", ["-rf 50%41 ?#&=+'\"é한\u202e\n", "x" * 255])
+def test_any_folder_can_hold_results_database_and_artifacts(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    build.write_study(build.finished_study(n_trials=2, n_certificate=20), folder / "results" / "homework")
+    for way in (Path(name), tmp_path / "link", tmp_path / name / ".." / name):
+        place = str(way) if way.is_absolute() else f"./{way}"
+        assert main(["sync", "--results", f"{place}/results", "--tracking-uri", f"sqlite:///{quote(place)}/m.db"]) == 0
+    # The second and third way lead to the same file: nothing was left to write.
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first.startswith("6 runs written, 0 were there")
+    assert {line[: len("0 runs written, 6 were there")] for line in others} == {"0 runs written, 6 were there"}
+    assert main(["import", "--tracking-uri", f"sqlite:///./{quote(name)}/m.db", "--results", f"./{name}/imported"]) == 0
+    assert digest(folder / "imported" / "homework") == digest(folder / "results" / "homework")
 
 
 def test_a_file_that_is_no_mlflow_database_is_refused_and_left_alone(tmp_path: Path) -> None:
