@@ -36,6 +36,7 @@ from analysis.sections.blocks import (
     Text,
     number_text,
     printable,
+    sweep_names,
 )
 from analysis.sections.registry import OF_DRAWN_DATA, SECTIONS
 from analysis.table_records import is_table
@@ -48,6 +49,7 @@ HERE = Path(__file__).parent
 PLAYGROUND = "https://playground.tensorflow.org/#"
 DISTRIBUTION = "rangesweep"
 GIF_COLORS = 32
+PNG_COLORS = 128
 # What a spreadsheet takes for a formula, behind any number of apostrophes (so that `read_csv` can undo the guard).
 FORMULA = re.compile(r"^'*[=+\-@\t\r\0]")
 MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
@@ -160,7 +162,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
 
 def render(studies: Sequence[Study]) -> Pages:
     """Return the report of some studies, nothing written yet: `Pages.files` holds every file by its relative name."""
-    sweeps = list(dict.fromkeys(printable(study.header.sweep) for study in studies))
+    sweeps = list(dict.fromkeys(printable(name) for name in sweep_names(studies)))
     title = f"Sweep report: {', '.join(sweeps)}"
     return render_sections(title, lead_sentence(studies), sections_of(studies))
 
@@ -379,16 +381,22 @@ def draw(picture: Picture) -> tuple[bytes, int, int]:
 
     The bytes hold no date, path or name of the machine.
     """
+    import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from PIL import Image
 
     with drawing(picture):
         figure = picture.draw()
         stream = io.BytesIO()
         # The canvases' own writers draw once; savefig would draw everything twice.
         if picture.raster:
-            plain: dict[str, Any] = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 4}}
-            FigureCanvasAgg(figure).print_png(stream, **plain)  # type: ignore[no-untyped-call]
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()  # type: ignore[no-untyped-call]
+            pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+            image = Image.fromarray(pixels[..., :3].copy())
+            # A third of the size: these pictures have few colours, and a page holds many of them.
+            image.quantize(PNG_COLORS, dither=Image.Dither.NONE).save(stream, "PNG", optimize=False)
         else:
             silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
             FigureCanvasSVG(figure).print_svg(stream, metadata=silent)  # type: ignore[no-untyped-call]

@@ -178,17 +178,35 @@ class Section:
 
 
 def labels(studies: Sequence[Study]) -> list[str]:
-    """Return what to call each study: its dataset, with the sweep's name before it where there are several sweeps."""
-    several = len({study.header.sweep for study in studies}) > 1
+    """Return what to call each study: its dataset, with the sweep's name before it where there are several sweeps.
+
+    Sweeps of one name in several folders are told apart by those folders, as far up as it takes.
+    """
+    sweeps = sweep_names(studies)
+    several = len(set(sweeps)) > 1
     names = [
-        printable(
-            f"{study.header.sweep}/{dataset_title(study.header.dataset)}"
-            if several
-            else dataset_title(study.header.dataset)
-        )
-        for study in studies
+        printable(f"{sweep}/{title}" if several else title)
+        for sweep, title in zip(sweeps, (dataset_title(study.header.dataset) for study in studies), strict=True)
     ]
     return [f"{name} ({i + 1})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def sweep_names(studies: Sequence[Study]) -> list[str]:
+    """Return the name of each study's sweep, with as much of its folder as tells sweeps of one name apart."""
+    folders = [None if study.path is None else study.path.parent.parent for study in studies]
+    names = [study.header.sweep for study in studies]
+    result = []
+    for name, folder in zip(names, folders, strict=True):
+        others = {other for other, same in zip(folders, names, strict=True) if same == name and other != folder}
+        if folder is None or None in others or not others:
+            result.append(name)
+            continue
+        paths = [other.parts for other in others if other is not None]
+        depth = next(
+            (k for k in range(1, len(folder.parts)) if all(path[-k:] != folder.parts[-k:] for path in paths)), 0
+        )
+        result.append("/".join(folder.parts[-depth:]) if depth else name)
+    return result
 
 
 def file_names(prefix: str, names: Sequence[str]) -> list[str]:

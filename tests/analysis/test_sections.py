@@ -15,7 +15,7 @@ from PIL import Image
 
 from analysis.intervals import wilson
 from analysis.ranges import RANGES, Box
-from analysis.records import STAGES
+from analysis.records import STAGES, read_study
 from analysis.report import Pages, add_gif
 from analysis.sections.blocks import Missing, Picture, Stills, Text, file_names, labels, number_text, printable
 from analysis.sections.certainty import excess, first_passage, flattery
@@ -83,6 +83,15 @@ def test_labels_name_the_sweep_only_where_there_are_several() -> None:
     assert labels([one]) == ["XOR"]
     assert labels([one, other]) == ["homework/XOR", "second/XOR"]
     assert labels([one, one]) == ["XOR (1)", "XOR (2)"]
+
+
+def test_sweeps_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    studies = []
+    for folder in ("a/homework", "b/homework", "b/deep"):
+        study = build.finished_study("xor", n_trials=1, n_certificate=8, sweep=folder.partition("/")[2])
+        studies.append(read_study(build.write_study(study, tmp_path / folder)))
+    assert labels(studies) == ["a/homework/XOR", "b/homework/XOR", "deep/XOR"]
+    assert labels(studies[:1]) == ["XOR"]
 
 
 def test_file_names_are_safe_and_none_comes_twice() -> None:
