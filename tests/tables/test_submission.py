@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from tiny_tables import table_spec
 
+from sweeps.study import run_sweep
 from sweeps.tables.submission import SUBMISSION_NAME, write_submission
 from sweeps.tables.table import TableError
 
@@ -49,3 +51,21 @@ def test_anything_else_is_refused_and_nothing_written(path, ids, predictions, me
         write_submission(path, "Id", ids, "SalePrice", np.array(predictions))
     assert str(caught.value) == f"{path}: {message}"
     assert not path.exists()
+
+
+def test_a_sweep_predicts_test_rows_whose_targets_it_does_not_have_in_their_order(houses, tmp_path):
+    frame = pd.read_csv(houses)
+    rows, test = frame.iloc[:60], frame.iloc[60:].drop(columns="price")
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    found = {}
+    for name, file in (("forth", test), ("back", test.iloc[::-1])):
+        file.to_csv(tmp_path / f"{name}.csv", index=False)
+        epochs = {"max_epochs": 30}
+        spec = table_spec(tmp_path / "rows.csv", "price", test_file=str(tmp_path / f"{name}.csv"), epochs=epochs)
+        (study,) = run_sweep(spec, tmp_path / name, workers=1)
+        assert study.verdict.text.startswith("Not certified: no test row has a known target")
+        found[name] = pd.read_csv(study.path.parent / SUBMISSION_NAME)
+    assert found["forth"]["key"].tolist() == test["key"].tolist()
+    pd.testing.assert_frame_equal(found["forth"], found["back"].iloc[::-1].reset_index(drop=True))
+    correlation = np.corrcoef(found["forth"]["price"], frame["price"].iloc[60:])[0, 1]
+    assert correlation > 0.9
