@@ -107,6 +107,9 @@ class EpochSpec:
     stop_delta : float
         A replica stays as it is from the first look on at which its training loss has moved by at most this much
         since the look before; 0 means never. A trial ends when all its replicas have.
+    counts : str
+        Which epoch of a search trial counts: ``"best"``, the look with the lowest mean test loss, or ``"last"``, for
+        recipes that name their length.
     """
 
     max_epochs: int
@@ -114,6 +117,7 @@ class EpochSpec:
     stop_from: int
     stop_patience: int
     stop_delta: float = 0.0
+    counts: str = "best"
 
 
 @dataclass(frozen=True, slots=True)
@@ -569,6 +573,7 @@ def _epochs(table: SpecTable) -> EpochSpec:
         stop_from=table.integer("stop_from", 0, 10_000_000),
         stop_patience=table.integer("stop_patience", 0, 10_000),
         stop_delta=table.number("stop_delta", 0.0, math.inf) if "stop_delta" in table else 0.0,
+        counts=table.text("counts", ("best", "last")) if "counts" in table else "best",
     )
     table.close()
     return spec

@@ -107,7 +107,7 @@ class Setting:
     look_at : tuple of int
         Epochs to look at.
     epochs : int or None
-        The epoch that counts; None: the one with the lowest mean test loss.
+        The epoch that counts; None: the one with the lowest mean test loss, or what ``[epochs] counts`` says.
     stops_early : bool
         Whether the spec's stop rule holds.
     prune_above : tuple of (int, float)
@@ -402,7 +402,12 @@ def make_record(
     state: State = "failed"
     if outcome:
         train_all, test_all = (capped(outcome.losses[name], cap) for name in ("train", "test"))
-        at = int(np.argmin(test_all.mean(axis=1))) if setting.epochs is None else grid.index(setting.epochs)
+        if setting.epochs is not None:
+            at = grid.index(setting.epochs)
+        elif spec.epochs.counts == "last" and setting.stage == "search":
+            at = len(grid) - 1
+        else:
+            at = int(np.argmin(test_all.mean(axis=1)))
         value = float(test_all[at].mean())
         train_upper = upper_bound(train_all[at], CANDIDATE_LEVEL)
         test_upper = upper_bound(test_all[at], CANDIDATE_LEVEL)
