@@ -163,6 +163,8 @@ def finding(chosen: Sequence[Choice]) -> str:
         f"choosing by test loss costs {number_text(price.estimate)} "
         f"({number_text(price.low)} to {number_text(price.high)}, n = {price.n} draws) out of range against the oracle"
     )
+    if price.high < 0:
+        return f"{text}: half of the draws were too few for the oracle to choose better."
     return f"{text}." if price.low > 0 else f"{text}: not to be told from nothing."
 
 
