@@ -56,6 +56,7 @@ MOST_FAILURES = 20
 _VERSIONED = ("numpy", "numba", "scipy", "optuna")
 _NUMBERS_DEPEND_ON = (
     "analysis/intervals.py",
+    "analysis/metric_words.py",
     "analysis/polynomials.py",
     "analysis/ranges.py",
     "sweeps/certificate.py",

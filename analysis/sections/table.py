@@ -35,7 +35,6 @@ from analysis.table_records import (
     read_table_record,
     table_path,
 )
-from analysis.tables import setting_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,12 +114,20 @@ def build(studies: Sequence[Study]) -> Section:
 def study_blocks(one: TableStudy, slug: str) -> list[Block]:
     """Return the blocks of one study."""
     table = one.table
-    blocks: list[Block] = [Heading(one.label), Text(*verdict_text(one))]
+    blocks: list[Block] = [Heading(one.label)]
     blocks += [Text(text, "finding") for text in findings(one)]
     blocks += [Text(warning_text(text), "finding") for text in table.warnings]
-    if table.leaks:
-        blocks.append(Text(f"These scores leak: {table.preprocessing}.", "finding"))
     blocks += [Text(text) for text in plan_sentences(one)]
+    blocks.append(Text(f"Preprocessing: {table.preprocessing}.", "finding" if table.leaks else "plain"))
+    if table.notes:
+        blocks.append(
+            Table(
+                f"{slug}-notes",
+                "Noticed while reading.",
+                (Column("note", "Note", "text"),),
+                tuple((note,) for note in table.notes),
+            )
+        )
     blocks.append(
         Table(
             f"{slug}-columns",
@@ -151,15 +158,6 @@ def study_blocks(one: TableStudy, slug: str) -> list[Block]:
     if picture is not None:
         blocks.append(picture)
     return blocks + confusion_blocks(one, slug)
-
-
-def verdict_text(one: TableStudy) -> tuple[str, str]:
-    """Return how the study ended and with which setting, and the role of that text."""
-    verdict, winner = one.study.verdict, one.study.winner
-    if verdict is None:
-        return f"{one.label}: not finished yet.", "missing"
-    setting = "" if winner is None else f" The network: {setting_text(winner)}."
-    return f"{one.label}: {verdict.text}{setting}", "finding"
 
 
 # Scores
@@ -217,7 +215,7 @@ def findings(one: TableStudy) -> list[str]:
     )
     at_least = not words.is_better(theirs.estimate, ours.estimate)
     told = f"{one.label}: the tuned network is at least as good as the best simple model ({best.title}): "
-    told += f"{'yes' if at_least else 'no'}. Mean {words.title} over {ours.n} folds {_with_ends(ours)} against "
+    told += f"{'yes' if at_least else 'no'}. Over {ours.n} folds the {words.title} is {_with_ends(ours)} against "
     told += f"{_with_ends(theirs)}, paired difference {_with_ends(difference)}"
     if difference.low is not None and difference.high is not None and difference.low <= 0 <= difference.high:
         told += ", which could be none"
@@ -251,7 +249,7 @@ def _range_finding(one: TableStudy, best: ModelScores) -> str:
     inside = score_interval(network, network.validation, metric)
     if outside.estimate is None or inside.estimate is None:
         return ""
-    told = f"{one.label}: out of range, the network's mean {METRIC_WORDS[metric].title} is {_with_ends(outside)}, in "
+    told = f"{one.label}: out of range, the network's {METRIC_WORDS[metric].title} is {_with_ends(outside)}, in "
     told += f"range {number_text(inside.estimate)}"
     theirs = score_interval(best, best.out_of_range, metric)
     if theirs.estimate is not None:
@@ -418,15 +416,10 @@ def plan_sentences(one: TableStudy) -> list[str]:
         side = "above" if end.rule == "top" else "below"
         folds += f"Out of range: the {end.n_rows} rows with {end.feature} {side} {end.bound:.6g}, "
         folds += "held out beforehand."
-    sentences = [
+    return [
         f"Read: {files}.",
         f"Predicted: {target.name}, a {target.task}{kinds}, as {target.reason}{learnt}. Goal: {table.goal}"
         + (f" ({METRIC_WORDS[table.metric].title} {number_text(table.goal_value)})" if table.goal_value else "")
         + ".",
         folds,
     ]
-    if not table.leaks:
-        sentences.append(f"Preprocessing: {table.preprocessing}.")
-    if table.notes:
-        sentences.append(f"Noticed while reading: {'; '.join(table.notes)}.")
-    return sentences
