@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from sweeps.spec import SweepSpec
 
 _SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
+LARGE_FILE = 20_000_000
+"""Bytes from which a file's memory is stated before it is taken."""
 _OPTIONS = {
     "target": ("COLUMN", "column to predict; makes SPEC a data file (CSV, TSV, either gzipped, Parquet)"),
     "test_file": ("FILE", "rows to test on, instead of a share of the rows set aside"),
@@ -71,6 +74,8 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     if arguments.out_of_range is not None:
         dataset |= _end(arguments.out_of_range)
     given = {**given, "dataset": dataset}
+    for key in ("file", "test_file"):
+        _state_memory(str(dataset.get(key, "")))
     sections: dict[str, dict[str, Any]] = {
         "search": {"n_trials": arguments.trials, "until": arguments.until, "n_replicas": arguments.replicas},
         "goal": {"words": arguments.goal},
@@ -116,6 +121,29 @@ def _toml_of(name: str) -> dict[str, Any] | None:
     if isinstance(file, str) and not Path(file).exists() and (path.parent / file).exists():
         table["dataset"]["file"] = str(path.parent / file)  # beside its spec
     return table
+
+
+def _state_memory(file: str) -> None:
+    """Say how much memory a large file will take, and refuse to take what the machine does not have.
+
+    Raises
+    ------
+    InputError
+        If it is more than there is.
+    """
+    path = Path(file)
+    if not path.is_file() or path.stat().st_size < LARGE_FILE:
+        return
+    from engine.memory import available_bytes
+    from sweeps.tables.reading import expected_memory
+
+    needed, there = expected_memory(path), available_bytes()
+    text = (
+        f"{path.name}: {path.stat().st_size / 1e6:.0f} MB; reading and preparing it takes about {needed / 1e9:.1f} GB"
+    )
+    if needed > there:
+        raise InputError(f"{text} of memory, and {there / 1e9:.1f} GB are free; take fewer rows or columns")
+    print(f"{text} of memory ({there / 1e9:.1f} GB are free)", file=sys.stderr, flush=True)
 
 
 def _role(text: str) -> tuple[str, str]:

@@ -20,12 +20,12 @@ import numpy as np
 
 from sweeps.spec import NAME, SweepSpec, parse_spec
 from sweeps.spec_tables import SpecError, SpecTable
-from sweeps.tables.columns import find_columns, find_target
+from sweeps.tables.columns import find_target
 from sweeps.tables.data_spec import AUTO, NO_END, TableData, parse_table_data
-from sweeps.tables.folds import hold_out_end
+from sweeps.tables.folds import EndError
 from sweeps.tables.metrics import parse_goal
 from sweeps.tables.named import NAMED_SETS
-from sweeps.tables.rows import is_named, number_columns, open_rows, read_data
+from sweeps.tables.rows import TableRows, is_named, make_folds, open_rows, read_data
 from sweeps.tables.table import TableError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
@@ -78,7 +78,10 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
     reader = SpecTable(dataset, f"{where}: dataset")
     data = parse_table_data(reader)
     reader.close()
-    data = settled(data, dataset, where)
+    data, rows = _opened(settled(data, dataset, where), dataset, _seed(given, where), where)
+    if data.folds == "stratified" and "folds" not in dataset and _rarest(rows) < data.n_folds:
+        data = dataclasses.replace(data, folds="plain")  # the test rows or the held-out end took most of a class
+        rows = open_rows(data, _seed(given, where))
     table = copy.deepcopy(_defaults())
     for key, content in given.items():
         if key in ("goal", "space") or not isinstance(content, Mapping):
@@ -89,7 +92,7 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
     name = _name_of(data) if name is None else name
     table.setdefault("name", name)
     table["datasets"] = [{"name": name, "kind": "table", **data.as_table()}]
-    _fit_to_rows(table, given, data, where)
+    _fit_to_rows(table, given, data, rows, where)
     return parse_spec(table, where)
 
 
@@ -128,34 +131,42 @@ def settled(data: TableData, given: Mapping[str, Any], where: str) -> TableData:
     elif target.task == "classification" and data.target_transform != "none":
         raise SpecError(f"{where}: dataset: target_transform: {data.target_transform} is for numbers, not for classes")
     if data.folds == AUTO:
-        rarest = int(np.unique(target.values, return_counts=True)[1].min()) if target.task == "classification" else 0
-        changes["folds"] = "stratified" if rarest >= 2 * data.n_folds else "plain"
+        changes["folds"] = "stratified" if target.task == "classification" else "plain"
     may_draw = data.folds in (AUTO, "plain", "stratified") and "n_search_rows" not in given
     if may_draw and table.n_rows > 2 * FULL_SEARCH_ROWS:
         changes["n_search_rows"] = FULL_SEARCH_ROWS
-    data = dataclasses.replace(data, **changes)
-    if "end_rule" not in given:
-        columns = find_columns(table.frame, data.target, dict(data.roles))  # type: ignore[arg-type]
-        X, names = number_columns(table.frame, columns)
-        try:
-            hold_out_end(X, names, target.values, rule=data.end_rule, share=data.end_share)
-        except ValueError:  # words alone have no end
-            data = dataclasses.replace(data, end_rule=NO_END)
-    return data
+    return dataclasses.replace(data, **changes)
 
 
-def _fit_to_rows(table: dict[str, Any], given: Mapping[str, Any], data: TableData, where: str) -> None:
-    """Fill in what follows from the rows: epochs, the largest batch, the loss, seeds a fold."""
-    seed = _seed(given, where)
+def _rarest(rows: TableRows) -> int:
+    """Return how many rows the rarest class has among those the folds divide."""
+    return int(np.bincount(rows.target.values[rows.folded].astype(np.intp), minlength=len(rows.target.classes)).min())
+
+
+def _opened(data: TableData, given: Mapping[str, Any], seed: int, where: str) -> tuple[TableData, TableRows]:
+    """Return the table's rows; where words alone have no end, and nobody asked for one, none is held out."""
     try:
-        rows = open_rows(data, seed)
+        return data, open_rows(data, seed)
     except TableError:
         raise
+    except EndError as error:
+        if "end_rule" in given or "end_share" in given:
+            raise SpecError(f"{where}: dataset: {error}") from None
+        data = dataclasses.replace(data, end_rule=NO_END)
     except ValueError as error:
         raise SpecError(f"{where}: dataset: {error}") from None
+    return _opened(data, {**given, "end_rule": NO_END}, seed, where)
+
+
+def _fit_to_rows(table: dict[str, Any], given: Mapping[str, Any], data: TableData, rows: TableRows, where: str) -> None:
+    """Fill in what follows from the rows: epochs, the largest batch, the loss, seeds a fold."""
     n_train = len(rows.folded) - -(-len(rows.folded) // data.n_folds)
     if data.folds == "time":
         n_train = len(rows.folded) // (data.n_folds + 1)
+    try:
+        make_folds(data, rows, 0)
+    except ValueError as error:
+        raise SpecError(f"{where}: dataset: {error}") from None
     if n_train < 2:
         raise SpecError(f"{where}: dataset: {len(rows.folded)} rows in the folds; a fold needs two rows to train on")
     epochs = dict(table.get("epochs", {}))

@@ -20,6 +20,10 @@ Rows = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
 
 
+class EndError(ValueError):
+    """Rows that have no such end to hold out, in one line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fold:
     """Row numbers to train on and to validate with, ascending."""
@@ -197,23 +201,23 @@ def hold_out_end(
     """
     if rule not in ENDS:
         near = difflib.get_close_matches(rule, ENDS, 1, 0.0)
-        raise ValueError(f"held-out end: rule {rule!r} is none of {', '.join(ENDS)}; nearest: {near[0]!r}")
+        raise EndError(f"held-out end: rule {rule!r} is none of {', '.join(ENDS)}; nearest: {near[0]!r}")
     if not 0.0 < share <= 0.5:
-        raise ValueError(f"held-out end: share={share!r}; expected above 0 and at most 0.5")
+        raise EndError(f"held-out end: share={share!r}; expected above 0 and at most 0.5")
     if rule == "farthest":
         feature, values = None, _distances(X)
     else:
         feature = _choose_feature(X, names, y) if feature is None else feature
         if feature not in names:
             near = difflib.get_close_matches(feature, [*names], 1, 0.0)
-            raise ValueError(f"held-out end: no feature {feature!r}; nearest: {near[0]!r}")
+            raise EndError(f"held-out end: no feature {feature!r}; nearest: {near[0]!r}")
         values = X[:, list(names).index(feature)]
     sign = -1.0 if rule == "bottom" else 1.0
     beyond = np.where(np.isnan(values), -np.inf, sign * values)
     bound = float(np.quantile(beyond, 1.0 - share, method="inverted_cdf"))
     out = beyond > bound
     if not out.any() or not np.isfinite(bound):
-        raise ValueError(
+        raise EndError(
             f"held-out end: no row lies beyond the {share:.0%} {rule} of {feature or 'all features'}; "
             "name another feature or a larger share"
         )
@@ -299,7 +303,7 @@ def _distances(X: FloatArray) -> FloatArray:
     apart = np.abs(filled - np.median(filled, axis=0))
     spread = np.median(apart, axis=0)
     if not (spread > 0).any():
-        raise ValueError("held-out end: no feature varies enough for 'farthest'; name a feature's 'top' or 'bottom'")
+        raise EndError("held-out end: no feature varies enough for 'farthest'; name a feature's 'top' or 'bottom'")
     distances: FloatArray = np.sqrt(((apart[:, spread > 0] / spread[spread > 0]) ** 2).mean(axis=1))
     return distances
 
@@ -315,5 +319,5 @@ def _choose_feature(X: FloatArray, names: Sequence[str], y: FloatArray) -> str:
         if size > strength + 1e-12:
             best, strength = name, size
     if best is None:
-        raise ValueError("held-out end: no feature has 20 different values; name one, or take 'farthest'")
+        raise EndError("held-out end: no feature has 20 different values; name one, or take 'farthest'")
     return best

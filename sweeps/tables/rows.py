@@ -26,7 +26,7 @@ from sweeps.tables.columns import (
     find_target,
 )
 from sweeps.tables.data_spec import AUTO, NO_END, TableData
-from sweeps.tables.folds import HeldOutEnd, hold_out_end, set_aside
+from sweeps.tables.folds import Fold, HeldOutEnd, hold_out_end, plan_folds, set_aside
 from sweeps.tables.named import NAMED_SETS
 from sweeps.tables.preprocessing import Preprocessing, find_vocabulary, fit_textbook
 from sweeps.tables.reading import read_table
@@ -185,6 +185,14 @@ def open_rows(data: TableData, seed: int) -> TableRows:
     ValueError
         If the rows cannot be divided so.
     """
+    read_data(data)  # a file that has changed is refused, whatever was kept of it
+    if data.test_file:
+        read_data(data, test=True)
+    return _open(data, seed)
+
+
+@functools.lru_cache(maxsize=1)  # a sweep is built, then run: a million rows need not be divided twice
+def _open(data: TableData, seed: int) -> TableRows:
     table = read_data(data)
     roles = cast("Mapping[str, Role]", dict(data.roles))
     target = _target(table.frame, data)
@@ -345,6 +353,27 @@ def _test_part(
     classes = target.values if target.task == "classification" else None
     rest, test = set_aside(n_rows, data.test_share, seed=seed, classes=classes)
     return rest, test, f"{share}, drawn{' from each class' if classes is not None else ''}"
+
+
+def make_folds(data: TableData, rows: TableRows, seed: int) -> tuple[Fold, ...]:
+    """Divide the rows of the folds; the folds hold numbers of rows of the whole table.
+
+    Raises
+    ------
+    ValueError
+        If the rows do not suffice for these folds.
+    """
+    of = rows.folded
+    folds = plan_folds(
+        data.folds,
+        len(of),
+        data.n_folds,
+        seed=seed,
+        classes=rows.target.values[of] if rows.target.task == "classification" else None,
+        groups=None if rows.groups is None else rows.groups[of].tolist(),
+        times=None if rows.times is None else rows.times[of],
+    )
+    return tuple(Fold(of[fold.train], of[fold.validation]) for fold in folds)
 
 
 def number_columns(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[FloatArray, list[str]]:

@@ -39,11 +39,11 @@ from sweeps.space import apply
 from sweeps.spec import DatasetSpec, SweepSpec
 from sweeps.tables.baselines import FoldRows, Problem, best_baseline, run_baseline
 from sweeps.tables.data_spec import TableData
-from sweeps.tables.folds import Fold, plan_folds
+from sweeps.tables.folds import Fold
 from sweeps.tables.judging import ensemble_of, judge_test_rows
 from sweeps.tables.metrics import METRICS, Goal, Metric, parse_goal, predicted_classes
 from sweeps.tables.preprocessing import Preprocessing, TargetTransform, fit_preprocessing, fit_target
-from sweeps.tables.rows import TableRows, open_rows
+from sweeps.tables.rows import TableRows, make_folds, open_rows
 from sweeps.tables.scoring import (
     baseline_scores,
     network_scores,
@@ -356,18 +356,7 @@ class TableSource:
 
     @functools.lru_cache(maxsize=32)  # noqa: B019 (a source lives as long as its sweep)
     def _plan(self, plan: str) -> tuple[Fold, ...]:
-        rows, data = self.rows, self._data
-        of = rows.folded
-        folds = plan_folds(
-            data.folds,
-            len(of),
-            data.n_folds,
-            seed=text_seed(self._spec.seed, plan) % 2**32,
-            classes=rows.target.values[of] if rows.target.task == "classification" else None,
-            groups=None if rows.groups is None else rows.groups[of].tolist(),
-            times=None if rows.times is None else rows.times[of],
-        )
-        return tuple(Fold(of[fold.train], of[fold.validation]) for fold in folds)
+        return make_folds(self._data, self.rows, text_seed(self._spec.seed, plan) % 2**32)
 
     def _draw(self, seeds: tuple[str, ...]) -> Draws:
         places = [seed.rpartition(".")[0] for seed in seeds]
