@@ -9,7 +9,6 @@ there are enough of them, and pieces of a mini-batch else.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -125,7 +124,7 @@ def _part(state: TrainingState, replicas: slice) -> TrainingState:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Points:
     """Points in the type of the arithmetic; weights relative to their mean, as a column."""
 
@@ -152,10 +151,11 @@ class _Points:
 
     def gather(self, orders: npt.NDArray[np.intp] | None, start: int, stop: int, work: _Workspace) -> _Points:
         """Return the points at some places of each replica's order, gathered in arrays of `work`."""
+        if orders is None:
+            weight = None if self.weight is None else self.weight[:, start:stop]
+            return _Points(self.X[:, start:stop], self.y[:, start:stop], weight)
 
         def of(name: str, values: FloatArray) -> FloatArray:
-            if orders is None:
-                return values[:, start:stop]
             gathered = work.array(name, 0, (len(orders), stop - start, values.shape[2]), values.dtype)
             for r, order in enumerate(orders):
                 # Places are within bounds; "clip" spares take the copy that "raise" makes of `out`.
@@ -169,15 +169,32 @@ class _Workspace:
     """Arrays that every mini-batch uses again."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, int], FloatArray] = {}
+        self._memory: dict[tuple[str, int], FloatArray] = {}
+        self._last: dict[tuple[str, int], FloatArray] = {}
+        self._sums: Parameters | None = None
 
     def array(self, name: str, layer: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
         """Return an array of the shape, its values undefined; the same memory for the same name and layer."""
+        key = (name, layer)
+        last = self._last.get(key)
+        if last is not None and last.shape == shape:
+            return last
         size = math.prod(shape)
-        kept = self._kept.get((name, layer))
-        if kept is None or kept.size < size or kept.dtype != dtype:
-            kept = self._kept[name, layer] = np.empty(size, dtype)
-        return kept[:size].reshape(shape)
+        memory = self._memory.get(key)
+        if memory is None or memory.size < size:
+            memory = self._memory[key] = np.empty(size, dtype)
+        last = self._last[key] = memory[:size].reshape(shape)
+        return last
+
+    def like(self, parameters: Parameters) -> Parameters:
+        """Return arrays shaped like the parameters, their values undefined; always the same ones."""
+        if self._sums is None:
+            self._sums = Parameters(
+                [np.empty_like(W) for W in parameters.weights],
+                [np.empty_like(b) for b in parameters.biases],
+                None if parameters.slopes is None else np.empty_like(parameters.slopes),
+            )
+        return self._sums
 
 
 def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, loss: str) -> npt.NDArray[np.float64]:
@@ -335,6 +352,7 @@ class _Gradients:
         self._pool = pool
         self._n_at_once = min(n_threads, MOST_AT_ONCE) if pool else 1
         self._workspaces = [_Workspace() for _ in range(1 + self._n_at_once)]
+        self._n_pieces: dict[int, int] = {}  # by points
 
     def sums(
         self,
@@ -365,32 +383,35 @@ class _Gradients:
         engine.network.Parameters
             Shaped like `parameters`; its arrays are used again by the next call.
         """
-        pieces = _pieces(self.network, start, stop)
+        m = stop - start
+        if m not in self._n_pieces:
+            self._n_pieces[m] = count_pieces(self.network, m)
+        n_pieces = self._n_pieces[m]
 
         def sums_of(i: int) -> Parameters:
             # The first piece's arrays become the total, so no other piece may take them.
             work = self._workspaces[0 if i == 0 else 1 + i % self._n_at_once]
-            batch = points.gather(orders, *pieces[i], work)
-            with np.errstate(all="ignore"):  # of this thread
-                return _gradient_sums(self.network, self._loss, parameters, batch, noise, pieces[i][0], work)
+            first = start + m * i // n_pieces
+            batch = points.gather(orders, first, start + m * (i + 1) // n_pieces, work)
+            return _gradient_sums(self.network, self._loss, parameters, batch, noise, first, work)
 
-        total: Parameters | None = None
-        for first in range(0, len(pieces), self._n_at_once):
-            wave = range(first, min(first + self._n_at_once, len(pieces)))
-            run = self._pool.map if self._pool and len(wave) > 1 else map
-            for sums in run(sums_of, wave):
-                if total is None:
+        def sums_in_thread(i: int) -> Parameters:
+            with np.errstate(all="ignore"):  # is each thread's own
+                return sums_of(i)
+
+        if n_pieces == 1 or self._pool is None:
+            total = sums_of(0)
+            for i in range(1, n_pieces):
+                _add(total, sums_of(i))
+            return total
+        for first in range(0, n_pieces, self._n_at_once):
+            wave = range(first, min(first + self._n_at_once, n_pieces))
+            for i, sums in zip(wave, self._pool.map(sums_in_thread, wave), strict=True):
+                if i == 0:
                     total = sums
                 else:
                     _add(total, sums)
-        assert total is not None  # a mini-batch has a point
         return total
-
-
-def _pieces(network: NetworkConfig, start: int, stop: int) -> list[tuple[int, int]]:
-    n_pieces = count_pieces(network, stop - start)
-    ends = [start + (stop - start) * i // n_pieces for i in range(n_pieces + 1)]
-    return list(itertools.pairwise(ends))
 
 
 def _gradient_sums(
@@ -426,11 +447,7 @@ def _gradient_sums(
     upstream = LOSSES[loss].gradient(A, batch.y)
     if batch.weight is not None:
         upstream *= batch.weight
-    sums = Parameters(
-        [work.array("weights", i, W.shape, dtype) for i, W in enumerate(parameters.weights)],
-        [work.array("biases", i, b.shape, dtype) for i, b in enumerate(parameters.biases)],
-        None if parameters.slopes is None else np.zeros_like(parameters.slopes),
-    )
+    sums = work.like(parameters)
     for i in range(len(layers) - 1, -1, -1):
         activation, slope = layers[i]
         if sums.slopes is not None and i < sums.slopes.shape[1]:
