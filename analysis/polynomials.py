@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
 
+from engine.blas import one_blas_thread
 from engine.datasets.polynomial import PolynomialRows
 from engine.quadrature import Rule, hidden_outputs, loss_and_gradient, n_hidden, predict
 
@@ -235,9 +236,10 @@ def flat_valley(
     for value in values:
         p[index] = value
         before = p.copy()
-        with np.errstate(over="ignore", invalid="ignore"):  # a step far too long is one that it takes back
+        # SciPy's "lm" is compiled and does not give the same bits twice on problems as ill-conditioned as these.
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):  # a step too long is taken back
             found = least_squares(
-                residuals, p[moving], jac=jacobian, x_scale="jac", method="lm", xtol=1e-12, ftol=1e-12, max_nfev=2000
+                residuals, p[moving], jac=jacobian, x_scale="jac", method="dogbox", xtol=1e-12, ftol=1e-12, gtol=None
             )
         p[moving] = found.x
         if not np.isfinite([*found.x, found.cost]).all():

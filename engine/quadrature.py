@@ -27,6 +27,8 @@ import numpy.typing as npt
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import expit
 
+from engine.blas import one_blas_thread
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -111,7 +113,8 @@ def gauss_rule(X: FloatArray, y: FloatArray, n_nodes: int = 64) -> Rule:
         raise ValueError(f"y: shape {y.shape} beside X of shape {X.shape}; give two arrays (replicas, rows)")
     if not (np.isfinite(X).all() and np.isfinite(y).all()):
         raise ValueError("X, y: not all values are finite; leave such rows out")
-    rules = [_gauss_rule_of_one(x, t, n_nodes) for x, t in zip(X, y, strict=True)]
+    with one_blas_thread():
+        rules = [_gauss_rule_of_one(x, t, n_nodes) for x, t in zip(X, y, strict=True)]
     nodes, weights, targets, residual = (np.array(part) for part in zip(*rules, strict=True))
     return Rule(nodes, weights, targets, residual)
 

@@ -41,6 +41,7 @@ from analysis.sections.blocks import (
     number_text,
     shown,
 )
+from engine.blas import one_blas_thread
 from engine.datasets.polynomial import PolynomialRows, polynomial
 from engine.quadrature import hidden_outputs, predict
 
@@ -71,6 +72,11 @@ def sections(question: Question) -> list[Section]:
             ),
         )
         return [Section("claims", "The claims", note)]
+    with one_blas_thread():
+        return _sections(question)
+
+
+def _sections(question: Question) -> list[Section]:
     found = claims(question)
     return [
         answer_section(question),
@@ -673,7 +679,7 @@ def valley_blocks(question: Question) -> list[Block]:
         Heading("Along the valley"),
         Text(
             "The weight into the first unit is held at a fraction of the value it had after the longest recipe, "
-            "everything else that may move is optimized again (Levenberg-Marquardt). Where the training error goes on "
+            "everything else that may move is optimized again (by a dogleg method). Where the training error goes on "
             "falling, the networks had not arrived: they were still on their way down a valley."
         ),
     ]

@@ -7,7 +7,9 @@ import re
 import numpy as np
 import numpy.typing as npt
 import pytest
+from threadpoolctl import threadpool_limits
 
+from engine.datasets.polynomial import draw_rows
 from engine.quadrature import (
     FullBatchHistory,
     Rule,
@@ -233,3 +235,13 @@ def test_the_history_holds_arrays_of_the_stated_shapes():
         "passage_step": (1, 1),
         "passage_parameters": (1, 1, 7),
     }
+
+
+def test_the_rule_does_not_depend_on_the_threads_of_blas():
+    rows = draw_rows([1])
+    digests = set()
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads):
+            rule = gauss_rule(rows.X, rows.y)
+        digests.add(rule.nodes.tobytes() + rule.weights.tobytes() + rule.targets.tobytes())
+    assert len(digests) == 1
