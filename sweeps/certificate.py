@@ -66,7 +66,12 @@ def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def passes(record: TrialRecord, goal: float, level: float) -> bool:
-    """Return whether the upper bounds of both mean losses, one-sided at 1 - `level`, are below the goal."""
+    """Return whether the upper bounds of both mean losses, one-sided at 1 - `level`, are below the goal.
+
+    Where all replicas have the same test rows, the rows have been judged: `analysis.records.TrialRecord.ensemble`.
+    """
+    if record.ensemble is not None:
+        return record.state == "complete" and bool(record.ensemble["passed"])
     bounds = [upper_bound(losses, 1 - level) for losses in (record.train_loss, record.test_loss)]
     return record.state == "complete" and max(bounds) < goal
 
@@ -111,6 +116,16 @@ def _text(spec: SweepSpec, winner: TrialRecord | None, certified: bool, level: f
     n = len(winner.test_loss)
     train = math.fsum(winner.train_loss) / n
     means = f"mean training loss {train:.4f} and mean test loss {winner.value:.4f} over {n} fresh draws"
+    if winner.ensemble is not None:
+        judged = winner.ensemble
+        means = (
+            f"{n} networks take a share of {judged['value']:.4f} of {judged['n_rows']} test images for another kind "
+            f"(upper bound {judged['bound']:.4f})"
+        )
+        if certified:
+            return (
+                f"Certified: {means}, below {goal:g} at level {level:.2g}; nothing before had looked at these images."
+            )
     if certified:
         return f"Certified: {means} are below {goal:g}, at level {level:.2g}."
     return (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from analysis.intervals import wilson
 from analysis.ranges import Box
 from analysis.records import Stage, Study
 from engine.configuration import TrainingConfig
@@ -59,10 +61,6 @@ class _Published:
         """Return all of them in one group."""
         return (seeds,)
 
-    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> None:  # noqa: ARG002
-        """Return None: each network is tested by itself."""
-        return
-
     def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG002
         """Return nothing: inputs need no fitting."""
         return {}
@@ -109,6 +107,10 @@ class PerceptronSource(_Published):
         """Return the seeds of a stage's replicas."""
         name = "fresh" if stage.endswith("certificate") else "split"
         return tuple(f"{name}{k}" for k in self._block(stage, self._data.first_split, replicate))
+
+    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> None:  # noqa: ARG002
+        """Return None: each network is tested on points of its own."""
+        return
 
     def draws(self, seeds: tuple[str, ...]) -> Draws:
         """Return the points of these replicas."""
@@ -226,6 +228,39 @@ class FashionSource(_Published):
             initialize=lambda network: self._initialize(numbers, network),
             measure=lambda network, parameters: _error_rates(network, parameters, splits, inside),
         )
+
+    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> dict[str, Any]:
+        """Return what a certificate's networks make of the test images.
+
+        The units are the images: each has the share of the networks that take it for another kind. Shares vary less
+        than the ones and noughts for which Wilson's bound is made, so that it is a cautious one.
+
+        Returns
+        -------
+        dict
+            ``n_rows``; ``value``: mean share of wrong images; ``bound``: the highest it may be, one-sided at ``level``;
+            ``ensemble``: the share that the networks' mean probabilities get wrong; ``goal``; ``passed``.
+        """
+        split = self.draws(seeds).test
+        outputs, y = predict(network, parameters, split.X), split.y[0, :, 0]
+        finite = np.asarray(np.isfinite(outputs).all(axis=2))
+        wrong = ~finite | (outputs.argmax(axis=2) != y)
+        scores = np.exp(outputs - outputs.max(axis=2, keepdims=True))
+        together = np.where(finite[..., None], scores / scores.sum(axis=2, keepdims=True), 0.0).mean(axis=0)
+        certificates = self._spec.certificates
+        level = certificates.level / certificates.n
+        bound = wilson(math.ceil(wrong.mean(axis=0).sum()), len(y), 1 - 2 * level).high  # its upper end, one-sided
+        if bound is None:
+            raise AssertionError("no test image")
+        return {
+            "n_rows": len(y),
+            "value": float(wrong.mean()),
+            "bound": bound,
+            "ensemble": float((together.argmax(axis=1) != y).mean()),
+            "goal": self.goal,
+            "level": level,
+            "passed": bound < self.goal,
+        }
 
     def _prepared(self, stage: str) -> tuple[dict[str, Split], npt.NDArray[np.bool_]]:
         """Return the images to train on and those to compare by, and which of the latter lie within the pixels' box."""

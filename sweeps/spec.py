@@ -923,6 +923,11 @@ def _check_whole(spec: SweepSpec, where: str) -> None:
     if n_seeds > N_PAGE_SEEDS:
         raise SpecError(f"{where}: needs {n_seeds} page seeds; there are {N_PAGE_SEEDS}: lower n_replicas")
     for dataset in spec.datasets:
+        if isinstance(dataset.data, FashionData) and not dataset.data.n_validation_rows and spec.certificates.n:
+            raise SpecError(
+                f"{where}: certificates: n: the test images serve for validation and cannot certify; give 0, or "
+                "n_validation_rows"
+            )
         if isinstance(dataset.data, TableData):
             n_folds = dataset.data.n_folds
             for stage, n in (("search", spec.search.n_replicas), ("finalists", spec.finalists.n_replicas)):

@@ -14,6 +14,7 @@ from sweeps.opening import open_source
 from sweeps.published import FashionSource, PerceptronSource, perceptron_truth
 from sweeps.published_spec import FashionData, PerceptronData
 from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec, with_overrides
+from sweeps.spec_tables import SpecError
 from sweeps.study import replay, run_sweep
 from sweeps.tables.named import FashionImages
 
@@ -126,7 +127,7 @@ def test_each_stage_sees_the_images_it_may() -> None:
 
 def test_the_textbook_compares_by_the_test_images() -> None:
     images = tiny_images()
-    source = FashionSource(fashion_spec(0, 0), FashionData(0, 0), images)
+    source = FashionSource(fashion_spec(80, 60), FashionData(0, 0), images)
     draws = source.draws(source.seed_block("search"))
     assert draws.train.X.shape[1] == 300
     assert rows_of(draws.test.X[0], np.concatenate([images.images, images.test_images])) == set(range(300, 400))
@@ -193,6 +194,13 @@ def test_a_fashion_sweep_goes_to_its_end(tmp_path: Path, monkeypatch: pytest.Mon
     assert study.winner is not None
     assert study.winner.seeds == ["certificate3000000", "certificate3000001"]
     assert study.winner.value < 0.5 < study.winner.constant_loss
+    judged = study.winner.ensemble
+    assert judged is not None
+    assert judged["n_rows"] == 100
+    assert judged["value"] == pytest.approx(study.winner.value)
+    assert judged["value"] < judged["bound"] < judged["value"] + 0.12  # 1.645 standard errors of 100 images
+    assert judged["passed"] == (judged["bound"] < 0.105) == study.verdict.certified
+    assert "of 100 test images" in study.verdict.text
     assert replay(tmp_path / "fashion_mnist", "fashion_mnist", 0, "certificate").differences == ()
 
 
@@ -210,6 +218,17 @@ def test_without_certificates_the_verdict_says_so(tmp_path: Path, monkeypatch: p
     assert not study.records["finalist"]
     assert study.verdict is not None
     assert study.verdict.text.startswith("No certificate was asked for")
+
+
+def test_images_that_were_validated_with_cannot_certify() -> None:
+    table = as_table(load_spec("fashion_textbook"))
+    table["certificates"]["n"] = 1
+    with pytest.raises(SpecError) as caught:
+        parse_spec(table, "t.toml")
+    expected = (
+        "t.toml: certificates: n: the test images serve for validation and cannot certify; give 0, or n_validation_rows"
+    )
+    assert str(caught.value) == expected
 
 
 def test_data_of_a_kind_come_back_from_the_spec() -> None:
