@@ -121,7 +121,11 @@ def show_command(arguments: argparse.Namespace) -> int:
     if (folder / POLYNOMIAL_RUNS).is_file():
         if dataset or arguments.number is not None:
             raise InputError(f"show {arguments.what}: a polynomial study has no dataset or trial; `show {sweep}` does")
-        print(polynomial_text(Question(read_polynomial_study(folder / POLYNOMIAL_RUNS))))
+        found = read_polynomial_study(folder / POLYNOMIAL_RUNS)
+        if found.verdict is None:
+            print(f"{len(found.runs)} of {found.n_expected} networks trained; nothing is judged before all are")
+        else:
+            print(polynomial_text(Question(found)))
         return 0
     if not dataset:
         if arguments.number is not None:

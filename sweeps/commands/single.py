@@ -7,6 +7,7 @@ import dataclasses
 import sys
 
 from sweeps.commands.options import (
+    POLYNOMIAL_RUNS,
     Commands,
     InputError,
     add_command,
@@ -115,7 +116,10 @@ def replay_command(arguments: argparse.Namespace) -> int:
     sweep, _, dataset = arguments.study.rpartition("/")
     if not sweep:
         raise InputError(f"replay {arguments.study}: name sweep and dataset, as in homework/xor")
-    result = replay(sweep_folder(arguments.results, sweep), dataset, arguments.number)
+    folder = sweep_folder(arguments.results, sweep)
+    if (folder / POLYNOMIAL_RUNS).is_file():
+        raise InputError(f"replay {arguments.study}: a polynomial study has no trials; run it into another --results")
+    result = replay(folder, dataset, arguments.number)
     if not result.differences:
         print(f"{arguments.study} {arguments.number}: equal bit for bit (sha256 {result.rerun.sha256})")
         return 0

@@ -165,13 +165,17 @@ def test_the_report_has_every_section_and_equal_records_give_equal_bytes(finishe
         assert title in text
 
 
-def test_an_unfinished_study_judges_nothing(finished, tmp_path):
+def test_an_unfinished_study_judges_nothing(finished, tmp_path, capsys):
     lines = (finished / RUNS_NAME).read_bytes().splitlines(keepends=True)
     folder = tmp_path / "tiny"
     folder.mkdir()
     (folder / RUNS_NAME).write_bytes(b"".join(lines[:3]))
     text = write_report([folder]).read_text()
     assert "6 of 8 networks are not trained yet; nothing is judged." in text
+    assert main(["show", "tiny", "--results", str(tmp_path)]) == 0
+    assert "2 of 8 networks trained; nothing is judged before all are" in capsys.readouterr().out
+    assert main(["replay", "tiny/xor", "0", "--results", str(tmp_path)]) == 2
+    assert "replay tiny/xor: a polynomial study has no trials" in capsys.readouterr().err
 
 
 def test_the_command_runs_a_study_resumes_it_and_lists_it(tmp_path, capsys):
