@@ -41,6 +41,7 @@ from analysis.records import (
 LOG_NAME = "log.jsonl"
 SPEC_NAME = "spec.toml"
 MODELS_NAME = "models"
+SUBMISSION_NAME = "submission.csv"
 LEFT_BEHIND = (".*.tmp", "*/.*.tmp", f"*/{MODELS_NAME}/.*.tmp")
 
 

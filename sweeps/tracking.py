@@ -9,7 +9,9 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ from urllib.parse import unquote
 from analysis.polynomial_records import RUNS_NAME, PolynomialHeader, PolynomialRun, PolynomialStudy
 from analysis.records import STAGES, RecordError, Study, StudyHeader, TrialRecord, Verdict, canonical_json, decode_line
 from analysis.table_records import TABLE_NAME
-from sweeps.log import MODELS_NAME, SPEC_NAME
+from sweeps.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.log_artifacts import LINES_TAG, SHA256_TAG, LogUpload
 from sweeps.mlflow_runs import (
     FILES_TAG,
@@ -36,7 +38,6 @@ from sweeps.mlflow_runs import (
     study_uid,
 )
 from sweeps.polynomial_runs import polynomial_run_content, polynomial_study_content
-from sweeps.tables.submission import SUBMISSION_NAME
 from sweeps.tracking_errors import DatabaseGoneError, TrackingBusyError, TrackingError
 
 if TYPE_CHECKING:
@@ -594,10 +595,13 @@ def _fill_run(client: MlflowClient, run_id: str, content: RunContent, with_tags:
     params = [Param(key, value) for key, value in content.params.items()]
     tags = [RunTag(key, value) for key, value in content.tags.items()] if with_tags else []
     client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
-    for name, text in content.texts.items():
-        client.log_text(run_id, text, name)
-    for file in content.files:
-        client.log_artifact(run_id, str(file))
+    if content.texts or content.files:
+        with tempfile.TemporaryDirectory() as folder:  # one call for all: each asks the store about the run first
+            for name, text in content.texts.items():
+                (Path(folder) / name).write_text(text, encoding="utf-8")
+            for file in content.files:
+                shutil.copy(file, folder)
+            client.log_artifacts(run_id, folder)
     dataset = Dataset(
         content.data_name,
         content.data_digest,

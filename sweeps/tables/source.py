@@ -32,7 +32,7 @@ from engine.initializers import initialize
 from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.training import train
-from sweeps.log import write_atomically
+from sweeps.log import SUBMISSION_NAME, write_atomically
 from sweeps.samplers import text_seed
 from sweeps.sources import STREAM_WEIGHTS, Draws, Losses
 from sweeps.space import apply
@@ -51,7 +51,7 @@ from sweeps.tables.scoring import (
     table_record,
     with_network,
 )
-from sweeps.tables.submission import SUBMISSION_NAME, write_submission
+from sweeps.tables.submission import write_submission
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -14,8 +14,6 @@ import numpy.typing as npt
 from sweeps.log import write_atomically
 from sweeps.tables.table import TableError
 
-SUBMISSION_NAME = "submission.csv"
-
 
 def write_submission(
     path: Path, identifier: str, ids: Sequence[Any], target: str, predictions: npt.NDArray[Any]
