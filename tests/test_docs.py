@@ -11,6 +11,7 @@ import pytest
 
 from sweeps.cli import build_parser
 from sweeps.polynomials import parse_study
+from sweeps.tables.building import build_spec
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,8 +30,18 @@ def test_the_polynomial_study_in_the_docs_is_accepted():
     assert (header.name, header.n_hidden, len(header.recipes)) == ("cubic", 3, 2)
 
 
+def test_the_table_spec_in_the_docs_is_accepted(tmp_path, monkeypatch):
+    text = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    example = tomllib.loads(re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0])
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{1000 + 37 * i % 71},{10 + 3 * i},{i % 4}" for i in range(60)]
+    (tmp_path / "my.csv").write_text("\n".join(["price,area,zip", *lines]) + "\n")
+    spec = build_spec(example, "docs")
+    assert (spec.name, spec.search.n_trials, spec.goal.words) == ("prices", 100, "rmse < 20000")
+
+
 def commands_of_the_readme() -> list[str]:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/tables.md"))
     return re.findall(r"python -m sweeps ([a-z][^`\n]*)", text)
 
 

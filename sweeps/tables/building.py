@@ -89,7 +89,7 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
         elif key != "dataset":
             table[key] = {**table.get(key, {}), **content}
     _drop_searched(table, given)
-    name = _name_of(data) if name is None else name
+    name = given.get("name", _name_of(data)) if name is None else name
     table.setdefault("name", name)
     table["datasets"] = [{"name": name, "kind": "table", **data.as_table()}]
     _fit_to_rows(table, given, data, rows, where)

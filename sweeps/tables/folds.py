@@ -210,7 +210,8 @@ def hold_out_end(
         feature = _choose_feature(X, names, y) if feature is None else feature
         if feature not in names:
             near = difflib.get_close_matches(feature, [*names], 1, 0.0)
-            raise EndError(f"held-out end: no feature {feature!r}; nearest: {near[0]!r}")
+            hint = f"; nearest: {near[0]!r}" if near else ": no column of numbers or dates is used"
+            raise EndError(f"held-out end: no feature {feature!r}{hint}")
         values = X[:, list(names).index(feature)]
     sign = -1.0 if rule == "bottom" else 1.0
     beyond = np.where(np.isnan(values), -np.inf, sign * values)

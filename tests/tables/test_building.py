@@ -62,6 +62,8 @@ def test_words_alone_have_no_end_and_none_is_held_out(tmp_path: Path) -> None:
     assert spec.datasets[0].data.end_rule == "none"  # type: ignore[union-attr]
     with pytest.raises(SpecError, match="dataset: held-out end: no feature"):
         table_spec(tmp_path / "some.csv", "y", end_rule="farthest")
+    with pytest.raises(SpecError, match="no feature 'color': no column of numbers or dates is used"):
+        table_spec(tmp_path / "some.csv", "y", end_rule="top", end_feature="color")
 
 
 def test_a_name_that_no_folder_should_have_becomes_one(tmp_path: Path) -> None:
