@@ -5,10 +5,10 @@
 
 Both run on the same machine, one after the other, on the same datasets with the same noise. The script
 (`benchmarks/obvious_script.py`) is one process that searches one dataset after the other, a network a trial, until the
-first network is lucky; `python -m sweeps run` uses every core and ends with certificates. Start-up (imports, the
-compiler, creating the databases) stays aside in wall time on both sides. Processor time counts all that the process and
-its children took, start-up and report included, which is to this project's disadvantage only. A network is one training
-from its first weights to where it stopped, whatever came out.
+first network is lucky; `python -m sweeps run` uses every core and ends with certificates. Wall time leaves start-up
+(imports, the compiler, creating the databases) aside on both sides. Processor time leaves it aside for the script, but
+counts all that the sweep's process and its children took, start-up and report included. A network is one training from
+its first weights to where it stopped, whatever came out.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def run_script(seed: int, datasets: tuple[str, ...], max_trials: int, folder: Pa
     """Run the obvious script and return its totals; a dataset without a lucky hit counts with all its time."""
     command = [sys.executable, str(ROOT / "benchmarks" / "obvious_script.py"), "--seed", str(seed)]
     command += ["--max-trials", str(max_trials), "--datasets", ",".join(datasets), "--tracking", str(folder)]
-    printed, _, processor_s = run_process(command, folder)
+    printed, _, _ = run_process(command, folder)
     rows = json.loads(printed.splitlines()[-1])
     return {
         "seconds": sum(row["seconds"] for row in rows),
-        "processor_s": processor_s,
+        "processor_s": sum(row["processor_s"] for row in rows),
         "answered": [row["dataset"] for row in rows if row["hit_s"] is not None],
         "answer_s": {row["dataset"]: row["hit_s"] for row in rows},
         "networks": sum(row["networks"] for row in rows),
@@ -84,20 +84,20 @@ def run_sweep(
     command = [sys.executable, "-m", "sweeps", "run", "homework.toml", "--seed", str(seed), *extra]
     command += [] if max_trials is None else ["--trials", str(max_trials)]
     _, wall_s, processor_s = run_process(command, folder)
-    studies = read_sweep(folder / "results" / "homework")
+    results = folder / "results" / "homework"
+    studies = read_sweep(results)
     records = {study.header.dataset: [r for stage in STAGES for r in study.records[stage]] for study in studies}
     everything = [record for trained in records.values() for record in trained]
     first_s = min(record.started_at_s for record in everything)
+    # A log's last line is its verdict. A record's own duration adds up its pieces, which run side by side.
+    ended_s = {name: (results / name / "log.jsonl").stat().st_mtime - first_s for name in records}
     certified = [s.header.dataset for s in studies if s.verdict is not None and s.verdict.certified]
     return {
-        "seconds": max(r.started_at_s + r.duration_s for r in everything) - first_s,
+        "seconds": max(ended_s.values()),
         "wall_s": wall_s,
         "processor_s": processor_s,
         "answered": certified,
-        "answer_s": {
-            name: max(r.started_at_s + r.duration_s for r in trained) - first_s if name in certified else None
-            for name, trained in records.items()
-        },
+        "answer_s": {name: ended_s[name] if name in certified else None for name in records},
         "networks": sum(len(record.seeds) for record in everything),
         "network_epochs": sum(len(record.seeds) * record.epoch_grid[-1] for record in everything if record.epoch_grid),
     }

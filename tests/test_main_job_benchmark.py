@@ -50,4 +50,5 @@ def test_both_sides_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(found) == {"script", "sweeps", "ratios"}
     assert 1 <= found["script"]["networks"] <= 2
     assert found["sweeps"]["networks"] >= 2 * 16
+    assert 0 < found["sweeps"]["seconds"] <= found["sweeps"]["wall_s"]
     assert all(ratio > 0 for ratio in found["ratios"].values())
