@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from analysis.intervals import Interval, paired_difference, rank_correlation_interval
 from analysis.records import Scalar, TrialRecord
+from analysis.tables import LEAST_POINTS
 
 FloatArray = npt.NDArray[np.float64]
 Side = Literal["in_range", "out_of_range"]
@@ -165,23 +166,42 @@ class Importances:
 
 
 def candidates(records: Sequence[TrialRecord]) -> Candidates | None:
-    """Return the complete search trials on the shared draws, or None where there is none."""
-    usable = [r for r in records if r.stage == "search" and r.state == "complete" and r.source is None]
+    """Return the complete search trials on the shared draws, or None where there is none.
+
+    A trial with a training or test loss that is not a finite number compares with nothing; on one side of the range
+    such a loss counts as not measured, as do those over fewer than `LEAST_POINTS` points there.
+    """
+    usable = [
+        r
+        for r in records
+        if r.stage == "search"
+        and r.state == "complete"
+        and r.source is None
+        and all(math.isfinite(loss) for loss in (*r.train_loss, *r.test_loss))
+    ]
     usable = sorted((r for r in usable if r.seeds == usable[0].seeds), key=lambda record: record.number)
     if not usable:
         return None
 
     def table(name: str) -> FloatArray:
         return np.array(
-            [[math.nan if v is None else v for v in getattr(record, name)] for record in usable], dtype=np.float64
+            [
+                [v if v is not None and math.isfinite(v) else math.nan for v in getattr(record, name)]
+                for record in usable
+            ],
+            dtype=np.float64,
         )
+
+    def side(name: str) -> FloatArray:
+        enough = np.array([sum(getattr(record, f"n_{name}")) >= LEAST_POINTS for record in usable])
+        return np.where(enough[:, None], table(f"{name}_loss"), math.nan)
 
     return Candidates(
         tuple(usable),
         table("train_loss"),
         table("test_loss"),
-        table("in_range_loss"),
-        table("out_of_range_loss"),
+        side("in_range"),
+        side("out_of_range"),
         np.array([n_parameters(record.network) for record in usable], np.int64),
     )
 
@@ -289,7 +309,7 @@ def price_of_not_knowing(data: Candidates, rule: Rule) -> Interval:
     replicas = np.flatnonzero(~np.isnan(data.out_of_range).any(axis=0))
     n = len(replicas)
     if n < LEAST_REPLICAS_FOR_PRICE:
-        reason = f"{n} replicas with points out of range; it takes {LEAST_REPLICAS_FOR_PRICE}"
+        reason = f"{n} replicas with enough points out of range; it takes {LEAST_REPLICAS_FOR_PRICE}"
         return Interval(None, None, None, n, "paired over replicas", reason)
     mine, best = np.empty(n), np.empty(n)
     for judges, judged in halves(np.arange(n)):

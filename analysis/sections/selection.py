@@ -39,7 +39,7 @@ from analysis.selection import (
     importances,
     mean_losses,
 )
-from analysis.tables import setting_text
+from analysis.tables import LEAST_POINTS, setting_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -140,6 +140,15 @@ def build(studies: Sequence[Study]) -> Section:
 
 def rule_cells(choice: Choice, data: Candidates, name: str) -> tuple[Cell, ...]:
     """Return the row of one rule."""
+    seen = {"in_range": data.in_range, "oracle": data.out_of_range}.get(choice.rule.name)
+    if seen is not None and np.isnan(seen).all():
+        side = "out of" if choice.rule.oracle else "in"
+        return (
+            name,
+            choice.rule.title,
+            Missing(f"not shown: fewer than {LEAST_POINTS} points {side} range"),
+            *[""] * 5,
+        )
     i = data.records.index(choice.record)
     price: Cell = Missing("it is the oracle") if choice.rule.oracle else shown(choice.price)
     return (

@@ -6,6 +6,7 @@ import base64
 import csv
 import dataclasses
 import hashlib
+import math
 import re
 import subprocess
 import sys
@@ -424,6 +425,34 @@ def no_numbers() -> Study:
     return study
 
 
+def no_finite_number(value: float) -> Study:
+    """Return a study that a hand-written log could hold: no loss is a number."""
+    study = build.finished_study("xor", n_trials=6, n_certificate=8)
+    for stage, records in study.records.items():
+        study.records[stage] = [
+            dataclasses.replace(
+                one,
+                value=value,
+                train_upper=value,
+                test_upper=value,
+                curves={key: [value] * len(curve) for key, curve in one.curves.items()},
+                **{
+                    f"{name}_loss": [value] * len(one.test_loss)
+                    for name in ("train", "test", "in_range", "out_of_range")
+                },
+            )
+            for one in records
+        ]
+    return study
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_losses_that_are_no_numbers_give_sentences(value: float) -> None:
+    text = "".join(html5lib.parse(render([no_finite_number(value)]).files["index.html"].decode()).itertext())
+    assert "not shown: 0 complete trials" in text
+    assert not re.findall(r"\b(?:nan|inf|None)\b", text)
+
+
 POOR = {
     "empty": (empty, "no trial has finished"),
     "single trial": (single, "1 trial; shares of fewer than 5 say nothing"),
@@ -490,6 +519,29 @@ def test_the_command_prints_where_the_page_is(homework: Path, tmp_path: Path, ca
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda lines: [lines[0], lines[1].replace(b"0.", b"1.", 1), *lines[2:]], r"xor/log\.jsonl: line 2: altered"),
+        (lambda lines: [lines[0], lines[1][:40] + b"\n", *lines[2:]], r"xor/log\.jsonl: line 2: not a log line"),
+        (lambda lines: [b"\xff\n", *lines[1:]], r"xor/log\.jsonl: line 1: not UTF-8"),
+        (lambda lines: lines[1:], r"xor/log\.jsonl: line 1: a 'asked' line before the study's header"),
+        (lambda lines: [], r"xor/log\.jsonl: empty"),
+    ],
+    ids=["altered", "truncated", "not text", "no header", "empty"],
+)
+def test_a_damaged_record_is_named_by_file_and_line(
+    damage: Callable[[list[bytes]], list[bytes]], message: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = build.write_study(build.finished_study(n_trials=3, n_certificate=8), tmp_path / "homework")
+    path.write_bytes(b"".join(damage(path.read_bytes().splitlines(keepends=True))))
+    assert main([str(tmp_path / "homework")]) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert error.count("\n") == 1
+    assert not (tmp_path / "homework" / "report").exists()
 
 
 def test_help_needs_no_drawing_library() -> None:

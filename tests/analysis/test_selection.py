@@ -132,7 +132,9 @@ def test_a_replica_without_points_out_of_range_does_not_count():
     found = with_losses(data(2), test=flat([1.0, 2.0]), out_of_range=outside)
     assert price_of_not_knowing(found, RULES["test"]).n == R - 1
     nothing = with_losses(found, out_of_range=np.full_like(outside, math.nan))
-    assert price_of_not_knowing(nothing, RULES["test"]).reason == "0 replicas with points out of range; it takes 4"
+    assert (
+        price_of_not_knowing(nothing, RULES["test"]).reason == "0 replicas with enough points out of range; it takes 4"
+    )
 
 
 def test_every_rule_is_answered_and_the_oracle_costs_nothing():

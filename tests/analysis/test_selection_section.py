@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_where_both_sides_agree_nothing_is_to_pay() -> None:
         (study_of([trial(0, 0.1, 0.2)]), "XOR: not shown: 1 complete trial; a choice takes 3."),
         (
             study_of([trial(i, 0.1, None) for i in range(5)]),
-            "price of not knowing not shown: 0 replicas with points out of range; it takes 4.",
+            "price of not knowing not shown: 0 replicas with enough points out of range; it takes 4.",
         ),
         (study_of([trial(i, 0.1, None) for i in range(5)]), "scatter not shown: 0 trials with a loss on both sides."),
         (
@@ -80,6 +81,23 @@ def test_where_both_sides_agree_nothing_is_to_pay() -> None:
 )
 def test_what_cannot_be_shown_gets_a_sentence(study: Study, sentence: str) -> None:
     assert sentence in texts(study)
+
+
+def test_an_oracle_that_saw_nothing_chooses_nothing() -> None:
+    few = [
+        dataclasses.replace(trial(i, 0.1 + 0.01 * i, 0.2), n_out_of_range=[1, 1, 1, *[0] * (R - 3)]) for i in range(5)
+    ]
+    for study in (study_of([trial(i, 0.1, None) for i in range(5)]), study_of(few)):
+        table = next(block for block in build_section([study]).blocks if isinstance(block, Table))
+        assert table.rows[-1][2] == Missing("not shown: fewer than 10 points out of range")
+        assert table.rows[0][2] == 0
+        assert table.rows[0][6] == Missing("no value was measured")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_trials_without_finite_losses_are_not_chosen_among(value: float) -> None:
+    spoilt = [dataclasses.replace(trial(i, 0.1, 0.2), test_loss=[value] * R) for i in range(4)]
+    assert "XOR: not shown: 0 complete trials; a choice takes 3." in texts(study_of(spoilt))
 
 
 def test_the_scatter_has_every_trial_and_names_the_rules_that_chose_it() -> None:
