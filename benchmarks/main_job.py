@@ -1,6 +1,7 @@
 """The main job against the obvious script, side by side in one run.
 
-    python benchmarks/main_job.py                                              both in full, minutes
+    python benchmarks/main_job.py                                                  both in full, minutes
+    python benchmarks/main_job.py --into docs/performance.md                       the same, into its place there
     python benchmarks/main_job.py --datasets gauss --trials 2 --script-trials 2    does it run?
 
 Both run on the same machine, one after the other, on the same datasets with the same noise. The script
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)  # not this folder, whose files have names of packages
 
 from analysis.records import STAGES, read_sweep  # noqa: E402
+from benchmarks.engine import machine, table, write_into  # noqa: E402
 
 DATASETS = ("gauss", "xor", "circle", "spiral")
 
@@ -126,11 +128,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, help="budget of a dataset here (default: the sweep's own)")
     parser.add_argument("--script-trials", type=int, default=60, help="the script gives a dataset up after so many")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="write the table between its marks in a document")
     parser.add_argument("extra", nargs="*", help="further arguments of `sweeps run`, after --")
     args = parser.parse_args(arguments)
     datasets = tuple(args.datasets.split(","))
     if unknown := set(datasets) - set(DATASETS):
         parser.error(f"--datasets: unknown {', '.join(sorted(unknown))}; give some of {','.join(DATASETS)}")
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
         theirs_folder, ours_folder, warm = (Path(scratch) / name for name in ("theirs", "ours", "warm"))
         for folder in (theirs_folder, ours_folder, warm):
@@ -141,21 +145,30 @@ def main(arguments: list[str] | None = None) -> None:
         theirs = run_script(args.seed, datasets, args.script_trials, theirs_folder)
         print("the main job ...", file=sys.stderr)
         ours = run_sweep(args.seed, datasets, args.trials, ours_folder, args.extra)
-    compared = ratios(theirs, ours)
     if args.json:
+        compared = ratios(theirs, ours)
         print(json.dumps({"script": theirs, "sweeps": ours, "ratios": {k: a / b for k, (a, b) in compared.items()}}))
         return
-    print(f"{'':36} {'script':>12} {'sweeps':>12} {'ratio':>8}")
-    for name, (a, b) in compared.items():
-        print(f"{name:36} {a:12.4g} {b:12.4g} {a / b:8.1f}")
-    for name in ("networks", "network_epochs"):
-        print(f"{name.replace('_', ' and '):36} {theirs[name]:12d} {ours[name]:12d}")
-    print(f"{'whole process, wall s':36} {'':12} {ours['wall_s']:12.1f}")
-    print("\nanswers: seconds to the script's first lucky network; seconds until all certificates were looked at here")
+    heads, lines = ["", "script", "sweeps", "ratio"], report(theirs, ours, datasets)
+    if args.into:
+        write_into(args.into, "main_job", f"{table(heads, (0,), lines)}\n\n{machine(load)}")
+        return
+    for line in [heads, *lines]:
+        print(f"{line[0]:52} {line[1]:>12} {line[2]:>12} {line[3]:>8}")
+
+
+def report(theirs: dict[str, Any], ours: dict[str, Any], datasets: tuple[str, ...]) -> list[list[str]]:
+    """Return the lines of the comparison: what, the script's figure, this project's, the quotient."""
+    lines = [[name, f"{a:.4g}", f"{b:.4g}", f"{a / b:.3g}"] for name, (a, b) in ratios(theirs, ours).items()]
+    lines += [
+        [name.replace("_", " "), str(theirs[name]), str(ours[name]), ""] for name in ("networks", "network_epochs")
+    ]
+    lines.append(["whole process, wall s", "", f"{ours['wall_s']:.1f}", ""])
     for name in datasets:
         lucky, certified = (side["answer_s"].get(name) for side in (theirs, ours))
-        print(f"  {name:34} {_seconds(lucky):>12} {_seconds(certified):>12}")
-    print(f"  answered: script {len(theirs['answered'])}, certified {len(ours['answered'])} of {len(datasets)}")
+        lines.append([f"{name}: s to a lucky network / to its certificates", _seconds(lucky), _seconds(certified), ""])
+    answered = [f"{len(side['answered'])} of {len(datasets)}" for side in (theirs, ours)]
+    return [*lines, ["answered (lucky / certified)", *answered, ""]]
 
 
 def _seconds(value: float | None) -> str:

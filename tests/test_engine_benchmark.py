@@ -49,13 +49,13 @@ def test_every_table_runs(tmp_path: Path) -> None:
     parts = re.findall(
         r"<!-- (\w+): begin -->\n\n(.*?)\n\n<!-- \1: end -->", path.read_text(encoding="utf-8"), re.DOTALL
     )
-    assert [name for name, _ in parts] == list(TABLES)
-    assert all(" |\n" in text and "load " in text for _, text in parts)
+    assert [name for name, _ in parts] == ["main_job", *TABLES]
+    assert all(" |\n" in text and "load " in text for _, text in parts[1:])
 
 
 def test_the_document_has_a_place_for_every_table() -> None:
     names = re.findall(r"<!-- (\w+): begin -->", (ROOT / "docs" / "performance.md").read_text(encoding="utf-8"))
-    assert names == list(TABLES)
+    assert names == ["main_job", *TABLES]
 
 
 def test_peers_that_disagree_stop_the_benchmark() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.main_job import DATASETS, main, ratios, write_spec
+from benchmarks.main_job import DATASETS, main, ratios, report, write_spec
 from sweeps.spec import load_spec
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +33,20 @@ def test_ratios_are_the_scripts_cost_over_this_projects() -> None:
         "processor us per network and epoch": (12_500.0, 8.0),
         "wall s until nothing is left to do": (60.0, 30.0),
     }
+
+
+def test_the_report_says_who_answered_and_when() -> None:
+    common = {"seconds": 60.0, "processor_s": 50.0, "networks": 20, "network_epochs": 4000}
+    script = common | {"answered": ["xor"], "answer_s": {"xor": 12.34, "spiral": None}}
+    sweep = common | {"answered": ["xor", "spiral"], "answer_s": {"xor": 20.0, "spiral": 60.0}, "wall_s": 66.6}
+    assert report(script, sweep, ("xor", "spiral"))[5:] == [
+        ["networks", "20", "20", ""],
+        ["network epochs", "4000", "4000", ""],
+        ["whole process, wall s", "", "66.6", ""],
+        ["xor: s to a lucky network / to its certificates", "12.3", "20.0", ""],
+        ["spiral: s to a lucky network / to its certificates", "none", "60.0", ""],
+        ["answered (lucky / certified)", "1 of 2", "2 of 2", ""],
+    ]
 
 
 def test_an_unknown_dataset_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
