@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
 from analysis.intervals import Interval, mean_interval, wilson
@@ -144,7 +145,7 @@ def models_text(study: Study, record: TableRecord) -> str:
     cells = [
         (
             model.title if model.trial is None else f"{model.title} (trial {model.trial})",
-            interval_text(mean_interval(model.validation.get(record.metric, ()))),
+            interval_text(_within(mean_interval(model.validation.get(record.metric, ())), metric.highest)),
             _mean_score(model.out_of_range.get(record.metric, ())),
             _score(model.test.get(record.metric)),
         )
@@ -161,6 +162,13 @@ def models_text(study: Study, record: TableRecord) -> str:
     looks = "once" if record.n_test_looks == 1 else f"{record.n_test_looks} times"
     lines.append(f"  the test rows were looked at {looks if record.n_test_looks else 'never'}")
     return "\n".join(lines)
+
+
+def _within(interval: Interval, highest: float) -> Interval:
+    """Return the interval cut at what the metric can be at most."""
+    if interval.high is None or interval.high <= highest:
+        return interval
+    return dataclasses.replace(interval, high=highest)
 
 
 def _goal_value(record: TableRecord) -> str:

@@ -18,13 +18,15 @@ from typing import Any
 
 import numpy as np
 
+from engine.memory import available_bytes
 from sweeps.spec import NAME, SweepSpec, parse_spec
 from sweeps.spec_tables import SpecError, SpecTable
 from sweeps.tables.columns import find_target
 from sweeps.tables.data_spec import AUTO, NO_END, TableData, parse_table_data
 from sweeps.tables.folds import EndError
-from sweeps.tables.metrics import parse_goal
+from sweeps.tables.metrics import METRICS, parse_goal
 from sweeps.tables.named import NAMED_SETS
+from sweeps.tables.preprocessing import fit_target
 from sweeps.tables.rows import TableRows, is_named, make_folds, open_rows, read_data
 from sweeps.tables.table import TableError
 
@@ -32,6 +34,8 @@ SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
 """Endings of files that ``run`` takes for a table."""
 FULL_SEARCH_ROWS = 50_000
 """Of more rows than this the folds of a search divide this many, where nothing else is said."""
+BYTES_AN_INPUT = 24
+"""Of one input of one row: as a double while it is prepared, as a single for the networks, and in the loop's layout."""
 _MOST_EPOCHS = 200
 _FEWEST_EPOCHS = 10
 _ROWS_SEEN = 200_000
@@ -169,13 +173,19 @@ def _fit_to_rows(table: dict[str, Any], given: Mapping[str, Any], data: TableDat
         raise SpecError(f"{where}: dataset: {error}") from None
     if n_train < 2:
         raise SpecError(f"{where}: dataset: {len(rows.folded)} rows in the folds; a fold needs two rows to train on")
+    _check_size(rows, where)
+    table["goal"] = {"words": _goal_words(table["goal"], rows, where)}
+    if rows.target.task == "regression":
+        try:
+            fit_target(data.target_transform, rows.target.values[rows.in_range])
+        except ValueError as error:
+            raise SpecError(f"{where}: dataset: {error}") from None
     epochs = dict(table.get("epochs", {}))
     epochs.setdefault("max_epochs", min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, _ROWS_SEEN // n_train)))
     if isinstance(epochs["max_epochs"], int) and "grid" not in epochs:
         last = max(epochs["max_epochs"], 1)
         epochs["grid"] = sorted({max(last * part // 8, 1) for part in (1, 2, 4, 6, 8)})
     table["epochs"] = {"stop_from": 0, "stop_patience": 0, **epochs}
-    table["goal"] = {"words": _goal_words(table["goal"], rows.target.task, where)}
     training = dict(table["training"])
     space = table["space"].get("training", {}) if isinstance(table["space"], Mapping) else {}
     if "loss" not in training and "loss" not in space:
@@ -224,12 +234,30 @@ def _check_loss(loss: Any, space: Mapping[str, Any], task: str, n_classes: int, 
         raise SpecError(f"{where}: training: loss: {loss} does not fit this {task}; expected {', '.join(fits)}")
 
 
-def _goal_words(goal: Any, task: Any, where: str) -> str:
+def _check_size(rows: TableRows, where: str) -> None:
+    """Refuse inputs that need more memory than there is: words with many values make an input each."""
+    n_bytes = len(rows.in_range) * rows.n_inputs * BYTES_AN_INPUT
+    if n_bytes <= available_bytes():
+        return
+    widest = max(rows.vocabulary, key=lambda name: len(rows.vocabulary[name]), default="")
+    n_widest = len(rows.vocabulary.get(widest, ()))
+    advice = f"; {widest!r} alone has {n_widest}: leave it out with the role text" if n_widest > 1 else ""
+    raise SpecError(
+        f"{where}: dataset: {len(rows.in_range)} rows of {rows.n_inputs} inputs take {n_bytes / 1e9:.1f} GB and "
+        f"{available_bytes() / 1e9:.1f} GB are free{advice}"
+    )
+
+
+def _goal_words(goal: Any, rows: TableRows, where: str) -> str:
     words = goal.get("words") if isinstance(goal, Mapping) else goal
     if not isinstance(words, str):
         raise SpecError(f'{where}: goal: write words = "rmse < 20000", for instance')
     try:
-        return parse_goal(words, task).text
+        parsed = parse_goal(words, rows.target.task)
+        if rows.target.task == "regression":  # whether the metric takes such targets at all
+            known = rows.target.values[~np.isnan(rows.target.values)]
+            METRICS[parsed.metric].score(known, known[None])
+        return parsed.text
     except ValueError as error:
         raise SpecError(str(error)) from None
 

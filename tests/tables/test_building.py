@@ -103,6 +103,30 @@ def test_what_cannot_be_asked_is_refused_in_one_line(houses: Path, changes: dict
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target_transform": "log"}, "some.csv: dataset: target transform 'log': a target of -"),
+        ({"goal": {"words": "log_mse < 0.1"}}, "log_mse: a target of -"),
+    ],
+)
+def test_targets_without_a_logarithm_are_refused_before_anything_is_trained(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = write(tmp_path, regression_frame().assign(price=lambda frame: frame["price"] - 300.0))
+    with pytest.raises(SpecError) as caught:
+        table_spec(path, "price", **changes)
+    assert message in str(caught.value)
+
+
+def test_inputs_beyond_the_memory_are_refused_with_the_widest_column(
+    houses: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.tables.building.available_bytes", lambda: 1000)
+    with pytest.raises(SpecError, match=r"60 rows of 5 inputs take 0\.0 GB .* 'color' alone has 3: leave it out"):
+        table_spec(houses, "price")
+
+
+@pytest.mark.parametrize(
     ("column", "values", "message"),
     [
         ("y", [1.0] * 40, "target 'y': always 1; expected at least two different values"),

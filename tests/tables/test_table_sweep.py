@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import root_mean_squared_error
 from tiny_tables import table_spec
@@ -144,6 +145,26 @@ def test_classes_are_scored_in_stratified_folds_and_counted_once(kinds: Path, tm
     assert record.n_test_looks == 1
     assert study.verdict is not None
     assert study.verdict.certified
+
+
+def test_what_a_fold_learns_of_its_columns_and_target_comes_from_its_training_rows_alone(
+    houses: Path, tmp_path: Path
+) -> None:
+    """Other numbers in the rows that fold 0 does not train on: its preprocessing stays, that of fold 1 does not."""
+    spec = table_spec(houses, "price", end_rule="none")
+    source = TableSource(spec, spec.datasets[0])
+    train = set(source.fold("search0.fold0").train.tolist())
+    frame = pd.read_csv(houses)
+    others = [row for row in range(len(frame)) if row not in train]
+    frame.loc[others, ["area", "price"]] *= 10.0
+    changed = tmp_path / "houses.csv"
+    frame.to_csv(changed, index=False)
+    spec = table_spec(changed, "price", end_rule="none")
+    other = TableSource(spec, spec.datasets[0])
+    assert other.fold("search0.fold0").train.tolist() == sorted(train)
+    for name in ("preprocessing", "target"):
+        assert getattr(other.fitted("search0.fold0"), name) == getattr(source.fitted("search0.fold0"), name)
+        assert getattr(other.fitted("search0.fold1"), name) != getattr(source.fitted("search0.fold1"), name)
 
 
 def test_only_the_certificate_looks_at_the_test_rows_and_once(whole: Path, houses: Path, tmp_path: Path) -> None:
