@@ -1,5 +1,6 @@
 """A polynomial study is read strictly, runs the same on any number of workers, and goes on where it stopped."""
 
+import base64
 import re
 import shutil
 import tomllib
@@ -7,12 +8,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from analysis.polynomial_claims import Question, claims
 from analysis.polynomial_records import RUNS_NAME, PolynomialHeader, read_polynomial_study
 from analysis.records import RecordError
-from analysis.report import write_report
+from analysis.report import read_csv, write_report
+from engine.datasets.polynomial import polynomial
 from sweeps.cli import main
 from sweeps.log import digest
 from sweeps.polynomials import ARMS, find_study, parse_study, run_polynomial_study
@@ -163,6 +167,23 @@ def test_the_report_has_every_section_and_equal_records_give_equal_bytes(finishe
         "The loss between",
     ):
         assert title in text
+
+
+def test_the_animation_has_a_frame_for_every_look_and_is_small(tmp_path):
+    header = study(converged_below=1000.0, n_seeds=1)
+    run(header, tmp_path)
+    page = write_report([tmp_path], tmp_path).read_text()
+    path = tmp_path / "pictures" / "animation.gif"
+    assert path.stat().st_size < 2_000_000
+    with Image.open(path) as animation:
+        assert animation.format == "GIF"
+        # A look at which nothing visible has changed joins the frame before it.
+        assert 1 < animation.n_frames <= len(header.checkpoints)
+    assert f"data:image/gif;base64,{base64.b64encode(path.read_bytes()).decode()}" in page
+    curves = read_csv(tmp_path / "data" / "animation.csv")
+    x = np.array([float(row["x"]) for row in curves])
+    assert [float(row["truth"]) for row in curves] == pytest.approx(polynomial(header.coefficients, x))
+    assert sum(key.startswith("constrained, after") for key in curves[0]) == len(header.checkpoints)
 
 
 def test_an_unfinished_study_judges_nothing(finished, tmp_path, capsys):
