@@ -538,11 +538,18 @@ def _grid_size(space: tuple[Dimension, ...], where: str) -> int:
     for dimension in space:
         if dimension.kind == "float":
             raise SpecError(f"{where}: sampler: grid: {dimension.key} has no list of values; give choice = [...]")
+        # Before anything is listed: a list of 2**63 widths would take all memory there is.
+        if dimension.kind == "int" and dimension.high - dimension.low >= LARGEST_GRID:
+            raise SpecError(
+                f"{where}: sampler: grid: {dimension.key} from {dimension.low:g} to {dimension.high:g} is more than the"
+                f" {LARGEST_GRID} settings there may be"
+            )
     depths = [dimension.values for dimension in space if dimension.key == "network.n_hidden_layers"]
     deepest = max((int(depth or 0) for values in depths for depth in values), default=0)
     most = math.prod(len(d.values) ** (deepest if d.key == "network.hidden_layer_sizes" else 1) for d in space)
     if most > LARGEST_GRID:
-        raise SpecError(f"{where}: sampler: grid: up to {most} settings; there may be {LARGEST_GRID}")
+        shown = f"up to {most}" if most < 10**18 else "more than 10**18"
+        raise SpecError(f"{where}: sampler: grid: {shown} settings; there may be {LARGEST_GRID}")
     return _n_settings(space, {})
 
 

@@ -1,0 +1,155 @@
+"""Whatever is typed or written into a spec is done or refused in one line: no traceback, nothing executed."""
+
+from __future__ import annotations
+
+import copy
+import random
+import tomllib
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.cli import main
+from sweeps.spec import as_toml, builtin_specs, load_spec, parse_spec
+from sweeps.spec_tables import SpecError
+
+NAMES = (
+    "", " ", ".", "..", "../up", "/", "/etc/passwd", "a\0b", "a\nb", "x" * 300, "🙂", "\u202eevil",
+    "'; DROP TABLE runs; --", "<script>alert(1)</script>", "--", "-", "-1", "homework/xor", "homework//",
+    "=", "%41", "~", "$(touch canary)",
+    "`touch canary`", "{}", "[1]", "nan", "inf", "1e400", "9" * 30, "0x10", "1,2", "None",
+    "!!python/object/apply:os.system ['touch canary']",
+)  # fmt: skip
+VALUES: tuple[Any, ...] = (
+    *NAMES, -1, 0, 1, 2**63, 10**400, -0.0, 1e-320, float("nan"), float("inf"), True, [], [[]], {}, {"low": 1}, [None],
+    {"choice": []}, {"low": 3, "high": 1}, {"low": 0, "high": 1, "log": True}, {"choice": ["a", "a"]}, [1, "a", 2.0],
+    {"low": 1, "high": float("nan")}, {"when": {}}, {"by": "training.optimizer", "ranges": {}},
+)  # fmt: skip
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "run": ("--trials", "--goal", "--until", "--replicas", "--seed", "--results", "--workers", "--timeout"),
+    "resume": ("--results", "--workers", "--timeout"),
+    "report": ("--out", "--results"),
+    "list": ("--results",),
+    "show": ("--results",),
+    "digest": ("--results",),
+    "sync": ("--results", "--tracking-uri"),
+    "import": ("--id", "--artifacts", "--results", "--tracking-uri"),
+    "ui": ("--host",),
+    "replay": ("--results", "--stage"),
+}
+
+
+def places(table: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to every value in a table."""
+    for key, value in table.items() if isinstance(table, dict) else enumerate(table):
+        yield (*way, key)
+        if isinstance(value, (dict, list)):
+            yield from places(value, (*way, key))
+
+
+def mutate(table: dict[str, Any], rng: random.Random) -> None:
+    """Replace, remove, rename or add one value somewhere in a table."""
+    *way, key = rng.choice(list(places(table)))
+    inner: Any = table
+    for step in way:
+        inner = inner[step]
+    kind = rng.randrange(4)
+    if kind == 0 or isinstance(inner, list):
+        inner[key] = rng.choice(VALUES)
+    elif kind == 1:
+        del inner[key]
+    elif kind == 2:
+        inner[rng.choice(NAMES)] = inner.pop(key)
+    else:
+        inner[rng.choice(NAMES)] = rng.choice(VALUES)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def check_table(table: dict[str, Any]) -> bool:
+    """Parse; return whether it was refused as it should be; what was not must survive being written and read."""
+    try:
+        spec = parse_spec(table, "fuzz.toml")
+    except SpecError as error:
+        return str(error).startswith("fuzz.toml: ")  # names with a line's end in them are folded where it is printed
+    return parse_spec(tomllib.loads(as_toml(spec)), "fuzz.toml") == spec
+
+
+@pytest.mark.parametrize("name", builtin_specs())
+def test_a_mutated_spec_is_refused_in_one_line_or_means_what_it_says(name: str) -> None:
+    rng = random.Random(name)
+    table = tomllib.loads(resources.files("sweeps").joinpath("specs", f"{name}.toml").read_text(encoding="utf-8"))
+    for i in range(200):
+        mutant = copy.deepcopy(table)
+        for _ in range(rng.randint(1, 3)):
+            mutate(mutant, rng)
+        assert check_table(mutant), (i, mutant)
+
+
+def test_a_spec_file_of_any_bytes_is_refused_in_one_line_or_read(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    content = resources.files("sweeps").joinpath("specs", "homework.toml").read_bytes()
+    path = tmp_path / "fuzz.toml"
+    pieces = [
+        b"\0",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf",
+        b"[[",
+        b'"""',
+        b"= ",
+        b"\r",
+        b"1e999",
+        b"[a.b.c]\n" * 50,
+        b"[" * 2000,
+    ]
+    n_refused = 0
+    for _ in range(150):
+        at = rng.randrange(len(content))
+        path.write_bytes(content[:at] + rng.choice(pieces) + content[at + rng.randrange(20) :])
+        try:
+            load_spec(path)
+        except SpecError as error:
+            n_refused += "\n" not in str(error)
+    assert n_refused > 100
+
+
+def test_a_grid_that_cannot_be_counted_is_refused_before_it_is_listed() -> None:
+    table = tomllib.loads(resources.files("sweeps").joinpath("specs", "homework.toml").read_text(encoding="utf-8"))
+    table["search"] = {**table["search"], "sampler": "grid"}
+    table["space"] = {
+        "network": {"n_hidden_layers": {"choice": [1, 2]}, "hidden_layer_sizes": {"low": 1, "high": 2**63}}
+    }
+    with pytest.raises(SpecError) as caught:
+        parse_spec(table, "fuzz.toml")
+    assert str(caught.value) == (
+        "fuzz.toml: search: sampler: grid: network.hidden_layer_sizes from 1 to 9.22337e+18 is more than the 100000"
+        " settings there may be"
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_command_line_is_done_or_refused_in_one_line(
+    tmp_path: Path, seed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(seed)
+    for _ in range(60):
+        command = rng.choice(list(COMMANDS))
+        arguments = [command]
+        # Always one argument that cannot be right, so that nothing here trains or serves.
+        if command == "ui":
+            arguments += ["--host", rng.choice(NAMES)]
+        elif command in ("run", "replay"):
+            arguments += [rng.choice(NAMES)]
+        for option in rng.sample(COMMANDS[command], rng.randint(0, len(COMMANDS[command]))):
+            arguments += [option, rng.choice((*NAMES, "1", "7", "0.5", "results"))]
+        status = main(arguments)
+        output = capsys.readouterr()
+        assert status in (0, 2), arguments
+        assert output.err.count("\n") == (status == 2), (arguments, output.err)
+        assert not list(tmp_path.rglob("canary"))
