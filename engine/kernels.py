@@ -1101,7 +1101,8 @@ PARTIAL_CODES = {"keep": KEEP, "drop": DROP, "carry": CARRY}
 I_HIDDEN, I_OUTPUT, I_LOSS, I_OPTIMIZER, I_BATCH, I_PARTIAL, I_PENALTY, I_CHUNK = 0, 1, 2, 3, 4, 5, 6, 7
 I_PENDING, I_EPOCH, I_UPDATES, I_SHUFFLED, I_DROPPING, I_NOISY, I_GENERAL, I_WITH_Z = 8, 9, 10, 11, 12, 13, 14, 15
 I_N_WEIGHTS, I_N_UNITS, I_PENDING_AFTER, I_UPDATES_AFTER, I_ROOM = 16, 17, 18, 19, 20
-N_INTS = 21
+I_ADJUSTING, I_FREEZING = 21, 22
+N_INTS = 23
 T_N, T_TARGETS, T_X, T_Y, T_WEIGHT = 0, 1, 2, 3, 4
 N_TABLE = 5
 R_SLOPE, R_OUTPUT_SLOPE, R_STRENGTH, R_MOMENTUM, R_BETA_1, R_BETA_2, R_RHO, R_EPSILON = 0, 1, 2, 3, 4, 5, 6, 7
@@ -1501,6 +1502,44 @@ def pull_and_kill(p: Any, dead: Any, i: Any, w: Any, w1: Any, pull: Any) -> None
 
 
 @inner
+def adjust_gradient(
+    p: Any, g: Any, dead: Any, frozen: Any, n_weights: Any, n_params: Any, mean: Any, penalty: Any, reals: Any
+) -> Any:
+    """Make the sums `g` means with penalty, without what is dead or frozen; return the factor that clips them."""
+    zero, one = splat(p, 0.0), splat(p, 1.0)
+    strength = splat(p, reals[R_STRENGTH])
+    squares = zero
+    for i in range(n_params):
+        v = load(g, i) * mean
+        if i < n_weights:
+            if penalty == L2:
+                v = fma(strength, load(p, i), v)
+            elif penalty == L1_SUBGRADIENT:
+                v = fma(strength, sign(load(p, i)), v)
+            elif penalty == L1:
+                v = where_greater(load(dead, i), zero, zero, v)
+        if frozen[i]:
+            v = zero
+        squares = fma(v, v, squares)
+        store(g, i, v)
+    if reals[R_MAX_GRAD_NORM] > 0.0:
+        norm, limit = sqrt(squares), splat(p, reals[R_MAX_GRAD_NORM])
+        return where_greater(norm, limit, limit / norm, one)
+    return one
+
+
+@inner
+def take_step(p: Any, g: Any, i: Any, decrease: Any, at_once: Any, is_weight: Any, shrink: Any, zero: Any) -> None:
+    """Lower parameter i at once and clear its gradient sum, or put the step in the sum's place."""
+    if at_once:
+        w = load(p, i)
+        store(p, i, (shrink * w if is_weight else w) - decrease)
+        store(g, i, zero)
+    else:
+        store(g, i, decrease)
+
+
+@inner
 def general_update(
     p: Any,
     g: Any,
@@ -1522,70 +1561,62 @@ def general_update(
 
     `correction_1` is ``1 - beta_1 ** t``, `correction_2` is ``1 - beta_2 ** t``.
     """
-    zero, one = splat(p, 0.0), splat(p, 1.0)
     penalty, optimizer = ints[I_PENALTY], ints[I_OPTIMIZER]
-    strength = splat(p, reals[R_STRENGTH])
-    mean = splat(p, share)
-    squares = zero
-    for i in range(n_params):
-        v = load(g, i) * mean
-        if i < n_weights:
-            if penalty == L2:
-                v = fma(strength, load(p, i), v)
-            elif penalty == L1_SUBGRADIENT:
-                v = fma(strength, sign(load(p, i)), v)
-            elif penalty == L1:
-                v = where_greater(load(dead, i), zero, zero, v)
-        if frozen[i]:
-            v = zero
-        squares = fma(v, v, squares)
-        store(g, i, v)
-    scale = one
-    if reals[R_MAX_GRAD_NORM] > 0.0:
-        norm, limit = sqrt(squares), splat(p, reals[R_MAX_GRAD_NORM])
-        scale = where_greater(norm, limit, limit / norm, one)
-    lr = splat(p, rate)
-    adam_rate, inverse_root = splat(p, rate / correction_1), splat(p, 1.0 / math.sqrt(correction_2))
-    mu, rho, rest = splat(p, reals[R_MOMENTUM]), splat(p, reals[R_RHO]), splat(p, 1.0 - reals[R_RHO])
-    beta_1, rest_1 = splat(p, reals[R_BETA_1]), splat(p, 1.0 - reals[R_BETA_1])
-    beta_2, rest_2 = splat(p, reals[R_BETA_2]), splat(p, 1.0 - reals[R_BETA_2])
+    factor = splat(p, share)
+    if ints[I_ADJUSTING]:
+        factor = adjust_gradient(p, g, dead, frozen, n_weights, n_params, factor, penalty, reals)
+    # Where nothing stands between a step and its parameter, both are taken at once; else `g` becomes the steps.
+    at_once = penalty != L1 and not ints[I_FREEZING]
+    zero = splat(p, 0.0)
+    lr, shrink = splat(p, rate), splat(p, 1.0 - rate * reals[R_DECAY])
     epsilon = splat(p, reals[R_EPSILON])
-    shrink = splat(p, 1.0 - rate * reals[R_DECAY])
-    pull = splat(p, -rate * reals[R_STRENGTH])
-    for i in range(n_params):
-        v = load(g, i) * scale
-        store(g, i, zero)
-        if frozen[i]:
-            continue
-        if optimizer == SGD:
-            decrease = lr * v
-        elif optimizer in (MOMENTUM, NESTEROV):
-            velocity = fma(mu, load(m1, i), v)
-            store(m1, i, velocity)
-            decrease = lr * (fma(mu, velocity, v) if optimizer == NESTEROV else velocity)
-        elif optimizer == ADAGRAD:
-            s = fma(v, v, load(m1, i))
-            store(m1, i, s)
-            decrease = lr * v * positive_reciprocal(fast_root(s) + epsilon)
-        elif optimizer == RMSPROP:
-            s = fma(rest * v, v, rho * load(m1, i))
-            store(m1, i, s)
-            decrease = lr * v * positive_reciprocal(fast_root(s) + epsilon)
-        else:
-            m = fma(rest_1, v, beta_1 * load(m1, i))
-            s = fma(rest_2 * v, v, beta_2 * load(m2, i))
-            store(m1, i, m)
-            store(m2, i, s)
-            decrease = adam_rate * m * positive_reciprocal(fma(fast_root(s), inverse_root, epsilon))
-        w = load(p, i)
-        if i >= n_weights:
-            store(p, i, w - decrease)
-        elif penalty == L1:
-            pull_and_kill(p, dead, i, w, shrink * w - decrease, pull)
-        else:
-            store(p, i, shrink * w - decrease)
+    if optimizer == SGD:
+        for i in range(n_params):
+            take_step(p, g, i, lr * (load(g, i) * factor), at_once, i < n_weights, shrink, zero)
+    elif optimizer in (MOMENTUM, NESTEROV):
+        mu = splat(p, reals[R_MOMENTUM])
+        for i in range(n_params):
+            if at_once or not frozen[i]:
+                v = load(g, i) * factor
+                velocity = fma(mu, load(m1, i), v)
+                store(m1, i, velocity)
+                decrease = lr * (fma(mu, velocity, v) if optimizer == NESTEROV else velocity)
+                take_step(p, g, i, decrease, at_once, i < n_weights, shrink, zero)
+    elif optimizer in (ADAGRAD, RMSPROP):
+        is_mean = optimizer == RMSPROP
+        kept, new = splat(p, reals[R_RHO] if is_mean else 1.0), splat(p, 1.0 - reals[R_RHO] if is_mean else 1.0)
+        for i in range(n_params):
+            if at_once or not frozen[i]:
+                v = load(g, i) * factor
+                s = fma(new * v, v, kept * load(m1, i))
+                store(m1, i, s)
+                take_step(p, g, i, lr * v / (fast_root(s) + epsilon), at_once, i < n_weights, shrink, zero)
+    else:
+        adam_rate, inverse_root = splat(p, rate / correction_1), splat(p, 1.0 / math.sqrt(correction_2))
+        beta_1, rest_1 = splat(p, reals[R_BETA_1]), splat(p, 1.0 - reals[R_BETA_1])
+        beta_2, rest_2 = splat(p, reals[R_BETA_2]), splat(p, 1.0 - reals[R_BETA_2])
+        for i in range(n_params):
+            if at_once or not frozen[i]:
+                v = load(g, i) * factor
+                m = fma(rest_1, v, beta_1 * load(m1, i))
+                s = fma(rest_2 * v, v, beta_2 * load(m2, i))
+                store(m1, i, m)
+                store(m2, i, s)
+                decrease = adam_rate * m / fma(fast_root(s), inverse_root, epsilon)
+                take_step(p, g, i, decrease, at_once, i < n_weights, shrink, zero)
+    if not at_once:
+        pull = splat(p, -rate * reals[R_STRENGTH])
+        for i in range(n_params):
+            w, decrease = load(p, i), load(g, i)
+            store(g, i, zero)
+            if not frozen[i]:
+                w1 = (shrink * w if i < n_weights else w) - decrease
+                if penalty == L1 and i < n_weights:
+                    pull_and_kill(p, dead, i, w, w1, pull)
+                else:
+                    store(p, i, w1)
     if reals[R_MAX_NORM] > 0.0:
-        limit = splat(p, reals[R_MAX_NORM])
+        one, limit = splat(p, 1.0), splat(p, reals[R_MAX_NORM])
         w_place = 0
         for layer in range(len(sizes) - 1):
             n_in, n_out = sizes[layer], sizes[layer + 1]
@@ -2039,6 +2070,8 @@ def _set_training_numbers(
     ints[I_SHUFFLED] = training.order == "shuffled"
     ints[I_DROPPING] = any(dropout_rates(network, training))
     ints[I_NOISY] = training.input_noise > 0
+    ints[I_FREEZING] = bool(training.frozen)
+    ints[I_ADJUSTING] = training.regularizer != "none" or bool(training.frozen) or training.max_grad_norm is not None
     ints[I_GENERAL] = (
         training.optimizer != "sgd"
         or decay != 0
