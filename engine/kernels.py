@@ -11,7 +11,8 @@ copies of the last replica. Lanes never mix, every fused multiply-add is written
 a replica computes depends neither on R, nor on its neighbors, nor on the processor's vector width.
 
 The three matrix products of a layer are blocked over units and samples: the weights of a few units are loaded once for
-up to five samples of the mini-batch, with all sums in registers. A long mini-batch goes through in chunks
+up to five samples of the mini-batch, with all sums in registers, where tanh and ReLU and their derivatives are applied
+to them. A mini-batch of one sample has functions of its own, one call a layer. A long mini-batch goes through in chunks
 that fit the first-level cache.
 
 All parameters of a replica are one list: weights layer by layer, each (fan_in, fan_out), then biases, then learnt
@@ -90,6 +91,12 @@ def inner(function: Callable[..., Any]) -> Any:
     """Compile a function that only compiled code calls: no way in from Python has to be compiled."""
     options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
     return numba.njit(**options)(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a function into its callers: calls go through a table of addresses, which a mini-batch of one feels."""
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+    return numba.njit(**options, inline="always")(function)
 
 
 def outer(function: Callable[..., Any]) -> Any:
@@ -748,6 +755,7 @@ def normal_cdf(x: Any) -> Any:
 
 # Samples together: units together. Few, because each pair is code to compile.
 UNIT_BLOCKS = {5: (4, 2, 1), 2: (4, 1), 1: (8, 2, 1)}
+ONE_SAMPLE_BLOCKS = (8, 2, 1)  # units together where the whole mini-batch is one sample
 # What a block does to its sums while they are in registers; the rest of the activations pass over memory.
 AS_IS, AS_TANH, AS_RELU = 0, 1, 2
 
@@ -798,6 +806,10 @@ class _Emitter:
                 yield size, self.builder.add(done, self.builder.mul(loop.index, self.index(size)))
             done = self.builder.add(done, self.builder.mul(n_blocks, self.index(size)))
 
+    def one_or_more(self, count: Any) -> Any:
+        """Return the two branches: one sample, for which a layer is one call, or more."""
+        return self.builder.if_else(self.builder.icmp_signed("==", count, self.index(1)))
+
     def places(self, values: list[Any]) -> list[Any]:
         """Return places for sums with their first values; LLVM keeps them in registers."""
         places = [cgutils.alloca_once(self.builder, self.vector) for _ in values]
@@ -821,7 +833,7 @@ class _Emitter:
         function = module.globals.get(name)
         if function is None:
             function = ir.Function(module, ir.FunctionType(ir.VoidType(), argument_types), name)
-            function.linkage = "linkonce_odr"
+            function.linkage = "linkonce_odr hidden"  # hidden: called directly, not through a table of addresses
             function.attributes.add("noinline")
             builder = ir.IRBuilder(function.append_basic_block("entry"))
             emit(_Emitter(builder, self.element), *function.args)
@@ -872,6 +884,14 @@ def _emit_forward_block(n_units: int, n_samples: int) -> Any:
     return emit
 
 
+def _emit_forward_one(
+    e: _Emitter, out: Any, weights: Any, n_units: Any, x: Any, x_step: Any, bias: Any, n_terms: Any, code: Any
+) -> None:
+    for n, u in e.blocks(ONE_SAMPLE_BLOCKS, n_units):
+        emit = _emit_forward_block(n, 1)
+        emit(e, e.at(out, u), e.index(1), e.at(weights, u), n_units, x, x_step, e.at(bias, u), n_terms, code)
+
+
 def _emit_rectified(e: _Emitter, values: list[Any], places: list[Any], code: Any) -> None:
     """Store values, without the negative ones where the code says so."""
     zero = e.constant(0.0)
@@ -908,11 +928,18 @@ def layer_forward(
         x_step, units, terms, samples, finish = (args[i] for i in (3, 5, 6, 7, 8))
         pointer, whole = e.pointer, e.integer
         block_types = [pointer, whole, pointer, whole, pointer, whole, pointer, whole, whole]
-        for n_s, s in e.blocks(tuple(UNIT_BLOCKS), samples):
-            for n_u, u in e.blocks(UNIT_BLOCKS[n_s], units):
-                block_out = e.at(e.row(out_p, u, samples), s)
-                block = [block_out, samples, e.at(weights_p, u), units, e.at(x_p, s), x_step, e.at(bias_p, u)]
-                e.call(f"forward_{n_u}x{n_s}", block_types, _emit_forward_block(n_u, n_s), [*block, terms, finish])
+        with e.one_or_more(samples) as (one, more):
+            with one:
+                layer = [out_p, weights_p, units, x_p, x_step, bias_p, terms, finish]
+                layer_types = [pointer, pointer, whole, pointer, whole, pointer, whole, whole]
+                e.call("forward_one", layer_types, _emit_forward_one, layer)
+            with more:
+                for n_s, s in e.blocks(tuple(UNIT_BLOCKS), samples):
+                    for n_u, u in e.blocks(UNIT_BLOCKS[n_s], units):
+                        block_out = e.at(e.row(out_p, u, samples), s)
+                        block = [block_out, samples, e.at(weights_p, u), units, e.at(x_p, s), x_step, e.at(bias_p, u)]
+                        emit = _emit_forward_block(n_u, n_s)
+                        e.call(f"forward_{n_u}x{n_s}", block_types, emit, [*block, terms, finish])
         return context.get_dummy_value()
 
     return typed, codegen
@@ -956,6 +983,14 @@ def _emit_backward_block(n_units: int, n_samples: int) -> Any:
     return emit
 
 
+def _emit_backward_one(
+    e: _Emitter, out: Any, n_units: Any, weights: Any, n_terms: Any, d: Any, outputs: Any, code: Any
+) -> None:
+    for n, u in e.blocks(ONE_SAMPLE_BLOCKS, n_units):
+        emit = _emit_backward_block(n, 1)
+        emit(e, e.at(out, u), e.index(1), e.row(weights, u, n_terms), n_terms, d, e.at(outputs, u), code)
+
+
 @intrinsic
 def layer_backward(
     typingctx: Any, out: Any, weights: Any, d: Any, outputs: Any, n_units: Any, n_terms: Any, n_samples: Any, code: Any
@@ -974,12 +1009,17 @@ def layer_backward(
         units, terms, samples, finish = (args[i] for i in (4, 5, 6, 7))
         pointer, whole = e.pointer, e.integer
         block_types = [pointer, whole, pointer, whole, pointer, pointer, whole]
-        for n_s, s in e.blocks(tuple(UNIT_BLOCKS), samples):
-            for n_u, u in e.blocks(UNIT_BLOCKS[n_s], units):
-                place = builder.add(builder.mul(u, samples), s)
-                block = [e.at(out_p, place), samples, e.row(weights_p, u, terms), terms, e.at(d_p, s)]
-                block += [e.at(outputs_p, place), finish]
-                e.call(f"backward_{n_u}x{n_s}", block_types, _emit_backward_block(n_u, n_s), block)
+        with e.one_or_more(samples) as (one, more):
+            with one:
+                layer = [out_p, units, weights_p, terms, d_p, outputs_p, finish]
+                e.call("backward_one", block_types, _emit_backward_one, layer)
+            with more:
+                for n_s, s in e.blocks(tuple(UNIT_BLOCKS), samples):
+                    for n_u, u in e.blocks(UNIT_BLOCKS[n_s], units):
+                        place = builder.add(builder.mul(u, samples), s)
+                        block = [e.at(out_p, place), samples, e.row(weights_p, u, terms), terms, e.at(d_p, s)]
+                        block += [e.at(outputs_p, place), finish]
+                        e.call(f"backward_{n_u}x{n_s}", block_types, _emit_backward_block(n_u, n_s), block)
         return context.get_dummy_value()
 
     return typed, codegen
@@ -1012,6 +1052,23 @@ def _emit_outer_block(n_inputs: int, n_units: int, with_bias: bool) -> Any:
             e.add_scaled(e.at(bias, e.index(u)), factor, builder.load(total))
 
     return emit
+
+
+def _emit_outer_one(
+    e: _Emitter, out: Any, n_units: Any, bias: Any, scale: Any, x: Any, x_step: Any, d: Any, n_inputs: Any
+) -> None:
+    builder = e.builder
+    factor = _load(builder, scale)
+    for n, u in e.blocks(ONE_SAMPLE_BLOCKS, n_units):
+        first = e.at(d, u)
+        ds = [_load(builder, e.at(first, e.index(k))) for k in range(n)]
+        for k, value in enumerate(ds):
+            e.add_scaled(e.at(e.at(bias, u), e.index(k)), factor, value)
+        with cgutils.for_range(builder, n_inputs) as loop:
+            value = _load(builder, e.row(x, loop.index, x_step))
+            row = e.at(e.row(out, loop.index, n_units), u)
+            for k in range(n):
+                e.add_scaled(e.at(row, e.index(k)), factor, builder.fmul(value, ds[k]))
 
 
 @intrinsic
@@ -1056,13 +1113,18 @@ def layer_gradient(
                 ],
             )
 
-        for n_i, i in e.blocks((4, 2, 1), inputs):
-            for n_u, u in e.blocks((4, 2, 1), units):
-                with builder.if_else(builder.icmp_signed("==", i, e.index(0))) as (then, otherwise):
-                    with then:
-                        block(n_i, i, n_u, u, True)
-                    with otherwise:
-                        block(n_i, i, n_u, u, False)
+        with e.one_or_more(samples) as (one, more):
+            with one:
+                layer = [out_p, units, bias_p, scale_p, x_p, x_step, d_p, inputs]
+                e.call("outer_one", block_types, _emit_outer_one, layer)
+            with more:
+                for n_i, i in e.blocks((4, 2, 1), inputs):
+                    for n_u, u in e.blocks((4, 2, 1), units):
+                        with builder.if_else(builder.icmp_signed("==", i, e.index(0))) as (then, otherwise):
+                            with then:
+                                block(n_i, i, n_u, u, True)
+                            with otherwise:
+                                block(n_i, i, n_u, u, False)
         return context.get_dummy_value()
 
     return typed, codegen
@@ -1155,7 +1217,7 @@ def activate(code: Any, z: Any, a: Any, count: Any, slope: Any) -> None:
             store(a, i, load(z, i))
 
 
-@inner
+@inlined
 def multiply_derivative(code: Any, z: Any, a: Any, d: Any, count: Any, slope: Any) -> None:
     """Multiply `count` vectors of `d` by the activation's derivative at net inputs `z`, outputs `a`."""
     one = splat(a, 1.0)
@@ -1212,7 +1274,7 @@ def _overload_finish(like: Any, code: Any) -> Any:
     return _finish_32 if like.dtype.name == "float32" else _finish_64
 
 
-@inner
+@inlined
 def forward(
     p: Any,
     x: Any,
@@ -1241,9 +1303,7 @@ def forward(
     source, stride = x, x_stride
     place = 0
     n_layers = len(sizes) - 1
-    n_slopes = n_weights
-    for layer in range(n_layers):
-        n_slopes += sizes[layer + 1]
+    n_slopes = n_weights + ints[I_N_UNITS]
     for layer in range(n_layers):
         n_in, n_out = sizes[layer], sizes[layer + 1]
         z_layer, a_layer = offset(z, place), offset(a, place)
@@ -1259,7 +1319,7 @@ def forward(
                 slope = load(p, n_slopes + layer)
             activate(code, z_layer, a_layer, n_out * m, slope)
         source, stride = a_layer, m
-        if is_hidden and dropping and thresholds[layer + 1] > 0:
+        if is_hidden and dropping != 0 and thresholds[layer + 1] > 0:
             scale = splat(p, scales[layer + 1])
             key = offset_keys(p, keys, 2 * (layer + 1))
             for u in range(n_out):
@@ -1275,7 +1335,7 @@ def forward(
         place += n_out * m
 
 
-@inner
+@inlined
 def loss_gradient(code: Any, out: Any, y: Any, y_stride: Any, d: Any, n_out: Any, m: Any) -> None:
     """Set `d` to the derivative of the loss with respect to the outputs."""
     zero, one = splat(out, 0.0), splat(out, 1.0)
@@ -1387,7 +1447,7 @@ def loss_values(code: Any, out: Any, y: Any, y_stride: Any, values: Any, n_out: 
             store(values, s, total)
 
 
-@inner
+@inlined
 def backward(
     p: Any,
     g: Any,
@@ -1412,12 +1472,8 @@ def backward(
     """
     n_layers = len(sizes) - 1
     w = n_weights
-    b = n_weights
-    place = 0
-    for layer in range(n_layers):
-        b += sizes[layer + 1]
-        place += sizes[layer + 1] * m
-    n_slopes = b
+    b = n_slopes = n_weights + ints[I_N_UNITS]
+    place = ints[I_N_UNITS] * m
     is_done = False
     for layer in range(n_layers - 1, -1, -1):
         n_in, n_out = sizes[layer], sizes[layer + 1]
@@ -1693,7 +1749,7 @@ def add_input_noise(like: Any, points: Any, n_inputs: Any, sigma: Any, keys: Any
 # The one compiled function
 
 
-@inner
+@inlined
 def add_losses(
     p: Any,
     total: Any,
@@ -1719,7 +1775,7 @@ def add_losses(
         m = min(n - done, EVALUATION_CHUNK)
         x = offset(x_group, done)
         n_weights = ints[I_N_WEIGHTS]
-        forward(p, x, n, z, a, a, a, sizes, n_weights, m, ints, reals, keys, thresholds, scales, done, False)
+        forward(p, x, n, z, a, a, a, sizes, n_weights, m, ints, reals, keys, thresholds, scales, done, np.int64(0))
         outputs = offset(a, (ints[I_N_UNITS] - n_outputs) * m)
         loss_values(ints[I_LOSS], outputs, offset(y_group, done), n, d, n_outputs, m)
         if is_weighted:
@@ -1730,6 +1786,102 @@ def add_losses(
                 store(d, s, where_greater(share, zero, share * load(d, s), zero))
         add_in_double(total, d, m)
         done += m
+
+
+@inlined
+def train_epoch(
+    p: Any,
+    g: Any,
+    m1: Any,
+    m2: Any,
+    dead: Any,
+    frozen: Any,
+    x_group: Any,
+    y_group: Any,
+    scratch: Any,
+    keys: Any,
+    sizes: Any,
+    ints: Any,
+    reals: Any,
+    thresholds: Any,
+    scales: Any,
+    n: Any,
+    n_params: Any,
+    rate: Any,
+    pending: Any,
+    n_updates: Any,
+) -> Any:
+    """Go once through n points; return how many examples wait in `g` for an update, and the updates done."""
+    n_weights, n_units = ints[I_N_WEIGHTS], ints[I_N_UNITS]
+    n_outputs = sizes[len(sizes) - 1]
+    n_before = n_units - n_outputs
+    chunk, batch, partial = ints[I_CHUNK], ints[I_BATCH], ints[I_PARTIAL]
+    dropping = ints[I_DROPPING]
+    room = n_units * ints[I_ROOM]
+    a = address(scratch)
+    d = offset(a, room)
+    z = offset(a, 2 * room) if ints[I_WITH_Z] else a
+    h = offset(a, 3 * room)
+    mask = offset(a, 4 * room)
+    scale_p = offset(a, (5 if dropping != 0 else 3) * room)
+    key = address(keys)
+    is_plain = ints[I_GENERAL] == 0 and ints[I_PENALTY] == NO_PENALTY
+    power_1, power_2 = reals[R_BETA_1] ** n_updates, reals[R_BETA_2] ** n_updates
+    start = np.int64(0)
+    while start < n:
+        end = min(start + batch, n)
+        is_whole = end - start == batch
+        if not is_whole and partial == DROP:
+            break
+        is_update = is_whole or partial == KEEP
+        # Where the whole batch is in one chunk, plain SGD needs no gradient sums.
+        direct = is_plain and pending == 0 and is_update and end - start <= chunk
+        target, share = g, 1.0
+        if direct:
+            target, share = p, -rate / (end - start)
+        store(scale_p, 0, splat(p, share))
+        done = start
+        while done < end:
+            m = min(end - done, chunk)
+            x = offset(x_group, done)
+            forward(p, x, n, z, a, h, mask, sizes, n_weights, m, ints, reals, key, thresholds, scales, done, dropping)
+            outputs, errors = offset(a, n_before * m), offset(d, n_before * m)
+            loss_gradient(ints[I_LOSS], outputs, offset(y_group, done), n, errors, n_outputs, m)
+            backward(p, target, scale_p, x, n, z, a, h, mask, d, sizes, n_weights, m, ints, reals, thresholds)
+            done += m
+        if direct:
+            n_updates += 1
+        else:
+            pending += end - start
+            if is_update:
+                share = 1.0 / pending
+                if ints[I_GENERAL]:
+                    power_1 *= reals[R_BETA_1]
+                    power_2 *= reals[R_BETA_2]
+                    general_update(
+                        p,
+                        g,
+                        m1,
+                        m2,
+                        dead,
+                        frozen,
+                        sizes,
+                        n_weights,
+                        n_params,
+                        rate,
+                        share,
+                        1.0 - power_1,
+                        1.0 - power_2,
+                        ints,
+                        reals,
+                    )
+                else:
+                    penalty, strength = ints[I_PENALTY], reals[R_STRENGTH]
+                    plain_update(p, g, dead, n_weights, n_params, rate, share, penalty, strength)
+                pending = np.int64(0)
+                n_updates += 1
+        start = end
+    return pending, n_updates
 
 
 @outer
@@ -1766,21 +1918,13 @@ def _run(
     n = X.shape[2]
     n_layers = len(sizes) - 1
     n_weights, n_units = ints[I_N_WEIGHTS], ints[I_N_UNITS]
-    n_outputs = sizes[n_layers]
-    n_before = n_units - n_outputs
-    chunk, batch, partial = ints[I_CHUNK], ints[I_BATCH], ints[I_PARTIAL]
     room = n_units * ints[I_ROOM]
     a = address(scratch)
     d = offset(a, room)
     z = offset(a, 2 * room) if ints[I_WITH_Z] else a
-    h = offset(a, 3 * room)
-    mask = offset(a, 4 * room)
-    scale_p = offset(a, (5 if ints[I_DROPPING] else 3) * room)
     bits = np.empty((2, lanes), dtype=np.uint32)
-    n_used = n - n % batch if partial == DROP else n
     own_points = points.shape[1] > 0
     n_rows = sizes[0] + y.shape[1]
-    is_plain = ints[I_GENERAL] == 0 and ints[I_PENALTY] == NO_PENALTY
     for group in range(n_groups):
         p = offset(address(P), group * n_params)
         g = offset(address(G), group * n_params)
@@ -1820,79 +1964,28 @@ def _run(
                             for s in range(n):
                                 factor = dropout_factor(p, address(keys), s * sizes[0] + row, thresholds[0], scale)
                                 store(x_group, row * n + s, load(x_group, row * n + s) * factor)
-                power_1 = reals[R_BETA_1] ** n_updates
-                power_2 = reals[R_BETA_2] ** n_updates
-                done = np.int64(0)
-                while done < n_used:
-                    end = min(done - done % batch + batch, n_used)
-                    m = min(end - done, chunk)
-                    x = offset(x_group, done)
-                    forward(
-                        p,
-                        x,
-                        n,
-                        z,
-                        a,
-                        h,
-                        mask,
-                        sizes,
-                        n_weights,
-                        m,
-                        ints,
-                        reals,
-                        address(keys),
-                        thresholds,
-                        scales,
-                        done,
-                        ints[I_DROPPING] != 0,
-                    )
-                    loss_gradient(
-                        ints[I_LOSS],
-                        offset(a, n_before * m),
-                        offset(y_group, done),
-                        n,
-                        offset(d, n_before * m),
-                        n_outputs,
-                        m,
-                    )
-                    direct = is_plain and pending == 0 and done + m == end and (end % batch == 0 or partial == KEEP)
-                    target, share = g, 1.0
-                    if direct:  # the whole batch is here: plain SGD needs no gradient sums
-                        target, share = p, -rates[epoch] / m
-                    store(scale_p, 0, splat(p, share))
-                    backward(p, target, scale_p, x, n, z, a, h, mask, d, sizes, n_weights, m, ints, reals, thresholds)
-                    done += m
-                    if direct:
-                        n_updates += 1
-                        continue
-                    pending += m
-                    if done == end and (done % batch == 0 or partial == KEEP):
-                        rate, share = rates[epoch], 1.0 / pending
-                        if ints[I_GENERAL]:
-                            power_1 *= reals[R_BETA_1]
-                            power_2 *= reals[R_BETA_2]
-                            general_update(
-                                p,
-                                g,
-                                m1,
-                                m2,
-                                dead_p,
-                                frozen,
-                                sizes,
-                                n_weights,
-                                n_params,
-                                rate,
-                                share,
-                                1.0 - power_1,
-                                1.0 - power_2,
-                                ints,
-                                reals,
-                            )
-                        else:
-                            penalty, strength = ints[I_PENALTY], reals[R_STRENGTH]
-                            plain_update(p, g, dead_p, n_weights, n_params, rate, share, penalty, strength)
-                        pending = 0
-                        n_updates += 1
+                pending, n_updates = train_epoch(
+                    p,
+                    g,
+                    m1,
+                    m2,
+                    dead_p,
+                    frozen,
+                    x_group,
+                    y_group,
+                    scratch,
+                    keys,
+                    sizes,
+                    ints,
+                    reals,
+                    thresholds,
+                    scales,
+                    n,
+                    n_params,
+                    rates[epoch],
+                    pending,
+                    n_updates,
+                )
                 zero = splat(p, 0.0)
                 check = zero
                 for i in range(n_params):
