@@ -446,6 +446,26 @@ def store_random_bits(typingctx: Any, like: Any, out: Any, keys: Any, counter: A
 
 
 @intrinsic
+def store_random_indexes(typingctx: Any, like: Any, out: Any, keys: Any, counter: Any) -> Any:
+    """Store a random whole number of 0, ..., counter for each lane at `out` (uint32): the counter's bits, scaled."""
+    lanes = LANES[like.dtype.name]
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = ir.VectorType(ir.IntType(64), lanes)
+        bits = builder.zext(_random_bits(builder, args[2], args[3], lanes), wide)
+        end = builder.add(args[3], ir.Constant(ir.IntType(64), 1))
+        first = builder.insert_element(ir.Constant(wide, ir.Undefined), end, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+        ends = builder.shuffle_vector(first, ir.Constant(wide, ir.Undefined), zeros)
+        scaled = builder.lshr(builder.mul(bits, ends), ir.Constant(wide, [32] * lanes))
+        indexes = builder.trunc(scaled, ir.VectorType(ir.IntType(32), lanes))
+        builder.store(indexes, builder.bitcast(args[1], indexes.type.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(like, out, keys, types.intp), codegen
+
+
+@intrinsic
 def offset_keys(typingctx: Any, like: Any, keys: Any, n: Any) -> Any:
     """Return the pointer to stream keys (uint32) moved on by n times the lanes of `like`."""
     lanes = LANES[like.dtype.name]
@@ -1721,12 +1741,22 @@ def shuffle(like: Any, order: Any, keys: Any, bits: Any) -> None:
             order[i, lane] = i
     key, out = address(keys), address(bits)
     for i in range(n - 1, 0, -1):
-        store_random_bits(like, out, key, i)
+        store_random_indexes(like, out, key, i)
         for lane in range(lanes):
-            j = np.int64((np.uint64(bits[0, lane]) * np.uint64(i + 1)) >> np.uint64(32))
+            j = bits[0, lane]
             here = order[i, lane]
             order[i, lane] = order[j, lane]
             order[j, lane] = here
+
+
+@inner
+def put_in_order(out: Any, rows: Any, order: Any) -> None:
+    """Set ``out[row, s, lane]`` to ``rows[row, order[s, lane], lane]``."""
+    n_rows, n, lanes = out.shape
+    for row in range(n_rows):
+        for s in range(n):
+            for lane in range(lanes):
+                out[row, s, lane] = rows[row, order[s, lane], lane]
 
 
 @inner
@@ -1924,7 +1954,6 @@ def _run(
     z = offset(a, 2 * room) if ints[I_WITH_Z] else a
     bits = np.empty((2, lanes), dtype=np.uint32)
     own_points = points.shape[1] > 0
-    n_rows = sizes[0] + y.shape[1]
     for group in range(n_groups):
         p = offset(address(P), group * n_params)
         g = offset(address(G), group * n_params)
@@ -1943,13 +1972,8 @@ def _run(
                     if ints[I_SHUFFLED]:
                         set_keys(keys, np.int64(0), seeds[group], n_epochs_done, np.int64(SHUFFLE), np.int64(0))
                         shuffle(p, order, keys, bits)
-                    for row in range(n_rows):
-                        for s in range(n):
-                            for lane in range(lanes):
-                                i = order[s, lane]
-                                points[row, s, lane] = (
-                                    X[group, row, i, lane] if row < sizes[0] else y[group, row - sizes[0], i, lane]
-                                )
+                    put_in_order(points[: sizes[0]], X[group], order)
+                    put_in_order(points[sizes[0] :], y[group], order)
                     if ints[I_NOISY]:
                         set_keys(keys, np.int64(0), seeds[group], n_epochs_done, np.int64(INPUT_NOISE), np.int64(0))
                         add_input_noise(p, points, sizes[0], reals[R_NOISE], keys, bits)
@@ -2301,8 +2325,8 @@ class Session:
         self._ints[I_UPDATES] = state.n_updates
         own_points = training.order == "shuffled" or training.input_noise > 0 or rates[0] > 0
         n_own = n if own_points else 0
-        order = np.empty((n_own, lanes), dtype=np.int32)
-        order[...] = np.arange(n_own, dtype=np.int32)[:, None]
+        order = np.empty((n_own, lanes), dtype=np.uint32)
+        order[...] = np.arange(n_own, dtype=np.uint32)[:, None]
         self._diverged = _pack_integers(state.diverged_at, n_groups, lanes)
         moments = [*self._moments, nothing, nothing]
         self._before_rates = (
@@ -2451,7 +2475,7 @@ def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, lo
         no_points,
         no_points,
         nothing,
-        np.zeros((0, lanes), dtype=np.int32),
+        np.zeros((0, lanes), dtype=np.uint32),
         _scratch(ints, lanes, dtype),
         np.zeros((1, lanes), dtype=np.uint32),
         np.zeros((n_groups, lanes), dtype=np.uint64),
