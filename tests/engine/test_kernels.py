@@ -131,6 +131,17 @@ def test_every_setting_trains_as_in_numpy(settings: dict[str, Any]) -> None:
     assert_equal_roads(NetworkConfig(2, (7, 3), 1), double(**settings))
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 8, 10, 23])
+@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid"])
+def test_single_precision_trains_as_in_numpy(activation: str, batch_size: int) -> None:
+    """Only in float32 are sums made tanh while they are in registers; each batch size takes other blocks."""
+    network = NetworkConfig(3, (11, 6), 2, activation, "tanh")
+    training = TrainingConfig(batch_size=batch_size, learning_rate=0.05)
+    expected, found = (trained(road, network, training) for road in (plain, kernels))
+    for a, b in zip(arrays_of(expected), arrays_of(found), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_random_configurations_train_as_in_numpy(data: st.DataObject) -> None:
