@@ -12,7 +12,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +21,10 @@ import jinja2
 
 from analysis.intervals import Interval
 from analysis.polynomial_records import RUNS_NAME, PolynomialStudy, read_polynomial_study
-from analysis.records import RecordError, Study, read_sweep
+from analysis.records import Study, read_sweep
 from analysis.sections.blocks import (
     Animation,
+    Block,
     Cell,
     Column,
     Heading,
@@ -34,6 +35,7 @@ from analysis.sections.blocks import (
     Stills,
     Table,
     Text,
+    file_names,
     number_text,
     printable,
     sweep_names,
@@ -146,13 +148,9 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     if not folders:
         raise ValueError("folders: none given; name a folder that `sweeps run` has written, such as results/homework")
     out = folders[0] / "report" if out is None else out
-    polynomial = [folder for folder in folders if (folder / RUNS_NAME).exists()]
-    if polynomial:
-        if len(folders) > 1:
-            raise RecordError(f"{polynomial[0]}: a polynomial study; its report takes no other folder beside it")
-        pages = render_polynomial_study(read_polynomial_study(folders[0] / RUNS_NAME))
-    else:
-        pages = render([study for folder in folders for study in read_sweep(folder)])
+    polynomials = [read_polynomial_study(folder / RUNS_NAME) for folder in folders if (folder / RUNS_NAME).exists()]
+    studies = [study for folder in folders if not (folder / RUNS_NAME).exists() for study in read_sweep(folder)]
+    pages = render(studies, polynomials)
     for name, content in pages.files.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,11 +158,74 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     return out / "index.html"
 
 
-def render(studies: Sequence[Study]) -> Pages:
-    """Return the report of some studies, nothing written yet: `Pages.files` holds every file by its relative name."""
-    sweeps = list(dict.fromkeys(printable(name) for name in sweep_names(studies)))
-    title = f"Sweep report: {', '.join(sweeps)}"
-    return render_sections(title, lead_sentence(studies), sections_of(studies))
+def render(studies: Sequence[Study], polynomials: Sequence[PolynomialStudy] = ()) -> Pages:
+    """Return the report of some studies, nothing written yet: `Pages.files` holds every file by its relative name.
+
+    Where polynomial studies stand beside others, their sections and files carry their names.
+    """
+    parts = [polynomial_report(study) for study in polynomials]
+    if studies or not parts:
+        names = dict.fromkeys(printable(name) for name in sweep_names(studies))
+        own = Report(f"Sweep report: {', '.join(names)}", lead_sentence(studies), sections_of(studies))
+        if not parts:
+            return render_sections(own.title, own.lead, own.sections)
+        parts.insert(0, own)
+    elif len(parts) == 1:
+        return render_sections(parts[0].title, parts[0].lead, parts[0].sections)
+    sections = []
+    slugs = ["", *file_names("study", [study.header.name for study in polynomials])][0 if studies else 1 :]
+    for slug, part in zip(slugs, parts, strict=True):
+        sections += [named(section, slug, part.title) if slug else section for section in part.sections]
+    if side_by_side := beside_each_other(polynomials, parts[-len(polynomials) :]):
+        sections.append(side_by_side)
+    leads = " ".join(f"{part.title}. {part.lead}" for part in parts)
+    return render_sections(f"{len(parts)} reports in one", leads, sections)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report's title, first sentences and sections."""
+
+    title: str
+    lead: str
+    sections: Sequence[Section]
+
+
+def named(section: Section, slug: str, title: str) -> Section:
+    """Return a section whose place on the page, files and title are its study's own."""
+
+    def table(one: Table) -> Table:
+        return replace(one, name=f"{slug}-{one.name}")
+
+    blocks: list[Block] = []
+    for block in section.blocks:
+        if isinstance(block, Table):
+            blocks.append(table(block))
+        elif isinstance(block, Picture | Animation):
+            blocks.append(replace(block, name=f"{slug}-{block.name}", data=table(block.data)))
+        elif isinstance(block, Stills):
+            own = replace(block.picture, name=f"{slug}-{block.picture.name}", data=table(block.picture.data))
+            blocks.append(replace(block, picture=own))
+        else:
+            blocks.append(block)
+    return Section(f"{slug}-{section.key}", f"{title}: {section.title}", tuple(blocks))
+
+
+def beside_each_other(studies: Sequence[PolynomialStudy], reports: Sequence[Report]) -> Section | None:
+    """Return the errors of several polynomial studies in one table, or None where fewer than two have any."""
+    found = [
+        (printable(study.header.name), block)
+        for study, report in zip(studies, reports, strict=True)
+        for section in report.sections
+        for block in section.blocks
+        if isinstance(block, Table) and block.name == "errors"
+    ]
+    if len(found) < 2 or len({table.columns for _, table in found}) > 1:
+        return None
+    columns = (Column("study", "Study", "text"), *found[0][1].columns)
+    rows = tuple((name, *row) for name, table in found for row in table.rows)
+    caption = "The errors of all polynomial studies by recipe, as in their own sections."
+    return Section("polynomials", "Polynomial studies side by side", (Table("polynomials", caption, columns, rows),))
 
 
 def sections_of(studies: Sequence[Study]) -> list[Section]:
@@ -179,8 +240,8 @@ def sections_of(studies: Sequence[Study]) -> list[Section]:
     return [section for section in sections if section.blocks]
 
 
-def render_polynomial_study(study: PolynomialStudy) -> Pages:
-    """Return the report of a polynomial study, nothing written yet."""
+def polynomial_report(study: PolynomialStudy) -> Report:
+    """Return the report of a polynomial study."""
     from analysis.polynomial_claims import Question
     from analysis.sections.polynomial import polynomial_text, sections
 
@@ -191,7 +252,7 @@ def render_polynomial_study(study: PolynomialStudy) -> Pages:
         f"seeds a recipe, {header.n_rows} rows of {polynomial_text(header.coefficients)}{noise}. Can they be trusted "
         "outside the range they were trained on, and is that the merit of the constraint?"
     )
-    return render_sections(f"Polynomial study: {printable(header.name)}", lead, sections(Question(study)))
+    return Report(f"Polynomial study: {printable(header.name)}", lead, sections(Question(study)))
 
 
 def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages:
@@ -208,6 +269,7 @@ def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages
     html = environment.get_template("report.html.jinja").render(
         title=title,
         lead=lead,
+        first=pages.sections[0][0] if pages.sections else "",
         sections=[{"key": key, "title": name, "blocks": blocks} for key, name, blocks in pages.sections],
         style=style,
         style_hash="sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),

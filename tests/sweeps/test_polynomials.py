@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import record_builders as build
 from PIL import Image
 
 from analysis.polynomial_claims import Question, claims
@@ -59,6 +60,33 @@ def test_the_built_in_study_has_the_published_recipes_first():
     assert [r["n_steps"] for r in own] == [5_000_000, 1_000_000]
     assert [float(r["learning_rate"]) for r in own] == pytest.approx([0.01 * 10**0.5, 0.1 * 10**0.5], rel=1e-15)
     assert {1_000_000, 5_000_000} <= set(header.checkpoints)
+
+
+def test_several_studies_share_a_report_and_a_table(finished: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    run(study(name="other", noise_sd=0.1), other)
+    page = write_report([finished, other], tmp_path / "report")
+    text = page.read_text("utf-8")
+    rows = read_csv(page.parent / "data" / "polynomials.csv")
+    assert {row["study"] for row in rows} == {"tiny", "other"}
+    own = [read_csv(page.parent / "data" / f"study-{name}-errors.csv") for name in ("tiny", "other")]
+    assert [{k: v for k, v in row.items() if k != "study"} for row in rows] == [row for part in own for row in part]
+    assert own[0] != own[1]
+    assert "Polynomial study: tiny: " in text
+    assert "Polynomial study: other: " in text
+    for link in re.findall(r'href="((?:data|pictures)/[^"]+)"', text):
+        assert (page.parent / link).is_file(), link
+    ids = re.findall(r'<section id="([^"]+)"', text)
+    assert len(ids) == len({*ids})
+
+
+def test_a_sweep_and_a_study_share_a_report(finished: Path, tmp_path: Path):
+    build.write_study(build.finished_study(n_trials=3, n_certificate=8), tmp_path / "homework")
+    page = write_report([finished, tmp_path / "homework"], tmp_path / "report")
+    ids = re.findall(r'<section id="([^"]+)"', page.read_text("utf-8"))
+    assert ids[0] == "answer"
+    assert "study-tiny-claims" in ids
+    assert (page.parent / "data" / "homework.csv").is_file()
 
 
 def test_what_is_no_polynomial_study_is_left_to_the_sweeps():
