@@ -150,7 +150,7 @@ def _difference_bound(metric: Metric, differences: FloatArray, level: float) -> 
     Where rows are right or wrong, the exact sign test of the rows on which the two disagree decides (McNemar's): a few
     such rows among many equal ones are too few for any bound by moments.
     """
-    if not np.isfinite(differences).all():
+    if len(differences) < 2 or not np.isfinite(differences).all():
         return math.inf
     better, worse = int((differences < 0).sum()), int((differences > 0).sum())
     if better + worse == 0:

@@ -52,6 +52,20 @@ def test_a_stopped_sweep_goes_on_to_the_same_bytes(whole: Path, houses: Path, tm
     assert (tmp_path / "houses/houses/table.json").read_bytes() == (whole / "houses/table.json").read_bytes()
 
 
+def test_the_tables_record_says_of_the_winner_what_the_log_says(whole: Path) -> None:
+    (study,) = read_sweep(whole)
+    network = read_table_record(whole / "houses/table.json").model("network")
+    winner = study.winner
+    assert network is not None
+    assert winner is not None
+    trial = study.trials[winner.source or 0]
+    mean = trial.curves["test_loss_mean"][trial.epoch_grid.index(winner.epochs)]
+    assert network.trial == trial.number
+    assert np.mean(np.array(network.validation["rmse"], np.float64)) == pytest.approx(mean, rel=1e-12)
+    assert winner.ensemble is not None
+    assert network.test == winner.ensemble["scores"]
+
+
 def test_the_spec_in_the_folder_needs_no_rule_to_be_read(whole: Path, houses: Path) -> None:
     spec = table_spec(houses, "price")
     assert load_spec(whole / "spec.toml") == spec
