@@ -47,7 +47,7 @@ OnRun = Callable[[int, int], None]
 
 
 def find_study(name_or_path: str) -> PolynomialHeader | None:
-    """Read a polynomial study: the name of a built-in one, or a TOML file that says ``kind = "polynomial"``.
+    """Read a polynomial study: the name of a built-in one, or a TOML file that says its ``kind``.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def find_study(name_or_path: str) -> PolynomialHeader | None:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError):
         return None
-    return parse_study(table, path.name) if table.get("kind") == "polynomial" else None
+    return parse_study(table, path.name) if "kind" in table else None  # a sweep's own table has no such key
 
 
 def parse_study(content: Mapping[str, Any], where: str) -> PolynomialHeader:

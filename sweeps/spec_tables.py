@@ -92,7 +92,8 @@ class SpecTable:
     def close(self) -> None:
         """Raise SpecError if something has not been asked for: nobody knows it."""
         if self._left:
-            raise SpecError(f"{self.where}: {unknown_name('', next(iter(self._left)), self._known)}")
+            known = list(dict.fromkeys(self._known))
+            raise SpecError(f"{self.where}: {unknown_name('', next(iter(self._left)), known)}")
 
 
 def check_name(value: str, choices: Iterable[str], where: str) -> None:

@@ -104,6 +104,7 @@ def test_looks_are_spread_over_the_decades_and_include_every_length():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"kind": "polynomal"}, "tiny.toml: kind: unknown polynomal; did you mean polynomial?"),
         ({"n_seed": 3}, "tiny.toml: unknown n_seed; did you mean n_seeds?"),
         (
             {"coefficients": [1.0, 0.0]},
