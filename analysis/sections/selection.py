@@ -218,10 +218,12 @@ def scatter_block(data: Candidates, chosen: Sequence[Choice], name: str, file_na
     )
     best = min(rows, key=lambda row: row[1])
     oracle = min(rows, key=lambda row: row[2])
-    told = (
-        f"trial {best[0]}, the lowest in range at {number_text(best[1])}, has {number_text(best[2])} out of range; the "
-        f"lowest out of range is trial {oracle[0]}, {number_text(oracle[2])} at {number_text(oracle[1])} in range"
-    )
+    told = f"trial {best[0]}, the lowest in range at {number_text(best[1])}, has {number_text(best[2])} out of range"
+    if oracle[0] == best[0]:
+        told += ", the lowest there too"
+    else:
+        told += f"; the lowest out of range is trial {oracle[0]}, "
+        told += f"{number_text(oracle[2])} at {number_text(oracle[1])} in range"
     caption = f"{name}: {len(rows)} trials, n = {data.test.shape[1]} draws each; {told}."
     drawn = thinned(rows)
     if len(drawn) < len(rows):
@@ -335,8 +337,10 @@ def importance_block(data: Candidates, name: str, file_name: str) -> Block:
     sides = (("in range", inside), ("out of range", outside))
     told = [f"on {param_title(found.rows[0].param)} {side}" for side, found in sides if found.rows]
     reasons = [f"{side}, {found.reason}" for side, found in sides if found.reason is not None]
+    if inside.reason is not None and inside.reason == outside.reason:
+        reasons = [inside.reason]
     if not told:
-        return Text(f"{name}: importance of hyperparameters not shown: {'; '.join(dict.fromkeys(reasons))}.", "missing")
+        return Text(f"{name}: importance of hyperparameters not shown: {'; '.join(reasons)}.", "missing")
     explained = [f"{100 * (found.explained or 0):.0f} % {side}" for side, found in sides if found.rows]
     caption = (
         f"{name}, {inside.n} trials: most hangs {', '.join(told)}. Evaluator: {EVALUATOR}, of the log of the mean loss "

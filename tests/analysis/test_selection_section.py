@@ -71,7 +71,7 @@ def test_where_both_sides_agree_nothing_is_to_pay() -> None:
         (study_of([trial(i, 0.1, None) for i in range(5)]), "scatter not shown: 0 trials with a loss on both sides."),
         (
             study_of([trial(i, 0.1 + 0.01 * i, 0.2) for i in range(5)]),
-            "importance of hyperparameters not shown: in range, 5 trials; importance takes 40",
+            "importance of hyperparameters not shown: 5 trials; importance takes 40.",
         ),
         (
             study_of([trial(i, 0.1 + 0.01 * i, 0.2) for i in range(5)]),
