@@ -138,7 +138,7 @@ def _open_store(uri: str, artifacts: Path | None, scratch: Path) -> tuple[Mlflow
     def find(run: Run, name: str) -> Path:
         return _inside(_artifact_folder(run, path, artifacts), name, run)
 
-    return open_client(sqlite_uri(copy)), find
+    return open_client(sqlite_uri(copy), shown=uri), find
 
 
 def _copy_database(path: Path, scratch: Path) -> Path:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
+import shlex
 import shutil
 import sqlite3
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -51,6 +53,8 @@ RECORD_KINDS = frozenset({"finished", *STAGES}) - {"search"}
 LOG_PATTERN = "*/log.jsonl"
 PAGE_SIZE = 500
 LONGEST_REASON = 160
+OTHER_SCHEMA = "out-of-date database schema"
+"""What MLflow says of a database that it would have to migrate; it does not do that by itself."""
 BUSY_ATTEMPTS = 3  # each waits as long as MLflow's own busy time-out, 20 s
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -130,8 +134,15 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(unquote(uri.removeprefix("sqlite:///"))) if uri.startswith("sqlite:///") else None
 
 
-def open_client(uri: str) -> MlflowClient:
+def open_client(uri: str, shown: str | None = None) -> MlflowClient:
     """Return a client of a ready store: the database created, migrated and set to a write-ahead log.
+
+    Parameters
+    ----------
+    uri : str
+        As from `resolve_uri`.
+    shown : str or None
+        What messages call the store; None means `uri`.
 
     Raises
     ------
@@ -155,8 +166,14 @@ def open_client(uri: str) -> MlflowClient:
             client.search_experiments(max_results=1)
         return client
     except (OSError, sqlite3.Error, MlflowException, SQLAlchemyError) as error:
+        name = shown or uri
+        if OTHER_SCHEMA in str(error):
+            raise TrackingError(
+                f"{name}: made by another version of MLflow; back it up, then `{sys.executable} -m mlflow db upgrade"
+                f" {shlex.quote(name)}`, or give another --tracking-uri"
+            ) from None
         raise TrackingError(
-            f"{uri}: cannot be used by MLflow ({first_line(error)}); move the file away or give another --tracking-uri"
+            f"{name}: cannot be used by MLflow ({first_line(error)}); move the file away or give another --tracking-uri"
         ) from None
 
 

@@ -35,6 +35,7 @@ from sweeps.ui import free_port, server_command, server_environment
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's dependencies warn of their own future
     from mlflow import MlflowClient
+    from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
 
 Fault = Callable[[BaseHTTPRequestHandler, bytes], bool]
@@ -166,6 +167,7 @@ def sync_until_done(results: Path, uri: str) -> None:
     """Call `sync` until it succeeds; any error but a message for the user ends the test."""
     messages = []
     while len(messages) < 200:
+        _artifact_repos_cache.clear()  # each `sync` is a process of its own: nothing that was a lie is remembered
         try:
             sync(results, uri)
             break
@@ -176,7 +178,8 @@ def sync_until_done(results: Path, uri: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")

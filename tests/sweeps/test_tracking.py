@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import sys
 import time
 import warnings
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 import record_builders as build
 
 from analysis.records import TrialRecord, read_sweep
+from sweeps.importing import import_sweeps
 from sweeps.mlflow_runs import record_metrics, record_uid, study_uid
 from sweeps.tracking import open_client, resolve_uri, sqlite_uri, sync, writer_lock
 from sweeps.tracking_errors import TrackingBusyError, TrackingError
@@ -206,6 +209,23 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> 
     with pytest.raises(TrackingError, match="file is not a database"):
         open_client(sqlite_uri(path))
     assert path.read_bytes() == before
+
+
+def test_a_database_of_another_mlflow_is_left_alone_with_the_command_that_migrates_it(uri: str, results: Path) -> None:
+    path = Path(uri.removeprefix("sqlite:///"))
+    old = path.with_name("old.db")
+    shutil.copy(path, old)
+    with closing(sqlite3.connect(old)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+    before = old.read_bytes()
+    for action in (lambda: sync(results, sqlite_uri(old)), lambda: import_sweeps(sqlite_uri(old), results)):
+        with pytest.raises(TrackingError) as caught:
+            action()
+        assert str(caught.value) == (
+            f"sqlite:///{old}: made by another version of MLflow; back it up, then `{sys.executable} -m mlflow db"
+            f" upgrade sqlite:///{old}`, or give another --tracking-uri"
+        )
+    assert old.read_bytes() == before
 
 
 def test_the_writer_follows_a_log_until_it_is_told_to_finish(results: Path, uri: str) -> None:
