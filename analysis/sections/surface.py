@@ -40,6 +40,7 @@ N_FRAME_PIXELS = 96
 FRAME_SCALE = 3
 MOST_IN_FRAME_CSV = 12
 N_STILLS = 6
+LEAST_GAIN = 0.01
 N_COLORS = 253
 
 
@@ -121,7 +122,8 @@ def frames_block(model: WinnerModel, frames: Frames, name: str, file_name: str) 
         f"beyond the frame the sign is right at {100 * correct[0]:.0f} % of the plane before training and at "
         f"{100 * correct[-1]:.0f} % after epoch {frames.epochs[-1]}"
     )
-    if (best := int(np.argmax(correct))) not in (0, F - 1):
+    best = int(np.argmax(correct))
+    if correct[best] - max(correct[0], correct[-1]) >= LEAST_GAIN:
         told += f", most of all ({100 * correct[best]:.0f} %) after epoch {frames.epochs[best]}"
     step = max(1, N_FRAME_PIXELS // MOST_IN_FRAME_CSV)
     rows = tuple(
