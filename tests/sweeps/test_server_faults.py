@@ -27,7 +27,7 @@ from analysis.records import read_sweep
 from sweeps.importing import import_sweeps
 from sweeps.log import digest
 from sweeps.mlflow_runs import record_uid
-from sweeps.tracking import open_client, sqlite_uri, sync
+from sweeps.tracking import fold_write_ahead, open_client, sqlite_uri, sync
 from sweeps.tracking_errors import TrackingError
 from sweeps.tracking_worker import TrackingProcess
 from sweeps.ui import free_port, server_command, server_environment
@@ -43,11 +43,26 @@ Fault = Callable[[BaseHTTPRequestHandler, bytes], bool]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a migrated database: making one takes seconds, copying it nothing."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    open_client(sqlite_uri(path))
+    fold_write_ahead(sqlite_uri(path))
+    return path
+
+
+@pytest.fixture
+def uri(empty_database: Path, tmp_path: Path) -> str:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return sqlite_uri(tmp_path / "mlflow.db")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[int]:
     """Start a tracking server as the UI does, artifacts through it, and return its port."""
     folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_database, folder / "mlflow.db")
     uri = sqlite_uri(folder / "mlflow.db")
-    open_client(uri)
     port = free_port("127.0.0.1", 5500)
     command = [*server_command(uri, "127.0.0.1", port), "--artifacts-destination", (folder / "artifacts").as_uri()]
     command[command.index("--allowed-hosts") + 1] = "*"
@@ -328,9 +343,9 @@ def test_a_server_that_is_back_gets_what_it_missed(server: int, results: Path) -
     audit(results, server)
 
 
-def test_a_database_deleted_under_the_writer_is_named_and_made_again(tmp_path: Path, results: Path) -> None:
-    uri = sqlite_uri(tmp_path / "mlflow.db")
-    open_client(uri)
+def test_a_database_deleted_under_the_writer_is_named_and_made_again(
+    tmp_path: Path, results: Path, uri: str, empty_database: Path
+) -> None:
     (folder,) = results.iterdir()
     path = folder / "xor" / "log.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -348,23 +363,22 @@ def test_a_database_deleted_under_the_writer_is_named_and_made_again(tmp_path: P
     assert result.n_waiting is None
     assert result.problem == f"{tmp_path}/mlflow.db: deleted or replaced while runs were written to it"
     n_runs = 1 + sum(len(records) for records in read_sweep(folder)[0].records.values())
+    shutil.copy(empty_database, tmp_path / "other.db")
     assert sync(results, sqlite_uri(tmp_path / "other.db")).n_written == n_runs
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hold_s", [10.0, 30.0])
-def test_a_locked_database_only_delays(tmp_path: Path, results: Path, hold_s: float) -> None:
-    hold_lock(tmp_path, results, hold_s)
+def test_a_locked_database_only_delays(tmp_path: Path, results: Path, uri: str, hold_s: float) -> None:
+    hold_lock(tmp_path, results, uri, hold_s)
 
 
-def test_a_database_locked_for_a_moment_only_delays(tmp_path: Path, results: Path) -> None:
-    hold_lock(tmp_path, results, 1.0)
+def test_a_database_locked_for_a_moment_only_delays(tmp_path: Path, results: Path, uri: str) -> None:
+    hold_lock(tmp_path, results, uri, 1.0)
 
 
-def hold_lock(tmp_path: Path, results: Path, hold_s: float) -> None:
+def hold_lock(tmp_path: Path, results: Path, uri: str, hold_s: float) -> None:
     """Let another connection hold the database while runs are written; expect all of them."""
-    uri = sqlite_uri(tmp_path / "mlflow.db")
-    open_client(uri)
     holder = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
     release = threading.Timer(hold_s, holder.execute, ("COMMIT",))
@@ -375,8 +389,7 @@ def hold_lock(tmp_path: Path, results: Path, hold_s: float) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))])
-def test_a_corrupt_database_is_one_line_or_does_no_harm(tmp_path: Path, results: Path, seed: int) -> None:
-    uri = sqlite_uri(tmp_path / "mlflow.db")
+def test_a_corrupt_database_is_one_line_or_does_no_harm(tmp_path: Path, results: Path, uri: str, seed: int) -> None:
     sync(results, uri)
     content, rng = (tmp_path / "mlflow.db").read_bytes(), random.Random(seed)
     (folder,) = results.iterdir()
