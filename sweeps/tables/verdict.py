@@ -64,7 +64,11 @@ def _text(winner: TrialRecord | None, judged: dict[str, Any] | None, stopped: st
         return f"Certified: {result} reaches the goal, {judged['goal']}, at level {judged['level']:.2g}."
     if judged["goal"].startswith("beat"):
         better = theirs is not None and judged["value"] is not None and metric.is_better(judged["value"], theirs)
-        how = "better, but by too little for so few rows" if better else "no better"
+        how = "worse"
+        if better:
+            how = "better, but by too little for so few rows"
+        elif judged["value"] == theirs:
+            how = "just as good"
         return f"Not certified: {result}; to {judged['goal']} is not shown at level {judged['level']:.2g}: it is {how}."
     return (
         f"Not certified: {result}; {judged['goal']} is not shown at level {judged['level']:.2g} "

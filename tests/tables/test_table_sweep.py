@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -21,6 +22,7 @@ from sweeps.study import replay, run_sweep
 from sweeps.tables.building import build_spec
 from sweeps.tables.source import TableSource
 from sweeps.tables.table import TableError
+from sweeps.tables.verdict import table_verdict
 from sweeps.trial import run_chunk, search_setting
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -240,3 +242,44 @@ def test_the_held_out_end_is_no_objective(whole: Path, houses: Path, tmp_path: P
     assert [trial.value for trial in here.trials] == [trial.value for trial in there.trials]
     assert [t.out_of_range_loss for t in here.trials] != [t.out_of_range_loss for t in there.trials]
     assert (here.verdict, there.verdict) == (there.verdict, here.verdict)
+
+
+@pytest.mark.parametrize(
+    ("value", "theirs", "passed", "text"),
+    [
+        (0.9, 0.8, True, "Certified: accuracy 0.9 of 4 networks together on 50 test rows, looked at once (best "
+                         "baseline, linear: 0.8) reaches the goal, beat the best baseline in accuracy, at level 0.05."),
+        (0.9, 0.8, False, "it is better, but by too little for so few rows."),
+        (0.8, 0.8, False, "it is just as good."),
+        (0.7, 0.8, False, "it is worse."),
+    ],
+)  # fmt: skip
+def test_a_verdict_says_what_the_test_rows_showed(
+    whole: Path, value: float, theirs: float, passed: bool, text: str
+) -> None:
+    (study,) = read_sweep(whole)
+    judged = {
+        "metric": "accuracy", "value": value, "n_rows": 50, "against": "linear", "passed": passed, "level": 0.05,
+        "baselines": {"linear": {"accuracy": theirs}}, "goal": "beat the best baseline in accuracy", "bound": 0.5,
+    }  # fmt: skip
+    study.records["certificate"] = [dataclasses.replace(study.records["certificate"][0], ensemble=judged)]
+    verdict = table_verdict(0.05, study, "budget")
+    assert verdict.certified == passed
+    assert verdict.text.endswith(text)
+
+
+def test_without_known_test_targets_nothing_is_certified(houses: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(houses)
+    frame.iloc[:60].to_csv(tmp_path / "train.csv", index=False)
+    frame.iloc[60:].drop(columns="price").to_csv(tmp_path / "test.csv", index=False)
+    spec = table_spec(tmp_path / "train.csv", "price", test_file=str(tmp_path / "test.csv"), end_rule="none")
+    (study,) = run_sweep(spec, tmp_path, workers=2)
+    assert study.verdict is not None
+    assert not study.verdict.certified
+    assert study.verdict.text.startswith("Not certified: no test row has a known target")
+    lines = (tmp_path / "train" / "train" / "submission.csv").read_text().splitlines()
+    assert lines[0] == "key,price"
+    assert [line.partition(",")[0] for line in lines[1:]] == frame["key"].iloc[60:].tolist()
+    predictions = np.array([float(line.partition(",")[2]) for line in lines[1:]])
+    assert np.isfinite(predictions).all()
+    assert read_table_record(tmp_path / "train" / "train" / "table.json").n_test_looks == 0
