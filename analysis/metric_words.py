@@ -40,6 +40,11 @@ class MetricWords:
         """No value is above it."""
         return 1.0 if self.higher_is_better else math.inf
 
+    @property
+    def lowest(self) -> float:
+        """No value is below it."""
+        return -math.inf if self.name == "r2" else 0.0
+
     def as_loss(self, value: float) -> float:
         """Return a value as a loss, lower is better: itself, or how much it misses its highest value."""
         return self.highest - value if self.higher_is_better else value

@@ -153,9 +153,10 @@ def models_text(study: Study, record: TableRecord) -> str:
     ]
     table = table_text(("model", "validation, mean over folds", "out of range", "test rows"), cells)
     lines += [f"  {line}" for line in table.splitlines()]
+    titles = {model.name: model.title for model in record.models}
     if record.test_differences:
         lines += [
-            f"  on the test rows, {one.loss} of the network minus {one.baseline}: {one.difference:.4g} "
+            f"  on the test rows, {one.loss} of the network minus {titles[one.baseline]}: {one.difference:.4g} "
             f"[{one.low:.4g}, {one.high:.4g}]"
             for one in record.test_differences
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from analysis.intervals import Interval, mean_interval, paired_difference
@@ -178,8 +178,11 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def score_interval(model: ModelScores, scores: Scores, metric: str) -> Interval:
-    """Return a score's mean over the folds with its 95 % interval."""
-    return mean_interval(fold_scores(model, scores, metric), method="Student t")
+    """Return a score's mean over the folds with its 95 % interval, no end of which is beyond what the metric can be."""
+    found, words = mean_interval(fold_scores(model, scores, metric), method="Student t"), METRIC_WORDS[metric]
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(found.low, words.lowest), high=min(found.high, words.highest))
 
 
 def best_baseline(one: TableStudy) -> ModelScores | None:

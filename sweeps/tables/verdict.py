@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.records import Study, TrialRecord, Verdict
+from sweeps.tables.baselines import BASELINES
 from sweeps.tables.metrics import METRICS
 
 
@@ -58,7 +59,7 @@ def _text(winner: TrialRecord | None, judged: dict[str, Any] | None, stopped: st
     against, theirs = judged["against"], judged["baselines"][judged["against"]][metric.name]
     result = (
         f"{metric.title} {_number(judged['value'])} of {len(winner.seeds)} networks together on {n} test rows, "
-        f"looked at once (best baseline, {against}: {_number(theirs)})"
+        f"looked at once (best baseline, {BASELINES[against].titles[metric.task]}: {_number(theirs)})"
     )
     if judged["passed"]:
         return f"Certified: {result} reaches the goal, {judged['goal']}, at level {judged['level']:.2g}."
