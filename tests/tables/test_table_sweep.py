@@ -248,7 +248,8 @@ def test_the_held_out_end_is_no_objective(whole: Path, houses: Path, tmp_path: P
     ("value", "theirs", "passed", "text"),
     [
         (0.9, 0.8, True, "Certified: accuracy 0.9 of 4 networks together on 50 test rows, looked at once (best "
-                         "baseline, linear: 0.8) reaches the goal, beat the best baseline in accuracy, at level 0.05."),
+                         "baseline, logistic regression: 0.8) reaches the goal, beat the best baseline in accuracy, at "
+                         "level 0.05."),
         (0.9, 0.8, False, "it is better, but by too little for so few rows."),
         (0.8, 0.8, False, "it is just as good."),
         (0.7, 0.8, False, "it is worse."),
