@@ -114,7 +114,7 @@ def polynomial_text(question: Question) -> str:
         )
         for networks in recipes
     ]
-    lines = [*findings(question), "", table_text(POLYNOMIAL_COLUMNS, rows), ""]
+    lines = [*findings(question), "", aligned_text(POLYNOMIAL_COLUMNS, rows), ""]
     for claim in claims(question):
         fair = "" if claim.fair_verdict == SAME_VERDICT else f"\n  with equal budgets: {claim.fair_verdict}"
         lines.append(f"{claim.text}\n  {claim.verdict}{fair}")
@@ -151,7 +151,7 @@ def models_text(study: Study, record: TableRecord) -> str:
         )
         for model in record.models
     ]
-    table = table_text(("model", "validation, mean over folds", "out of range", "test rows"), cells)
+    table = aligned_text(("model", "validation, mean over folds", "out of range", "test rows"), cells)
     lines += [f"  {line}" for line in table.splitlines()]
     titles = {model.name: model.title for model in record.models}
     if record.test_differences:
@@ -194,6 +194,15 @@ def table_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str
     return "\n".join(lines)
 
 
+def aligned_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table whose columns are as wide as their widest cell."""
+    lines = [columns, *rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
 def trials_text(trials: Iterable[TrialRecord]) -> str:
     """Return one line for each search trial."""
     columns = ("trial", "state", "candidate", "epochs", "training loss", "test loss", "out of range", "setting")
@@ -210,7 +219,7 @@ def trials_text(trials: Iterable[TrialRecord]) -> str:
         )
         for trial in trials
     ]
-    return table_text(columns, rows)
+    return aligned_text(columns, rows)
 
 
 def record_text(record: TrialRecord) -> str:

@@ -19,6 +19,7 @@ from engine.memory import available_bytes
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.splits import Split
 from sweeps.published_spec import FashionData, PerceptronData
+from sweeps.samplers import text_seed
 from sweeps.sources import STREAM_BEYOND, STREAM_WEIGHTS, Draws, Losses, mean_loss
 from sweeps.spec import SweepSpec
 from sweeps.tables.named import NAMED_SETS, FashionImages, load_fashion_images
@@ -71,6 +72,10 @@ class _Published:
     def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> None:  # noqa: ARG002
         """Return None: the Playground page has no such data."""
         return
+
+    def _keys(self, seeds: tuple[str, ...]) -> npt.NDArray[np.uint64]:
+        """Return the keys of the replicas' orders: another sweep's seed gives other orders."""
+        return np.array([text_seed(self._spec.seed, seed) for seed in seeds], np.uint64)
 
     def _initialize(self, numbers: list[int], network: NetworkConfig) -> Parameters:
         return initialize(network, [np.random.default_rng([self._spec.seed, STREAM_WEIGHTS, k]) for k in numbers])
@@ -143,7 +148,7 @@ class PerceptronSource(_Published):
                 name: mean_loss(self._loss, np.broadcast_to(constant, one.y.shape), one) for name, one in splits.items()
             },
             floors={name: mean_loss(self._loss, perceptron_truth(one.X), one) for name, one in splits.items()},
-            training_seeds=np.array(numbers, np.uint64),
+            training_seeds=self._keys(seeds),
             initialize=lambda network: self._initialize(numbers, network),
         )
 
@@ -224,7 +229,7 @@ class FashionSource(_Published):
             n_out_of_range=np.full(R, (~inside).sum()),
             constant=_by_side({name: np.tile(rows, (R, 1)) for name, rows in wrong.items()}, inside),
             floors=None,
-            training_seeds=np.array(numbers, np.uint64),
+            training_seeds=self._keys(seeds),
             initialize=lambda network: self._initialize(numbers, network),
             measure=lambda network, parameters: _error_rates(network, parameters, splits, inside),
         )
