@@ -211,9 +211,9 @@ def test_without_certificates_the_verdict_says_so(tmp_path: Path, monkeypatch: p
     table["epochs"] |= {"max_epochs": 3, "grid": [1, 2, 3]}
     table["training"] |= {"batch_size": 50, "learning_rate": 3.0}  # too large a step: later looks are not all better
     [study] = run_sweep(parse_spec(table, "t.toml"), tmp_path, workers=1)
-    assert [len(trial.network["hidden_layer_sizes"]) for trial in study.trials] == [0, 0, 1, 1, 2, 2]
-    assert [trial.training["dropout"] for trial in study.trials] == [[]] * 4 + [[0.5]] * 2
-    assert [trial.epochs for trial in study.trials] == [3] * 6
+    assert [len(trial.network["hidden_layer_sizes"]) for trial in study.trials] == [0] * 4 + [1] * 4 + [2] * 4
+    assert [trial.training["dropout"] for trial in study.trials] == [[]] * 8 + [[0.5]] * 4
+    assert [trial.epochs for trial in study.trials] == [3] * 12
     assert any(trial.value > min(m for m in trial.curves["test_loss_mean"] if m is not None) for trial in study.trials)
     assert not study.records["finalist"]
     assert study.verdict is not None
