@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from analysis.intervals import Interval, mean_interval, paired_difference, wilson
 from analysis.records import Scalar, Stage, Study, TrialRecord
+from analysis.table_records import is_table
 
 LEAST_POINTS = 10
 DATASET_TITLES = {"gauss": "two blobs", "xor": "XOR", "circle": "circle", "spiral": "spiral"}
@@ -156,9 +157,12 @@ def dataset_title(name: str) -> str:
 def chosen_records(study: Study) -> list[tuple[str, TrialRecord]]:
     """Return ``(setting, record)`` of what a study names, the winner first.
 
-    Before a verdict it is the best of the latest stage there is, so that a study in progress has a row, too.
+    Before a verdict it is the best of the latest stage there is, so that a study in progress has a row, too. A table's
+    certificate that no test row could score was measured on the very rows it trained on: its finalist speaks for it.
     """
-    winner = study.winner or _best(study, WINNER_STAGES)
+    winner = study.winner
+    if winner is None or (is_table(study) and winner.ensemble is None):
+        winner = _best(study, WINNER_STAGES[1:] if winner else WINNER_STAGES) or winner
     page = study.page_winner or _best(study, PAGE_STAGES)
     chosen = [("winner", winner), ("page", page)]
     return [(setting, record) for setting, record in chosen if record is not None]

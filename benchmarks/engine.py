@@ -75,7 +75,7 @@ HOMEWORK = (
 )
 WIDE = Config(
     "784-256-10 relu", (784, 256, 10), "relu", 256, "linear", "softmax_cross_entropy", rate=0.1, n_points=60_000,
-    order="shuffled", tolerance=2e-3,
+    order="shuffled", tolerance=1e-2,  # after 705 steps; PyTorch's sums change with its threads
 )  # fmt: skip
 POLYNOMIAL = Config(
     "1-2-1 sigmoid, Adam, all points", (1, 2, 1), "sigmoid", 10_000, "linear", "mse", "adam", 0.01, 10_000,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from analysis.polynomial_records import PolynomialHeader, PolynomialRun
 from analysis.records import Scalar, Study, StudyHeader, TrialRecord, Verdict, as_data, canonical_json
-from analysis.tables import attainable_pass_rate, known_mean, n_passed
+from analysis.tables import attainable_pass_rate, known_mean, n_passed, winner_record
 
 # MLflow's own limits; longer texts it cuts without an error.
 LONGEST_KEY = 250
@@ -281,8 +281,9 @@ def _study_metrics(study: Study) -> list[MetricPoint]:
         "best_test_loss": min((t.value for t in study.trials if t.state == "complete"), default=None),
         "floor": study.header.floor,
     }
-    if study.winner is not None:
-        single |= {key: value for key, value, _ in record_metrics(study.header.goal, study.winner) if key not in CURVES}
+    winner = None if study.winner is None else winner_record(study)
+    if winner is not None:
+        single |= {key: value for key, value, _ in record_metrics(study.header.goal, winner) if key not in CURVES}
     return [(key, float(value), n) for key, value in single.items() if value is not None and math.isfinite(value)]
 
 

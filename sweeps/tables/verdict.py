@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from analysis.records import Study, TrialRecord, Verdict
@@ -45,7 +46,7 @@ def table_verdict(level: float, study: Study, stopped: str) -> Verdict:
 def _order(record: TrialRecord) -> tuple[float, int]:
     judged = record.ensemble
     if not judged or judged["value"] is None:
-        return record.value, record.number
+        return math.inf, record.number  # its value is of the rows it trained on: the finalists' order stands
     return METRICS[judged["metric"]].as_loss(judged["value"]), record.number
 
 

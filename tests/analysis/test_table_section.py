@@ -18,6 +18,7 @@ from analysis.sections import answer
 from analysis.sections import table as section
 from analysis.sections.blocks import Heading, Missing, Picture, Table, Text
 from analysis.table_records import TABLE_NAME, encode_table_record
+from analysis.tables import winner_record
 
 
 def write(folder, task="regression", with_network=True, network_changes=None, n_test_looks=1, network=0.9, **changes):
@@ -70,6 +71,15 @@ def test_the_answer_for_a_table_stands_in_the_users_metric_beside_the_simple_mod
     assert row["baseline_test"] == section.best_baseline(one).test["rmse"]
     assert row["network"].estimate == pytest.approx(np.mean(one.network.validation["rmse"]))
     assert "of 1 table certified" in lead_sentence([study])
+
+
+def test_a_certificate_that_no_test_row_could_score_does_not_speak_for_its_study(tmp_path):
+    study = write(tmp_path)
+    assert study.winner is not None
+    assert winner_record(study).stage == "finalist"
+    judged = dataclasses.replace(study.winner, ensemble={"passed": True})
+    study.records["certificate"] = [judged]
+    assert winner_record(study) is judged
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
