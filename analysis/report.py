@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from analysis.intervals import Interval
 from analysis.polynomial_records import RUNS_NAME, PolynomialStudy, read_polynomial_study
 from analysis.records import Study, read_sweep
 from analysis.sections.blocks import (
@@ -41,8 +40,9 @@ from analysis.sections.blocks import (
     sweep_names,
 )
 from analysis.sections.registry import OF_DRAWN_DATA, SECTIONS
+from analysis.statistics.homework import homework_rows
+from analysis.statistics.intervals import Interval
 from analysis.table_records import is_table
-from analysis.tables import homework_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.intervals import (
+from analysis.statistics.intervals import (
     MEAN_METHODS,
     BoundRule,
     bootstrap_interval,
@@ -32,7 +32,7 @@ from analysis.intervals import (
     student_bound,
     wilson,
 )
-from analysis.selection import halves
+from analysis.statistics.selection import halves
 
 FloatArray = npt.NDArray[np.float64]
 N_REPLICAS = (8, 16, 64)
@@ -246,7 +246,7 @@ def choice_coverage(
 ) -> list[CoverageRow]:
     """Return the coverage of the price of not knowing: loss out of range of the choice in range minus the oracle's.
 
-    Once as `analysis.selection` does it, each half of the replicas judging what the other half chooses, and once by
+    Once as `analysis.statistics.selection` does it, each half of the replicas judging what the other half chooses, and once by
     leaving out one replica at a time. The truth is the difference of the true means of the trials that were chosen.
 
     Parameters

@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from analysis.intervals import upper_bound
 from analysis.records import Scalar, Stage, Study, TrialRecord, Verdict, canonical_json
+from analysis.statistics.intervals import upper_bound
 from engine.playground import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground import LEARNING_RATES, REGULARIZATION_RATES
 from sweeps.sources import Source

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from analysis.metric_words import METRIC_WORDS
 from analysis.records import StudyHeader
-from analysis.tables import dataset_title
+from analysis.statistics.homework import dataset_title
 from sweeps.progress import OnEvent, Progress
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from analysis.polynomial_records import PolynomialHeader, PolynomialRun
 from analysis.records import Scalar, Study, StudyHeader, TrialRecord, Verdict, as_data, canonical_json
-from analysis.tables import attainable_pass_rate, known_mean, n_passed, winner_record
+from analysis.statistics.homework import attainable_pass_rate, known_mean, n_passed, winner_record
 
 # MLflow's own limits; longer texts it cuts without an error.
 LONGEST_KEY = 250

@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 import numpy as np
 
-from analysis.intervals import mean_interval
 from analysis.polynomial_claims import Question, converged_share
 from analysis.polynomial_records import PolynomialHeader, PolynomialRun, PolynomialStudy
 from analysis.polynomials import range_errors, unit_correlation
 from analysis.records import canonical_json
+from analysis.statistics.intervals import mean_interval
 from engine.datasets.polynomial import draw_rows
 from sweeps.mlflow_runs import (
     ID_TAG,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import wilson
-from analysis.ranges import Box
 from analysis.records import Stage, Study
+from analysis.statistics.intervals import wilson
+from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig
 from engine.evaluation import predict
 from engine.initializers import initialize

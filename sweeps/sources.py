@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.floors import lowest_loss
-from analysis.ranges import Box
 from analysis.records import Stage, Study
+from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig
 from engine.datasets.registry import DATASETS
 from engine.initializers import initialize

@@ -55,10 +55,10 @@ MOST_FAILURES = 20
 """A search of this many failed trials in a row ends."""
 _VERSIONED = ("numpy", "numba", "scipy", "optuna")
 _NUMBERS_DEPEND_ON = (
-    "analysis/intervals.py",
+    "analysis/statistics/intervals.py",
     "analysis/metric_words.py",
     "analysis/polynomials.py",
-    "analysis/ranges.py",
+    "analysis/statistics/ranges.py",
     "sweeps/certificate.py",
     "sweeps/polynomials.py",
     "sweeps/pruners.py",

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import upper_bound
 from analysis.records import Scalar, Stage, State, TrialRecord
+from analysis.statistics.intervals import upper_bound
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig, Parameters
 from engine.state import TrainingState

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from analysis.coverage import (
+from analysis.statistics.coverage import (
     BEST_TRIAL_FALSE_POSITIVE,
     CERTIFICATE_FALSE_POSITIVES,
     COVERAGES,
@@ -17,7 +17,7 @@ from analysis.coverage import (
     PRICE,
     Coverage,
 )
-from analysis.intervals import MEAN_METHODS, hall_bound
+from analysis.statistics.intervals import MEAN_METHODS, hall_bound
 from benchmarks.interval_coverage import (
     LAWS,
     STUCK_FACTOR,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.intervals import Interval
 from analysis.records import Study
 from analysis.sections.blocks import (
     Block,
@@ -20,8 +19,9 @@ from analysis.sections.blocks import (
     shown,
 )
 from analysis.sections.table import TableStudy, best_baseline, metric_title, open_table_study, score_interval
+from analysis.statistics.homework import HomeworkRow, homework_rows, setting_text
+from analysis.statistics.intervals import Interval
 from analysis.table_records import ModelScores
-from analysis.tables import HomeworkRow, homework_rows, setting_text
 
 PLAYGROUND = "https://playground.tensorflow.org/#"
 NO_FLOOR = "this dataset declares no floor"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import Interval
 from analysis.records import Study
-from analysis.tables import dataset_title
+from analysis.statistics.homework import dataset_title
+from analysis.statistics.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,14 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.coverage import (
-    BEST_TRIAL_FALSE_POSITIVE,
-    CERTIFICATE_FALSE_POSITIVES,
-    COMMAND,
-    COVERAGES,
-    N_REPLICAS,
-)
-from analysis.intervals import Interval, paired_difference, welch_difference
 from analysis.records import Study, TrialRecord
 from analysis.sections.blocks import (
     Block,
@@ -36,7 +28,15 @@ from analysis.sections.blocks import (
     shown,
 )
 from analysis.sections.curves import STAGE_WORDS
-from analysis.tables import attainable_pass_rate, homework_rows, winner_record
+from analysis.statistics.coverage import (
+    BEST_TRIAL_FALSE_POSITIVE,
+    CERTIFICATE_FALSE_POSITIVES,
+    COMMAND,
+    COVERAGES,
+    N_REPLICAS,
+)
+from analysis.statistics.homework import attainable_pass_rate, homework_rows, winner_record
+from analysis.statistics.intervals import Interval, paired_difference, welch_difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

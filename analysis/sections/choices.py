@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import Interval, wilson
 from analysis.records import Scalar, Study, TrialRecord
 from analysis.sections.blocks import (
     Block,
@@ -26,6 +25,7 @@ from analysis.sections.blocks import (
     short,
     shown,
 )
+from analysis.statistics.intervals import Interval, wilson
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analysis.comparison import MEASURES, ArmSet, Difference, arms, winner_differences
-from analysis.intervals import Interval, Values, paired_difference
 from analysis.records import Study
 from analysis.sections.blocks import (
     Block,
@@ -26,7 +24,9 @@ from analysis.sections.blocks import (
     short,
     shown,
 )
-from analysis.tables import HomeworkRow, RangeRow, Side, homework_rows, range_rows, setting_text
+from analysis.statistics.comparison import MEASURES, ArmSet, Difference, arms, winner_differences
+from analysis.statistics.homework import HomeworkRow, RangeRow, Side, homework_rows, range_rows, setting_text
+from analysis.statistics.intervals import Interval, Values, paired_difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

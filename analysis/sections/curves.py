@@ -20,7 +20,7 @@ from analysis.sections.blocks import (
     labels,
     number_text,
 )
-from analysis.tables import winner_record
+from analysis.statistics.homework import winner_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import Interval, mean_interval
-from analysis.ranges import RANGES, Box, why_meaningless
 from analysis.records import Study
 from analysis.sections.blocks import (
     Block,
@@ -30,6 +28,8 @@ from analysis.sections.blocks import (
     shown,
 )
 from analysis.sections.models import WinnerModel, winner_model
+from analysis.statistics.intervals import Interval, mean_interval
+from analysis.statistics.ranges import RANGES, Box, why_meaningless
 from engine.datasets.registry import DATASETS
 from engine.network import FloatArray
 
@@ -121,7 +121,7 @@ class DefinitionLoss:
     Parameters
     ----------
     name : str
-        Name in `analysis.ranges.RANGES`.
+        Name in `analysis.statistics.ranges.RANGES`.
     n_in_range, n_out_of_range : int
         Points on each side, summed over networks.
     in_range, out_of_range : Interval

@@ -7,8 +7,6 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from analysis.effects import CLAIMS, Effect, Grid, effects, grid_of, judge, level_text, turned_round
-from analysis.intervals import mean_interval
 from analysis.records import Scalar, Study, TrialRecord
 from analysis.sections.blocks import (
     Block,
@@ -27,7 +25,9 @@ from analysis.sections.blocks import (
     printable,
     shown,
 )
-from analysis.selection import n_parameters
+from analysis.statistics.effects import CLAIMS, Effect, Grid, effects, grid_of, judge, level_text, turned_round
+from analysis.statistics.intervals import mean_interval
+from analysis.statistics.selection import n_parameters
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

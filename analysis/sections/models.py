@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from analysis.records import Study, TrialRecord
 from analysis.sections.blocks import Missing
-from analysis.tables import winner_record
+from analysis.statistics.homework import winner_record
 from engine.datasets.registry import DATASETS
 from engine.evaluation import predict
 from engine.losses import LOSSES

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.ranges import Box
 from analysis.records import Study
 from analysis.sections.blocks import (
     Block,
@@ -24,6 +23,7 @@ from analysis.sections.blocks import (
     number_text,
 )
 from analysis.sections.models import WinnerModel, winner_model
+from analysis.statistics.ranges import Box
 from engine.activations import ACTIVATIONS
 from engine.evaluation import predict
 from engine.network import FloatArray, NetworkConfig, Parameters

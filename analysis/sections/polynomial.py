@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import Interval, mean_interval
 from analysis.polynomial_claims import (
     ARMS,
     Claim,
@@ -41,6 +40,7 @@ from analysis.sections.blocks import (
     number_text,
     shown,
 )
+from analysis.statistics.intervals import Interval, mean_interval
 from engine.blas import one_blas_thread
 from engine.datasets.polynomial import PolynomialRows, polynomial
 from engine.quadrature import hidden_outputs, predict

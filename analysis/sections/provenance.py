@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from analysis.records import STAGES, Stage, Study
 from analysis.sections.blocks import Block, Cell, Column, Missing, Section, Table, Text, labels, number_text
-from analysis.tables import winner_record
+from analysis.statistics.homework import winner_record
 
 COLUMNS = (
     Column("dataset", "Data type", "text"),

@@ -20,7 +20,7 @@ from analysis.sections.blocks import (
     optional,
     shown,
 )
-from analysis.tables import RangeRow, Side, range_rows
+from analysis.statistics.homework import RangeRow, Side, range_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

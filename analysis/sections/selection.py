@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.intervals import Interval, mean_interval
 from analysis.records import Study
 from analysis.sections.blocks import (
     Block,
@@ -25,7 +24,9 @@ from analysis.sections.blocks import (
     param_title,
     shown,
 )
-from analysis.selection import (
+from analysis.statistics.homework import LEAST_POINTS, setting_text
+from analysis.statistics.intervals import Interval, mean_interval
+from analysis.statistics.selection import (
     EVALUATOR,
     LEAST_TRIALS_FOR_CORRELATION,
     RULES,
@@ -39,7 +40,6 @@ from analysis.selection import (
     importances,
     mean_losses,
 )
-from analysis.tables import LEAST_POINTS, setting_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

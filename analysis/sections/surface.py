@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.ranges import Box
 from analysis.records import Study
 from analysis.sections.blocks import (
     Block,
@@ -24,6 +23,7 @@ from analysis.sections.blocks import (
     labels,
 )
 from analysis.sections.models import Frames, WinnerModel, winner_frames, winner_model
+from analysis.statistics.ranges import Box
 from engine.datasets.registry import DATASETS
 
 if TYPE_CHECKING:

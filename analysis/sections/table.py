@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from analysis.intervals import Interval, mean_interval, paired_difference
 from analysis.metric_words import METRIC_WORDS
 from analysis.records import Study
 from analysis.sections.blocks import (
@@ -26,6 +25,7 @@ from analysis.sections.blocks import (
     optional,
     shown,
 )
+from analysis.statistics.intervals import Interval, mean_interval, paired_difference
 from analysis.table_records import (
     TABLE_NAME,
     ModelScores,

@@ -113,7 +113,7 @@ def show_command(arguments: argparse.Namespace) -> int:
     from analysis.polynomial_claims import Question
     from analysis.polynomial_records import read_polynomial_study
     from analysis.records import read_study, read_sweep
-    from analysis.tables import homework_rows, range_rows
+    from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.printing import homework_text, polynomial_text, range_text, record_text, trials_text
 
     sweep, _, dataset = arguments.what.partition("/")

@@ -264,7 +264,7 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     """Print the tables, write the report, and say where everything is and how to open it."""
     from analysis.records import read_sweep
     from analysis.report import write_report
-    from analysis.tables import homework_rows, range_rows
+    from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.printing import homework_text, range_text
 
     studies = read_sweep(folder)

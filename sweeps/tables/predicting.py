@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.ranges import Box
+from analysis.statistics.ranges import Box
 from engine.evaluation import predict
 from engine.model_files import ModelFileError, SavedModel, load_model
 from sweeps.tables.columns import Task

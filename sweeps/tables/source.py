@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.ranges import Box
 from analysis.records import RecordError, Stage, Study, TrialRecord
+from analysis.statistics.ranges import Box
 from analysis.table_records import (
     TABLE_NAME,
     ModelScores,

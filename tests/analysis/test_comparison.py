@@ -10,13 +10,13 @@ import pytest
 import record_builders as build
 from scipy import stats
 
-from analysis.comparison import arms, winner_differences
-from analysis.intervals import holm
 from analysis.records import Study, TrialRecord
 from analysis.report import read_csv, render, write_report
 from analysis.sections.blocks import Missing, Table
 from analysis.sections.comparison import arm_findings, negated
 from analysis.sections.comparison import build as build_section
+from analysis.statistics.comparison import arms, winner_differences
+from analysis.statistics.intervals import holm
 
 R = 16
 SEEDS = [f"0.{r:05d}" for r in range(R)]

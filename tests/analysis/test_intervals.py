@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.intervals import (
+from analysis.statistics.intervals import (
     difference_p_value,
     hall_bound,
     holm,

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from analysis.intervals import Interval
 from analysis.polynomial_claims import Claim, Evidence
 from analysis.polynomials import (
     aligned,
@@ -18,6 +17,7 @@ from analysis.polynomials import (
     unit_correlation,
 )
 from analysis.sections.polynomial import polynomial_text
+from analysis.statistics.intervals import Interval
 from engine.datasets.polynomial import PUBLISHED_PARAMETERS, draw_rows, trainable
 from engine.quadrature import gauss_rule, hidden_outputs, loss_and_gradient, predict
 

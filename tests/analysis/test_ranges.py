@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial import Delaunay
 
-from analysis.ranges import RANGES, Box, Hull, Neighborhood, why_meaningless
+from analysis.statistics.ranges import RANGES, Box, Hull, Neighborhood, why_meaningless
 
 SQUARE = np.array([[[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]]])  # spreads 1 and 2
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)

@@ -22,7 +22,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.__main__ import main
-from analysis.intervals import Interval
 from analysis.records import RecordError, Study, Verdict
 from analysis.report import (
     FORMULA,
@@ -37,6 +36,7 @@ from analysis.report import (
     write_report,
 )
 from analysis.sections.blocks import Column, Missing, Table, printable
+from analysis.statistics.intervals import Interval
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 PAYLOADS = (

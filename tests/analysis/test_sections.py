@@ -13,8 +13,6 @@ import pytest
 import record_builders as build
 from PIL import Image
 
-from analysis.intervals import wilson
-from analysis.ranges import RANGES, Box
 from analysis.records import STAGES, read_study
 from analysis.report import Pages, add_gif
 from analysis.sections.blocks import Missing, Picture, Stills, Text, file_names, labels, number_text, printable
@@ -38,7 +36,9 @@ from analysis.sections.ranges import finding
 from analysis.sections.registry import SECTIONS
 from analysis.sections.surface import frame_images, frame_palette, surface, titled
 from analysis.sections.trials import thinned, trial_points
-from analysis.tables import range_rows
+from analysis.statistics.homework import range_rows
+from analysis.statistics.intervals import wilson
+from analysis.statistics.ranges import RANGES, Box
 from engine.datasets.registry import DATASETS
 from engine.model_files import save_model
 from engine.network import NetworkConfig, Parameters
@@ -333,7 +333,7 @@ def test_every_definition_of_the_range_puts_the_same_points_on_its_own_sides(mod
 
 
 def test_a_meaningless_definition_says_so_in_its_row(model: WinnerModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.ranges.MAX_HULL_FEATURES", 1)
+    monkeypatch.setattr("analysis.statistics.ranges.MAX_HULL_FEATURES", 1)
     reason = definition_losses(model)[list(RANGES).index("hull")]
     assert isinstance(reason, Missing)
     assert reason.reason.startswith("not shown: the convex hull of 350 points in 2 dimensions")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from record_builders import record
 
-from analysis.selection import (
+from analysis.statistics.selection import (
     LEAST_TRIALS_FOR_IMPORTANCE,
     RULES,
     Candidates,

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import record_builders as build
 
-from analysis.intervals import Interval
 from analysis.records import Study, TrialRecord
 from analysis.sections.blocks import Missing, Picture, Table, Text
 from analysis.sections.selection import MOST_MARKS, order_finding, thinned
 from analysis.sections.selection import build as build_section
-from analysis.selection import RULES, candidates, choices
+from analysis.statistics.intervals import Interval
+from analysis.statistics.selection import RULES, candidates, choices
 
 R = 16
 SEEDS = [f"0.{r:05d}" for r in range(R)]

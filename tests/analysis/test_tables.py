@@ -9,7 +9,7 @@ import pytest
 import record_builders as build
 
 from analysis.records import Study
-from analysis.tables import homework_rows, range_rows
+from analysis.statistics.homework import homework_rows, range_rows
 
 
 def test_a_finished_study_gives_a_row_for_the_winner_and_one_for_the_page() -> None:

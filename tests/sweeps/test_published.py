@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.ranges import Box
 from analysis.records import read_sweep
+from analysis.statistics.ranges import Box
 from sweeps.log import digest
 from sweeps.opening import open_source
 from sweeps.published import FashionSource, PerceptronSource, perceptron_truth

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, log_loss, root_mean_squared_error
 
-from analysis.intervals import upper_bound
+from analysis.statistics.intervals import upper_bound
 from sweeps.tables.judging import ensemble_of, judge_test_rows
 from sweeps.tables.metrics import Goal
 

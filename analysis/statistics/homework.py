@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analysis.intervals import Interval, mean_interval, paired_difference, wilson
 from analysis.records import Scalar, Stage, Study, TrialRecord
+from analysis.statistics.intervals import Interval, mean_interval, paired_difference, wilson
 from analysis.table_records import is_table
 
 LEAST_POINTS = 10

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import Interval, paired_difference, rank_correlation_interval
 from analysis.records import Scalar, TrialRecord
-from analysis.tables import LEAST_POINTS
+from analysis.statistics.homework import LEAST_POINTS
+from analysis.statistics.intervals import Interval, paired_difference, rank_correlation_interval
 
 FloatArray = npt.NDArray[np.float64]
 Side = Literal["in_range", "out_of_range"]

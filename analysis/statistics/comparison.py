@@ -10,7 +10,9 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import (
+from analysis.records import Study, TrialRecord
+from analysis.statistics.homework import LEAST_POINTS, few_points, winner_record
+from analysis.statistics.intervals import (
     Interval,
     Values,
     difference_p_value,
@@ -19,9 +21,7 @@ from analysis.intervals import (
     paired_difference,
     welch_difference,
 )
-from analysis.records import Study, TrialRecord
-from analysis.selection import LEAST_REPLICAS_FOR_PRICE, Candidates, candidates, chosen_by_other_half
-from analysis.tables import LEAST_POINTS, few_points, winner_record
+from analysis.statistics.selection import LEAST_REPLICAS_FOR_PRICE, Candidates, candidates, chosen_by_other_half
 
 MEASURES = MappingProxyType(
     {"test_loss": "test loss", "in_range_loss": "loss in range", "out_of_range_loss": "loss out of range"}
@@ -127,7 +127,7 @@ def arms(study: Study) -> list[ArmSet]:
     """Return the arms of every hyperparameter of a search that is a choice among names.
 
     An arm's loss in a replica is that of its trial with the lowest mean test loss over the other *half* of the replicas
-    (see `analysis.selection.halves`): choosing inside an arm does not flatter it. All trials of a search share their
+    (see `analysis.statistics.selection.halves`): choosing inside an arm does not flatter it. All trials of a search share their
     draws, so arms compare in pairs.
     """
     data = candidates(study.trials)

@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.intervals import Interval, holm, mean_interval
 from analysis.records import Scalar, Study, TrialRecord
+from analysis.statistics.intervals import Interval, holm, mean_interval
 
 FloatArray = npt.NDArray[np.float64]
 Measure = Literal["train", "test", "gap"]

@@ -1,0 +1,1 @@
+"""How figures are estimated: intervals, ranges, effects, choices. No drawing, no file format."""
