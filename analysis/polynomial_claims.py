@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.polynomial_records import PolynomialRun, PolynomialStudy
 from analysis.polynomials import (
     Fit,
     RangeErrors,
@@ -28,6 +27,7 @@ from analysis.polynomials import (
     recovered_by_truth,
     unit_correlation,
 )
+from analysis.records.polynomial import PolynomialRun, PolynomialStudy
 from analysis.statistics.intervals import Interval, mean_interval, paired_difference, rank_correlation_interval, wilson
 from engine.datasets.polynomial import Arm, PolynomialRows, draw_rows
 from engine.quadrature import gauss_rule, hidden_outputs, predict

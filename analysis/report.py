@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from analysis.polynomial_records import RUNS_NAME, PolynomialStudy, read_polynomial_study
-from analysis.records import Study, read_sweep
+from analysis.records.polynomial import RUNS_NAME, PolynomialStudy, read_polynomial_study
+from analysis.records.study import Study, read_sweep
+from analysis.records.table import is_table
 from analysis.sections.blocks import (
     Animation,
     Block,
@@ -42,7 +43,6 @@ from analysis.sections.blocks import (
 from analysis.sections.registry import OF_DRAWN_DATA, SECTIONS
 from analysis.statistics.homework import homework_rows
 from analysis.statistics.intervals import Interval
-from analysis.table_records import is_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -29,7 +29,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)  # not this folder, whose files have names of packages
 
-from analysis.records import STAGES, read_sweep  # noqa: E402
+from analysis.records.study import STAGES, read_sweep  # noqa: E402
 from benchmarks.engine import machine, table, write_into  # noqa: E402
 
 DATASETS = ("gauss", "xor", "circle", "spiral")

@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)  # not this folder, whose files have names of packages
 
-from analysis.records import Study  # noqa: E402
+from analysis.records.study import Study  # noqa: E402
 from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec  # noqa: E402
 from sweeps.study import run_sweep  # noqa: E402
 

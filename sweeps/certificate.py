@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from analysis.records import Scalar, Stage, Study, TrialRecord, Verdict, canonical_json
+from analysis.records.study import Scalar, Stage, Study, TrialRecord, Verdict, canonical_json
 from analysis.statistics.intervals import upper_bound
 from engine.playground import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground import LEARNING_RATES, REGULARIZATION_RATES
@@ -68,7 +68,7 @@ def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 def passes(record: TrialRecord, goal: float, level: float) -> bool:
     """Return whether the upper bounds of both mean losses, one-sided at 1 - `level`, are below the goal.
 
-    Where all replicas have the same test rows, the rows have been judged: `analysis.records.TrialRecord.ensemble`.
+    Where all replicas have the same test rows, the rows have been judged: `analysis.records.study.TrialRecord.ensemble`.
     """
     if record.ensemble is not None:
         return record.state == "complete" and bool(record.ensemble["passed"])

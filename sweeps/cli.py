@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from analysis.records import RecordError
+from analysis.records.study import RecordError
 from sweeps.commands import predict, results, running, single
 from sweeps.commands.options import PROGRAM, Commands, InputError, Parser, checked_remainder
 

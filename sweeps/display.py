@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from analysis.metric_words import METRIC_WORDS
-from analysis.records import StudyHeader
+from analysis.records.metric_words import METRIC_WORDS
+from analysis.records.study import StudyHeader
 from analysis.statistics.homework import dataset_title
 from sweeps.progress import OnEvent, Progress
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from analysis.polynomial_records import RUNS_NAME, read_polynomial_study
-from analysis.records import StudyHeader, decode_line, read_study
+from analysis.records.polynomial import RUNS_NAME, read_polynomial_study
+from analysis.records.study import StudyHeader, decode_line, read_study
 from sweeps.log import LOG_NAME, MODELS_NAME, SPEC_NAME, SweepLock, write_atomically
 from sweeps.log_artifacts import FOLDER, LINES_TAG, SHA256_TAG, piece_name
 from sweeps.mlflow_runs import FILES_TAG, ID_TAG, study_digest, study_uid

@@ -15,14 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from analysis.polynomial_records import (
+from analysis.records.polynomial import (
     RUNS_NAME,
     PolynomialHeader,
     PolynomialRun,
     PolynomialStudy,
     read_polynomial_study,
 )
-from analysis.records import (
+from analysis.records.study import (
     STAGES,
     TIMING_FIELDS,
     RecordError,

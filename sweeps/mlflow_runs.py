@@ -8,8 +8,8 @@ import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from analysis.polynomial_records import PolynomialHeader, PolynomialRun
-from analysis.records import Scalar, Study, StudyHeader, TrialRecord, Verdict, as_data, canonical_json
+from analysis.records.polynomial import PolynomialHeader, PolynomialRun
+from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord, Verdict, as_data, canonical_json
 from analysis.statistics.homework import attainable_pass_rate, known_mean, n_passed, winner_record
 
 # MLflow's own limits; longer texts it cuts without an error.

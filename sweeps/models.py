@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import TrialRecord
+from analysis.records.study import TrialRecord
 from engine.model_files import save_model
 from engine.network import FloatArray, NetworkConfig, Parameters
 from sweeps.log import write_atomically

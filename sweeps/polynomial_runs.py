@@ -9,9 +9,9 @@ from dataclasses import asdict
 import numpy as np
 
 from analysis.polynomial_claims import Question, converged_share
-from analysis.polynomial_records import PolynomialHeader, PolynomialRun, PolynomialStudy
 from analysis.polynomials import range_errors, unit_correlation
-from analysis.records import canonical_json
+from analysis.records.polynomial import PolynomialHeader, PolynomialRun, PolynomialStudy
+from analysis.records.study import canonical_json
 from analysis.statistics.intervals import mean_interval
 from engine.datasets.polynomial import draw_rows
 from sweeps.mlflow_runs import (

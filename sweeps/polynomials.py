@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from analysis.polynomial_records import (
+from analysis.polynomials import HIGHEST_DEGREE, flat_valley
+from analysis.records.polynomial import (
     RUNS_NAME,
     PolynomialHeader,
     PolynomialRun,
     PolynomialStudy,
     read_polynomial_study,
 )
-from analysis.polynomials import HIGHEST_DEGREE, flat_valley
-from analysis.records import RecordError, encode_line
+from analysis.records.study import RecordError, encode_line
 from engine.datasets.polynomial import Arm, draw_rows, first_parameters, trainable
 from engine.quadrature import gauss_rule, train_full_batch
 from sweeps.log import AppendOnlyFile, SweepLock, cut_torn_line, header_difference
@@ -175,7 +175,7 @@ def _recipes(items: Sequence[Any], where: str) -> list[Recipe]:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One arm trained in one way; see `analysis.polynomial_records.PolynomialHeader`."""
+    """One arm trained in one way; see `analysis.records.polynomial.PolynomialHeader`."""
 
     arm: Arm
     learning_rate: float

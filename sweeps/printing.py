@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from analysis.polynomial_claims import SAME_VERDICT, Question, claims, mean_over_converged
-from analysis.records import Scalar, Study, TrialRecord
+from analysis.records.study import Scalar, Study, TrialRecord
+from analysis.records.table import TableRecord
 from analysis.sections.polynomial import findings
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side, n_passed
 from analysis.statistics.intervals import Interval, mean_interval, wilson
-from analysis.table_records import TableRecord
 from sweeps.tables.metrics import METRICS
 
 HOMEWORK_COLUMNS = (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.records import StudyHeader, TrialRecord, Verdict
+from analysis.records.study import StudyHeader, TrialRecord, Verdict
 
 Phase = Literal["search", "finalists", "certificates", "page", "done", "stopped"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from analysis.records import TrialRecord
+from analysis.records.study import TrialRecord
 from sweeps.spec import EpochSpec, PruningSpec, SweepSpec
 
 

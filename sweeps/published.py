@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import Stage, Study
+from analysis.records.study import Stage, Study
 from analysis.statistics.intervals import wilson
 from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy.stats import qmc
 
-from analysis.records import Scalar
+from analysis.records.study import Scalar
 from sweeps.space import all_parts, from_unit, grid, walk
 from sweeps.spec import Dimension, SweepSpec
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analysis.records import Scalar, Study
+from analysis.records.study import Scalar, Study
 from sweeps.opening import open_source
 from sweeps.space import apply
 from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec, with_overrides

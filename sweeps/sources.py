@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.floors import lowest_loss
-from analysis.records import Stage, Study
+from analysis.records.study import Stage, Study
 from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig
 from engine.datasets.registry import DATASETS
@@ -102,7 +102,7 @@ class Source(Protocol):
         Parameters
         ----------
         stage : str
-            See `analysis.records.TrialRecord`; no two stages share what their seeds draw.
+            See `analysis.records.study.TrialRecord`; no two stages share what their seeds draw.
         replicate : int
             0 for the draws that all trials share, i for the i-th repetition of a trial.
         """

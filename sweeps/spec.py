@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from analysis.records import Scalar, canonical_json
+from analysis.records.study import Scalar, canonical_json
 from engine.activations import ACTIVATIONS
 from engine.configuration import TrainingConfig
 from engine.datasets.registry import DATASETS

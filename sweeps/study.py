@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.records import (
+from analysis.records.study import (
     Stage,
     Study,
     StudyHeader,
@@ -56,7 +56,7 @@ MOST_FAILURES = 20
 _VERSIONED = ("numpy", "numba", "scipy", "optuna")
 _NUMBERS_DEPEND_ON = (
     "analysis/statistics/intervals.py",
-    "analysis/metric_words.py",
+    "analysis/records/metric_words.py",
     "analysis/polynomials.py",
     "analysis/statistics/ranges.py",
     "sweeps/certificate.py",
@@ -181,7 +181,7 @@ def replay(folder: Path, dataset: str, number: int, stage: Stage = "search") -> 
     number : int
         The trial's number within its stage.
     stage : str
-        See `analysis.records.TrialRecord`.
+        See `analysis.records.study.TrialRecord`.
 
     Raises
     ------

@@ -23,9 +23,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from analysis.polynomial_records import RUNS_NAME, PolynomialHeader, PolynomialRun, PolynomialStudy
-from analysis.records import STAGES, RecordError, Study, StudyHeader, TrialRecord, Verdict, canonical_json, decode_line
-from analysis.table_records import TABLE_NAME
+from analysis.records.polynomial import RUNS_NAME, PolynomialHeader, PolynomialRun, PolynomialStudy
+from analysis.records.study import (
+    STAGES,
+    RecordError,
+    Study,
+    StudyHeader,
+    TrialRecord,
+    Verdict,
+    canonical_json,
+    decode_line,
+)
+from analysis.records.table import TABLE_NAME
 from sweeps.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.log_artifacts import LINES_TAG, SHA256_TAG, LogUpload
 from sweeps.mlflow_runs import (

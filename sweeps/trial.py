@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import Scalar, Stage, State, TrialRecord
+from analysis.records.study import Scalar, Stage, State, TrialRecord
 from analysis.statistics.intervals import upper_bound
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig, Parameters
@@ -97,7 +97,7 @@ class Setting:
     Parameters
     ----------
     stage : str
-        See `analysis.records.TrialRecord`.
+        See `analysis.records.study.TrialRecord`.
     number, source : int, int or None
         Its number within the stage, and the search trial it repeats.
     params : dict

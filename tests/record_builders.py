@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records import Stage, Study, StudyHeader, TrialRecord, Verdict, as_data, encode_line, read_study
+from analysis.records.study import Stage, Study, StudyHeader, TrialRecord, Verdict, as_data, encode_line, read_study
 from analysis.sections.registry import SECTIONS
 from engine.model_files import save_model
 from engine.network import NetworkConfig, Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.table_records import (
+from analysis.records.table import (
     HeldOutRecord,
     ModelScores,
     RowDifference,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.records import Study
+from analysis.records.study import Study
+from analysis.records.table import ModelScores
 from analysis.sections.blocks import (
     Block,
     Cell,
@@ -21,7 +22,6 @@ from analysis.sections.blocks import (
 from analysis.sections.table import TableStudy, best_baseline, metric_title, open_table_study, score_interval
 from analysis.statistics.homework import HomeworkRow, homework_rows, setting_text
 from analysis.statistics.intervals import Interval
-from analysis.table_records import ModelScores
 
 PLAYGROUND = "https://playground.tensorflow.org/#"
 NO_FLOOR = "this dataset declares no floor"

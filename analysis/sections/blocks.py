@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import Study
+from analysis.records.study import Study
 from analysis.statistics.homework import dataset_title
 from analysis.statistics.intervals import Interval
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.records import Study, TrialRecord
+from analysis.records.study import Study, TrialRecord
 from analysis.sections.blocks import (
     Block,
     Cell,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import Scalar, Study, TrialRecord
+from analysis.records.study import Scalar, Study, TrialRecord
 from analysis.sections.blocks import (
     Block,
     Column,

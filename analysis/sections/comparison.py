@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analysis.records import Study
+from analysis.records.study import Study
 from analysis.sections.blocks import (
     Block,
     Cell,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from analysis.records import Study, TrialRecord
+from analysis.records.study import Study, TrialRecord
 from analysis.sections.blocks import (
     Block,
     Cell,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import Study
+from analysis.records.study import Study
 from analysis.sections.blocks import (
     Block,
     Cell,

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from analysis.records import Scalar, Study, TrialRecord
+from analysis.records.study import Scalar, Study, TrialRecord
 from analysis.sections.blocks import (
     Block,
     Cell,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import Study, TrialRecord
+from analysis.records.study import Study, TrialRecord
 from analysis.sections.blocks import Missing
 from analysis.statistics.homework import winner_record
 from engine.datasets.registry import DATASETS

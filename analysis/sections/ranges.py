@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from analysis.records import Study
+from analysis.records.study import Study
 from analysis.sections.blocks import (
     Block,
     Cell,

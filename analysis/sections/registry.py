@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
-from analysis.records import Study
+from analysis.records.study import Study
 from analysis.sections import (
     answer,
     certainty,

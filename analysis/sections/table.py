@@ -7,8 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from analysis.metric_words import METRIC_WORDS
-from analysis.records import Study
+from analysis.records.metric_words import METRIC_WORDS
+from analysis.records.study import Study
+from analysis.records.table import (
+    TABLE_NAME,
+    ModelScores,
+    Scores,
+    TableRecord,
+    is_table,
+    read_table_record,
+    table_path,
+)
 from analysis.sections.blocks import (
     Block,
     Cell,
@@ -26,15 +35,6 @@ from analysis.sections.blocks import (
     shown,
 )
 from analysis.statistics.intervals import Interval, mean_interval, paired_difference
-from analysis.table_records import (
-    TABLE_NAME,
-    ModelScores,
-    Scores,
-    TableRecord,
-    is_table,
-    read_table_record,
-    table_path,
-)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import Study, TrialRecord
+from analysis.records.study import Study, TrialRecord
 from analysis.statistics.homework import LEAST_POINTS, few_points, winner_record
 from analysis.statistics.intervals import (
     Interval,

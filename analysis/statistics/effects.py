@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import Scalar, Study, TrialRecord
+from analysis.records.study import Scalar, Study, TrialRecord
 from analysis.statistics.intervals import Interval, holm, mean_interval
 
 FloatArray = npt.NDArray[np.float64]

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analysis.records import Scalar, Stage, Study, TrialRecord
+from analysis.records.study import Scalar, Stage, Study, TrialRecord
+from analysis.records.table import is_table
 from analysis.statistics.intervals import Interval, mean_interval, paired_difference, wilson
-from analysis.table_records import is_table
 
 LEAST_POINTS = 10
 DATASET_TITLES = {"gauss": "two blobs", "xor": "XOR", "circle": "circle", "spiral": "spiral"}

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import Scalar, TrialRecord
+from analysis.records.study import Scalar, TrialRecord
 from analysis.statistics.homework import LEAST_POINTS
 from analysis.statistics.intervals import Interval, paired_difference, rank_correlation_interval
 

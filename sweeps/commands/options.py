@@ -14,7 +14,7 @@ DEFAULT_RESULTS = "results"
 DEFAULT_URI = "sqlite:///mlflow.db"
 NO_TRACKING = "none"
 PROGRAM = "python -m sweeps"
-POLYNOMIAL_RUNS = "runs.jsonl"  # as in analysis.polynomial_records, which brings NumPy along
+POLYNOMIAL_RUNS = "runs.jsonl"  # as in analysis.records.polynomial, which brings NumPy along
 
 
 class InputError(ValueError):

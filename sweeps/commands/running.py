@@ -30,7 +30,7 @@ from sweeps.commands.options import (
 from sweeps.commands.tables import add_table_options, answer_text, is_table, table_spec
 
 if TYPE_CHECKING:
-    from analysis.polynomial_records import PolynomialHeader
+    from analysis.records.polynomial import PolynomialHeader
     from sweeps.spec import SweepSpec
     from sweeps.tracking_worker import TrackingProcess
 
@@ -96,7 +96,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 def resume_command(arguments: argparse.Namespace) -> int:
     """Go on with a sweep from the spec in its folder, or with a polynomial study from its first line."""
-    from analysis.polynomial_records import RUNS_NAME, read_polynomial_study
+    from analysis.records.polynomial import RUNS_NAME, read_polynomial_study
     from sweeps.log import check_free
     from sweeps.spec import load_spec
 
@@ -262,7 +262,7 @@ class Exporter:
 
 def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     """Print the tables, write the report, and say where everything is and how to open it."""
-    from analysis.records import read_sweep
+    from analysis.records.study import read_sweep
     from analysis.report import write_report
     from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.printing import homework_text, range_text

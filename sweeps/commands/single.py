@@ -70,7 +70,7 @@ def _add_train(commands: Commands) -> None:
 
 def train_command(arguments: argparse.Namespace) -> int:
     """Train one setting and print losses, pass rate, floor, and both sides of the range."""
-    from analysis.records import Study
+    from analysis.records.study import Study
     from analysis.statistics.homework import dataset_title, homework_rows, range_rows
     from sweeps.printing import certainty_text, range_text, setting_text
     from sweeps.single import train_setting

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sweeps.commands.options import InputError, Parser
 
 if TYPE_CHECKING:
-    from analysis.records import Study
+    from analysis.records.study import Study
     from sweeps.spec import SweepSpec
 
 _SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
@@ -92,7 +92,7 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
 
 def answer_text(study: Study) -> str | None:
     """Return how a study's network did beside the simple models, in the user's unit; None without a table's record."""
-    from analysis.table_records import read_table_record, table_path
+    from analysis.records.table import read_table_record, table_path
     from sweeps.printing import models_text
 
     path = table_path(study)

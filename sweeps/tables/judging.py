@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from analysis.records.table import finite_or_none
 from analysis.statistics.intervals import MeanMethod, mean_interval, upper_bound
-from analysis.table_records import finite_or_none
 from sweeps.tables.columns import Task
 from sweeps.tables.metrics import METRICS, Goal, Metric, confusion_table, score_all
 

@@ -20,7 +20,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from analysis.metric_words import METRIC_WORDS, MetricWords, Task
+from analysis.records.metric_words import METRIC_WORDS, MetricWords, Task
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -108,7 +108,7 @@ class Metric:
         return self.words.highest
 
     def as_loss(self, value: float) -> float:
-        """Return a value as a loss; see `analysis.metric_words.MetricWords`."""
+        """Return a value as a loss; see `analysis.records.metric_words.MetricWords`."""
         return self.words.as_loss(value)
 
     def is_better(self, value: float, other: float) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.table_records import TableFile
+from analysis.records.table import TableFile
 from sweeps.tables.columns import (
     Column,
     Role,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import Study, TrialRecord
-from analysis.table_records import (
+from analysis.records.study import Study, TrialRecord
+from analysis.records.table import (
     HeldOutRecord,
     ModelScores,
     RowDifference,

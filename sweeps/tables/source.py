@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records import RecordError, Stage, Study, TrialRecord
-from analysis.statistics.ranges import Box
-from analysis.table_records import (
+from analysis.records.study import RecordError, Stage, Study, TrialRecord
+from analysis.records.table import (
     TABLE_NAME,
     ModelScores,
     TableRecord,
     encode_table_record,
     read_table_record,
 )
+from analysis.statistics.ranges import Box
 from engine.evaluation import predict
 from engine.initializers import initialize
 from engine.network import NetworkConfig, Parameters
@@ -91,7 +91,7 @@ class TableSource:
     dataset : DatasetSpec
         Which table; what its spec leaves to be found (`sweeps.tables.building`) has been found.
     folder : Path or None
-        The study's folder, where `analysis.table_records` keeps what this class finds out; None keeps nothing.
+        The study's folder, where `analysis.records.table` keeps what this class finds out; None keeps nothing.
 
     Raises
     ------

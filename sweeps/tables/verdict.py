@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from analysis.records import Study, TrialRecord, Verdict
+from analysis.records.study import Study, TrialRecord, Verdict
 from sweeps.tables.baselines import BASELINES
 from sweeps.tables.metrics import METRICS
 

@@ -10,7 +10,7 @@ import pytest
 import record_builders as build
 from scipy import stats
 
-from analysis.records import Study, TrialRecord
+from analysis.records.study import Study, TrialRecord
 from analysis.report import read_csv, render, write_report
 from analysis.sections.blocks import Missing, Table
 from analysis.sections.comparison import arm_findings, negated

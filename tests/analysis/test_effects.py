@@ -13,7 +13,7 @@ import pytest
 from record_builders import header, record
 from scipy import stats
 
-from analysis.records import Scalar, Study, TrialRecord
+from analysis.records.study import Scalar, Study, TrialRecord
 from analysis.report import render
 from analysis.sections import answer
 from analysis.sections import effects as section

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import record_builders as build
 
-from analysis.records import Study
+from analysis.records.study import Study
 from analysis.report import render
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report.md"

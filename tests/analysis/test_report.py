@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.__main__ import main
-from analysis.records import RecordError, Study, Verdict
+from analysis.records.study import RecordError, Study, Verdict
 from analysis.report import (
     FORMULA,
     csv_text,

@@ -13,7 +13,7 @@ import pytest
 import record_builders as build
 from PIL import Image
 
-from analysis.records import STAGES, read_study
+from analysis.records.study import STAGES, read_study
 from analysis.report import Pages, add_gif
 from analysis.sections.blocks import Missing, Picture, Stills, Text, file_names, labels, number_text, printable
 from analysis.sections.certainty import excess, first_passage, flattery

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import record_builders as build
 
-from analysis.records import Study, TrialRecord
+from analysis.records.study import Study, TrialRecord
 from analysis.sections.blocks import Missing, Picture, Table, Text
 from analysis.sections.selection import MOST_MARKS, order_finding, thinned
 from analysis.sections.selection import build as build_section

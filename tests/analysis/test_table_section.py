@@ -11,14 +11,14 @@ import record_builders as build
 from scipy import stats
 from table_builders import N_FOLDS, table_record
 
-from analysis.records import RecordError, read_study
+from analysis.records.study import RecordError, read_study
+from analysis.records.table import TABLE_NAME, encode_table_record
 from analysis.report import lead_sentence, render, write_report
 from analysis.sections import answer
 from analysis.sections import table as section
 from analysis.sections.blocks import Heading, Missing, Picture, Table, Text
 from analysis.statistics.homework import winner_record
 from analysis.statistics.intervals import Interval
-from analysis.table_records import TABLE_NAME, encode_table_record
 
 
 def write(folder, task="regression", with_network=True, network_changes=None, n_test_looks=1, network=0.9, **changes):

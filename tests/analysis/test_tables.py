@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import record_builders as build
 
-from analysis.records import Study
+from analysis.records.study import Study
 from analysis.statistics.homework import homework_rows, range_rows
 
 

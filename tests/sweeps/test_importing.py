@@ -15,7 +15,7 @@ import pytest
 import record_builders as build
 from tiny import tiny_spec
 
-from analysis.records import RecordError
+from analysis.records.study import RecordError
 from sweeps.cli import main
 from sweeps.importing import import_sweeps
 from sweeps.log import SweepHeldError, SweepLock, digest

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from analysis.polynomial_claims import Question
-from analysis.polynomial_records import RUNS_NAME, PolynomialRun, read_polynomial_study
 from analysis.polynomials import range_errors
+from analysis.records.polynomial import RUNS_NAME, PolynomialRun, read_polynomial_study
 from engine.datasets.polynomial import draw_rows
 from sweeps.importing import import_sweeps
 from sweeps.mlflow_runs import record_uid

@@ -14,8 +14,8 @@ import record_builders as build
 from PIL import Image
 
 from analysis.polynomial_claims import Question, claims
-from analysis.polynomial_records import RUNS_NAME, PolynomialHeader, read_polynomial_study
-from analysis.records import RecordError
+from analysis.records.polynomial import RUNS_NAME, PolynomialHeader, read_polynomial_study
+from analysis.records.study import RecordError
 from analysis.report import read_csv, write_report
 from engine.datasets.polynomial import polynomial
 from sweeps.cli import main

@@ -12,7 +12,7 @@ import pytest
 from record_builders import record
 from tiny import tiny_table
 
-from analysis.records import STAGES, Study, TrialRecord, read_study, read_sweep
+from analysis.records.study import STAGES, Study, TrialRecord, read_study, read_sweep
 from sweeps.certificate import ranked
 from sweeps.log import canonical_lines, digest
 from sweeps.printing import trials_text

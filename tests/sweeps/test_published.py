@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.records import read_sweep
+from analysis.records.study import read_sweep
 from analysis.statistics.ranges import Box
 from sweeps.log import digest
 from sweeps.opening import open_source

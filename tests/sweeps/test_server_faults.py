@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import record_builders as build
 
-from analysis.records import read_sweep
+from analysis.records.study import read_sweep
 from sweeps.importing import import_sweeps
 from sweeps.log import digest
 from sweeps.mlflow_runs import record_uid

@@ -15,7 +15,7 @@ import pytest
 import record_builders as build
 from tiny import tiny_spec
 
-from analysis.records import RecordError, read_sweep
+from analysis.records.study import RecordError, read_sweep
 from sweeps.cli import main
 from sweeps.log import SweepLock, canonical_lines, digest
 from sweeps.progress import Progress

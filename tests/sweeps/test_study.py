@@ -17,7 +17,7 @@ import pytest
 from tiny import tiny_spec, tiny_table
 
 import sweeps.study
-from analysis.records import STAGES, RecordError, Study, read_sweep
+from analysis.records.study import STAGES, RecordError, Study, read_sweep
 from analysis.statistics.intervals import upper_bound
 from engine.model_files import load_model
 from sweeps.log import SweepHeldError, SweepLock, canonical_lines, digest

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import record_builders as build
 
-from analysis.records import TrialRecord, read_sweep
+from analysis.records.study import TrialRecord, read_sweep
 from sweeps.importing import import_sweeps
 from sweeps.mlflow_runs import record_metrics, record_uid, study_uid
 from sweeps.tracking import open_client, resolve_uri, sqlite_uri, sync, writer_lock

@@ -10,7 +10,7 @@ import sklearn.metrics as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.metric_words import METRIC_WORDS
+from analysis.records.metric_words import METRIC_WORDS
 from sweeps.tables.metrics import METRICS, Goal, confusion_table, parse_goal, score_all
 
 ORACLES = {

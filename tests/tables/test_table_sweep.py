@@ -13,8 +13,8 @@ import pytest
 from sklearn.metrics import root_mean_squared_error
 from tiny_tables import table_spec
 
-from analysis.records import read_sweep
-from analysis.table_records import read_table_record
+from analysis.records.study import read_sweep
+from analysis.records.table import read_table_record
 from sweeps.log import digest
 from sweeps.spec import TABLES, as_table, as_toml, builtin_specs, load_spec, parse_spec
 from sweeps.spec_tables import SpecError

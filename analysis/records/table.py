@@ -1,6 +1,6 @@
 """The file format of a table study: what its columns became, who trained on which rows, and every model's scores.
 
-``results/<sweep>/<dataset>/table.json`` stands beside the study's log. It is one line such as `analysis.records` has,
+``results/<sweep>/<dataset>/table.json`` stands beside the study's log. It is one line such as `analysis.records.study` has,
 of kind ``table`` with a `TableRecord`, and is written whole each time: before the search without scores, then with
 those of the baselines, last with those of the network.
 
@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.records import RecordError, Study, decode_line, encode_line
+from analysis.records.study import RecordError, Study, decode_line, encode_line
 
 TABLE_NAME = "table.json"
 
@@ -223,7 +223,7 @@ class TableRecord:
     held_out : HeldOutRecord or None
         The out-of-range end.
     metric : str
-        Key of `analysis.metric_words.METRIC_WORDS`: what the goal is about.
+        Key of `analysis.records.metric_words.METRIC_WORDS`: what the goal is about.
     goal : str
         In the user's words.
     goal_value : float or None

@@ -1,6 +1,6 @@
 """The file format of a polynomial study: one line for its question, one for each trained network.
 
-``results/<study>/runs.jsonl`` is made of the checksummed lines of `analysis.records`: first a ``polynomial_study`` with
+``results/<study>/runs.jsonl`` is made of the checksummed lines of `analysis.records.study`: first a ``polynomial_study`` with
 a `PolynomialHeader`, then a ``polynomial_run`` with a `PolynomialRun` for each network, in the order they finished.
 """
 
@@ -10,7 +10,7 @@ import bisect
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.records import RecordError, read_lines
+from analysis.records.study import RecordError, read_lines
 from engine.datasets.polynomial import Arm
 
 RUNS_NAME = "runs.jsonl"
@@ -51,7 +51,7 @@ class PolynomialHeader:
     valley : list of float
         Weights of the first unit, as multiples of the solution's own, at which the rest was re-optimized.
     versions : dict of str to str
-        As in `analysis.records.StudyHeader`.
+        As in `analysis.records.study.StudyHeader`.
     """
 
     name: str
