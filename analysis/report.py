@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
 import io
-import math
-import re
-import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,98 +15,38 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from analysis.records.polynomial import RUNS_NAME, PolynomialStudy, read_polynomial_study
-from analysis.records.study import Study, read_sweep
-from analysis.records.table import is_table
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Animation,
     Block,
-    Cell,
     Column,
     Heading,
-    Link,
-    Missing,
     Picture,
     Section,
     Stills,
     Table,
     Text,
     file_names,
-    number_text,
     printable,
     sweep_names,
 )
+from analysis.formats.csv_files import csv_text
+from analysis.formats.html import HtmlBlock, html_table
+from analysis.formats.latex import latex_table
+from analysis.formats.markdown import markdown, markdown_table
+from analysis.records.polynomial import RUNS_NAME, PolynomialStudy, read_polynomial_study
+from analysis.records.study import Study, read_sweep
+from analysis.records.table import is_table
 from analysis.sections.registry import OF_DRAWN_DATA, SECTIONS
 from analysis.statistics.homework import homework_rows
-from analysis.statistics.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
-PLAYGROUND = "https://playground.tensorflow.org/#"
 DISTRIBUTION = "rangesweep"
 GIF_COLORS = 32
 PNG_COLORS = 128
-# What a spreadsheet takes for a formula, behind any number of apostrophes (so that `read_csv` can undo the guard).
-FORMULA = re.compile(r"^'*[=+\-@\t\r\0]")
-MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
-# What LaTeX takes for a command in text. Braces keep what follows from being swallowed, and "[" and "*" from becoming
-# an argument of the line break before them.
-LATEX_SIGNS: dict[str, str] = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\char34{}",  # a letter's accent in some languages
-    **{sign: "\\" + sign for sign in "#$%&_{}"},
-    **{sign: "{" + sign + "}" for sign in "[]*"},
-    "\u2013": "--",
-    "\u2014": "---",
-    "\u2212": "$-$",
-    "\u00d7": r"$\times$",
-    "\u00b1": r"$\pm$",
-    "\u00b0": r"$^{\circ}$",
-    "\u00b2": "$^{2}$",
-    "\u00b3": "$^{3}$",
-    "\u2026": r"\ldots{}",
-    "\u2264": r"$\leq$",
-    "\u2265": r"$\geq$",
-}
 ICELANDIC = "\u00d0\u00de\u00f0\u00fe"  # the letters of Latin-1 that take another font encoding
-LATEX_LIGATURES = re.compile(r"(?<=[-'`,?!])(?=[-'`,])")
-
-
-@dataclass(frozen=True, slots=True)
-class HtmlCell:
-    """One table cell, ready for the page."""
-
-    text: str
-    range: str = ""
-    css: str = ""
-    url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HtmlBlock:
-    """One block, ready for the page; `kind` says which fields are meant."""
-
-    kind: str
-    text: str = ""
-    role: str = "plain"
-    label: str = ""
-    caption: str = ""
-    csv: str = ""
-    latex: str = ""
-    gif: str = ""
-    columns: tuple[tuple[str, bool], ...] = ()
-    rows: tuple[tuple[HtmlCell, ...], ...] = ()
-    source: str = ""
-    alt: str = ""
-    width: int = 0
-    height: int = 0
 
 
 @dataclass(slots=True)
@@ -429,7 +365,7 @@ def drawing(picture: Picture | Animation) -> Iterator[None]:
     """Draw under the report's style, with fonts for what the picture says."""
     import matplotlib as mpl
 
-    from analysis.sections.style import STYLE, fonts_for
+    from analysis.formats.style import STYLE, fonts_for
 
     style: dict[Any, Any] = {**STYLE, "font.family": fonts_for(picture_text(picture))}
     with mpl.rc_context(style), warnings.catch_warnings():
@@ -475,193 +411,6 @@ def page_size(figure: Figure) -> tuple[int, int]:
     """Return a figure's width and height in CSS pixels, 96 to the inch."""
     width, height = figure.get_size_inches()
     return round(96 * width), round(96 * height)
-
-
-def html_table(table: Table, csv_name: str, latex_name: str) -> HtmlBlock:
-    """Return a table ready for the page."""
-    return HtmlBlock(
-        "table",
-        label=table.name.replace("-", " "),
-        caption=printable(table.caption),
-        csv=csv_name,
-        latex=latex_name,
-        columns=tuple((printable(column.title), column.kind != "text") for column in table.columns),
-        rows=tuple(
-            tuple(html_cell(cell, column) for cell, column in zip(row, table.columns, strict=True))
-            for row in table.rows
-        ),
-    )
-
-
-def html_cell(cell: Cell, column: Column) -> HtmlCell:
-    """Return a cell ready for the page."""
-    if isinstance(cell, Missing):
-        return HtmlCell(printable(cell.reason), css="why")
-    if isinstance(cell, Interval):
-        estimate, ends = interval_text(cell)
-        return HtmlCell(estimate, range=ends, css="number")
-    if isinstance(cell, Link):
-        safe = cell.url.startswith(PLAYGROUND)
-        return HtmlCell(printable(cell.text if safe else cell.url), url=printable(cell.url) if safe else "")
-    if isinstance(cell, str):
-        return HtmlCell(printable(cell), css="" if len(cell) < 30 else "long")
-    return HtmlCell(number_text(cell), css="number" if column.kind != "text" else "")
-
-
-def interval_text(interval: Interval) -> tuple[str, str]:
-    """Return an interval's estimate and its ends as text."""
-    estimate = "not measured" if interval.estimate is None else number_text(interval.estimate)
-    if interval.low is None or interval.high is None:
-        return estimate, f"(n = {interval.n}; {interval.reason or 'no interval'})"
-    return estimate, f"({number_text(interval.low)} to {number_text(interval.high)})"
-
-
-def markdown(text: str) -> str:
-    """Return `text` with everything escaped that Markdown, or HTML inside it, would take for markup."""
-    return MARKDOWN_SIGNS.sub(r"\\\1", printable(text))
-
-
-def markdown_cell(cell: Cell) -> str:
-    """Return a cell as Markdown."""
-    if isinstance(cell, Missing):
-        return f"*{markdown(cell.reason)}*"
-    if isinstance(cell, Interval):
-        return markdown(" ".join(interval_text(cell)))
-    if isinstance(cell, Link):
-        if not cell.url.startswith(PLAYGROUND):
-            return markdown(cell.url)
-        address = re.sub(
-            r"[^\w#=&.,:/-]", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), cell.url
-        )
-        return f"[{markdown(cell.text)}]({address})"
-    return markdown(cell if isinstance(cell, str) else number_text(cell))
-
-
-def markdown_table(table: Table) -> str:
-    """Return a table as Markdown, its caption above it."""
-    lines = [
-        f"{markdown(table.caption)} [CSV](data/{table.name}.csv), [LaTeX](data/{table.name}.tex)",
-        "",
-        "| " + " | ".join(markdown(column.title) for column in table.columns) + " |",
-        "|" + "|".join(" :-- " if column.kind == "text" else " --: " for column in table.columns) + "|",
-    ]
-    lines += ["| " + " | ".join(markdown_cell(cell) for cell in row) + " |" for row in table.rows]
-    return "\n".join(lines)
-
-
-def latex(text: str) -> str:
-    r"""Return `text` so that LaTeX, any engine without a package, sets it as it is.
-
-    What plain pdfLaTeX has no letter for is written as its code point, ``U+87BA``: a table must not stop a document.
-    """
-    plain = unicodedata.normalize("NFC", printable(text))
-    # Signs that would melt into one ("--", "?`") are kept apart; the group is empty, so nothing else changes.
-    parts = LATEX_LIGATURES.split(plain)
-    return "{}".join(
-        "".join(LATEX_SIGNS.get(sign) or (sign if latin(sign) else f"U+{ord(sign):04X}") for sign in part)
-        for part in parts
-    )
-
-
-def latin(sign: str) -> bool:
-    """Return whether LaTeX's standard fonts have a letter or sign: ASCII, and the accented letters of Latin-1."""
-    return sign.isascii() or (
-        "\u00c0" <= sign <= "\u00ff" and sign.isalpha() and sign not in "\u00d0\u00de\u00f0\u00fe"
-    )
-
-
-def latex_cell(cell: Cell) -> str:
-    """Return a cell as LaTeX."""
-    if isinstance(cell, Missing):
-        return rf"\emph{{{latex(cell.reason)}}}"
-    if isinstance(cell, Interval):
-        return " ".join(latex_number(part) for part in interval_text(cell))
-    if isinstance(cell, Link):
-        return latex(cell.url)
-    return latex(cell) if isinstance(cell, str) else latex_number(number_text(cell))
-
-
-def latex_number(text: str) -> str:
-    """Return text made of numbers as LaTeX, its minus signs as long as they should be."""
-    return re.sub(r"(?<!\w)-(?=\d)", "$-$", latex(text))
-
-
-def latex_table(table: Table) -> str:
-    r"""Return a table as a LaTeX float that needs no package: ``\input{homework.tex}``.
-
-    Its label is ``tab:`` and the file's name.
-    """
-    alignment = "".join("l" if column.kind == "text" else "r" for column in table.columns)
-    rows = [[latex(column.title) for column in table.columns]]
-    rows += [[latex_cell(cell) for cell in row] for row in table.rows]
-    head, *body = [" & ".join(row) + r" \\" for row in rows]
-    lines = [
-        r"\begin{table}",
-        rf"\caption{{{latex(table.caption)}}}",
-        rf"\label{{tab:{table.name}}}",
-        rf"\begin{{tabular}}{{{alignment}}}",
-        *(r"\hline", head, r"\hline", *body, r"\hline"),
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def csv_text(table: Table) -> str:
-    """Return a table as CSV: full precision, an interval in four columns, text that looks like a formula guarded."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    names: list[str] = []
-    for column in table.columns:
-        names += [column.key]
-        if column.kind == "interval":
-            names += [f"{column.key}_low", f"{column.key}_high", f"{column.key}_n"]
-    writer.writerow([guard(name) for name in names])
-    for row in table.rows:
-        cells: list[str] = []
-        for cell, column in zip(row, table.columns, strict=True):
-            cells += csv_cells(cell, column)
-        writer.writerow(cells)
-    return stream.getvalue()
-
-
-def csv_cells(cell: Cell, column: Column) -> list[str]:
-    """Return the fields one cell fills."""
-    n_fields = 4 if column.kind == "interval" else 1
-    if isinstance(cell, Interval):
-        ends = ["" if value is None else repr(value) for value in (cell.estimate, cell.low, cell.high)]
-        return [*ends, str(cell.n)]
-    if isinstance(cell, Missing):
-        text = guard(cell.reason)
-    elif isinstance(cell, Link):
-        text = guard(cell.url)
-    elif isinstance(cell, str):
-        text = guard(cell)
-    else:
-        text = repr(cell) if isinstance(cell, int) or math.isfinite(cell) else ""
-    return [text, *[""] * (n_fields - 1)]
-
-
-def guard(text: str) -> str:
-    """Return text that no spreadsheet runs: an apostrophe before whatever looks like a formula. Numbers are exempt."""
-    return "'" + text if FORMULA.match(text) else text
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file of the report back, the guards against formulas removed.
-
-    Returns
-    -------
-    list of dict of str to str
-        One a row, by column name.
-    """
-    with path.open(encoding="utf-8", newline="") as stream:
-        return [{unguard(key): unguard(value) for key, value in row.items()} for row in csv.DictReader(stream)]
-
-
-def unguard(text: str) -> str:
-    """Undo `guard`."""
-    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def project_version() -> str:

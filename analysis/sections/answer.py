@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.records.study import Study
-from analysis.records.table import ModelScores
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Cell,
     Column,
@@ -19,6 +17,8 @@ from analysis.sections.blocks import (
     optional,
     shown,
 )
+from analysis.records.study import Study
+from analysis.records.table import ModelScores
 from analysis.sections.table import TableStudy, best_baseline, metric_title, open_table_study, score_interval
 from analysis.statistics.homework import HomeworkRow, homework_rows, setting_text
 from analysis.statistics.intervals import Interval

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.records.study import Study, TrialRecord
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Cell,
     Column,
@@ -27,6 +26,7 @@ from analysis.sections.blocks import (
     optional,
     shown,
 )
+from analysis.records.study import Study, TrialRecord
 from analysis.sections.curves import STAGE_WORDS
 from analysis.statistics.coverage import (
     BEST_TRIAL_FALSE_POSITIVE,
@@ -276,7 +276,7 @@ def _at(values: Sequence[float | None] | None, i: int) -> float | None:
 
 def draw_histogram(study: Study, losses: Sequence[float], floors: Sequence[float], name: str) -> Figure:
     """Draw the histogram of test losses over that of the best possible predictor."""
-    from analysis.sections.style import BLACK, BLUE, GRAY, RED, framed_axes, new_figure
+    from analysis.formats.style import BLACK, BLUE, GRAY, RED, framed_axes, new_figure
 
     figure = new_figure(8.6, 2.9)
     axes = framed_axes(figure, 0.8, 0.55, 2.1, 0.35)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Scalar, Study, TrialRecord
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Column,
     Picture,
@@ -25,6 +24,7 @@ from analysis.sections.blocks import (
     short,
     shown,
 )
+from analysis.records.study import Scalar, Study, TrialRecord
 from analysis.statistics.intervals import Interval, wilson
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def choices_block(study: Study, name: str, file_name: str) -> Block:
 
 def draw_choices(rates: Sequence[ChoiceRate], name: str) -> Figure:
     """Draw the shares in two columns, the choices of a hyperparameter under its name."""
-    from analysis.sections.style import BLUE, GRAY, framed_axes, new_figure
+    from analysis.formats.style import BLUE, GRAY, framed_axes, new_figure
 
     columns = two_columns(rates)
     n_lines = max(len(column) for column in columns)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analysis.records.study import Study
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Cell,
     Column,
@@ -24,6 +23,7 @@ from analysis.sections.blocks import (
     short,
     shown,
 )
+from analysis.records.study import Study
 from analysis.statistics.comparison import MEASURES, ArmSet, Difference, arms, winner_differences
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side, homework_rows, range_rows, setting_text
 from analysis.statistics.intervals import Interval, Values, paired_difference
@@ -192,7 +192,7 @@ def difference_picture(rows: Sequence[Difference], names: Sequence[str]) -> Pict
 
 def draw_differences(drawn: Sequence[Difference], names: Sequence[str]) -> Figure:
     """Draw each difference as a mark with its interval, one line each."""
-    from analysis.sections.style import BLUE, GRAY, GREEN, ORANGE, framed_axes, new_figure
+    from analysis.formats.style import BLUE, GRAY, GREEN, ORANGE, framed_axes, new_figure
 
     colors = {"test_loss": GREEN, "in_range_loss": BLUE, "out_of_range_loss": ORANGE}
     figure = new_figure(8.6, 1.1 + 0.24 * len(drawn))

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from analysis.records.study import Study, TrialRecord
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Cell,
     Column,
@@ -20,6 +19,7 @@ from analysis.sections.blocks import (
     labels,
     number_text,
 )
+from analysis.records.study import Study, TrialRecord
 from analysis.statistics.homework import winner_record
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _line(record: TrialRecord, key: str) -> list[float]:
 
 def draw_curves(study: Study, record: TrialRecord, name: str) -> Figure:
     """Draw training and test loss with their bands, out-of-range loss, goal, floor and the chosen epoch."""
-    from analysis.sections.style import (
+    from analysis.formats.style import (
         BLACK,
         BLUE,
         GRAY,

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Study
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Cell,
     Column,
@@ -27,6 +26,7 @@ from analysis.sections.blocks import (
     short,
     shown,
 )
+from analysis.records.study import Study
 from analysis.sections.models import WinnerModel, winner_model
 from analysis.statistics.intervals import Interval, mean_interval
 from analysis.statistics.ranges import RANGES, Box, why_meaningless
@@ -322,7 +322,7 @@ def stretch_blocks(factors: Sequence[tuple[str, Sequence[StretchLoss]]]) -> list
 
 def draw_stretches(factors: Sequence[tuple[str, Sequence[StretchLoss]]]) -> Figure:
     """Draw one line with a band for each dataset."""
-    from analysis.sections.style import COLORS, framed_axes, new_figure
+    from analysis.formats.style import COLORS, framed_axes, new_figure
 
     figure = new_figure(8.6, 3.3)
     axes = framed_axes(figure, 0.8, 0.55, 2.1, 0.35)
@@ -397,7 +397,7 @@ def finding(bins: Sequence[DistanceBin]) -> str:
 
 def draw_distance(bins: Sequence[DistanceBin], goal: float, name: str) -> Figure:
     """Draw loss, floor and constant predictor against distance."""
-    from analysis.sections.style import BLACK, BLUE, GRAY, RED, framed_axes, horizontal, new_figure
+    from analysis.formats.style import BLACK, BLUE, GRAY, RED, framed_axes, horizontal, new_figure
 
     figure = new_figure(8.6, 3.3)
     axes = framed_axes(figure, 0.8, 0.55, 2.1, 0.35)

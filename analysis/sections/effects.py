@@ -7,8 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from analysis.records.study import Scalar, Study, TrialRecord
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Cell,
     Column,
@@ -25,6 +24,7 @@ from analysis.sections.blocks import (
     printable,
     shown,
 )
+from analysis.records.study import Scalar, Study, TrialRecord
 from analysis.statistics.effects import CLAIMS, Effect, Grid, effects, grid_of, judge, level_text, turned_round
 from analysis.statistics.intervals import mean_interval
 from analysis.statistics.selection import n_parameters
@@ -228,7 +228,7 @@ def curves_picture(study: Study, grid: Grid, name: str, file_name: str) -> Block
 
 def draw_cells(grid: Grid, line: str) -> Figure:
     """Draw one panel for each combination of the factors other than `line`, on one scale."""
-    from analysis.sections.style import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, new_figure, plain_ticks
+    from analysis.formats.style import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, new_figure, plain_ticks
 
     others = [key for key in grid.factors if key != line]
     panels: dict[tuple[Scalar, ...], list[TrialRecord]] = {}

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from analysis.formats.blocks import Missing
 from analysis.records.study import Study, TrialRecord
-from analysis.sections.blocks import Missing
 from analysis.statistics.homework import winner_record
 from engine.datasets.registry import DATASETS
 from engine.evaluation import predict

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Study
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Column,
     Missing,
@@ -22,6 +21,7 @@ from analysis.sections.blocks import (
     labels,
     number_text,
 )
+from analysis.records.study import Study
 from analysis.sections.models import WinnerModel, winner_model
 from analysis.statistics.ranges import Box
 from engine.activations import ACTIVATIONS
@@ -125,7 +125,7 @@ def draw_units(
     layers: Sequence[npt.NDArray[np.float64]], titles: Sequence[Sequence[str]], box: Box, name: str
 ) -> Figure:
     """Draw every unit's output over the plane, a row a layer."""
-    from analysis.sections.style import draw_tiles, playground_palette
+    from analysis.formats.style import draw_tiles, playground_palette
 
     palette = playground_palette()
     n = N_UNIT_PIXELS
@@ -198,7 +198,7 @@ def draw_network(parameters: Parameters, titles: Sequence[Sequence[str]], name: 
     """Draw one network, inputs at the left."""
     from matplotlib.collections import LineCollection
 
-    from analysis.sections.style import BLACK, NEGATIVE, POSITIVE, framed_axes, new_figure, playground_colors
+    from analysis.formats.style import BLACK, NEGATIVE, POSITIVE, framed_axes, new_figure, playground_colors
 
     tallest = max(len(layer) for layer in titles)
     figure = new_figure(min(9.2, 2.0 + 1.5 * len(titles)), max(1.9, 0.42 * tallest + 0.7))

@@ -10,6 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from analysis.formats.blocks import (
+    Animation,
+    Block,
+    Cell,
+    Column,
+    Heading,
+    Missing,
+    Picture,
+    Section,
+    Table,
+    Text,
+    number_text,
+    shown,
+)
 from analysis.polynomial_claims import (
     ARMS,
     Claim,
@@ -26,20 +40,6 @@ from analysis.polynomial_claims import (
     ratio,
 )
 from analysis.polynomials import FEWEST_ROWS, free_fit, range_errors, unit_correlation
-from analysis.sections.blocks import (
-    Animation,
-    Block,
-    Cell,
-    Column,
-    Heading,
-    Missing,
-    Picture,
-    Section,
-    Table,
-    Text,
-    number_text,
-    shown,
-)
 from analysis.statistics.intervals import Interval, mean_interval
 from engine.blas import one_blas_thread
 from engine.datasets.polynomial import PolynomialRows, polynomial
@@ -737,7 +737,7 @@ def draw_predictions(
     x: FloatArray, truth: FloatArray, predictions: dict[str, FloatArray], ends: tuple[float, float]
 ) -> Figure:
     """Draw predictions side by side, in range and out of range in two colours, over the truth."""
-    from analysis.sections.style import framed_axes, new_figure
+    from analysis.formats.style import framed_axes, new_figure
 
     figure = new_figure(*PAIR_SIZE)
     for i, (title, prediction) in enumerate(predictions.items()):
@@ -767,7 +767,7 @@ def animate_predictions(
     ends : (float, float)
         The training range.
     """
-    from analysis.sections.style import framed_axes, new_figure
+    from analysis.formats.style import framed_axes, new_figure
 
     figure = new_figure(*PAIR_SIZE)
     drawn = []
@@ -790,7 +790,7 @@ def _draw_over_truth(
     axes: Axes, x: FloatArray, truth: FloatArray, prediction: FloatArray, ends: tuple[float, float], size: float = 4.0
 ) -> tuple[Line2D, Line2D]:
     """Draw the truth as a line and the prediction as points; return the points in range and out of range."""
-    from analysis.sections.style import BLACK, BLUE, RED
+    from analysis.formats.style import BLACK, BLUE, RED
 
     inside = (x >= ends[0]) & (x <= ends[1])
     axes.plot(x, truth, "-", color=BLACK, linewidth=1.2, label="truth")
@@ -805,7 +805,7 @@ def draw_units(
     x: FloatArray, units: FloatArray, fitted: Sequence[tuple[str, FloatArray]], ends: tuple[float, float]
 ) -> Figure:
     """Draw each hidden unit's output beside the others, each with its polynomial."""
-    from analysis.sections.style import BLUE, GRAY, ORANGE, framed_axes, new_figure
+    from analysis.formats.style import BLUE, GRAY, ORANGE, framed_axes, new_figure
 
     figure = new_figure(PAIR_SIZE[0], 2.7)
     n = min(len(units), MOST_PANELS)
@@ -826,7 +826,7 @@ def draw_stills(
     x: FloatArray, truth: FloatArray, steps: Sequence[int], stills: Sequence[FloatArray], ends: tuple[float, float]
 ) -> Figure:
     """Draw a strip of predictions during training."""
-    from analysis.sections.style import framed_axes, new_figure
+    from analysis.formats.style import framed_axes, new_figure
 
     figure = new_figure(PAIR_SIZE[0], 2.2)
     for i, (step, prediction) in enumerate(zip(steps, stills, strict=True)):
@@ -839,7 +839,7 @@ def draw_stills(
 
 def draw_steps(steps: npt.NDArray[np.int64], curves: dict[str, FloatArray], title: str, log: bool) -> Figure:
     """Draw medians against steps."""
-    from analysis.sections.style import BLUE, GREEN, ORANGE, RED, framed_axes, new_figure, plain_ticks
+    from analysis.formats.style import BLUE, GREEN, ORANGE, RED, framed_axes, new_figure, plain_ticks
 
     figure = new_figure(PAIR_SIZE[0], 3.3)
     axes = framed_axes(figure, 0.9, 0.55, 3.0, 0.35)
@@ -855,7 +855,7 @@ def draw_steps(steps: npt.NDArray[np.int64], curves: dict[str, FloatArray], titl
 
 def draw_lines(share: FloatArray, medians: dict[str, FloatArray]) -> Figure:
     """Draw the loss along straight lines between solutions."""
-    from analysis.sections.style import BLUE, GREEN, ORANGE, framed_axes, new_figure
+    from analysis.formats.style import BLUE, GREEN, ORANGE, framed_axes, new_figure
 
     figure = new_figure(PAIR_SIZE[0], 3.3)
     axes = framed_axes(figure, 0.9, 0.55, 4.1, 0.35)
@@ -868,7 +868,7 @@ def draw_lines(share: FloatArray, medians: dict[str, FloatArray]) -> Figure:
 
 def draw_valley(shares: FloatArray, curves: dict[str, tuple[list[float], list[float]]]) -> Figure:
     """Draw training error and error out of range against the weight that is held, side by side."""
-    from analysis.sections.style import BLUE, GREEN, ORANGE, RED, framed_axes, new_figure
+    from analysis.formats.style import BLUE, GREEN, ORANGE, RED, framed_axes, new_figure
 
     figure = new_figure(*PAIR_SIZE)
     for k, title in enumerate(VALLEY_TITLES):
@@ -885,7 +885,7 @@ def draw_valley(shares: FloatArray, curves: dict[str, tuple[list[float], list[fl
 
 def _set_log(axes: Axes, curves: Sequence[FloatArray]) -> None:
     """Make the y axis logarithmic, where the curves allow it."""
-    from analysis.sections.style import plain_ticks
+    from analysis.formats.style import plain_ticks
 
     if all((values > 0).all() for values in curves):
         axes.set_yscale("log")

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from types import MappingProxyType
 
+from analysis.formats.blocks import Block, Cell, Column, Missing, Section, Table, Text, labels, number_text
 from analysis.records.study import STAGES, Stage, Study
-from analysis.sections.blocks import Block, Cell, Column, Missing, Section, Table, Text, labels, number_text
 from analysis.statistics.homework import winner_record
 
 COLUMNS = (

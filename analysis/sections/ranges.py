@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from analysis.records.study import Study
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Cell,
     Column,
@@ -20,6 +19,7 @@ from analysis.sections.blocks import (
     optional,
     shown,
 )
+from analysis.records.study import Study
 from analysis.statistics.homework import RangeRow, Side, range_rows
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def finding(row: RangeRow) -> str:
 
 def draw_overview(rows: Sequence[RangeRow], titles: Sequence[str]) -> Figure:
     """Draw each winner's two losses with floor and constant predictor, one line of the picture a dataset."""
-    from analysis.sections.style import BLACK, BLUE, GRAY, ORANGE, framed_axes, new_figure, plain_ticks
+    from analysis.formats.style import BLACK, BLUE, GRAY, ORANGE, framed_axes, new_figure, plain_ticks
 
     figure = new_figure(8.6, 1.2 + 0.62 * len(rows))
     axes = framed_axes(figure, 1.6, 0.6, 0.2, 0.45)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
+from analysis.formats.blocks import Section
 from analysis.records.study import Study
 from analysis.sections import (
     answer,
@@ -22,7 +23,6 @@ from analysis.sections import (
     table,
     trials,
 )
-from analysis.sections.blocks import Section
 
 OF_DRAWN_DATA = frozenset({"ranges", "distance", "surface", "network", "certainty"})
 """Sections about data that a rule draws afresh; a table has its own."""

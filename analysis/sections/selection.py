@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.records.study import Study
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Cell,
     Column,
@@ -24,6 +23,7 @@ from analysis.sections.blocks import (
     param_title,
     shown,
 )
+from analysis.records.study import Study
 from analysis.statistics.homework import LEAST_POINTS, setting_text
 from analysis.statistics.intervals import Interval, mean_interval
 from analysis.statistics.selection import (
@@ -257,7 +257,7 @@ def thinned(rows: Sequence[Row]) -> list[Row]:
 
 def draw_scatter(rows: Sequence[Row], name: str) -> Figure:
     """Draw the trials: colour by activation, mark by depth, a ring with the rules that choose it."""
-    from analysis.sections.style import (
+    from analysis.formats.style import (
         BLACK,
         COLORS,
         GRAY,
@@ -369,7 +369,7 @@ def shares(rows: Mapping[str, Importance], param: str, found: Importances) -> tu
 
 def draw_importance(inside: Importances, outside: Importances, params: Sequence[str], name: str) -> Figure:
     """Draw the importances of both sides, one hyperparameter a line."""
-    from analysis.sections.style import BLUE, ORANGE, framed_axes, new_figure
+    from analysis.formats.style import BLUE, ORANGE, framed_axes, new_figure
 
     figure = new_figure(8.6, 1.2 + 0.3 * len(params))
     axes = framed_axes(figure, 2.4, 0.55, 1.5, 0.35)

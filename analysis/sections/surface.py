@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Study
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Column,
     Missing,
@@ -22,6 +21,7 @@ from analysis.sections.blocks import (
     file_names,
     labels,
 )
+from analysis.records.study import Study
 from analysis.sections.models import Frames, WinnerModel, winner_frames, winner_model
 from analysis.statistics.ranges import Box
 from engine.datasets.registry import DATASETS
@@ -175,7 +175,7 @@ def frame_images(
 
 def frame_palette() -> npt.NDArray[np.uint8]:
     """Return the colours of `frame_images`, (256, 3): the Playground's, the rule's border, the training box, white."""
-    from analysis.sections.style import playground_palette
+    from analysis.formats.style import playground_palette
 
     extra = np.array([[74, 85, 96], [0, 0, 0], [255, 255, 255]], np.uint8)
     return np.concatenate([playground_palette(N_COLORS), extra])
@@ -183,7 +183,7 @@ def frame_palette() -> npt.NDArray[np.uint8]:
 
 def draw_stills(stills: Sequence[tuple[str, npt.NDArray[np.uint8]]], name: str) -> Figure:
     """Draw some frames side by side."""
-    from analysis.sections.style import draw_tiles
+    from analysis.formats.style import draw_tiles
 
     palette = frame_palette()
     return draw_tiles([[(title, palette[image]) for title, image in stills]], name, 1.4)
@@ -247,7 +247,7 @@ def _line(part: Surface) -> npt.NDArray[np.float64]:
 
 def draw_surfaces(model: WinnerModel, box: Box, near: Surface, far: Surface, name: str) -> Figure:
     """Draw the page's window with the first draw's points, and the wider view with points beyond the range."""
-    from analysis.sections.style import framed_axes, new_figure, playground_colors
+    from analysis.formats.style import framed_axes, new_figure, playground_colors
 
     figure = new_figure(9.2, 4.5)
     left = framed_axes(figure, 0.6, 0.55, 0.45, 0.4, 0, 2)
@@ -299,7 +299,7 @@ def _draw_points(
     edge: str,
     width: float,
 ) -> None:
-    from analysis.sections.style import playground_colors
+    from analysis.formats.style import playground_colors
 
     axes.scatter(
         points[:, 0],

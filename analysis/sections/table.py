@@ -7,18 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from analysis.records.metric_words import METRIC_WORDS
-from analysis.records.study import Study
-from analysis.records.table import (
-    TABLE_NAME,
-    ModelScores,
-    Scores,
-    TableRecord,
-    is_table,
-    read_table_record,
-    table_path,
-)
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Cell,
     Column,
@@ -33,6 +22,17 @@ from analysis.sections.blocks import (
     number_text,
     optional,
     shown,
+)
+from analysis.records.metric_words import METRIC_WORDS
+from analysis.records.study import Study
+from analysis.records.table import (
+    TABLE_NAME,
+    ModelScores,
+    Scores,
+    TableRecord,
+    is_table,
+    read_table_record,
+    table_path,
 )
 from analysis.statistics.intervals import Interval, mean_interval, paired_difference
 
@@ -331,7 +331,7 @@ def score_picture(one: TableStudy, slug: str) -> Picture | None:
 
 def draw_scores(points: Sequence[tuple[str, str, Interval]], title: str) -> Figure:
     """Draw one line a model, blue in range and orange out of range."""
-    from analysis.sections.style import BLUE, ORANGE, framed_axes, new_figure
+    from analysis.formats.style import BLUE, ORANGE, framed_axes, new_figure
 
     names = list(dict.fromkeys(name for name, _, _ in points))
     figure = new_figure(8.0, 1.1 + 0.5 * len(names))

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.records.study import Study, TrialRecord
-from analysis.sections.blocks import (
+from analysis.formats.blocks import (
     Block,
     Column,
     Missing,
@@ -22,6 +21,7 @@ from analysis.sections.blocks import (
     labels,
     number_text,
 )
+from analysis.records.study import Study, TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -142,7 +142,7 @@ def draw_trials(study: Study, points: Sequence[TrialPoint], name: str) -> Figure
     """Draw the marks, the best so far, goal and floor."""
     from matplotlib.ticker import MaxNLocator
 
-    from analysis.sections.style import (
+    from analysis.formats.style import (
         BLACK,
         BLUE,
         GRAY,

@@ -10,9 +10,10 @@ import pytest
 import record_builders as build
 from scipy import stats
 
+from analysis.formats.blocks import Missing, Table
+from analysis.formats.csv_files import read_csv
 from analysis.records.study import Study, TrialRecord
-from analysis.report import read_csv, render, write_report
-from analysis.sections.blocks import Missing, Table
+from analysis.report import render, write_report
 from analysis.sections.comparison import arm_findings, negated
 from analysis.sections.comparison import build as build_section
 from analysis.statistics.comparison import arms, winner_differences

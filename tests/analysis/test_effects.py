@@ -13,11 +13,11 @@ import pytest
 from record_builders import header, record
 from scipy import stats
 
+from analysis.formats.blocks import Table, Text
 from analysis.records.study import Scalar, Study, TrialRecord
 from analysis.report import render
 from analysis.sections import answer
 from analysis.sections import effects as section
-from analysis.sections.blocks import Table, Text
 from analysis.statistics.effects import Claim, effects, grid_of, judge, turned_round
 
 OPTIMIZERS, SIZES = ("sgd", "adam"), (1, 8)

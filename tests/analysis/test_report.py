@@ -22,20 +22,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.__main__ import main
+from analysis.formats.blocks import Column, Missing, Table, printable
+from analysis.formats.csv_files import FORMULA, csv_text, guard, read_csv, unguard
+from analysis.formats.latex import latex, latex_table
+from analysis.formats.markdown import markdown
 from analysis.records.study import RecordError, Study, Verdict
-from analysis.report import (
-    FORMULA,
-    csv_text,
-    guard,
-    latex,
-    latex_table,
-    markdown,
-    read_csv,
-    render,
-    unguard,
-    write_report,
-)
-from analysis.sections.blocks import Column, Missing, Table, printable
+from analysis.report import render, write_report
 from analysis.statistics.intervals import Interval
 
 XHTML = "{http://www.w3.org/1999/xhtml}"

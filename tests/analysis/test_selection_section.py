@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import record_builders as build
 
+from analysis.formats.blocks import Missing, Picture, Table, Text
 from analysis.records.study import Study, TrialRecord
-from analysis.sections.blocks import Missing, Picture, Table, Text
 from analysis.sections.selection import MOST_MARKS, order_finding, thinned
 from analysis.sections.selection import build as build_section
 from analysis.statistics.intervals import Interval

@@ -11,12 +11,12 @@ import record_builders as build
 from scipy import stats
 from table_builders import N_FOLDS, table_record
 
+from analysis.formats.blocks import Heading, Missing, Picture, Table, Text
 from analysis.records.study import RecordError, read_study
 from analysis.records.table import TABLE_NAME, encode_table_record
 from analysis.report import lead_sentence, render, write_report
 from analysis.sections import answer
 from analysis.sections import table as section
-from analysis.sections.blocks import Heading, Missing, Picture, Table, Text
 from analysis.statistics.homework import winner_record
 from analysis.statistics.intervals import Interval
 

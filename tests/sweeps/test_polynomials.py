@@ -13,10 +13,11 @@ import pytest
 import record_builders as build
 from PIL import Image
 
+from analysis.formats.csv_files import read_csv
 from analysis.polynomial_claims import Question, claims
 from analysis.records.polynomial import RUNS_NAME, PolynomialHeader, read_polynomial_study
 from analysis.records.study import RecordError
-from analysis.report import read_csv, write_report
+from analysis.report import write_report
 from engine.datasets.polynomial import polynomial
 from sweeps.cli import main
 from sweeps.log import digest

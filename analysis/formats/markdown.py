@@ -1,0 +1,55 @@
+"""Blocks as Markdown."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from analysis.formats.blocks import (
+    Cell,
+    Link,
+    Missing,
+    Table,
+    number_text,
+    printable,
+)
+from analysis.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    pass
+from analysis.formats.cells import PLAYGROUND, interval_text
+
+MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
+
+
+def markdown(text: str) -> str:
+    """Return `text` with everything escaped that Markdown, or HTML inside it, would take for markup."""
+    return MARKDOWN_SIGNS.sub(r"\\\1", printable(text))
+
+
+def markdown_cell(cell: Cell) -> str:
+    """Return a cell as Markdown."""
+    if isinstance(cell, Missing):
+        return f"*{markdown(cell.reason)}*"
+    if isinstance(cell, Interval):
+        return markdown(" ".join(interval_text(cell)))
+    if isinstance(cell, Link):
+        if not cell.url.startswith(PLAYGROUND):
+            return markdown(cell.url)
+        address = re.sub(
+            r"[^\w#=&.,:/-]", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), cell.url
+        )
+        return f"[{markdown(cell.text)}]({address})"
+    return markdown(cell if isinstance(cell, str) else number_text(cell))
+
+
+def markdown_table(table: Table) -> str:
+    """Return a table as Markdown, its caption above it."""
+    lines = [
+        f"{markdown(table.caption)} [CSV](data/{table.name}.csv), [LaTeX](data/{table.name}.tex)",
+        "",
+        "| " + " | ".join(markdown(column.title) for column in table.columns) + " |",
+        "|" + "|".join(" :-- " if column.kind == "text" else " --: " for column in table.columns) + "|",
+    ]
+    lines += ["| " + " | ".join(markdown_cell(cell) for cell in row) + " |" for row in table.rows]
+    return "\n".join(lines)
