@@ -178,8 +178,8 @@ def sections_of(studies: Sequence[Study]) -> list[Section]:
 
 def polynomial_report(study: PolynomialStudy) -> Report:
     """Return the report of a polynomial study."""
-    from analysis.polynomial_claims import Question
-    from analysis.sections.polynomial import polynomial_text, sections
+    from analysis.polynomial.claims import Question
+    from analysis.polynomial.sections import polynomial_text, sections
 
     header = study.header
     noise = f" with noise {header.noise_sd:g}" if header.noise_sd else ""

@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 import numpy as np
 
-from analysis.polynomial_claims import Question, converged_share
-from analysis.polynomials import range_errors, unit_correlation
+from analysis.polynomial.claims import Question, converged_share
+from analysis.polynomial.fits import range_errors, unit_correlation
 from analysis.records.polynomial import PolynomialHeader, PolynomialRun, PolynomialStudy
 from analysis.records.study import canonical_json
 from analysis.statistics.intervals import mean_interval

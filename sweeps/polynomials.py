@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.polynomials import HIGHEST_DEGREE, flat_valley
+from analysis.polynomial.fits import HIGHEST_DEGREE, flat_valley
 from analysis.records.polynomial import (
     RUNS_NAME,
     PolynomialHeader,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from analysis.polynomial_claims import SAME_VERDICT, Question, claims, mean_over_converged
+from analysis.polynomial.claims import SAME_VERDICT, Question, claims, mean_over_converged
+from analysis.polynomial.sections import findings
 from analysis.records.study import Scalar, Study, TrialRecord
 from analysis.records.table import TableRecord
-from analysis.sections.polynomial import findings
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side, n_passed
 from analysis.statistics.intervals import Interval, mean_interval, wilson
 from sweeps.tables.metrics import METRICS

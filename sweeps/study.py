@@ -57,7 +57,7 @@ _VERSIONED = ("numpy", "numba", "scipy", "optuna")
 _NUMBERS_DEPEND_ON = (
     "analysis/statistics/intervals.py",
     "analysis/records/metric_words.py",
-    "analysis/polynomials.py",
+    "analysis/polynomial/fits.py",
     "analysis/statistics/ranges.py",
     "sweeps/certificate.py",
     "sweeps/polynomials.py",

@@ -110,7 +110,7 @@ def list_command(arguments: argparse.Namespace) -> int:
 
 def show_command(arguments: argparse.Namespace) -> int:
     """Print a sweep's tables, a study's trials, or one trial's record."""
-    from analysis.polynomial_claims import Question
+    from analysis.polynomial.claims import Question
     from analysis.records.polynomial import read_polynomial_study
     from analysis.records.study import read_study, read_sweep
     from analysis.statistics.homework import homework_rows, range_rows

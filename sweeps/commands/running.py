@@ -162,7 +162,7 @@ def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
 
 def drive_polynomials(study: PolynomialHeader, results: Path, arguments: argparse.Namespace) -> int:
     """Run a polynomial study, or what is missing of it; print its claims and write its report."""
-    from analysis.polynomial_claims import Question
+    from analysis.polynomial.claims import Question
     from analysis.report import write_report
     from sweeps.polynomials import run_polynomial_study
     from sweeps.printing import polynomial_text

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis.polynomial_claims import Claim, Evidence
-from analysis.polynomials import (
+from analysis.polynomial.claims import Claim, Evidence
+from analysis.polynomial.fits import (
     aligned,
     as_printed,
     fit,
@@ -16,7 +16,7 @@ from analysis.polynomials import (
     recovered_by_truth,
     unit_correlation,
 )
-from analysis.sections.polynomial import polynomial_text
+from analysis.polynomial.sections import polynomial_text
 from analysis.statistics.intervals import Interval
 from engine.datasets.polynomial import PUBLISHED_PARAMETERS, draw_rows, trainable
 from engine.quadrature import gauss_rule, hidden_outputs, loss_and_gradient, predict

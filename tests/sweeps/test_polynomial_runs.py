@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.polynomial_claims import Question
-from analysis.polynomials import range_errors
+from analysis.polynomial.claims import Question
+from analysis.polynomial.fits import range_errors
 from analysis.records.polynomial import RUNS_NAME, PolynomialRun, read_polynomial_study
 from engine.datasets.polynomial import draw_rows
 from sweeps.importing import import_sweeps

@@ -14,7 +14,7 @@ import record_builders as build
 from PIL import Image
 
 from analysis.formats.csv_files import read_csv
-from analysis.polynomial_claims import Question, claims
+from analysis.polynomial.claims import Question, claims
 from analysis.records.polynomial import RUNS_NAME, PolynomialHeader, read_polynomial_study
 from analysis.records.study import RecordError
 from analysis.report import write_report

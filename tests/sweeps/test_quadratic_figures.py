@@ -7,7 +7,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from analysis.polynomial_claims import ARMS, Question
+from analysis.polynomial.claims import ARMS, Question
 from sweeps.polynomials import parse_study, run_polynomial_study
 
 # Out-of-range error over the networks that converge, of 20 seeds of that implementation: mean, standard deviation, n.

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.polynomials import (
+from analysis.polynomial.fits import (
     Fit,
     RangeErrors,
     aligned,

@@ -24,7 +24,7 @@ from analysis.formats.blocks import (
     number_text,
     shown,
 )
-from analysis.polynomial_claims import (
+from analysis.polynomial.claims import (
     ARMS,
     Claim,
     Networks,
@@ -39,7 +39,7 @@ from analysis.polynomial_claims import (
     mean_over_converged,
     ratio,
 )
-from analysis.polynomials import FEWEST_ROWS, free_fit, range_errors, unit_correlation
+from analysis.polynomial.fits import FEWEST_ROWS, free_fit, range_errors, unit_correlation
 from analysis.statistics.intervals import Interval, mean_interval
 from engine.blas import one_blas_thread
 from engine.datasets.polynomial import PolynomialRows, polynomial
