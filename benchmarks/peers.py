@@ -177,7 +177,7 @@ def torch_peer(config: Config, problem: Problem) -> Peer:
     """Return PyTorch eager as everyone writes it: one network, batches by slicing or, shuffled, by indexing."""
     import torch
 
-    from engine.streams import permutations
+    from engine.methods.streams import permutations
 
     activation = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid}[config.activation]
     layers: list[Any] = []

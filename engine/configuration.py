@@ -30,9 +30,9 @@ class TrainingConfig:
     Parameters
     ----------
     loss : str
-        Name in `engine.losses.LOSSES`.
+        Name in `engine.methods.losses.LOSSES`.
     optimizer : str
-        Name in `engine.optimizers.OPTIMIZERS`; formulas and defaults are PyTorch's.
+        Name in `engine.methods.optimizers.OPTIMIZERS`; formulas and defaults are PyTorch's.
     learning_rate : float
         Positive.
     momentum : float
@@ -53,7 +53,7 @@ class TrainingConfig:
     max_epochs : int
         Length of the schedule, and of training where nothing stops it before.
     schedule : str
-        Name in `engine.schedules.SCHEDULES`: the rate of each epoch as a multiple of `learning_rate`.
+        Name in `engine.methods.schedules.SCHEDULES`: the rate of each epoch as a multiple of `learning_rate`.
     schedule_decay : float
         Factor of ``"step"`` and ``"exponential"``, final fraction of ``"cosine"``.
     schedule_every : int
@@ -65,7 +65,7 @@ class TrainingConfig:
     regularization_rate : float
         lambda.
     weight_decay : float
-        Decoupled decay rate, with any optimizer; 0 means 0.01 for ``"adamw"`` (`engine.optimizers.weight_decay_of`).
+        Decoupled decay rate, with any optimizer; 0 means 0.01 for ``"adamw"`` (`engine.methods.optimizers.weight_decay_of`).
     max_norm : float or None
         Largest norm of a unit's incoming weights, in every layer.
     max_grad_norm : float or None

@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from engine.configuration import TrainingConfig
 from engine.evaluation import predict
-from engine.initializers import initialize
+from engine.methods.initializers import initialize
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.splits import Split
 from engine.stopping import Patience
@@ -147,13 +147,13 @@ class MLPRegressor(RegressorMixin, _Ensemble):  # type: ignore[misc]
     hidden_layer_sizes : tuple of int
         Units of each hidden layer; empty means a linear model.
     activation : str
-        Name in `engine.activations.ACTIVATIONS`.
+        Name in `engine.methods.activations.ACTIVATIONS`.
     initializer : str
-        Name in `engine.initializers.INITIALIZERS`.
+        Name in `engine.methods.initializers.INITIALIZERS`.
     loss : str
         ``"mse"``, ``"half_squared_error"``, ``"mae"`` or ``"huber"``.
     optimizer : str
-        Name in `engine.optimizers.OPTIMIZERS`.
+        Name in `engine.methods.optimizers.OPTIMIZERS`.
     learning_rate : float
         Positive.
     momentum : float
@@ -163,7 +163,7 @@ class MLPRegressor(RegressorMixin, _Ensemble):  # type: ignore[misc]
     max_epochs : int
         Passes over the data.
     schedule : str
-        Name in `engine.schedules.SCHEDULES`.
+        Name in `engine.methods.schedules.SCHEDULES`.
     l2 : float
         Strength lambda of the penalty ``(lambda / 2) w**2``.
     weight_decay : float

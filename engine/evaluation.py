@@ -25,7 +25,7 @@ def mean_losses(
         Points, targets and, if any, weights. Points of weight 0 do not count; a replica whose weights are all 0 gets
         NaN.
     loss : str
-        Name in `engine.losses.LOSSES`.
+        Name in `engine.methods.losses.LOSSES`.
     road : str or None
         ``"compiled"`` or ``"numpy"``; None means the static rule `engine.roads.choose_evaluation_road`.
 

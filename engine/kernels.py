@@ -53,16 +53,13 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 
-from engine.activations import ACTIVATIONS
 from engine.configuration import TrainingConfig, dropout_rates
-from engine.losses import LOSSES
-from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
-from engine.regularizers import REGULARIZERS
-from engine.schedules import learning_rate
-from engine.splits import Split
-from engine.state import TrainingState
-from engine.streams import (
+from engine.methods.activations import ACTIVATIONS
+from engine.methods.losses import LOSSES
+from engine.methods.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
+from engine.methods.regularizers import REGULARIZERS
+from engine.methods.schedules import learning_rate
+from engine.methods.streams import (
     DROPOUT,
     GOLDEN_32,
     GOLDEN_64,
@@ -73,6 +70,9 @@ from engine.streams import (
     MIX_64_B,
     SHUFFLE,
 )
+from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.splits import Split
+from engine.state import TrainingState
 
 # Numba's own type hints cover half of it and want the typing context from every caller of an intrinsic.
 types: Any = numba.types
@@ -414,7 +414,7 @@ def add_in_double(typingctx: Any, totals: Any, values: Any, n: Any) -> Any:
 
 
 def _random_bits(builder: Any, keys: Any, counter: Any, lanes: int) -> Any:
-    """Emit `engine.streams.random_bits` for one counter (uint32) and the keys ``lo[lanes], hi[lanes]``."""
+    """Emit `engine.methods.streams.random_bits` for one counter (uint32) and the keys ``lo[lanes], hi[lanes]``."""
     vector = ir.VectorType(ir.IntType(32), lanes)
     pointer = builder.bitcast(keys, vector.as_pointer())
     lo = builder.load(pointer, align=4)
@@ -1711,7 +1711,7 @@ def general_update(
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Random numbers: `engine.streams`, bit for bit
+# Random numbers: `engine.methods.streams`, bit for bit
 
 
 @inner

@@ -27,9 +27,9 @@ import itertools
 import os
 
 from engine.configuration import TrainingConfig
+from engine.methods.optimizers import OPTIMIZERS
 from engine.names import look_up
 from engine.network import NetworkConfig
-from engine.optimizers import OPTIMIZERS
 from engine.roads import Road
 from engine.splits import Split
 

@@ -25,12 +25,12 @@ class NetworkConfig:
     n_outputs : int
         Number of output units, at least 1.
     activation : str
-        Name in `engine.activations.ACTIVATIONS`, for every hidden layer.
+        Name in `engine.methods.activations.ACTIVATIONS`, for every hidden layer.
     output_activation : str
-        Name in `engine.activations.ACTIVATIONS`. ``"tanh"`` for the Playground's classification, ``"linear"``
+        Name in `engine.methods.activations.ACTIVATIONS`. ``"tanh"`` for the Playground's classification, ``"linear"``
         for regression and for the losses that take logits.
     initializer : str
-        Name in `engine.initializers.INITIALIZERS`, for the weights; the record there says what biases get.
+        Name in `engine.methods.initializers.INITIALIZERS`, for the weights; the record there says what biases get.
     initializer_scale : float or None
         The free number of the initializer (sigma of ``"normal"``, half-width of ``"uniform"``, value of
         ``"constant"``); None means that initializer's own default.

@@ -18,18 +18,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.activations import ACTIVATIONS, Activation, Slope
 from engine.blas import one_blas_thread
 from engine.configuration import TrainingConfig, dropout_rates
-from engine.losses import LOSSES
 from engine.memory import EVALUATION_ELEMENTS, MOST_AT_ONCE, count_pieces
+from engine.methods.activations import ACTIVATIONS, Activation, Slope
+from engine.methods.losses import LOSSES
+from engine.methods.optimizers import OPTIMIZERS, weight_decay_of
+from engine.methods.regularizers import REGULARIZERS
+from engine.methods.schedules import learning_rate
+from engine.methods.streams import DROPOUT, INPUT_NOISE, Keys, normals, permutations, stream_keys, uniforms
 from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.optimizers import OPTIMIZERS, weight_decay_of
-from engine.regularizers import REGULARIZERS
-from engine.schedules import learning_rate
 from engine.splits import Split
 from engine.state import TrainingState
-from engine.streams import DROPOUT, INPUT_NOISE, Keys, normals, permutations, stream_keys, uniforms
 
 WIDE = 2**14  # weights of a layer from which replicas are trained one after the other: theirs alone fill a cache
 
@@ -339,7 +339,7 @@ class _Gradients:
     network : NetworkConfig
         The network.
     loss : str
-        Name in `engine.losses.LOSSES`.
+        Name in `engine.methods.losses.LOSSES`.
     pool : ThreadPoolExecutor or None
         Who takes the pieces; None: the caller, one after the other.
     n_threads : int

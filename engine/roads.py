@@ -58,6 +58,6 @@ def choose_evaluation_road(network: NetworkConfig, loss: str) -> Road:
     network : NetworkConfig
         What is evaluated.
     loss : str
-        Name in `engine.losses.LOSSES`.
+        Name in `engine.methods.losses.LOSSES`.
     """
     return choose_road(network, TrainingConfig(loss=loss, order="fixed"))

@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 from engine import plain
 from engine.configuration import TrainingConfig
-from engine.losses import LOSSES
 from engine.memory import check_memory
+from engine.methods.losses import LOSSES
+from engine.methods.optimizers import OPTIMIZERS
+from engine.methods.streams import LABEL_NOISE, normals, random_bits, stream_keys
 from engine.names import look_up
 from engine.network import NetworkConfig, Parameters
-from engine.optimizers import OPTIMIZERS
 from engine.roads import Road, choose_road
 from engine.splits import Split
 from engine.state import TrainingState
-from engine.streams import LABEL_NOISE, normals, random_bits, stream_keys
 from engine.validation import check_parameters, check_replicas, validate, validate_split
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def train(
     split : Split
         Training points.
     parameters : Parameters
-        First weights and biases, from `engine.initializers.initialize` or the Playground's stream; not changed.
+        First weights and biases, from `engine.methods.initializers.initialize` or the Playground's stream; not changed.
     seeds : ndarray (R,) of uint64
         Each replica's key of the random stream of training.
     look_at : sequence of int

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from engine.activations import ACTIVATIONS
 from engine.configuration import TrainingConfig
-from engine.initializers import INITIALIZERS
-from engine.losses import LOSSES
+from engine.methods.activations import ACTIVATIONS
+from engine.methods.initializers import INITIALIZERS
+from engine.methods.losses import LOSSES
+from engine.methods.optimizers import OPTIMIZERS
+from engine.methods.regularizers import REGULARIZERS
+from engine.methods.schedules import SCHEDULES
 from engine.names import check_name, look_up
 from engine.network import NetworkConfig, Parameters
-from engine.optimizers import OPTIMIZERS
-from engine.regularizers import REGULARIZERS
-from engine.schedules import SCHEDULES
 from engine.splits import Split
 
 PARTIAL_BATCHES = ("carry", "keep", "drop")

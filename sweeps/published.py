@@ -14,8 +14,8 @@ from analysis.statistics.intervals import wilson
 from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig
 from engine.evaluation import predict
-from engine.initializers import initialize
 from engine.memory import available_bytes
+from engine.methods.initializers import initialize
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.splits import Split
 from sweeps.published_spec import FashionData, PerceptronData

@@ -17,8 +17,8 @@ from analysis.records.study import Stage, Study
 from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig
 from engine.datasets.registry import DATASETS
-from engine.initializers import initialize
-from engine.losses import LOSSES
+from engine.methods.initializers import initialize
+from engine.methods.losses import LOSSES
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.playground import Draws as PageDraws
 from engine.playground import draw, expand, page_state_of, page_url

@@ -16,15 +16,15 @@ from types import MappingProxyType
 from typing import Any
 
 from analysis.records.study import Scalar, canonical_json
-from engine.activations import ACTIVATIONS
 from engine.configuration import TrainingConfig
 from engine.datasets.registry import DATASETS
-from engine.initializers import INITIALIZERS
-from engine.losses import LOSSES
+from engine.methods.activations import ACTIVATIONS
+from engine.methods.initializers import INITIALIZERS
+from engine.methods.losses import LOSSES
+from engine.methods.optimizers import OPTIMIZERS
+from engine.methods.schedules import SCHEDULES
 from engine.network import NetworkConfig
-from engine.optimizers import OPTIMIZERS
 from engine.playground import FEATURES
-from engine.schedules import SCHEDULES
 from sweeps.published_spec import FashionData, PerceptronData, parse_fashion_data, parse_perceptron_data
 from sweeps.spec_tables import SpecError, SpecTable, check_name, checked_number, toml_text, unknown_name
 from sweeps.tables.data_spec import TableData, parse_table_data

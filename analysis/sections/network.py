@@ -24,8 +24,8 @@ from analysis.formats.blocks import (
 from analysis.records.study import Study
 from analysis.sections.models import WinnerModel, winner_model
 from analysis.statistics.ranges import Box
-from engine.activations import ACTIVATIONS
 from engine.evaluation import predict
+from engine.methods.activations import ACTIVATIONS
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.playground import expand
 

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from engine.initializers import TRUNCATED_SD
+from engine.methods.initializers import TRUNCATED_SD
 
 FloatArray = npt.NDArray[np.float64]
 Arm = Literal["constrained", "unconstrained"]

@@ -28,7 +28,7 @@ from analysis.records.table import (
 )
 from analysis.statistics.ranges import Box
 from engine.evaluation import predict
-from engine.initializers import initialize
+from engine.methods.initializers import initialize
 from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.training import train

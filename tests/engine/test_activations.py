@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engine.activations import ACTIVATIONS
+from engine.methods.activations import ACTIVATIONS
 
 TRAINABLE = [name for name, record in ACTIVATIONS.items() if not record.refusal]
 Z = np.linspace(-6, 6, 241)[None, :, None] + 0.0123  # no point on a kink

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.activations import ACTIVATIONS
 from engine.configuration import TrainingConfig
 from engine.evaluation import mean_losses
-from engine.initializers import initialize
-from engine.losses import LOSSES
+from engine.methods.activations import ACTIVATIONS
+from engine.methods.initializers import initialize
+from engine.methods.losses import LOSSES
+from engine.methods.regularizers import REGULARIZERS
 from engine.network import NetworkConfig, Parameters
-from engine.regularizers import REGULARIZERS
 from engine.splits import Split
 from engine.training import advance, initial_state
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.initializers import INITIALIZERS, initialize
+from engine.methods.initializers import INITIALIZERS, initialize
 from engine.network import NetworkConfig
 
 FAN_IN, FAN_OUT = 60, 90

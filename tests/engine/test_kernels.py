@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import kernels, plain
-from engine.activations import ACTIVATIONS
 from engine.configuration import TrainingConfig
-from engine.losses import LOSSES
+from engine.methods.activations import ACTIVATIONS
+from engine.methods.losses import LOSSES
+from engine.methods.optimizers import OPTIMIZERS
+from engine.methods.regularizers import REGULARIZERS
 from engine.network import NetworkConfig, Parameters
-from engine.optimizers import OPTIMIZERS
-from engine.regularizers import REGULARIZERS
 from engine.splits import Split
 from engine.state import TrainingState
 from engine.training import initial_state

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engine.losses import LOSSES, Loss
+from engine.methods.losses import LOSSES, Loss
 
 
 def example(record: Loss, k: int = 3) -> tuple[np.ndarray, np.ndarray]:

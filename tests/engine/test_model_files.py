@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.initializers import initialize
+from engine.methods.initializers import initialize
 from engine.model_files import ModelFileError, load_model, save_model
 from engine.network import NetworkConfig, Parameters
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from engine.configuration import TrainingConfig
-from engine.initializers import initialize
+from engine.methods.initializers import initialize
+from engine.methods.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
 from engine.network import NetworkConfig
-from engine.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
 from engine.splits import Split
 from engine.training import advance, initial_state
 

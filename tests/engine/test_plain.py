@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from engine.configuration import TrainingConfig
 from engine.evaluation import mean_losses, predict
-from engine.initializers import initialize
 from engine.memory import count_pieces
+from engine.methods.initializers import initialize
 from engine.network import NetworkConfig, Parameters
 from engine.roads import choose_road
 from engine.splits import Split

@@ -1,7 +1,7 @@
 import pytest
 
 from engine.configuration import TrainingConfig
-from engine.schedules import SCHEDULES, learning_rate
+from engine.methods.schedules import SCHEDULES, learning_rate
 
 
 def rates(n: int, **changes: object) -> list[float]:

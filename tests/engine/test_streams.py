@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from engine.streams import DROPOUT, LABEL_NOISE, SHUFFLE, normals, permutations, random_bits, stream_keys, uniforms
+from engine.methods.streams import (
+    DROPOUT,
+    LABEL_NOISE,
+    SHUFFLE,
+    normals,
+    permutations,
+    random_bits,
+    stream_keys,
+    uniforms,
+)
 
 WORD = 2**32 - 1
 LONG = 2**64 - 1

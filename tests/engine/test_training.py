@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from engine.configuration import TrainingConfig, dropout_rates
 from engine.evaluation import mean_losses, predict
-from engine.initializers import initialize
-from engine.losses import LOSSES
+from engine.methods.initializers import initialize
+from engine.methods.losses import LOSSES
+from engine.methods.streams import DROPOUT, INPUT_NOISE, normals, stream_keys, uniforms
 from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.state import TrainingState
-from engine.streams import DROPOUT, INPUT_NOISE, normals, stream_keys, uniforms
 from engine.training import Look, TrainResult, advance, initial_state, train, with_label_noise
 
 NETWORK = NetworkConfig(2, (5, 3), 1, initializer="xavier_normal")

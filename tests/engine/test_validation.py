@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.configuration import TrainingConfig
-from engine.initializers import initialize
+from engine.methods.initializers import initialize
 from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.training import initial_state, train

@@ -12,7 +12,7 @@ PROGRAM = """
 import hashlib
 import numpy as np
 from engine.configuration import TrainingConfig
-from engine.initializers import initialize
+from engine.methods.initializers import initialize
 from engine.network import NetworkConfig
 from engine.splits import Split
 from engine.training import train

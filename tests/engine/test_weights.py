@@ -9,8 +9,8 @@ import pytest
 
 from engine.configuration import TrainingConfig
 from engine.evaluation import mean_losses
-from engine.initializers import initialize
-from engine.losses import LOSSES
+from engine.methods.initializers import initialize
+from engine.methods.losses import LOSSES
 from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.state import TrainingState

@@ -10,7 +10,7 @@ import pytest
 
 from engine.configuration import TrainingConfig
 from engine.evaluation import predict
-from engine.initializers import initialize
+from engine.methods.initializers import initialize
 from engine.network import NetworkConfig
 from engine.splits import Split
 from engine.training import train

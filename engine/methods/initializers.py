@@ -42,7 +42,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from engine.activations import ACTIVATIONS
+from engine.methods.activations import ACTIVATIONS
 from engine.names import look_up
 from engine.network import NetworkConfig, Parameters
 
