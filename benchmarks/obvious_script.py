@@ -23,7 +23,7 @@ import torch
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose files have names of packages
 
-from engine.playground import draw  # noqa: E402
+from engine.playground.draws import draw  # noqa: E402
 
 GOAL = 0.1
 MAX_EPOCHS = 200

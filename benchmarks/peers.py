@@ -154,7 +154,7 @@ def engine_peer(
 
 def rule_peer(config: Config, problem: Problem) -> Peer:
     """Return this project's full-batch training on Gauss rules, in float64, for one input and one hidden layer."""
-    from engine.quadrature import gauss_rule, train_full_batch
+    from engine.polynomial.quadrature import gauss_rule, train_full_batch
 
     start = time.process_time()
     rule = gauss_rule(problem.X[..., 0].astype(np.float64), problem.y[..., 0].astype(np.float64))

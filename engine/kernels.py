@@ -2494,7 +2494,7 @@ def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, lo
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Full-batch Adam on a quadrature rule (`engine.quadrature`): one input, sigmoid units, a linear output
+# Full-batch Adam on a quadrature rule (`engine.polynomial.quadrature`): one input, sigmoid units, a linear output
 
 
 @outer
@@ -2584,7 +2584,7 @@ class RuleRun:
     Parameters
     ----------
     nodes, weights, targets : ndarray (R, m)
-        See `engine.quadrature.Rule`; R at most 8.
+        See `engine.polynomial.quadrature.Rule`; R at most 8.
     residual : ndarray (R,)
         Added to every loss.
     parameters : ndarray (R, 3 H + 1)

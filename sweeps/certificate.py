@@ -13,8 +13,8 @@ import numpy as np
 
 from analysis.records.study import Scalar, Stage, Study, TrialRecord, Verdict, canonical_json
 from analysis.statistics.intervals import upper_bound
-from engine.playground import ACTIVATIONS as PAGE_ACTIVATIONS
-from engine.playground import LEARNING_RATES, REGULARIZATION_RATES
+from engine.playground.page import ACTIVATIONS as PAGE_ACTIVATIONS
+from engine.playground.page import LEARNING_RATES, REGULARIZATION_RATES
 from sweeps.sources import Source
 from sweeps.space import apply
 from sweeps.spec import SweepSpec

@@ -13,7 +13,7 @@ from analysis.polynomial.fits import range_errors, unit_correlation
 from analysis.records.polynomial import PolynomialHeader, PolynomialRun, PolynomialStudy
 from analysis.records.study import canonical_json
 from analysis.statistics.intervals import mean_interval
-from engine.datasets.polynomial import draw_rows
+from engine.polynomial.rows import draw_rows
 from sweeps.mlflow_runs import (
     ID_TAG,
     LONGEST_DIGEST,

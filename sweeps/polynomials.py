@@ -25,8 +25,8 @@ from analysis.records.polynomial import (
     read_polynomial_study,
 )
 from analysis.records.study import RecordError, encode_line
-from engine.datasets.polynomial import Arm, draw_rows, first_parameters, trainable
-from engine.quadrature import gauss_rule, train_full_batch
+from engine.polynomial.quadrature import gauss_rule, train_full_batch
+from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from sweeps.log import AppendOnlyFile, SweepLock, cut_torn_line, header_difference
 from sweeps.spec import NAME, POLYNOMIALS, builtin_specs
 from sweeps.spec_tables import SpecError, SpecTable

@@ -12,16 +12,17 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from analysis.floors import lowest_loss
 from analysis.records.study import Stage, Study
 from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig
-from engine.datasets.registry import DATASETS
 from engine.methods.initializers import initialize
 from engine.methods.losses import LOSSES
 from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.playground import Draws as PageDraws
-from engine.playground import draw, expand, page_state_of, page_url
+from engine.playground.draws import Draws as PageDraws
+from engine.playground.draws import draw, expand
+from engine.playground.floors import lowest_loss
+from engine.playground.page import page_state_of, page_url
+from engine.playground.registry import DATASETS
 from engine.splits import Split
 from sweeps.spec import N_PAGE_SEEDS, DatasetSpec, PlaygroundData, SweepSpec
 
@@ -196,7 +197,7 @@ class PlaygroundSource:
         """Keep nothing: the records say it all."""
 
     def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> str | None:
-        """Return the page's address, or None; see `engine.playground.page_state_of`."""
+        """Return the page's address, or None; see `engine.playground.page.page_state_of`."""
         data = self._data
         state = page_state_of(network, training, self._name, data.noise, data.train_share, seed, data.features)
         return None if state is None else page_url(state)

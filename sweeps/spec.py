@@ -17,14 +17,14 @@ from typing import Any
 
 from analysis.records.study import Scalar, canonical_json
 from engine.configuration import TrainingConfig
-from engine.datasets.registry import DATASETS
 from engine.methods.activations import ACTIVATIONS
 from engine.methods.initializers import INITIALIZERS
 from engine.methods.losses import LOSSES
 from engine.methods.optimizers import OPTIMIZERS
 from engine.methods.schedules import SCHEDULES
 from engine.network import NetworkConfig
-from engine.playground import FEATURES
+from engine.playground.draws import FEATURES
+from engine.playground.registry import DATASETS
 from sweeps.published_spec import FashionData, PerceptronData, parse_fashion_data, parse_perceptron_data
 from sweeps.spec_tables import SpecError, SpecTable, check_name, checked_number, toml_text, unknown_name
 from sweeps.tables.data_spec import TableData, parse_table_data

@@ -29,8 +29,8 @@ from analysis.polynomial.fits import (
 )
 from analysis.records.polynomial import PolynomialRun, PolynomialStudy
 from analysis.statistics.intervals import Interval, mean_interval, paired_difference, rank_correlation_interval, wilson
-from engine.datasets.polynomial import Arm, PolynomialRows, draw_rows
-from engine.quadrature import gauss_rule, hidden_outputs, predict
+from engine.polynomial.quadrature import gauss_rule, hidden_outputs, predict
+from engine.polynomial.rows import Arm, PolynomialRows, draw_rows
 
 FloatArray = npt.NDArray[np.float64]
 Verdict = Literal["holds", "does not hold", "not decided"]

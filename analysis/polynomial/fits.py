@@ -1,6 +1,6 @@
 """What a sigmoid network makes of a polynomial: errors by range, fits, the shape of its loss around a solution.
 
-Parameters of a network are one vector, as in `engine.quadrature`. Fits are ordinary least squares.
+Parameters of a network are one vector, as in `engine.polynomial.quadrature`. Fits are ordinary least squares.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from engine.blas import one_blas_thread
-from engine.datasets.polynomial import PolynomialRows
-from engine.quadrature import Rule, hidden_outputs, loss_and_gradient, n_hidden, predict
+from engine.polynomial.quadrature import Rule, hidden_outputs, loss_and_gradient, n_hidden, predict
+from engine.polynomial.rows import PolynomialRows
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.records.study import RecordError, read_lines
-from engine.datasets.polynomial import Arm
+from engine.polynomial.rows import Arm
 
 RUNS_NAME = "runs.jsonl"
 

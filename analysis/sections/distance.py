@@ -30,8 +30,8 @@ from analysis.records.study import Study
 from analysis.sections.models import WinnerModel, winner_model
 from analysis.statistics.intervals import Interval, mean_interval
 from analysis.statistics.ranges import RANGES, Box, why_meaningless
-from engine.datasets.registry import DATASETS
 from engine.network import FloatArray
+from engine.playground.registry import DATASETS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

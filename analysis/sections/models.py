@@ -12,12 +12,12 @@ import numpy.typing as npt
 from analysis.formats.blocks import Missing
 from analysis.records.study import Study, TrialRecord
 from analysis.statistics.homework import winner_record
-from engine.datasets.registry import DATASETS
 from engine.evaluation import predict
 from engine.methods.losses import LOSSES
 from engine.model_files import ModelFileError, load_model
 from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.playground import Draws, draw, expand
+from engine.playground.draws import Draws, draw, expand
+from engine.playground.registry import DATASETS
 
 MOST_REPLICAS = 32
 

@@ -27,7 +27,7 @@ from analysis.statistics.ranges import Box
 from engine.evaluation import predict
 from engine.methods.activations import ACTIVATIONS
 from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.playground import expand
+from engine.playground.draws import expand
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,7 +24,7 @@ from analysis.formats.blocks import (
 from analysis.records.study import Study
 from analysis.sections.models import Frames, WinnerModel, winner_frames, winner_model
 from analysis.statistics.ranges import Box
-from engine.datasets.registry import DATASETS
+from engine.playground.registry import DATASETS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -134,7 +134,8 @@ def playground_command(arguments: argparse.Namespace) -> int:
     """Train a page address in float64 and print the page's two losses after every epoch."""
     import numpy as np
 
-    from engine.playground import draw, parse_hash, random_seed, settings_of
+    from engine.playground.draws import draw
+    from engine.playground.page import parse_hash, random_seed, settings_of
     from engine.training import Look, train
 
     try:

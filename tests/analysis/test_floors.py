@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.floors import FLOORS, empirical_floor, lowest_loss, polynomial_floor
-from engine.datasets import spiral
-from engine.datasets.registry import DATASETS
-from engine.playground import draw
+from engine.playground import spiral
+from engine.playground.draws import draw
+from engine.playground.floors import FLOORS, empirical_floor, lowest_loss, polynomial_floor
+from engine.playground.registry import DATASETS
 
 ROWS = json.loads((Path(__file__).parents[1] / "playground" / "bayes_floor.json").read_text())["rows"]
 

@@ -18,8 +18,8 @@ from analysis.polynomial.fits import (
 )
 from analysis.polynomial.sections import polynomial_text
 from analysis.statistics.intervals import Interval
-from engine.datasets.polynomial import PUBLISHED_PARAMETERS, draw_rows, trainable
-from engine.quadrature import gauss_rule, hidden_outputs, loss_and_gradient, predict
+from engine.polynomial.quadrature import gauss_rule, hidden_outputs, loss_and_gradient, predict
+from engine.polynomial.rows import PUBLISHED_PARAMETERS, draw_rows, trainable
 
 ROWS = draw_rows([1])
 RULE = gauss_rule(ROWS.X, ROWS.y)

@@ -39,9 +39,9 @@ from analysis.sections.trials import thinned, trial_points
 from analysis.statistics.homework import range_rows
 from analysis.statistics.intervals import wilson
 from analysis.statistics.ranges import RANGES, Box
-from engine.datasets.registry import DATASETS
 from engine.model_files import save_model
 from engine.network import NetworkConfig, Parameters
+from engine.playground.registry import DATASETS
 
 
 @pytest.fixture

@@ -5,16 +5,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import engine.datasets
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
 
-import engine.datasets
-from engine.datasets import corner_integrals, gauss, spiral
-from engine.datasets.registry import DATASETS
-from engine.datasets.seedrandom import SeedStreams
+from engine.playground import corner_integrals, gauss, spiral
+from engine.playground.registry import DATASETS
+from engine.playground.seedrandom import SeedStreams
 
 PLAYGROUND = Path(__file__).parents[1] / "playground"
 REFERENCE = {

@@ -15,14 +15,11 @@ from hypothesis import strategies as st
 
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
-from engine.playground import (
-    FEATURES,
+from engine.playground.draws import FEATURES, Draws, count_training_points, draw
+from engine.playground.page import (
     PAGE,
-    Draws,
     PageSettings,
     PageState,
-    count_training_points,
-    draw,
     format_number,
     page_state_of,
     page_url,

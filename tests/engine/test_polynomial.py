@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.datasets.polynomial import (
+from engine.polynomial.rows import (
     CONSTRAINED_BIASES,
     draw_rows,
     first_parameters,

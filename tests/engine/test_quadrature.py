@@ -9,8 +9,7 @@ import numpy.typing as npt
 import pytest
 from threadpoolctl import threadpool_limits
 
-from engine.datasets.polynomial import draw_rows
-from engine.quadrature import (
+from engine.polynomial.quadrature import (
     FullBatchHistory,
     Rule,
     gauss_rule,
@@ -20,6 +19,7 @@ from engine.quadrature import (
     predict,
     train_full_batch,
 )
+from engine.polynomial.rows import draw_rows
 
 FloatArray = npt.NDArray[np.float64]
 ALL = np.ones((1, 7), np.bool_)

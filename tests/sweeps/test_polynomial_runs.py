@@ -13,7 +13,7 @@ import pytest
 from analysis.polynomial.claims import Question
 from analysis.polynomial.fits import range_errors
 from analysis.records.polynomial import RUNS_NAME, PolynomialRun, read_polynomial_study
-from engine.datasets.polynomial import draw_rows
+from engine.polynomial.rows import draw_rows
 from sweeps.importing import import_sweeps
 from sweeps.mlflow_runs import record_uid
 from sweeps.polynomials import parse_study, run_polynomial_study

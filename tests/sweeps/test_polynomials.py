@@ -18,7 +18,7 @@ from analysis.polynomial.claims import Question, claims
 from analysis.records.polynomial import RUNS_NAME, PolynomialHeader, read_polynomial_study
 from analysis.records.study import RecordError
 from analysis.report import write_report
-from engine.datasets.polynomial import polynomial
+from engine.polynomial.rows import polynomial
 from sweeps.cli import main
 from sweeps.log import digest
 from sweeps.polynomials import ARMS, find_study, parse_study, run_polynomial_study

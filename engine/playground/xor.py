@@ -1,15 +1,15 @@
-"""A plane: the label is (x + y) / 10 at a displaced copy of the point."""
+"""Exclusive or: the class is the sign of x * y, looked up at a displaced copy of the point."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.datasets.seedrandom import SeedStreams
 from engine.network import FloatArray
+from engine.playground.seedrandom import SeedStreams
 
-RADIUS = 6.0
-HALF_RANGE = 10.0
+HALF_WIDTH = 5.0
+GAP = 0.3
 
 
 def generate(stream: SeedStreams, n: int, noise: float) -> tuple[FloatArray, FloatArray]:
@@ -27,18 +27,20 @@ def generate(stream: SeedStreams, n: int, noise: float) -> tuple[FloatArray, Flo
     Returns
     -------
     points : ndarray (S, n, 2)
-        Coordinates within [-6, 6).
+        Coordinates, 0.3 to 5.3 away from both axes.
     labels : ndarray (S, n)
-        Numbers, beyond 1 in the corners.
+        +1 or -1.
     """
-    numbers = stream.random(4 * n).reshape(stream.n_streams, n, 4) * (2 * RADIUS) - RADIUS
-    points = numbers[..., :2]
+    numbers = stream.random(4 * n).reshape(stream.n_streams, n, 4) * (2 * HALF_WIDTH) - HALF_WIDTH
+    points = _open_gap(numbers[..., :2])
     return points, _labels(points + numbers[..., 2:] * noise)
 
 
-def conditional_mean(X: FloatArray, noise: float) -> FloatArray:  # noqa: ARG001 - one signature for all datasets
-    """Return E[label | x, y], (..., 2) -> (...), anywhere in the plane: noise averages out."""
-    return np.asarray((X[..., 0] + X[..., 1]) / HALF_RANGE)
+def conditional_mean(X: FloatArray, noise: float) -> FloatArray:
+    """Return E[label | x, y], (..., 2) -> (...), anywhere in the plane."""
+    if noise == 0:
+        return _labels(X)
+    return np.asarray(np.prod(np.clip(X[..., :2] / (HALF_WIDTH * noise), -1, 1), axis=-1))
 
 
 def beyond(
@@ -62,12 +64,15 @@ def beyond(
     points : ndarray (n, 2)
         Coordinates; some still lie within the training range.
     labels : ndarray (n,)
-        Numbers, with exactly the mean `conditional_mean` at each point.
+        +1 or -1, with exactly the mean `conditional_mean` at each point.
     """
-    points = stretch * rng.uniform(-RADIUS, RADIUS, (n, 2))
-    return points, _labels(points + noise * rng.uniform(-RADIUS, RADIUS, (n, 2)))
+    points = stretch * _open_gap(rng.uniform(-HALF_WIDTH, HALF_WIDTH, (n, 2)))
+    return points, _labels(points + noise * rng.uniform(-HALF_WIDTH, HALF_WIDTH, (n, 2)))
+
+
+def _open_gap(points: FloatArray) -> npt.NDArray[np.float64]:
+    return np.asarray(points + np.where(points > 0, GAP, -GAP), np.float64)
 
 
 def _labels(points: FloatArray) -> npt.NDArray[np.float64]:
-    t = (points[..., 0] + points[..., 1] + HALF_RANGE) / (2 * HALF_RANGE)
-    return np.asarray(-1 * (1 - t) + t)
+    return np.asarray(np.where(points[..., 0] * points[..., 1] >= 0, 1.0, -1.0), np.float64)

@@ -12,9 +12,9 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from engine.datasets import circle, gauss, reg_gauss, reg_plane, spiral, xor
 from engine.names import look_up
 from engine.network import FloatArray
+from engine.playground import circle, gauss, reg_gauss, reg_plane, spiral, xor
 
 
 def lowest_loss(dataset: str, noise: float) -> float:

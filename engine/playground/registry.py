@@ -10,9 +10,9 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engine.datasets import circle, gauss, reg_gauss, reg_plane, spiral, xor
-from engine.datasets.seedrandom import SeedStreams
 from engine.network import FloatArray
+from engine.playground import circle, gauss, reg_gauss, reg_plane, spiral, xor
+from engine.playground.seedrandom import SeedStreams
 
 Problem = Literal["classification", "regression"]
 

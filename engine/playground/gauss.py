@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from engine.datasets.seedrandom import SeedStreams
 from engine.network import FloatArray
+from engine.playground.seedrandom import SeedStreams
 
 CENTER = 2.0
 

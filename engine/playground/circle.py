@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from engine.datasets import corner_integrals
-from engine.datasets.seedrandom import SeedStreams
 from engine.network import FloatArray
+from engine.playground import corner_integrals
+from engine.playground.seedrandom import SeedStreams
 
 RADIUS = 5.0
 INNER = (0.0, 0.5 * RADIUS)

@@ -1,1 +1,0 @@
-"""One file a dataset; see `engine.datasets.registry` for the list."""

@@ -1,0 +1,1 @@
+"""Polynomials as data: their rows, and the Gauss rule that stands for them. Nothing here trains."""
