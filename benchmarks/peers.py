@@ -104,7 +104,7 @@ def engine_peer(
     from engine.configuration import TrainingConfig
     from engine.evaluation import mean_losses
     from engine.network import NetworkConfig, Parameters
-    from engine.roads import choose_road
+    from engine.roads.choice import choose_road
     from engine.splits import Split
     from engine.training import advance, initial_state, train
 

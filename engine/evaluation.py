@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.roads import Road, choose_evaluation_road
+from engine.roads.choice import Road, choose_evaluation_road
 from engine.splits import Split
 
 
@@ -27,7 +27,7 @@ def mean_losses(
     loss : str
         Name in `engine.methods.losses.LOSSES`.
     road : str or None
-        ``"compiled"`` or ``"numpy"``; None means the static rule `engine.roads.choose_evaluation_road`.
+        ``"compiled"`` or ``"numpy"``; None means the static rule `engine.roads.choice.choose_evaluation_road`.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def mean_losses(
         from engine import kernels  # Numba takes half a second to import: only for those who use it
 
         return kernels.mean_losses(network, parameters, split, loss)
-    from engine import plain
+    from engine.roads import plain
 
     return plain.mean_losses(network, parameters, split, loss)
 
@@ -60,6 +60,6 @@ def predict(network: NetworkConfig, parameters: Parameters, X: FloatArray) -> Fl
     ndarray (R, n, n_outputs)
         After the output activation; logits or scores for the losses that take them.
     """
-    from engine import plain
+    from engine.roads import plain
 
     return plain.predict(network, parameters, X)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from engine import plain
 from engine.configuration import TrainingConfig
-from engine.memory import check_memory
 from engine.methods.losses import LOSSES
 from engine.methods.optimizers import OPTIMIZERS
 from engine.methods.streams import LABEL_NOISE, normals, random_bits, stream_keys
 from engine.names import look_up
 from engine.network import NetworkConfig, Parameters
-from engine.roads import Road, choose_road
+from engine.roads import plain
+from engine.roads.choice import Road, choose_road
+from engine.roads.memory import check_memory
 from engine.splits import Split
 from engine.state import TrainingState
 from engine.validation import check_parameters, check_replicas, validate, validate_split
@@ -193,7 +193,7 @@ def advance(
     n_epochs : int
         How many more.
     road : str or None
-        ``"compiled"`` or ``"numpy"``; None means the static rule `engine.roads.choose_road`.
+        ``"compiled"`` or ``"numpy"``; None means the static rule `engine.roads.choice.choose_road`.
     """
     if n_epochs == 0:
         return
@@ -271,7 +271,7 @@ def train(
     state : TrainingState, optional
         Goes on from here, in place, instead of from `parameters` and `seeds`.
     road : str or None
-        ``"compiled"`` or ``"numpy"``; None means the static rule `engine.roads.choose_road`.
+        ``"compiled"`` or ``"numpy"``; None means the static rule `engine.roads.choice.choose_road`.
 
     Returns
     -------

@@ -14,9 +14,9 @@ from analysis.statistics.intervals import wilson
 from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig
 from engine.evaluation import predict
-from engine.memory import available_bytes
 from engine.methods.initializers import initialize
 from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.roads.memory import available_bytes
 from engine.splits import Split
 from sweeps.published_spec import FashionData, PerceptronData
 from sweeps.samplers import text_seed

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
 
-from engine.blas import one_blas_thread
 from engine.polynomial.quadrature import Rule, hidden_outputs, loss_and_gradient, n_hidden, predict
 from engine.polynomial.rows import PolynomialRows
+from engine.roads.blas import one_blas_thread
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -41,9 +41,9 @@ from analysis.polynomial.claims import (
 )
 from analysis.polynomial.fits import FEWEST_ROWS, free_fit, range_errors, unit_correlation
 from analysis.statistics.intervals import Interval, mean_interval
-from engine.blas import one_blas_thread
 from engine.polynomial.quadrature import hidden_outputs, predict
 from engine.polynomial.rows import PolynomialRows, polynomial
+from engine.roads.blas import one_blas_thread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import expit
 
-from engine.blas import one_blas_thread
+from engine.roads.blas import one_blas_thread
 
 FloatArray = npt.NDArray[np.float64]
 

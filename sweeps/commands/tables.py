@@ -134,7 +134,7 @@ def _state_memory(file: str) -> None:
     path = Path(file)
     if not path.is_file() or path.stat().st_size < LARGE_FILE:
         return
-    from engine.memory import available_bytes
+    from engine.roads.memory import available_bytes
     from sweeps.tables.reading import expected_memory
 
     needed, there = expected_memory(path), available_bytes()

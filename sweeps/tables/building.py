@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.memory import available_bytes
+from engine.roads.memory import available_bytes
 from sweeps.spec import NAME, SweepSpec, parse_spec
 from sweeps.spec_tables import SpecError, SpecTable
 from sweeps.tables.columns import find_target

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from engine.blas import one_blas_thread
+from engine.roads.blas import one_blas_thread
 
 
 def n_blas_threads() -> list[int]:

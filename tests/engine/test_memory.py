@@ -5,9 +5,16 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from engine.configuration import TrainingConfig
-from engine.memory import available_bytes, check_memory, count_parameters, count_pieces, data_bytes, training_bytes
 from engine.methods.initializers import initialize
 from engine.network import NetworkConfig
+from engine.roads.memory import (
+    available_bytes,
+    check_memory,
+    count_parameters,
+    count_pieces,
+    data_bytes,
+    training_bytes,
+)
 from engine.splits import Split
 from engine.training import train
 

@@ -11,10 +11,10 @@ from threadpoolctl import threadpool_limits
 
 from engine.configuration import TrainingConfig
 from engine.evaluation import mean_losses, predict
-from engine.memory import count_pieces
 from engine.methods.initializers import initialize
 from engine.network import NetworkConfig, Parameters
-from engine.roads import choose_road
+from engine.roads.choice import choose_road
+from engine.roads.memory import count_pieces
 from engine.splits import Split
 from engine.training import advance, initial_state
 

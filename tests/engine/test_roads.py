@@ -2,7 +2,7 @@ import pytest
 
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
-from engine.roads import choose_evaluation_road, choose_road
+from engine.roads.choice import choose_evaluation_road, choose_road
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ state
     ``R P s (k + 1)`` (moments and the carried gradient), and ``R P`` bytes for dead links.
 gradient
     ``2 R P s`` (sums and the step made of them), and ``P s`` for each piece of a mini-batch that threads work on at
-    once, at most 8 (`engine.plain`).
+    once, at most 8 (`engine.roads.plain`).
 activations
     ``4 R B h s`` (weighted inputs, outputs, and two derivatives on their way back), or ``2 R n_eval h_max s`` while
     evaluating, whichever is more. Prediction alone needs only the latter: what is kept for the backward pass is the
@@ -30,7 +30,7 @@ from engine.configuration import TrainingConfig
 from engine.methods.optimizers import OPTIMIZERS
 from engine.names import look_up
 from engine.network import NetworkConfig
-from engine.roads import Road
+from engine.roads.choice import Road
 from engine.splits import Split
 
 EVALUATION_ELEMENTS = 2**21  # largest layer output, a replica, that evaluation holds at once, in all threads

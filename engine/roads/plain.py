@@ -18,9 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.blas import one_blas_thread
 from engine.configuration import TrainingConfig, dropout_rates
-from engine.memory import EVALUATION_ELEMENTS, MOST_AT_ONCE, count_pieces
 from engine.methods.activations import ACTIVATIONS, Activation, Slope
 from engine.methods.losses import LOSSES
 from engine.methods.optimizers import OPTIMIZERS, weight_decay_of
@@ -28,6 +26,8 @@ from engine.methods.regularizers import REGULARIZERS
 from engine.methods.schedules import learning_rate
 from engine.methods.streams import DROPOUT, INPUT_NOISE, Keys, normals, permutations, stream_keys, uniforms
 from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.roads.blas import one_blas_thread
+from engine.roads.memory import EVALUATION_ELEMENTS, MOST_AT_ONCE, count_pieces
 from engine.splits import Split
 from engine.state import TrainingState
 
