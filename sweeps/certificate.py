@@ -15,8 +15,8 @@ from analysis.records.study import Scalar, Stage, Study, TrialRecord, Verdict, c
 from analysis.statistics.intervals import upper_bound
 from engine.playground.page import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground.page import LEARNING_RATES, REGULARIZATION_RATES
+from sweeps.search.space import apply
 from sweeps.sources import Source
-from sweeps.space import apply
 from sweeps.spec import SweepSpec
 from sweeps.tables.verdict import table_verdict
 from sweeps.trial import Setting, search_setting

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from analysis.records.study import Scalar, Study
 from sweeps.opening import open_source
-from sweeps.space import apply
+from sweeps.search.space import apply
 from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec, with_overrides
 from sweeps.study import study_header
 from sweeps.trial import Setting, run_trial

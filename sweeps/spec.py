@@ -78,7 +78,7 @@ class SearchSpec:
     n_startup_trials : int
         Trials from a scrambled Sobol sequence before TPE takes over.
     sampler : str
-        ``"tpe"``, ``"sobol"``, ``"random"`` or ``"grid"``; see `sweeps.samplers`.
+        ``"tpe"``, ``"sobol"``, ``"random"`` or ``"grid"``; see `sweeps.search.samplers`.
     """
 
     n_trials: int
@@ -127,7 +127,7 @@ class PruningSpec:
     Parameters
     ----------
     kind : str
-        ``"none"``, ``"successive_halving"`` or ``"hyperband"``; see `sweeps.pruners`.
+        ``"none"``, ``"successive_halving"`` or ``"hyperband"``; see `sweeps.search.pruners`.
     min_epochs : int
         The first rung.
     reduction_factor : int

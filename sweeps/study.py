@@ -34,8 +34,8 @@ from sweeps.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, wi
 from sweeps.models import save_outcome
 from sweeps.opening import open_source
 from sweeps.progress import OnEvent, Phase, Progress
-from sweeps.pruners import prune_above
-from sweeps.samplers import Sampler, make_sampler
+from sweeps.search.pruners import prune_above
+from sweeps.search.samplers import Sampler, make_sampler
 from sweeps.sources import Source
 from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
 from sweeps.spec_tables import SpecError
@@ -61,11 +61,11 @@ _NUMBERS_DEPEND_ON = (
     "analysis/statistics/ranges.py",
     "sweeps/certificate.py",
     "sweeps/polynomials.py",
-    "sweeps/pruners.py",
+    "sweeps/search/pruners.py",
     "sweeps/published.py",
-    "sweeps/samplers.py",
+    "sweeps/search/samplers.py",
     "sweeps/sources.py",
-    "sweeps/space.py",
+    "sweeps/search/space.py",
     "sweeps/study.py",
     "sweeps/trial.py",
     "sweeps/tables/baselines.py",

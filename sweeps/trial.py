@@ -21,8 +21,8 @@ from engine.network import NetworkConfig, Parameters
 from engine.state import TrainingState
 from engine.stopping import Plateau
 from engine.training import Look, train
+from sweeps.search.space import apply
 from sweeps.sources import Draws, Losses, Source, join_draws, join_parameters
-from sweeps.space import apply
 from sweeps.spec import EpochSpec, SweepSpec
 
 CHUNK = 64
@@ -111,7 +111,7 @@ class Setting:
     stops_early : bool
         Whether the spec's stop rule holds.
     prune_above : tuple of (int, float)
-        Epochs at which training ends if the lowest mean test loss so far is above the number; see `sweeps.pruners`.
+        Epochs at which training ends if the lowest mean test loss so far is above the number; see `sweeps.search.pruners`.
     """
 
     stage: Stage

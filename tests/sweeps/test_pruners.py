@@ -16,7 +16,7 @@ from analysis.records.study import STAGES, Study, TrialRecord, read_study, read_
 from sweeps.certificate import ranked
 from sweeps.log import canonical_lines, digest
 from sweeps.printing import trials_text
-from sweeps.pruners import largest_promoted, prune_above, rungs, value_at
+from sweeps.search.pruners import largest_promoted, prune_above, rungs, value_at
 from sweeps.spec import EpochSpec, PruningSpec, SpecError, SweepSpec, parse_spec
 from sweeps.study import replay, run_sweep
 

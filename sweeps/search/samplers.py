@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from analysis.records.study import Scalar
-from sweeps.space import all_parts, from_unit, grid, walk
+from sweeps.search.space import all_parts, from_unit, grid, walk
 from sweeps.spec import Dimension, SweepSpec
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ STREAM_STARTUP = 11
 STREAM_RANDOM = 16
 
 Proposal = tuple[dict[str, Scalar], dict[str, Scalar]]
-"""Params and point, see `sweeps.space.walk`."""
+"""Params and point, see `sweeps.search.space.walk`."""
 
 
 class Sampler(Protocol):
