@@ -76,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _expected_status(error: Exception) -> int | None:
     """Return the exit status of an error that a user can mend, or None for a bug."""
     # Imported here: they bring NumPy along, which no --help should wait for.
-    from sweeps.log import SweepHeldError
     from sweeps.spec_tables import SpecError
+    from sweeps.store.log import SweepHeldError
     from sweeps.tables.fetching import FetchError
     from sweeps.tracking_errors import TrackingBusyError, TrackingError
 

@@ -23,11 +23,11 @@ from urllib.parse import unquote, urlsplit
 
 from analysis.records.polynomial import RUNS_NAME, read_polynomial_study
 from analysis.records.study import StudyHeader, decode_line, read_study
-from sweeps.log import LOG_NAME, MODELS_NAME, SPEC_NAME, SweepLock, write_atomically
 from sweeps.log_artifacts import FOLDER, LINES_TAG, SHA256_TAG, piece_name
 from sweeps.mlflow_runs import FILES_TAG, ID_TAG, study_digest, study_uid
 from sweeps.models import write_sums
 from sweeps.polynomial_runs import POLYNOMIAL_KIND
+from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, SweepLock, write_atomically
 from sweeps.tracking import (
     BESIDE_LOG,
     PAGE_SIZE,

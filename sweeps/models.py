@@ -15,8 +15,8 @@ import numpy.typing as npt
 from analysis.records.study import TrialRecord
 from engine.model_files import save_model
 from engine.network import FloatArray, NetworkConfig, Parameters
-from sweeps.log import write_atomically
 from sweeps.sources import Draws
+from sweeps.store.log import write_atomically
 from sweeps.trial import Outcome
 
 SUMS_NAME = "SHA256SUMS"

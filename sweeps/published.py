@@ -19,9 +19,9 @@ from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.roads.memory import available_bytes
 from engine.splits import Split
 from sweeps.published_spec import FashionData, PerceptronData
-from sweeps.search.samplers import text_seed
 from sweeps.sources import STREAM_BEYOND, STREAM_WEIGHTS, Draws, Losses, mean_loss
 from sweeps.spec import SweepSpec
+from sweeps.store.seeds import text_seed
 from sweeps.tables.named import NAMED_SETS, FashionImages, load_fashion_images
 
 STREAM_FRESH = 17

@@ -30,7 +30,6 @@ from analysis.records.study import (
 )
 from sweeps.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
 from sweeps.executors import local_executor
-from sweeps.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, without_timing, write_atomically
 from sweeps.models import save_outcome
 from sweeps.opening import open_source
 from sweeps.progress import OnEvent, Phase, Progress
@@ -39,6 +38,7 @@ from sweeps.search.samplers import Sampler, make_sampler
 from sweeps.sources import Source
 from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
 from sweeps.spec_tables import SpecError
+from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, without_timing, write_atomically
 from sweeps.trial import (
     Cancelled,
     Outcome,

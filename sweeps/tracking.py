@@ -35,7 +35,6 @@ from analysis.records.study import (
     decode_line,
 )
 from analysis.records.table import TABLE_NAME
-from sweeps.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.log_artifacts import LINES_TAG, SHA256_TAG, LogUpload
 from sweeps.mlflow_runs import (
     FILES_TAG,
@@ -49,6 +48,7 @@ from sweeps.mlflow_runs import (
     study_uid,
 )
 from sweeps.polynomial_runs import polynomial_run_content, polynomial_study_content
+from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking_errors import DatabaseGoneError, TrackingBusyError, TrackingError
 
 if TYPE_CHECKING:

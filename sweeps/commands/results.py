@@ -148,7 +148,7 @@ def show_command(arguments: argparse.Namespace) -> int:
 
 def digest_command(arguments: argparse.Namespace) -> int:
     """Print the hash of a sweep's canonical form."""
-    from sweeps.log import digest
+    from sweeps.store.log import digest
 
     print(digest(sweep_folder(arguments.results, arguments.sweep)))
     return 0

@@ -97,8 +97,8 @@ def run_command(arguments: argparse.Namespace) -> int:
 def resume_command(arguments: argparse.Namespace) -> int:
     """Go on with a sweep from the spec in its folder, or with a polynomial study from its first line."""
     from analysis.records.polynomial import RUNS_NAME, read_polynomial_study
-    from sweeps.log import check_free
     from sweeps.spec import load_spec
+    from sweeps.store.log import check_free
 
     folder = sweep_folder(arguments.results, arguments.sweep)
     check_free(folder)
@@ -112,7 +112,7 @@ def resume_command(arguments: argparse.Namespace) -> int:
 
 def _check_free(results: Path, spec: str) -> None:
     """Say at once that another driver holds the sweep: all that has to be loaded to run one takes seconds."""
-    from sweeps.log import check_free
+    from sweeps.store.log import check_free
 
     name: object = spec
     if spec.endswith(".toml"):

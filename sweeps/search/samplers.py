@@ -5,7 +5,6 @@ Every proposal is a function of the spec, the trial's number and the values told
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +15,7 @@ from scipy.stats import qmc
 from analysis.records.study import Scalar
 from sweeps.search.space import all_parts, from_unit, grid, walk
 from sweeps.spec import Dimension, SweepSpec
+from sweeps.store.seeds import text_seed
 
 if TYPE_CHECKING:
     import optuna
@@ -38,12 +38,6 @@ class Sampler(Protocol):
 
     def tell(self, number: int, value: float | None) -> None:
         """Tell a trial's value; None means that it failed."""
-
-
-def text_seed(*parts: object) -> int:
-    """Return 63 bits of the SHA-256 of `parts`: a seed that is the same in every process."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def startup_point(space: tuple[Dimension, ...], seed: int, dataset: str, number: int) -> dict[str, float]:

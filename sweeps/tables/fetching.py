@@ -17,7 +17,7 @@ from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO
 
-from sweeps.log import write_atomically
+from sweeps.store.log import write_atomically
 from sweeps.tables.table import TableError
 
 TIMEOUT_S = 30.0

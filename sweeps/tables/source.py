@@ -32,11 +32,11 @@ from engine.methods.initializers import initialize
 from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.training import train
-from sweeps.log import SUBMISSION_NAME, write_atomically
-from sweeps.search.samplers import text_seed
 from sweeps.search.space import apply
 from sweeps.sources import STREAM_WEIGHTS, Draws, Losses
 from sweeps.spec import DatasetSpec, SweepSpec
+from sweeps.store.log import SUBMISSION_NAME, write_atomically
+from sweeps.store.seeds import text_seed
 from sweeps.tables.baselines import FoldRows, Problem, best_baseline, run_baseline
 from sweeps.tables.data_spec import TableData
 from sweeps.tables.folds import Fold

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweeps.log import write_atomically
+from sweeps.store.log import write_atomically
 from sweeps.tables.table import TableError
 
 

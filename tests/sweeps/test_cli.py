@@ -11,7 +11,7 @@ import pytest
 import record_builders as build
 
 from sweeps.cli import build_parser, main
-from sweeps.log import SweepLock
+from sweeps.store.log import SweepLock
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (

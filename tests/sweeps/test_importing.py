@@ -18,7 +18,7 @@ from tiny import tiny_spec
 from analysis.records.study import RecordError
 from sweeps.cli import main
 from sweeps.importing import import_sweeps
-from sweeps.log import SweepHeldError, SweepLock, digest
+from sweeps.store.log import SweepHeldError, SweepLock, digest
 from sweeps.study import run_sweep
 from sweeps.tracking import sqlite_uri, sync
 from sweeps.tracking_errors import TrackingError

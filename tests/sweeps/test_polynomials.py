@@ -20,10 +20,10 @@ from analysis.records.study import RecordError
 from analysis.report import write_report
 from engine.polynomial.rows import polynomial
 from sweeps.cli import main
-from sweeps.log import digest
 from sweeps.polynomials import ARMS, find_study, parse_study, run_polynomial_study
 from sweeps.spec import POLYNOMIALS, builtin_specs
 from sweeps.spec_tables import SpecError
+from sweeps.store.log import digest
 
 TOML = resources.files("sweeps").joinpath("specs", "polynomials", "quadratic.toml").read_text(encoding="utf-8")
 

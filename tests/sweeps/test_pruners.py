@@ -14,10 +14,10 @@ from tiny import tiny_table
 
 from analysis.records.study import STAGES, Study, TrialRecord, read_study, read_sweep
 from sweeps.certificate import ranked
-from sweeps.log import canonical_lines, digest
 from sweeps.printing import trials_text
 from sweeps.search.pruners import largest_promoted, prune_above, rungs, value_at
 from sweeps.spec import EpochSpec, PruningSpec, SpecError, SweepSpec, parse_spec
+from sweeps.store.log import canonical_lines, digest
 from sweeps.study import replay, run_sweep
 
 

@@ -25,8 +25,8 @@ import record_builders as build
 
 from analysis.records.study import read_sweep
 from sweeps.importing import import_sweeps
-from sweeps.log import digest
 from sweeps.mlflow_runs import record_uid
+from sweeps.store.log import digest
 from sweeps.tracking import fold_write_ahead, open_client, sqlite_uri, sync
 from sweeps.tracking_errors import TrackingError
 from sweeps.tracking_worker import TrackingProcess

@@ -17,9 +17,9 @@ from tiny import tiny_spec
 
 from analysis.records.study import RecordError, read_sweep
 from sweeps.cli import main
-from sweeps.log import SweepLock, canonical_lines, digest
 from sweeps.progress import Progress
 from sweeps.spec import as_toml
+from sweeps.store.log import SweepLock, canonical_lines, digest
 from sweeps.study import run_sweep
 
 SPEC = tiny_spec()

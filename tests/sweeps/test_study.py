@@ -20,12 +20,12 @@ import sweeps.study
 from analysis.records.study import STAGES, RecordError, Study, read_sweep
 from analysis.statistics.intervals import upper_bound
 from engine.model_files import load_model
-from sweeps.log import SweepHeldError, SweepLock, canonical_lines, digest
 from sweeps.opening import open_source
 from sweeps.progress import Progress
 from sweeps.sources import PlaygroundSource, Source
 from sweeps.spec import DatasetSpec, SweepSpec, parse_spec, with_overrides
 from sweeps.spec_tables import SpecError
+from sweeps.store.log import SweepHeldError, SweepLock, canonical_lines, digest
 from sweeps.study import replay, run_sweep
 from sweeps.trial import Outcome, Setting, run_chunk, run_trial, search_setting
 
@@ -156,7 +156,7 @@ def test_replay_finds_every_stage_equal(whole: Path) -> None:
 
 
 def test_replay_finds_a_record_that_was_changed(whole: Path, tmp_path: Path) -> None:
-    from sweeps.log import StudyLog
+    from sweeps.store.log import StudyLog
 
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "spec.toml").write_bytes((whole / "spec.toml").read_bytes())

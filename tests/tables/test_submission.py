@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from tiny_tables import table_spec
 
-from sweeps.log import SUBMISSION_NAME
+from sweeps.store.log import SUBMISSION_NAME
 from sweeps.study import run_sweep
 from sweeps.tables.submission import write_submission
 from sweeps.tables.table import TableError
