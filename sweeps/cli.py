@@ -79,7 +79,7 @@ def _expected_status(error: Exception) -> int | None:
     from sweeps.spec_tables import SpecError
     from sweeps.store.log import SweepHeldError
     from sweeps.tables.fetching import FetchError
-    from sweeps.tracking_errors import TrackingBusyError, TrackingError
+    from sweeps.tracking.errors import TrackingBusyError, TrackingError
 
     if isinstance(error, (SweepHeldError, TrackingBusyError)):
         return HELD

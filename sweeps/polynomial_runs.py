@@ -14,7 +14,8 @@ from analysis.records.polynomial import PolynomialHeader, PolynomialRun, Polynom
 from analysis.records.study import canonical_json
 from analysis.statistics.intervals import mean_interval
 from engine.polynomial.rows import draw_rows
-from sweeps.mlflow_runs import (
+from sweeps.printing import polynomial_text
+from sweeps.tracking.run_contents import (
     ID_TAG,
     LONGEST_DIGEST,
     LONGEST_PARAM,
@@ -27,7 +28,6 @@ from sweeps.mlflow_runs import (
     study_digest,
     study_uid,
 )
-from sweeps.printing import polynomial_text
 
 POLYNOMIAL_KIND = "polynomial_study"
 """Tag of a parent run, and kind of the first line of its records."""

@@ -32,7 +32,7 @@ from sweeps.commands.tables import add_table_options, answer_text, is_table, tab
 if TYPE_CHECKING:
     from analysis.records.polynomial import PolynomialHeader
     from sweeps.spec import SweepSpec
-    from sweeps.tracking_worker import TrackingProcess
+    from sweeps.tracking.writer_process import TrackingProcess
 
 DEFAULT_SPEC = "homework"
 P = ParamSpec("P")
@@ -238,7 +238,7 @@ class Exporter:
     def start(self) -> None:
         """Start the writer, where MLflow is wanted."""
         if self.tracking_uri is not None:
-            from sweeps.tracking_worker import TrackingProcess
+            from sweeps.tracking.writer_process import TrackingProcess
 
             self._process = TrackingProcess(self._folder, self.tracking_uri)
 
@@ -302,7 +302,7 @@ def print_tracking(exporter: Exporter, options: str) -> None:
 
 
 def _ui_option(uri: str) -> str:
-    from sweeps.tracking import resolve_uri
+    from sweeps.tracking.projection import resolve_uri
 
     return "" if uri == resolve_uri(DEFAULT_URI, Path.cwd()) else f" --tracking-uri {shlex.quote(uri)}"
 
@@ -316,6 +316,6 @@ def _options(arguments: argparse.Namespace, results: Path) -> str:
 def _tracking_uri(arguments: argparse.Namespace) -> str | None:
     if arguments.tracking_uri == NO_TRACKING:
         return None
-    from sweeps.tracking import resolve_uri
+    from sweeps.tracking.projection import resolve_uri
 
     return resolve_uri(arguments.tracking_uri, Path.cwd())

@@ -17,11 +17,11 @@ from tiny import tiny_spec
 
 from analysis.records.study import RecordError
 from sweeps.cli import main
-from sweeps.importing import import_sweeps
 from sweeps.store.log import SweepHeldError, SweepLock, digest
 from sweeps.study import run_sweep
-from sweeps.tracking import sqlite_uri, sync
-from sweeps.tracking_errors import TrackingError
+from sweeps.tracking.errors import TrackingError
+from sweeps.tracking.importing import import_sweeps
+from sweeps.tracking.projection import sqlite_uri, sync
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's dependencies warn of their own future

@@ -12,7 +12,14 @@ import record_builders as build
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.mlflow_runs import legal_key, parent_content, record_content, record_metrics, record_uid, short_text
+from sweeps.tracking.run_contents import (
+    legal_key,
+    parent_content,
+    record_content,
+    record_metrics,
+    record_uid,
+    short_text,
+)
 
 LEGAL = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. :/")
 

@@ -14,11 +14,11 @@ from analysis.polynomial.claims import Question
 from analysis.polynomial.fits import range_errors
 from analysis.records.polynomial import RUNS_NAME, PolynomialRun, read_polynomial_study
 from engine.polynomial.rows import draw_rows
-from sweeps.importing import import_sweeps
-from sweeps.mlflow_runs import record_uid
 from sweeps.polynomials import parse_study, run_polynomial_study
 from sweeps.printing import polynomial_text
-from sweeps.tracking import sync
+from sweeps.tracking.importing import import_sweeps
+from sweeps.tracking.projection import sync
+from sweeps.tracking.run_contents import record_uid
 
 # MLflow's dependencies warn of their own future; that is not ours to mend.
 with warnings.catch_warnings():

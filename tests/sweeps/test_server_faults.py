@@ -24,13 +24,13 @@ import pytest
 import record_builders as build
 
 from analysis.records.study import read_sweep
-from sweeps.importing import import_sweeps
-from sweeps.mlflow_runs import record_uid
 from sweeps.store.log import digest
-from sweeps.tracking import fold_write_ahead, open_client, sqlite_uri, sync
-from sweeps.tracking_errors import TrackingError
-from sweeps.tracking_worker import TrackingProcess
-from sweeps.ui import free_port, server_command, server_environment
+from sweeps.tracking.errors import TrackingError
+from sweeps.tracking.importing import import_sweeps
+from sweeps.tracking.projection import fold_write_ahead, open_client, sqlite_uri, sync
+from sweeps.tracking.run_contents import record_uid
+from sweeps.tracking.ui import free_port, server_command, server_environment
+from sweeps.tracking.writer_process import TrackingProcess
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's dependencies warn of their own future
@@ -304,7 +304,7 @@ def test_a_server_that_never_answers_ends_in_a_message(results: Path, monkeypatc
 
 @pytest.mark.slow
 def test_a_server_that_drips_is_given_up(server: int, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.tracking_worker.LONGEST_SILENCE_S", 12.0)
+    monkeypatch.setattr("sweeps.tracking.writer_process.LONGEST_SILENCE_S", 12.0)
 
     def drip(handler: BaseHTTPRequestHandler, content: bytes) -> bool:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 400\r\n\r\n")

@@ -18,11 +18,11 @@ import pytest
 import record_builders as build
 
 from analysis.records.study import TrialRecord, read_sweep
-from sweeps.importing import import_sweeps
-from sweeps.mlflow_runs import record_metrics, record_uid, study_uid
-from sweeps.tracking import open_client, resolve_uri, sqlite_uri, sync, writer_lock
-from sweeps.tracking_errors import TrackingBusyError, TrackingError
-from sweeps.tracking_worker import TrackingProcess
+from sweeps.tracking.errors import TrackingBusyError, TrackingError
+from sweeps.tracking.importing import import_sweeps
+from sweeps.tracking.projection import open_client, resolve_uri, sqlite_uri, sync, writer_lock
+from sweeps.tracking.run_contents import record_metrics, record_uid, study_uid
+from sweeps.tracking.writer_process import TrackingProcess
 
 # MLflow's dependencies warn of their own future; that is not ours to mend.
 with warnings.catch_warnings():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.ui import free_port, server_command, server_environment
+from sweeps.tracking.ui import free_port, server_command, server_environment
 
 ROOT = Path(__file__).parents[2]
 LONGEST_START_S = 90.0

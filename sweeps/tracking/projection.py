@@ -35,8 +35,11 @@ from analysis.records.study import (
     decode_line,
 )
 from analysis.records.table import TABLE_NAME
-from sweeps.log_artifacts import LINES_TAG, SHA256_TAG, LogUpload
-from sweeps.mlflow_runs import (
+from sweeps.polynomial_runs import polynomial_run_content, polynomial_study_content
+from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
+from sweeps.tracking.errors import DatabaseGoneError, TrackingBusyError, TrackingError
+from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload
+from sweeps.tracking.run_contents import (
     FILES_TAG,
     NOTE,
     RunContent,
@@ -47,9 +50,6 @@ from sweeps.mlflow_runs import (
     study_digest,
     study_uid,
 )
-from sweeps.polynomial_runs import polynomial_run_content, polynomial_study_content
-from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
-from sweeps.tracking_errors import DatabaseGoneError, TrackingBusyError, TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from types import MappingProxyType
 
-from sweeps import ui_guard
 from sweeps.commands.options import InputError
-from sweeps.tracking import ENVIRONMENT, artifact_root, open_client
+from sweeps.tracking import ui_guard
+from sweeps.tracking.projection import ENVIRONMENT, artifact_root, open_client
 
 LOOPBACK = MappingProxyType({"127.0.0.1": socket.AF_INET, "localhost": socket.AF_INET, "::1": socket.AF_INET6})
 PORTS_TRIED = 50
@@ -25,7 +25,7 @@ def serve(tracking_uri: str, host: str, port: int) -> int:
     Parameters
     ----------
     tracking_uri : str
-        As from `sweeps.tracking.resolve_uri`; a database, since a server has its own UI.
+        As from `sweeps.tracking.projection.resolve_uri`; a database, since a server has its own UI.
     host : str
         A name of this machine's loopback.
     port : int

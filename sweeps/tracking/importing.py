@@ -1,6 +1,6 @@
 """Make a sweep's records again from MLflow alone: its logs, its spec and its certificates' models.
 
-The parent run of each study holds the log in pieces (`sweeps.log_artifacts`), the runs of certificates hold models;
+The parent run of each study holds the log in pieces (`sweeps.tracking.log_upload`), the runs of certificates hold models;
 tags in the database say what each file's SHA-256 must be. Nothing that is read is executed, the database is only read,
 and no file that is there already is replaced.
 """
@@ -23,12 +23,12 @@ from urllib.parse import unquote, urlsplit
 
 from analysis.records.polynomial import RUNS_NAME, read_polynomial_study
 from analysis.records.study import StudyHeader, decode_line, read_study
-from sweeps.log_artifacts import FOLDER, LINES_TAG, SHA256_TAG, piece_name
-from sweeps.mlflow_runs import FILES_TAG, ID_TAG, study_digest, study_uid
 from sweeps.models import write_sums
 from sweeps.polynomial_runs import POLYNOMIAL_KIND
 from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, SweepLock, write_atomically
-from sweeps.tracking import (
+from sweeps.tracking.errors import TrackingError
+from sweeps.tracking.log_upload import FOLDER, LINES_TAG, SHA256_TAG, piece_name
+from sweeps.tracking.projection import (
     BESIDE_LOG,
     PAGE_SIZE,
     first_line,
@@ -37,7 +37,7 @@ from sweeps.tracking import (
     sqlite_path,
     sqlite_uri,
 )
-from sweeps.tracking_errors import TrackingError
+from sweeps.tracking.run_contents import FILES_TAG, ID_TAG, study_digest, study_uid
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -86,7 +86,7 @@ def import_sweeps(
     Parameters
     ----------
     tracking_uri : str
-        As from `sweeps.tracking.resolve_uri`.
+        As from `sweeps.tracking.projection.resolve_uri`.
     results : Path
         Where the sweeps' folders go.
     sweep : str or None

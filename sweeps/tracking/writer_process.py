@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sweeps.tracking import (
+from sweeps.tracking.errors import DatabaseGoneError, TrackingError
+from sweeps.tracking.projection import (
     SweepProjection,
     SyncReport,
     advance_patiently,
@@ -30,7 +31,6 @@ from sweeps.tracking import (
     sqlite_path,
     writer_lock,
 )
-from sweeps.tracking_errors import DatabaseGoneError, TrackingError
 
 FINISH = b"finish\n"
 POLL_S = 0.5
@@ -69,7 +69,7 @@ class TrackingProcess:
     folder : Path
         ``<results>/<sweep>``, which exists.
     tracking_uri : str
-        As from `sweeps.tracking.resolve_uri`.
+        As from `sweeps.tracking.projection.resolve_uri`.
     """
 
     def __init__(self, folder: Path, tracking_uri: str) -> None:
@@ -77,7 +77,7 @@ class TrackingProcess:
         root = str(Path(__file__).resolve().parent.parent)
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sweeps.tracking_worker", str(folder.absolute()), tracking_uri],
+            [sys.executable, "-m", "sweeps.tracking.writer_process", str(folder.absolute()), tracking_uri],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
