@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from analysis.records.metric_words import METRIC_WORDS
 from analysis.records.study import StudyHeader
 from analysis.statistics.homework import dataset_title
-from sweeps.progress import OnEvent, Progress
+from sweeps.run.progress import OnEvent, Progress
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -27,10 +27,10 @@ from analysis.records.polynomial import (
 from analysis.records.study import RecordError, encode_line
 from engine.polynomial.quadrature import gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
+from sweeps.run.study import versions
 from sweeps.spec import NAME, POLYNOMIALS, builtin_specs
 from sweeps.spec_tables import SpecError, SpecTable
 from sweeps.store.log import AppendOnlyFile, SweepLock, cut_torn_line, header_difference
-from sweeps.study import versions
 
 ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")
 TOGETHER = 8

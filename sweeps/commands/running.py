@@ -103,7 +103,7 @@ def resume_command(arguments: argparse.Namespace) -> int:
     folder = sweep_folder(arguments.results, arguments.sweep)
     check_free(folder)
     if (folder / RUNS_NAME).exists():
-        from sweeps.study import versions
+        from sweeps.run.study import versions
 
         header = read_polynomial_study(folder / RUNS_NAME).header
         return drive_polynomials(dataclasses.replace(header, versions=versions()), folder.parent, arguments)
@@ -133,7 +133,7 @@ def _polynomials_of(study: PolynomialHeader, arguments: argparse.Namespace) -> P
 def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
     """Run a sweep, its display and its MLflow writer; print the answers."""
     from sweeps.display import showing
-    from sweeps.study import run_sweep
+    from sweeps.run.study import run_sweep
 
     exporter = Exporter(results / spec.name, _tracking_uri(arguments))
     options = _options(arguments, results)

@@ -73,7 +73,7 @@ def train_command(arguments: argparse.Namespace) -> int:
     from analysis.records.study import Study
     from analysis.statistics.homework import dataset_title, homework_rows, range_rows
     from sweeps.printing import certainty_text, range_text, setting_text
-    from sweeps.single import train_setting
+    from sweeps.run.one_setting import train_setting
 
     study: Study = train_setting(
         arguments.dataset,
@@ -111,7 +111,7 @@ def train_command(arguments: argparse.Namespace) -> int:
 
 def replay_command(arguments: argparse.Namespace) -> int:
     """Run a trial again; status 1 where it differs although the versions are equal, 2 where they are not."""
-    from sweeps.study import replay
+    from sweeps.run.study import replay
 
     sweep, _, dataset = arguments.study.rpartition("/")
     if not sweep:

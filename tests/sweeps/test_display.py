@@ -8,7 +8,7 @@ import pytest
 import record_builders as build
 
 from sweeps.display import PlainDisplay, cells, duration_text, live_table, plain_line, showing
-from sweeps.progress import Phase, Progress
+from sweeps.run.progress import Phase, Progress
 
 
 def progress(phase: Phase = "search", dataset: str = "xor", position: int = 1, n_finished: int = 3) -> Progress:

@@ -17,8 +17,8 @@ from tiny import tiny_spec
 
 from analysis.records.study import RecordError
 from sweeps.cli import main
+from sweeps.run.study import run_sweep
 from sweeps.store.log import SweepHeldError, SweepLock, digest
-from sweeps.study import run_sweep
 from sweeps.tracking.errors import TrackingError
 from sweeps.tracking.importing import import_sweeps
 from sweeps.tracking.projection import sqlite_uri, sync

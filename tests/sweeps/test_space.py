@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tiny import tiny_spec, tiny_table
 
 from analysis.records.study import canonical_json
+from sweeps.run.study import run_sweep
 from sweeps.search.samplers import TpeSampler, make_sampler, startup_point
 from sweeps.search.space import DEPTH, SIZES, all_parts, apply, as_params, from_unit, grid, walk
 from sweeps.spec import load_spec, parse_spec
 from sweeps.spec_tables import SpecError
-from sweeps.study import run_sweep
 
 SPEC = load_spec("homework")
 KEYS = [part.key for part in all_parts(SPEC.space)]

@@ -17,10 +17,10 @@ from tiny import tiny_spec
 
 from analysis.records.study import RecordError, read_sweep
 from sweeps.cli import main
-from sweeps.progress import Progress
+from sweeps.run.progress import Progress
+from sweeps.run.study import run_sweep
 from sweeps.spec import as_toml
 from sweeps.store.log import SweepLock, canonical_lines, digest
-from sweeps.study import run_sweep
 
 SPEC = tiny_spec()
 

@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 from tiny import tiny_spec, tiny_table
 
-import sweeps.study
+import sweeps.run.study
 from analysis.records.study import STAGES, RecordError, Study, read_sweep
 from analysis.statistics.intervals import upper_bound
 from engine.model_files import load_model
 from sweeps.opening import open_source
-from sweeps.progress import Progress
+from sweeps.run.progress import Progress
+from sweeps.run.study import replay, run_sweep
+from sweeps.run.trial import Outcome, Setting, run_chunk, run_trial, search_setting
 from sweeps.sources import PlaygroundSource, Source
 from sweeps.spec import DatasetSpec, SweepSpec, parse_spec, with_overrides
 from sweeps.spec_tables import SpecError
 from sweeps.store.log import SweepHeldError, SweepLock, canonical_lines, digest
-from sweeps.study import replay, run_sweep
-from sweeps.trial import Outcome, Setting, run_chunk, run_trial, search_setting
 
 SPEC = tiny_spec()
 SOURCE = open_source(SPEC, SPEC.datasets[0])
@@ -70,7 +70,7 @@ def test_the_digest_does_not_depend_on_the_workers(whole: Path, tmp_path: Path, 
 
 
 def test_the_digest_survives_kills_and_torn_lines(whole: Path, tmp_path: Path) -> None:
-    code = "from pathlib import Path; from tiny import tiny_spec; from sweeps.study import run_sweep\n"
+    code = "from pathlib import Path; from tiny import tiny_spec; from sweeps.run.study import run_sweep\n"
     code += f"print(1, flush=True); run_sweep(tiny_spec(), Path({str(tmp_path)!r}), workers=2)"
     environment = os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}"}
     rng = random.Random(5)
@@ -123,7 +123,7 @@ def test_out_of_range_targets_reach_no_decision(whole: Path, tmp_path: Path, mon
     def flipped(spec: SweepSpec, dataset: DatasetSpec, folder: Path) -> Source:
         return Flipped(open_source(spec, dataset, folder))
 
-    monkeypatch.setattr(sweeps.study, "open_source", flipped)
+    monkeypatch.setattr(sweeps.run.study, "open_source", flipped)
     for study, straight in zip(run_sweep(SPEC, tmp_path, workers=2), read_sweep(whole), strict=True):
         assert study.asked == straight.asked
         assert study.verdict == straight.verdict
@@ -332,7 +332,7 @@ def test_certificates_leave_the_first_network_at_every_look_up_to_the_one_that_c
 def test_a_cancelled_piece_gives_no_result() -> None:
     import threading
 
-    from sweeps.trial import Cancelled
+    from sweeps.run.trial import Cancelled
 
     cancel = threading.Event()
     cancel.set()

@@ -16,7 +16,7 @@ from tiny_tables import class_frame, regression_frame, table_spec
 from analysis.records.study import read_sweep
 from engine.model_files import ModelFileError
 from sweeps.cli import main
-from sweeps.study import run_sweep
+from sweeps.run.study import run_sweep
 from sweeps.tables.predicting import load_table_model, predict_rows, predictions_csv
 from sweeps.tables.source import TableSource
 from sweeps.tables.table import TableError

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from tiny_tables import table_spec
 
+from sweeps.run.study import run_sweep
 from sweeps.store.log import SUBMISSION_NAME
-from sweeps.study import run_sweep
 from sweeps.tables.submission import write_submission
 from sweeps.tables.table import TableError
 

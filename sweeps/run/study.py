@@ -28,18 +28,12 @@ from analysis.records.study import (
     canonical_json,
     read_study,
 )
-from sweeps.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
-from sweeps.executors import local_executor
-from sweeps.models import save_outcome
 from sweeps.opening import open_source
-from sweeps.progress import OnEvent, Phase, Progress
-from sweeps.search.pruners import prune_above
-from sweeps.search.samplers import Sampler, make_sampler
-from sweeps.sources import Source
-from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
-from sweeps.spec_tables import SpecError
-from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, without_timing, write_atomically
-from sweeps.trial import (
+from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
+from sweeps.run.executors import local_executor
+from sweeps.run.models import save_outcome
+from sweeps.run.progress import OnEvent, Phase, Progress
+from sweeps.run.trial import (
     Cancelled,
     Outcome,
     Setting,
@@ -50,6 +44,12 @@ from sweeps.trial import (
     search_setting,
     train_frames,
 )
+from sweeps.search.pruners import prune_above
+from sweeps.search.samplers import Sampler, make_sampler
+from sweeps.sources import Source
+from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
+from sweeps.spec_tables import SpecError
+from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, without_timing, write_atomically
 
 MOST_FAILURES = 20
 """A search of this many failed trials in a row ends."""
@@ -59,15 +59,15 @@ _NUMBERS_DEPEND_ON = (
     "analysis/records/metric_words.py",
     "analysis/polynomial/fits.py",
     "analysis/statistics/ranges.py",
-    "sweeps/certificate.py",
+    "sweeps/run/certificate.py",
     "sweeps/polynomials.py",
     "sweeps/search/pruners.py",
     "sweeps/published.py",
     "sweeps/search/samplers.py",
     "sweeps/sources.py",
     "sweeps/search/space.py",
-    "sweeps/study.py",
-    "sweeps/trial.py",
+    "sweeps/run/study.py",
+    "sweeps/run/trial.py",
     "sweeps/tables/baselines.py",
     "sweeps/tables/columns.py",
     "sweeps/tables/folds.py",

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from analysis.records.study import Scalar, Study
 from sweeps.opening import open_source
+from sweeps.run.study import study_header
+from sweeps.run.trial import Setting, run_trial
 from sweeps.search.space import apply
 from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec, with_overrides
-from sweeps.study import study_header
-from sweeps.trial import Setting, run_trial
 
 
 def train_setting(

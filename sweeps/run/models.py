@@ -15,9 +15,9 @@ import numpy.typing as npt
 from analysis.records.study import TrialRecord
 from engine.model_files import save_model
 from engine.network import FloatArray, NetworkConfig, Parameters
+from sweeps.run.trial import Outcome
 from sweeps.sources import Draws
 from sweeps.store.log import write_atomically
-from sweeps.trial import Outcome
 
 SUMS_NAME = "SHA256SUMS"
 
@@ -55,7 +55,7 @@ def save_outcome(
     extra : mapping
         JSON values to keep with the networks.
     frames : tuple of epochs and Parameters, or None
-        From `sweeps.trial.train_frames`.
+        From `sweeps.run.trial.train_frames`.
     """
     name = f"{record.stage}-{record.number}"
     network = replace(NetworkConfig(**record.network), hidden_layer_sizes=tuple(record.network["hidden_layer_sizes"]))

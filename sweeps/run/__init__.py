@@ -1,0 +1,1 @@
+"""How a sweep is carried out: the driver, trials, finalists, certificates. Nothing here prints or asks MLflow."""
