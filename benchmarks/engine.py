@@ -211,7 +211,7 @@ def homework(cores: int, effort: Effort) -> list[Row]:
 def wide_problem(effort: Effort) -> tuple[Config, Problem]:
     """Return Fashion-MNIST, or random pixels where it is not to be had."""
     if not effort.quick:
-        from sweeps.tables.named import load_fashion_images
+        from sweeps.data.published.named import load_fashion_images
 
         try:
             data = load_fashion_images()

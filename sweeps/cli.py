@@ -76,15 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _expected_status(error: Exception) -> int | None:
     """Return the exit status of an error that a user can mend, or None for a bug."""
     # Imported here: they bring NumPy along, which no --help should wait for.
+    from sweeps.data.published.fetching import FetchError
     from sweeps.spec_tables import SpecError
     from sweeps.store.log import SweepHeldError
-    from sweeps.tables.fetching import FetchError
     from sweeps.tracking.errors import TrackingBusyError, TrackingError
 
     if isinstance(error, (SweepHeldError, TrackingBusyError)):
         return HELD
-    if "sweeps.tables.table" in sys.modules:  # pandas is slow to import for whoever has no table
-        from sweeps.tables.table import TableError
+    if "sweeps.data.table.table" in sys.modules:  # pandas is slow to import for whoever has no table
+        from sweeps.data.table.table import TableError
 
         if isinstance(error, TableError):
             return USAGE

@@ -27,7 +27,9 @@ def open_source(spec: SweepSpec, dataset: DatasetSpec, folder: Path | None = Non
         If the rows cannot be read, or are not those the spec is about.
     """
     if dataset.kind == "table":
-        from sweeps.tables.source import TableSource  # pandas and scikit-learn take a second: only for those who use it
+        from sweeps.data.table.source import (
+            TableSource,  # pandas and scikit-learn take a second: only for those who use it
+        )
 
         return TableSource(spec, dataset, folder)
     if isinstance(dataset.data, (PerceptronData, FashionData)):

@@ -11,7 +11,7 @@ from analysis.records.study import Scalar, Study, TrialRecord
 from analysis.records.table import TableRecord
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side, n_passed
 from analysis.statistics.intervals import Interval, mean_interval, wilson
-from sweeps.tables.metrics import METRICS
+from sweeps.data.table.metrics import METRICS
 
 HOMEWORK_COLUMNS = (
     "data type",

@@ -18,11 +18,11 @@ from engine.methods.initializers import initialize
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.roads.memory import available_bytes
 from engine.splits import Split
+from sweeps.data.published.named import NAMED_SETS, FashionImages, load_fashion_images
 from sweeps.published_spec import FashionData, PerceptronData
 from sweeps.sources import STREAM_BEYOND, STREAM_WEIGHTS, Draws, Losses, mean_loss
 from sweeps.spec import SweepSpec
 from sweeps.store.seeds import text_seed
-from sweeps.tables.named import NAMED_SETS, FashionImages, load_fashion_images
 
 STREAM_FRESH = 17
 STREAM_ROWS = 18

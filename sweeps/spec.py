@@ -25,9 +25,9 @@ from engine.methods.schedules import SCHEDULES
 from engine.network import NetworkConfig
 from engine.playground.draws import FEATURES
 from engine.playground.registry import DATASETS
+from sweeps.data.table.settings import TableData, parse_table_data
 from sweeps.published_spec import FashionData, PerceptronData, parse_fashion_data, parse_perceptron_data
 from sweeps.spec_tables import SpecError, SpecTable, check_name, checked_number, toml_text, unknown_name
-from sweeps.tables.data_spec import TableData, parse_table_data
 
 METRICS = ("test_loss",)
 PRUNERS = ("none", "successive_halving", "hyperband")
@@ -37,7 +37,7 @@ N_PAGE_SEEDS = 100_000
 POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
 TABLES = "tables"
-"""Folder of the built-in sweeps of tables; `sweeps.tables.building` completes them."""
+"""Folder of the built-in sweeps of tables; `sweeps.data.table.building` completes them."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _GOAL = re.compile(r"\s*([A-Za-z_]+)\s*<\s*([0-9.eE+-]+)\s*")
 
@@ -51,7 +51,7 @@ class Goal:
     metric, below : str, float
         Of a Playground set: training and test loss must stay below `below`; trials are ranked by `metric`.
     words : str
-        Of a table: what `sweeps.tables.metrics.parse_goal` reads, as ``"rmse < 20000"``; empty for a Playground set.
+        Of a table: what `sweeps.data.table.metrics.parse_goal` reads, as ``"rmse < 20000"``; empty for a Playground set.
     """
 
     metric: str = ""

@@ -1,4 +1,4 @@
-"""What metrics of tables are called, and which way is better; how they are computed is `sweeps.tables.metrics`."""
+"""What metrics of tables are called, and which way is better; how they are computed is `sweeps.data.table.metrics`."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 of kind ``table`` with a `TableRecord`, and is written whole each time: before the search without scores, then with
 those of the baselines, last with those of the network.
 
-Scores are in the user's metrics and units (`sweeps.tables.metrics`); None is a score that does not exist or is not
+Scores are in the user's metrics and units (`sweeps.data.table.metrics`); None is a score that does not exist or is not
 finite.
 """
 
@@ -53,7 +53,7 @@ class TableFile:
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """One column but the target's, as `sweeps.tables.columns.Column`.
+    """One column but the target's, as `sweeps.data.table.columns.Column`.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class TargetRecord:
     classes : tuple of str
         Names by class index; empty for regression.
     transform : str
-        Key of `sweeps.tables.preprocessing.TARGET_TRANSFORMS`; ``"none"`` for classification.
+        Key of `sweeps.data.table.preprocessing.TARGET_TRANSFORMS`; ``"none"`` for classification.
     """
 
     name: str
@@ -100,7 +100,7 @@ class TargetRecord:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutRecord:
-    """The out-of-range end, as `sweeps.tables.folds.HeldOutEnd`.
+    """The out-of-range end, as `sweeps.data.table.folds.HeldOutEnd`.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class ModelScores:
     Parameters
     ----------
     name : str
-        ``"network"``, or a key of `sweeps.tables.baselines.BASELINES`.
+        ``"network"``, or a key of `sweeps.data.table.baselines.BASELINES`.
     title : str
         What a report calls it.
     words : tuple of str
@@ -166,7 +166,7 @@ class RowDifference:
     Parameters
     ----------
     baseline : str
-        Key of `sweeps.tables.baselines.BASELINES`.
+        Key of `sweeps.data.table.baselines.BASELINES`.
     loss : str
         What was compared row by row: ``"squared error"``, ``"share of wrong rows"``, ...
     difference, low, high : float
@@ -209,7 +209,7 @@ class TableRecord:
     n_inputs : int
         Network inputs after preprocessing.
     fold_kind : str
-        Key of `sweeps.tables.folds.FOLDS`.
+        Key of `sweeps.data.table.folds.FOLDS`.
     n_folds, n_seeds : int
         Replicas are folds x seeds.
     n_fold_rows : int

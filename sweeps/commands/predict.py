@@ -31,8 +31,8 @@ def add_commands(commands: Commands) -> None:
 
 def predict_command(arguments: argparse.Namespace) -> int:
     """Write predictions with what the networks disagree by and how far each row lies beyond the training range."""
+    from sweeps.data.table.predicting import load_table_model, predict_file, predictions_csv
     from sweeps.store.log import write_atomically
-    from sweeps.tables.predicting import load_table_model, predict_file, predictions_csv
 
     path = Path(arguments.model)
     if not path.exists():

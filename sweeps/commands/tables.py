@@ -57,7 +57,7 @@ def is_table(arguments: argparse.Namespace) -> bool:
 
 def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     """Return the sweep that the command line asks for."""
-    from sweeps.tables.building import build_spec
+    from sweeps.data.table.building import build_spec
 
     given = _toml_of(arguments.spec)
     where = Path(arguments.spec).name
@@ -135,7 +135,7 @@ def _state_memory(file: str) -> None:
     if not path.is_file() or path.stat().st_size < LARGE_FILE:
         return
     from engine.roads.memory import available_bytes
-    from sweeps.tables.reading import expected_memory
+    from sweeps.data.table.reading import expected_memory
 
     needed, there = expected_memory(path), available_bytes()
     text = (

@@ -9,6 +9,7 @@ import pytest
 
 from analysis.records.study import read_sweep
 from analysis.statistics.ranges import Box
+from sweeps.data.published.named import FashionImages
 from sweeps.opening import open_source
 from sweeps.published import FashionSource, PerceptronSource, perceptron_truth
 from sweeps.published_spec import FashionData, PerceptronData
@@ -16,9 +17,8 @@ from sweeps.run.study import replay, run_sweep
 from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec, with_overrides
 from sweeps.spec_tables import SpecError
 from sweeps.store.log import digest
-from sweeps.tables.named import FashionImages
 
-DATA = Path(__file__).resolve().parents[2] / "sweeps" / "tables" / "data" / "perceptron.csv"
+DATA = Path(__file__).resolve().parents[2] / "sweeps" / "data" / "published" / "rows" / "perceptron.csv"
 
 
 def perceptron() -> PerceptronSource:

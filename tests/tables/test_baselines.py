@@ -7,9 +7,9 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.linear_model import Ridge
 
-from sweeps.tables.baselines import ALPHAS, BASELINES, MOST_ROWS, FoldRows, Problem, best_baseline, run_baselines
-from sweeps.tables.metrics import METRICS
-from sweeps.tables.preprocessing import TargetTransform
+from sweeps.data.table.baselines import ALPHAS, BASELINES, MOST_ROWS, FoldRows, Problem, best_baseline, run_baselines
+from sweeps.data.table.metrics import METRICS
+from sweeps.data.table.preprocessing import TargetTransform
 
 LOG = TargetTransform("log")
 

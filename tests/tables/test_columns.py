@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweeps.tables.columns import booleans_of, dates_of, find_columns, find_leaks, find_target
-from sweeps.tables.table import TableError
+from sweeps.data.table.columns import booleans_of, dates_of, find_columns, find_leaks, find_target
+from sweeps.data.table.table import TableError
 
 N = 100
 

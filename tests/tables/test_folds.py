@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import TimeSeriesSplit
 
-from sweeps.tables.folds import ENDS, FOLDS, hold_out_end, plan_folds, plan_replicas, set_aside
+from sweeps.data.table.folds import ENDS, FOLDS, hold_out_end, plan_folds, plan_replicas, set_aside
 
 
 @given(

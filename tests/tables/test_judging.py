@@ -10,8 +10,8 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, log_loss, root_mean_squared_error
 
 from analysis.statistics.intervals import upper_bound
-from sweeps.tables.judging import ensemble_of, judge_test_rows
-from sweeps.tables.metrics import Goal
+from sweeps.data.table.judging import ensemble_of, judge_test_rows
+from sweeps.data.table.metrics import Goal
 
 RNG = np.random.default_rng(4)
 Y = RNG.normal(10.0, 2.0, 120)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.records.metric_words import METRIC_WORDS
-from sweeps.tables.metrics import METRICS, Goal, confusion_table, parse_goal, score_all
+from sweeps.data.table.metrics import METRICS, Goal, confusion_table, parse_goal, score_all
 
 ORACLES = {
     "rmse": oracle.root_mean_squared_error,

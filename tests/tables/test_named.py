@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from sklearn import datasets
 
-from sweeps.tables import named
-from sweeps.tables.columns import find_columns, find_target
-from sweeps.tables.fetching import FetchError
-from sweeps.tables.named import FASHION_CLASSES, NAMED_SETS, load_fashion_images
-from sweeps.tables.preprocessing import fit_textbook
+from sweeps.data.published import named
+from sweeps.data.published.fetching import FetchError
+from sweeps.data.published.named import FASHION_CLASSES, NAMED_SETS, load_fashion_images
+from sweeps.data.table.columns import find_columns, find_target
+from sweeps.data.table.preprocessing import fit_textbook
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 SMALL = {
@@ -64,7 +64,7 @@ def test_same_table_same_digest():
 
 
 def test_perceptron_is_our_own_file_and_made_by_the_rule_it_states():
-    path = Path(named.__file__).parent / "data" / "perceptron.csv"
+    path = Path(named.__file__).parent / "rows" / "perceptron.csv"
     assert hashlib.sha256(path.read_bytes()).hexdigest() == (
         "b3b30213b5d808f768f323515968b90ec794a7ffc033869abedb53f70abd2659"
     )

@@ -16,10 +16,10 @@ from tiny_tables import class_frame, regression_frame, table_spec
 from analysis.records.study import read_sweep
 from engine.model_files import ModelFileError
 from sweeps.cli import main
+from sweeps.data.table.predicting import load_table_model, predict_rows, predictions_csv
+from sweeps.data.table.source import TableSource
+from sweeps.data.table.table import TableError
 from sweeps.run.study import run_sweep
-from sweeps.tables.predicting import load_table_model, predict_rows, predictions_csv
-from sweeps.tables.source import TableSource
-from sweeps.tables.table import TableError
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sweeps.tables.columns import find_columns
-from sweeps.tables.preprocessing import (
+from sweeps.data.table.columns import find_columns
+from sweeps.data.table.preprocessing import (
     TARGET_TRANSFORMS,
     Preprocessing,
     TargetTransform,
@@ -24,7 +24,7 @@ from sweeps.tables.preprocessing import (
     fit_textbook,
     prepare,
 )
-from sweeps.tables.table import TableError
+from sweeps.data.table.table import TableError
 
 N = 60
 

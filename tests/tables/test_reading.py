@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweeps.tables.reading import read_table
-from sweeps.tables.table import Limits, Table, TableError
+from sweeps.data.table.reading import read_table
+from sweeps.data.table.table import Limits, Table, TableError
 
 
 def write(folder: Path, data: bytes | str, name: str = "t.csv") -> Path:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweeps.tables.reading import read_table
-from sweeps.tables.table import MISSING, Table, TableError
+from sweeps.data.table.reading import read_table
+from sweeps.data.table.table import MISSING, Table, TableError
 
 Mutator = Callable[[bytes, np.random.Generator], bytes]
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from tiny_tables import table_spec
 
+from sweeps.data.table.submission import write_submission
+from sweeps.data.table.table import TableError
 from sweeps.run.study import run_sweep
 from sweeps.store.log import SUBMISSION_NAME
-from sweeps.tables.submission import write_submission
-from sweeps.tables.table import TableError
 
 
 @pytest.fixture

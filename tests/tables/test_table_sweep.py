@@ -15,15 +15,15 @@ from tiny_tables import table_spec
 
 from analysis.records.study import read_sweep
 from analysis.records.table import read_table_record
+from sweeps.data.table.building import build_spec
+from sweeps.data.table.source import TableSource
+from sweeps.data.table.table import TableError
+from sweeps.data.table.verdict import table_verdict
 from sweeps.run.study import replay, run_sweep
 from sweeps.run.trial import run_chunk, search_setting
 from sweeps.spec import TABLES, as_table, as_toml, builtin_specs, load_spec, parse_spec
 from sweeps.spec_tables import SpecError
 from sweeps.store.log import digest
-from sweeps.tables.building import build_spec
-from sweeps.tables.source import TableSource
-from sweeps.tables.table import TableError
-from sweeps.tables.verdict import table_verdict
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sweeps.tables.table import TableError
+from sweeps.data.table.table import TableError
 
 Role = Literal["number", "category", "boolean", "date", "text", "identifier", "constant"]
 Task = Literal["regression", "classification"]

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from sweeps.data.table.columns import ROLES
+from sweeps.data.table.folds import ENDS, FOLDS
+from sweeps.data.table.preprocessing import TARGET_TRANSFORMS
 from sweeps.spec_tables import SpecError, SpecTable, toml_text
-from sweeps.tables.columns import ROLES
-from sweeps.tables.folds import ENDS, FOLDS
-from sweeps.tables.preprocessing import TARGET_TRANSFORMS
 
 AUTO = "auto"
 NO_END = "none"
@@ -38,17 +38,17 @@ class TableData:
     test_file : str
         A file of test rows; empty: `test_share` of the rows is set aside.
     task : str
-        ``"regression"``, ``"classification"``, or ``"auto"``: by the rule of `sweeps.tables.columns.find_target`.
+        ``"regression"``, ``"classification"``, or ``"auto"``: by the rule of `sweeps.data.table.columns.find_target`.
     target_transform : str
-        Key of `sweeps.tables.preprocessing.TARGET_TRANSFORMS`, or ``"auto"``: standardized for regression.
+        Key of `sweeps.data.table.preprocessing.TARGET_TRANSFORMS`, or ``"auto"``: standardized for regression.
     encoding, separator, decimal : str
-        How the text is written; empty means the rules of `sweeps.tables.reading`.
+        How the text is written; empty means the rules of `sweeps.data.table.reading`.
     text_columns, missing : tuple of str
         Columns kept as text; further words for a missing cell.
     roles : tuple of (column, role)
         Roles settled by the user.
     folds : str
-        Key of `sweeps.tables.folds.FOLDS`, or ``"auto"``: stratified for classification, else plain.
+        Key of `sweeps.data.table.folds.FOLDS`, or ``"auto"``: stratified for classification, else plain.
     n_folds : int
         How many.
     group_column, time_column : str
@@ -56,7 +56,7 @@ class TableData:
     test_share : float
         Share set aside before anything looks at the rows; 0 sets nothing aside.
     end_rule : str
-        Which end of the rows is held out as out of range: a rule of `sweeps.tables.folds.ENDS`, or ``"none"``.
+        Which end of the rows is held out as out of range: a rule of `sweeps.data.table.folds.ENDS`, or ``"none"``.
     end_share : float
         Largest share of the rows held out there.
     end_feature : str

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sweeps.tables.fetching import DataFile, get_file
-from sweeps.tables.idx import read_idx
-from sweeps.tables.reading import read_table
-from sweeps.tables.table import Table, TableError
+from sweeps.data.published.fetching import DataFile, get_file
+from sweeps.data.published.idx import read_idx
+from sweeps.data.table.reading import read_table
+from sweeps.data.table.table import Table, TableError
 
 HOUSE_TRAIN = DataFile(
     "ames/kaggle_house_pred_train.csv",
@@ -140,7 +140,7 @@ def _load_house_prices() -> NamedData:
 
 
 def _load_perceptron() -> NamedData:
-    return NamedData(read_table(Path(__file__).parent / "data" / "perceptron.csv"))
+    return NamedData(read_table(Path(__file__).parent / "rows" / "perceptron.csv"))
 
 
 def _load_bundled(name: str, target: str) -> NamedData:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sweeps.data.table.table import TableError
 from sweeps.store.log import write_atomically
-from sweeps.tables.table import TableError
 
 
 def write_submission(

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 
 from engine.roads.memory import available_bytes
+from sweeps.data.published.named import NAMED_SETS
+from sweeps.data.table.columns import find_target
+from sweeps.data.table.folds import EndError
+from sweeps.data.table.metrics import METRICS, parse_goal
+from sweeps.data.table.preprocessing import fit_target
+from sweeps.data.table.rows import TableRows, is_named, make_folds, open_rows, read_data
+from sweeps.data.table.settings import AUTO, NO_END, TableData, parse_table_data
+from sweeps.data.table.table import TableError
 from sweeps.spec import NAME, SweepSpec, parse_spec
 from sweeps.spec_tables import SpecError, SpecTable
-from sweeps.tables.columns import find_target
-from sweeps.tables.data_spec import AUTO, NO_END, TableData, parse_table_data
-from sweeps.tables.folds import EndError
-from sweeps.tables.metrics import METRICS, parse_goal
-from sweeps.tables.named import NAMED_SETS
-from sweeps.tables.preprocessing import fit_target
-from sweeps.tables.rows import TableRows, is_named, make_folds, open_rows, read_data
-from sweeps.tables.table import TableError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
 """Endings of files that ``run`` takes for a table."""
@@ -53,8 +53,8 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
     Parameters
     ----------
     given : mapping
-        ``dataset``, a table with the keys of `sweeps.tables.data_spec.TableData`, and any part of a sweep's spec;
-        ``sweeps/tables/default.toml`` fills in the rest, section by section (a space is taken as a whole).
+        ``dataset``, a table with the keys of `sweeps.data.table.settings.TableData`, and any part of a sweep's spec;
+        ``sweeps/data/table/default.toml`` fills in the rest, section by section (a space is taken as a whole).
     where : str
         Begins every message.
 
@@ -263,7 +263,7 @@ def _goal_words(goal: Any, rows: TableRows, where: str) -> str:
 
 
 def _defaults() -> dict[str, Any]:
-    return tomllib.loads(resources.files("sweeps").joinpath("tables", "default.toml").read_text("utf-8"))
+    return tomllib.loads(resources.files("sweeps").joinpath("data", "table", "default.toml").read_text("utf-8"))
 
 
 def _seed(given: Mapping[str, Any], where: str) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import IO, Any
 
-from sweeps.tables.table import Limits, TableError
+from sweeps.data.table.table import Limits, TableError
 
 ENCODINGS = MappingProxyType(
     {

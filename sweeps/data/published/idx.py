@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from sweeps.tables.table import TableError
+from sweeps.data.table.table import TableError
 
 MOST_BYTES = 1 << 30
 """Announced size beyond which a file is refused."""

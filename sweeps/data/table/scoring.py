@@ -20,18 +20,18 @@ from analysis.records.table import (
     finite_or_none,
     scores_of,
 )
-from sweeps.tables.baselines import BASELINES, FoldRows, Problem, best_baseline, run_baseline
-from sweeps.tables.columns import Task
-from sweeps.tables.data_spec import PREPROCESSINGS, TableData
-from sweeps.tables.folds import Fold
-from sweeps.tables.judging import ensemble_of
-from sweeps.tables.metrics import METRICS, Goal, confusion_table, score_all
-from sweeps.tables.preprocessing import TargetTransform
-from sweeps.tables.rows import TableRows
+from sweeps.data.table.baselines import BASELINES, FoldRows, Problem, best_baseline, run_baseline
+from sweeps.data.table.columns import Task
+from sweeps.data.table.folds import Fold
+from sweeps.data.table.judging import ensemble_of
+from sweeps.data.table.metrics import METRICS, Goal, confusion_table, score_all
+from sweeps.data.table.preprocessing import TargetTransform
+from sweeps.data.table.rows import TableRows
+from sweeps.data.table.settings import PREPROCESSINGS, TableData
 
 if TYPE_CHECKING:
+    from sweeps.data.table.source import FittedFold
     from sweeps.spec import SweepSpec
-    from sweeps.tables.source import FittedFold
 
 ROW_LOSSES = {
     "rmse": "squared error",

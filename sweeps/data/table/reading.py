@@ -34,9 +34,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sweeps.tables.parquet import read_parquet
-from sweeps.tables.table import MISSING, Limits, Table, TableError, check_header
-from sweeps.tables.text import ENCODINGS, Text, codec_name, open_text, read_bytes
+from sweeps.data.table.parquet import read_parquet
+from sweeps.data.table.table import MISSING, Limits, Table, TableError, check_header
+from sweeps.data.table.text import ENCODINGS, Text, codec_name, open_text, read_bytes
 
 _SEPARATORS = MappingProxyType({",": "','", ";": "';'", "\t": "a tab", "|": "'|'"})
 _CHUNK_ROWS = 20_000

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from analysis.records.study import Study, TrialRecord, Verdict
-from sweeps.tables.baselines import BASELINES
-from sweeps.tables.metrics import METRICS
+from sweeps.data.table.baselines import BASELINES
+from sweeps.data.table.metrics import METRICS
 
 
 def table_verdict(level: float, study: Study, stopped: str) -> Verdict:

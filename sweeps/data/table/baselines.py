@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweeps.tables.columns import Task
-from sweeps.tables.metrics import METRICS
-from sweeps.tables.preprocessing import TargetTransform
+from sweeps.data.table.columns import Task
+from sweeps.data.table.metrics import METRICS
+from sweeps.data.table.preprocessing import TargetTransform
 
 FloatArray = npt.NDArray[np.float64]
 Predict = Callable[[FloatArray], FloatArray]
@@ -42,7 +42,7 @@ class Problem:
     task : str
         ``"regression"`` or ``"classification"``.
     metric : str
-        Key in `sweeps.tables.metrics.METRICS`: the best constant depends on it.
+        Key in `sweeps.data.table.metrics.METRICS`: the best constant depends on it.
     n_classes : int
         0 for regression.
     """
@@ -165,7 +165,7 @@ def best_baseline(scores: Mapping[str, Sequence[float]], metric: str) -> str:
     scores : mapping of str to sequence of float
         Validation scores by baseline, one a fold; never those of test or out-of-range rows.
     metric : str
-        Key in `sweeps.tables.metrics.METRICS`.
+        Key in `sweeps.data.table.metrics.METRICS`.
     """
     record = METRICS[metric]
     best, *others = scores

@@ -17,8 +17,8 @@ from scipy import stats
 
 from analysis.records.table import finite_or_none
 from analysis.statistics.intervals import MeanMethod, mean_interval, upper_bound
-from sweeps.tables.columns import Task
-from sweeps.tables.metrics import METRICS, Goal, Metric, confusion_table, score_all
+from sweeps.data.table.columns import Task
+from sweeps.data.table.metrics import METRICS, Goal, Metric, confusion_table, score_all
 
 FloatArray = npt.NDArray[np.float64]
 

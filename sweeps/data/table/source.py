@@ -32,26 +32,26 @@ from engine.methods.initializers import initialize
 from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.training import train
-from sweeps.search.space import apply
-from sweeps.sources import STREAM_WEIGHTS, Draws, Losses
-from sweeps.spec import DatasetSpec, SweepSpec
-from sweeps.store.log import SUBMISSION_NAME, write_atomically
-from sweeps.store.seeds import text_seed
-from sweeps.tables.baselines import FoldRows, Problem, best_baseline, run_baseline
-from sweeps.tables.data_spec import TableData
-from sweeps.tables.folds import Fold
-from sweeps.tables.judging import ensemble_of, judge_test_rows
-from sweeps.tables.metrics import METRICS, Goal, Metric, parse_goal, predicted_classes
-from sweeps.tables.preprocessing import Preprocessing, TargetTransform, fit_preprocessing, fit_target
-from sweeps.tables.rows import TableRows, make_folds, open_rows
-from sweeps.tables.scoring import (
+from sweeps.data.table.baselines import FoldRows, Problem, best_baseline, run_baseline
+from sweeps.data.table.folds import Fold
+from sweeps.data.table.judging import ensemble_of, judge_test_rows
+from sweeps.data.table.metrics import METRICS, Goal, Metric, parse_goal, predicted_classes
+from sweeps.data.table.preprocessing import Preprocessing, TargetTransform, fit_preprocessing, fit_target
+from sweeps.data.table.rows import TableRows, make_folds, open_rows
+from sweeps.data.table.scoring import (
     baseline_scores,
     network_scores,
     outputs_to_predictions,
     table_record,
     with_network,
 )
-from sweeps.tables.submission import write_submission
+from sweeps.data.table.settings import TableData
+from sweeps.data.table.submission import write_submission
+from sweeps.search.space import apply
+from sweeps.sources import STREAM_WEIGHTS, Draws, Losses
+from sweeps.spec import DatasetSpec, SweepSpec
+from sweeps.store.log import SUBMISSION_NAME, write_atomically
+from sweeps.store.seeds import text_seed
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -89,7 +89,7 @@ class TableSource:
     spec : SweepSpec
         The sweep, for its seed, goal and stages.
     dataset : DatasetSpec
-        Which table; what its spec leaves to be found (`sweeps.tables.building`) has been found.
+        Which table; what its spec leaves to be found (`sweeps.data.table.building`) has been found.
     folder : Path or None
         The study's folder, where `analysis.records.table` keeps what this class finds out; None keeps nothing.
 
@@ -253,7 +253,7 @@ class TableSource:
         )
 
     def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:
-        """Return what predictions of new rows need besides the networks: see `sweeps.tables.predicting`."""
+        """Return what predictions of new rows need besides the networks: see `sweeps.data.table.predicting`."""
         rows, fitted = self.rows, self.fitted(seeds[0].rpartition(".")[0])
         X = fitted.preprocessing.transform(rows.frame.iloc[fitted.fold.train])
         box = Box.fit(X[None])

@@ -17,12 +17,12 @@ import pandas as pd
 from analysis.statistics.ranges import Box
 from engine.evaluation import predict
 from engine.model_files import ModelFileError, SavedModel, load_model
-from sweeps.tables.columns import Task
-from sweeps.tables.judging import ensemble_of
-from sweeps.tables.metrics import predicted_classes
-from sweeps.tables.preprocessing import Preprocessing, TargetTransform
-from sweeps.tables.reading import read_table
-from sweeps.tables.scoring import outputs_to_predictions
+from sweeps.data.table.columns import Task
+from sweeps.data.table.judging import ensemble_of
+from sweeps.data.table.metrics import predicted_classes
+from sweeps.data.table.preprocessing import Preprocessing, TargetTransform
+from sweeps.data.table.reading import read_table
+from sweeps.data.table.scoring import outputs_to_predictions
 
 FloatArray = npt.NDArray[np.float64]
 LOW, HIGH = 0.025, 0.975
@@ -51,7 +51,7 @@ class TableModel:
     box : Box
         Of the inputs trained on.
     reading : dict
-        How the training file was written: what `sweeps.tables.reading.read_table` was told.
+        How the training file was written: what `sweeps.data.table.reading.read_table` was told.
     trained_on : str
         In words.
     """

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.records.table import TableFile
-from sweeps.tables.columns import (
+from sweeps.data.published.named import NAMED_SETS
+from sweeps.data.table.columns import (
     Column,
     Role,
     Target,
@@ -25,12 +26,11 @@ from sweeps.tables.columns import (
     find_leaks,
     find_target,
 )
-from sweeps.tables.data_spec import AUTO, NO_END, TableData
-from sweeps.tables.folds import Fold, HeldOutEnd, hold_out_end, plan_folds, set_aside
-from sweeps.tables.named import NAMED_SETS
-from sweeps.tables.preprocessing import Preprocessing, find_vocabulary, fit_textbook
-from sweeps.tables.reading import read_table
-from sweeps.tables.table import Table, TableError
+from sweeps.data.table.folds import Fold, HeldOutEnd, hold_out_end, plan_folds, set_aside
+from sweeps.data.table.preprocessing import Preprocessing, find_vocabulary, fit_textbook
+from sweeps.data.table.reading import read_table
+from sweeps.data.table.settings import AUTO, NO_END, TableData
+from sweeps.data.table.table import Table, TableError
 
 Rows = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
@@ -123,7 +123,7 @@ def read_data(data: TableData, *, test: bool = False) -> Table:
 
 
 def is_named(name: str) -> bool:
-    """Return whether a file's name is that of a dataset of `sweeps.tables.named`, and no file's."""
+    """Return whether a file's name is that of a dataset of `sweeps.data.published.named`, and no file's."""
     return name in NAMED_SETS and not Path(name).exists()
 
 
@@ -174,7 +174,7 @@ def open_rows(data: TableData, seed: int) -> TableRows:
     Parameters
     ----------
     data : TableData
-        With every rule settled (`sweeps.tables.building`).
+        With every rule settled (`sweeps.data.table.building`).
     seed : int
         Of the draws.
 

@@ -17,8 +17,8 @@ from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO
 
+from sweeps.data.table.table import TableError
 from sweeps.store.log import write_atomically
-from sweeps.tables.table import TableError
 
 TIMEOUT_S = 30.0
 """Longest silence of a server."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweeps.tables.table import Limits, Table, TableError, check_header
+from sweeps.data.table.table import Limits, Table, TableError, check_header
 
 
 def read_parquet(source: str, data: bytes, sha256: str, limits: Limits) -> Table:

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sweeps.tables.columns import Column, booleans_of, dates_of
-from sweeps.tables.table import TableError
+from sweeps.data.table.columns import Column, booleans_of, dates_of
+from sweeps.data.table.table import TableError
 
 if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer

@@ -1,1 +1,0 @@
-"""Tables of real data: reading, roles of columns, preprocessing, fold plans, named sets and what simple models get."""
