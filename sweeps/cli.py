@@ -77,8 +77,8 @@ def _expected_status(error: Exception) -> int | None:
     """Return the exit status of an error that a user can mend, or None for a bug."""
     # Imported here: they bring NumPy along, which no --help should wait for.
     from sweeps.data.published.fetching import FetchError
-    from sweeps.spec_tables import SpecError
     from sweeps.store.log import SweepHeldError
+    from sweeps.toml import SpecError
     from sweeps.tracking.errors import TrackingBusyError, TrackingError
 
     if isinstance(error, (SweepHeldError, TrackingBusyError)):

@@ -29,8 +29,8 @@ from engine.polynomial.quadrature import gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from sweeps.run.study import versions
 from sweeps.spec import NAME, POLYNOMIALS, builtin_specs
-from sweeps.spec_tables import SpecError, SpecTable
 from sweeps.store.log import AppendOnlyFile, SweepLock, cut_torn_line, header_difference
+from sweeps.toml import SpecError, SpecTable
 
 ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")
 TOGETHER = 8

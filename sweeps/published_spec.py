@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from sweeps.spec_tables import SpecTable
+from sweeps.toml import SpecTable
 
 
 @dataclass(frozen=True, slots=True)

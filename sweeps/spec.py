@@ -27,7 +27,7 @@ from engine.playground.draws import FEATURES
 from engine.playground.registry import DATASETS
 from sweeps.data.table.settings import TableData, parse_table_data
 from sweeps.published_spec import FashionData, PerceptronData, parse_fashion_data, parse_perceptron_data
-from sweeps.spec_tables import SpecError, SpecTable, check_name, checked_number, toml_text, unknown_name
+from sweeps.toml import SpecError, SpecTable, check_name, checked_number, toml_text, unknown_name
 
 METRICS = ("test_loss",)
 PRUNERS = ("none", "successive_halving", "hyperband")

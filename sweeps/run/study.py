@@ -48,8 +48,8 @@ from sweeps.search.pruners import prune_above
 from sweeps.search.samplers import Sampler, make_sampler
 from sweeps.sources import Source
 from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
-from sweeps.spec_tables import SpecError
 from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, without_timing, write_atomically
+from sweeps.toml import SpecError
 
 MOST_FAILURES = 20
 """A search of this many failed trials in a row ends."""

@@ -10,7 +10,7 @@ from analysis.records.study import Scalar
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
 from sweeps.spec import Dimension, SweepSpec, check_setting, setting_keys
-from sweeps.spec_tables import SpecError, check_name
+from sweeps.toml import SpecError, check_name
 
 SIZES = "network.hidden_layer_sizes"
 DEPTH = "network.n_hidden_layers"

@@ -14,7 +14,7 @@ import pytest
 
 from sweeps.cli import main
 from sweeps.spec import as_toml, builtin_specs, load_spec, parse_spec
-from sweeps.spec_tables import SpecError
+from sweeps.toml import SpecError
 
 NAMES = (
     "", " ", ".", "..", "../up", "/", "/etc/passwd", "a\0b", "a\nb", "x" * 300, "🙂", "\u202eevil",

@@ -22,8 +22,8 @@ from engine.polynomial.rows import polynomial
 from sweeps.cli import main
 from sweeps.polynomials import ARMS, find_study, parse_study, run_polynomial_study
 from sweeps.spec import POLYNOMIALS, builtin_specs
-from sweeps.spec_tables import SpecError
 from sweeps.store.log import digest
+from sweeps.toml import SpecError
 
 TOML = resources.files("sweeps").joinpath("specs", "polynomials", "quadratic.toml").read_text(encoding="utf-8")
 

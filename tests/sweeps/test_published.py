@@ -15,8 +15,8 @@ from sweeps.published import FashionSource, PerceptronSource, perceptron_truth
 from sweeps.published_spec import FashionData, PerceptronData
 from sweeps.run.study import replay, run_sweep
 from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec, with_overrides
-from sweeps.spec_tables import SpecError
 from sweeps.store.log import digest
+from sweeps.toml import SpecError
 
 DATA = Path(__file__).resolve().parents[2] / "sweeps" / "data" / "published" / "rows" / "perceptron.csv"
 

@@ -15,7 +15,7 @@ from sweeps.run.study import run_sweep
 from sweeps.search.samplers import TpeSampler, make_sampler, startup_point
 from sweeps.search.space import DEPTH, SIZES, all_parts, apply, as_params, from_unit, grid, walk
 from sweeps.spec import load_spec, parse_spec
-from sweeps.spec_tables import SpecError
+from sweeps.toml import SpecError
 
 SPEC = load_spec("homework")
 KEYS = [part.key for part in all_parts(SPEC.space)]

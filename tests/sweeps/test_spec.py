@@ -11,7 +11,7 @@ import pytest
 from tiny import tiny_spec, tiny_table
 
 from sweeps.spec import as_toml, builtin_specs, load_spec, parse_spec, spec_difference, with_overrides
-from sweeps.spec_tables import SpecError
+from sweeps.toml import SpecError
 
 
 def at(table: dict[str, Any], path: str) -> tuple[Any, Any]:

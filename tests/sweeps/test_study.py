@@ -26,8 +26,8 @@ from sweeps.run.study import replay, run_sweep
 from sweeps.run.trial import Outcome, Setting, run_chunk, run_trial, search_setting
 from sweeps.sources import PlaygroundSource, Source
 from sweeps.spec import DatasetSpec, SweepSpec, parse_spec, with_overrides
-from sweeps.spec_tables import SpecError
 from sweeps.store.log import SweepHeldError, SweepLock, canonical_lines, digest
+from sweeps.toml import SpecError
 
 SPEC = tiny_spec()
 SOURCE = open_source(SPEC, SPEC.datasets[0])

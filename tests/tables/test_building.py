@@ -14,7 +14,7 @@ from sweeps.cli import main
 from sweeps.data.table.building import build_spec
 from sweeps.data.table.source import TableSource
 from sweeps.data.table.table import TableError
-from sweeps.spec_tables import SpecError
+from sweeps.toml import SpecError
 
 
 def write(folder: Path, frame: pd.DataFrame, name: str = "some.csv") -> Path:

@@ -22,8 +22,8 @@ from sweeps.data.table.verdict import table_verdict
 from sweeps.run.study import replay, run_sweep
 from sweeps.run.trial import run_chunk, search_setting
 from sweeps.spec import TABLES, as_table, as_toml, builtin_specs, load_spec, parse_spec
-from sweeps.spec_tables import SpecError
 from sweeps.store.log import digest
+from sweeps.toml import SpecError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

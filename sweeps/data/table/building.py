@@ -28,7 +28,7 @@ from sweeps.data.table.rows import TableRows, is_named, make_folds, open_rows, r
 from sweeps.data.table.settings import AUTO, NO_END, TableData, parse_table_data
 from sweeps.data.table.table import TableError
 from sweeps.spec import NAME, SweepSpec, parse_spec
-from sweeps.spec_tables import SpecError, SpecTable
+from sweeps.toml import SpecError, SpecTable
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
 """Endings of files that ``run`` takes for a table."""

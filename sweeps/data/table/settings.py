@@ -12,7 +12,7 @@ from typing import Any
 from sweeps.data.table.columns import ROLES
 from sweeps.data.table.folds import ENDS, FOLDS
 from sweeps.data.table.preprocessing import TARGET_TRANSFORMS
-from sweeps.spec_tables import SpecError, SpecTable, toml_text
+from sweeps.toml import SpecError, SpecTable, toml_text
 
 AUTO = "auto"
 NO_END = "none"
