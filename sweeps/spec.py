@@ -23,17 +23,17 @@ from engine.methods.losses import LOSSES
 from engine.methods.optimizers import OPTIMIZERS
 from engine.methods.schedules import SCHEDULES
 from engine.network import NetworkConfig
-from engine.playground.draws import FEATURES
 from engine.playground.registry import DATASETS
+from sweeps.data.fashion_mnist import FashionData, parse_fashion_data
+from sweeps.data.perceptron import PerceptronData, parse_perceptron_data
+from sweeps.data.playground import N_PAGE_SEEDS, PlaygroundData, _playground_data
 from sweeps.data.table.settings import TableData, parse_table_data
-from sweeps.published_spec import FashionData, PerceptronData, parse_fashion_data, parse_perceptron_data
 from sweeps.toml import SpecError, SpecTable, check_name, checked_number, toml_text, unknown_name
 
 METRICS = ("test_loss",)
 PRUNERS = ("none", "successive_halving", "hyperband")
 SAMPLERS = ("tpe", "sobol", "random", "grid")
 LARGEST_GRID = 100_000
-N_PAGE_SEEDS = 100_000
 POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
 TABLES = "tables"
@@ -174,35 +174,6 @@ class PageSpec:
     n_sgd: int
     learning_rates: tuple[float, ...]
     n_finalists: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlaygroundData:
-    """One of the Playground's datasets.
-
-    Parameters
-    ----------
-    noise : float
-        As a fraction, 0 to 0.5 (the page's slider divided by 100).
-    train_share : float
-        Share of the points that are trained on.
-    stretch : float
-        How far beyond the training range the out-of-range points reach.
-    n_beyond : int
-        Points drawn for that; those inside the training box are left out.
-    features : tuple of str
-        Inputs, by the page's names.
-    """
-
-    noise: float
-    train_share: float
-    stretch: float
-    n_beyond: int
-    features: tuple[str, ...]
-
-    def as_table(self) -> dict[str, Any]:
-        """Return the plain values that a spec has."""
-        return {**dataclasses.asdict(self), "features": list(self.features)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -646,25 +617,6 @@ def _dataset(table: SpecTable) -> DatasetSpec:
     spec = DatasetSpec(name, kind, _DATA_KINDS[kind](table))
     table.close()
     return spec
-
-
-def _playground_data(table: SpecTable) -> PlaygroundData:
-    features = table.list("features")
-    for feature in features:
-        if not isinstance(feature, str):
-            raise SpecError(f"{table.where}: features: {toml_text(feature)} must be a string")
-        check_name(feature, FEATURES, f"{table.where}: features")
-    if not features or [f for f in FEATURES if f in features] != list(features):
-        raise SpecError(
-            f"{table.where}: features: {toml_text(features)} must be some of {', '.join(FEATURES)}, in this order"
-        )
-    return PlaygroundData(
-        noise=table.number("noise", 0.0, 0.5),
-        train_share=table.number("train_share", 0.1, 0.9),
-        stretch=table.number("stretch", 1.0, 1000.0, open_low=True),
-        n_beyond=table.integer("n_beyond", 1, 100_000),
-        features=tuple(features),
-    )
 
 
 _DATA_KINDS: Mapping[str, Callable[[SpecTable], PlaygroundData | PerceptronData | FashionData | TableData]] = (

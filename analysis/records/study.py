@@ -159,7 +159,7 @@ class TrialRecord:
         Rung at which training was ended because the trials before were better there (`epoch_grid` ends with it).
     ensemble : dict or None
         A table's or images' certificate: what its networks together make of the test rows; see
-        `analysis.records.table`, `sweeps.published`.
+        `analysis.records.table`, `sweeps.data.numbered`.
     started_at_s, duration_s, worker
         Wall-clock start (Unix time), monotonic duration, name of the worker. Not part of the canonical form.
     """

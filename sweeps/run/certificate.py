@@ -15,10 +15,10 @@ from analysis.records.study import Scalar, Stage, Study, TrialRecord, Verdict, c
 from analysis.statistics.intervals import upper_bound
 from engine.playground.page import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground.page import LEARNING_RATES, REGULARIZATION_RATES
+from sweeps.data.source import Source
 from sweeps.data.table.verdict import table_verdict
 from sweeps.run.trial import Setting, search_setting
 from sweeps.search.space import apply
-from sweeps.sources import Source
 from sweeps.spec import SweepSpec
 
 LOOKS_BEYOND = 2

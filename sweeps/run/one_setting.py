@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from analysis.records.study import Scalar, Study
-from sweeps.opening import open_source
+from sweeps.data.kinds import open_source
 from sweeps.run.study import study_header
 from sweeps.run.trial import Setting, run_trial
 from sweeps.search.space import apply

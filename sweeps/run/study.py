@@ -28,7 +28,8 @@ from analysis.records.study import (
     canonical_json,
     read_study,
 )
-from sweeps.opening import open_source
+from sweeps.data.kinds import open_source
+from sweeps.data.source import Source
 from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
 from sweeps.run.executors import local_executor
 from sweeps.run.models import save_outcome
@@ -46,7 +47,6 @@ from sweeps.run.trial import (
 )
 from sweeps.search.pruners import prune_above
 from sweeps.search.samplers import Sampler, make_sampler
-from sweeps.sources import Source
 from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
 from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, without_timing, write_atomically
 from sweeps.toml import SpecError
@@ -62,9 +62,9 @@ _NUMBERS_DEPEND_ON = (
     "sweeps/run/certificate.py",
     "sweeps/polynomials.py",
     "sweeps/search/pruners.py",
-    "sweeps/published.py",
+    "sweeps/data/numbered.py",
     "sweeps/search/samplers.py",
-    "sweeps/sources.py",
+    "sweeps/data/source.py",
     "sweeps/search/space.py",
     "sweeps/run/study.py",
     "sweeps/run/trial.py",

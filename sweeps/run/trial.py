@@ -21,8 +21,8 @@ from engine.network import NetworkConfig, Parameters
 from engine.state import TrainingState
 from engine.stopping import Plateau
 from engine.training import Look, train
+from sweeps.data.source import Draws, Losses, Source, join_draws, join_parameters
 from sweeps.search.space import apply
-from sweeps.sources import Draws, Losses, Source, join_draws, join_parameters
 from sweeps.spec import EpochSpec, SweepSpec
 
 CHUNK = 64

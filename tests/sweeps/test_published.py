@@ -9,10 +9,10 @@ import pytest
 
 from analysis.records.study import read_sweep
 from analysis.statistics.ranges import Box
+from sweeps.data.fashion_mnist import FashionData, FashionSource
+from sweeps.data.kinds import open_source
+from sweeps.data.perceptron import PerceptronData, PerceptronSource, perceptron_truth
 from sweeps.data.published.named import FashionImages
-from sweeps.opening import open_source
-from sweeps.published import FashionSource, PerceptronSource, perceptron_truth
-from sweeps.published_spec import FashionData, PerceptronData
 from sweeps.run.study import replay, run_sweep
 from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec, with_overrides
 from sweeps.store.log import digest
@@ -187,7 +187,7 @@ def test_a_perceptron_sweep_goes_to_its_end_and_replays(tmp_path: Path) -> None:
 
 
 def test_a_fashion_sweep_goes_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.published.load_fashion_images", tiny_images)
+    monkeypatch.setattr("sweeps.data.numbered.load_fashion_images", tiny_images)
     spec = fashion_spec(80, 60)
     [study] = run_sweep(spec, tmp_path, workers=2)
     assert study.verdict is not None
@@ -205,7 +205,7 @@ def test_a_fashion_sweep_goes_to_its_end(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_without_certificates_the_verdict_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.published.load_fashion_images", tiny_images)
+    monkeypatch.setattr("sweeps.data.numbered.load_fashion_images", tiny_images)
     table = as_table(with_overrides(load_spec("fashion_textbook"), n_replicas=2))
     table["space"]["network"]["hidden_layer_sizes"] = {"low": 8, "high": 8}
     table["epochs"] |= {"max_epochs": 3, "grid": [1, 2, 3]}

@@ -20,11 +20,12 @@ import sweeps.run.study
 from analysis.records.study import STAGES, RecordError, Study, read_sweep
 from analysis.statistics.intervals import upper_bound
 from engine.model_files import load_model
-from sweeps.opening import open_source
+from sweeps.data.kinds import open_source
+from sweeps.data.playground import PlaygroundSource
+from sweeps.data.source import Source
 from sweeps.run.progress import Progress
 from sweeps.run.study import replay, run_sweep
 from sweeps.run.trial import Outcome, Setting, run_chunk, run_trial, search_setting
-from sweeps.sources import PlaygroundSource, Source
 from sweeps.spec import DatasetSpec, SweepSpec, parse_spec, with_overrides
 from sweeps.store.log import SweepHeldError, SweepLock, canonical_lines, digest
 from sweeps.toml import SpecError

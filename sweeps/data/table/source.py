@@ -32,6 +32,7 @@ from engine.methods.initializers import initialize
 from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.training import train
+from sweeps.data.source import STREAM_WEIGHTS, Draws, Losses
 from sweeps.data.table.baselines import FoldRows, Problem, best_baseline, run_baseline
 from sweeps.data.table.folds import Fold
 from sweeps.data.table.judging import ensemble_of, judge_test_rows
@@ -48,7 +49,6 @@ from sweeps.data.table.scoring import (
 from sweeps.data.table.settings import TableData
 from sweeps.data.table.submission import write_submission
 from sweeps.search.space import apply
-from sweeps.sources import STREAM_WEIGHTS, Draws, Losses
 from sweeps.spec import DatasetSpec, SweepSpec
 from sweeps.store.log import SUBMISSION_NAME, write_atomically
 from sweeps.store.seeds import text_seed

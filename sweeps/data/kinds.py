@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sweeps.published_spec import FashionData, PerceptronData
-from sweeps.sources import PlaygroundSource, Source
+from sweeps.data.fashion_mnist import FashionData
+from sweeps.data.perceptron import PerceptronData
+from sweeps.data.playground import PlaygroundSource
+from sweeps.data.source import Source
 from sweeps.spec import DatasetSpec, SweepSpec
 
 
@@ -33,7 +35,8 @@ def open_source(spec: SweepSpec, dataset: DatasetSpec, folder: Path | None = Non
 
         return TableSource(spec, dataset, folder)
     if isinstance(dataset.data, (PerceptronData, FashionData)):
-        from sweeps.published import FashionSource, PerceptronSource
+        from sweeps.data.fashion_mnist import FashionSource
+        from sweeps.data.perceptron import PerceptronSource
 
         data = dataset.data
         return PerceptronSource(spec, data) if isinstance(data, PerceptronData) else FashionSource(spec, data)

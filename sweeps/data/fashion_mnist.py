@@ -1,170 +1,72 @@
-"""Data published with an exercise, as trials see them: the perceptron homework's points and Fashion-MNIST."""
+"""Fashion-MNIST: pixels divided by 255, compared by the share of images taken for another kind."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Stage, Study
+from analysis.records.study import Stage
 from analysis.statistics.intervals import wilson
-from analysis.statistics.ranges import Box
-from engine.configuration import TrainingConfig
 from engine.evaluation import predict
-from engine.methods.initializers import initialize
-from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.network import NetworkConfig, Parameters
 from engine.roads.memory import available_bytes
 from engine.splits import Split
-from sweeps.data.published.named import NAMED_SETS, FashionImages, load_fashion_images
-from sweeps.published_spec import FashionData, PerceptronData
-from sweeps.sources import STREAM_BEYOND, STREAM_WEIGHTS, Draws, Losses, mean_loss
+from sweeps.data.fashion_mnist import FashionData
+from sweeps.data.numbered import NumberedSource
+from sweeps.data.published.named import FashionImages, load_fashion_images
+from sweeps.data.source import Draws, Losses
 from sweeps.spec import SweepSpec
-from sweeps.store.seeds import text_seed
+from sweeps.toml import SpecTable
 
-STREAM_FRESH = 17
+
+@dataclass(frozen=True, slots=True)
+class FashionData:
+    """Fashion-MNIST: 60 000 images to train on and 10 000 to test with.
+
+    Parameters
+    ----------
+    n_search_rows : int
+        Images that trials of a search train on, a subsample; 0 means all that are not for validation.
+    n_validation_rows : int
+        Of the 60 000, images that trials are compared by. 0: they are compared by the 10 000 test images, as the
+        textbook does, which leaves none to certify with.
+    """
+
+    n_search_rows: int
+    n_validation_rows: int
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the plain values that a spec has."""
+        return dataclasses.asdict(self)
+
+
+def parse_fashion_data(table: SpecTable) -> FashionData:
+    """Read the keys of a ``kind = "fashion_mnist"`` dataset.
+
+    Raises
+    ------
+    SpecError
+        If a value will not do.
+    """
+    n_validation_rows = table.integer("n_validation_rows", 0, 30_000)
+    return FashionData(
+        n_search_rows=table.integer("n_search_rows", 0, 60_000 - n_validation_rows),
+        n_validation_rows=n_validation_rows,
+    )
+
+
 STREAM_ROWS = 18
-FIRST_FINALIST, FIRST_CERTIFICATE = 2_000_000, 3_000_000
-"""Numbers of replicas: a search's begin lower, so that no two stages share one."""
-PERCEPTRON_RANGE, PERCEPTRON_NOISE = 3.0, 0.1
 MOST_MEASURED = 10_000
 """Training images that a training loss is measured on."""
 
 
-def perceptron_truth(x: FloatArray) -> FloatArray:
-    """Return the conditional mean of the perceptron homework's stand-in: sin(1.5 x) + 0.3 x."""
-    return np.asarray(np.sin(1.5 * x) + 0.3 * x)
-
-
-class _Published:
-    """What both sources share: numbered replicas, of which each stage has its own, and no Playground page."""
-
-    n_outputs = 1
-    floor: float | None = None
-
-    def __init__(self, spec: SweepSpec) -> None:
-        self._spec = spec
-        self.goal = spec.goal.below
-        self.loss_name = spec.goal.metric
-
-    def _block(self, stage: Stage, first: int, replicate: int) -> range:
-        spec = self._spec
-        if stage in ("certificate", "page_certificate"):
-            return range(FIRST_CERTIFICATE, FIRST_CERTIFICATE + spec.certificates.n_replicas)
-        if stage in ("finalist", "page_finalist"):
-            return range(FIRST_FINALIST, FIRST_FINALIST + spec.finalists.n_replicas)
-        R = spec.search.n_replicas
-        return range(first + replicate * R, first + (replicate + 1) * R)
-
-    def groups(self, seeds: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-        """Return all of them in one group."""
-        return (seeds,)
-
-    def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG002
-        """Return nothing: inputs need no fitting."""
-        return {}
-
-    def finish(self, study: Study) -> None:
-        """Keep nothing: the records say it all."""
-
-    def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> None:  # noqa: ARG002
-        """Return None: the Playground page has no such data."""
-        return
-
-    def _keys(self, seeds: tuple[str, ...]) -> npt.NDArray[np.uint64]:
-        """Return the keys of the replicas' orders: another sweep's seed gives other orders."""
-        return np.array([text_seed(self._spec.seed, seed) for seed in seeds], np.uint64)
-
-    def _initialize(self, numbers: list[int], network: NetworkConfig) -> Parameters:
-        return initialize(network, [np.random.default_rng([self._spec.seed, STREAM_WEIGHTS, k]) for k in numbers])
-
-
-class PerceptronSource(_Published):
-    """The perceptron homework's points, divided by a permutation of each replica's own.
-
-    A replica's seed is ``"split<k>"``: the first part of ``numpy.random.RandomState(k).permutation(n)`` is trained on,
-    the rest tested with. A certificate's is ``"fresh<k>"``: trained on the same part, tested on points drawn from the
-    rule behind the data, so that nothing it is tested with was seen in any split.
-
-    Parameters
-    ----------
-    spec : SweepSpec
-        The sweep, for its seed and loss.
-    data : PerceptronData
-        The division.
-    """
-
-    n_inputs = 1
-    is_finite = False
-
-    def __init__(self, spec: SweepSpec, data: PerceptronData) -> None:
-        super().__init__(spec)
-        self._data = data
-        self._loss = str(dict(spec.training).get("loss", TrainingConfig().loss))
-        frame = NAMED_SETS["perceptron"].load().rows.frame
-        self._x, self._y = frame["x"].to_numpy(np.float64), frame["y"].to_numpy(np.float64)
-        if self._loss == "mse":
-            self.floor = PERCEPTRON_NOISE**2
-
-    def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
-        """Return the seeds of a stage's replicas."""
-        name = "fresh" if stage.endswith("certificate") else "split"
-        return tuple(f"{name}{k}" for k in self._block(stage, self._data.first_split, replicate))
-
-    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> None:  # noqa: ARG002
-        """Return None: each network is tested on points of its own."""
-        return
-
-    def draws(self, seeds: tuple[str, ...]) -> Draws:
-        """Return the points of these replicas."""
-        numbers = [int(seed[5:]) for seed in seeds]
-        n = len(self._x)
-        n_train = round(n * self._data.train_share)
-        orders = np.stack([np.random.RandomState(k).permutation(n) for k in numbers])
-        train = self._points(orders[:, :n_train])
-        beyond = self._drawn(numbers, STREAM_BEYOND, self._data.stretch)
-        fresh = seeds[0].startswith("fresh")
-        test = self._drawn(numbers, STREAM_FRESH, 1.0) if fresh else self._points(orders[:, n_train:])
-        box = Box.fit(train.X)
-        inside, outside = box.contains(test.X), ~box.contains(beyond.X)
-        splits = {
-            "train": train,
-            "test": test,
-            "in_range": Split(test.X, test.y, inside.astype(np.float64)),
-            "out_of_range": Split(beyond.X, beyond.y, outside.astype(np.float64)),
-        }
-        constant = train.y.mean(axis=1, keepdims=True)
-        return Draws(
-            seeds=seeds,
-            train=train,
-            test=test,
-            in_range=splits["in_range"],
-            out_of_range=splits["out_of_range"],
-            n_in_range=inside.sum(axis=1),
-            n_out_of_range=outside.sum(axis=1),
-            constant={
-                name: mean_loss(self._loss, np.broadcast_to(constant, one.y.shape), one) for name, one in splits.items()
-            },
-            floors={name: mean_loss(self._loss, perceptron_truth(one.X), one) for name, one in splits.items()},
-            training_seeds=self._keys(seeds),
-            initialize=lambda network: self._initialize(numbers, network),
-        )
-
-    def _points(self, rows: npt.NDArray[np.intp]) -> Split:
-        return Split(self._x[rows][..., None], self._y[rows][..., None])
-
-    def _drawn(self, numbers: list[int], stream: int, stretch: float) -> Split:
-        """Return points of the rule behind the data, x uniform within `stretch` times its range."""
-        rngs = [np.random.default_rng([self._spec.seed, stream, k]) for k in numbers]
-        half, n = stretch * PERCEPTRON_RANGE, self._data.n_fresh
-        x = np.stack([rng.uniform(-half, half, n) for rng in rngs])
-        noise = np.stack([rng.normal(0.0, PERCEPTRON_NOISE, n) for rng in rngs])
-        return Split(x[..., None], (perceptron_truth(x) + noise)[..., None])
-
-
-class FashionSource(_Published):
+class FashionSource(NumberedSource):
     """Fashion-MNIST: pixels divided by 255, trials compared by the share of images taken for another kind.
 
     Seeds are ``"search<k>"``, ``"finalist<k>"`` and ``"certificate<k>"``: first weights and orders. The images are the

@@ -1,13 +1,12 @@
-"""Where a trial's data come from: draws of any kind of dataset, in the one form that trials are trained on."""
+"""The Playground's sets: drawn exactly as the page draws them."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,115 +15,18 @@ from analysis.records.study import Stage, Study
 from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig
 from engine.methods.initializers import initialize
-from engine.methods.losses import LOSSES
 from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.playground.draws import FEATURES, draw, expand
 from engine.playground.draws import Draws as PageDraws
-from engine.playground.draws import draw, expand
 from engine.playground.floors import lowest_loss
 from engine.playground.page import page_state_of, page_url
 from engine.playground.registry import DATASETS
 from engine.splits import Split
+from sweeps.data.source import STREAM_BEYOND, STREAM_WEIGHTS, Draws, mean_loss
 from sweeps.spec import N_PAGE_SEEDS, DatasetSpec, PlaygroundData, SweepSpec
+from sweeps.toml import SpecError, SpecTable, check_name, toml_text
 
 STREAM_SEEDS = 10
-STREAM_BEYOND = 12
-STREAM_WEIGHTS = 13
-
-Losses = dict[str, npt.NDArray[np.float64]]
-Measure = Callable[[NetworkConfig, Parameters], Losses]
-"""Gives the losses that count, (R,) by split, of R trained networks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draws:
-    """Data and first weights of R replicas.
-
-    Parameters
-    ----------
-    seeds : tuple of str
-        One a replica; they fix everything here.
-    train, test : Split
-        What is trained on, and what trials are compared by.
-    in_range, out_of_range : Split
-        The test points inside the box of the replica's training inputs, and points beyond the range outside of it;
-        weight 0 marks those that do not count.
-    n_in_range, n_out_of_range : ndarray (R,) of int
-        Points that count.
-    constant : dict of str to ndarray (R,)
-        Loss of the constant predictor (the mean training label) by split; NaN without points.
-    floors : dict of str to ndarray (R,), or None
-        Loss of the conditional mean on the same points by split, if it is known.
-    training_seeds : ndarray (R,) of uint64
-        Keys of the engine's streams (order, dropout, noise).
-    initialize : callable
-        First weights of a network, (R, ...) arrays.
-    measure : callable or None
-        What trials are measured by; None: the mean of the loss that is trained on, on every split.
-    """
-
-    seeds: tuple[str, ...]
-    train: Split
-    test: Split
-    in_range: Split
-    out_of_range: Split
-    n_in_range: npt.NDArray[np.int64]
-    n_out_of_range: npt.NDArray[np.int64]
-    constant: Losses
-    floors: Losses | None
-    training_seeds: npt.NDArray[np.uint64]
-    initialize: Callable[[NetworkConfig], Parameters]
-    measure: Measure | None = None
-
-    @property
-    def splits(self) -> dict[str, Split]:
-        """Every split by name."""
-        return {"train": self.train, "test": self.test, "in_range": self.in_range, "out_of_range": self.out_of_range}
-
-
-class Source(Protocol):
-    """A dataset as trials see it."""
-
-    n_inputs: int
-    n_outputs: int
-    floor: float | None
-    """Lowest expected test loss of any predictor, where it is known."""
-    loss_name: str
-    """What trials are compared by; lower is better."""
-    is_finite: bool
-    """Whether there is no more than a table of rows: its test rows are for certificates, and looked at once by each."""
-
-    @property
-    def goal(self) -> float:
-        """What the loss must stay below: training and test loss, or the latter alone where the rows are finite."""
-
-    def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
-        """Return the seeds of a stage's replicas.
-
-        Parameters
-        ----------
-        stage : str
-            See `analysis.records.study.TrialRecord`; no two stages share what their seeds draw.
-        replicate : int
-            0 for the draws that all trials share, i for the i-th repetition of a trial.
-        """
-
-    def groups(self, seeds: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-        """Return the seeds in their order, divided into replicas that can train together."""
-
-    def draws(self, seeds: tuple[str, ...]) -> Draws:
-        """Return the draws of one group; each replica's depends on its own seed only."""
-
-    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> dict[str, Any] | None:
-        """Return what a certificate's networks make of the test rows together, or None where each has its own."""
-
-    def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:
-        """Return, as JSON values, what a certificate's networks need besides themselves to predict new rows."""
-
-    def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> str | None:
-        """Return the address of the Playground page that opens this setting, or None where it cannot be expressed."""
-
-    def finish(self, study: Study) -> None:
-        """Keep beside a study with a verdict whatever else its report needs."""
 
 
 class PlaygroundSource:
@@ -261,41 +163,52 @@ def page_seed_number(seed: str) -> int:
     return int(seed.removeprefix("0."))
 
 
-def mean_loss(loss: str, predictions: FloatArray, split: Split) -> npt.NDArray[np.float64]:
-    """Return the mean loss of predictions (R, n, 1) over the points of a split that count; NaN without points."""
-    losses = LOSSES[loss].value(np.asarray(predictions), split.y)
-    if split.weight is None:
-        return np.asarray(losses.mean(axis=1), np.float64)
-    n = split.weight.sum(axis=1)
-    return np.where(n > 0, (losses * split.weight).sum(axis=1) / np.maximum(n, 1), np.nan)
+N_PAGE_SEEDS = 100_000
 
 
-def join_draws(draws: list[Draws]) -> Draws:
-    """Put the replicas of several draws side by side, for their records.
+@dataclass(frozen=True, slots=True)
+class PlaygroundData:
+    """One of the Playground's datasets.
 
-    The points are the first draws' alone: those of a thousand replicas take room, and need not be equally many.
+    Parameters
+    ----------
+    noise : float
+        As a fraction, 0 to 0.5 (the page's slider divided by 100).
+    train_share : float
+        Share of the points that are trained on.
+    stretch : float
+        How far beyond the training range the out-of-range points reach.
+    n_beyond : int
+        Points drawn for that; those inside the training box are left out.
+    features : tuple of str
+        Inputs, by the page's names.
     """
-    first = draws[0]
-    if len(draws) == 1:
-        return first
-    return dataclasses.replace(
-        first,
-        seeds=tuple(seed for one in draws for seed in one.seeds),
-        n_in_range=np.concatenate([one.n_in_range for one in draws]),
-        n_out_of_range=np.concatenate([one.n_out_of_range for one in draws]),
-        constant={name: np.concatenate([one.constant[name] for one in draws]) for name in first.constant},
-        floors=None
-        if first.floors is None
-        else {name: np.concatenate([one.floors[name] for one in draws if one.floors]) for name in first.floors},
-        training_seeds=np.concatenate([one.training_seeds for one in draws]),
-    )
+
+    noise: float
+    train_share: float
+    stretch: float
+    n_beyond: int
+    features: tuple[str, ...]
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the plain values that a spec has."""
+        return {**dataclasses.asdict(self), "features": list(self.features)}
 
 
-def join_parameters(parameters: list[Parameters]) -> Parameters:
-    """Put the replicas of several parameters side by side."""
-    slopes = [one.slopes for one in parameters if one.slopes is not None]
-    return Parameters(
-        [np.concatenate(layers) for layers in zip(*(one.weights for one in parameters), strict=True)],
-        [np.concatenate(layers) for layers in zip(*(one.biases for one in parameters), strict=True)],
-        np.concatenate(slopes) if slopes else None,
+def _playground_data(table: SpecTable) -> PlaygroundData:
+    features = table.list("features")
+    for feature in features:
+        if not isinstance(feature, str):
+            raise SpecError(f"{table.where}: features: {toml_text(feature)} must be a string")
+        check_name(feature, FEATURES, f"{table.where}: features")
+    if not features or [f for f in FEATURES if f in features] != list(features):
+        raise SpecError(
+            f"{table.where}: features: {toml_text(features)} must be some of {', '.join(FEATURES)}, in this order"
+        )
+    return PlaygroundData(
+        noise=table.number("noise", 0.0, 0.5),
+        train_share=table.number("train_share", 0.1, 0.9),
+        stretch=table.number("stretch", 1.0, 1000.0, open_low=True),
+        n_beyond=table.integer("n_beyond", 1, 100_000),
+        features=tuple(features),
     )

@@ -1,0 +1,156 @@
+"""The perceptron homework's points, divided anew for each replica."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.records.study import Stage
+from analysis.statistics.ranges import Box
+from engine.configuration import TrainingConfig
+from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.splits import Split
+from sweeps.data.numbered import NumberedSource
+from sweeps.data.perceptron import PerceptronData
+from sweeps.data.published.named import NAMED_SETS
+from sweeps.data.source import STREAM_BEYOND, Draws, mean_loss
+from sweeps.spec import SweepSpec
+from sweeps.toml import SpecTable
+
+
+@dataclass(frozen=True, slots=True)
+class PerceptronData:
+    """200 points (x, y) and the homework's division of them: 80 % after a seeded permutation are trained on.
+
+    Parameters
+    ----------
+    first_split : int
+        Seed of the first replica's permutation; the next ones follow. 10 is the homework's.
+    train_share : float
+        Share of the points that are trained on.
+    stretch : float
+        How far beyond the points' range the out-of-range points reach.
+    n_fresh : int
+        Points drawn from the rule behind the data for out of range, and for certificates to be tested on.
+    """
+
+    first_split: int
+    train_share: float
+    stretch: float
+    n_fresh: int
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the plain values that a spec has."""
+        return dataclasses.asdict(self)
+
+
+def parse_perceptron_data(table: SpecTable) -> PerceptronData:
+    """Read the keys of a ``kind = "perceptron"`` dataset.
+
+    Raises
+    ------
+    SpecError
+        If a value will not do.
+    """
+    return PerceptronData(
+        first_split=table.integer("first_split", 0, 1_000_000),
+        train_share=table.number("train_share", 0.1, 0.9),
+        stretch=table.number("stretch", 1.0, 1000.0, open_low=True),
+        n_fresh=table.integer("n_fresh", 1, 100_000),
+    )
+
+
+STREAM_FRESH = 17
+PERCEPTRON_RANGE, PERCEPTRON_NOISE = 3.0, 0.1
+
+
+def perceptron_truth(x: FloatArray) -> FloatArray:
+    """Return the conditional mean of the perceptron homework's stand-in: sin(1.5 x) + 0.3 x."""
+    return np.asarray(np.sin(1.5 * x) + 0.3 * x)
+
+
+class PerceptronSource(NumberedSource):
+    """The perceptron homework's points, divided by a permutation of each replica's own.
+
+    A replica's seed is ``"split<k>"``: the first part of ``numpy.random.RandomState(k).permutation(n)`` is trained on,
+    the rest tested with. A certificate's is ``"fresh<k>"``: trained on the same part, tested on points drawn from the
+    rule behind the data, so that nothing it is tested with was seen in any split.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        The sweep, for its seed and loss.
+    data : PerceptronData
+        The division.
+    """
+
+    n_inputs = 1
+    is_finite = False
+
+    def __init__(self, spec: SweepSpec, data: PerceptronData) -> None:
+        super().__init__(spec)
+        self._data = data
+        self._loss = str(dict(spec.training).get("loss", TrainingConfig().loss))
+        frame = NAMED_SETS["perceptron"].load().rows.frame
+        self._x, self._y = frame["x"].to_numpy(np.float64), frame["y"].to_numpy(np.float64)
+        if self._loss == "mse":
+            self.floor = PERCEPTRON_NOISE**2
+
+    def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
+        """Return the seeds of a stage's replicas."""
+        name = "fresh" if stage.endswith("certificate") else "split"
+        return tuple(f"{name}{k}" for k in self._block(stage, self._data.first_split, replicate))
+
+    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> None:  # noqa: ARG002
+        """Return None: each network is tested on points of its own."""
+        return
+
+    def draws(self, seeds: tuple[str, ...]) -> Draws:
+        """Return the points of these replicas."""
+        numbers = [int(seed[5:]) for seed in seeds]
+        n = len(self._x)
+        n_train = round(n * self._data.train_share)
+        orders = np.stack([np.random.RandomState(k).permutation(n) for k in numbers])
+        train = self._points(orders[:, :n_train])
+        beyond = self._drawn(numbers, STREAM_BEYOND, self._data.stretch)
+        fresh = seeds[0].startswith("fresh")
+        test = self._drawn(numbers, STREAM_FRESH, 1.0) if fresh else self._points(orders[:, n_train:])
+        box = Box.fit(train.X)
+        inside, outside = box.contains(test.X), ~box.contains(beyond.X)
+        splits = {
+            "train": train,
+            "test": test,
+            "in_range": Split(test.X, test.y, inside.astype(np.float64)),
+            "out_of_range": Split(beyond.X, beyond.y, outside.astype(np.float64)),
+        }
+        constant = train.y.mean(axis=1, keepdims=True)
+        return Draws(
+            seeds=seeds,
+            train=train,
+            test=test,
+            in_range=splits["in_range"],
+            out_of_range=splits["out_of_range"],
+            n_in_range=inside.sum(axis=1),
+            n_out_of_range=outside.sum(axis=1),
+            constant={
+                name: mean_loss(self._loss, np.broadcast_to(constant, one.y.shape), one) for name, one in splits.items()
+            },
+            floors={name: mean_loss(self._loss, perceptron_truth(one.X), one) for name, one in splits.items()},
+            training_seeds=self._keys(seeds),
+            initialize=lambda network: self._initialize(numbers, network),
+        )
+
+    def _points(self, rows: npt.NDArray[np.intp]) -> Split:
+        return Split(self._x[rows][..., None], self._y[rows][..., None])
+
+    def _drawn(self, numbers: list[int], stream: int, stretch: float) -> Split:
+        """Return points of the rule behind the data, x uniform within `stretch` times its range."""
+        rngs = [np.random.default_rng([self._spec.seed, stream, k]) for k in numbers]
+        half, n = stretch * PERCEPTRON_RANGE, self._data.n_fresh
+        x = np.stack([rng.uniform(-half, half, n) for rng in rngs])
+        noise = np.stack([rng.normal(0.0, PERCEPTRON_NOISE, n) for rng in rngs])
+        return Split(x[..., None], (perceptron_truth(x) + noise)[..., None])
