@@ -45,9 +45,9 @@ def write_table(path: Path, n_rows: int) -> None:
 def measure(path: Path) -> list[tuple[str, float, float, float]]:
     """Return (stage, wall seconds, processor seconds, GB at the peak so far), each from the start."""
     from sweeps.data.kinds import open_source
-    from sweeps.data.table.building import build_spec
     from sweeps.run.executors import local_executor
     from sweeps.run.trial import run_trial, search_setting
+    from sweeps.spec.from_table import build_spec
 
     wall, processor = time.perf_counter(), time.process_time()
     lines: list[tuple[str, float, float, float]] = []

@@ -19,7 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from sweeps.spec import as_table, as_toml, load_spec, parse_spec
+from sweeps.spec.sweep import load_spec, parse_spec
+from sweeps.spec.writing import as_table, as_toml
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_EPOCHS = 200

@@ -28,7 +28,7 @@ from analysis.records.study import RecordError, encode_line
 from engine.polynomial.quadrature import gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from sweeps.run.study import versions
-from sweeps.spec import NAME, POLYNOMIALS, builtin_specs
+from sweeps.spec.sweep import NAME, POLYNOMIALS, builtin_specs
 from sweeps.store.log import AppendOnlyFile, SweepLock, cut_torn_line, header_difference
 from sweeps.toml import SpecError, SpecTable
 
@@ -52,7 +52,7 @@ def find_study(name_or_path: str) -> PolynomialHeader | None:
     Returns
     -------
     PolynomialHeader or None
-        None for anything else, which `sweeps.spec.load_spec` has to judge.
+        None for anything else, which `sweeps.spec.sweep.load_spec` has to judge.
 
     Raises
     ------

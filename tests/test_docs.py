@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sweeps.cli import build_parser
-from sweeps.data.table.building import build_spec
 from sweeps.polynomials import parse_study
+from sweeps.spec.from_table import build_spec
 
 ROOT = Path(__file__).resolve().parent.parent
 

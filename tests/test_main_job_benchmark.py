@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.main_job import DATASETS, main, ratios, report, write_spec
-from sweeps.spec import load_spec
+from sweeps.spec.sweep import load_spec
 
 ROOT = Path(__file__).resolve().parent.parent
 

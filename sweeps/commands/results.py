@@ -89,7 +89,7 @@ def list_command(arguments: argparse.Namespace) -> int:
     """Print the built-in sweeps and the state of what has been run."""
     from analysis.records.polynomial import read_polynomial_study
     from analysis.records.study import read_sweep
-    from sweeps.spec import POLYNOMIALS, TABLES, builtin_specs
+    from sweeps.spec.sweep import POLYNOMIALS, TABLES, builtin_specs
 
     print(f"built-in sweeps: {', '.join(builtin_specs())}")
     print(f"built-in polynomial studies: {', '.join(builtin_specs(POLYNOMIALS))}")

@@ -31,7 +31,7 @@ from sweeps.commands.tables import add_table_options, answer_text, is_table, tab
 
 if TYPE_CHECKING:
     from analysis.records.polynomial import PolynomialHeader
-    from sweeps.spec import SweepSpec
+    from sweeps.spec.sweep import SweepSpec
     from sweeps.tracking.writer_process import TrackingProcess
 
 DEFAULT_SPEC = "homework"
@@ -76,7 +76,8 @@ def run_command(arguments: argparse.Namespace) -> int:
     """Run a sweep from its spec, or a polynomial study."""
     _check_free(Path(arguments.results), arguments.spec)
     from sweeps.polynomials import find_study
-    from sweeps.spec import load_spec, with_overrides
+    from sweeps.spec.sweep import load_spec
+    from sweeps.spec.writing import with_overrides
 
     if is_table(arguments):
         return drive(table_spec(arguments), Path(arguments.results), arguments)
@@ -97,7 +98,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 def resume_command(arguments: argparse.Namespace) -> int:
     """Go on with a sweep from the spec in its folder, or with a polynomial study from its first line."""
     from analysis.records.polynomial import RUNS_NAME, read_polynomial_study
-    from sweeps.spec import load_spec
+    from sweeps.spec.sweep import load_spec
     from sweeps.store.log import check_free
 
     folder = sweep_folder(arguments.results, arguments.sweep)

@@ -12,7 +12,7 @@ from sweeps.commands.options import InputError, Parser
 
 if TYPE_CHECKING:
     from analysis.records.study import Study
-    from sweeps.spec import SweepSpec
+    from sweeps.spec.sweep import SweepSpec
 
 _SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
 LARGE_FILE = 20_000_000
@@ -57,7 +57,7 @@ def is_table(arguments: argparse.Namespace) -> bool:
 
 def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     """Return the sweep that the command line asks for."""
-    from sweeps.data.table.building import build_spec
+    from sweeps.spec.from_table import build_spec
 
     given = _toml_of(arguments.spec)
     where = Path(arguments.spec).name
@@ -104,7 +104,7 @@ def _toml_of(name: str) -> dict[str, Any] | None:
     if not path.suffix:
         from importlib import resources
 
-        from sweeps.spec import TABLES, builtin_specs
+        from sweeps.spec.sweep import TABLES, builtin_specs
 
         if name not in builtin_specs(TABLES) or path.exists():
             return None

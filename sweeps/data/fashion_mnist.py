@@ -21,7 +21,7 @@ from sweeps.data.fashion_mnist import FashionData
 from sweeps.data.numbered import NumberedSource
 from sweeps.data.published.named import FashionImages, load_fashion_images
 from sweeps.data.source import Draws, Losses
-from sweeps.spec import SweepSpec
+from sweeps.spec.sweep import SweepSpec
 from sweeps.toml import SpecTable
 
 

@@ -8,7 +8,7 @@ from sweeps.data.fashion_mnist import FashionData
 from sweeps.data.perceptron import PerceptronData
 from sweeps.data.playground import PlaygroundSource
 from sweeps.data.source import Source
-from sweeps.spec import DatasetSpec, SweepSpec
+from sweeps.spec.sweep import DatasetSpec, SweepSpec
 
 
 def open_source(spec: SweepSpec, dataset: DatasetSpec, folder: Path | None = None) -> Source:

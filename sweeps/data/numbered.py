@@ -12,7 +12,7 @@ from engine.configuration import TrainingConfig
 from engine.methods.initializers import initialize
 from engine.network import NetworkConfig, Parameters
 from sweeps.data.source import STREAM_WEIGHTS
-from sweeps.spec import SweepSpec
+from sweeps.spec.sweep import SweepSpec
 from sweeps.store.seeds import text_seed
 
 FIRST_FINALIST, FIRST_CERTIFICATE = 2_000_000, 3_000_000

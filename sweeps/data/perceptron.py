@@ -18,7 +18,7 @@ from sweeps.data.numbered import NumberedSource
 from sweeps.data.perceptron import PerceptronData
 from sweeps.data.published.named import NAMED_SETS
 from sweeps.data.source import STREAM_BEYOND, Draws, mean_loss
-from sweeps.spec import SweepSpec
+from sweeps.spec.sweep import SweepSpec
 from sweeps.toml import SpecTable
 
 

@@ -23,7 +23,7 @@ from engine.playground.page import page_state_of, page_url
 from engine.playground.registry import DATASETS
 from engine.splits import Split
 from sweeps.data.source import STREAM_BEYOND, STREAM_WEIGHTS, Draws, mean_loss
-from sweeps.spec import N_PAGE_SEEDS, DatasetSpec, PlaygroundData, SweepSpec
+from sweeps.spec.sweep import N_PAGE_SEEDS, DatasetSpec, PlaygroundData, SweepSpec
 from sweeps.toml import SpecError, SpecTable, check_name, toml_text
 
 STREAM_SEEDS = 10

@@ -19,7 +19,7 @@ from sweeps.data.source import Source
 from sweeps.data.table.verdict import table_verdict
 from sweeps.run.trial import Setting, search_setting
 from sweeps.search.space import apply
-from sweeps.spec import SweepSpec
+from sweeps.spec.sweep import SweepSpec
 
 LOOKS_BEYOND = 2
 """Grid epochs behind a trial's own that its finalist may choose, too."""

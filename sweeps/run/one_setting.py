@@ -9,7 +9,8 @@ from sweeps.data.kinds import open_source
 from sweeps.run.study import study_header
 from sweeps.run.trial import Setting, run_trial
 from sweeps.search.space import apply
-from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec, with_overrides
+from sweeps.spec.sweep import SweepSpec, load_spec, parse_spec
+from sweeps.spec.writing import as_table, with_overrides
 
 
 def train_setting(

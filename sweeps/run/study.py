@@ -47,7 +47,8 @@ from sweeps.run.trial import (
 )
 from sweeps.search.pruners import prune_above
 from sweeps.search.samplers import Sampler, make_sampler
-from sweeps.spec import DatasetSpec, SweepSpec, as_toml, load_spec, spec_difference
+from sweeps.spec.sweep import DatasetSpec, SweepSpec, load_spec
+from sweeps.spec.writing import as_toml, spec_difference
 from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, without_timing, write_atomically
 from sweeps.toml import SpecError
 

@@ -23,7 +23,7 @@ from engine.stopping import Plateau
 from engine.training import Look, train
 from sweeps.data.source import Draws, Losses, Source, join_draws, join_parameters
 from sweeps.search.space import apply
-from sweeps.spec import EpochSpec, SweepSpec
+from sweeps.spec.sweep import EpochSpec, SweepSpec
 
 CHUNK = 64
 """Replicas that are trained together where a stage has many: fixed, so that no result depends on the workers."""

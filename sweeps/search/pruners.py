@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from analysis.records.study import TrialRecord
-from sweeps.spec import EpochSpec, PruningSpec, SweepSpec
+from sweeps.spec.sweep import EpochSpec, PruningSpec, SweepSpec
 
 
 def prune_above(spec: SweepSpec, number: int, trials: Iterable[TrialRecord]) -> tuple[tuple[int, float], ...]:

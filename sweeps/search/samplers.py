@@ -14,7 +14,8 @@ from scipy.stats import qmc
 
 from analysis.records.study import Scalar
 from sweeps.search.space import all_parts, from_unit, grid, walk
-from sweeps.spec import Dimension, SweepSpec
+from sweeps.spec.dimensions import Dimension
+from sweeps.spec.sweep import SweepSpec
 from sweeps.store.seeds import text_seed
 
 if TYPE_CHECKING:

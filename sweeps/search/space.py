@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from analysis.records.study import Scalar
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
-from sweeps.spec import Dimension, SweepSpec, check_setting, setting_keys
+from sweeps.spec.dimensions import Dimension, check_setting, setting_keys
+from sweeps.spec.sweep import SweepSpec
 from sweeps.toml import SpecError, check_name
 
 SIZES = "network.hidden_layer_sizes"

@@ -21,7 +21,7 @@ from analysis.report import write_report
 from engine.polynomial.rows import polynomial
 from sweeps.cli import main
 from sweeps.polynomials import ARMS, find_study, parse_study, run_polynomial_study
-from sweeps.spec import POLYNOMIALS, builtin_specs
+from sweeps.spec.sweep import POLYNOMIALS, builtin_specs
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
 

@@ -17,7 +17,7 @@ from sweeps.printing import trials_text
 from sweeps.run.certificate import ranked
 from sweeps.run.study import replay, run_sweep
 from sweeps.search.pruners import largest_promoted, prune_above, rungs, value_at
-from sweeps.spec import EpochSpec, PruningSpec, SpecError, SweepSpec, parse_spec
+from sweeps.spec.sweep import EpochSpec, PruningSpec, SpecError, SweepSpec, parse_spec
 from sweeps.store.log import canonical_lines, digest
 
 

@@ -14,7 +14,8 @@ from sweeps.data.kinds import open_source
 from sweeps.data.perceptron import PerceptronData, PerceptronSource, perceptron_truth
 from sweeps.data.published.named import FashionImages
 from sweeps.run.study import replay, run_sweep
-from sweeps.spec import SweepSpec, as_table, load_spec, parse_spec, with_overrides
+from sweeps.spec.sweep import SweepSpec, load_spec, parse_spec
+from sweeps.spec.writing import as_table, with_overrides
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
 

@@ -14,7 +14,7 @@ from analysis.records.study import canonical_json
 from sweeps.run.study import run_sweep
 from sweeps.search.samplers import TpeSampler, make_sampler, startup_point
 from sweeps.search.space import DEPTH, SIZES, all_parts, apply, as_params, from_unit, grid, walk
-from sweeps.spec import load_spec, parse_spec
+from sweeps.spec.sweep import load_spec, parse_spec
 from sweeps.toml import SpecError
 
 SPEC = load_spec("homework")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tiny import tiny_spec, tiny_table
 
-from sweeps.spec import as_toml, builtin_specs, load_spec, parse_spec, spec_difference, with_overrides
+from sweeps.spec.sweep import builtin_specs, load_spec, parse_spec
+from sweeps.spec.writing import as_toml, spec_difference, with_overrides
 from sweeps.toml import SpecError
 
 

@@ -19,7 +19,7 @@ from analysis.records.study import RecordError, read_sweep
 from sweeps.cli import main
 from sweeps.run.progress import Progress
 from sweeps.run.study import run_sweep
-from sweeps.spec import as_toml
+from sweeps.spec.writing import as_toml
 from sweeps.store.log import SweepLock, canonical_lines, digest
 
 SPEC = tiny_spec()

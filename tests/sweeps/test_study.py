@@ -26,7 +26,8 @@ from sweeps.data.source import Source
 from sweeps.run.progress import Progress
 from sweeps.run.study import replay, run_sweep
 from sweeps.run.trial import Outcome, Setting, run_chunk, run_trial, search_setting
-from sweeps.spec import DatasetSpec, SweepSpec, parse_spec, with_overrides
+from sweeps.spec.sweep import DatasetSpec, SweepSpec, parse_spec
+from sweeps.spec.writing import with_overrides
 from sweeps.store.log import SweepHeldError, SweepLock, canonical_lines, digest
 from sweeps.toml import SpecError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sweeps.spec import SweepSpec, parse_spec
+from sweeps.spec.sweep import SweepSpec, parse_spec
 
 
 def tiny_table() -> dict[str, Any]:

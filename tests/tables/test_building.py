@@ -11,9 +11,9 @@ import pytest
 from tiny_tables import class_frame, regression_frame, table_spec
 
 from sweeps.cli import main
-from sweeps.data.table.building import build_spec
 from sweeps.data.table.source import TableSource
 from sweeps.data.table.table import TableError
+from sweeps.spec.from_table import build_spec
 from sweeps.toml import SpecError
 
 
@@ -121,7 +121,7 @@ def test_targets_without_a_logarithm_are_refused_before_anything_is_trained(
 def test_inputs_beyond_the_memory_are_refused_with_the_widest_column(
     houses: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.data.table.building.available_bytes", lambda: 1000)
+    monkeypatch.setattr("sweeps.spec.from_table.available_bytes", lambda: 1000)
     with pytest.raises(SpecError, match=r"60 rows of 5 inputs take 0\.0 GB .* 'color' alone has 3: leave it out"):
         table_spec(houses, "price")
 

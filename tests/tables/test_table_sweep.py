@@ -15,13 +15,14 @@ from tiny_tables import table_spec
 
 from analysis.records.study import read_sweep
 from analysis.records.table import read_table_record
-from sweeps.data.table.building import build_spec
 from sweeps.data.table.source import TableSource
 from sweeps.data.table.table import TableError
 from sweeps.data.table.verdict import table_verdict
 from sweeps.run.study import replay, run_sweep
 from sweeps.run.trial import run_chunk, search_setting
-from sweeps.spec import TABLES, as_table, as_toml, builtin_specs, load_spec, parse_spec
+from sweeps.spec.from_table import build_spec
+from sweeps.spec.sweep import TABLES, builtin_specs, load_spec, parse_spec
+from sweeps.spec.writing import as_table, as_toml
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
 

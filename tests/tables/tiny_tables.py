@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweeps.data.table.building import build_spec
-from sweeps.spec import SweepSpec
+from sweeps.spec.from_table import build_spec
+from sweeps.spec.sweep import SweepSpec
 
 TINY: dict[str, Any] = {
     "search": {"n_trials": 3, "lag": 2, "n_startup_trials": 3, "n_replicas": 6},

@@ -174,7 +174,7 @@ def open_rows(data: TableData, seed: int) -> TableRows:
     Parameters
     ----------
     data : TableData
-        With every rule settled (`sweeps.data.table.building`).
+        With every rule settled (`sweeps.spec.from_table`).
     seed : int
         Of the draws.
 

@@ -31,7 +31,7 @@ from sweeps.data.table.settings import PREPROCESSINGS, TableData
 
 if TYPE_CHECKING:
     from sweeps.data.table.source import FittedFold
-    from sweeps.spec import SweepSpec
+    from sweeps.spec.sweep import SweepSpec
 
 ROW_LOSSES = {
     "rmse": "squared error",

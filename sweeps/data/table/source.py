@@ -49,7 +49,7 @@ from sweeps.data.table.scoring import (
 from sweeps.data.table.settings import TableData
 from sweeps.data.table.submission import write_submission
 from sweeps.search.space import apply
-from sweeps.spec import DatasetSpec, SweepSpec
+from sweeps.spec.sweep import DatasetSpec, SweepSpec
 from sweeps.store.log import SUBMISSION_NAME, write_atomically
 from sweeps.store.seeds import text_seed
 
@@ -89,7 +89,7 @@ class TableSource:
     spec : SweepSpec
         The sweep, for its seed, goal and stages.
     dataset : DatasetSpec
-        Which table; what its spec leaves to be found (`sweeps.data.table.building`) has been found.
+        Which table; what its spec leaves to be found (`sweeps.spec.from_table`) has been found.
     folder : Path or None
         The study's folder, where `analysis.records.table` keeps what this class finds out; None keeps nothing.
 

@@ -1,0 +1,1 @@
+"""What is asked of a sweep: typed, checked once, written back. Nothing here trains or reads rows."""

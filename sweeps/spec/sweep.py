@@ -1,0 +1,474 @@
+"""What is asked of a sweep: typed, frozen, validated once when the TOML file is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from analysis.records.study import canonical_json
+from engine.configuration import TrainingConfig
+from engine.network import NetworkConfig
+from engine.playground.registry import DATASETS
+from sweeps.data.fashion_mnist import FashionData, parse_fashion_data
+from sweeps.data.perceptron import PerceptronData, parse_perceptron_data
+from sweeps.data.playground import N_PAGE_SEEDS, PlaygroundData, _playground_data
+from sweeps.data.table.settings import TableData, parse_table_data
+from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
+from sweeps.toml import SpecError, SpecTable, checked_number, toml_text, unknown_name
+
+METRICS = ("test_loss",)
+PRUNERS = ("none", "successive_halving", "hyperband")
+SAMPLERS = ("tpe", "sobol", "random", "grid")
+POLYNOMIALS = "polynomials"
+"""Folder of the built-in polynomial studies, among the built-in sweeps."""
+TABLES = "tables"
+"""Folder of the built-in sweeps of tables; `sweeps.spec.from_table` completes them."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is to be reached.
+
+    Parameters
+    ----------
+    metric, below : str, float
+        Of a Playground set: training and test loss must stay below `below`; trials are ranked by `metric`.
+    words : str
+        Of a table: what `sweeps.data.table.metrics.parse_goal` reads, as ``"rmse < 20000"``; empty for a Playground set.
+    """
+
+    metric: str = ""
+    below: float = 0.0
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSpec:
+    """How trials are chosen.
+
+    Parameters
+    ----------
+    n_trials : int
+        Budget of trials for each dataset; of a grid the number of its settings, unless a spec asks for fewer.
+    until : str
+        ``"reached"``: ask no more once `n_candidates` candidates have been told. ``"budget"``: spend the budget.
+    n_replicas : int
+        Replicas of a trial.
+    n_candidates : int
+        Candidates that end a search with ``until = "reached"``.
+    lag : int
+        Trial k is asked when exactly the trials up to k - lag have been told, whatever the number of workers.
+    n_startup_trials : int
+        Trials from a scrambled Sobol sequence before TPE takes over.
+    sampler : str
+        ``"tpe"``, ``"sobol"``, ``"random"`` or ``"grid"``; see `sweeps.search.samplers`.
+    """
+
+    n_trials: int
+    until: str
+    n_replicas: int
+    n_candidates: int
+    lag: int
+    n_startup_trials: int
+    sampler: str = "tpe"
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSpec:
+    """How long trials train and when they are looked at.
+
+    Parameters
+    ----------
+    max_epochs : int
+        Longest training.
+    grid : tuple of int
+        Epochs at which losses are measured, ascending, ending with `max_epochs`.
+    stop_from : int
+        Training may stop early at grid epochs from here on ...
+    stop_patience : int
+        ... when the lowest mean test loss is this many looks old; 0 means never.
+    stop_delta : float
+        A replica stays as it is from the first look on at which its training loss has moved by at most this much
+        since the look before; 0 means never. A trial ends when all its replicas have.
+    counts : str
+        Which epoch of a search trial counts: ``"best"``, the look with the lowest mean test loss, or ``"last"``, for
+        recipes that name their length.
+    """
+
+    max_epochs: int
+    grid: tuple[int, ...]
+    stop_from: int
+    stop_patience: int
+    stop_delta: float = 0.0
+    counts: str = "best"
+
+
+@dataclass(frozen=True, slots=True)
+class PruningSpec:
+    """Which trials end at a rung, before the stop rule would end them.
+
+    Parameters
+    ----------
+    kind : str
+        ``"none"``, ``"successive_halving"`` or ``"hyperband"``; see `sweeps.search.pruners`.
+    min_epochs : int
+        The first rung.
+    reduction_factor : int
+        eta: rungs are at ``min_epochs * eta**i`` epochs, and the best 1 / eta go on.
+    """
+
+    kind: str = "none"
+    min_epochs: int = 1
+    reduction_factor: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FinalistSpec:
+    """The `n` best trials get `n_replicas` fresh draws each."""
+
+    n: int
+    n_replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSpec:
+    """At most `n` finalists are trained once on the same `n_replicas` fresh draws, tested at `level` / n each."""
+
+    n: int
+    n_replicas: int
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class PageSpec:
+    """Settings for the Playground page, snapped from the best trials.
+
+    Parameters
+    ----------
+    n_best, n_sgd : int
+        Search trials to start from: the best overall and the best with SGD. 0 and 0 leave the stage out.
+    learning_rates : tuple of float
+        Rates tried with trials that used another optimizer, which says nothing about SGD's rate.
+    n_finalists : int
+        How many are trained on the finalists' draws; the best of them is certified.
+    """
+
+    n_best: int
+    n_sgd: int
+    learning_rates: tuple[float, ...]
+    n_finalists: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSpec:
+    """A dataset: its name and the settings of its kind."""
+
+    name: str
+    kind: str
+    data: PlaygroundData | PerceptronData | FashionData | TableData
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSpec:
+    """A whole sweep. Equal specs and versions give equal results; workers, timeout and folders are not in it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the sweep and of its folder below the results.
+    seed : int
+        Fixes every random number of the sweep.
+    goal, search, epochs, finalists, certificates, page, pruning
+        See `Goal`, `SearchSpec`, `EpochSpec`, `FinalistSpec`, `CertificateSpec`, `PageSpec`, `PruningSpec`.
+    datasets : tuple of DatasetSpec
+        One study each.
+    network, training : tuple of (str, value)
+        Fixed fields of `engine.network.NetworkConfig` and `engine.configuration.TrainingConfig`; what is neither
+        fixed nor searched has the default given there.
+    space : tuple of Dimension
+        What is searched, in the order of choice.
+    """
+
+    name: str
+    seed: int
+    goal: Goal
+    search: SearchSpec
+    epochs: EpochSpec
+    finalists: FinalistSpec
+    certificates: CertificateSpec
+    page: PageSpec
+    datasets: tuple[DatasetSpec, ...]
+    network: tuple[tuple[str, Any], ...]
+    training: tuple[tuple[str, Any], ...]
+    space: tuple[Dimension, ...]
+    pruning: PruningSpec = PruningSpec()
+
+    def dataset(self, name: str) -> DatasetSpec:
+        """Return the dataset of that name.
+
+        Raises
+        ------
+        SpecError
+            If the sweep has none.
+        """
+        for dataset in self.datasets:
+            if dataset.name == name:
+                return dataset
+        raise SpecError(f"{self.name}: {unknown_name('dataset', name, [d.name for d in self.datasets])}")
+
+    @property
+    def sha256(self) -> str:
+        """Digest of everything in the spec."""
+        return hashlib.sha256(canonical_json(dataclasses.asdict(self.without_folders())).encode()).hexdigest()
+
+    def without_folders(self) -> SweepSpec:
+        """Return the spec with the bare names of its files: where they lie is no part of what is asked."""
+        datasets = tuple(
+            dataclasses.replace(dataset, data=dataset.data.without_folders())
+            if isinstance(dataset.data, TableData)
+            else dataset
+            for dataset in self.datasets
+        )
+        return dataclasses.replace(self, datasets=datasets)
+
+
+def builtin_specs(folder: str = ".") -> tuple[str, ...]:
+    """Return the names of the sweeps that come with the project; those of `POLYNOMIALS` and `TABLES` apart."""
+    names = (entry.name for entry in resources.files("sweeps").joinpath("specs", folder).iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+def load_spec(name_or_path: str | Path) -> SweepSpec:
+    """Read a sweep: the name of a built-in one, or the path of a TOML file.
+
+    Raises
+    ------
+    SpecError
+        If there is no such file, it is not TOML, or anything in it is unknown, of the wrong type or out of range.
+    """
+    text = str(name_or_path)
+    if text in builtin_specs():
+        where = f"{text}.toml"
+        raw = resources.files("sweeps").joinpath("specs", where).read_bytes()
+    else:
+        path = Path(name_or_path)
+        if not path.suffix and not path.exists():
+            names = [name for folder in (".", POLYNOMIALS, TABLES) for name in builtin_specs(folder)]
+            raise SpecError(f"{unknown_name('sweep', text, names)} (or name a TOML file)")
+        where = path.name
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise SpecError(f"{text}: cannot be read: {error.strerror}") from None
+    try:
+        table = tomllib.loads(raw.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"{where}: not TOML: {str(error).splitlines()[0]}") from None
+    return parse_spec(table, where)
+
+
+def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
+    """Validate a table of plain values; `where` begins every message.
+
+    Raises
+    ------
+    SpecError
+        If anything is unknown, missing, of the wrong type or out of range.
+    """
+    root = SpecTable(table, where)
+    name = root.text("name")
+    if not NAME.fullmatch(name):
+        raise SpecError(
+            f"{where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first"
+        )
+    seed = root.integer("seed", 0, 2**63 - 1)
+    goal = root.table("goal")
+    datasets = _datasets(root)
+    space = _space(root.table("space"))
+    spec = SweepSpec(
+        name=name,
+        seed=seed,
+        goal=_goal(goal, datasets),
+        search=_search(root.table("search"), space),
+        epochs=_epochs(root.table("epochs")),
+        finalists=_finalists(root.table("finalists")),
+        certificates=_certificates(root.table("certificates")),
+        page=_page(root.table("page")),
+        datasets=datasets,
+        network=_fixed(root.table("network"), NetworkConfig, "network"),
+        training=_fixed(root.table("training"), TrainingConfig, "training"),
+        space=space,
+        pruning=_pruning(root.table("pruning")) if "pruning" in root else PruningSpec(),
+    )
+    root.close()
+    _check_whole(spec, where)
+    return spec
+
+
+def _goal(table: SpecTable, datasets: tuple[DatasetSpec, ...]) -> Goal:
+    kinds = {dataset.kind for dataset in datasets}
+    if kinds == {"table"}:
+        goal = Goal(words=table.text("words"))
+    elif "table" in kinds:
+        raise SpecError(
+            f"{table.where}: tables and Playground sets have different goals; give them sweeps of their own"
+        )
+    else:
+        goal = Goal(table.text("metric", METRICS), table.number("below", 0.0, math.inf, open_low=True))
+    table.close()
+    return goal
+
+
+def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
+    sampler = table.text("sampler", SAMPLERS) if "sampler" in table else "tpe"
+    n_settings = _grid_size(space, table.where) if sampler == "grid" else LARGEST_GRID
+    spec = SearchSpec(
+        n_trials=n_settings if sampler == "grid" and "n_trials" not in table else table.integer("n_trials", 1, 100_000),
+        until=table.text("until", ("reached", "budget")),
+        n_replicas=table.integer("n_replicas", 2, 10_000),
+        n_candidates=table.integer("n_candidates", 1, 1000),
+        lag=table.integer("lag", 1, 1000),
+        n_startup_trials=(
+            table.integer("n_startup_trials", 1, 100_000) if sampler == "tpe" or "n_startup_trials" in table else 1
+        ),
+        sampler=sampler,
+    )
+    table.close()
+    if spec.n_trials > n_settings:
+        raise SpecError(f"{table.where}: n_trials: {spec.n_trials}; the whole grid has {n_settings} settings")
+    return spec
+
+
+def _epochs(table: SpecTable) -> EpochSpec:
+    max_epochs = table.integer("max_epochs", 1, 10_000_000)
+    grid = table.list("grid")
+    for epoch in grid:
+        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 1:
+            raise SpecError(f"{table.where}: grid: {toml_text(epoch)} must be a whole number from 1")
+    if not grid or sorted(set(grid)) != grid:
+        raise SpecError(f"{table.where}: grid: {toml_text(grid)} must be ascending and not empty")
+    if grid[-1] != max_epochs:
+        raise SpecError(f"{table.where}: grid: ends with {grid[-1]}; it must end with max_epochs, {max_epochs}")
+    spec = EpochSpec(
+        max_epochs,
+        tuple(grid),
+        stop_from=table.integer("stop_from", 0, 10_000_000),
+        stop_patience=table.integer("stop_patience", 0, 10_000),
+        stop_delta=table.number("stop_delta", 0.0, math.inf) if "stop_delta" in table else 0.0,
+        counts=table.text("counts", ("best", "last")) if "counts" in table else "best",
+    )
+    table.close()
+    return spec
+
+
+def _pruning(table: SpecTable) -> PruningSpec:
+    kind = table.text("kind", PRUNERS)
+    default = PruningSpec()
+    spec = PruningSpec(
+        kind,
+        min_epochs=table.integer("min_epochs", 1, 10_000_000) if "min_epochs" in table else default.min_epochs,
+        reduction_factor=(
+            table.integer("reduction_factor", 2, 100) if "reduction_factor" in table else default.reduction_factor
+        ),
+    )
+    table.close()
+    return spec
+
+
+def _finalists(table: SpecTable) -> FinalistSpec:
+    spec = FinalistSpec(n=table.integer("n", 0, 1000), n_replicas=table.integer("n_replicas", 2, 50_000))
+    table.close()
+    return spec
+
+
+def _certificates(table: SpecTable) -> CertificateSpec:
+    spec = CertificateSpec(
+        n=table.integer("n", 0, 100),
+        n_replicas=table.integer("n_replicas", 2, 50_000),
+        level=table.number("level", 0.0, 0.5, open_low=True),
+    )
+    table.close()
+    return spec
+
+
+def _page(table: SpecTable) -> PageSpec:
+    n_best, n_sgd = table.integer("n_best", 0, 1000), table.integer("n_sgd", 0, 1000)
+    rates = tuple(checked_number(rate, f"{table.where}: learning_rates") for rate in table.list("learning_rates"))
+    spec = PageSpec(n_best, n_sgd, rates, n_finalists=table.integer("n_finalists", 1, 1000))
+    table.close()
+    if any(rate <= 0 for rate in rates) or (n_best and not rates):
+        raise SpecError(f"{table.where}: learning_rates: {toml_text(list(rates))} must be positive and not empty")
+    return spec
+
+
+def _datasets(root: SpecTable) -> tuple[DatasetSpec, ...]:
+    tables = root.list("datasets")
+    if not tables:
+        raise SpecError(f"{root.where}: datasets: empty; name at least one")
+    datasets = tuple(_dataset(SpecTable(table, f"{root.where}: datasets[{i}]")) for i, table in enumerate(tables))
+    names = [dataset.name for dataset in datasets]
+    for name in names:
+        if names.count(name) > 1:
+            raise SpecError(f"{root.where}: datasets: {name} is named {names.count(name)} times")
+    return datasets
+
+
+def _dataset(table: SpecTable) -> DatasetSpec:
+    kind = table.text("kind", _DATA_KINDS)
+    name = table.text("name", DATASETS if kind == "playground" else None)
+    if not NAME.fullmatch(name):
+        raise SpecError(f"{table.where}: name: {name!r} must be a name as a sweep's")
+    spec = DatasetSpec(name, kind, _DATA_KINDS[kind](table))
+    table.close()
+    return spec
+
+
+_DATA_KINDS: Mapping[str, Callable[[SpecTable], PlaygroundData | PerceptronData | FashionData | TableData]] = (
+    MappingProxyType(
+        {
+            "playground": _playground_data,
+            "perceptron": parse_perceptron_data,
+            "fashion_mnist": parse_fashion_data,
+            "table": parse_table_data,
+        }
+    )
+)
+
+
+def _check_whole(spec: SweepSpec, where: str) -> None:
+    pruning = spec.pruning
+    if pruning.kind != "none" and pruning.min_epochs >= spec.epochs.max_epochs:
+        raise SpecError(
+            f"{where}: pruning: min_epochs: {pruning.min_epochs} must be below max_epochs, {spec.epochs.max_epochs}"
+        )
+    searched = {dimension.key for dimension in spec.space}
+    for group, fixed in (("network", spec.network), ("training", spec.training)):
+        for key, _ in fixed:
+            if f"{group}.{key}" in searched:
+                raise SpecError(f"{where}: {group}: {key} is also in the space; fix it or search it")
+    n_seeds = spec.search.n_replicas + spec.finalists.n_replicas + spec.certificates.n_replicas
+    if n_seeds > N_PAGE_SEEDS:
+        raise SpecError(f"{where}: needs {n_seeds} page seeds; there are {N_PAGE_SEEDS}: lower n_replicas")
+    for dataset in spec.datasets:
+        if isinstance(dataset.data, FashionData) and not dataset.data.n_validation_rows and spec.certificates.n:
+            raise SpecError(
+                f"{where}: certificates: n: the test images serve for validation and cannot certify; give 0, or "
+                "n_validation_rows"
+            )
+        if isinstance(dataset.data, TableData):
+            n_folds = dataset.data.n_folds
+            for stage, n in (("search", spec.search.n_replicas), ("finalists", spec.finalists.n_replicas)):
+                if n % n_folds:
+                    raise SpecError(
+                        f"{where}: {stage}: n_replicas: {n} are not folds times seeds; give a multiple of {n_folds}"
+                    )
