@@ -114,7 +114,7 @@ def show_command(arguments: argparse.Namespace) -> int:
     from analysis.records.polynomial import read_polynomial_study
     from analysis.records.study import read_study, read_sweep
     from analysis.statistics.homework import homework_rows, range_rows
-    from sweeps.printing import homework_text, polynomial_text, range_text, record_text, trials_text
+    from sweeps.commands.printing import homework_text, polynomial_text, range_text, record_text, trials_text
 
     sweep, _, dataset = arguments.what.partition("/")
     folder = sweep_folder(arguments.results, sweep)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
+from sweeps.commands.csv_options import add_table_options, answer_text, is_table, table_spec
 from sweeps.commands.options import (
     DEFAULT_RESULTS,
     DEFAULT_URI,
@@ -27,7 +28,6 @@ from sweeps.commands.options import (
     usable_cores,
     whole_number,
 )
-from sweeps.commands.tables import add_table_options, answer_text, is_table, table_spec
 
 if TYPE_CHECKING:
     from analysis.records.polynomial import PolynomialHeader
@@ -75,7 +75,7 @@ def add_commands(commands: Commands) -> None:
 def run_command(arguments: argparse.Namespace) -> int:
     """Run a sweep from its spec, or a polynomial study."""
     _check_free(Path(arguments.results), arguments.spec)
-    from sweeps.polynomials import find_study
+    from sweeps.polynomial.study import find_study
     from sweeps.spec.sweep import load_spec
     from sweeps.spec.writing import with_overrides
 
@@ -133,7 +133,7 @@ def _polynomials_of(study: PolynomialHeader, arguments: argparse.Namespace) -> P
 
 def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
     """Run a sweep, its display and its MLflow writer; print the answers."""
-    from sweeps.display import showing
+    from sweeps.commands.display import showing
     from sweeps.run.study import run_sweep
 
     exporter = Exporter(results / spec.name, _tracking_uri(arguments))
@@ -165,8 +165,8 @@ def drive_polynomials(study: PolynomialHeader, results: Path, arguments: argpars
     """Run a polynomial study, or what is missing of it; print its claims and write its report."""
     from analysis.polynomial.claims import Question
     from analysis.report import write_report
-    from sweeps.polynomials import run_polynomial_study
-    from sweeps.printing import polynomial_text
+    from sweeps.commands.printing import polynomial_text
+    from sweeps.polynomial.study import run_polynomial_study
 
     if arguments.timeout is not None:
         raise InputError("--timeout: a polynomial study has none; interrupt it, and `resume` goes on")
@@ -266,7 +266,7 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     from analysis.records.study import read_sweep
     from analysis.report import write_report
     from analysis.statistics.homework import homework_rows, range_rows
-    from sweeps.printing import homework_text, range_text
+    from sweeps.commands.printing import homework_text, range_text
 
     studies = read_sweep(folder)
     drawn = [study for study in studies if study.header.data["kind"] != "table"]

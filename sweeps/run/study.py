@@ -61,7 +61,7 @@ _NUMBERS_DEPEND_ON = (
     "analysis/polynomial/fits.py",
     "analysis/statistics/ranges.py",
     "sweeps/run/certificate.py",
-    "sweeps/polynomials.py",
+    "sweeps/polynomial/study.py",
     "sweeps/search/pruners.py",
     "sweeps/data/numbered.py",
     "sweeps/search/samplers.py",

@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from analysis.records.polynomial import RUNS_NAME, read_polynomial_study
 from analysis.records.study import StudyHeader, decode_line, read_study
-from sweeps.polynomial_runs import POLYNOMIAL_KIND
+from sweeps.polynomial.run_contents import POLYNOMIAL_KIND
 from sweeps.run.models import write_sums
 from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, SweepLock, write_atomically
 from sweeps.tracking.errors import TrackingError

@@ -35,7 +35,7 @@ from analysis.records.study import (
     decode_line,
 )
 from analysis.records.table import TABLE_NAME
-from sweeps.polynomial_runs import polynomial_run_content, polynomial_study_content
+from sweeps.polynomial.run_contents import polynomial_run_content, polynomial_study_content
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking.errors import DatabaseGoneError, TrackingBusyError, TrackingError
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import record_builders as build
 
-from sweeps.cli import build_parser, main
+from sweeps.commands.main import build_parser, main
 from sweeps.store.log import SweepLock
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ def test_a_sweep_that_another_driver_holds_is_status_75(capsys: pytest.CaptureFi
 
 def test_help_of_everything_has_an_example_and_imports_nothing_heavy() -> None:
     program = (
-        "import sys, sweeps.cli as cli\n"
+        "import sys, sweeps.commands.main as cli\n"
         f"for command in [[], *([c] for c in {COMMANDS!r})]:\n"
         "    assert cli.main([*command, '--help']) == 0, command\n"
         f"found = sorted(set({HEAVY!r}) & set(sys.modules))\n"
@@ -226,7 +226,7 @@ def test_a_held_sweep_is_told_before_anything_heavy_is_loaded(tmp_path: Path, ar
     folder = build.homework(tmp_path / "results", n_trials=1)
     Path("own.toml").write_text('name = "homework"\n')
     program = (
-        "import sys, sweeps.cli as cli\n"
+        "import sys, sweeps.commands.main as cli\n"
         f"assert cli.main({arguments!r}) == 75\n"
         "found = {'scipy', 'optuna', 'mlflow', 'numba'} & set(sys.modules)\n"
         "assert not found, found\n"

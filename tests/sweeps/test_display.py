@@ -7,7 +7,7 @@ import io
 import pytest
 import record_builders as build
 
-from sweeps.display import PlainDisplay, cells, duration_text, live_table, plain_line, showing
+from sweeps.commands.display import PlainDisplay, cells, duration_text, live_table, plain_line, showing
 from sweeps.run.progress import Phase, Progress
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.cli import main
+from sweeps.commands.main import main
 from sweeps.spec.sweep import builtin_specs, load_spec, parse_spec
 from sweeps.spec.writing import as_toml
 from sweeps.toml import SpecError

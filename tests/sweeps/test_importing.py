@@ -16,7 +16,7 @@ import record_builders as build
 from tiny import tiny_spec
 
 from analysis.records.study import RecordError
-from sweeps.cli import main
+from sweeps.commands.main import main
 from sweeps.run.study import run_sweep
 from sweeps.store.log import SweepHeldError, SweepLock, digest
 from sweeps.tracking.errors import TrackingError

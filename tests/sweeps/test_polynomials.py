@@ -19,8 +19,8 @@ from analysis.records.polynomial import RUNS_NAME, PolynomialHeader, read_polyno
 from analysis.records.study import RecordError
 from analysis.report import write_report
 from engine.polynomial.rows import polynomial
-from sweeps.cli import main
-from sweeps.polynomials import ARMS, find_study, parse_study, run_polynomial_study
+from sweeps.commands.main import main
+from sweeps.polynomial.study import ARMS, find_study, parse_study, run_polynomial_study
 from sweeps.spec.sweep import POLYNOMIALS, builtin_specs
 from sweeps.store.log import digest
 from sweeps.toml import SpecError

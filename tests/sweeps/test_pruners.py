@@ -13,7 +13,7 @@ from record_builders import record
 from tiny import tiny_table
 
 from analysis.records.study import STAGES, Study, TrialRecord, read_study, read_sweep
-from sweeps.printing import trials_text
+from sweeps.commands.printing import trials_text
 from sweeps.run.certificate import ranked
 from sweeps.run.study import replay, run_sweep
 from sweeps.search.pruners import largest_promoted, prune_above, rungs, value_at

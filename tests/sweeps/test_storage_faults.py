@@ -16,7 +16,7 @@ import record_builders as build
 from tiny import tiny_spec
 
 from analysis.records.study import RecordError, read_sweep
-from sweeps.cli import main
+from sweeps.commands.main import main
 from sweeps.run.progress import Progress
 from sweeps.run.study import run_sweep
 from sweeps.spec.writing import as_toml

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from tiny_tables import class_frame, regression_frame, table_spec
 
-from sweeps.cli import main
+from sweeps.commands.main import main
 from sweeps.data.table.source import TableSource
 from sweeps.data.table.table import TableError
 from sweeps.spec.from_table import build_spec
@@ -256,7 +256,7 @@ def test_a_korean_table_is_read_by_its_named_encoding(tmp_path: Path, capsys: py
     ],
 )
 def test_an_end_is_named_on_the_command_line(end: str, expected: dict[str, Any]) -> None:
-    from sweeps.commands.tables import _end
+    from sweeps.commands.csv_options import _end
 
     assert _end(end) == expected
 

@@ -15,7 +15,7 @@ from tiny_tables import class_frame, regression_frame, table_spec
 
 from analysis.records.study import read_sweep
 from engine.model_files import ModelFileError
-from sweeps.cli import main
+from sweeps.commands.main import main
 from sweeps.data.table.predicting import load_table_model, predict_rows, predictions_csv
 from sweeps.data.table.source import TableSource
 from sweeps.data.table.table import TableError

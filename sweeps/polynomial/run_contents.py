@@ -14,7 +14,7 @@ from analysis.records.polynomial import PolynomialHeader, PolynomialRun, Polynom
 from analysis.records.study import canonical_json
 from analysis.statistics.intervals import mean_interval
 from engine.polynomial.rows import draw_rows
-from sweeps.printing import polynomial_text
+from sweeps.commands.printing import polynomial_text
 from sweeps.tracking.run_contents import (
     ID_TAG,
     LONGEST_DIGEST,

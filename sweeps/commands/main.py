@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from analysis.records.study import RecordError
-from sweeps.commands import predict, results, running, single
+from sweeps.commands import one_setting, predict, results, running
 from sweeps.commands.options import PROGRAM, Commands, InputError, Parser, checked_remainder
 
 USAGE, HELD, INTERRUPTED = 2, 75, 130
@@ -37,7 +37,7 @@ def build_parser() -> tuple[Parser, Commands]:
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     running.add_commands(commands)
     results.add_commands(commands)
-    single.add_commands(commands)
+    one_setting.add_commands(commands)
     predict.add_commands(commands)
     return parser, commands
 

@@ -93,7 +93,7 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
 def answer_text(study: Study) -> str | None:
     """Return how a study's network did beside the simple models, in the user's unit; None without a table's record."""
     from analysis.records.table import read_table_record, table_path
-    from sweeps.printing import models_text
+    from sweeps.commands.printing import models_text
 
     path = table_path(study)
     return None if path is None else models_text(study, read_table_record(path))

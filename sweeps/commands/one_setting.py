@@ -72,7 +72,7 @@ def train_command(arguments: argparse.Namespace) -> int:
     """Train one setting and print losses, pass rate, floor, and both sides of the range."""
     from analysis.records.study import Study
     from analysis.statistics.homework import dataset_title, homework_rows, range_rows
-    from sweeps.printing import certainty_text, range_text, setting_text
+    from sweeps.commands.printing import certainty_text, range_text, setting_text
     from sweeps.run.one_setting import train_setting
 
     study: Study = train_setting(
