@@ -65,7 +65,8 @@ class TrainingConfig:
     regularization_rate : float
         lambda.
     weight_decay : float
-        Decoupled decay rate, with any optimizer; 0 means 0.01 for ``"adamw"`` (`engine.methods.optimizers.weight_decay_of`).
+        Decoupled decay rate, with any optimizer; 0 means 0.01 for ``"adamw"``
+        (`engine.methods.optimizers.weight_decay_of`).
     max_norm : float or None
         Largest norm of a unit's incoming weights, in every layer.
     max_grad_norm : float or None

@@ -1,6 +1,7 @@
 """The file format of a polynomial study: one line for its question, one for each trained network.
 
-``results/<study>/runs.jsonl`` is made of the checksummed lines of `analysis.records.study`: first a ``polynomial_study`` with
+``results/<study>/runs.jsonl`` is made of the checksummed lines of `analysis.records.study`: first a
+``polynomial_study`` with
 a `PolynomialHeader`, then a ``polynomial_run`` with a `PolynomialRun` for each network, in the order they finished.
 """
 

@@ -1,7 +1,7 @@
 """The file format of a table study: what its columns became, who trained on which rows, and every model's scores.
 
-``results/<sweep>/<dataset>/table.json`` stands beside the study's log. It is one line such as `analysis.records.study` has,
-of kind ``table`` with a `TableRecord`, and is written whole each time: before the search without scores, then with
+``results/<sweep>/<dataset>/table.json`` stands beside the study's log. It is one line such as `analysis.records.study`
+has, of kind ``table`` with a `TableRecord`, and is written whole each time: before the search without scores, then with
 those of the baselines, last with those of the network.
 
 Scores are in the user's metrics and units (`sweeps.data.table.metrics`); None is a score that does not exist or is not

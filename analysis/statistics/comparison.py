@@ -127,8 +127,8 @@ def arms(study: Study) -> list[ArmSet]:
     """Return the arms of every hyperparameter of a search that is a choice among names.
 
     An arm's loss in a replica is that of its trial with the lowest mean test loss over the other *half* of the replicas
-    (see `analysis.statistics.selection.halves`): choosing inside an arm does not flatter it. All trials of a search share their
-    draws, so arms compare in pairs.
+    (see `analysis.statistics.selection.halves`): choosing inside an arm does not flatter it. All trials of a search
+    share their draws, so arms compare in pairs.
     """
     data = candidates(study.trials)
     if data is None or data.test.shape[1] < LEAST_REPLICAS_FOR_PRICE:

@@ -68,7 +68,8 @@ def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 def passes(record: TrialRecord, goal: float, level: float) -> bool:
     """Return whether the upper bounds of both mean losses, one-sided at 1 - `level`, are below the goal.
 
-    Where all replicas have the same test rows, the rows have been judged: `analysis.records.study.TrialRecord.ensemble`.
+    Where all replicas have the same test rows, the rows have been judged:
+    `analysis.records.study.TrialRecord.ensemble`.
     """
     if record.ensemble is not None:
         return record.state == "complete" and bool(record.ensemble["passed"])

@@ -247,7 +247,7 @@ def versions() -> dict[str, str]:
 
 def code_digest() -> str:
     """Return a digest of the source files that the numbers of a log depend on: the version of a tree under work."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     paths = [*(root / "engine").rglob("*.py"), *(root / name for name in _NUMBERS_DEPEND_ON)]
     digest = hashlib.sha256()
     for path in sorted(paths):

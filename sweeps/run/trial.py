@@ -111,7 +111,8 @@ class Setting:
     stops_early : bool
         Whether the spec's stop rule holds.
     prune_above : tuple of (int, float)
-        Epochs at which training ends if the lowest mean test loss so far is above the number; see `sweeps.search.pruners`.
+        Epochs at which training ends if the lowest mean test loss so far is above the number; see
+        `sweeps.search.pruners`.
     """
 
     stage: Stage

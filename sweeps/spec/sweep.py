@@ -44,7 +44,8 @@ class Goal:
     metric, below : str, float
         Of a Playground set: training and test loss must stay below `below`; trials are ranked by `metric`.
     words : str
-        Of a table: what `sweeps.data.table.metrics.parse_goal` reads, as ``"rmse < 20000"``; empty for a Playground set.
+        Of a table: what `sweeps.data.table.metrics.parse_goal` reads, as ``"rmse < 20000"``; empty for a Playground
+        set.
     """
 
     metric: str = ""

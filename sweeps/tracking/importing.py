@@ -1,6 +1,7 @@
 """Make a sweep's records again from MLflow alone: its logs, its spec and its certificates' models.
 
-The parent run of each study holds the log in pieces (`sweeps.tracking.log_upload`), the runs of certificates hold models;
+The parent run of each study holds the log in pieces (`sweeps.tracking.log_upload`), the runs of certificates hold
+models;
 tags in the database say what each file's SHA-256 must be. Nothing that is read is executed, the database is only read,
 and no file that is there already is replaced.
 """

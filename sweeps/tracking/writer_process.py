@@ -74,7 +74,7 @@ class TrackingProcess:
 
     def __init__(self, folder: Path, tracking_uri: str) -> None:
         self._log: IO[bytes] = (folder / LOG_NAME).open("ab")
-        root = str(Path(__file__).resolve().parent.parent)
+        root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "sweeps.tracking.writer_process", str(folder.absolute()), tracking_uri],

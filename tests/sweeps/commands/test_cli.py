@@ -13,7 +13,7 @@ import record_builders as build
 from sweeps.commands.main import build_parser, main
 from sweeps.store.log import SweepLock
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
     "run",
     "resume",

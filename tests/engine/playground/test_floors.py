@@ -12,7 +12,7 @@ from engine.playground.draws import draw
 from engine.playground.floors import FLOORS, empirical_floor, lowest_loss, polynomial_floor
 from engine.playground.registry import DATASETS
 
-ROWS = json.loads((Path(__file__).parents[1] / "playground" / "bayes_floor.json").read_text())["rows"]
+ROWS = json.loads((Path(__file__).parents[2] / "playground" / "bayes_floor.json").read_text())["rows"]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['dataset']}-{row['ui_noise']}")

@@ -19,7 +19,7 @@ from sweeps.spec.writing import as_table, with_overrides
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
 
-DATA = Path(__file__).resolve().parents[2] / "sweeps" / "data" / "published" / "rows" / "perceptron.csv"
+DATA = Path(__file__).resolve().parents[3] / "sweeps" / "data" / "published" / "rows" / "perceptron.csv"
 
 
 def perceptron() -> PerceptronSource:

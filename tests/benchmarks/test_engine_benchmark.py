@@ -13,7 +13,7 @@ from benchmarks import engine as benchmark
 from benchmarks.engine import NARROW, TABLES, check_agreement, main, markdown, summary, write_into
 from benchmarks.peers import Peer, engine_peer, numbers
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def row(peer: str, us: float, cores: int = 1, prepare_s: float = 0.0) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def test_the_reports_false_positive_rate_is_that_of_the_simulation(law: Law) -> 
 
 
 def test_the_document_holds_the_reports_figures() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "intervals.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "intervals.md").read_text("utf-8")
     for one in COVERAGES:
         assert f"| {' | '.join(f'{value:.1f}' for value in one.covered)} |" in text, one
     for percent in CERTIFICATE_FALSE_POSITIVES.values():

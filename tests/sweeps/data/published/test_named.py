@@ -16,7 +16,7 @@ from sweeps.data.published.named import FASHION_CLASSES, NAMED_SETS, load_fashio
 from sweeps.data.table.columns import find_columns, find_target
 from sweeps.data.table.preprocessing import fit_textbook
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[5] / "shared" / "data"
 SMALL = {
     "diabetes": (442, 10, "regression"),
     "breast_cancer": (569, 30, "classification"),

@@ -26,7 +26,7 @@ from sweeps.spec.writing import as_table, as_toml
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[5] / "shared" / "data"
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ from sweeps.toml import SpecError
 
 SPEC = tiny_spec()
 SOURCE = open_source(SPEC, SPEC.datasets[0])
-HERE = Path(__file__).parent
+BUILDERS = Path(__file__).resolve().parents[2] / "builders"
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_the_digest_does_not_depend_on_the_workers(whole: Path, tmp_path: Path, 
 def test_the_digest_survives_kills_and_torn_lines(whole: Path, tmp_path: Path) -> None:
     code = "from pathlib import Path; from tiny import tiny_spec; from sweeps.run.study import run_sweep\n"
     code += f"print(1, flush=True); run_sweep(tiny_spec(), Path({str(tmp_path)!r}), workers=2)"
-    environment = os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}"}
+    environment = os.environ | {"PYTHONPATH": f"{BUILDERS}{os.pathsep}{BUILDERS.parents[1]}"}
     rng = random.Random(5)
     log = tmp_path / "tiny" / "gauss" / "log.jsonl"
     for _ in range(3):

@@ -16,7 +16,7 @@ import pytest
 
 from sweeps.tracking.ui import free_port, server_command, server_environment
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LONGEST_START_S = 90.0
 
 

@@ -31,7 +31,7 @@ from engine.playground.page import (
 )
 from engine.training import train
 
-PLAYGROUND = Path(__file__).parents[1] / "playground"
+PLAYGROUND = Path(__file__).parents[2] / "playground"
 VECTORS = [json.loads(path.read_text()) for path in sorted((PLAYGROUND / "vectors").glob("v*.json"))]
 EXAMPLES = json.loads((PLAYGROUND / "state_examples.json").read_text())
 RANDOM = "<random, 5 decimals>"

@@ -16,7 +16,7 @@ from engine.playground import corner_integrals, gauss, spiral
 from engine.playground.registry import DATASETS
 from engine.playground.seedrandom import SeedStreams
 
-PLAYGROUND = Path(__file__).parents[1] / "playground"
+PLAYGROUND = Path(__file__).parents[2] / "playground"
 REFERENCE = {
     row["seed"]: row["first8"] for row in json.loads((PLAYGROUND / "prng_reference.json").read_text())["values"]
 }

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.main_job import DATASETS, main, ratios, report, write_spec
 from sweeps.spec.sweep import load_spec
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("datasets", [DATASETS, ("xor",), ("gauss", "spiral")])

@@ -12,7 +12,7 @@ from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.training import Look, train
 
-VECTORS = sorted((Path(__file__).parents[1] / "playground" / "vectors").glob("v*.json"))
+VECTORS = sorted((Path(__file__).parents[2] / "playground" / "vectors").glob("v*.json"))
 FEATURES = {
     "x": lambda x, y: x,
     "y": lambda x, y: y,

@@ -20,7 +20,7 @@ from sweeps.data.table.folds import plan_folds
 from sweeps.data.table.metrics import METRICS
 from sweeps.data.table.preprocessing import fit_textbook
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[5] / "shared" / "data"
 N_SEEDS = 20
 
 
