@@ -44,10 +44,10 @@ def write_table(path: Path, n_rows: int) -> None:
 
 def measure(path: Path) -> list[tuple[str, float, float, float]]:
     """Return (stage, wall seconds, processor seconds, GB at the peak so far), each from the start."""
-    from sweeps.data.kinds import open_source
     from sweeps.run.executors import local_executor
     from sweeps.run.trial import run_trial, search_setting
     from sweeps.spec.from_table import build_spec
+    from sweeps.spec.sweep import open_source
 
     wall, processor = time.perf_counter(), time.process_time()
     lines: list[tuple[str, float, float, float]] = []

@@ -20,8 +20,8 @@ sys.path[0] = str(ROOT)  # not this folder, whose files have names of packages
 
 from analysis.records.study import Study  # noqa: E402
 from sweeps.run.study import run_sweep  # noqa: E402
-from sweeps.spec.sweep import SweepSpec, load_spec, parse_spec
-from sweeps.spec.writing import as_table
+from sweeps.spec.sweep import SweepSpec, load_spec, parse_spec  # noqa: E402
+from sweeps.spec.writing import as_table  # noqa: E402
 
 GRID = (1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 135, 200, 270, 405)
 KINDS = ("none", "successive_halving", "hyperband")

@@ -72,6 +72,10 @@ class StudyHeader:
         Digest of the resolved spec (workers, timeout and paths apart).
     versions : dict of str to str
         Versions of this project and of the libraries that touch the numbers; processor type.
+    about : str
+        What the losses are and who was compared by which rows, where the kind of data has something to say.
+    has_page : bool
+        Whether the Playground page can show a setting.
     """
 
     sweep: str
@@ -88,6 +92,8 @@ class StudyHeader:
     floor: float | None
     spec_sha256: str
     versions: dict[str, str]
+    about: str = ""
+    has_page: bool = True
 
 
 @dataclass(frozen=True, slots=True)

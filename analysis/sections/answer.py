@@ -104,8 +104,11 @@ def build(studies: Sequence[Study]) -> Section:
         Text(verdict_text(study, label), "finding" if study.verdict else "missing")
         for study, label in zip(studies, names, strict=True)
     ]
-    notes = [data_text(study, label) for study, label in zip(studies, labels(studies), strict=True)]
-    blocks += [Text(note) for note in notes if note]
+    blocks += [
+        Text(f"{label}: {study.header.about}")
+        for study, label in zip(studies, labels(studies), strict=True)
+        if study.header.about
+    ]
     if pages:
         blocks.append(
             Table(
@@ -116,28 +119,9 @@ def build(studies: Sequence[Study]) -> Section:
                 tuple(page_cells(row, label) for label, row in pages),
             )
         )
-    elif winners and any(study.header.data.get("kind", "playground") == "playground" for study in studies):
+    elif winners and any(study.header.has_page for study in studies):
         blocks.append(Text("No setting that can be entered on the Playground page has been found yet.", "missing"))
     return Section("answer", "The answer", tuple(blocks))
-
-
-def data_text(study: Study, label: str) -> str:
-    """Return what the losses of published data are, and who was compared by which rows; empty for other data."""
-    data = study.header.data
-    if data.get("kind") == "perceptron":
-        return (
-            f"{label}: the loss is the mean squared error. Every draw divides the same 200 points anew; certificates "
-            "train on such a division and are tested on fresh points of the rule behind the data."
-        )
-    if data.get("kind") != "fashion_mnist":
-        return ""
-    text = f"{label}: the loss is the share of images taken for another kind; accuracy is 1 less it. "
-    if n := data["n_validation_rows"]:
-        return f"{text}Trials are compared by {n} of the 60 000 images; the test images are for certificates alone."
-    return (
-        f"{text}Trials are compared by the 10 000 test images, as in the textbook: their figures are no test of what "
-        "was chosen by them."
-    )
 
 
 def homework_cells(row: HomeworkRow, label: str) -> tuple[Cell, ...]:

@@ -1,2 +1,1 @@
-"""What a network is trained with: one record for each activation, loss, optimizer, initializer, regularizer, schedule.
-No loop."""
+"""What a network is trained with: a record for each activation, loss, optimizer, initializer, ... No loop."""

@@ -17,12 +17,12 @@ from engine.evaluation import predict
 from engine.network import NetworkConfig, Parameters
 from engine.roads.memory import available_bytes
 from engine.splits import Split
-from sweeps.data.fashion_mnist import FashionData
+from sweeps.data.asked import Asked
+from sweeps.data.kind import Kind
 from sweeps.data.numbered import NumberedSource
 from sweeps.data.published.named import FashionImages, load_fashion_images
 from sweeps.data.source import Draws, Losses
-from sweeps.spec.sweep import SweepSpec
-from sweeps.toml import SpecTable
+from sweeps.toml import SpecError, SpecTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,10 @@ class FashionData:
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that a spec has."""
         return dataclasses.asdict(self)
+
+    def without_folders(self) -> FashionData:
+        """Return itself: no file of the user's is named."""
+        return self
 
 
 def parse_fashion_data(table: SpecTable) -> FashionData:
@@ -75,8 +79,8 @@ class FashionSource(NumberedSource):
 
     Parameters
     ----------
-    spec : SweepSpec
-        The sweep, for its seed.
+    asked : Asked
+        What the sweep asks.
     data : FashionData
         The division.
     images : FashionImages, optional
@@ -92,13 +96,13 @@ class FashionSource(NumberedSource):
     n_outputs = 10
     is_finite = True
 
-    def __init__(self, spec: SweepSpec, data: FashionData, images: FashionImages | None = None) -> None:
-        super().__init__(spec)
+    def __init__(self, asked: Asked, data: FashionData, images: FashionImages | None = None) -> None:
+        super().__init__(asked)
         self._data = data
         self._images = load_fashion_images() if images is None else images
         n, height, width = self._images.images.shape
         self.n_inputs = height * width
-        order = np.random.default_rng([spec.seed, STREAM_ROWS]).permutation(n)
+        order = np.random.default_rng([asked.seed, STREAM_ROWS]).permutation(n)
         self._validation, self._rest = np.split(order, [data.n_validation_rows])
         self._all = order
         self._stage: tuple[str, dict[str, Split], npt.NDArray[np.bool_]] | None = None
@@ -154,8 +158,7 @@ class FashionSource(NumberedSource):
         wrong = ~finite | (outputs.argmax(axis=2) != y)
         scores = np.exp(outputs - outputs.max(axis=2, keepdims=True))
         together = np.where(finite[..., None], scores / scores.sum(axis=2, keepdims=True), 0.0).mean(axis=0)
-        certificates = self._spec.certificates
-        level = certificates.level / certificates.n
+        level = self._asked.level / self._asked.max_certificates
         bound = wilson(math.ceil(wrong.mean(axis=0).sum()), len(y), 1 - 2 * level).high  # its upper end, one-sided
         if bound is None:
             raise AssertionError("no test image")
@@ -212,3 +215,35 @@ def _by_side(wrong: dict[str, npt.NDArray[Any]], inside: npt.NDArray[np.bool_]) 
     test = wrong["test"]
     sides = {"in_range": test[:, inside], "out_of_range": test[:, ~inside]}
     return {"train": rate(wrong["train"]), "test": rate(test)} | {name: rate(rows) for name, rows in sides.items()}
+
+
+def _check(data: FashionData, asked: Asked, where: str) -> None:
+    """Refuse to certify on images that trials were compared by."""
+    if not data.n_validation_rows and asked.max_certificates:
+        raise SpecError(
+            f"{where}: certificates: n: the test images serve for validation and cannot certify; give 0, or "
+            "n_validation_rows"
+        )
+
+
+def _describe(data: FashionData) -> str:
+    text = "the loss is the share of images taken for another kind; accuracy is 1 less it. "
+    if n := data.n_validation_rows:
+        return f"{text}Trials are compared by {n} of the 60 000 images; the test images are for certificates alone."
+    return (
+        f"{text}Trials are compared by the 10 000 test images, as in the textbook: their figures are no test of what "
+        "was chosen by them."
+    )
+
+
+KIND = Kind(
+    name="fashion_mnist",
+    settings=FashionData,
+    parse=parse_fashion_data,
+    open=lambda asked, data, _: FashionSource(asked, data),
+    check=_check,
+    describe=_describe,
+    test_set="the 10 000 test images, looked at once",
+    out_of_range="test images with a pixel beyond the training images' box",
+    floor="not known",
+)

@@ -1,43 +1,14 @@
-"""Which source stands behind a dataset of a spec."""
+"""Every kind of data there is. A new kind is one file with a `KIND`, and one line here."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from sweeps.data.fashion_mnist import FashionData
-from sweeps.data.perceptron import PerceptronData
-from sweeps.data.playground import PlaygroundSource
-from sweeps.data.source import Source
-from sweeps.spec.sweep import DatasetSpec, SweepSpec
+from sweeps.data import fashion_mnist, perceptron, playground
+from sweeps.data.kind import Kind
+from sweeps.data.table import kind as table
 
-
-def open_source(spec: SweepSpec, dataset: DatasetSpec, folder: Path | None = None) -> Source:
-    """Return the source of a dataset of any kind.
-
-    Parameters
-    ----------
-    spec : SweepSpec
-        The sweep.
-    dataset : DatasetSpec
-        One of its datasets.
-    folder : Path or None
-        The study's folder, where a table keeps what was found out about it; None keeps nothing.
-
-    Raises
-    ------
-    TableError
-        If the rows cannot be read, or are not those the spec is about.
-    """
-    if dataset.kind == "table":
-        from sweeps.data.table.source import (
-            TableSource,  # pandas and scikit-learn take a second: only for those who use it
-        )
-
-        return TableSource(spec, dataset, folder)
-    if isinstance(dataset.data, (PerceptronData, FashionData)):
-        from sweeps.data.fashion_mnist import FashionSource
-        from sweeps.data.perceptron import PerceptronSource
-
-        data = dataset.data
-        return PerceptronSource(spec, data) if isinstance(data, PerceptronData) else FashionSource(spec, data)
-    return PlaygroundSource(spec, dataset)
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {kind.name: kind for kind in (playground.KIND, perceptron.KIND, fashion_mnist.KIND, table.KIND)}
+)

@@ -11,8 +11,8 @@ from analysis.records.study import Stage, Study
 from engine.configuration import TrainingConfig
 from engine.methods.initializers import initialize
 from engine.network import NetworkConfig, Parameters
-from sweeps.data.source import STREAM_WEIGHTS
-from sweeps.spec.sweep import SweepSpec
+from sweeps.data.asked import Asked
+from sweeps.data.source import STREAM_WEIGHTS, Configured
 from sweeps.store.seeds import text_seed
 
 FIRST_FINALIST, FIRST_CERTIFICATE = 2_000_000, 3_000_000
@@ -20,24 +20,23 @@ FIRST_FINALIST, FIRST_CERTIFICATE = 2_000_000, 3_000_000
 
 
 class NumberedSource:
-    """What both sources share: numbered replicas, of which each stage has its own, and no Playground page."""
+    """What sources of published data share: numbered replicas, each stage its own, and no Playground page."""
 
     n_outputs = 1
     floor: float | None = None
 
-    def __init__(self, spec: SweepSpec) -> None:
-        self._spec = spec
-        self.goal = spec.goal.below
-        self.loss_name = spec.goal.metric
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self.goal = asked.below
+        self.loss_name = asked.metric
 
     def _block(self, stage: Stage, first: int, replicate: int) -> range:
-        spec = self._spec
+        n = self._asked.n_replicas(stage)
         if stage in ("certificate", "page_certificate"):
-            return range(FIRST_CERTIFICATE, FIRST_CERTIFICATE + spec.certificates.n_replicas)
+            return range(FIRST_CERTIFICATE, FIRST_CERTIFICATE + n)
         if stage in ("finalist", "page_finalist"):
-            return range(FIRST_FINALIST, FIRST_FINALIST + spec.finalists.n_replicas)
-        R = spec.search.n_replicas
-        return range(first + replicate * R, first + (replicate + 1) * R)
+            return range(FIRST_FINALIST, FIRST_FINALIST + n)
+        return range(first + replicate * n, first + (replicate + 1) * n)
 
     def groups(self, seeds: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Return all of them in one group."""
@@ -47,7 +46,7 @@ class NumberedSource:
         """Return nothing: inputs need no fitting."""
         return {}
 
-    def finish(self, study: Study) -> None:
+    def finish(self, study: Study, winner: Configured | None) -> None:
         """Keep nothing: the records say it all."""
 
     def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> None:  # noqa: ARG002
@@ -56,7 +55,7 @@ class NumberedSource:
 
     def _keys(self, seeds: tuple[str, ...]) -> npt.NDArray[np.uint64]:
         """Return the keys of the replicas' orders: another sweep's seed gives other orders."""
-        return np.array([text_seed(self._spec.seed, seed) for seed in seeds], np.uint64)
+        return np.array([text_seed(self._asked.seed, seed) for seed in seeds], np.uint64)
 
     def _initialize(self, numbers: list[int], network: NetworkConfig) -> Parameters:
-        return initialize(network, [np.random.default_rng([self._spec.seed, STREAM_WEIGHTS, k]) for k in numbers])
+        return initialize(network, [np.random.default_rng([self._asked.seed, STREAM_WEIGHTS, k]) for k in numbers])

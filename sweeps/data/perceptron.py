@@ -11,14 +11,13 @@ import numpy.typing as npt
 
 from analysis.records.study import Stage
 from analysis.statistics.ranges import Box
-from engine.configuration import TrainingConfig
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.splits import Split
+from sweeps.data.asked import Asked
+from sweeps.data.kind import Kind
 from sweeps.data.numbered import NumberedSource
-from sweeps.data.perceptron import PerceptronData
 from sweeps.data.published.named import NAMED_SETS
 from sweeps.data.source import STREAM_BEYOND, Draws, mean_loss
-from sweeps.spec.sweep import SweepSpec
 from sweeps.toml import SpecTable
 
 
@@ -46,6 +45,10 @@ class PerceptronData:
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that a spec has."""
         return dataclasses.asdict(self)
+
+    def without_folders(self) -> PerceptronData:
+        """Return itself: no file of the user's is named."""
+        return self
 
 
 def parse_perceptron_data(table: SpecTable) -> PerceptronData:
@@ -82,8 +85,8 @@ class PerceptronSource(NumberedSource):
 
     Parameters
     ----------
-    spec : SweepSpec
-        The sweep, for its seed and loss.
+    asked : Asked
+        What the sweep asks.
     data : PerceptronData
         The division.
     """
@@ -91,10 +94,10 @@ class PerceptronSource(NumberedSource):
     n_inputs = 1
     is_finite = False
 
-    def __init__(self, spec: SweepSpec, data: PerceptronData) -> None:
-        super().__init__(spec)
+    def __init__(self, asked: Asked, data: PerceptronData) -> None:
+        super().__init__(asked)
         self._data = data
-        self._loss = str(dict(spec.training).get("loss", TrainingConfig().loss))
+        self._loss = asked.loss
         frame = NAMED_SETS["perceptron"].load().rows.frame
         self._x, self._y = frame["x"].to_numpy(np.float64), frame["y"].to_numpy(np.float64)
         if self._loss == "mse":
@@ -149,8 +152,23 @@ class PerceptronSource(NumberedSource):
 
     def _drawn(self, numbers: list[int], stream: int, stretch: float) -> Split:
         """Return points of the rule behind the data, x uniform within `stretch` times its range."""
-        rngs = [np.random.default_rng([self._spec.seed, stream, k]) for k in numbers]
+        rngs = [np.random.default_rng([self._asked.seed, stream, k]) for k in numbers]
         half, n = stretch * PERCEPTRON_RANGE, self._data.n_fresh
         x = np.stack([rng.uniform(-half, half, n) for rng in rngs])
         noise = np.stack([rng.normal(0.0, PERCEPTRON_NOISE, n) for rng in rngs])
         return Split(x[..., None], (perceptron_truth(x) + noise)[..., None])
+
+
+KIND = Kind(
+    name="perceptron",
+    settings=PerceptronData,
+    parse=parse_perceptron_data,
+    open=lambda asked, data, _: PerceptronSource(asked, data),
+    test_set="points drawn afresh from the rule behind the data",
+    out_of_range="points of that rule beyond a replica's training points, up to `stretch` times their range",
+    floor="the variance of the noise, under mse",
+    describe=lambda _: (
+        "the loss is the mean squared error. Every draw divides the same 200 points anew; certificates train on such a "
+        "division and are tested on fresh points of the rule behind the data."
+    ),
+)

@@ -22,11 +22,74 @@ from engine.playground.floors import lowest_loss
 from engine.playground.page import page_state_of, page_url
 from engine.playground.registry import DATASETS
 from engine.splits import Split
-from sweeps.data.source import STREAM_BEYOND, STREAM_WEIGHTS, Draws, mean_loss
-from sweeps.spec.sweep import N_PAGE_SEEDS, DatasetSpec, PlaygroundData, SweepSpec
+from sweeps.data.asked import Asked
+from sweeps.data.kind import Kind
+from sweeps.data.source import STREAM_BEYOND, STREAM_WEIGHTS, Configured, Draws, mean_loss
 from sweeps.toml import SpecError, SpecTable, check_name, toml_text
 
 STREAM_SEEDS = 10
+
+
+N_PAGE_SEEDS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class PlaygroundData:
+    """One of the Playground's datasets.
+
+    Parameters
+    ----------
+    noise : float
+        As a fraction, 0 to 0.5 (the page's slider divided by 100).
+    train_share : float
+        Share of the points that are trained on.
+    stretch : float
+        How far beyond the training range the out-of-range points reach.
+    n_beyond : int
+        Points drawn for that; those inside the training box are left out.
+    features : tuple of str
+        Inputs, by the page's names.
+    """
+
+    noise: float
+    train_share: float
+    stretch: float
+    n_beyond: int
+    features: tuple[str, ...]
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the plain values that a spec has."""
+        return {**dataclasses.asdict(self), "features": list(self.features)}
+
+    def without_folders(self) -> PlaygroundData:
+        """Return itself: no file of the user's is named."""
+        return self
+
+
+def parse_playground_data(table: SpecTable) -> PlaygroundData:
+    """Read the keys of a ``kind = "playground"`` dataset.
+
+    Raises
+    ------
+    SpecError
+        If a value will not do.
+    """
+    features = table.list("features")
+    for feature in features:
+        if not isinstance(feature, str):
+            raise SpecError(f"{table.where}: features: {toml_text(feature)} must be a string")
+        check_name(feature, FEATURES, f"{table.where}: features")
+    if not features or [f for f in FEATURES if f in features] != list(features):
+        raise SpecError(
+            f"{table.where}: features: {toml_text(features)} must be some of {', '.join(FEATURES)}, in this order"
+        )
+    return PlaygroundData(
+        noise=table.number("noise", 0.0, 0.5),
+        train_share=table.number("train_share", 0.1, 0.9),
+        stretch=table.number("stretch", 1.0, 1000.0, open_low=True),
+        n_beyond=table.integer("n_beyond", 1, 100_000),
+        features=tuple(features),
+    )
 
 
 class PlaygroundSource:
@@ -34,26 +97,24 @@ class PlaygroundSource:
 
     Parameters
     ----------
-    spec : SweepSpec
-        The sweep, for its seed and loss.
-    dataset : DatasetSpec
-        Which dataset, with what noise.
+    asked : Asked
+        What the sweep asks, with the dataset's name.
+    data : PlaygroundData
+        With what noise, divided how.
     """
 
     n_outputs = 1
     is_finite = False
 
-    def __init__(self, spec: SweepSpec, dataset: DatasetSpec) -> None:
-        if not isinstance(dataset.data, PlaygroundData):
-            raise TypeError(f"{dataset.name}: not one of the Playground's datasets")
-        self._spec = spec
-        self.goal = spec.goal.below
-        self.loss_name = spec.goal.metric
-        self._name = dataset.name
-        self._data = dataset.data
-        self._loss = str(dict(spec.training).get("loss", TrainingConfig().loss))
-        self.n_inputs = len(dataset.data.features)
-        self.floor: float | None = lowest_loss(dataset.name, dataset.data.noise)
+    def __init__(self, asked: Asked, data: PlaygroundData) -> None:
+        self._asked = asked
+        self.goal = asked.below
+        self.loss_name = asked.metric
+        self._name = asked.name
+        self._data = data
+        self._loss = asked.loss
+        self.n_inputs = len(data.features)
+        self.floor: float | None = lowest_loss(asked.name, data.noise)
         self._cache: dict[tuple[str, ...], Draws] = {}
         self._lock = threading.Lock()
 
@@ -70,15 +131,15 @@ class PlaygroundSource:
         All seeds are one permutation of the page's 100 000, fixed by the sweep's seed: certificates have its end,
         finalists what comes before, and searches its beginning, so that no draw is seen by two of them.
         """
-        spec, order = self._spec, _seed_order(self._spec.seed)
-        n_certificates, n_finalists = spec.certificates.n_replicas, spec.finalists.n_replicas
+        asked, order = self._asked, _seed_order(self._asked.seed)
+        n_certificates, n_finalists = asked.n_certificate, asked.n_finalist
         n_search = N_PAGE_SEEDS - n_certificates - n_finalists
         if stage in ("certificate", "page_certificate"):
             block = order[n_search + n_finalists :]
         elif stage in ("finalist", "page_finalist"):
             block = order[n_search : n_search + n_finalists]
         else:
-            R = spec.search.n_replicas
+            R = asked.n_search
             first = replicate % (n_search // R) * R  # more repetitions than seeds begin again
             block = order[first : first + R]
         return tuple(f"0.{k:05d}" for k in block.tolist())
@@ -95,7 +156,7 @@ class PlaygroundSource:
         """Return nothing: the page's features need no fitting."""
         return {}
 
-    def finish(self, study: Study) -> None:
+    def finish(self, study: Study, winner: Configured | None) -> None:
         """Keep nothing: the records say it all."""
 
     def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> str | None:
@@ -140,7 +201,7 @@ class PlaygroundSource:
     def _beyond(self, seeds: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:
         """Return points (R, n, 2) of which most lie beyond the range, and their labels (R, n)."""
         data = self._data
-        rngs = [np.random.default_rng([self._spec.seed, STREAM_BEYOND, page_seed_number(seed)]) for seed in seeds]
+        rngs = [np.random.default_rng([self._asked.seed, STREAM_BEYOND, page_seed_number(seed)]) for seed in seeds]
         drawn = [DATASETS[self._name].beyond(rng, data.n_beyond, data.noise, data.stretch) for rng in rngs]
         return np.stack([points for points, _ in drawn]), np.stack([labels for _, labels in drawn])
 
@@ -148,7 +209,7 @@ class PlaygroundSource:
         if network.initializer == "playground":
             return page.initial_parameters(network.layer_sizes)
         numbers = [page_seed_number(seed) for seed in page.seeds]
-        return initialize(network, [np.random.default_rng([self._spec.seed, STREAM_WEIGHTS, k]) for k in numbers])
+        return initialize(network, [np.random.default_rng([self._asked.seed, STREAM_WEIGHTS, k]) for k in numbers])
 
 
 @functools.lru_cache(maxsize=8)
@@ -163,52 +224,22 @@ def page_seed_number(seed: str) -> int:
     return int(seed.removeprefix("0."))
 
 
-N_PAGE_SEEDS = 100_000
+def _check(_: PlaygroundData, asked: Asked, where: str) -> None:
+    """Refuse more replicas than the page has seeds."""
+    n_seeds = asked.n_search + asked.n_finalist + asked.n_certificate
+    if n_seeds > N_PAGE_SEEDS:
+        raise SpecError(f"{where}: needs {n_seeds} page seeds; there are {N_PAGE_SEEDS}: lower n_replicas")
 
 
-@dataclass(frozen=True, slots=True)
-class PlaygroundData:
-    """One of the Playground's datasets.
-
-    Parameters
-    ----------
-    noise : float
-        As a fraction, 0 to 0.5 (the page's slider divided by 100).
-    train_share : float
-        Share of the points that are trained on.
-    stretch : float
-        How far beyond the training range the out-of-range points reach.
-    n_beyond : int
-        Points drawn for that; those inside the training box are left out.
-    features : tuple of str
-        Inputs, by the page's names.
-    """
-
-    noise: float
-    train_share: float
-    stretch: float
-    n_beyond: int
-    features: tuple[str, ...]
-
-    def as_table(self) -> dict[str, Any]:
-        """Return the plain values that a spec has."""
-        return {**dataclasses.asdict(self), "features": list(self.features)}
-
-
-def _playground_data(table: SpecTable) -> PlaygroundData:
-    features = table.list("features")
-    for feature in features:
-        if not isinstance(feature, str):
-            raise SpecError(f"{table.where}: features: {toml_text(feature)} must be a string")
-        check_name(feature, FEATURES, f"{table.where}: features")
-    if not features or [f for f in FEATURES if f in features] != list(features):
-        raise SpecError(
-            f"{table.where}: features: {toml_text(features)} must be some of {', '.join(FEATURES)}, in this order"
-        )
-    return PlaygroundData(
-        noise=table.number("noise", 0.0, 0.5),
-        train_share=table.number("train_share", 0.1, 0.9),
-        stretch=table.number("stretch", 1.0, 1000.0, open_low=True),
-        n_beyond=table.integer("n_beyond", 1, 100_000),
-        features=tuple(features),
-    )
+KIND = Kind(
+    name="playground",
+    settings=PlaygroundData,
+    parse=parse_playground_data,
+    open=lambda asked, data, _: PlaygroundSource(asked, data),
+    check=_check,
+    names=tuple(DATASETS),
+    has_page=True,
+    test_set="a thousand fresh draws of the page's own generator",
+    out_of_range="points drawn from the set continued beyond its range, outside the box of a replica's training points",
+    floor="exact, from the set's conditional mean",
+)

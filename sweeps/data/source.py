@@ -20,6 +20,7 @@ STREAM_BEYOND = 12
 STREAM_WEIGHTS = 13
 
 Losses = dict[str, npt.NDArray[np.float64]]
+Configured = tuple[NetworkConfig, TrainingConfig]
 Measure = Callable[[NetworkConfig, Parameters], Losses]
 """Gives the losses that count, (R,) by split, of R trained networks."""
 
@@ -112,8 +113,16 @@ class Source(Protocol):
     def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> str | None:
         """Return the address of the Playground page that opens this setting, or None where it cannot be expressed."""
 
-    def finish(self, study: Study) -> None:
-        """Keep beside a study with a verdict whatever else its report needs."""
+    def finish(self, study: Study, winner: Configured | None) -> None:
+        """Keep beside a study with a verdict whatever else its report needs.
+
+        Parameters
+        ----------
+        study : Study
+            With its verdict.
+        winner : (NetworkConfig, TrainingConfig) or None
+            The winner's setting.
+        """
 
 
 def mean_loss(loss: str, predictions: FloatArray, split: Split) -> npt.NDArray[np.float64]:

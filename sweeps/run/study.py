@@ -28,7 +28,7 @@ from analysis.records.study import (
     canonical_json,
     read_study,
 )
-from sweeps.data.kinds import open_source
+from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
 from sweeps.run.executors import local_executor
@@ -47,7 +47,8 @@ from sweeps.run.trial import (
 )
 from sweeps.search.pruners import prune_above
 from sweeps.search.samplers import Sampler, make_sampler
-from sweeps.spec.sweep import DatasetSpec, SweepSpec, load_spec
+from sweeps.search.space import apply
+from sweeps.spec.sweep import DatasetSpec, SweepSpec, load_spec, open_source
 from sweeps.spec.writing import as_toml, spec_difference
 from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, without_timing, write_atomically
 from sweeps.toml import SpecError
@@ -387,7 +388,10 @@ class _StudyRun:
     def finish(self) -> None:
         """Keep beside the log what a report needs besides, once there is a verdict."""
         if self.log.study.verdict is not None:
-            self.source.finish(self.log.study)
+            winner = self.log.study.winner
+            source = self.source
+            setting = None if winner is None else apply(self.spec, winner.params, source.n_inputs, source.n_outputs)
+            source.finish(self.log.study, setting)
 
     def stop(self) -> None:
         """Say that nothing more will come, if there is no verdict."""
@@ -507,11 +511,14 @@ class _StudyRun:
 def study_header(spec: SweepSpec, dataset: DatasetSpec, position: int, source: Source) -> StudyHeader:
     """Return the header of the study of one of a spec's datasets."""
     without_folders = spec.without_folders().dataset(dataset.name)
+    kind = KINDS[dataset.kind]
     return StudyHeader(
         sweep=spec.name,
         dataset=dataset.name,
         position=position,
         data={"kind": dataset.kind, **without_folders.data.as_table()},
+        about=kind.describe(dataset.data) if kind.describe else "",
+        has_page=kind.has_page,
         goal=source.goal,
         metric=source.loss_name,
         n_trials=spec.search.n_trials,

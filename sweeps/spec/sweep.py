@@ -7,21 +7,19 @@ import hashlib
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from analysis.records.study import canonical_json
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
-from engine.playground.registry import DATASETS
-from sweeps.data.fashion_mnist import FashionData, parse_fashion_data
-from sweeps.data.perceptron import PerceptronData, parse_perceptron_data
-from sweeps.data.playground import N_PAGE_SEEDS, PlaygroundData, _playground_data
-from sweeps.data.table.settings import TableData, parse_table_data
+from sweeps.data.asked import Asked
+from sweeps.data.kind import Settings
+from sweeps.data.kinds import KINDS
+from sweeps.data.source import Source
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
 from sweeps.toml import SpecError, SpecTable, checked_number, toml_text, unknown_name
 
@@ -176,7 +174,7 @@ class DatasetSpec:
 
     name: str
     kind: str
-    data: PlaygroundData | PerceptronData | FashionData | TableData
+    data: Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +225,25 @@ class SweepSpec:
                 return dataset
         raise SpecError(f"{self.name}: {unknown_name('dataset', name, [d.name for d in self.datasets])}")
 
+    def asked(self, dataset: DatasetSpec) -> Asked:
+        """Return what the source of one of the datasets is asked."""
+        training = dict(self.training)
+        default = TrainingConfig()
+        return Asked(
+            name=dataset.name,
+            seed=self.seed,
+            goal=self.goal.words,
+            metric=self.goal.metric,
+            below=self.goal.below,
+            loss=str(training.get("loss", default.loss)),
+            dtype=str(training.get("dtype", default.dtype)),
+            n_search=self.search.n_replicas,
+            n_finalist=self.finalists.n_replicas,
+            n_certificate=self.certificates.n_replicas,
+            max_certificates=self.certificates.n,
+            level=self.certificates.level,
+        )
+
     @property
     def sha256(self) -> str:
         """Digest of everything in the spec."""
@@ -234,13 +251,28 @@ class SweepSpec:
 
     def without_folders(self) -> SweepSpec:
         """Return the spec with the bare names of its files: where they lie is no part of what is asked."""
-        datasets = tuple(
-            dataclasses.replace(dataset, data=dataset.data.without_folders())
-            if isinstance(dataset.data, TableData)
-            else dataset
-            for dataset in self.datasets
-        )
+        datasets = tuple(dataclasses.replace(dataset, data=dataset.data.without_folders()) for dataset in self.datasets)
         return dataclasses.replace(self, datasets=datasets)
+
+
+def open_source(spec: SweepSpec, dataset: DatasetSpec, folder: Path | None = None) -> Source:
+    """Return the source of one of a spec's datasets.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        The sweep.
+    dataset : DatasetSpec
+        One of its datasets.
+    folder : Path or None
+        The study's folder, where a table keeps what was found out about it; None keeps nothing.
+
+    Raises
+    ------
+    TableError
+        If the rows cannot be read, or are not those the spec is about.
+    """
+    return KINDS[dataset.kind].open(spec.asked(dataset), dataset.data, folder)
 
 
 def builtin_specs(folder: str = ".") -> tuple[str, ...]:
@@ -317,10 +349,10 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
 
 
 def _goal(table: SpecTable, datasets: tuple[DatasetSpec, ...]) -> Goal:
-    kinds = {dataset.kind for dataset in datasets}
-    if kinds == {"table"}:
+    in_words = {KINDS[dataset.kind].goal_in_words for dataset in datasets}
+    if in_words == {True}:
         goal = Goal(words=table.text("words"))
-    elif "table" in kinds:
+    elif True in in_words:
         raise SpecError(
             f"{table.where}: tables and Playground sets have different goals; give them sweeps of their own"
         )
@@ -425,25 +457,13 @@ def _datasets(root: SpecTable) -> tuple[DatasetSpec, ...]:
 
 
 def _dataset(table: SpecTable) -> DatasetSpec:
-    kind = table.text("kind", _DATA_KINDS)
-    name = table.text("name", DATASETS if kind == "playground" else None)
+    kind = KINDS[table.text("kind", KINDS)]
+    name = table.text("name", kind.names or None)
     if not NAME.fullmatch(name):
         raise SpecError(f"{table.where}: name: {name!r} must be a name as a sweep's")
-    spec = DatasetSpec(name, kind, _DATA_KINDS[kind](table))
+    spec = DatasetSpec(name, kind.name, kind.parse(table))
     table.close()
     return spec
-
-
-_DATA_KINDS: Mapping[str, Callable[[SpecTable], PlaygroundData | PerceptronData | FashionData | TableData]] = (
-    MappingProxyType(
-        {
-            "playground": _playground_data,
-            "perceptron": parse_perceptron_data,
-            "fashion_mnist": parse_fashion_data,
-            "table": parse_table_data,
-        }
-    )
-)
 
 
 def _check_whole(spec: SweepSpec, where: str) -> None:
@@ -457,19 +477,7 @@ def _check_whole(spec: SweepSpec, where: str) -> None:
         for key, _ in fixed:
             if f"{group}.{key}" in searched:
                 raise SpecError(f"{where}: {group}: {key} is also in the space; fix it or search it")
-    n_seeds = spec.search.n_replicas + spec.finalists.n_replicas + spec.certificates.n_replicas
-    if n_seeds > N_PAGE_SEEDS:
-        raise SpecError(f"{where}: needs {n_seeds} page seeds; there are {N_PAGE_SEEDS}: lower n_replicas")
     for dataset in spec.datasets:
-        if isinstance(dataset.data, FashionData) and not dataset.data.n_validation_rows and spec.certificates.n:
-            raise SpecError(
-                f"{where}: certificates: n: the test images serve for validation and cannot certify; give 0, or "
-                "n_validation_rows"
-            )
-        if isinstance(dataset.data, TableData):
-            n_folds = dataset.data.n_folds
-            for stage, n in (("search", spec.search.n_replicas), ("finalists", spec.finalists.n_replicas)):
-                if n % n_folds:
-                    raise SpecError(
-                        f"{where}: {stage}: n_replicas: {n} are not folds times seeds; give a multiple of {n_folds}"
-                    )
+        check = KINDS[dataset.kind].check
+        if check is not None:
+            check(dataset.data, spec.asked(dataset), where)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +22,13 @@ from analysis.records.table import (
 )
 from sweeps.data.table.baselines import BASELINES, FoldRows, Problem, best_baseline, run_baseline
 from sweeps.data.table.columns import Task
+from sweeps.data.table.fitted import FittedFold
 from sweeps.data.table.folds import Fold
 from sweeps.data.table.judging import ensemble_of
 from sweeps.data.table.metrics import METRICS, Goal, confusion_table, score_all
 from sweeps.data.table.preprocessing import TargetTransform
 from sweeps.data.table.rows import TableRows
 from sweeps.data.table.settings import PREPROCESSINGS, TableData
-
-if TYPE_CHECKING:
-    from sweeps.data.table.source import FittedFold
-    from sweeps.spec.sweep import SweepSpec
 
 ROW_LOSSES = {
     "rmse": "squared error",
@@ -192,7 +189,7 @@ def with_network(record: TableRecord, network: ModelScores, study: Study) -> Tab
 
 
 def table_record(
-    spec: SweepSpec, data: TableData, rows: TableRows, goal: Goal, models: tuple[ModelScores, ...]
+    data: TableData, n_replicas: int, rows: TableRows, goal: Goal, models: tuple[ModelScores, ...]
 ) -> TableRecord:
     """Return what stands beside a study's log before its search begins."""
     value = goal.value
@@ -222,7 +219,7 @@ def table_record(
         n_inputs=rows.n_inputs,
         fold_kind=data.folds,
         n_folds=data.n_folds,
-        n_seeds=spec.search.n_replicas // data.n_folds,
+        n_seeds=n_replicas // data.n_folds,
         n_fold_rows=len(rows.folded),
         n_test_rows=len(rows.test),
         test_origin=rows.test_origin,

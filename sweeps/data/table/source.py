@@ -11,7 +11,6 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +26,20 @@ from analysis.records.table import (
     read_table_record,
 )
 from analysis.statistics.ranges import Box
+from engine.configuration import TrainingConfig
 from engine.evaluation import predict
 from engine.methods.initializers import initialize
 from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.training import train
-from sweeps.data.source import STREAM_WEIGHTS, Draws, Losses
+from sweeps.data.asked import Asked
+from sweeps.data.source import STREAM_WEIGHTS, Configured, Draws, Losses
 from sweeps.data.table.baselines import FoldRows, Problem, best_baseline, run_baseline
+from sweeps.data.table.fitted import FittedFold
 from sweeps.data.table.folds import Fold
 from sweeps.data.table.judging import ensemble_of, judge_test_rows
 from sweeps.data.table.metrics import METRICS, Goal, Metric, parse_goal, predicted_classes
-from sweeps.data.table.preprocessing import Preprocessing, TargetTransform, fit_preprocessing, fit_target
+from sweeps.data.table.preprocessing import TargetTransform, fit_preprocessing, fit_target
 from sweeps.data.table.rows import TableRows, make_folds, open_rows
 from sweeps.data.table.scoring import (
     baseline_scores,
@@ -48,8 +50,6 @@ from sweeps.data.table.scoring import (
 )
 from sweeps.data.table.settings import TableData
 from sweeps.data.table.submission import write_submission
-from sweeps.search.space import apply
-from sweeps.spec.sweep import DatasetSpec, SweepSpec
 from sweeps.store.log import SUBMISSION_NAME, write_atomically
 from sweeps.store.seeds import text_seed
 
@@ -62,33 +62,14 @@ MOST_CACHED = 2**28
 _SEED = re.compile(r"(?P<plan>search[0-9]+|finalist[0-9]+)\.fold(?P<fold>[0-9]+)\.seed[0-9]+|certificate\.seed[0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class FittedFold:
-    """One fold and what was learnt from its training rows.
-
-    Parameters
-    ----------
-    fold : Fold
-        Row numbers.
-    preprocessing : Preprocessing
-        Of the inputs.
-    target : TargetTransform or None
-        Of the target; None for classification.
-    """
-
-    fold: Fold
-    preprocessing: Preprocessing
-    target: TargetTransform | None
-
-
 class TableSource:
     """A table.
 
     Parameters
     ----------
-    spec : SweepSpec
-        The sweep, for its seed, goal and stages.
-    dataset : DatasetSpec
+    asked : Asked
+        What the sweep asks.
+    data : TableData
         Which table; what its spec leaves to be found (`sweeps.spec.from_table`) has been found.
     folder : Path or None
         The study's folder, where `analysis.records.table` keeps what this class finds out; None keeps nothing.
@@ -102,21 +83,18 @@ class TableSource:
     floor: float | None = None
     is_finite = True
 
-    def __init__(self, spec: SweepSpec, dataset: DatasetSpec, folder: Path | None = None) -> None:
-        if not isinstance(dataset.data, TableData):
-            raise TypeError(f"{dataset.name}: not a table")
-        self._spec = spec
-        self._name = dataset.name
-        self._data = dataset.data
+    def __init__(self, asked: Asked, data: TableData, folder: Path | None = None) -> None:
+        self._asked = asked
+        self._name = asked.name
+        self._data = data
         self._folder = folder
-        self._dtype = np.dtype(str(dict(spec.training).get("dtype", "float32")))
-        self.rows: TableRows = open_rows(dataset.data, spec.seed)
-        self.goal_asked: Goal = parse_goal(spec.goal.words, self.rows.target.task)
+        self._dtype = np.dtype(asked.dtype)
+        self.rows: TableRows = open_rows(data, asked.seed)
+        self.goal_asked: Goal = parse_goal(asked.goal, self.rows.target.task)
         self.loss_name = f"1 - {self.metric.name}" if self.metric.higher_is_better else self.metric.name
         self.n_inputs = self.rows.n_inputs
         n_classes = len(self.rows.target.classes)
-        loss = str(dict(spec.training).get("loss"))
-        self.n_outputs = n_classes if loss in ("softmax_cross_entropy", "hinge") else 1
+        self.n_outputs = n_classes if asked.loss in ("softmax_cross_entropy", "hinge") else 1
         self._cache: OrderedDict[tuple[str, ...], Draws] = OrderedDict()
         self._lock = threading.Lock()
         self._record: TableRecord | None = None
@@ -151,8 +129,8 @@ class TableSource:
     def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
         """Return the seeds of a stage's replicas: fold by fold, so that equally large folds stand together."""
         if stage == "certificate":
-            return tuple(f"certificate.seed{i}" for i in range(self._spec.certificates.n_replicas))
-        n = self._spec.finalists.n_replicas if stage == "finalist" else self._spec.search.n_replicas
+            return tuple(f"certificate.seed{i}" for i in range(self._asked.n_certificate))
+        n = self._asked.n_finalist if stage == "finalist" else self._asked.n_search
         plan = f"{'finalist' if stage == 'finalist' else 'search'}{replicate}"
         n_folds = self._data.n_folds
         return tuple(f"{plan}.fold{fold}.seed{i}" for fold in range(n_folds) for i in range(n // n_folds))
@@ -240,7 +218,6 @@ class TableSource:
             for model in self.record.models
             if model.name != "network"
         }
-        certificates = self._spec.certificates
         return judge_test_rows(
             self.goal_asked,
             rows.target.task,
@@ -248,8 +225,8 @@ class TableSource:
             predictions,
             baselines,
             against,
-            certificates.level / certificates.n,
-            text_seed(self._spec.seed, self._name, "test rows"),
+            self._asked.level / self._asked.max_certificates,
+            text_seed(self._asked.seed, self._name, "test rows"),
         )
 
     def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:
@@ -276,25 +253,24 @@ class TableSource:
             }
         }
 
-    def finish(self, study: Study) -> None:
+    def finish(self, study: Study, winner: Configured | None) -> None:
         """Add to the table's record how the winner does in the folds of the search, and what the test rows showed."""
-        record, winner = self.record, study.winner
-        if winner is None or record.model("network") is not None:
+        record, trial = self.record, study.winner
+        if trial is None or winner is None or record.model("network") is not None:
             return
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(limits=1, user_api="blas"):
-            network = self._network_scores(winner)
+            network = self._network_scores(trial, *winner)
         self.write(with_network(record, network, study))
 
-    def _network_scores(self, winner: TrialRecord) -> ModelScores:
+    def _network_scores(self, winner: TrialRecord, network: NetworkConfig, training: TrainingConfig) -> ModelScores:
         """Train the winner once more in the folds of the search, for the scores that its record does not have.
 
         Test rows without targets are predicted by all these networks together: ``submission.csv``.
         """
         seeds = self.seed_block("search")
         groups = [self.draws(group) for group in self.groups(seeds)]
-        network, training = apply(self._spec, winner.params, self.n_inputs, self.n_outputs)
         found: list[tuple[str, FloatArray, FloatArray]] = []
         unknown: list[FloatArray] = []
         for draws in groups:
@@ -356,7 +332,7 @@ class TableSource:
 
     @functools.lru_cache(maxsize=32)  # noqa: B019 (a source lives as long as its sweep)
     def _plan(self, plan: str) -> tuple[Fold, ...]:
-        return make_folds(self._data, self.rows, text_seed(self._spec.seed, plan) % 2**32)
+        return make_folds(self._data, self.rows, text_seed(self._asked.seed, plan) % 2**32)
 
     def _draw(self, seeds: tuple[str, ...]) -> Draws:
         places = [seed.rpartition(".")[0] for seed in seeds]
@@ -396,7 +372,7 @@ class TableSource:
 
         constant = self._constant(folds, parts)
         n_validation = np.array([len(fold.fold.validation) for fold in folds])
-        keys = np.array([text_seed(self._spec.seed, self._name, seed) for seed in seeds], np.uint64)
+        keys = np.array([text_seed(self._asked.seed, self._name, seed) for seed in seeds], np.uint64)
         return Draws(
             seeds=seeds,
             train=Split(splits["train"].X, splits["train"].y),
@@ -409,7 +385,7 @@ class TableSource:
             floors=None,
             training_seeds=keys,
             initialize=lambda network: initialize(
-                network, [np.random.default_rng([self._spec.seed, STREAM_WEIGHTS, int(key)]) for key in keys]
+                network, [np.random.default_rng([self._asked.seed, STREAM_WEIGHTS, int(key)]) for key in keys]
             ),
             measure=measure,
         )
@@ -472,7 +448,7 @@ class TableSource:
     def _new_record(self) -> TableRecord:
         fitted = [self.fitted(f"search0.fold{k}") for k in range(self._data.n_folds)]
         models = baseline_scores(self.problem, self.rows, fitted, self.fold_rows)
-        record = table_record(self._spec, self._data, self.rows, self.goal_asked, models)
+        record = table_record(self._data, self._asked.n_search, self.rows, self.goal_asked, models)
         self.write(record)
         return record
 

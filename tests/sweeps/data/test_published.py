@@ -9,12 +9,12 @@ import pytest
 
 from analysis.records.study import read_sweep
 from analysis.statistics.ranges import Box
+from sweeps.data.asked import Asked
 from sweeps.data.fashion_mnist import FashionData, FashionSource
-from sweeps.data.kinds import open_source
 from sweeps.data.perceptron import PerceptronData, PerceptronSource, perceptron_truth
 from sweeps.data.published.named import FashionImages
 from sweeps.run.study import replay, run_sweep
-from sweeps.spec.sweep import SweepSpec, load_spec, parse_spec
+from sweeps.spec.sweep import SweepSpec, load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_table, with_overrides
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
@@ -89,6 +89,10 @@ def tiny_images(n: int = 300, n_test: int = 100) -> FashionImages:
     return FashionImages(images[:n], labels[:n], images[n:], labels[n:])
 
 
+def asked_of(spec: SweepSpec) -> Asked:
+    return spec.asked(spec.datasets[0])
+
+
 def fashion_spec(n_search_rows: int, n_validation_rows: int) -> SweepSpec:
     table = as_table(load_spec("fashion_mnist"))
     table["datasets"][0] |= {"n_search_rows": n_search_rows, "n_validation_rows": n_validation_rows}
@@ -109,7 +113,7 @@ def rows_of(images: np.ndarray, all_images: np.ndarray) -> set[int]:
 
 def test_each_stage_sees_the_images_it_may() -> None:
     images = tiny_images()
-    source = FashionSource(fashion_spec(80, 60), FashionData(80, 60), images)
+    source = FashionSource(asked_of(fashion_spec(80, 60)), FashionData(80, 60), images)
     every = np.concatenate([images.images, images.test_images])
     seen = {}
     for stage in ("search", "finalist", "certificate"):
@@ -128,7 +132,7 @@ def test_each_stage_sees_the_images_it_may() -> None:
 
 def test_the_textbook_compares_by_the_test_images() -> None:
     images = tiny_images()
-    source = FashionSource(fashion_spec(80, 60), FashionData(0, 0), images)
+    source = FashionSource(asked_of(fashion_spec(80, 60)), FashionData(0, 0), images)
     draws = source.draws(source.seed_block("search"))
     assert draws.train.X.shape[1] == 300
     assert rows_of(draws.test.X[0], np.concatenate([images.images, images.test_images])) == set(range(300, 400))
@@ -136,7 +140,7 @@ def test_the_textbook_compares_by_the_test_images() -> None:
 
 def test_the_range_of_images_is_the_box_of_the_training_pixels() -> None:
     images = tiny_images()
-    source = FashionSource(fashion_spec(80, 60), FashionData(80, 60), images)
+    source = FashionSource(asked_of(fashion_spec(80, 60)), FashionData(80, 60), images)
     for stage in ("search", "certificate"):
         draws = source.draws(source.seed_block(stage))
         inside = Box.fit(draws.train.X).contains(draws.test.X)[0]
@@ -148,7 +152,7 @@ def test_the_range_of_images_is_the_box_of_the_training_pixels() -> None:
 def test_trials_are_measured_by_their_share_of_wrong_images() -> None:
     images = tiny_images()
     spec = fashion_spec(80, 60)
-    source = FashionSource(spec, FashionData(80, 60), images)
+    source = FashionSource(asked_of(spec), FashionData(80, 60), images)
     draws = source.draws(source.seed_block("search"))
     from engine.network import NetworkConfig
 

@@ -20,13 +20,11 @@ import sweeps.run.study
 from analysis.records.study import STAGES, RecordError, Study, read_sweep
 from analysis.statistics.intervals import upper_bound
 from engine.model_files import load_model
-from sweeps.data.kinds import open_source
-from sweeps.data.playground import PlaygroundSource
 from sweeps.data.source import Source
 from sweeps.run.progress import Progress
 from sweeps.run.study import replay, run_sweep
 from sweeps.run.trial import Outcome, Setting, run_chunk, run_trial, search_setting
-from sweeps.spec.sweep import DatasetSpec, SweepSpec, parse_spec
+from sweeps.spec.sweep import DatasetSpec, SweepSpec, open_source, parse_spec
 from sweeps.spec.writing import with_overrides
 from sweeps.store.log import SweepHeldError, SweepLock, canonical_lines, digest
 from sweeps.toml import SpecError
@@ -249,7 +247,7 @@ def test_a_trial_that_cannot_run_fails_with_its_reason() -> None:
 
 
 def test_the_in_range_points_are_the_test_points_inside_the_box() -> None:
-    source = PlaygroundSource(SPEC, SPEC.datasets[1])
+    source = open_source(SPEC, SPEC.datasets[1])
     draws = source.draws(SOURCE.seed_block("search"))
     low, high = draws.train.X.min(axis=1, keepdims=True), draws.train.X.max(axis=1, keepdims=True)
     inside = ((low <= draws.test.X) & (high >= draws.test.X)).all(axis=2)

@@ -11,9 +11,9 @@ import pytest
 from tiny_tables import class_frame, regression_frame, table_spec
 
 from sweeps.commands.main import main
-from sweeps.data.table.source import TableSource
 from sweeps.data.table.table import TableError
 from sweeps.spec.from_table import build_spec
+from sweeps.spec.sweep import open_source
 from sweeps.toml import SpecError
 
 
@@ -39,12 +39,12 @@ def test_everything_nobody_said_follows_from_the_rows(houses: Path) -> None:
 def test_two_classes_have_one_logit_and_three_have_three(tmp_path: Path, kinds: Path) -> None:
     three = table_spec(kinds, "kind")
     assert dict(three.training)["loss"] == "softmax_cross_entropy"
-    assert TableSource(three, three.datasets[0]).n_outputs == 3
+    assert open_source(three, three.datasets[0]).n_outputs == 3
     frame = class_frame()
     frame["kind"] = frame["kind"] == "low"
     two = table_spec(write(tmp_path, frame), "kind")
     assert dict(two.training)["loss"] == "binary_cross_entropy"
-    assert TableSource(two, two.datasets[0]).n_outputs == 1
+    assert open_source(two, two.datasets[0]).n_outputs == 1
 
 
 def test_what_the_user_fixes_is_not_searched(houses: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_damaged_file_is_refused_with_line_and_column(tmp_path: Path, capsys: 
 def test_the_target_in_disguise_is_warned_of_by_name(tmp_path: Path) -> None:
     frame = regression_frame().assign(dollars=lambda f: 1.1 * f["price"])
     spec = table_spec(write(tmp_path, frame), "price")
-    source = TableSource(spec, spec.datasets[0])
+    source = open_source(spec, spec.datasets[0])
     assert source.rows.warnings == (
         "'dollars' is the target 'price' in disguise: the correlation of their values is 1",
     )
@@ -169,13 +169,13 @@ def test_test_rows_may_come_from_a_file_of_their_own(tmp_path: Path) -> None:
     frame = regression_frame()
     path, other = write(tmp_path, frame.iloc[:60]), write(tmp_path, frame.iloc[60:], "other.csv")
     spec = table_spec(path, "price", test_file=str(other))
-    rows = TableSource(spec, spec.datasets[0]).rows
+    rows = open_source(spec, spec.datasets[0]).rows
     assert rows.test.tolist() == list(range(60, 83))
     assert rows.test_has_targets
     np.testing.assert_array_equal(rows.target.values[rows.test], frame["price"].iloc[60:])
     unknown = write(tmp_path, frame.iloc[60:].drop(columns="price"), "unknown.csv")
     spec = table_spec(path, "price", test_file=str(unknown))
-    rows = TableSource(spec, spec.datasets[0]).rows
+    rows = open_source(spec, spec.datasets[0]).rows
     assert not rows.test_has_targets
     assert len(rows.in_range) + len(rows.out_of_range) == 60
 
@@ -203,7 +203,7 @@ def test_groups_and_times_rule_the_test_part_too(tmp_path: Path) -> None:
     )
     path = write(tmp_path, frame)
     spec = table_spec(path, "price", folds="grouped", group_column="city", end_rule="none")
-    source = TableSource(spec, spec.datasets[0])
+    source = open_source(spec, spec.datasets[0])
     cities = frame["city"].to_numpy()
     assert not set(cities[source.rows.test]) & set(cities[source.rows.in_range])
     for seed in source.seed_block("search"):
@@ -211,7 +211,7 @@ def test_groups_and_times_rule_the_test_part_too(tmp_path: Path) -> None:
         assert not set(cities[fold.train]) & set(cities[fold.validation])
     assert not next(column for column in source.rows.columns if column.name == "city").used
     spec = table_spec(path, "price", folds="time", time_column="sold", end_rule="none")
-    source = TableSource(spec, spec.datasets[0])
+    source = open_source(spec, spec.datasets[0])
     days = frame["sold"].to_numpy()
     assert days[source.rows.in_range].max() <= days[source.rows.test].min()
     for seed in source.seed_block("search"):
@@ -221,7 +221,7 @@ def test_groups_and_times_rule_the_test_part_too(tmp_path: Path) -> None:
 
 def test_the_textbooks_preprocessing_is_labelled_as_leaking(houses: Path) -> None:
     spec = table_spec(houses, "price", preprocessing="textbook")
-    source = TableSource(spec, spec.datasets[0])
+    source = open_source(spec, spec.datasets[0])
     assert source.record.leaks
     assert "leak" in source.record.preprocessing
     fitted = [source.fitted(f"search0.fold{k}").preprocessing for k in range(3)]
@@ -230,7 +230,7 @@ def test_the_textbooks_preprocessing_is_labelled_as_leaking(houses: Path) -> Non
 
 def test_a_search_on_some_rows_leaves_the_rest_to_the_certificate(houses: Path) -> None:
     spec = table_spec(houses, "price", n_search_rows=40)
-    source = TableSource(spec, spec.datasets[0])
+    source = open_source(spec, spec.datasets[0])
     assert len(source.rows.folded) == 40
     assert set(source.rows.folded) < set(source.rows.in_range)
     assert len(source.fold("certificate").train) == len(source.rows.in_range) == 60
@@ -243,7 +243,7 @@ def test_a_korean_table_is_read_by_its_named_encoding(tmp_path: Path, capsys: py
     assert main(["run", str(path), "--target", "값", "--results", str(tmp_path)]) == 2
     assert "encoding" in capsys.readouterr().err
     spec = table_spec(path, "값", encoding="cp949")
-    assert "면적" in [column.name for column in TableSource(spec, spec.datasets[0]).rows.columns]
+    assert "면적" in [column.name for column in open_source(spec, spec.datasets[0]).rows.columns]
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from analysis.records.study import read_sweep
 from engine.model_files import ModelFileError
 from sweeps.commands.main import main
 from sweeps.data.table.predicting import load_table_model, predict_rows, predictions_csv
-from sweeps.data.table.source import TableSource
 from sweeps.data.table.table import TableError
 from sweeps.run.study import run_sweep
+from sweeps.spec.sweep import open_source
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def classification(kinds: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def test_it_predicts_the_test_rows_as_the_certificate_did(regression: Path, houses: Path) -> None:
     spec = table_spec(houses, "price")
-    rows = TableSource(spec, spec.datasets[0]).rows
+    rows = open_source(spec, spec.datasets[0]).rows
     found = predict_rows(load_table_model(regression), rows.frame.iloc[rows.test].reset_index(drop=True))
     (study,) = read_sweep(regression)
     judged = study.records["certificate"][0].ensemble
@@ -49,7 +49,7 @@ def test_it_predicts_the_test_rows_as_the_certificate_did(regression: Path, hous
 
 def test_classes_come_by_name_with_their_probability(classification: Path, kinds: Path) -> None:
     spec = table_spec(kinds, "kind")
-    rows = TableSource(spec, spec.datasets[0]).rows
+    rows = open_source(spec, spec.datasets[0]).rows
     frame = rows.frame.iloc[rows.test].reset_index(drop=True)
     found = predict_rows(load_table_model(classification / "kinds" / "models" / "certificate-0.json"), frame)
     (study,) = read_sweep(classification)
@@ -63,7 +63,7 @@ def test_classes_come_by_name_with_their_probability(classification: Path, kinds
 def test_a_row_beyond_the_range_is_flagged_with_its_distance_and_its_columns(regression: Path, houses: Path) -> None:
     model = load_table_model(regression)
     spec = table_spec(houses, "price")
-    source = TableSource(spec, spec.datasets[0])
+    source = open_source(spec, spec.datasets[0])
     area = source.rows.frame["area"].iloc[source.fold("certificate").train].dropna()
     inside = {"area": 100.0, "rooms": 3, "color": "red"}
     frame = pd.DataFrame([inside, {**inside, "area": area.max() + 50.0}, {**inside, "color": "violet"}])

@@ -15,13 +15,12 @@ from tiny_tables import table_spec
 
 from analysis.records.study import read_sweep
 from analysis.records.table import read_table_record
-from sweeps.data.table.source import TableSource
 from sweeps.data.table.table import TableError
 from sweeps.data.table.verdict import table_verdict
 from sweeps.run.study import replay, run_sweep
 from sweeps.run.trial import run_chunk, search_setting
 from sweeps.spec.from_table import build_spec
-from sweeps.spec.sweep import TABLES, builtin_specs, load_spec, parse_spec
+from sweeps.spec.sweep import TABLES, builtin_specs, load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_table, as_toml
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
@@ -92,12 +91,12 @@ def test_the_file_may_move_but_not_change(whole: Path, houses: Path, tmp_path: P
     with pytest.raises(SpecError, match=r"holds another sweep \(datasets\[0\]\.sha256: .* there, .* here\)"):
         run_sweep(table_spec(moved, "price"), whole.parent, workers=1)
     with pytest.raises(TableError, match="holds other data"):
-        TableSource(spec, spec.datasets[0])
+        open_source(spec, spec.datasets[0])
 
 
 def test_stages_and_replicates_share_no_seed_and_the_certificate_trains_on_all_but_test_rows(houses: Path) -> None:
     spec = table_spec(houses, "price")
-    source = TableSource(spec, spec.datasets[0])
+    source = open_source(spec, spec.datasets[0])
     blocks = [source.seed_block("search"), source.seed_block("search", 1), source.seed_block("finalist")]
     blocks.append(source.seed_block("certificate"))
     assert len({seed for block in blocks for seed in block}) == sum(map(len, blocks))
@@ -114,7 +113,7 @@ def test_stages_and_replicates_share_no_seed_and_the_certificate_trains_on_all_b
 def test_replicas_of_unequal_folds_train_apart_and_give_what_each_gives_alone(houses: Path) -> None:
     """61 rows in 3 folds: one of 21, two of 20 rows to validate with."""
     spec = table_spec(houses, "price", test_share=0.18)
-    source = TableSource(spec, spec.datasets[0])
+    source = open_source(spec, spec.datasets[0])
     seeds = source.seed_block("search")
     groups = source.groups(seeds)
     assert tuple(seed for group in groups for seed in group) == seeds
@@ -132,7 +131,7 @@ def test_replicas_of_unequal_folds_train_apart_and_give_what_each_gives_alone(ho
 def test_the_value_of_a_trial_is_the_users_metric_on_the_validation_rows(houses: Path) -> None:
     """Against scikit-learn, from the trained weights by hand: standardized inputs in, euros out."""
     spec = table_spec(houses, "price", network={"hidden_layer_sizes": []})
-    source = TableSource(spec, spec.datasets[0])
+    source = open_source(spec, spec.datasets[0])
     seeds = source.seed_block("search")
     params = {"training.optimizer": "adam", "training.learning_rate": 0.03, "training.batch_size": 8}
     outcome = run_chunk(spec, source, search_setting(spec, 0, params, seeds), 0)
@@ -169,7 +168,7 @@ def test_what_a_fold_learns_of_its_columns_and_target_comes_from_its_training_ro
 ) -> None:
     """Other numbers in the rows that fold 0 does not train on: its preprocessing stays, that of fold 1 does not."""
     spec = table_spec(houses, "price", end_rule="none")
-    source = TableSource(spec, spec.datasets[0])
+    source = open_source(spec, spec.datasets[0])
     train = set(source.fold("search0.fold0").train.tolist())
     frame = pd.read_csv(houses)
     others = [row for row in range(len(frame)) if row not in train]
@@ -177,7 +176,7 @@ def test_what_a_fold_learns_of_its_columns_and_target_comes_from_its_training_ro
     changed = tmp_path / "houses.csv"
     frame.to_csv(changed, index=False)
     spec = table_spec(changed, "price", end_rule="none")
-    other = TableSource(spec, spec.datasets[0])
+    other = open_source(spec, spec.datasets[0])
     assert other.fold("search0.fold0").train.tolist() == sorted(train)
     for name in ("preprocessing", "target"):
         assert getattr(other.fitted("search0.fold0"), name) == getattr(source.fitted("search0.fold0"), name)
@@ -187,7 +186,7 @@ def test_what_a_fold_learns_of_its_columns_and_target_comes_from_its_training_ro
 def test_only_the_certificate_looks_at_the_test_rows_and_once(whole: Path, houses: Path, tmp_path: Path) -> None:
     """Other test targets: every record but the certificate's stays the same."""
     spec = table_spec(houses, "price")
-    source = TableSource(spec, spec.datasets[0])
+    source = open_source(spec, spec.datasets[0])
     lines = houses.read_text().splitlines()
     for row in source.rows.test:
         head, _, value = lines[row + 1].rpartition(",")
@@ -230,7 +229,7 @@ def test_a_space_may_search_what_the_defaults_fix_but_not_what_the_user_fixes(ho
 
 def test_the_held_out_end_is_no_objective(whole: Path, houses: Path, tmp_path: Path) -> None:
     spec = table_spec(houses, "price")
-    source = TableSource(spec, spec.datasets[0])
+    source = open_source(spec, spec.datasets[0])
     lines = houses.read_text().splitlines()
     for row in source.rows.out_of_range:
         head, _, value = lines[row + 1].rpartition(",")
