@@ -15,7 +15,8 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import kernels, plain
+from engine import kernels
+from engine.roads import plain
 from engine.configuration import TrainingConfig
 from engine.methods.activations import ACTIVATIONS
 from engine.methods.losses import LOSSES
