@@ -8,6 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""Of sweeps, studies and datasets: they are names of folders, too."""
+
 
 class SpecError(ValueError):
     """A sweep that cannot be asked; the message is one line: place, value, what would do."""
@@ -94,6 +97,16 @@ class SpecTable:
         if self._left:
             known = list(dict.fromkeys(self._known))
             raise SpecError(f"{self.where}: {unknown_name('', next(iter(self._left)), known)}")
+
+
+def study_name(table: SpecTable) -> str:
+    """Return the name that a spec gives itself."""
+    name = table.text("name")
+    if not NAME.fullmatch(name):
+        raise SpecError(
+            f"{table.where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first"
+        )
+    return name
 
 
 def check_name(value: str, choices: Iterable[str], where: str) -> None:

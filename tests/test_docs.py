@@ -8,9 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from sweeps.polynomial.study import parse_study
 
 from sweeps.commands.main import build_parser
-from sweeps.polynomial.study import parse_study
 from sweeps.spec.from_table import build_spec
 
 ROOT = Path(__file__).resolve().parent.parent

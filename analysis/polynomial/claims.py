@@ -27,7 +27,8 @@ from analysis.polynomial.fits import (
     recovered_by_truth,
     unit_correlation,
 )
-from analysis.records.polynomial import PolynomialRun, PolynomialStudy
+from analysis.records.polynomial import NetworkRecord, polynomial_settings
+from analysis.records.study import Study
 from analysis.statistics.intervals import Interval, mean_interval, paired_difference, rank_correlation_interval, wilson
 from engine.polynomial.quadrature import gauss_rule, hidden_outputs, predict
 from engine.polynomial.rows import Arm, PolynomialRows, draw_rows
@@ -49,7 +50,7 @@ class Networks:
     label : str
         What they are: ``"constrained, rate 0.0316, 5 000 000 steps"``.
     arm : str
-    runs : tuple of PolynomialRun
+    runs : tuple of NetworkRecord
         By seed.
     parameters : ndarray (R, 3 H + 1)
         NaN where a run never got there.
@@ -67,7 +68,7 @@ class Networks:
 
     label: str
     arm: Arm
-    runs: tuple[PolynomialRun, ...]
+    runs: tuple[NetworkRecord, ...]
     parameters: FloatArray
     converged: npt.NDArray[np.bool_]
     steps: FloatArray
@@ -225,22 +226,21 @@ class Question:
 
     Parameters
     ----------
-    study : PolynomialStudy
+    study : Study
     """
 
-    def __init__(self, study: PolynomialStudy) -> None:
+    def __init__(self, study: Study) -> None:
         self.study = study
-        self.header = study.header
-        self.seeds = sorted({run.seed for run in study.runs})
+        self.settings = settings = polynomial_settings(study.header.data)
+        self.seeds = sorted({run.seed for run in study.networks})
         self._after: dict[tuple[Arm, float, int], Networks] = {}
-        header = self.header
-        self.rows = draw_rows(self.seeds, header.coefficients, header.n_rows, header.noise_sd, header.stretch)
+        self.rows = draw_rows(self.seeds, settings.coefficients, settings.n_rows, settings.noise_sd, settings.stretch)
 
-    def runs(self, arm: Arm, learning_rate: float) -> tuple[PolynomialRun, ...]:
+    def runs(self, arm: Arm, learning_rate: float) -> tuple[NetworkRecord, ...]:
         """Return the runs of a training, by seed."""
-        return tuple(r for r in self.study.runs if r.arm == arm and r.learning_rate == learning_rate)
+        return tuple(r for r in self.study.networks if r.arm == arm and r.learning_rate == learning_rate)
 
-    def rows_of(self, runs: Sequence[PolynomialRun]) -> PolynomialRows:
+    def rows_of(self, runs: Sequence[NetworkRecord]) -> PolynomialRows:
         """Return the rows of these runs."""
         index = [self.seeds.index(run.seed) for run in runs]
         rows = self.rows
@@ -257,14 +257,14 @@ class Question:
 
     def _measure_after(self, arm: Arm, learning_rate: float, n_steps: int) -> Networks:
         runs = self.runs(arm, learning_rate)
-        i = self.header.checkpoints.index(n_steps)
+        i = self.settings.checkpoints.index(n_steps)
         lowest = np.array([run.lowest[i] for run in runs])
         return self._networks(
             f"{arm}, {recipe_text(learning_rate, n_steps)}",
             arm,
             runs,
             np.array([run.parameters[i] for run in runs]),
-            lowest < self.header.converged_below,
+            lowest < self.settings.converged_below,
             np.full(len(runs), float(n_steps)),
             np.array([run.highest[i] for run in runs]) / lowest,
             np.array([run.loss[i] for run in runs]) > SPIKE * lowest,
@@ -273,9 +273,9 @@ class Question:
     def at_error(self, arm: Arm, learning_rate: float, threshold: float) -> Networks:
         """Return the networks of a training when their training error was first at or below a threshold."""
         runs = self.runs(arm, learning_rate)
-        k = self.header.thresholds.index(threshold)
+        k = self.settings.thresholds.index(threshold)
         there = np.array([run.passage_step[k] is not None for run in runs])
-        nothing = [math.nan] * (3 * self.header.n_hidden + 1)
+        nothing = [math.nan] * (3 * self.settings.n_hidden + 1)
         return self._networks(
             f"{arm}, rate {learning_rate:.3g}, training error {threshold:g} reached",
             arm,
@@ -291,7 +291,7 @@ class Question:
         self,
         label: str,
         arm: Arm,
-        runs: tuple[PolynomialRun, ...],
+        runs: tuple[NetworkRecord, ...],
         parameters: FloatArray,
         converged: npt.NDArray[np.bool_],
         steps: FloatArray,
@@ -304,26 +304,26 @@ class Question:
 
     def own(self, arm: Arm) -> Networks:
         """Return the networks of an arm's own recipe, the first one the study names for it."""
-        recipe = next(recipe for recipe in self.header.recipes if recipe["arm"] == arm)
+        recipe = next(recipe for recipe in self.settings.recipes if recipe["arm"] == arm)
         return self.after(arm, float(recipe["learning_rate"]), int(recipe["n_steps"]))
 
     def recipes(self) -> list[Networks]:
         """Return the networks of every recipe, in the study's order."""
         return [
             self.after(_arm(recipe["arm"]), float(recipe["learning_rate"]), int(recipe["n_steps"]))
-            for recipe in self.header.recipes
+            for recipe in self.settings.recipes
         ]
 
     def trainings(self) -> list[tuple[Arm, float]]:
         """Return the arms and rates that were trained."""
-        return list(dict.fromkeys((_arm(r["arm"]), float(r["learning_rate"])) for r in self.header.recipes))
+        return list(dict.fromkeys((_arm(r["arm"]), float(r["learning_rate"])) for r in self.settings.recipes))
 
     def pairs(self) -> list[Pair]:
         """Return all conditions that the arms are compared under: own recipes, the same recipe, equal error."""
         constrained, unconstrained = self.own(ARMS[0]), self.own(ARMS[1])
         own = [networks.label.removeprefix(f"{networks.arm}, ") for networks in (constrained, unconstrained)]
         result = [Pair("each arm's own recipe", own[0] != own[1], False, constrained, unconstrained)]
-        known = {(str(r["arm"]), float(r["learning_rate"]), int(r["n_steps"])) for r in self.header.recipes}
+        known = {(str(r["arm"]), float(r["learning_rate"]), int(r["n_steps"])) for r in self.settings.recipes}
         for rate, n_steps in sorted({(rate, steps) for _, rate, steps in known}):
             text = f"both at {recipe_text(rate, n_steps)}"
             if own == [recipe_text(rate, n_steps)] * 2:
@@ -333,10 +333,10 @@ class Question:
         rates = (constrained.runs[0].learning_rate, unconstrained.runs[0].learning_rate)
         trained = self.trainings()
         shared = [rate for rate in sorted(set(rates)) if all((arm, rate) in trained for arm in ARMS)]
-        reached = f"training error {self.header.equal_error:g} reached"
+        reached = f"training error {self.settings.equal_error:g} reached"
         each = [("each arm at its own rate", rates)] if rates[0] != rates[1] else []
         for text, pair in [*each, *((f"both at rate {r:.3g}", (r, r)) for r in shared)]:
-            both = (self.at_error(arm, rate, self.header.equal_error) for arm, rate in zip(ARMS, pair, strict=True))
+            both = (self.at_error(arm, rate, self.settings.equal_error) for arm, rate in zip(ARMS, pair, strict=True))
             result.append(Pair(f"{reached}, {text}", pair[0] != pair[1], True, *both))
         return result
 
@@ -407,10 +407,10 @@ def fit_rows(question: Question, networks: Networks) -> list[FitRow]:
     if networks.arm == "unconstrained":
         parameters = aligned(parameters)  # without fixed biases nothing else tells one unit from the other
     rows = question.rows_of([networks.runs[i] for i in chosen])
-    degree = forced_degree(question.header.coefficients)
+    degree = forced_degree(question.settings.coefficients)
     result = []
     for inputs, X in (("training", rows.X), ("stretched", rows.X_stretched)):
-        units = hidden_outputs(parameters, X) if len(chosen) else np.zeros((0, question.header.n_hidden, 0))
+        units = hidden_outputs(parameters, X) if len(chosen) else np.zeros((0, question.settings.n_hidden, 0))
         curves = [(f"unit {k + 1}", units[:, k]) for k in range(units.shape[1])]
         curves.append(("prediction", predict(parameters, X) if len(chosen) else np.zeros((0, 0))))
         for curve, values in curves:
@@ -433,7 +433,7 @@ def fit_rows(question: Question, networks: Networks) -> list[FitRow]:
 def barriers(question: Question, n_points: int = 101) -> list[Barrier]:
     """Return the barriers between the arms' own solutions of a seed, and between neighboring seeds within an arm."""
     constrained, unconstrained = question.own(ARMS[0]), question.own(ARMS[1])
-    rules = gauss_rule(question.rows.X, question.rows.y, question.header.n_nodes)
+    rules = gauss_rule(question.rows.X, question.rows.y, question.settings.n_nodes)
     ends = {n.arm: aligned(n.parameters) for n in (constrained, unconstrained)}
 
     def barrier(label: str, pairs: list[tuple[FloatArray, FloatArray, int]]) -> Barrier:
@@ -453,12 +453,12 @@ def barriers(question: Question, n_points: int = 101) -> list[Barrier]:
 
 def claims(question: Question) -> list[Claim]:
     """Return the article's claims with the evidence for and against each."""
-    truth = question.header.coefficients
+    truth = question.settings.coefficients
     pairs = question.pairs()
     by_recipe = [pair for pair in pairs if not pair.at_equal_error]
     recipes = question.recipes()
     rows = question.rows
-    converged, equal = (f"{value:g}" for value in (question.header.converged_below, question.header.equal_error))
+    converged, equal = (f"{value:g}" for value in (question.settings.converged_below, question.settings.equal_error))
 
     measure = (
         f"distance of the forced {forced_name(truth)}'s coefficients from the true ones, unconstrained over constrained"
@@ -602,7 +602,7 @@ def _converged_difference(pair: Pair) -> Evidence:
 
 
 def _slowness(question: Question, arm: Arm, learning_rate: float) -> Evidence:
-    equal_error = question.header.equal_error
+    equal_error = question.settings.equal_error
     there = question.at_error(arm, learning_rate, equal_error)
     correlation = rank_correlation_interval(np.abs(there.correlation[there.converged]), there.steps[there.converged])
     measure = f"rank correlation of |correlation| and steps, when the training error is first {equal_error:g}"
@@ -610,14 +610,14 @@ def _slowness(question: Question, arm: Arm, learning_rate: float) -> Evidence:
 
 
 def _noisiness(question: Question, arm: Arm, learning_rate: float) -> Evidence:
-    end = question.after(arm, learning_rate, question.header.checkpoints[-1])
+    end = question.after(arm, learning_rate, question.settings.checkpoints[-1])
     noise = rank_correlation_interval(np.abs(end.correlation[end.converged]), end.noise[end.converged])
     measure = "rank correlation of |correlation| and highest over lowest of the last losses"
     return Evidence(f"{arm}, rate {learning_rate:.3g}", measure, noise, 0.0)
 
 
 def _later(question: Question, end: Networks) -> Interval:
-    early = question.at_error(end.arm, end.runs[0].learning_rate, question.header.equal_error)
+    early = question.at_error(end.arm, end.runs[0].learning_rate, question.settings.equal_error)
     both = early.converged & end.converged & (early.steps < end.steps)
     return ratio(early.errors.out_of_range, end.errors.out_of_range, both)
 

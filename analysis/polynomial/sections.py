@@ -63,12 +63,13 @@ PAIR_MARGINS = (0.6, 0.5, 0.15, 0.35)
 
 def sections(question: Question) -> list[Section]:
     """Return all sections, in reading order."""
-    if not question.study.runs:
+    if not question.study.networks:
         return [Section("claims", "The claims", (Text("No network has been trained yet.", "missing"),))]
-    if missing := question.study.n_expected - len(question.study.runs):
+    if missing := question.study.header.n_trials - len(question.study.networks):
         note: tuple[Block, ...] = (
             Text(
-                f"{missing} of {question.study.n_expected} networks are not trained yet; nothing is judged.", "missing"
+                f"{missing} of {question.study.header.n_trials} networks are not trained yet; nothing is judged.",
+                "missing",
             ),
         )
         return [Section("claims", "The claims", note)]
@@ -98,7 +99,7 @@ def answer_section(question: Question) -> Section:
         own, r = moment
         seed, rows = question.seeds[r], question.rows_of([own[0].runs[r]])
         x, ends = _curve_inputs(rows), _ends(rows)
-        truth = polynomial(question.header.coefficients, x)
+        truth = polynomial(question.settings.coefficients, x)
         curves = {n.label: predict(n.parameters[r : r + 1], x[None])[0] for n in own}
         errors = "; ".join(f"{n.label}: {_errors_text(n, r)}" for n in own)
         blocks.append(
@@ -126,14 +127,14 @@ def findings(question: Question) -> list[str]:
         )
     else:
         texts += [_trust_text(question, own), _merit_text(question.pairs())]
-        if question.header.valley:
+        if question.settings.valley:
             texts.append(_valley_text(question, own))
     shares = [
         f"{arm}: {_range_text([int(n.converged.sum()) for n in question.recipes() if n.arm == arm])}" for arm in ARMS
     ]
     texts.append(
         f"How surely do they train? Of {len(question.seeds)} seeds these came below a training error of "
-        f"{question.header.converged_below:g}, by recipe: {'; '.join(shares)}. Errors are those of networks that did."
+        f"{question.settings.converged_below:g}, by recipe: {'; '.join(shares)}. Errors are those of networks that did."
     )
     return texts
 
@@ -157,11 +158,11 @@ def _trust_text(question: Question, own: Sequence[Networks]) -> str:
 
 
 def _valley_text(question: Question, own: Sequence[Networks]) -> str:
-    header = question.header
-    far = int(np.argmin(np.abs(header.valley)))
+    settings = question.settings
+    far = int(np.argmin(np.abs(settings.valley)))
     parts = []
     for networks in own:
-        end = question.after(networks.arm, networks.runs[0].learning_rate, header.checkpoints[-1])
+        end = question.after(networks.arm, networks.runs[0].learning_rate, settings.checkpoints[-1])
         if not end.converged.any():
             continue
         training, outside = zip(*(_valley_errors(question, end, i) for i in (0, far)), strict=True)
@@ -169,7 +170,7 @@ def _valley_text(question: Question, own: Sequence[Networks]) -> str:
         parts.append("{}: training error {}, out of range {}".format(networks.arm, *sides))
     return (
         "Is that the best these networks can do? From where the longest training ended, the weight into the first unit "
-        f"brought from {header.valley[0]:g} to {header.valley[far]:g} times its value and everything else optimized "
+        f"brought from {settings.valley[0]:g} to {settings.valley[far]:g} times its value and everything else optimized "
         f"again: {'; '.join(parts) or 'not measured, no seed converged'}."
     )
 
@@ -276,7 +277,7 @@ def evidence_section(question: Question, found: Sequence[Claim]) -> Section:
     blocks: list[Block] = [
         Text(
             "A measurement above its even value speaks for the claim, once its whole interval does. n counts seeds in "
-            f"which both arms converged (training error below {question.header.converged_below:g}); they share data "
+            f"which both arms converged (training error below {question.settings.converged_below:g}); they share data "
             "and first weights. Budgets are different where the arms had different rates or lengths; at equal "
             "training error the rate alone counts."
         )
@@ -332,10 +333,10 @@ def errors_section(question: Question) -> Section:
     )
     rows = question.rows
     inside, outside = rows.in_range.sum(axis=1), (~rows.in_range).sum(axis=1)
-    header = question.header
+    settings = question.settings
     text = (
-        f"Mean squared errors against the noise-free polynomial {polynomial_text(header.coefficients)} on the training "
-        f"draws stretched by {header.stretch:g}: {inside.min()} to {inside.max()} of {header.n_rows} points in range, "
+        f"Mean squared errors against the noise-free polynomial {polynomial_text(settings.coefficients)} on the training "
+        f"draws stretched by {settings.stretch:g}: {inside.min()} to {inside.max()} of {settings.n_rows} points in range, "
         f"{outside.min()} to {outside.max()} outside, by seed. Seed 1 has the published rows. Means over the seeds "
         "that converged; each seed has its own rows and first weights. A recipe's last step is used, as in the "
         "article. Adam's loss swings: spiked counts those whose last loss is above three times their lowest since the "
@@ -395,7 +396,7 @@ def polynomial_text(coefficients: Sequence[float]) -> str:
 
 def fits_section(question: Question) -> Section:
     """Return the polynomials of units and predictions."""
-    truth, forced = question.header.coefficients, forced_name(question.header.coefficients)
+    truth, forced = question.settings.coefficients, forced_name(question.settings.coefficients)
     powers = ["1", "x", *(f"x^{k}" for k in range(2, forced_degree(truth) + 1))]
     blocks: list[Block] = [
         Text(
@@ -455,7 +456,7 @@ def pictures_section(question: Question) -> Section:
     own, r = moment
     seed, rows = question.seeds[r], question.rows_of([own[0].runs[r]])
     x, ends = _curve_inputs(rows), _ends(rows)
-    truth = polynomial(question.header.coefficients, x)
+    truth = polynomial(question.settings.coefficients, x)
     blocks: list[Block] = [Text(f"Seed {seed}, the first in which both arms converged under their own recipes.")]
     blocks.append(_animation(question, own, r, x, truth, ends))
     for networks in own:
@@ -490,11 +491,11 @@ def _animation(
 ) -> Animation:
     """Return both arms' predictions at every look up to the end of the longer recipe."""
     longest = max(float(n.steps[r]) for n in own)
-    steps = [step for step in question.header.checkpoints if step <= longest]
+    steps = [step for step in question.settings.checkpoints if step <= longest]
     shown_steps = {n.arm: [min(step, int(n.steps[r])) for step in steps] for n in own}
     every = {n.arm: _predictions_at(question, n, r, shown_steps[n.arm], x) for n in own}
     losses = {
-        n.arm: [n.runs[r].loss[question.header.checkpoints.index(step)] for step in shown_steps[n.arm]] for n in own
+        n.arm: [n.runs[r].loss[question.settings.checkpoints.index(step)] for step in shown_steps[n.arm]] for n in own
     }
     columns = {
         f"{n.arm}, after {step}": every[n.arm][i] for i, step in enumerate(steps) for n in own if step <= n.steps[r]
@@ -571,7 +572,7 @@ def _curves_table(name: str, x: FloatArray, curves: dict[str, FloatArray], ends:
 
 def _still_steps(question: Question, networks: Networks, r: int, n: int = N_STILLS) -> list[int]:
     """Return n looks at one network's training, evenly spread over the logarithm of the steps."""
-    looks = [step for step in question.header.checkpoints if step <= networks.steps[r]]
+    looks = [step for step in question.settings.checkpoints if step <= networks.steps[r]]
     return sorted({looks[round(i)] for i in np.linspace(0, len(looks) - 1, n)})
 
 
@@ -579,14 +580,14 @@ def _predictions_at(
     question: Question, networks: Networks, r: int, steps: Sequence[int], x: FloatArray
 ) -> list[FloatArray]:
     """Return one network's predictions at some looks."""
-    there = [networks.runs[r].parameters[question.header.checkpoints.index(step)] for step in steps]
+    there = [networks.runs[r].parameters[question.settings.checkpoints.index(step)] for step in steps]
     return list(predict(np.array(there), x[None]))
 
 
 def training_section(question: Question) -> Section:
     """Return how errors and correlation go with the steps."""
-    header = question.header
-    steps = np.array(header.checkpoints)
+    settings = question.settings
+    steps = np.array(settings.checkpoints)
     blocks: list[Block] = [
         Text(
             "Medians over the seeds that converged by the end of the longest recipe, at the same looks for all. "
@@ -595,7 +596,7 @@ def training_section(question: Question) -> Section:
     ]
     curves: dict[str, dict[str, FloatArray]] = {"training": {}, "out_of_range": {}, "correlation": {}}
     for arm, rate in question.trainings():
-        end = question.after(arm, rate, header.checkpoints[-1])
+        end = question.after(arm, rate, settings.checkpoints[-1])
         chosen = np.flatnonzero(end.converged)
         if not len(chosen):
             continue
@@ -672,8 +673,8 @@ def landscape_section(question: Question) -> Section:
 
 def valley_blocks(question: Question) -> list[Block]:
     """Return training error and out-of-range error along the valleys of the longest recipes."""
-    header = question.header
-    if not header.valley:
+    settings = question.settings
+    if not settings.valley:
         return []
     blocks: list[Block] = [
         Heading("Along the valley"),
@@ -686,16 +687,16 @@ def valley_blocks(question: Question) -> list[Block]:
     rows: list[tuple[Cell, ...]] = []
     curves: dict[str, tuple[list[float], list[float]]] = {}
     for arm, rate in question.trainings():
-        end = question.after(arm, rate, header.checkpoints[-1])
+        end = question.after(arm, rate, settings.checkpoints[-1])
         label = f"{arm}, rate {rate:.3g}"
-        for i, share in enumerate(header.valley):
+        for i, share in enumerate(settings.valley):
             training, outside = _valley_errors(question, end, i)
             rows.append((label, share, int(end.converged.sum()), shown(training), shown(outside)))
             for values, one in zip(curves.setdefault(label, ([], [])), (training, outside), strict=True):
                 values.append(math.nan if one.estimate is None else one.estimate)
     drawn = {label: one for label, one in curves.items() if np.isfinite(one[0]).all()}
     if drawn:
-        shares = np.array(header.valley)
+        shares = np.array(settings.valley)
         text = "; ".join(
             f"{label}: from {number_text(trained[0])} to {number_text(trained[-1])} in training, "
             f"from {number_text(outside[0])} to {number_text(outside[-1])} out of range"

@@ -1,30 +1,25 @@
-"""The file format of a polynomial study: one line for its question, one for each trained network.
+"""What a polynomial study asks, and what each of its networks leaves in the study's log.
 
-``results/<study>/runs.jsonl`` is made of the checksummed lines of `analysis.records.study`: first a
-``polynomial_study`` with
-a `PolynomialHeader`, then a ``polynomial_run`` with a `PolynomialRun` for each network, in the order they finished.
+The log is one of `analysis.records.study`: a ``study`` line whose ``data`` are a `PolynomialSettings`, and a ``network``
+line with a `NetworkRecord` for each trained network.
 """
 
 from __future__ import annotations
 
-import bisect
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from analysis.records.study import RecordError, read_lines
-from engine.polynomial.rows import Arm
-
-RUNS_NAME = "runs.jsonl"
+POLYNOMIAL = "polynomial"
+"""The kind of data, as a study's header names it."""
 
 
 @dataclass(frozen=True, slots=True)
-class PolynomialHeader:
-    """What a polynomial study asks.
+class PolynomialSettings:
+    """What a polynomial study asks: the data of its header, beside their kind.
 
     Parameters
     ----------
-    name : str
-        Name of the study.
     coefficients : list of float
         Of the polynomial, constant first.
     n_rows : int
@@ -42,20 +37,17 @@ class PolynomialHeader:
     recipes : list of dict
         ``{"arm", "learning_rate", "n_steps"}``: one training each for every seed.
     checkpoints : list of int
-        Numbers of updates at which parameters were kept.
+        Numbers of updates at which parameters are kept.
     thresholds : list of float
-        Training errors whose first passage was looked for, highest first; `equal_error` is one of them.
+        Training errors whose first passage is looked for, highest first; `equal_error` is one of them.
     converged_below : float
         Training error below which a network counts as converged.
     equal_error : float
         Training error at which the arms are compared when they first reach it.
     valley : list of float
-        Weights of the first unit, as multiples of the solution's own, at which the rest was re-optimized.
-    versions : dict of str to str
-        As in `analysis.records.study.StudyHeader`.
+        Weights of the first unit, as multiples of the solution's own, at which the rest is re-optimized.
     """
 
-    name: str
     coefficients: list[float]
     n_rows: int
     noise_sd: float
@@ -69,20 +61,18 @@ class PolynomialHeader:
     converged_below: float
     equal_error: float
     valley: list[float]
-    versions: dict[str, str]
-
-    @property
-    def sweep(self) -> str:
-        """The study's name: it is a sweep of its own."""
-        return self.name
 
 
 @dataclass(frozen=True, slots=True)
-class PolynomialRun:
-    """One trained network.
+class NetworkRecord:
+    """Everything one network of a polynomial study leaves behind.
 
     Parameters
     ----------
+    study : str
+        ``"<sweep>/<dataset>"``.
+    number : int
+        Place in the study's list of networks, from 0.
     arm : str
         ``"constrained"`` or ``"unconstrained"``.
     learning_rate : float
@@ -101,12 +91,14 @@ class PolynomialRun:
         Lowest training error found along the valley that begins at the last parameters.
     valley_parameters : list of list of float
         Parameters there.
-    started_at_s, duration_s : float
-        Wall-clock start (Unix time) and duration of the eight networks that trained together. Not part of the canonical
-        form.
+    started_at_s, duration_s, worker
+        Wall-clock start (Unix time), duration and worker of the networks that trained together. Not part of the
+        canonical form.
     """
 
-    arm: Arm
+    study: str
+    number: int
+    arm: Literal["constrained", "unconstrained"]
     learning_rate: float
     seed: int
     parameters: list[list[float]]
@@ -119,59 +111,40 @@ class PolynomialRun:
     valley_parameters: list[list[float]]
     started_at_s: float = 0.0
     duration_s: float = 0.0
+    worker: str = ""
 
     @property
-    def key(self) -> tuple[str, float, int]:
-        """What tells the run from the study's others."""
-        return self.arm, self.learning_rate, self.seed
-
-
-@dataclass(slots=True)
-class PolynomialStudy:
-    """One polynomial study read back, its runs by arm, rate and seed."""
-
-    header: PolynomialHeader
-    runs: list[PolynomialRun] = field(default_factory=list)
+    def stage(self) -> Literal["network"]:
+        """The one stage of such a study."""
+        return "network"
 
     @property
-    def n_expected(self) -> int:
-        """Runs of the finished study."""
-        return self.header.n_seeds * len({(r["arm"], r["learning_rate"]) for r in self.header.recipes})
-
-    def add(self, run: PolynomialRun) -> None:
-        """Take in one more run, in its place."""
-        bisect.insort(self.runs, run, key=lambda one: one.key)
+    def params(self) -> dict[str, str | int | float | bool | None]:
+        """What was chosen for it."""
+        return {"arm": self.arm, "learning_rate": self.learning_rate, "seed": self.seed}
 
     @property
-    def verdict(self) -> str | None:
-        """How the study ended; None until all networks are trained."""
-        return f"All {len(self.runs)} networks trained." if len(self.runs) >= self.n_expected else None
+    def state(self) -> Literal["complete"]:
+        """How its training ended."""
+        return "complete"
+
+    @property
+    def value(self) -> float:
+        """Training error at the end."""
+        return self.loss[-1]
+
+    @property
+    def candidate(self) -> bool:
+        """Whether it is fit for a certificate: such a study has none."""
+        return False
 
 
-def read_polynomial_study(path: Path) -> PolynomialStudy:
-    """Read the runs of a polynomial study.
-
-    Parameters
-    ----------
-    path : Path
-        ``<results>/<study>/runs.jsonl``.
+def polynomial_settings(data: Mapping[str, Any]) -> PolynomialSettings:
+    """Return the settings in a polynomial study's header.
 
     Raises
     ------
-    RecordError
-        If the file is empty or a line is damaged; the message names file and line.
+    TypeError
+        If a setting is missing or unknown.
     """
-    study: PolynomialStudy | None = None
-    for i, (kind, data) in enumerate(read_lines(path), start=1):
-        try:
-            if kind == "polynomial_study":
-                study = PolynomialStudy(PolynomialHeader(**data))
-            elif study is None or kind != "polynomial_run":
-                raise RecordError(f"{path}: line {i}: a {kind!r} line where none belongs")
-            else:
-                study.add(PolynomialRun(**data))
-        except TypeError as error:
-            raise RecordError(f"{path}: line {i}: not a {kind} of this version ({error})") from None
-    if study is None:
-        raise RecordError(f"{path}: empty; run the study again")
-    return study
+    return PolynomialSettings(**{key: value for key, value in data.items() if key != "kind"})

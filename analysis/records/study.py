@@ -13,6 +13,8 @@ SHA-256 of the line's own ``data`` text, so that a torn or altered line is found
     a `TrialRecord` trained afresh on draws the search never saw (see `TrialRecord.stage`).
 ``page_search``
     the `TrialRecord` of a setting that the Playground page can express, tried on the search's draws.
+``network``
+    the `NetworkRecord` of a polynomial study (`analysis.records.polynomial`).
 ``verdict``
     last line of a finished study: `Verdict`.
 """
@@ -22,17 +24,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from analysis.records.polynomial import POLYNOMIAL, NetworkRecord, polynomial_settings
+
 Scalar = str | int | float | bool | None
 State = Literal["complete", "diverged", "failed"]
-Stage = Literal["search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate"]
+Stage = Literal["search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate", "network"]
 STAGES: tuple[Stage, ...] = (
     "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate",
 )  # fmt: skip
+"""Of trials; ``"network"`` is the one stage of a polynomial study."""
+NETWORK: Stage = "network"
 TIMING_FIELDS = ("started_at_s", "duration_s", "worker")
 
 
@@ -235,6 +241,8 @@ class Verdict:
         Why the search ended: ``"reached"``, ``"budget"``, ``"timeout"``, ``"all_failed"``.
     text : str
         One sentence for the reader, with how to go on where nothing passed.
+    claims : dict of str to str, or None
+        Of a study that judges claims, not settings: what was found for each; None where certificates decide.
     """
 
     certified: bool
@@ -245,6 +253,10 @@ class Verdict:
     n_certificates: int
     stopped: str
     text: str
+    claims: dict[str, str] | None = None
+
+
+Record = TrialRecord | NetworkRecord
 
 
 @dataclass(slots=True)
@@ -254,6 +266,7 @@ class Study:
     header: StudyHeader
     asked: dict[int, dict[str, Scalar]] = field(default_factory=dict)
     records: dict[Stage, list[TrialRecord]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
+    networks: list[NetworkRecord] = field(default_factory=list)
     verdict: Verdict | None = None
     path: Path | None = None
 
@@ -261,6 +274,29 @@ class Study:
     def trials(self) -> list[TrialRecord]:
         """The search trials, by number."""
         return self.records["search"]
+
+    @property
+    def is_polynomial(self) -> bool:
+        """Whether its records are `networks`."""
+        return self.header.data.get("kind") == POLYNOMIAL
+
+    def of_stage(self, stage: Stage) -> Sequence[Record]:
+        """Return the records of a stage, by number."""
+        return self.networks if stage == "network" else self.records[stage]
+
+    def all_records(self) -> list[Record]:
+        """Return all records, by stage and number."""
+        return [record for stage in (*STAGES, NETWORK) for record in self.of_stage(stage)]
+
+    def add(self, record: Record) -> None:
+        """Take in one more record, in its place."""
+        if isinstance(record, NetworkRecord):
+            self.networks.append(record)
+            self.networks.sort(key=lambda one: one.number)
+            return
+        records = self.records[record.stage]
+        records.append(record)
+        records.sort(key=lambda one: one.number)
 
     @property
     def winner(self) -> TrialRecord | None:
@@ -308,7 +344,7 @@ def decode_line(line: str, where: str) -> tuple[str, Any]:
     return str(kind), data
 
 
-def as_data(item: StudyHeader | TrialRecord | Verdict) -> dict[str, Any]:
+def as_data(item: StudyHeader | Record | Verdict) -> dict[str, Any]:
     """Return a record as plain JSON values."""
     return dataclasses.asdict(item)
 
@@ -355,12 +391,16 @@ def read_study(path: Path) -> Study:
         try:
             if kind == "study":
                 study = Study(StudyHeader(**data), path=path)
+                if study.is_polynomial:
+                    polynomial_settings(study.header.data)
             elif study is None:
                 raise RecordError(f"{path}: line {i}: a {kind!r} line before the study's header")
             elif kind == "asked":
                 study.asked[int(data["number"])] = data["params"]
             elif kind == "verdict":
                 study.verdict = Verdict(**data)
+            elif kind == NETWORK:
+                study.networks.append(NetworkRecord(**data))
             else:
                 record = TrialRecord(**data)
                 study.records[record.stage].append(record)
@@ -370,6 +410,7 @@ def read_study(path: Path) -> Study:
         raise RecordError(f"{path}: empty; run the sweep again")
     for records in study.records.values():
         records.sort(key=lambda record: record.number)
+    study.networks.sort(key=lambda network: network.number)
     return study
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from sweeps.commands.options import InputError, Parser
 
 if TYPE_CHECKING:
-    from analysis.records.study import Study
     from sweeps.spec.sweep import SweepSpec
 
 _SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
@@ -88,15 +87,6 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
         if getattr(arguments, name) is not None:
             given[name] = getattr(arguments, name)
     return build_spec(given, where)
-
-
-def answer_text(study: Study) -> str | None:
-    """Return how a study's network did beside the simple models, in the user's unit; None without a table's record."""
-    from analysis.records.table import read_table_record, table_path
-    from sweeps.commands.printing import models_text
-
-    path = table_path(study)
-    return None if path is None else models_text(study, read_table_record(path))
 
 
 def _toml_of(name: str) -> dict[str, Any] | None:

@@ -16,7 +16,6 @@ NUMBERS_DEPEND_ON = (
     "analysis/records",
     "analysis/statistics",
     "sweeps/data",
-    "sweeps/polynomial",
     "sweeps/run",
     "sweeps/search",
     "sweeps/spec",

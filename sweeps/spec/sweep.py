@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,7 +20,7 @@ from sweeps.data.kind import Settings
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
-from sweeps.toml import SpecError, SpecTable, checked_number, toml_text, unknown_name
+from sweeps.toml import NAME, SpecError, SpecTable, checked_number, study_name, toml_text, unknown_name
 
 METRICS = ("test_loss",)
 PRUNERS = ("none", "successive_halving", "hyperband")
@@ -30,7 +29,6 @@ POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
 TABLES = "tables"
 """Folder of the built-in sweeps of tables; `sweeps.spec.from_table` completes them."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,10 +287,23 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
     SpecError
         If there is no such file, it is not TOML, or anything in it is unknown, of the wrong type or out of range.
     """
+    table, where = read_table(name_or_path)
+    return parse_spec(table, where)
+
+
+def read_table(name_or_path: str | Path, folders: Sequence[str] = (".",)) -> tuple[dict[str, Any], str]:
+    """Return the table of a built-in spec in one of `folders`, or of a TOML file, and what messages call it.
+
+    Raises
+    ------
+    SpecError
+        If there is no such file, or it is not TOML.
+    """
     text = str(name_or_path)
-    if text in builtin_specs():
+    folder = next((one for one in folders if text in builtin_specs(one)), None)
+    if folder is not None:
         where = f"{text}.toml"
-        raw = resources.files("sweeps").joinpath("specs", where).read_bytes()
+        raw = resources.files("sweeps").joinpath("specs", folder, where).read_bytes()
     else:
         path = Path(name_or_path)
         if not path.suffix and not path.exists():
@@ -304,10 +315,9 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
         except OSError as error:
             raise SpecError(f"{text}: cannot be read: {error.strerror}") from None
     try:
-        table = tomllib.loads(raw.decode())
+        return tomllib.loads(raw.decode()), where
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"{where}: not TOML: {str(error).splitlines()[0]}") from None
-    return parse_spec(table, where)
 
 
 def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
@@ -319,11 +329,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         If anything is unknown, missing, of the wrong type or out of range.
     """
     root = SpecTable(table, where)
-    name = root.text("name")
-    if not NAME.fullmatch(name):
-        raise SpecError(
-            f"{where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first"
-        )
+    name = study_name(root)
     seed = root.integer("seed", 0, 2**63 - 1)
     goal = root.table("goal")
     datasets = _datasets(root)

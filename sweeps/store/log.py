@@ -15,20 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from analysis.records.polynomial import (
-    RUNS_NAME,
-    PolynomialHeader,
-    PolynomialRun,
-    PolynomialStudy,
-    read_polynomial_study,
-)
 from analysis.records.study import (
-    STAGES,
     TIMING_FIELDS,
+    Record,
     RecordError,
     Study,
     StudyHeader,
-    TrialRecord,
     Verdict,
     as_data,
     canonical_json,
@@ -166,12 +158,10 @@ class StudyLog:
         self.points[number] = point
         self.sources[number] = source
 
-    def record(self, record: TrialRecord) -> None:
+    def record(self, record: Record) -> None:
         """Write a trial's whole record."""
         self._write("finished" if record.stage == "search" else record.stage, as_data(record))
-        records = self.study.records[record.stage]
-        records.append(record)
-        records.sort(key=lambda other: other.number)
+        self.study.add(record)
 
     def verdict(self, verdict: Verdict) -> None:
         """Write how the study ended."""
@@ -263,12 +253,9 @@ def digest(folder: Path) -> str:
         If there is no log, or one is damaged.
     """
     total = hashlib.sha256()
-    if (folder / RUNS_NAME).exists():
-        lines = canonical_polynomial_lines(read_polynomial_study(folder / RUNS_NAME))
-    else:
-        lines = [line for study in read_sweep(folder) for line in canonical_lines(study)]
-    for line in lines:
-        total.update(line.encode())
+    for study in read_sweep(folder):
+        for line in canonical_lines(study):
+            total.update(line.encode())
     return total.hexdigest()
 
 
@@ -276,25 +263,18 @@ def canonical_lines(study: Study) -> list[str]:
     """Return a study's lines in canonical form."""
     lines = [encode_line("study", as_data(study.header))]
     lines += [encode_line("asked", {"number": n, "params": study.asked[n]}) for n in sorted(study.asked)]
-    for stage in STAGES:
-        lines += [encode_line(stage, without_timing(record)) for record in study.records[stage]]
+    lines += [encode_line(record.stage, without_timing(record)) for record in study.all_records()]
     if study.verdict is not None:
         lines.append(encode_line("verdict", as_data(study.verdict)))
     return lines
 
 
-def canonical_polynomial_lines(study: PolynomialStudy) -> list[str]:
-    """Return a polynomial study's lines in canonical form: its networks by arm, rate and seed."""
-    lines = [encode_line("polynomial_study", dataclasses.asdict(study.header))]
-    return lines + [encode_line("polynomial_run", without_timing(run)) for run in study.runs]
-
-
-def without_timing(record: TrialRecord | PolynomialRun) -> dict[str, Any]:
+def without_timing(record: Record) -> dict[str, Any]:
     """Return a record as plain values, without the fields that differ from run to run."""
     return {key: value for key, value in dataclasses.asdict(record).items() if key not in TIMING_FIELDS}
 
 
-def header_difference(there: StudyHeader | PolynomialHeader, here: StudyHeader | PolynomialHeader) -> str:
+def header_difference(there: StudyHeader, here: StudyHeader) -> str:
     """Return in what two headers differ, and what to do about it."""
     old, new = dataclasses.asdict(there), dataclasses.asdict(here)
     old |= {f"versions.{key}": value for key, value in old.pop("versions").items()}

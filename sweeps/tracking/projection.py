@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from analysis.records.polynomial import RUNS_NAME, PolynomialHeader, PolynomialRun, PolynomialStudy
+from analysis.records.polynomial import NetworkRecord
 from analysis.records.study import (
+    NETWORK,
     STAGES,
+    Record,
     RecordError,
     Study,
     StudyHeader,
@@ -35,13 +37,12 @@ from analysis.records.study import (
     decode_line,
 )
 from analysis.records.table import TABLE_NAME
-from sweeps.polynomial.run_contents import polynomial_run_content, polynomial_study_content
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking.errors import DatabaseGoneError, TrackingBusyError, TrackingError
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload
+from sweeps.tracking.network_contents import of_network, of_polynomial_study
 from sweeps.tracking.run_contents import (
     FILES_TAG,
-    NOTE,
     RunContent,
     file_tags,
     parent_content,
@@ -50,6 +51,7 @@ from sweeps.tracking.run_contents import (
     study_digest,
     study_uid,
 )
+from sweeps.tracking.trial_contents import NOTE, of_trial, of_trial_study
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
 LOCK_NAME = "tracking.lock"
 BESIDE_LOG = (TABLE_NAME, SUBMISSION_NAME)
 """What a study may keep beside its log, that its parent run keeps as well."""
-RECORD_KINDS = frozenset({"finished", *STAGES}) - {"search"}
+RECORD_KINDS = frozenset({"finished", NETWORK, *STAGES}) - {"search"}
 LOG_PATTERN = "*/log.jsonl"
 PAGE_SIZE = 500
 LONGEST_REASON = 160
@@ -193,8 +195,7 @@ def prepare_environment() -> None:
 
 def sweep_folders(results: Path) -> list[Path]:
     """Return the folders of all sweeps below a results folder, by name."""
-    sweeps = {path.parent.parent for path in results.glob(f"*/{LOG_PATTERN}")}
-    return sorted(sweeps | {path.parent for path in results.glob(f"*/{RUNS_NAME}")})
+    return sorted({path.parent.parent for path in results.glob(f"*/{LOG_PATTERN}")})
 
 
 def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
@@ -203,7 +204,7 @@ def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
     Parameters
     ----------
     results_folder : Path
-        Holds ``<sweep>/<dataset>/log.jsonl`` and ``<polynomial study>/runs.jsonl``.
+        Holds ``<sweep>/<dataset>/log.jsonl``.
     tracking_uri : str
         As from `resolve_uri`.
 
@@ -322,7 +323,7 @@ class SweepProjection:
             raise DatabaseGoneError(f"{self._database}: deleted or replaced while runs were written to it")
 
     def _known_studies(self) -> list[StudyProjection]:
-        paths = [*sorted(self._folder.glob(LOG_PATTERN)), *self._folder.glob(RUNS_NAME)]
+        paths = sorted(self._folder.glob(LOG_PATTERN))
         for path in paths:
             if path not in self._studies:
                 self._studies[path] = StudyProjection(path, self._client, self._artifacts, self._report)
@@ -368,8 +369,8 @@ class StudyProjection:
         self._artifacts = artifacts
         self._report = report
         self._user = _user_name()
-        self._study: Study | PolynomialStudy | None = None
-        self._waiting: list[TrialRecord | PolynomialRun] = []
+        self._study: Study | None = None
+        self._waiting: list[Record] = []
         self._experiment = ""
         self._present: set[str] = set()
         self._deleted: set[str] = set()
@@ -406,25 +407,18 @@ class StudyProjection:
         for kind, data in self._tail.read():
             if kind == "study":
                 self._study = Study(StudyHeader(**data), path=self._tail.path)
-            elif kind == "polynomial_study":
-                self._study = PolynomialStudy(PolynomialHeader(**data))
             elif self._study is None:
                 raise RecordError(f"{self._tail.path}: line 1: not a study's header; restore the file")
-            elif isinstance(self._study, PolynomialStudy):
-                run = PolynomialRun(**data)
-                self._study.add(run)
-                self._waiting.append(run)
-                self._closed = False
             elif kind == "verdict":
                 self._study.verdict = Verdict(**data)
                 self._closed = False
             elif kind in RECORD_KINDS:
-                record = TrialRecord(**data)
-                self._study.records[record.stage].append(record)
+                record = NetworkRecord(**data) if kind == NETWORK else TrialRecord(**data)
+                self._study.add(record)
                 self._waiting.append(record)
                 self._closed = False
 
-    def _survey(self, study: Study | PolynomialStudy) -> None:
+    def _survey(self, study: Study) -> None:
         """Find the runs that are there, delete half-written ones, and make sure of a parent."""
         header = study.header
         self._experiment = _experiment_id(self._client, header.sweep, self._artifacts)
@@ -452,11 +446,11 @@ class StudyProjection:
         if parent.deleted:
             self._closed = True
         else:
-            files = {} if isinstance(study, PolynomialStudy) else file_tags(self._parent_files())
+            files = file_tags(self._parent_files())
             self._closed = parent.status == "FINISHED" and parent.tags.get(FILES_TAG) == files.get(FILES_TAG)
             self._report.n_present += 1
 
-    def _delete_half_written(self, header: StudyHeader | PolynomialHeader) -> None:
+    def _delete_half_written(self, header: StudyHeader) -> None:
         for run in _runs_of(self._client, self._experiment, header, "attributes.status = 'RUNNING'", active_only=True):
             if run.info.run_id != self._parent:
                 self._delete_half(run.info.run_id)
@@ -465,7 +459,7 @@ class StudyProjection:
         self._client.delete_run(run_id)
         self._report.n_repaired += 1
 
-    def _create_parent(self, study: Study | PolynomialStudy) -> str:
+    def _create_parent(self, study: Study) -> str:
         content = self._parent_content(study)
         start_ms = content.start_ms or int(1000 * time.time())
         run = self._client.create_run(self._experiment, start_time=start_ms, tags=content.tags)
@@ -473,19 +467,16 @@ class StudyProjection:
         self._report.n_written += 1
         return str(run.info.run_id)
 
-    def _parent_content(self, study: Study | PolynomialStudy) -> RunContent:
-        if isinstance(study, PolynomialStudy):
-            return polynomial_study_content(study, self._user)
-        return parent_content(study, self._user, self._parent_files())
+    def _parent_content(self, study: Study) -> RunContent:
+        own = of_polynomial_study(study) if study.is_polynomial else of_trial_study(study)
+        return parent_content(study, own, self._user, self._parent_files())
 
-    def _record_content(self, study: Study | PolynomialStudy, record: TrialRecord | PolynomialRun) -> RunContent:
-        if isinstance(record, PolynomialRun):
-            assert isinstance(study, PolynomialStudy), "a log holds records of one kind"
-            return polynomial_run_content(study.header, record, self._user)
-        assert isinstance(study, Study), "a log holds records of one kind"
-        return record_content(study.header, record, self._user, _model_files(self._tail.path.parent, record))
+    def _record_content(self, study: Study, record: Record) -> RunContent:
+        header, files = study.header, _model_files(self._tail.path.parent, record)
+        own = of_network(header, record) if isinstance(record, NetworkRecord) else of_trial(header, record)
+        return record_content(header, record, own, self._user, files)
 
-    def _write_record(self, study: Study | PolynomialStudy, record: TrialRecord | PolynomialRun) -> None:
+    def _write_record(self, study: Study, record: Record) -> None:
         uid = record_uid(record)
         if uid in self._deleted:
             self._report.n_deleted += 1
@@ -500,7 +491,7 @@ class StudyProjection:
             self._present.add(uid)
             self._report.n_written += 1
 
-    def _close_parent(self, study: Study | PolynomialStudy) -> None:
+    def _close_parent(self, study: Study) -> None:
         if self._parent is not None and study_uid(study.header) not in self._deleted:
             content = self._parent_content(study)
             _fill_run(self._client, self._parent, content, with_tags=True)
@@ -594,7 +585,7 @@ def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> s
 def _runs_of(
     client: MlflowClient,
     experiment: str,
-    header: StudyHeader | PolynomialHeader,
+    header: StudyHeader,
     condition: str = "",
     active_only: bool = False,
 ) -> Iterator[Run]:
@@ -639,7 +630,7 @@ def _fill_run(client: MlflowClient, run_id: str, content: RunContent, with_tags:
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def _model_files(folder: Path, record: TrialRecord) -> tuple[Path, ...]:
+def _model_files(folder: Path, record: Record) -> tuple[Path, ...]:
     """Return the saved model and curves of a record, where the sweep kept them."""
     return tuple(sorted((folder / MODELS_NAME).glob(f"{record.stage}-{record.number}.*")))
 

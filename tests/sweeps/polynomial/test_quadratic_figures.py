@@ -6,9 +6,9 @@ from importlib import resources
 
 import numpy as np
 import pytest
+from sweeps.polynomial.study import parse_study, run_polynomial_study
 
 from analysis.polynomial.claims import ARMS, Question
-from sweeps.polynomial.study import parse_study, run_polynomial_study
 
 # Out-of-range error over the networks that converge, of 20 seeds of that implementation: mean, standard deviation, n.
 MEASURED = {"constrained": (1764.0, 160.0, 20), "unconstrained": (2899.0, 200.0, 11)}

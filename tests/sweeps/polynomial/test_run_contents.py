@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sweeps.polynomial.study import parse_study, run_polynomial_study
 
 from analysis.polynomial.claims import Question
 from analysis.polynomial.fits import range_errors
 from analysis.records.polynomial import RUNS_NAME, PolynomialRun, read_polynomial_study
 from engine.polynomial.rows import draw_rows
 from sweeps.commands.printing import polynomial_text
-from sweeps.polynomial.study import parse_study, run_polynomial_study
 from sweeps.tracking.importing import import_sweeps
 from sweeps.tracking.projection import sync
 from sweeps.tracking.run_contents import record_uid

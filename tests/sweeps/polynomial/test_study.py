@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import record_builders as build
 from PIL import Image
+from sweeps.polynomial.study import ARMS, find_study, parse_study, run_polynomial_study
 
 from analysis.formats.csv_files import read_csv
 from analysis.polynomial.claims import Question, claims
@@ -20,7 +21,6 @@ from analysis.records.study import RecordError
 from analysis.report import write_report
 from engine.polynomial.rows import polynomial
 from sweeps.commands.main import main
-from sweeps.polynomial.study import ARMS, find_study, parse_study, run_polynomial_study
 from sweeps.spec.sweep import POLYNOMIALS, builtin_specs
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
