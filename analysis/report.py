@@ -179,15 +179,16 @@ def sections_of(studies: Sequence[Study]) -> list[Section]:
 
 def polynomial_report(study: Study) -> Report:
     """Return the report of a polynomial study."""
-    from analysis.polynomial.claims import Question
-    from analysis.polynomial.sections import polynomial_text, sections
+    from analysis.polynomial.question import Question
+    from analysis.polynomial.sections import sections
+    from analysis.polynomial.tables import polynomial_text
 
     settings = polynomial_settings(study.header.data)
     noise = f" with noise {settings.noise_sd:g}" if settings.noise_sd else ""
     lead = (
         f"{len(study.networks)} of {study.header.n_trials} networks trained: {settings.n_hidden} sigmoid units, "
-        f"{settings.n_seeds} seeds a recipe, {settings.n_rows} rows of {polynomial_text(settings.coefficients)}{noise}. "
-        "Can they be trusted outside the range they were trained on, and is that the merit of the constraint?"
+        f"{settings.n_seeds} seeds a recipe, {settings.n_rows} rows of {polynomial_text(settings.coefficients)}"
+        f"{noise}. Can they be trusted outside the range they were trained on, and is that the merit of the constraint?"
     )
     return Report(f"Polynomial study: {printable(study.header.sweep)}", lead, sections(Question(study)))
 

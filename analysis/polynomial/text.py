@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from analysis.formats.plain import aligned_text, interval_text
-from analysis.polynomial.claims import SAME_VERDICT, Question, claims, mean_over_converged
-from analysis.polynomial.sections import findings
+from analysis.polynomial.answer import findings
+from analysis.polynomial.claims import SAME_VERDICT, claims
+from analysis.polynomial.question import Question, mean_over_converged
 
 POLYNOMIAL_COLUMNS = ("recipe", "converged", "MSE in range", "out of range", "total")
 

@@ -1,7 +1,7 @@
 """What a polynomial study asks, and what each of its networks leaves in the study's log.
 
-The log is one of `analysis.records.study`: a ``study`` line whose ``data`` are a `PolynomialSettings`, and a ``network``
-line with a `NetworkRecord` for each trained network.
+The log is one of `analysis.records.study`: a ``study`` line whose ``data`` are a `PolynomialSettings`, and a
+``network`` line with a `NetworkRecord` for each trained network.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def table_answer(study: Study) -> str | None:
 
 def polynomial_answer(study: Study) -> str:
     """Return what was found for each claim, or how many networks are still to be trained."""
-    from analysis.polynomial.claims import Question
+    from analysis.polynomial.question import Question
     from analysis.polynomial.text import answer_text
 
     if study.verdict is None:

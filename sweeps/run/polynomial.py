@@ -1,4 +1,4 @@
-"""The plan of a polynomial study: a list of networks, eight of one recipe trained at a time, and a verdict on claims."""
+"""The plan of a polynomial study: a list of networks, eight of a recipe at a time, and a verdict on claims."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.polynomial.claims import Question, claims
+from analysis.polynomial.claims import claims
 from analysis.polynomial.fits import flat_valley
+from analysis.polynomial.question import Question
 from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
 from analysis.records.study import NETWORK, Scalar, Stage, Study, StudyHeader, Verdict
 from engine.polynomial.quadrature import FullBatchHistory, Rule, gauss_rule, train_full_batch

@@ -23,12 +23,12 @@ class Progress:
     header : StudyHeader
         The study: sweep, dataset, goal, floor, number of trials.
     phase : str
-        ``"search"``, ``"training"`` (of a list of settings), ``"finalists"``, ``"certificates"``, ``"page"`` (settings for the Playground page), ``"done"``,
-        or ``"stopped"`` (timeout or interruption: the rest waits for a resume).
+        ``"search"``, ``"training"`` (of a list of settings), ``"finalists"``, ``"certificates"``, ``"page"`` (settings
+        for the Playground page), ``"done"``, or ``"stopped"`` (timeout or interruption: the rest waits for a resume).
     n_asked, n_finished : int
-        Search trials chosen and search trials with a record.
+        Trials chosen and trials with a record, stages after the first apart.
     best_value : float or None
-        Lowest mean test loss of a search trial.
+        Lowest value of a search trial, its mean test loss, or of a network.
     n_candidates : int
         Search trials whose bounds are below the goal.
     n_stage_done, n_stage_total : int

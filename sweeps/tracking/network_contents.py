@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import numpy as np
 
-from analysis.polynomial.claims import Question, converged_share
 from analysis.polynomial.fits import range_errors, unit_correlation
+from analysis.polynomial.question import Question, converged_share
 from analysis.polynomial.text import answer_text
 from analysis.records.polynomial import NetworkRecord, PolynomialSettings, polynomial_settings
 from analysis.records.study import Study, StudyHeader, canonical_json
