@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from engine.names import unknown
 from sweeps.commands.options import (
     POLYNOMIAL_RUNS,
     Commands,
@@ -16,7 +17,6 @@ from sweeps.commands.options import (
     run_polynomial_studies,
     run_sweeps,
     sweep_folder,
-    unknown,
 )
 
 FIRST_PORT = 5000

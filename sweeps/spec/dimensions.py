@@ -17,8 +17,9 @@ from engine.methods.initializers import INITIALIZERS
 from engine.methods.losses import LOSSES
 from engine.methods.optimizers import OPTIMIZERS
 from engine.methods.schedules import SCHEDULES
+from engine.names import unknown
 from engine.network import NetworkConfig
-from sweeps.toml import SpecError, SpecTable, check_name, checked_number, toml_text, unknown_name
+from sweeps.toml import SpecError, SpecTable, check_name, checked_number, toml_text
 
 LARGEST_GRID = 100_000
 
@@ -195,7 +196,7 @@ def _space(table: SpecTable) -> tuple[Dimension, ...]:
     dimensions: list[Dimension] = []
     for group, content in table.rest().items():
         if group not in _CONFIGS:
-            raise SpecError(f"{where}: {unknown_name('', group, _CONFIGS)}")
+            raise SpecError(f"{where}: {unknown('', group, _CONFIGS)}")
         if not isinstance(content, Mapping):
             raise SpecError(f"{where}: {group}: must be a table, not {toml_text(content)}")
         for field, entry in content.items():

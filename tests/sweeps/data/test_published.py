@@ -192,7 +192,7 @@ def test_a_perceptron_sweep_goes_to_its_end_and_replays(tmp_path: Path) -> None:
 
 
 def test_a_fashion_sweep_goes_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.data.numbered.load_fashion_images", tiny_images)
+    monkeypatch.setattr("sweeps.data.published.named.load_fashion_images", tiny_images)
     spec = fashion_spec(80, 60)
     [study] = run_sweep(spec, tmp_path, workers=2)
     assert study.verdict is not None
@@ -210,7 +210,7 @@ def test_a_fashion_sweep_goes_to_its_end(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_without_certificates_the_verdict_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.data.numbered.load_fashion_images", tiny_images)
+    monkeypatch.setattr("sweeps.data.published.named.load_fashion_images", tiny_images)
     table = as_table(with_overrides(load_spec("fashion_textbook"), n_replicas=2))
     table["space"]["network"]["hidden_layer_sizes"] = {"low": 8, "high": 8}
     table["epochs"] |= {"max_epochs": 3, "grid": [1, 2, 3]}

@@ -114,7 +114,7 @@ def test_a_grid_sweep_tries_all_settings(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"n_trials": 37}, "search: n_trials: 37; the whole grid has 36 settings"),
-        ({"sampler": "gird"}, "search: sampler: unknown gird; did you mean grid?"),
+        ({"sampler": "gird"}, "search: sampler: unknown 'gird'; did you mean 'grid'?"),
     ],
 )
 def test_a_grid_that_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
