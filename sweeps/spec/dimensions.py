@@ -128,6 +128,26 @@ def setting_keys() -> tuple[str, ...]:
     return ("network.n_hidden_layers", *(key for key in keys if key not in _NOT_SETTABLE))
 
 
+def setting_schema(group: str) -> dict[str, Any]:
+    """Return the fields of ``"network"`` or ``"training"`` that a spec may fix, as JSON Schema."""
+    schema: dict[str, Any] = {}
+    for key in setting_keys():
+        if not key.startswith(f"{group}."):
+            continue
+        kind = int if key == "network.n_hidden_layers" else _TYPES[key]
+        entry: dict[str, Any] = {"type": "array"}
+        if key in _NAMES:
+            entry = {"enum": list(_NAMES[key])}
+        elif kind is int:
+            entry = {"type": "integer", "minimum": 0 if key == "network.n_hidden_layers" else 1}
+        elif kind is float or (float in typing.get_args(kind) and Ellipsis not in typing.get_args(kind)):
+            entry = {"type": "number", "minimum": 0}
+        elif key == "training.dropout":
+            entry = {"type": ["array", "number"]}
+        schema[key.removeprefix(f"{group}.")] = entry
+    return schema
+
+
 def check_setting(key: str, value: Any, where: str) -> Any:
     """Return `value`, converted to the type of the field `key`.
 

@@ -137,7 +137,15 @@ class PruningSpec:
 
 @dataclass(frozen=True, slots=True)
 class FinalistSpec:
-    """The `n` best trials get `n_replicas` fresh draws each."""
+    """How the best trials are repeated.
+
+    Parameters
+    ----------
+    n : int
+        How many of the best trials.
+    n_replicas : int
+        Fresh draws of each.
+    """
 
     n: int = whole(0, 1000)
     n_replicas: int = whole(2, 50_000)
@@ -145,7 +153,17 @@ class FinalistSpec:
 
 @dataclass(frozen=True, slots=True)
 class CertificateSpec:
-    """At most `n` finalists are trained once on the same `n_replicas` fresh draws, tested at `level` / n each."""
+    """How finalists are certified.
+
+    Parameters
+    ----------
+    n : int
+        At most so many finalists; 0 leaves the stage out.
+    n_replicas : int
+        Fresh draws, the same for all of them, trained on once.
+    level : float
+        Level of all certificates together; each is tested at `level` / n.
+    """
 
     n: int = whole(0, 100)
     n_replicas: int = whole(2, 50_000)
