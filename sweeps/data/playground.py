@@ -18,9 +18,8 @@ from engine.methods.initializers import initialize
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.playground.draws import FEATURES, draw, expand
 from engine.playground.draws import Draws as PageDraws
-from engine.playground.floors import lowest_loss
 from engine.playground.page import page_state_of, page_url
-from engine.playground.registry import DATASETS
+from engine.playground.registry import DATASETS, lowest_loss
 from engine.splits import Split
 from sweeps.data.asked import Asked
 from sweeps.data.kind import Kind
