@@ -73,6 +73,7 @@ from engine.streams import (
     MIX_64_B,
     SHUFFLE,
 )
+from engine.subnormals import subnormals_are_zero
 
 # Numba's own type hints cover half of it and want the typing context from every caller of an intrinsic.
 types: Any = numba.types
@@ -2376,14 +2377,10 @@ class Session:
         """
         epoch, n_epochs = int(self._ints[I_EPOCH]), sum(steps)
         sums = np.zeros((len(steps), *self._sums_shape))
-        _run(
-            *self._before_rates,
-            np.array([learning_rate(self._training, epoch + i) for i in range(n_epochs)]),
-            *self._after_rates,
-            np.array(steps, dtype=np.int64),
-            self._table,
-            sums,
-        )
+        rates = np.array([learning_rate(self._training, epoch + i) for i in range(n_epochs)])
+        looks = np.array(steps, dtype=np.int64)
+        with subnormals_are_zero(self._training.dtype):
+            _run(*self._before_rates, rates, *self._after_rates, looks, self._table, sums)
         self._ints[I_PENDING] = self._ints[I_PENDING_AFTER]
         self._ints[I_UPDATES] = self._ints[I_UPDATES_AFTER]
         self._ints[I_EPOCH] = epoch + n_epochs
@@ -2465,7 +2462,7 @@ def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, lo
     no_points = np.zeros((n_groups, 0, 0, lanes), dtype=dtype)
     ints, reals = _network_numbers(network, loss, 0, [split])
     sums = np.zeros((1, 1, n_groups, lanes))
-    _run(
+    arguments = (
         P,
         nothing,
         nothing,
@@ -2490,6 +2487,8 @@ def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, lo
         _table(splits),
         sums,
     )
+    with subnormals_are_zero(dtype):
+        _run(*arguments)
     return np.asarray(_means(sums, splits, parameters.n_replicas)[0, 0])
 
 

@@ -10,8 +10,9 @@ there are enough of them, and pieces of a mini-batch else.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from engine.schedules import learning_rate
 from engine.splits import Split
 from engine.state import TrainingState
 from engine.streams import DROPOUT, INPUT_NOISE, Keys, normals, permutations, stream_keys, uniforms
+from engine.subnormals import subnormals_are_zero
 
 WIDE = 2**14  # weights of a layer from which replicas are trained one after the other: theirs alone fill a cache
 
@@ -80,6 +82,13 @@ class Session:
         return self._state
 
 
+@contextmanager
+def _arithmetic(dtype: str) -> Iterator[None]:
+    """Set the modes of this thread: a replica that overflows is a result, told by `diverged_at`; so is an underflow."""
+    with np.errstate(all="ignore"), subnormals_are_zero(dtype):
+        yield
+
+
 def _cast(split: Split, dtype: str) -> Split:
     """Return the split in the type of the arithmetic, so that it is copied once and not at every look."""
     return Split(split.X.astype(dtype, copy=False), split.y.astype(dtype, copy=False), split.weight)
@@ -96,7 +105,7 @@ def advance(
     with one_blas_thread() as n_threads, ThreadPoolExecutor(n_threads) as pool:
 
         def train(i: int, threads: ThreadPoolExecutor | None) -> None:
-            with np.errstate(all="ignore"):  # a diverging replica overflows: that is a result, told by `diverged_at`
+            with _arithmetic(training.dtype):
                 gradients = _Gradients(network, training.loss, threads, n_threads)
                 for _ in range(n_epochs):
                     _run_epoch(parts[i], training, points.select(groups[i]), gradients)
@@ -206,7 +215,7 @@ def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, lo
         outputs = forward(network, parameters, _points(split.X, parameters, start, stop))
         losses[:, start:stop] = LOSSES[loss].value(outputs, split.y[:, start:stop].astype(outputs.dtype, copy=False))
 
-    _fill_chunks(fill, network, n)
+    _fill_chunks(fill, network, n, parameters.weights[0].dtype.name)
     with np.errstate(all="ignore"):
         if split.weight is None:
             return np.asarray(losses.sum(axis=1) / n)
@@ -223,7 +232,7 @@ def predict(network: NetworkConfig, parameters: Parameters, X: FloatArray) -> Fl
     def fill(start: int, stop: int) -> None:
         outputs[:, start:stop] = forward(network, parameters, _points(X, parameters, start, stop))
 
-    _fill_chunks(fill, network, X.shape[1])
+    _fill_chunks(fill, network, X.shape[1], outputs.dtype.name)
     return outputs
 
 
@@ -243,12 +252,12 @@ def _weighted_input(A: FloatArray, W: FloatArray, b: FloatArray) -> FloatArray:
     return Z
 
 
-def _fill_chunks(fill: Callable[[int, int], None], network: NetworkConfig, n: int) -> None:
+def _fill_chunks(fill: Callable[[int, int], None], network: NetworkConfig, n: int, dtype: str) -> None:
     """Call `fill` with start and stop of every chunk of n points, on as many threads as BLAS had been given."""
     size = max(1, EVALUATION_ELEMENTS // MOST_AT_ONCE // max(network.layer_sizes))
 
     def fill_from(start: int) -> None:
-        with np.errstate(all="ignore"):  # a diverged replica's outputs overflow
+        with _arithmetic(dtype):
             fill(start, min(start + size, n))
 
     with one_blas_thread() as n_threads, ThreadPoolExecutor(min(n_threads, MOST_AT_ONCE)) as pool:
@@ -396,7 +405,7 @@ class _Gradients:
             return _gradient_sums(self.network, self._loss, parameters, batch, noise, first, work)
 
         def sums_in_thread(i: int) -> Parameters:
-            with np.errstate(all="ignore"):  # is each thread's own
+            with _arithmetic(parameters.weights[0].dtype.name):
                 return sums_of(i)
 
         if n_pieces == 1 or self._pool is None:
@@ -533,7 +542,7 @@ def _step_weights(
     if pull is not None:
         pulled = W - pull
         dead = state.dead[layer]
-        dead |= W * pulled < 0
+        dead |= np.sign(W) * np.sign(pulled) < 0  # their product could underflow to 0
         pulled[dead] = 0
         W[...] = pulled
     if training.max_norm is not None:
