@@ -4,7 +4,8 @@ It is the reference that the compiled road must equal, and the road for wide net
 neither on the replicas that share the call nor on the number of threads: each matrix product is one product a replica
 on one thread of BLAS, every sum runs in a fixed order, and a mini-batch large enough to keep several threads busy is
 cut into pieces whose sizes follow from shapes alone. Threads, as many as BLAS had been given, take whole replicas where
-there are enough of them, and pieces of a mini-batch else.
+there are enough of them, and pieces of a mini-batch else. In float32 they compute with subnormal
+numbers as zero (`engine.subnormals`).
 """
 
 from __future__ import annotations
