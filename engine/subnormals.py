@@ -39,19 +39,20 @@ class _Place:
     bits: int
 
 
-_PLACES = {  # glibc's and musl's bits/fenv.h, Apple's fenv.h
+PLACES = {  # glibc's and musl's bits/fenv.h, Apple's fenv.h
     ("linux", "x86_64"): _Place(28, _X86_BITS),
     ("linux", "aarch64"): _Place(0, _ARM_BITS),
     ("darwin", "x86_64"): _Place(4, _X86_BITS),
     ("darwin", "arm64"): _Place(8, _ARM_BITS),
 }
+"""Systems and machines whose mode is known, besides Windows."""
 
 
 def set_flush() -> Callable[[], None]:
     """Set the mode in this thread; return what restores the one before."""
     if sys.platform == "win32":
         return _set_on_windows()
-    place = _PLACES.get((sys.platform, platform.machine()))
+    place = PLACES.get((sys.platform, platform.machine()))
     if place is None:
         return lambda: None
     library = _library()
