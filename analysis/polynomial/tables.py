@@ -112,9 +112,9 @@ def errors_section(question: Question) -> Section:
         f"Mean squared errors against the noise-free polynomial {polynomial_text(settings.coefficients)} on the "
         f"training draws stretched by {settings.stretch:g}: {inside.min()} to {inside.max()} of {settings.n_rows} "
         f"points in range, {outside.min()} to {outside.max()} outside, by seed. Seed 1 has the published "
-        "rows. Means over the seeds that converged; each seed has its own rows and first weights. A recipe's last step is used, as in the "
-        "article. Adam's loss swings: spiked counts those whose last loss is above three times their lowest since the "
-        "look before."
+        "rows. Means over the seeds that converged; each seed has its own rows and first weights. A recipe's last step "
+        "is used, as in the article. Adam's loss swings: spiked counts those whose last loss is above three times "
+        "their lowest since the look before."
     )
     blocks: list[Block] = [Text(text)]
     if few := int((outside < FEWEST_ROWS).sum()):
