@@ -39,6 +39,8 @@ STAGES: tuple[Stage, ...] = (
 )  # fmt: skip
 """Of trials; ``"network"`` is the one stage of a polynomial study."""
 NETWORK: Stage = "network"
+EARLIER_NAME = "runs.jsonl"
+"""What polynomial studies left before they had a log."""
 TIMING_FIELDS = ("started_at_s", "duration_s", "worker")
 
 
@@ -414,6 +416,19 @@ def read_study(path: Path) -> Study:
     return study
 
 
+def check_version(folder: Path) -> None:
+    """Refuse the folder of a polynomial study whose records an earlier version wrote.
+
+    Raises
+    ------
+    RecordError
+        If it is one.
+    """
+    path = folder / EARLIER_NAME
+    if path.is_file():
+        raise RecordError(f"{path}: the records of an earlier version, which cannot go on here; use another --results")
+
+
 def read_sweep(folder: Path) -> list[Study]:
     """Read every study below ``results/<sweep>/``, in the order the sweep names its datasets.
 
@@ -423,6 +438,7 @@ def read_sweep(folder: Path) -> list[Study]:
         If there is no log below `folder`, or one is damaged.
     """
     paths = sorted(folder.glob("*/log.jsonl"))
+    check_version(folder)
     if not paths:
         raise RecordError(f"{folder}: no <dataset>/log.jsonl below it; name a folder that `sweeps run` has written")
     return sorted((read_study(path) for path in paths), key=lambda study: study.header.position)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.records.study import Record, Stage, Study, canonical_json
+from analysis.records.study import Record, Stage, Study, canonical_json, check_version
 from sweeps.run.executors import local_executor
 from sweeps.run.kinds import Spec, kind_of, load, spec_difference
 from sweeps.run.plan import Piece, Plan, Timing
@@ -105,6 +105,7 @@ def run_sweep(
 
 def _settle_spec(spec: Spec, folder: Path) -> None:
     """Write the spec into a new folder, or make sure that the folder's is the same."""
+    check_version(folder)
     path = folder / SPEC_NAME
     if not path.exists():
         write_atomically(path, kind_of(spec).as_toml(spec).encode())

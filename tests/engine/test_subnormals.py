@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine.initializers import initialize
 
 from engine.configuration import TrainingConfig
 from engine.evaluation import mean_losses, predict
-from engine.initializers import initialize
 from engine.network import NetworkConfig, Parameters
 from engine.roads import Road
 from engine.splits import Split
