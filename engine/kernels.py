@@ -33,7 +33,7 @@ Against SciPy, the largest relative errors in float32 (in float64): tanh 5e-7 (5
 the result 1 - 5e-7; sigmoid, SiLU and ELU 2e-7 (6e-16), softplus 2.5e-7 (6e-16), GELU 2e-7 relative or 3e-7 absolute
 (6e-16). The tests hold them to these figures. In float32 the quotients of AdaGrad, RMSprop and Adam come from Newton
 steps, good to 5e-7 where the root's argument is a normal number; in float64 from the processor's own root and division.
-Float32 is computed with subnormal numbers as zero (`engine.subnormals`), which holds for any vector width.
+Float32 is computed with subnormal numbers as zero (`engine.roads.subnormals`), which holds for any vector width.
 
 The quotient of tanh stays the divider's: from Newton steps as in `quick_reciprocal` a 2-8-8-1 network took 9 % longer
 on Zen 4, whose divider works beside its multipliers.
@@ -75,9 +75,9 @@ from engine.methods.streams import (
     SHUFFLE,
 )
 from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.roads.subnormals import subnormals_are_zero
 from engine.splits import Split
 from engine.state import TrainingState
-from engine.subnormals import subnormals_are_zero
 
 # Numba's own type hints cover half of it and want the typing context from every caller of an intrinsic.
 types: Any = numba.types
