@@ -1,0 +1,224 @@
+"""How a gradient changes the parameters: optimizers, penalties, clipping."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+import numba
+import numba.core.cgutils
+import numba.core.typing.templates
+import numba.extending
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from engine.configuration import TrainingConfig, dropout_rates
+from engine.methods.activations import ACTIVATIONS
+from engine.methods.losses import LOSSES
+from engine.methods.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
+from engine.methods.regularizers import REGULARIZERS
+from engine.methods.schedules import learning_rate
+from engine.methods.streams import (
+    DROPOUT,
+    GOLDEN_32,
+    GOLDEN_64,
+    INPUT_NOISE,
+    MIX_32_A,
+    MIX_32_B,
+    MIX_64_A,
+    MIX_64_B,
+    SHUFFLE,
+)
+from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.roads.subnormals import subnormals_are_zero
+from engine.splits import Split
+from engine.state import TrainingState
+from engine.roads.compiled.decorators import cgutils, inlined, inner, intrinsic, lower_builtin, models, outer, templates, types
+from engine.roads.compiled.vectors import EVALUATION_CHUNK, LANES, TRAINING_CHUNK, _constant, _define_operator, _emit_polynomial, _llvm_call, _llvm_vector, _load, _polynomial, _store, absolute, add_in_double, address, at_address, dropout_factor, exponent, fma, load, mantissa, nearest, offset, offset_keys, power_of_two, quick_reciprocal, rough_inverse_root, splat, sqrt, store, store_random_bits, store_random_indexes, where_greater, with_sign
+from engine.roads.compiled.functions import _emit_tanh, clamped, exp, expm1, fast_root, log, normal_cdf, sigmoid, softplus, tanh
+from engine.roads.compiled.codes import ADAGRAD, BINARY_CROSS_ENTROPY, DROP, ELU, GELU, HALF_SQUARED_ERROR, HUBER, I_ADJUSTING, I_BATCH, I_CHUNK, I_DROPPING, I_EPOCH, I_FREEZING, I_GENERAL, I_HIDDEN, I_LOSS, I_NOISY, I_N_UNITS, I_N_WEIGHTS, I_OPTIMIZER, I_OUTPUT, I_PARTIAL, I_PENALTY, I_PENDING, I_PENDING_AFTER, I_ROOM, I_SHUFFLED, I_UPDATES, I_UPDATES_AFTER, I_WITH_Z, KEEP, L1, L1_SUBGRADIENT, L2, LEAKY_RELU, LINEAR, MAE, MOMENTUM, MSE, NESTEROV, NO_PENALTY, N_INTS, N_REALS, N_TABLE, PARTIAL_CODES, PRELU, RELU, RMSPROP, R_BETA_1, R_BETA_2, R_DECAY, R_EPSILON, R_MAX_GRAD_NORM, R_MAX_NORM, R_MOMENTUM, R_NOISE, R_OUTPUT_SLOPE, R_RHO, R_SLOPE, R_STRENGTH, SGD, SIGMOID, SILU, SOFTMAX_CROSS_ENTROPY, SOFTPLUS, STEP, TANH, T_N, T_TARGETS, T_WEIGHT, T_X, T_Y
+from engine.roads.compiled.products import AS_IS, AS_RELU, AS_TANH, layer_backward, layer_forward, layer_gradient
+from engine.roads.compiled.passes import backward, forward, loss_gradient, loss_values
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The update
+
+
+@inner
+def plain_update(
+    p: Any, g: Any, dead: Any, n_weights: Any, n_params: Any, rate: Any, share: Any, penalty: Any, strength: Any
+) -> None:
+    """Take a step of SGD, with a penalty at most, from the gradient sums `g` of ``1 / share`` examples; clear them."""
+    zero = splat(p, 0.0)
+    step = splat(p, -rate * share)
+    pull = splat(p, -rate * strength)
+    n_penalized = 0 if penalty == NO_PENALTY else n_weights
+    if penalty == L1:
+        for i in range(n_weights):
+            w = load(p, i)
+            pull_and_kill(p, dead, i, w, fma(step, load(g, i), w), pull)
+            store(g, i, zero)
+    elif n_penalized:
+        for i in range(n_weights):
+            w = load(p, i)
+            store(p, i, fma(pull, w if penalty == L2 else sign(w), fma(step, load(g, i), w)))
+            store(g, i, zero)
+    for i in range(n_penalized, n_params):
+        store(p, i, fma(step, load(g, i), load(p, i)))
+        store(g, i, zero)
+
+
+@inner
+def sign(x: Any) -> Any:
+    """Return -1, 0 or 1."""
+    zero, one = splat(x, 0.0), splat(x, 1.0)
+    return where_greater(x, zero, one, where_greater(zero, x, -one, zero))
+
+
+@inner
+def pull_and_kill(p: Any, dead: Any, i: Any, w: Any, w1: Any, pull: Any) -> None:
+    """Store weight i after the Playground's L1: `w` before the update, `w1` after its step."""
+    zero, one = splat(p, 0.0), splat(p, 1.0)
+    w2 = fma(pull, sign(w), w1)
+    # The product could underflow to 0, so the signs are compared. A strength of 0 kills nothing.
+    crossed = where_greater(w1, zero, where_greater(zero, w2, one, zero), zero)
+    crossed = where_greater(zero, w1, where_greater(w2, zero, one, zero), crossed)
+    killed = where_greater(crossed, zero, where_greater(absolute(pull), zero, one, load(dead, i)), load(dead, i))
+    store(dead, i, killed)
+    store(p, i, where_greater(killed, zero, zero, w2))
+
+
+@inner
+def adjust_gradient(
+    p: Any, g: Any, dead: Any, frozen: Any, n_weights: Any, n_params: Any, mean: Any, penalty: Any, reals: Any
+) -> Any:
+    """Make the sums `g` means with penalty, without what is dead or frozen; return the factor that clips them."""
+    zero, one = splat(p, 0.0), splat(p, 1.0)
+    strength = splat(p, reals[R_STRENGTH])
+    squares = zero
+    for i in range(n_params):
+        v = load(g, i) * mean
+        if i < n_weights:
+            if penalty == L2:
+                v = fma(strength, load(p, i), v)
+            elif penalty == L1_SUBGRADIENT:
+                v = fma(strength, sign(load(p, i)), v)
+            elif penalty == L1:
+                v = where_greater(load(dead, i), zero, zero, v)
+        if frozen[i]:
+            v = zero
+        squares = fma(v, v, squares)
+        store(g, i, v)
+    if reals[R_MAX_GRAD_NORM] > 0.0:
+        norm, limit = sqrt(squares), splat(p, reals[R_MAX_GRAD_NORM])
+        return where_greater(norm, limit, limit / norm, one)
+    return one
+
+
+@inner
+def take_step(p: Any, g: Any, i: Any, decrease: Any, at_once: Any, is_weight: Any, shrink: Any, zero: Any) -> None:
+    """Lower parameter i at once and clear its gradient sum, or put the step in the sum's place."""
+    if at_once:
+        w = load(p, i)
+        store(p, i, (shrink * w if is_weight else w) - decrease)
+        store(g, i, zero)
+    else:
+        store(g, i, decrease)
+
+
+@inner
+def general_update(
+    p: Any,
+    g: Any,
+    m1: Any,
+    m2: Any,
+    dead: Any,
+    frozen: Any,
+    sizes: Any,
+    n_weights: Any,
+    n_params: Any,
+    rate: Any,
+    share: Any,
+    correction_1: Any,
+    correction_2: Any,
+    ints: Any,
+    reals: Any,
+) -> None:
+    """Take the eight steps of `TrainingConfig` from the gradient sums `g` of ``1 / share`` examples; clear them.
+
+    `correction_1` is ``1 - beta_1 ** t``, `correction_2` is ``1 - beta_2 ** t``.
+    """
+    penalty, optimizer = ints[I_PENALTY], ints[I_OPTIMIZER]
+    factor = splat(p, share)
+    if ints[I_ADJUSTING]:
+        factor = adjust_gradient(p, g, dead, frozen, n_weights, n_params, factor, penalty, reals)
+    # Where nothing stands between a step and its parameter, both are taken at once; else `g` becomes the steps.
+    at_once = penalty != L1 and not ints[I_FREEZING]
+    zero = splat(p, 0.0)
+    lr, shrink = splat(p, rate), splat(p, 1.0 - rate * reals[R_DECAY])
+    epsilon = splat(p, reals[R_EPSILON])
+    if optimizer == SGD:
+        for i in range(n_params):
+            take_step(p, g, i, lr * (load(g, i) * factor), at_once, i < n_weights, shrink, zero)
+    elif optimizer in (MOMENTUM, NESTEROV):
+        mu = splat(p, reals[R_MOMENTUM])
+        for i in range(n_params):
+            if at_once or not frozen[i]:
+                v = load(g, i) * factor
+                velocity = fma(mu, load(m1, i), v)
+                store(m1, i, velocity)
+                decrease = lr * (fma(mu, velocity, v) if optimizer == NESTEROV else velocity)
+                take_step(p, g, i, decrease, at_once, i < n_weights, shrink, zero)
+    elif optimizer in (ADAGRAD, RMSPROP):
+        is_mean = optimizer == RMSPROP
+        kept, new = splat(p, reals[R_RHO] if is_mean else 1.0), splat(p, 1.0 - reals[R_RHO] if is_mean else 1.0)
+        for i in range(n_params):
+            if at_once or not frozen[i]:
+                v = load(g, i) * factor
+                s = fma(new * v, v, kept * load(m1, i))
+                store(m1, i, s)
+                take_step(p, g, i, lr * v / (fast_root(s) + epsilon), at_once, i < n_weights, shrink, zero)
+    else:
+        adam_rate, inverse_root = splat(p, rate / correction_1), splat(p, 1.0 / math.sqrt(correction_2))
+        beta_1, rest_1 = splat(p, reals[R_BETA_1]), splat(p, 1.0 - reals[R_BETA_1])
+        beta_2, rest_2 = splat(p, reals[R_BETA_2]), splat(p, 1.0 - reals[R_BETA_2])
+        for i in range(n_params):
+            if at_once or not frozen[i]:
+                v = load(g, i) * factor
+                m = fma(rest_1, v, beta_1 * load(m1, i))
+                s = fma(rest_2 * v, v, beta_2 * load(m2, i))
+                store(m1, i, m)
+                store(m2, i, s)
+                decrease = adam_rate * m / fma(fast_root(s), inverse_root, epsilon)
+                take_step(p, g, i, decrease, at_once, i < n_weights, shrink, zero)
+    if not at_once:
+        pull = splat(p, -rate * reals[R_STRENGTH])
+        for i in range(n_params):
+            w, decrease = load(p, i), load(g, i)
+            store(g, i, zero)
+            if not frozen[i]:
+                w1 = (shrink * w if i < n_weights else w) - decrease
+                if penalty == L1 and i < n_weights:
+                    pull_and_kill(p, dead, i, w, w1, pull)
+                else:
+                    store(p, i, w1)
+    if reals[R_MAX_NORM] > 0.0:
+        one, limit = splat(p, 1.0), splat(p, reals[R_MAX_NORM])
+        w_place = 0
+        for layer in range(len(sizes) - 1):
+            n_in, n_out = sizes[layer], sizes[layer + 1]
+            for u in range(n_out):
+                squares = zero
+                for k in range(n_in):
+                    w = load(p, w_place + k * n_out + u)
+                    squares = fma(w, w, squares)
+                norm = sqrt(squares)
+                scale = where_greater(norm, limit, limit / norm, one)
+                for k in range(n_in):
+                    i = w_place + k * n_out + u
+                    if not frozen[i]:
+                        store(p, i, load(p, i) * scale)
+            w_place += n_in * n_out
