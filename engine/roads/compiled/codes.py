@@ -2,43 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
-import numba
-import numba.core.cgutils
-import numba.core.typing.templates
-import numba.extending
-import numpy as np
-import numpy.typing as npt
-from llvmlite import ir
-from engine.configuration import TrainingConfig, dropout_rates
 from engine.methods.activations import ACTIVATIONS
 from engine.methods.losses import LOSSES
-from engine.methods.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
+from engine.methods.optimizers import OPTIMIZERS
 from engine.methods.regularizers import REGULARIZERS
-from engine.methods.schedules import learning_rate
-from engine.methods.streams import (
-    DROPOUT,
-    GOLDEN_32,
-    GOLDEN_64,
-    INPUT_NOISE,
-    MIX_32_A,
-    MIX_32_B,
-    MIX_64_A,
-    MIX_64_B,
-    SHUFFLE,
-)
-from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.roads.subnormals import subnormals_are_zero
-from engine.splits import Split
-from engine.state import TrainingState
-from engine.roads.compiled.decorators import cgutils, inlined, inner, intrinsic, lower_builtin, models, outer, templates, types
-from engine.roads.compiled.vectors import EVALUATION_CHUNK, LANES, TRAINING_CHUNK, _constant, _define_operator, _emit_polynomial, _llvm_call, _llvm_vector, _load, _polynomial, _store, absolute, add_in_double, address, at_address, dropout_factor, exponent, fma, load, mantissa, nearest, offset, offset_keys, power_of_two, quick_reciprocal, rough_inverse_root, splat, sqrt, store, store_random_bits, store_random_indexes, where_greater, with_sign
-from engine.roads.compiled.functions import _emit_tanh, clamped, exp, expm1, fast_root, log, normal_cdf, sigmoid, softplus, tanh
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Codes of the records, and places in the arrays of whole and real numbers that the compiled function gets

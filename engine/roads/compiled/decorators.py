@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
 import numba
 import numba.core.cgutils
 import numba.core.typing.templates
 import numba.extending
-import numpy as np
-import numpy.typing as npt
-from llvmlite import ir
-from engine.configuration import TrainingConfig, dropout_rates
-from engine.methods.activations import ACTIVATIONS
-from engine.methods.losses import LOSSES
-from engine.methods.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
-from engine.methods.regularizers import REGULARIZERS
-from engine.methods.schedules import learning_rate
-from engine.methods.streams import (
-    DROPOUT,
-    GOLDEN_32,
-    GOLDEN_64,
-    INPUT_NOISE,
-    MIX_32_A,
-    MIX_32_B,
-    MIX_64_A,
-    MIX_64_B,
-    SHUFFLE,
-)
-from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.roads.subnormals import subnormals_are_zero
-from engine.splits import Split
-from engine.state import TrainingState
+
+HERE = Path(__file__).parent
+METHODS = HERE.parents[1] / "methods"
+"""The records whose codes and constants are compiled in."""
+
+
+def _digest_of_sources() -> int:
+    digest = hashlib.sha256()
+    for path in sorted([*HERE.glob("*.py"), *METHODS.glob("*.py")]):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return int.from_bytes(digest.digest()[:7], "big")
+
+
+SOURCES = _digest_of_sources()
+"""Digest of every file that compiled code is made of.
+
+Numba's cache looks at the file of the entry function alone and would miss an edit in a function that it calls. The
+values an entry closes over are part of the cache's key; so each entry closes over this number.
+"""
 
 # Numba's own type hints cover half of it and want the typing context from every caller of an intrinsic.
 types: Any = numba.types

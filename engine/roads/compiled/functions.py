@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
 import numba
 import numba.core.cgutils
 import numba.core.typing.templates
 import numba.extending
-import numpy as np
-import numpy.typing as npt
-from llvmlite import ir
-from engine.configuration import TrainingConfig, dropout_rates
-from engine.methods.activations import ACTIVATIONS
-from engine.methods.losses import LOSSES
-from engine.methods.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
-from engine.methods.regularizers import REGULARIZERS
-from engine.methods.schedules import learning_rate
-from engine.methods.streams import (
-    DROPOUT,
-    GOLDEN_32,
-    GOLDEN_64,
-    INPUT_NOISE,
-    MIX_32_A,
-    MIX_32_B,
-    MIX_64_A,
-    MIX_64_B,
-    SHUFFLE,
+
+from engine.roads.compiled.decorators import (
+    inner,
+    intrinsic,
 )
-from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.roads.subnormals import subnormals_are_zero
-from engine.splits import Split
-from engine.state import TrainingState
-from engine.roads.compiled.decorators import cgutils, inlined, inner, intrinsic, lower_builtin, models, outer, templates, types
-from engine.roads.compiled.vectors import EVALUATION_CHUNK, LANES, TRAINING_CHUNK, _constant, _define_operator, _emit_polynomial, _llvm_call, _llvm_vector, _load, _polynomial, _store, absolute, add_in_double, address, at_address, dropout_factor, exponent, fma, load, mantissa, nearest, offset, offset_keys, power_of_two, quick_reciprocal, rough_inverse_root, splat, sqrt, store, store_random_bits, store_random_indexes, where_greater, with_sign
+from engine.roads.compiled.vectors import (
+    absolute,
+    emit_constant,
+    emit_polynomial,
+    exponent,
+    fma,
+    mantissa,
+    nearest,
+    polynomial,
+    power_of_two,
+    quick_reciprocal,
+    rough_inverse_root,
+    splat,
+    sqrt,
+    where_greater,
+    with_sign,
+)
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Elementary functions of vectors
@@ -46,11 +39,11 @@ from engine.roads.compiled.vectors import EVALUATION_CHUNK, LANES, TRAINING_CHUN
 TANH_NUMERATOR = (1.1558004892461312e-05, 0.002963129396633059, 0.12937012240984996, 0.99999994919342)
 TANH_DENOMINATOR = (2.500456961713419e-07, 0.00024037202431338787, 0.023865286228622485, 0.46270259586143014, 1.0)
 # (exp(r) - 1 - r) / r ** 2 for |r| <= ln(2) / 2: Taylor's, cut below half a unit in the last place.
-_exp_tail = _polynomial(
+_exp_tail = polynomial(
     tuple(1.0 / math.factorial(k) for k in range(7, 1, -1)), tuple(1.0 / math.factorial(k) for k in range(13, 1, -1))
 )
 # 2 artanh(s) / s in s ** 2 <= 1 / 9: Chebyshev's, relative error 1e-10 and 2e-18.
-_artanh = _polynomial(
+_artanh = polynomial(
     (
         0.2440940336584708,
         0.2139426743760365,
@@ -77,7 +70,7 @@ _artanh = _polynomial(
 )
 # (1 + 2 x) exp(x ** 2) erfc(x) in t = (x - 3.75) / (x + 3.75), x >= 0: Chebyshev's, relative error 1.3e-8 and 1e-16;
 # the form of M. M. Shepherd, J. G. Laframboise, Math. Comp. 36, 1981.
-_scaled_erfc = _polynomial(
+_scaled_erfc = polynomial(
     (
         -0.00022411674674416022,
         0.0003963076129893627,
@@ -223,20 +216,20 @@ def expm1(x: Any) -> Any:
     return fma(scale, rest, scale - splat(x, 1.0))
 
 
-def _emit_tanh(builder: Any, x: Any) -> Any:
+def emit_tanh(builder: Any, x: Any) -> Any:
     """Emit the hyperbolic tangent of a vector of float32; the divider works while the multipliers go on."""
     for edge, is_beyond in ((7.9, ">"), (-7.9, "<")):
-        limit = _constant(x.type, edge)
+        limit = emit_constant(x.type, edge)
         x = builder.select(builder.fcmp_ordered(is_beyond, x, limit), limit, x)
     t = builder.fmul(x, x)
-    numerator = builder.fmul(x, _emit_polynomial(builder, TANH_NUMERATOR, t))
-    return builder.fdiv(numerator, _emit_polynomial(builder, TANH_DENOMINATOR, t))
+    numerator = builder.fmul(x, emit_polynomial(builder, TANH_NUMERATOR, t))
+    return builder.fdiv(numerator, emit_polynomial(builder, TANH_DENOMINATOR, t))
 
 
 @intrinsic
 def _rational_tanh(typingctx: Any, x: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _emit_tanh(builder, args[0])
+        return emit_tanh(builder, args[0])
 
     return x(x), codegen
 

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
-import numba
-import numba.core.cgutils
-import numba.core.typing.templates
-import numba.extending
-import numpy as np
-import numpy.typing as npt
+
 from llvmlite import ir
-from engine.configuration import TrainingConfig, dropout_rates
-from engine.methods.activations import ACTIVATIONS
-from engine.methods.losses import LOSSES
-from engine.methods.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
-from engine.methods.regularizers import REGULARIZERS
-from engine.methods.schedules import learning_rate
-from engine.methods.streams import (
-    DROPOUT,
-    GOLDEN_32,
-    GOLDEN_64,
-    INPUT_NOISE,
-    MIX_32_A,
-    MIX_32_B,
-    MIX_64_A,
-    MIX_64_B,
-    SHUFFLE,
+
+from engine.roads.compiled.decorators import (
+    cgutils,
+    intrinsic,
+    types,
 )
-from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.roads.subnormals import subnormals_are_zero
-from engine.splits import Split
-from engine.state import TrainingState
-from engine.roads.compiled.decorators import cgutils, inlined, inner, intrinsic, lower_builtin, models, outer, templates, types
-from engine.roads.compiled.vectors import EVALUATION_CHUNK, LANES, TRAINING_CHUNK, _constant, _define_operator, _emit_polynomial, _llvm_call, _llvm_vector, _load, _polynomial, _store, absolute, add_in_double, address, at_address, dropout_factor, exponent, fma, load, mantissa, nearest, offset, offset_keys, power_of_two, quick_reciprocal, rough_inverse_root, splat, sqrt, store, store_random_bits, store_random_indexes, where_greater, with_sign
-from engine.roads.compiled.functions import _emit_tanh, clamped, exp, expm1, fast_root, log, normal_cdf, sigmoid, softplus, tanh
-from engine.roads.compiled.codes import ADAGRAD, BINARY_CROSS_ENTROPY, DROP, ELU, GELU, HALF_SQUARED_ERROR, HUBER, I_ADJUSTING, I_BATCH, I_CHUNK, I_DROPPING, I_EPOCH, I_FREEZING, I_GENERAL, I_HIDDEN, I_LOSS, I_NOISY, I_N_UNITS, I_N_WEIGHTS, I_OPTIMIZER, I_OUTPUT, I_PARTIAL, I_PENALTY, I_PENDING, I_PENDING_AFTER, I_ROOM, I_SHUFFLED, I_UPDATES, I_UPDATES_AFTER, I_WITH_Z, KEEP, L1, L1_SUBGRADIENT, L2, LEAKY_RELU, LINEAR, MAE, MOMENTUM, MSE, NESTEROV, NO_PENALTY, N_INTS, N_REALS, N_TABLE, PARTIAL_CODES, PRELU, RELU, RMSPROP, R_BETA_1, R_BETA_2, R_DECAY, R_EPSILON, R_MAX_GRAD_NORM, R_MAX_NORM, R_MOMENTUM, R_NOISE, R_OUTPUT_SLOPE, R_RHO, R_SLOPE, R_STRENGTH, SGD, SIGMOID, SILU, SOFTMAX_CROSS_ENTROPY, SOFTPLUS, STEP, TANH, T_N, T_TARGETS, T_WEIGHT, T_X, T_Y
-from engine.roads.compiled.passes import finish
+from engine.roads.compiled.functions import (
+    emit_tanh,
+)
+from engine.roads.compiled.vectors import (
+    emit_constant,
+    emit_load,
+    emit_store,
+    llvm_call,
+    llvm_vector,
+)
 
 # ----------------------------------------------------------------------------------------------------------------------
 # The blocked products, written in LLVM's language because the blocks must be unrolled and stay in registers
@@ -58,7 +38,7 @@ class _Emitter:
     def __init__(self, builder: Any, element: Any) -> None:
         self.builder = builder
         self.element = element
-        self.vector = _llvm_vector(element)
+        self.vector = llvm_vector(element)
         self.pointer = self.vector.as_pointer()
         self.integer = ir.IntType(64)
 
@@ -66,7 +46,7 @@ class _Emitter:
         return ir.Constant(self.integer, value)
 
     def constant(self, value: float) -> Any:
-        return _constant(self.vector, value)
+        return emit_constant(self.vector, value)
 
     def at(self, pointer: Any, index: Any) -> Any:
         return self.builder.gep(pointer, [index])
@@ -78,7 +58,7 @@ class _Emitter:
         return self.builder.bitcast(pointer, self.pointer)
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
-        return _llvm_call(self.builder, "fma", a, b, c)
+        return llvm_call(self.builder, "fma", a, b, c)
 
     def minus(self, a: Any) -> Any:
         return self.builder.fneg(a)
@@ -113,7 +93,7 @@ class _Emitter:
         self.builder.store(self.fma(a, b, self.builder.load(total)), total)
 
     def add_scaled(self, place: Any, scale: Any, total: Any) -> None:
-        _store(self.builder, self.fma(scale, total, _load(self.builder, place)), place)
+        emit_store(self.builder, self.fma(scale, total, emit_load(self.builder, place)), place)
 
     def call(self, name: str, argument_types: list[Any], emit: Any, arguments: list[Any]) -> None:
         """Call a function of the module, first emitting it where it is not there.
@@ -148,14 +128,14 @@ def _emit_forward_block(n_units: int, n_samples: int) -> Any:
     ) -> None:
         builder = e.builder
         units, samples = range(n_units), range(n_samples)
-        first = [_load(builder, e.at(bias, e.index(u))) for u in units]
+        first = [emit_load(builder, e.at(bias, e.index(u))) for u in units]
         sums = e.places([first[u] for u in units for _ in samples])
         with cgutils.for_range(builder, n_terms) as loop:
             row = e.row(weights, loop.index, term_step)
-            w = [_load(builder, e.at(row, e.index(u))) for u in units]
+            w = [emit_load(builder, e.at(row, e.index(u))) for u in units]
             column = e.row(x, loop.index, x_step)
             for s in samples:
-                value = _load(builder, e.at(column, e.index(s)))
+                value = emit_load(builder, e.at(column, e.index(s)))
                 for u in units:
                     e.add_product(sums[u * n_samples + s], w[u], value)
         places = []
@@ -167,7 +147,7 @@ def _emit_forward_block(n_units: int, n_samples: int) -> Any:
             with builder.if_else(e.is_code(code, AS_TANH)) as (then, otherwise):
                 with then:
                     for place, value in zip(places, values, strict=True):
-                        _store(builder, _emit_tanh(builder, value), place)
+                        emit_store(builder, emit_tanh(builder, value), place)
                 with otherwise:
                     _emit_rectified(e, values, places, code)
         else:
@@ -190,10 +170,10 @@ def _emit_rectified(e: _Emitter, values: list[Any], places: list[Any], code: Any
     with e.builder.if_else(e.is_code(code, AS_RELU)) as (then, otherwise):
         with then:
             for value, place in zip(values, places, strict=True):
-                _store(e.builder, e.where_greater(zero, value, zero, value), place)
+                emit_store(e.builder, e.where_greater(zero, value, zero, value), place)
         with otherwise:
             for value, place in zip(values, places, strict=True):
-                _store(e.builder, value, place)
+                emit_store(e.builder, value, place)
 
 
 @intrinsic
@@ -244,10 +224,10 @@ def _emit_backward_block(n_units: int, n_samples: int) -> Any:
         sums = e.places([e.constant(0.0)] * (n_units * n_samples))
         rows = [e.row(weights, e.index(u), n_terms) for u in units]
         with cgutils.for_range(builder, n_terms) as loop:
-            w = [_load(builder, e.at(row, loop.index)) for row in rows]
+            w = [emit_load(builder, e.at(row, loop.index)) for row in rows]
             column = e.row(d, loop.index, step)
             for s in samples:
-                value = _load(builder, e.at(column, e.index(s)))
+                value = emit_load(builder, e.at(column, e.index(s)))
                 for u in units:
                     e.add_product(sums[u * n_samples + s], w[u], value)
         places, below = [], []
@@ -261,16 +241,16 @@ def _emit_backward_block(n_units: int, n_samples: int) -> Any:
         with builder.if_else(e.is_code(code, AS_TANH)) as (then, otherwise):
             with then:
                 for value, place, output in zip(values, places, below, strict=True):
-                    a = _load(builder, output)
-                    _store(builder, builder.fmul(value, e.fma(e.minus(a), a, one)), place)
+                    a = emit_load(builder, output)
+                    emit_store(builder, builder.fmul(value, e.fma(e.minus(a), a, one)), place)
             with otherwise, builder.if_else(e.is_code(code, AS_RELU)) as (relu, plain):
                 with relu:
                     for value, place, output in zip(values, places, below, strict=True):
-                        a = _load(builder, output)
-                        _store(builder, e.where_greater(a, zero, value, zero), place)
+                        a = emit_load(builder, output)
+                        emit_store(builder, e.where_greater(a, zero, value, zero), place)
                 with plain:
                     for value, place in zip(values, places, strict=True):
-                        _store(builder, value, place)
+                        emit_store(builder, value, place)
 
     return emit
 
@@ -328,14 +308,14 @@ def _emit_outer_block(n_inputs: int, n_units: int, with_bias: bool) -> Any:
         x_rows = [e.row(x, e.index(i), x_step) for i in inputs]
         d_rows = [e.row(d, e.index(u), n_samples) for u in units]
         with cgutils.for_range(builder, n_samples) as loop:
-            xs = [_load(builder, e.at(row, loop.index)) for row in x_rows]
-            ds = [_load(builder, e.at(row, loop.index)) for row in d_rows]
+            xs = [emit_load(builder, e.at(row, loop.index)) for row in x_rows]
+            ds = [emit_load(builder, e.at(row, loop.index)) for row in d_rows]
             for i in inputs:
                 for u in units:
                     e.add_product(sums[i * n_units + u], xs[i], ds[u])
             for total, value in zip(bias_sums, ds, strict=False):
                 builder.store(builder.fadd(builder.load(total), value), total)
-        factor = _load(builder, scale)
+        factor = emit_load(builder, scale)
         for i in inputs:
             row = e.row(out, e.index(i), out_step)
             for u in units:
@@ -350,14 +330,14 @@ def _emit_outer_one(
     e: _Emitter, out: Any, n_units: Any, bias: Any, scale: Any, x: Any, x_step: Any, d: Any, n_inputs: Any
 ) -> None:
     builder = e.builder
-    factor = _load(builder, scale)
+    factor = emit_load(builder, scale)
     for n, u in e.blocks(ONE_SAMPLE_BLOCKS, n_units):
         first = e.at(d, u)
-        ds = [_load(builder, e.at(first, e.index(k))) for k in range(n)]
+        ds = [emit_load(builder, e.at(first, e.index(k))) for k in range(n)]
         for k, value in enumerate(ds):
             e.add_scaled(e.at(e.at(bias, u), e.index(k)), factor, value)
         with cgutils.for_range(builder, n_inputs) as loop:
-            value = _load(builder, e.row(x, loop.index, x_step))
+            value = emit_load(builder, e.row(x, loop.index, x_step))
             row = e.at(e.row(out, loop.index, n_units), u)
             for k in range(n):
                 e.add_scaled(e.at(row, e.index(k)), factor, builder.fmul(value, ds[k]))

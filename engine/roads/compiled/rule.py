@@ -2,57 +2,38 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
-import numba
-import numba.core.cgutils
-import numba.core.typing.templates
-import numba.extending
+
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from engine.configuration import TrainingConfig, dropout_rates
-from engine.methods.activations import ACTIVATIONS
-from engine.methods.losses import LOSSES
-from engine.methods.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
-from engine.methods.regularizers import REGULARIZERS
-from engine.methods.schedules import learning_rate
-from engine.methods.streams import (
-    DROPOUT,
-    GOLDEN_32,
-    GOLDEN_64,
-    INPUT_NOISE,
-    MIX_32_A,
-    MIX_32_B,
-    MIX_64_A,
-    MIX_64_B,
-    SHUFFLE,
+
+from engine.roads.compiled.decorators import (
+    SOURCES,
+    inner,
+    outer,
 )
-from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.roads.subnormals import subnormals_are_zero
-from engine.splits import Split
-from engine.state import TrainingState
-from engine.roads.compiled.decorators import cgutils, inlined, inner, intrinsic, lower_builtin, models, outer, templates, types
-from engine.roads.compiled.vectors import EVALUATION_CHUNK, LANES, TRAINING_CHUNK, _constant, _define_operator, _emit_polynomial, _llvm_call, _llvm_vector, _load, _polynomial, _store, absolute, add_in_double, address, at_address, dropout_factor, exponent, fma, load, mantissa, nearest, offset, offset_keys, power_of_two, quick_reciprocal, rough_inverse_root, splat, sqrt, store, store_random_bits, store_random_indexes, where_greater, with_sign
-from engine.roads.compiled.functions import _emit_tanh, clamped, exp, expm1, fast_root, log, normal_cdf, sigmoid, softplus, tanh
-from engine.roads.compiled.codes import ADAGRAD, BINARY_CROSS_ENTROPY, DROP, ELU, GELU, HALF_SQUARED_ERROR, HUBER, I_ADJUSTING, I_BATCH, I_CHUNK, I_DROPPING, I_EPOCH, I_FREEZING, I_GENERAL, I_HIDDEN, I_LOSS, I_NOISY, I_N_UNITS, I_N_WEIGHTS, I_OPTIMIZER, I_OUTPUT, I_PARTIAL, I_PENALTY, I_PENDING, I_PENDING_AFTER, I_ROOM, I_SHUFFLED, I_UPDATES, I_UPDATES_AFTER, I_WITH_Z, KEEP, L1, L1_SUBGRADIENT, L2, LEAKY_RELU, LINEAR, MAE, MOMENTUM, MSE, NESTEROV, NO_PENALTY, N_INTS, N_REALS, N_TABLE, PARTIAL_CODES, PRELU, RELU, RMSPROP, R_BETA_1, R_BETA_2, R_DECAY, R_EPSILON, R_MAX_GRAD_NORM, R_MAX_NORM, R_MOMENTUM, R_NOISE, R_OUTPUT_SLOPE, R_RHO, R_SLOPE, R_STRENGTH, SGD, SIGMOID, SILU, SOFTMAX_CROSS_ENTROPY, SOFTPLUS, STEP, TANH, T_N, T_TARGETS, T_WEIGHT, T_X, T_Y
-from engine.roads.compiled.products import AS_IS, AS_RELU, AS_TANH, layer_backward, layer_forward, layer_gradient
-from engine.roads.compiled.passes import backward, forward, loss_gradient, loss_values
-from engine.roads.compiled.updates import general_update, plain_update
-from engine.roads.compiled.random import add_input_noise, put_in_order, set_keys, shuffle
-from engine.roads.compiled.loop import _run
-from engine.kernels import _pack
+from engine.roads.compiled.functions import (
+    sigmoid,
+)
+from engine.roads.compiled.packing import pack
+from engine.roads.compiled.vectors import (
+    LANES,
+    address,
+    fma,
+    load,
+    splat,
+    sqrt,
+    store,
+)
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Full-batch Adam on a quadrature rule (`engine.polynomial.quadrature`): one input, sigmoid units, a linear output
 
 
-@outer
-def _run_on_rule(
+@inner
+def _run_on_rule_body(
     P: Any,
     M1: Any,
     M2: Any,
@@ -132,6 +113,65 @@ def _run_on_rule(
             store(p, i, load(p, i) - rate * load(mask_p, i) * m / (sqrt(s) + epsilon))
 
 
+def _entry(sources: int) -> Any:
+    """Return `_run_on_rule_body` as Python calls it; see `engine.roads.compiled.decorators.SOURCES`."""
+
+    def run_on_rule(
+        P: Any,
+        M1: Any,
+        M2: Any,
+        G: Any,
+        A: Any,
+        trainable: Any,
+        nodes: Any,
+        weights: Any,
+        targets: Any,
+        residual: Any,
+        rates: Any,
+        reals: Any,
+        thresholds: Any,
+        passed: Any,
+        passage_step: Any,
+        passage_P: Any,
+        first_step: Any,
+        n_steps: Any,
+        loss: Any,
+        lowest: Any,
+        highest: Any,
+    ) -> None:
+        if sources < 0:  # never; read here so that it becomes part of the cache's key
+            return
+        _run_on_rule_body(
+            P,
+            M1,
+            M2,
+            G,
+            A,
+            trainable,
+            nodes,
+            weights,
+            targets,
+            residual,
+            rates,
+            reals,
+            thresholds,
+            passed,
+            passage_step,
+            passage_P,
+            first_step,
+            n_steps,
+            loss,
+            lowest,
+            highest,
+        )
+
+    return outer(run_on_rule)
+
+
+run_on_rule = _entry(SOURCES)
+"""Take `n_steps` steps with one group of replicas; every array but `reals` and `thresholds` ends with the lane."""
+
+
 class RuleRun:
     """Up to eight replicas in full-batch training on their quadrature rules.
 
@@ -185,7 +225,7 @@ class RuleRun:
         lanes = LANES["float64"]
         lowest, highest = np.full(lanes, np.inf), np.full(lanes, -np.inf)
         self._reals[2] = epsilon
-        _run_on_rule(
+        run_on_rule(
             self._P,
             self._M1,
             self._M2,
@@ -215,4 +255,4 @@ class RuleRun:
 
     @staticmethod
     def _one_group(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.asarray(_pack(rows, 1, "float64")[0], np.float64)
+        return np.asarray(pack(rows, 1, "float64")[0], np.float64)

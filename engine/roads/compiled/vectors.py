@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
+
 import numba
 import numba.core.cgutils
 import numba.core.typing.templates
 import numba.extending
-import numpy as np
-import numpy.typing as npt
 from llvmlite import ir
-from engine.configuration import TrainingConfig, dropout_rates
-from engine.methods.activations import ACTIVATIONS
-from engine.methods.losses import LOSSES
-from engine.methods.optimizers import OPTIMIZERS, epsilon_of, weight_decay_of
-from engine.methods.regularizers import REGULARIZERS
-from engine.methods.schedules import learning_rate
+
 from engine.methods.streams import (
-    DROPOUT,
     GOLDEN_32,
-    GOLDEN_64,
-    INPUT_NOISE,
     MIX_32_A,
     MIX_32_B,
-    MIX_64_A,
-    MIX_64_B,
-    SHUFFLE,
 )
-from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.roads.subnormals import subnormals_are_zero
-from engine.splits import Split
-from engine.state import TrainingState
-from engine.roads.compiled.decorators import cgutils, inlined, inner, intrinsic, lower_builtin, models, outer, templates, types
+from engine.roads.compiled.decorators import (
+    cgutils,
+    intrinsic,
+    lower_builtin,
+    models,
+    templates,
+    types,
+)
 
 LANES = {"float32": 16, "float64": 8}
 TRAINING_CHUNK = 10
@@ -60,15 +48,17 @@ class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
     """A vector lives in a register as itself."""
 
     def __init__(self, dmm: Any, fe_type: VectorType) -> None:
-        super().__init__(dmm, fe_type, _llvm_vector(fe_type.element))
+        super().__init__(dmm, fe_type, llvm_vector(fe_type.element))
 
 
-def _llvm_vector(element: Any) -> ir.VectorType:
+def llvm_vector(element: Any) -> ir.VectorType:
+    """Return the LLVM vector type of an element type."""
     scalar = ir.FloatType() if element.name == "float32" else ir.DoubleType()
     return ir.VectorType(scalar, LANES[element.name])
 
 
-def _constant(vector: ir.VectorType, value: float) -> ir.Constant:
+def emit_constant(vector: ir.VectorType, value: float) -> ir.Constant:
+    """Return an LLVM vector with one value in every lane."""
     return ir.Constant(vector, [ir.Constant(vector.element, value)] * vector.count)
 
 
@@ -76,7 +66,7 @@ def _bits(vector: ir.VectorType) -> ir.VectorType:
     return ir.VectorType(ir.IntType(32 if isinstance(vector.element, ir.FloatType) else 64), vector.count)
 
 
-def _llvm_call(builder: Any, name: str, *args: Any) -> Any:
+def llvm_call(builder: Any, name: str, *args: Any) -> Any:
     """Call a vector intrinsic of LLVM, declared by hand because llvmlite cannot mangle vector types."""
     vector = args[0].type
     suffix = f"v{vector.count}f{32 if isinstance(vector.element, ir.FloatType) else 64}"
@@ -86,14 +76,16 @@ def _llvm_call(builder: Any, name: str, *args: Any) -> Any:
 
 
 def _vector_pointer(builder: Any, pointer: Any, element: Any, index: Any) -> Any:
-    return builder.gep(builder.bitcast(pointer, _llvm_vector(element).as_pointer()), [index])
+    return builder.gep(builder.bitcast(pointer, llvm_vector(element).as_pointer()), [index])
 
 
-def _load(builder: Any, pointer: Any) -> Any:
+def emit_load(builder: Any, pointer: Any) -> Any:
+    """Emit a load of a vector; arrays of replicas are aligned to an element only."""
     return builder.load(pointer, align=4)
 
 
-def _store(builder: Any, value: Any, pointer: Any) -> None:
+def emit_store(builder: Any, value: Any, pointer: Any) -> None:
+    """Emit a store of a vector."""
     builder.store(value, pointer, align=4)
 
 
@@ -133,7 +125,7 @@ def load(typingctx: Any, pointer: Any, n: Any) -> Any:
     """Return the vector n vectors after the pointer."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _load(builder, _vector_pointer(builder, args[0], pointer.dtype, args[1]))
+        return emit_load(builder, _vector_pointer(builder, args[0], pointer.dtype, args[1]))
 
     return VectorType(pointer.dtype)(pointer, types.intp), codegen
 
@@ -143,7 +135,7 @@ def store(typingctx: Any, pointer: Any, n: Any, vector: Any) -> Any:
     """Store a vector n vectors after the pointer."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _store(builder, args[2], _vector_pointer(builder, args[0], pointer.dtype, args[1]))
+        emit_store(builder, args[2], _vector_pointer(builder, args[0], pointer.dtype, args[1]))
         return context.get_dummy_value()
 
     return types.void(pointer, types.intp, vector), codegen
@@ -155,7 +147,7 @@ def splat(typingctx: Any, like: Any, value: Any) -> Any:
     element = like.dtype if isinstance(like, types.CPointer) else like.element
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = _llvm_vector(element)
+        vector = llvm_vector(element)
         scalar = context.cast(builder, args[1], types.float64, element)
         first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
@@ -169,7 +161,7 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     """Return ``a * b + c``, rounded once."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _llvm_call(builder, "fma", *args)
+        return llvm_call(builder, "fma", *args)
 
     return a(a, b, c), codegen
 
@@ -179,7 +171,7 @@ def sqrt(typingctx: Any, a: Any) -> Any:
     """Return the square root, correctly rounded."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _llvm_call(builder, "sqrt", *args)
+        return llvm_call(builder, "sqrt", *args)
 
     return a(a), codegen
 
@@ -189,7 +181,7 @@ def absolute(typingctx: Any, a: Any) -> Any:
     """Return the absolute value."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _llvm_call(builder, "fabs", *args)
+        return llvm_call(builder, "fabs", *args)
 
     return a(a), codegen
 
@@ -199,7 +191,7 @@ def nearest(typingctx: Any, a: Any) -> Any:
     """Return the nearest whole number, ties to even."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _llvm_call(builder, "rint", *args)
+        return llvm_call(builder, "rint", *args)
 
     return a(a), codegen
 
@@ -209,7 +201,7 @@ def with_sign(typingctx: Any, a: Any, b: Any) -> Any:
     """Return the magnitude of `a` with the sign of `b`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _llvm_call(builder, "copysign", *args)
+        return llvm_call(builder, "copysign", *args)
 
     return a(a, b), codegen
 
@@ -247,10 +239,10 @@ def _emit_reciprocal(builder: Any, x: Any) -> Any:
     bits = _bits(x.type)
     magic = ir.Constant(bits, [0x7EF3E000] * bits.count)
     r = builder.bitcast(builder.sub(magic, builder.bitcast(x, bits)), x.type)
-    one, minus_x = _constant(x.type, 1.0), builder.fneg(x)
-    error = _llvm_call(builder, "fma", minus_x, r, one)
-    r = _llvm_call(builder, "fma", r, _llvm_call(builder, "fma", error, error, error), r)
-    return _llvm_call(builder, "fma", r, _llvm_call(builder, "fma", minus_x, r, one), r)
+    one, minus_x = emit_constant(x.type, 1.0), builder.fneg(x)
+    error = llvm_call(builder, "fma", minus_x, r, one)
+    r = llvm_call(builder, "fma", r, llvm_call(builder, "fma", error, error, error), r)
+    return llvm_call(builder, "fma", r, llvm_call(builder, "fma", minus_x, r, one), r)
 
 
 @intrinsic
@@ -302,15 +294,15 @@ def rough_inverse_root(typingctx: Any, a: Any) -> Any:
     return a(a), codegen
 
 
-def _emit_polynomial(builder: Any, coefficients: Sequence[float], x: Any) -> Any:
+def emit_polynomial(builder: Any, coefficients: Sequence[float], x: Any) -> Any:
     """Emit a polynomial by Horner's rule, highest coefficient first."""
-    total = _constant(x.type, coefficients[0])
+    total = emit_constant(x.type, coefficients[0])
     for coefficient in coefficients[1:]:
-        total = _llvm_call(builder, "fma", total, x, _constant(x.type, coefficient))
+        total = llvm_call(builder, "fma", total, x, emit_constant(x.type, coefficient))
     return total
 
 
-def _polynomial(single: tuple[float, ...], double: tuple[float, ...]) -> Any:
+def polynomial(single: tuple[float, ...], double: tuple[float, ...]) -> Any:
     """Return a function of one vector: a polynomial by Horner's rule, highest coefficient first, for each type."""
 
     @intrinsic
@@ -318,7 +310,7 @@ def _polynomial(single: tuple[float, ...], double: tuple[float, ...]) -> Any:
         coefficients = single if x.element.name == "float32" else double
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return _emit_polynomial(builder, coefficients, args[0])
+            return emit_polynomial(builder, coefficients, args[0])
 
         return x(x), codegen
 
@@ -330,13 +322,13 @@ def add_in_double(typingctx: Any, totals: Any, values: Any, n: Any) -> Any:
     """Add n vectors to the vector of float64 at `totals`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = _llvm_vector(values.dtype)
+        vector = llvm_vector(values.dtype)
         wide = ir.VectorType(ir.DoubleType(), vector.count)
         place = builder.bitcast(args[0], wide.as_pointer())
         total = cgutils.alloca_once(builder, wide)
         builder.store(builder.load(place, align=4), total)
         with cgutils.for_range(builder, args[2]) as loop:
-            value = _load(builder, _vector_pointer(builder, args[1], values.dtype, loop.index))
+            value = emit_load(builder, _vector_pointer(builder, args[1], values.dtype, loop.index))
             if values.dtype.name == "float32":
                 value = builder.fpext(value, wide)
             builder.store(builder.fadd(builder.load(total), value), total)
@@ -422,7 +414,7 @@ def dropout_factor(typingctx: Any, like: Any, keys: Any, counter: Any, threshold
         zeros = ir.Constant(bits.type, [0] * lanes)
         limits = builder.shuffle_vector(first, ir.Constant(bits.type, ir.Undefined), zeros)
         kept = builder.icmp_unsigned(">=", high, limits)
-        return builder.select(kept, args[4], _constant(args[4].type, 0.0))
+        return builder.select(kept, args[4], emit_constant(args[4].type, 0.0))
 
     return scale(like, keys, types.intp, types.intp, scale), codegen
 
@@ -444,3 +436,10 @@ def _define_operator(symbol: Any, method: str, n_operands: int) -> None:
         return getattr(builder, method)(*args)
 
     lower_builtin(symbol, *[VectorType] * n_operands)(lower)
+
+
+_define_operator(operator.add, "fadd", 2)
+_define_operator(operator.sub, "fsub", 2)
+_define_operator(operator.mul, "fmul", 2)
+_define_operator(operator.truediv, "fdiv", 2)
+_define_operator(operator.neg, "fneg", 1)
