@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from engine.configuration import TrainingConfig
 from engine.methods.activations import ACTIVATIONS
 from engine.methods.losses import LOSSES
 from engine.methods.optimizers import OPTIMIZERS
 from engine.methods.regularizers import REGULARIZERS
+from engine.network import NetworkConfig
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Codes of the records, and places in the arrays of whole and real numbers that the compiled function gets
@@ -47,3 +52,25 @@ N_TABLE = 5
 R_SLOPE, R_OUTPUT_SLOPE, R_STRENGTH, R_MOMENTUM, R_BETA_1, R_BETA_2, R_RHO, R_EPSILON = 0, 1, 2, 3, 4, 5, 6, 7
 R_DECAY, R_MAX_NORM, R_MAX_GRAD_NORM, R_NOISE = 8, 9, 10, 11
 N_REALS = 12
+
+KNOWN: Mapping[str, frozenset[int]] = MappingProxyType(
+    {
+        "activation": frozenset((LINEAR, STEP, SIGMOID, TANH, RELU, LEAKY_RELU, PRELU, ELU, GELU, SILU, SOFTPLUS)),
+        "loss": frozenset((HALF_SQUARED_ERROR, MSE, MAE, HUBER, BINARY_CROSS_ENTROPY, SOFTMAX_CROSS_ENTROPY, HINGE)),
+        "optimizer": frozenset((SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW)),
+        "regularizer": frozenset((NO_PENALTY, L1, L1_SUBGRADIENT, L2)),
+    }
+)
+"""Every code with a branch of its own in compiled code; what is not here is refused, never trained as the last one."""
+
+
+def unknown_codes(network: NetworkConfig, training: TrainingConfig) -> list[str]:
+    """Return ``"activation swish"`` for each method of a setting that compiled code has no form of."""
+    asked = (
+        ("activation", ACTIVATIONS, network.activation),
+        ("activation", ACTIVATIONS, network.output_activation),
+        ("loss", LOSSES, training.loss),
+        ("optimizer", OPTIMIZERS, training.optimizer),
+        ("regularizer", REGULARIZERS, training.regularizer),
+    )
+    return [f"{noun} {name}" for noun, records, name in asked if records[name].code not in KNOWN[noun]]

@@ -60,6 +60,7 @@ from engine.roads.compiled.codes import (
     I_PENDING_AFTER,
     I_UPDATES,
     I_UPDATES_AFTER,
+    unknown_codes,
 )
 from engine.roads.compiled.decorators import (
     types,
@@ -100,9 +101,10 @@ def supports(network: NetworkConfig, training: TrainingConfig) -> bool:
     Returns
     -------
     bool
-        False only where Numba's compiler is switched off (``NUMBA_DISABLE_JIT=1``): the loop knows every record.
+        False where a method has no compiled form (`engine.roads.compiled.codes.KNOWN`), or where Numba's compiler is
+        switched off (``NUMBA_DISABLE_JIT=1``).
     """
-    return not vars(numba.config)["DISABLE_JIT"]
+    return not vars(numba.config)["DISABLE_JIT"] and not unknown_codes(network, training)
 
 
 def is_compiled(dtype: str) -> bool:
@@ -159,6 +161,8 @@ class Session:
     ) -> None:
         dtype = training.dtype
         lanes = LANES[dtype]
+        if unknown := unknown_codes(network, training):
+            raise ValueError(f"the compiled road has no form of {unknown[0]}; train it on the NumPy road")
         self._state, self._training = state, training
         self._n_replicas = state.parameters.n_replicas
         self._is_behind = False
@@ -307,6 +311,8 @@ def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, lo
     ndarray (R,) of float64
         Each point's loss is computed in the type of the parameters, their sum in float64.
     """
+    if unknown := unknown_codes(network, TrainingConfig(loss=loss)):
+        raise ValueError(f"the compiled road has no form of {unknown[0]}; evaluate on the NumPy road")
     dtype = parameters.weights[0].dtype.name
     lanes = LANES[dtype]
     splits = [pack_split(split, parameters.n_replicas, dtype)]

@@ -324,8 +324,8 @@ def test_after_the_warm_up_the_type_is_compiled() -> None:
 
 def test_without_the_compiler_it_supports_nothing() -> None:
     code = (
-        "from engine.roads.compiled import session as kernels; from engine.network import NetworkConfig; from engine.configuration import "
-        "TrainingConfig; print(kernels.supports(NetworkConfig(2), TrainingConfig()))"
+        "from engine.roads.compiled import session as kernels; from engine.network import NetworkConfig; "
+        "from engine.configuration import TrainingConfig; print(kernels.supports(NetworkConfig(2), TrainingConfig()))"
     )
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
