@@ -13,7 +13,7 @@ from analysis.records.polynomial import NetworkRecord, PolynomialSettings, polyn
 from analysis.records.study import Study, StudyHeader, canonical_json
 from analysis.statistics.intervals import mean_interval
 from engine.polynomial.rows import draw_rows
-from sweeps.tracking.run_contents import (
+from sweeps.tracking.content_parts import (
     LONGEST_PARAM,
     MetricPoint,
     OfRecord,

@@ -40,7 +40,6 @@ from analysis.records.table import TABLE_NAME
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking.errors import DatabaseGoneError, TrackingBusyError, TrackingError
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload
-from sweeps.tracking.network_contents import of_network, of_polynomial_study
 from sweeps.tracking.run_contents import (
     FILES_TAG,
     RunContent,
@@ -51,7 +50,7 @@ from sweeps.tracking.run_contents import (
     study_digest,
     study_uid,
 )
-from sweeps.tracking.trial_contents import NOTE, of_trial, of_trial_study
+from sweeps.tracking.trial_contents import NOTE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -460,21 +459,12 @@ class StudyProjection:
         self._report.n_repaired += 1
 
     def _create_parent(self, study: Study) -> str:
-        content = self._parent_content(study)
+        content = parent_content(study, self._user, self._parent_files())
         start_ms = content.start_ms or int(1000 * time.time())
         run = self._client.create_run(self._experiment, start_time=start_ms, tags=content.tags)
         _fill_run(self._client, run.info.run_id, content)
         self._report.n_written += 1
         return str(run.info.run_id)
-
-    def _parent_content(self, study: Study) -> RunContent:
-        own = of_polynomial_study(study) if study.is_polynomial else of_trial_study(study)
-        return parent_content(study, own, self._user, self._parent_files())
-
-    def _record_content(self, study: Study, record: Record) -> RunContent:
-        header, files = study.header, _model_files(self._tail.path.parent, record)
-        own = of_network(header, record) if isinstance(record, NetworkRecord) else of_trial(header, record)
-        return record_content(header, record, own, self._user, files)
 
     def _write_record(self, study: Study, record: Record) -> None:
         uid = record_uid(record)
@@ -483,7 +473,8 @@ class StudyProjection:
         elif uid in self._present:
             self._report.n_present += 1
         else:
-            content = self._record_content(study, record)
+            files = _model_files(self._tail.path.parent, record)
+            content = record_content(study.header, record, self._user, files)
             tags = content.tags | {"mlflow.parentRunId": str(self._parent)}
             run = self._client.create_run(self._experiment, start_time=content.start_ms or None, tags=tags)
             _fill_run(self._client, run.info.run_id, content)
@@ -493,7 +484,7 @@ class StudyProjection:
 
     def _close_parent(self, study: Study) -> None:
         if self._parent is not None and study_uid(study.header) not in self._deleted:
-            content = self._parent_content(study)
+            content = parent_content(study, self._user, self._parent_files())
             _fill_run(self._client, self._parent, content, with_tags=True)
             self._client.set_terminated(self._parent, content.status, content.end_ms or None)
         self._closed = True

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from analysis.records.study import Record, Scalar, Study, StudyHeader, Verdict, as_data, canonical_json
+from analysis.records.polynomial import POLYNOMIAL
+from analysis.records.study import Record, Study, StudyHeader, Verdict, as_data, canonical_json
+from sweeps.tracking.content_parts import LONGEST_DIGEST, LONGEST_TAG, MetricPoint, OfRecord, OfStudy, legal_key
+from sweeps.tracking.network_contents import of_network, of_polynomial_study
+from sweeps.tracking.trial_contents import of_trial, of_trial_study
 
-# MLflow's own limits; longer texts it cuts without an error.
-LONGEST_KEY = 250
-LONGEST_PARAM = 6000
-LONGEST_TAG = 8000
-LONGEST_DIGEST = 36
 FILES_TAG = "sweep.files"
 """Of runs with artifacts that `sweeps import` brings back: JSON of their names and SHA-256."""
 ID_TAG = "sweep.id"
-MetricPoint = tuple[str, float, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +72,6 @@ def record_uid(record: Record) -> str:
     return f"{record.study}:{record.stage}:{record.number}"
 
 
-def legal_key(name: str) -> str:
-    """Return `name` in the characters that MLflow takes, distinct names staying distinct."""
-    legal = re.sub(r"[^A-Za-z0-9_\-. :/]", "_", name)
-    if legal == name and len(name) <= LONGEST_KEY:
-        return name
-    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{legal[: LONGEST_KEY - 9]}_{mark}"
-
-
-def short_text(value: Scalar, limit: int) -> str:
-    """Return `value` as text, or a digest of it where MLflow would cut it."""
-    text = str(value)
-    return (
-        text if len(text) <= limit else f"sha256:{hashlib.sha256(text.encode()).hexdigest()} ({len(text)} characters)"
-    )
-
-
 def sweep_id(header: StudyHeader) -> str:
     """Return what the studies of one sweep share and other sweeps of its name do not have."""
     shared = {key: as_data(header)[key] for key in ("sweep", "seed", "spec_sha256", "versions")}
@@ -98,61 +79,26 @@ def sweep_id(header: StudyHeader) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class OfStudy:
-    """What is a kind's own in the parent run of a study.
+class Contents:
+    """What one kind of study says of its own: in its parent run, and in the run of a record."""
 
-    Parameters
-    ----------
-    note : str
-        What its runs mean, for whoever looks at MLflow alone.
-    params : dict of str to str
-    metrics : list of (key, value, step)
-    texts : dict of str to str
-        Artifacts beside ``study.json`` and ``verdict.json``.
-    """
-
-    note: str
-    params: dict[str, str]
-    metrics: list[MetricPoint]
-    texts: dict[str, str] = field(default_factory=dict)
+    study: Callable[[Study], OfStudy]
+    record: Callable[[StudyHeader, Any], OfRecord]
 
 
-@dataclass(frozen=True, slots=True)
-class OfRecord:
-    """What is a kind's own in the run of a record.
-
-    Parameters
-    ----------
-    name : str
-        What MLflow's list calls it.
-    tags, params : dict of str to str
-    metrics : list of (key, value, step)
-    keeps_record : bool
-        Whether the whole record is an artifact.
-    seeds : sequence of str
-        What fixes the data behind it.
-    """
-
-    name: str
-    tags: dict[str, str]
-    params: dict[str, str]
-    metrics: list[MetricPoint]
-    keeps_record: bool
-    seeds: Sequence[str]
+OF_TRIALS = Contents(of_trial_study, of_trial)
+CONTENTS: Mapping[str, Contents] = MappingProxyType({POLYNOMIAL: Contents(of_polynomial_study, of_network)})
+"""By kind of data, where records are not trials."""
 
 
-def finite_points(values: Mapping[str, float | None], step: int) -> list[MetricPoint]:
-    """Return those of the values that MLflow can show, as metrics at a step."""
-    return [
-        (legal_key(key), float(value), step)
-        for key, value in values.items()
-        if value is not None and math.isfinite(value)
-    ]
+def contents_of(header: StudyHeader) -> Contents:
+    """Return what a study's kind says of its own."""
+    return CONTENTS.get(str(header.data.get("kind", "")), OF_TRIALS)
 
 
-def parent_content(study: Study, own: OfStudy, user: str, files: tuple[Path, ...] = ()) -> RunContent:
+def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> RunContent:
     """Return the parent run of one study, as far as its log goes."""
-    header = study.header
+    header, own = study.header, contents_of(study.header).study(study)
     records = study.all_records()
     starts = [record.started_at_s for record in records if record.started_at_s > 0.0]
     ends = [record.started_at_s + record.duration_s for record in records]
@@ -186,10 +132,9 @@ def parent_content(study: Study, own: OfStudy, user: str, files: tuple[Path, ...
     )
 
 
-def record_content(
-    header: StudyHeader, record: Record, own: OfRecord, user: str, files: tuple[Path, ...] = ()
-) -> RunContent:
+def record_content(header: StudyHeader, record: Record, user: str, files: tuple[Path, ...] = ()) -> RunContent:
     """Return the run of one record."""
+    own = contents_of(header).record(header, record)
     tags = {
         "mlflow.runName": own.name,
         "kind": "trial",

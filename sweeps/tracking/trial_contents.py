@@ -6,7 +6,7 @@ import math
 
 from analysis.records.study import Study, StudyHeader, TrialRecord
 from analysis.statistics.homework import attainable_pass_rate, known_mean, n_passed, winner_record
-from sweeps.tracking.run_contents import (
+from sweeps.tracking.content_parts import (
     LONGEST_PARAM,
     MetricPoint,
     OfRecord,
