@@ -89,11 +89,12 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 def resume_command(arguments: argparse.Namespace) -> int:
     """Go on with a sweep from the spec in its folder."""
-    from sweeps.run.kinds import load
     from sweeps.store.log import check_free
 
     folder = sweep_folder(arguments.results, arguments.sweep)
     check_free(folder)
+    from sweeps.run.kinds import load  # takes seconds: only once nobody else holds the folder
+
     return drive(load(folder / "spec.toml"), folder.parent, arguments)
 
 
