@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from engine.roads.memory import available_bytes
-from sweeps.data.published.named import NAMED_SETS
 from sweeps.data.table.columns import find_target
 from sweeps.data.table.folds import EndError
 from sweeps.data.table.metrics import METRICS, parse_goal
 from sweeps.data.table.preprocessing import fit_target
+from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.rows import TableRows, is_named, make_folds, open_rows, read_data
 from sweeps.data.table.settings import AUTO, NO_END, TableData, parse_table_data
 from sweeps.data.table.table import TableError

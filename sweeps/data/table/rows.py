@@ -15,7 +15,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.records.table import TableFile
-from sweeps.data.published.named import NAMED_SETS
 from sweeps.data.table.columns import (
     Column,
     Role,
@@ -28,6 +27,7 @@ from sweeps.data.table.columns import (
 )
 from sweeps.data.table.folds import Fold, HeldOutEnd, hold_out_end, plan_folds, set_aside
 from sweeps.data.table.preprocessing import Preprocessing, find_vocabulary, fit_textbook
+from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.reading import read_table
 from sweeps.data.table.settings import AUTO, NO_END, TableData
 from sweeps.data.table.table import Table, TableError
@@ -123,7 +123,7 @@ def read_data(data: TableData, *, test: bool = False) -> Table:
 
 
 def is_named(name: str) -> bool:
-    """Return whether a file's name is that of a dataset of `sweeps.data.published.named`, and no file's."""
+    """Return whether a file's name is that of a dataset of `sweeps.data.table.published.named`, and no file's."""
     return name in NAMED_SETS and not Path(name).exists()
 
 
