@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from analysis.records.study import canonical_json
+from analysis.records.lines import canonical_json
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
 from sweeps.data.asked import Asked
