@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from analysis.records.study import RecordError
+from analysis.records.lines import RecordError
 from sweeps.commands import one_setting, predict, results, running
 from sweeps.commands.options import PROGRAM, Commands, InputError, Parser, checked_remainder
 

@@ -263,7 +263,7 @@ class Exporter:
 
 def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     """Print the tables, write the report, and say where everything is and how to open it."""
-    from analysis.records.study import read_sweep
+    from analysis.records.reading import read_sweep
     from analysis.report import write_report
     from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.commands.printing import homework_text, range_text

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from analysis.records.study import canonical_json
+from analysis.records.lines import canonical_json
 from engine.configuration import TrainingConfig
 from engine.names import unknown
 from engine.network import NetworkConfig

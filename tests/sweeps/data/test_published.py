@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.records.study import read_sweep
+from analysis.records.reading import read_sweep
 from analysis.statistics.ranges import Box
 from sweeps.data.asked import Asked
 from sweeps.data.fashion_mnist import FashionData, FashionSource

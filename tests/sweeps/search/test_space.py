@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import tiny_spec, tiny_table
 
-from analysis.records.study import canonical_json
+from analysis.records.lines import canonical_json
 from sweeps.run.study import run_sweep
 from sweeps.search.samplers import TpeSampler, make_sampler, startup_point
 from sweeps.search.space import DEPTH, SIZES, all_parts, apply, from_unit, grid, walk
