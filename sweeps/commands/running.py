@@ -104,7 +104,7 @@ def resume_command(arguments: argparse.Namespace) -> int:
     folder = sweep_folder(arguments.results, arguments.sweep)
     check_free(folder)
     if (folder / RUNS_NAME).exists():
-        from sweeps.run.study import versions
+        from sweeps.run.versions import versions
 
         header = read_polynomial_study(folder / RUNS_NAME).header
         return drive_polynomials(dataclasses.replace(header, versions=versions()), folder.parent, arguments)

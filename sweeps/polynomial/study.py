@@ -27,7 +27,7 @@ from analysis.records.polynomial import (
 from analysis.records.study import RecordError, encode_line
 from engine.polynomial.quadrature import gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
-from sweeps.run.study import versions
+from sweeps.run.versions import versions
 from sweeps.spec.sweep import NAME, POLYNOMIALS, builtin_specs
 from sweeps.store.log import AppendOnlyFile, SweepLock, cut_torn_line, header_difference
 from sweeps.toml import SpecError, SpecTable
