@@ -237,8 +237,8 @@ def hold_out_end(
         out &= fair
     if n_kept and not out.any():
         raise EndError(
-            f"held-out end: the {n_kept} rows beyond the {share:.0%} {rule} of {feature or 'all features'} are of classes "
-            "too small to lose one; name another feature or a larger share"
+            f"held-out end: the {n_kept} rows beyond the {share:.0%} {rule} of {feature or 'all features'} are of "
+            "classes too small to lose one; name another feature or a larger share"
         )
     if not out.any() or not np.isfinite(bound):
         raise EndError(

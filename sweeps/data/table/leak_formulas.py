@@ -65,7 +65,8 @@ class Formula:
             rest = f" {'-' if constant < 0 else '+'} {abs(constant):.3g}" if abs(constant) > 1e-2 * scale else ""
             return f"{name} = {' '.join(terms).removeprefix('+ ')}{rest}, exactly"
         if self.kind == "sum":
-            return f"{name} is a sum of multiples of {len(self.columns)} columns ({joined(self.columns[:3])}, ...), exactly"
+            first = ", ".join(map(shown, self.columns[:3]))
+            return f"{name} is a sum of multiples of {len(self.columns)} columns ({first}, ...), exactly"
         if self.kind == "product":
             return f"{name} = {_product_text(self.columns, weights, constant)}, exactly"
         return f"{name} follows from {joined(self.columns)} alone, exactly"

@@ -10,8 +10,8 @@ a gap
     easy problem they do not: every petal tells a setosa, and the sepals tell it too.
 
 Where the columns that give the target are all there are, the formula is the problem itself (y = x² on a grid, force =
-mass times acceleration): it is said and nothing is withheld. A noise-free law with idle columns beside it cannot be told
-from a leak by any look at the rows; whoever knows gives ``--allow-leak``.
+mass times acceleration): it is said and nothing is withheld. A noise-free law with idle columns beside it cannot be
+told from a leak by any look at the rows; whoever knows gives ``--allow-leak``.
 
 Errors are root mean squares over rows that were not fitted (five folds) in standard deviations of the target, or shares
 of wrong rows with each class weighing the same. The limits come from ``python -m benchmarks.leaks``; see

@@ -133,7 +133,7 @@ def test_a_recoding_of_the_class_is_named() -> None:
 def test_the_number_that_a_class_was_cut_from_is_named() -> None:
     frame = kinds().assign(score=shop()["y"])
     (text,) = texts(frame, "kind")
-    assert text.startswith("kind nearly follows from score alone: ") or text.startswith("kind follows from score alone")
+    assert text.startswith(("kind nearly follows from score alone: ", "kind follows from score alone: "))
 
 
 def test_a_finer_word_that_settles_the_class_and_a_cell_filled_only_for_one_class_are_named() -> None:
