@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
-from sweeps.commands.csv_options import add_table_options, answer_text, is_table, table_spec
+from sweeps.commands.csv_options import add_table_options, answer_text, first_sentences, is_table, table_spec
 from sweeps.commands.options import (
     DEFAULT_RESULTS,
     DEFAULT_URI,
@@ -138,6 +138,8 @@ def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
 
     exporter = Exporter(results / spec.name, _tracking_uri(arguments))
     options = _options(arguments, results)
+    for sentence in first_sentences(spec):
+        print(sentence, file=sys.stderr, flush=True)
 
     def prepare() -> None:
         exporter.start()

@@ -219,7 +219,7 @@ class TableSource:
             for model in self.record.models
             if model.name != "network"
         }
-        return judge_test_rows(
+        judged = judge_test_rows(
             self.goal_asked,
             rows.target.task,
             rows.target.values[rows.test],
@@ -229,6 +229,9 @@ class TableSource:
             self._asked.level / self._asked.max_certificates,
             text_seed(self._asked.seed, self._name, "test rows"),
         )
+        if self._data.withheld:
+            judged |= {"passed": False, "withheld": self._data.withheld}
+        return judged
 
     def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:
         """Return what predictions of new rows need besides the networks: see `sweeps.data.table.predicting`."""

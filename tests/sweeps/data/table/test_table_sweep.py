@@ -157,7 +157,7 @@ def test_classes_are_scored_in_stratified_folds_and_counted_once(kinds: Path, tm
     assert [model.name for model in record.models] == ["constant", "linear", "boosting", "network"]
     for model in record.models:
         assert sum(map(sum, model.confusion)) == record.n_fold_rows
-        assert set(model.test) == {"accuracy", "balanced_accuracy", "log_loss"}
+        assert set(model.test) == {"accuracy", "balanced_accuracy", "average_precision", "log_loss"}
     assert record.n_test_looks == 1
     assert study.verdict is not None
     assert study.verdict.certified
