@@ -23,9 +23,7 @@ from sweeps.data.table.table import MISSING_ANY_CASE, USUAL_MISSING, TableError,
 _SPACE = r"[ \t]*+"
 _POWER = "[eE][+-]?[0-9]{1,4}"
 # Digits alone are a number up to 15 of them; with a point or a power any digits are.
-_DIGITS = (
-    rf"(?:0|[1-9][0-9]*+)(?:\.[0-9]*+(?:{_POWER})?|{_POWER})|0|[1-9][0-9]{{0,14}}|\.[0-9]++(?:{_POWER})?"
-)
+_DIGITS = rf"(?:0|[1-9][0-9]*+)(?:\.[0-9]*+(?:{_POWER})?|{_POWER})|0|[1-9][0-9]{{0,14}}|\.[0-9]++(?:{_POWER})?"
 _NUMBER = re.compile(rf"{_SPACE}[+-]?(?:{_DIGITS}){_SPACE}")
 _NUMBERS = re.compile(rf"(?:{_SPACE}[+-]?(?:{_DIGITS}){_SPACE}\n)*+")
 # Nothing in such cells says whether the point is one: it may part thousands.
@@ -299,9 +297,7 @@ class Decider:
         return self._refusal(row, cell, column, expected)
 
     def _refusal(self, row: int, cell: str, column: Column, expected: str) -> TableError:
-        return TableError(
-            f"{self._source}: line {self._lines[row]}, column {column.name!r}: {shown(cell)}; {expected}"
-        )
+        return TableError(f"{self._source}: line {self._lines[row]}, column {column.name!r}: {shown(cell)}; {expected}")
 
     def _note_words(self, column: Column) -> None:
         """Say which words were read as missing, and which were not though they often mean it."""

@@ -242,7 +242,9 @@ def settle_by_file(found: Found, decimals: set[str], both: set[tuple[str, str]])
         return plain
     if len(both) == 1 and len(decimals) == 1:
         decimal, thousands = next(iter(both))
-        fits = [one for forms in found.readings for one in forms if (one.decimal, one.thousands) == (decimal, thousands)]
+        fits = [
+            one for forms in found.readings for one in forms if (one.decimal, one.thousands) == (decimal, thousands)
+        ]
         return fits[0] if fits else None
     return None
 
@@ -286,4 +288,6 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     return re.compile(rf"[+-]?(?:{'|'.join(forms)})")
 
 
-_PATTERNS = {(decimal, mark): _pattern(decimal, mark) for decimal in ".," for mark in ("", *THOUSANDS) if mark != decimal}
+_PATTERNS = {
+    (decimal, mark): _pattern(decimal, mark) for decimal in ".," for mark in ("", *THOUSANDS) if mark != decimal
+}

@@ -123,7 +123,9 @@ def expected_memory(path: str | os.PathLike[str]) -> int:
 def _check_choices(source: str, told: Told) -> None:
     if told.encoding and codec_name(told.encoding) is None:
         near = difflib.get_close_matches(told.encoding.lower(), [*ENCODINGS], 1, 0.0)
-        raise TableError(f"{source}: --encoding {told.encoding} is none of {', '.join(ENCODINGS)}; nearest: {near[0]!r}")
+        raise TableError(
+            f"{source}: --encoding {told.encoding} is none of {', '.join(ENCODINGS)}; nearest: {near[0]!r}"
+        )
     if told.separator and told.separator not in (*SEPARATORS, BLANKS):
         raise TableError(
             f"{source}: --separator {told.separator!r}; expected one of ',', ';', '\\t' (a tab), '|' or ' ' (blanks)"
@@ -221,7 +223,9 @@ def _without_empty(
     if nameless := [position for position, column in enumerate(kept, start=1) if not column.name]:
         raise TableError(f"{source}: line {line}, column {nameless[0]}: no name; expected one for every column")
     if len(kept) < len(columns):
-        which = f"column {len(columns)}" if len(kept) + 1 == len(columns) else f"columns {len(kept) + 1} to {len(columns)}"
+        which = (
+            f"column {len(columns)}" if len(kept) + 1 == len(columns) else f"columns {len(kept) + 1} to {len(columns)}"
+        )
         notes.append(f"{which}: empty, left out")
     return kept
 
@@ -246,9 +250,7 @@ def _gather(source: str, survey: _Survey) -> dict[str, Formats]:
                     firsts.setdefault(cell, row + offset)
                 counts = Counter(block[k])
                 formats.add(
-                    (cell, counts[cell], first)
-                    for cell, first in firsts.items()
-                    if is_counted(cell, survey.missing)
+                    (cell, counts[cell], first) for cell, first in firsts.items() if is_counted(cell, survey.missing)
                 )
         if not any(formats.alive for formats in doubtful.values()):
             break

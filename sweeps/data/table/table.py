@@ -24,7 +24,25 @@ MISSING_ANY_CASE = frozenset(word.casefold() for word in MISSING if word)
 """The same words in any case: read as missing in a column that is otherwise of numbers."""
 USUAL_MISSING = frozenset(
     (
-        *("?", "??", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "*", "**", "x", "n.a.", "n.d.", "nd", "nil"),
+        *(
+            "?",
+            "??",
+            "-",
+            "--",
+            "---",
+            "\u2013",
+            "\u2014",
+            ".",
+            "..",
+            "...",
+            "*",
+            "**",
+            "x",
+            "n.a.",
+            "n.d.",
+            "nd",
+            "nil",
+        ),
         *("unknown", "missing", "not available", "not known", "no data", "blank", "empty", "undefined", "unspecified"),
         *("#value!", "#div/0!", "#ref!", "#null!", "#num!", "#name?", "(null)", "(missing)", "(blank)", "<null>"),
         *MISSING_ANY_CASE,
