@@ -35,7 +35,8 @@ from analysis.formats.html import HtmlBlock, html_table
 from analysis.formats.latex import latex_table
 from analysis.formats.markdown import markdown, markdown_table
 from analysis.records.polynomial import POLYNOMIAL, polynomial_settings
-from analysis.records.study import Study, read_sweep
+from analysis.records.reading import read_sweep
+from analysis.records.study import Study
 from analysis.records.table import is_table
 from analysis.sections.registry import OF_DRAWN_DATA, SECTIONS
 from analysis.statistics.homework import homework_rows

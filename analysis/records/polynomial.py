@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from analysis.records.fields import build
+
 POLYNOMIAL = "polynomial"
 """The kind of data, as a study's header names it."""
 
@@ -119,6 +121,10 @@ class NetworkRecord:
         return "network"
 
     @property
+    def source(self) -> None:
+        """The earlier one that it repeats: none does."""
+
+    @property
     def params(self) -> dict[str, str | int | float | bool | None]:
         """What was chosen for it."""
         return {"arm": self.arm, "learning_rate": self.learning_rate, "seed": self.seed}
@@ -144,7 +150,9 @@ def polynomial_settings(data: Mapping[str, Any]) -> PolynomialSettings:
 
     Raises
     ------
-    TypeError
-        If a setting is missing or unknown.
+    ValueError
+        If a setting is missing, unknown or of another type.
     """
-    return PolynomialSettings(**{key: value for key, value in data.items() if key != "kind"})
+    settings = {key: value for key, value in data.items() if key != "kind"}
+    found: PolynomialSettings = build(PolynomialSettings, settings, "study.data")
+    return found

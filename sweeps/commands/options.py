@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from analysis.records.study import check_version
+from analysis.records.reading import check_version
 from engine.names import nearest, unknown
 
 DEFAULT_RESULTS = "results"

@@ -98,7 +98,7 @@ def schema_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
 
 def list_command(arguments: argparse.Namespace) -> int:
     """Print the built-in sweeps and the state of what has been run."""
-    from analysis.records.study import read_sweep
+    from analysis.records.reading import read_sweep
     from sweeps.spec.sweep import POLYNOMIALS, TABLES, builtin_specs
 
     print(f"built-in sweeps: {', '.join(builtin_specs())}")
@@ -119,7 +119,7 @@ def list_command(arguments: argparse.Namespace) -> int:
 def show_command(arguments: argparse.Namespace) -> int:
     """Print a sweep's tables, a study's trials, or one trial's record."""
     from analysis.records.polynomial import NetworkRecord
-    from analysis.records.study import read_study, read_sweep
+    from analysis.records.reading import read_study, read_sweep
     from sweeps.commands.printing import network_text, networks_text, record_text, trials_text
 
     sweep, _, dataset = arguments.what.partition("/")
@@ -144,7 +144,7 @@ def show_command(arguments: argparse.Namespace) -> int:
 
 def _show_sweep(folder: Path) -> None:
     """Print the tables of a sweep, and the answers of kinds of data that have their own."""
-    from analysis.records.study import read_sweep
+    from analysis.records.reading import read_sweep
     from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.commands.answers import polynomial_answer
     from sweeps.commands.printing import homework_text, range_text

@@ -118,6 +118,8 @@ def drive(spec: Spec, results: Path, arguments: argparse.Namespace) -> int:
 
     exporter = Exporter(results / spec.name, _tracking_uri(arguments))
     options = _options(arguments, results)
+    for sentence in kind_of(spec).first_sentences(spec):
+        print(sentence, file=sys.stderr, flush=True)
 
     def prepare() -> None:
         exporter.start()
@@ -209,7 +211,7 @@ class Exporter:
 
 def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     """Print the tables, write the report, and say where everything is and how to open it."""
-    from analysis.records.study import read_sweep
+    from analysis.records.reading import read_sweep
     from analysis.report import write_report
     from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.commands.answers import ANSWERS, kind_of_data

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from analysis.polynomial.fits import HIGHEST_DEGREE
+from analysis.records.lines import canonical_json
 from analysis.records.polynomial import POLYNOMIAL, PolynomialSettings
-from analysis.records.study import canonical_json
 from engine.polynomial.rows import Arm
 from sweeps.toml import SpecError, SpecTable, study_name, toml_text
 

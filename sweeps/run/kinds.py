@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self
 from analysis.records.polynomial import POLYNOMIAL
 from engine.configuration import TrainingConfig
 from sweeps.data.polynomial import PolynomialSpec, parse_polynomial_spec
+from sweeps.data.table.settings import TableData
 from sweeps.run.plan import Plan
 from sweeps.run.polynomial import PolynomialPlan
 from sweeps.run.trials import TrialPlan
@@ -70,6 +71,8 @@ class StudyKind:
         The plan of one of them; raises SpecError if there is none of that name.
     dtype : callable (spec) -> str
         What the engine computes in.
+    first_sentences : callable (spec) -> list of str
+        What a user must know before anything is trained.
     """
 
     name: str
@@ -82,10 +85,20 @@ class StudyKind:
     plans: Callable[[Any, Path], list[Plan]]
     plan: Callable[[Any, Path, str], Plan]
     dtype: Callable[[Any], str]
+    first_sentences: Callable[[Any], list[str]]
 
 
 def _sweep_plan(spec: SweepSpec, folder: Path, dataset: str) -> Plan:
     return TrialPlan(spec, spec.dataset(dataset), folder)
+
+
+def _table_sentences(spec: SweepSpec) -> list[str]:
+    return [
+        f"{dataset.name}: {sentence}"
+        for dataset in spec.datasets
+        if isinstance(dataset.data, TableData)
+        for sentence in dataset.data.said_first
+    ]
 
 
 def _polynomial_plan(spec: PolynomialSpec, folder: Path, dataset: str) -> Plan:
@@ -112,6 +125,7 @@ SWEEP = StudyKind(
     plans=lambda spec, folder: [TrialPlan(spec, dataset, folder) for dataset in spec.datasets],
     plan=_sweep_plan,
     dtype=lambda spec: str(dict(spec.training).get("dtype", TrainingConfig().dtype)),
+    first_sentences=_table_sentences,
 )
 POLYNOMIAL_STUDY = StudyKind(
     name=POLYNOMIAL,
@@ -124,6 +138,7 @@ POLYNOMIAL_STUDY = StudyKind(
     plans=lambda spec, folder: [PolynomialPlan(spec, folder)],
     plan=_polynomial_plan,
     dtype=lambda _: "float64",
+    first_sentences=lambda _: [],
 )
 STUDY_KINDS: Mapping[str, StudyKind] = MappingProxyType({kind.name: kind for kind in (SWEEP, POLYNOMIAL_STUDY)})
 

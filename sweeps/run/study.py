@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.records.study import Record, Stage, Study, canonical_json, check_version
+from analysis.records.lines import canonical_json
+from analysis.records.reading import check_version
+from analysis.records.study import Record, Stage, Study
 from sweeps.run.executors import local_executor
 from sweeps.run.kinds import Spec, kind_of, load, spec_difference
 from sweeps.run.plan import Piece, Plan, Timing

@@ -9,8 +9,9 @@ import numpy as np
 from analysis.polynomial.fits import range_errors, unit_correlation
 from analysis.polynomial.question import Question, converged_share
 from analysis.polynomial.text import answer_text
+from analysis.records.lines import canonical_json
 from analysis.records.polynomial import NetworkRecord, PolynomialSettings, polynomial_settings
-from analysis.records.study import Study, StudyHeader, canonical_json
+from analysis.records.study import Study, StudyHeader
 from analysis.statistics.intervals import mean_interval
 from engine.polynomial.rows import draw_rows
 from sweeps.tracking.content_parts import (

@@ -20,22 +20,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from analysis.records.lines import Line, canonical_json, decode_raw_line
 from analysis.records.polynomial import NetworkRecord
-from analysis.records.study import (
-    NETWORK,
-    STAGES,
-    Record,
-    RecordError,
-    Study,
-    StudyHeader,
-    TrialRecord,
-    Verdict,
-    canonical_json,
-    decode_line,
-)
+from analysis.records.reading import StudyReader
+from analysis.records.study import Record, Study, StudyHeader, TrialRecord, Verdict
 from analysis.records.table import TABLE_NAME
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking.errors import DatabaseGoneError, TrackingBusyError, TrackingError
@@ -59,7 +50,6 @@ if TYPE_CHECKING:
 LOCK_NAME = "tracking.lock"
 BESIDE_LOG = (TABLE_NAME, SUBMISSION_NAME)
 """What a study may keep beside its log, that its parent run keeps as well."""
-RECORD_KINDS = frozenset({"finished", NETWORK, *STAGES}) - {"search"}
 LOG_PATTERN = "*/log.jsonl"
 PAGE_SIZE = 500
 LONGEST_REASON = 160
@@ -363,6 +353,7 @@ class StudyProjection:
 
     def __init__(self, path: Path, client: MlflowClient, artifacts: Path | None, report: SyncReport) -> None:
         self._tail = LogTail(path)
+        self._reader = StudyReader(path)
         self._upload = LogUpload(path, client)
         self._client = client
         self._artifacts = artifacts
@@ -403,18 +394,12 @@ class StudyProjection:
         self._surveyed = True
 
     def _read(self) -> None:
-        for kind, data in self._tail.read():
-            if kind == "study":
-                self._study = Study(StudyHeader(**data), path=self._tail.path)
-            elif self._study is None:
-                raise RecordError(f"{self._tail.path}: line 1: not a study's header; restore the file")
-            elif kind == "verdict":
-                self._study.verdict = Verdict(**data)
-                self._closed = False
-            elif kind in RECORD_KINDS:
-                record = NetworkRecord(**data) if kind == NETWORK else TrialRecord(**data)
-                self._study.add(record)
-                self._waiting.append(record)
+        for line in self._tail.read():
+            item = self._reader.take(line)
+            self._study = self._reader.study
+            if isinstance(item, TrialRecord | NetworkRecord):
+                self._waiting.append(item)
+            if isinstance(item, TrialRecord | NetworkRecord | Verdict):
                 self._closed = False
 
     def _survey(self, study: Study) -> None:
@@ -533,8 +518,8 @@ class LogTail:
         self.offset = 0
         self._n_lines = 0
 
-    def read(self) -> Iterator[tuple[str, Any]]:
-        """Yield ``(kind, data)`` of every new whole line.
+    def read(self) -> Iterator[Line]:
+        """Yield every new whole line.
 
         Raises
         ------
@@ -546,7 +531,7 @@ class LogTail:
             for raw in stream:
                 if not raw.endswith(b"\n"):
                     return  # still being written
-                line = decode_line(raw.decode(errors="replace"), f"{self.path}: line {self._n_lines + 1}")
+                line = decode_raw_line(raw, f"{self.path}: line {self._n_lines + 1}")
                 self.offset += len(raw)
                 self._n_lines += 1
                 yield line

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from analysis.records.lines import canonical_json
 from analysis.records.polynomial import POLYNOMIAL
-from analysis.records.study import Record, Study, StudyHeader, Verdict, as_data, canonical_json
+from analysis.records.study import Record, Study, StudyHeader, Verdict, as_data
 from sweeps.tracking.content_parts import LONGEST_DIGEST, LONGEST_TAG, MetricPoint, OfRecord, OfStudy, legal_key
 from sweeps.tracking.network_contents import of_network, of_polynomial_study
 from sweeps.tracking.trial_contents import of_trial, of_trial_study
@@ -18,6 +19,8 @@ from sweeps.tracking.trial_contents import of_trial, of_trial_study
 FILES_TAG = "sweep.files"
 """Of runs with artifacts that `sweeps import` brings back: JSON of their names and SHA-256."""
 ID_TAG = "sweep.id"
+DIGEST_TAG = "sweep.digest"
+"""Of the parent run of a finished study: the digest of its canonical form, by which its log is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> Run
     }
     texts = {"study.json": canonical_json(as_data(header)), **own.texts}
     if study.verdict is not None:
-        tags |= _verdict_tags(study.verdict)
+        tags |= _verdict_tags(study.verdict) | {DIGEST_TAG: study.digest}
         texts["verdict.json"] = canonical_json(as_data(study.verdict))
     name, digest, profile = _dataset(header, [])
     return RunContent(

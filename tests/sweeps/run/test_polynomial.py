@@ -17,7 +17,9 @@ from PIL import Image
 from analysis.formats.csv_files import read_csv
 from analysis.polynomial.claims import claims
 from analysis.polynomial.question import Question
-from analysis.records.study import RecordError, Study, as_data, encode_line, read_study
+from analysis.records.lines import RecordError
+from analysis.records.reading import read_study
+from analysis.records.study import Study, canonical_lines
 from analysis.report import write_report
 from engine.polynomial.rows import polynomial
 from sweeps.commands.main import main
@@ -26,7 +28,7 @@ from sweeps.run.kinds import load
 from sweeps.run.replay import replay
 from sweeps.run.study import run_sweep
 from sweeps.spec.sweep import POLYNOMIALS, builtin_specs
-from sweeps.store.log import canonical_lines, digest
+from sweeps.store.log import StudyLog, digest
 from sweeps.toml import SpecError
 
 LOG = "polynomial/log.jsonl"
@@ -191,15 +193,15 @@ def test_a_damaged_line_is_named(finished, tmp_path):
 def test_any_network_is_trained_again_bit_for_bit(finished, tmp_path):
     for number in (0, 7):
         assert replay(finished, "polynomial", number).differences == ()
-    shutil.copytree(finished, tmp_path / "tiny")
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "spec.toml").write_bytes((finished / "spec.toml").read_bytes())
     study = read(finished)
     network = study.networks[3]
-    lines = (finished / LOG).read_bytes().splitlines(keepends=True)
-    changed = dataclasses.replace(network, valley_loss=[*network.valley_loss[:-1], 0.5])
-    lines[
-        [b'"kind":"network"' in one and f'"number":{network.number},'.encode() in one for one in lines].index(True)
-    ] = encode_line("network", as_data(changed)).encode()
-    (tmp_path / "tiny" / LOG).write_bytes(b"".join(lines))
+    log = StudyLog(tmp_path / "tiny" / LOG, study.header)
+    for number in range(4):
+        log.asked(number, study.asked[number], {}, None)
+    log.record(dataclasses.replace(network, valley_loss=[*network.valley_loss[:-1], 0.5]))
+    log.close()
     assert replay(tmp_path / "tiny", "polynomial", 3).differences == ("valley_loss",)
     with pytest.raises(SpecError, match=r"^tiny/polynomial: no network trial 8; recorded: 0 to 7$"):
         replay(finished, "polynomial", 8)

@@ -14,7 +14,7 @@ from analysis.polynomial.fits import range_errors
 from analysis.polynomial.question import Question
 from analysis.polynomial.text import answer_text
 from analysis.records.polynomial import NetworkRecord, polynomial_settings
-from analysis.records.study import read_study
+from analysis.records.reading import read_study
 from engine.polynomial.rows import draw_rows
 from sweeps.data.polynomial import parse_polynomial_spec
 from sweeps.run.study import run_sweep
