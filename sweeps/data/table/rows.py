@@ -30,6 +30,7 @@ from sweeps.data.table.folds import Fold, HeldOutEnd, hold_out_end, plan_folds, 
 from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.preprocessing import Preprocessing, find_vocabulary, fit_textbook
 from sweeps.data.table.reading import read_table
+from sweeps.data.table.sentinels import find_sentinels
 from sweeps.data.table.settings import AUTO, NO_END, TableData
 from sweeps.data.table.table import Table, TableError, Told, with_known_target
 
@@ -75,6 +76,8 @@ class TableRows:
         Time of each row.
     text_columns : list of str
         Columns that are text and are to be read as text again.
+    formats : tuple of (str, NumberFormat)
+        Columns whose numbers are not written plainly, and how they are.
     """
 
     frame: pd.DataFrame
@@ -95,6 +98,7 @@ class TableRows:
     groups: npt.NDArray[np.intp] | None
     times: FloatArray | None
     text_columns: list[str]
+    formats: tuple[tuple[str, NumberFormat], ...]
 
     @property
     def n_inputs(self) -> int:
@@ -193,7 +197,7 @@ def _open(data: TableData, seed: int) -> TableRows:
     columns = find_columns(table.frame, data.target, roles)
     warnings = find_leaks(table.frame, columns, target)
     files = [_file(table, "rows")]
-    notes = list(table.notes)
+    notes = [*find_sentinels(table.frame, columns, data.target), *table.notes]
     frame, n_rows = table.frame, table.n_rows
     test_has_targets = True
     if data.test_file:
@@ -236,6 +240,7 @@ def _open(data: TableData, seed: int) -> TableRows:
         groups=groups,
         times=times,
         text_columns=[c.name for c in columns if c.role == "category" and frame[c.name].dtype == object],
+        formats=table.formats,
     )
 
 
