@@ -181,5 +181,6 @@ def _page_text(settings: PageSettings, seed: str) -> str:
     return (
         f"trains {settings.dataset}: noise {settings.noise:.0%}, {settings.train_share:.0%} of the points; inputs "
         f"{','.join(settings.features)}; hidden layers {layers}, {network.activation}; learning rate "
-        f"{training.learning_rate:g}, batches of {training.batch_size}{penalty}; seed {seed}; {training.max_epochs} epochs"
+        f"{training.learning_rate:g}, batches of {training.batch_size}{penalty}; seed {seed}; "
+        f"{training.max_epochs} epochs"
     )

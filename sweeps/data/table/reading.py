@@ -103,7 +103,11 @@ def read_table(
         decimal=told.decimal or ".",
         lines=survey.lines,
         notes=tuple(survey.notes),
-        formats=tuple((column.name, column.form) for column in survey.columns if column.rewritten),
+        formats=tuple(
+            (column.name, column.form)
+            for column in survey.columns
+            if column.numeric and (column.rewritten or column.has_point)
+        ),
     )
 
 

@@ -25,6 +25,7 @@ from sweeps.data.table.columns import (
     find_columns,
     find_leaks,
     find_target,
+    first_text,
 )
 from sweeps.data.table.folds import Fold, HeldOutEnd, hold_out_end, plan_folds, set_aside
 from sweeps.data.table.numerals import NumberFormat
@@ -198,6 +199,9 @@ def _open(data: TableData, seed: int) -> TableRows:
     warnings = find_leaks(table.frame, columns, target)
     files = [_file(table, "rows")]
     notes = [*find_sentinels(table.frame, columns, data.target), *table.notes]
+    notes += [
+        f"column {c.name!r}: text, left out: {c.reason}" for c in columns if c.role == "text" and c.name not in roles
+    ]
     frame, n_rows = table.frame, table.n_rows
     test_has_targets = True
     if data.test_file:
@@ -278,7 +282,7 @@ def _with_test_rows(
             cells = test.frame[column.name]
             if cells.dtype.kind not in "ifb" and cells.notna().any():
                 raise TableError(
-                    f"{test.source}: column {column.name!r}: {cells.dropna().iloc[0]!r}; expected numbers as in "
+                    f"{test.source}: column {column.name!r}: {first_text(cells)!r}; expected numbers as in "
                     f"{table.source}"
                 )
     has_targets = target.name in there and bool(test.frame[target.name].notna().all())
@@ -287,7 +291,7 @@ def _with_test_rows(
         cells = test.frame[target.name]
         if target.task == "regression":
             if cells.dtype.kind not in "if":
-                raise TableError(f"{test.source}: target {target.name!r}: {cells.iloc[0]!r}; expected numbers")
+                raise TableError(f"{test.source}: target {target.name!r}: {first_text(cells)!r}; expected numbers")
             values = cells.to_numpy(np.float64)
         else:
             place = {name: float(k) for k, name in enumerate(target.classes)}

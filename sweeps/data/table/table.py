@@ -117,7 +117,7 @@ class Table:
     notes : tuple of str
         What a reader of the report should know: words read as missing, codes kept as text, ...
     formats : tuple of (str, NumberFormat)
-        Columns whose numbers are not written plainly, and how they are.
+        Columns whose numbers have marks, and how they are written.
     """
 
     frame: pd.DataFrame
