@@ -38,7 +38,7 @@ WIDE = 2**14  # weights of a layer from which replicas are trained one after the
 
 
 class Session:
-    """Networks in training; the interface of `engine.kernels.Session`.
+    """Networks in training; the interface of `engine.roads.compiled.session.Session`.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ from sweeps.data.table.table import Told, same_form
 from sweeps.toml import SpecError, SpecTable, toml_text
 
 AUTO = "auto"
+ALLOW_LEAK = "if these columns are known when you predict, give --allow-leak"
 NO_END = "none"
 PREPROCESSINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -75,6 +76,12 @@ class TableData:
         Rows that the folds divide, drawn from all there are; certificates train on all. 0 means all.
     sha256, test_sha256 : str
         Digests of the files that the numbers come from; empty until the files have been read.
+    allow_leak : bool
+        Whether columns that give the target away are known when predictions are made.
+    leaks : tuple of str
+        What gives the target away: found once (`sweeps.data.table.leaks`), never given.
+    findings : tuple of str
+        What else has to be said before anything is searched; found, never given.
     """
 
     file: str
@@ -105,6 +112,9 @@ class TableData:
     n_search_rows: int = 0
     sha256: str = ""
     test_sha256: str = ""
+    allow_leak: bool = False
+    leaks: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that `parse_table_data` reads."""
@@ -119,6 +129,26 @@ class TableData:
     def without_folders(self) -> TableData:
         """Return the same with the files' bare names: where they lie is no part of what is asked."""
         return dataclasses.replace(self, file=Path(self.file).name, test_file=Path(self.test_file).name)
+
+    def of_rows(self) -> TableData:
+        """Return the same without what decides nothing about how the rows are read and divided."""
+        return dataclasses.replace(self, allow_leak=False, leaks=(), findings=())
+
+    @property
+    def withheld(self) -> str:
+        """Why no certificate is given, or an empty text."""
+        return "" if self.allow_leak or not self.leaks else self.leaks[0]
+
+    @property
+    def said_first(self) -> tuple[str, ...]:
+        """What has to be said before any figure, one sentence each."""
+        if not self.leaks:
+            return self.findings
+        *leaks, last = self.leaks
+        reading = "columns that are known when you predict, as --allow-leak says"
+        if not self.allow_leak:
+            reading = f"nothing will be certified; {ALLOW_LEAK}"
+        return (*leaks, f"{last}: {reading}", *self.findings)
 
 
 def parse_table_data(table: SpecTable) -> TableData:
@@ -170,6 +200,9 @@ def parse_table_data(table: SpecTable) -> TableData:
         n_search_rows=table.integer("n_search_rows", 0, 10**9) if "n_search_rows" in table else 0,
         sha256=text("sha256"),
         test_sha256=text("test_sha256"),
+        allow_leak=table.boolean("allow_leak") if "allow_leak" in table else False,
+        leaks=words("leaks"),
+        findings=words("findings"),
     )
     _check(data, table.where)
     return data
