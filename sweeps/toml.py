@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -9,9 +10,30 @@ from typing import Any
 
 from engine.names import nearest, unknown
 
+_WIDE = (
+    ((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "UTF-32"),  # before UTF-16, whose little-endian mark begins it
+    ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "UTF-16"),
+)
+
 
 class SpecError(ValueError):
     """A sweep that cannot be asked; the message is one line: place, value, what would do."""
+
+
+def toml_source(data: bytes, where: str) -> str:
+    """Return the text of a TOML file without its byte-order mark.
+
+    Raises
+    ------
+    SpecError
+        If it is UTF-16 or UTF-32 text.
+    UnicodeDecodeError
+        If it is no UTF-8 text.
+    """
+    for marks, name in _WIDE:
+        if data.startswith(marks):
+            raise SpecError(f"{where}: {name} text; TOML is UTF-8: save it as UTF-8")
+    return data.decode("utf-8-sig")
 
 
 class SpecTable:

@@ -118,7 +118,7 @@ def _check_free(results: Path, spec: str) -> None:
     name: object = spec
     if spec.endswith(".toml"):
         with contextlib.suppress(OSError, ValueError):  # for who reads the spec in earnest to tell
-            name = tomllib.loads(Path(spec).read_text(encoding="utf-8")).get("name")
+            name = tomllib.loads(Path(spec).read_text(encoding="utf-8-sig")).get("name")
     if isinstance(name, str) and "\0" not in name:
         check_free(results / name)
 

@@ -31,7 +31,7 @@ from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from sweeps.run.versions import versions
 from sweeps.spec.sweep import NAME, POLYNOMIALS, builtin_specs
 from sweeps.store.log import ChainedLog, SweepLock, header_difference, mend_end
-from sweeps.toml import SpecError, SpecTable
+from sweeps.toml import SpecError, SpecTable, toml_source
 
 ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")
 TOGETHER = 8
@@ -68,7 +68,7 @@ def find_study(name_or_path: str) -> PolynomialHeader | None:
     if path.suffix != ".toml" or not path.is_file():
         return None
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(toml_source(path.read_bytes(), path.name))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError):
         return None
     return parse_study(table, path.name) if "kind" in table else None  # a sweep's own table has no such key

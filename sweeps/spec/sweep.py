@@ -24,7 +24,7 @@ from sweeps.data.source import Source
 from sweeps.fields import number, numbers, read_fields, text, whole, wholes
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
 from sweeps.spec.samplers import LISTS, SAMPLERS
-from sweeps.toml import SpecError, SpecTable, toml_text
+from sweeps.toml import SpecError, SpecTable, toml_source, toml_text
 
 _T = TypeVar("_T")
 
@@ -326,7 +326,7 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
         except OSError as error:
             raise SpecError(f"{asked}: cannot be read: {error.strerror}") from None
     try:
-        table = tomllib.loads(raw.decode())
+        table = tomllib.loads(toml_source(raw, where))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SpecError(f"{where}: not TOML: {str(error).splitlines()[0]}") from None
     return parse_spec(table, where)
