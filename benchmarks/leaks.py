@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.leaks [--tables FOLDER] [--draws 20]`` prints both as Markdown. Honest tables are scikit-learn's,
 house prices (``SWEEPS_DATA``), noisy and noise-free made ones, and the files of FOLDER that `FILES` names with their
-targets; each is looked at whole and in random halves, as it would be in a sweep. Leaks of each kind are planted beside
+targets; each is looked at whole and in random parts, as it would be in a sweep. Leaks of each kind are planted beside
 bystanders that tell half of the target, in tables of 60, 300 and 2000 rows, and beside the columns of real tables.
 """
 
@@ -76,11 +76,12 @@ def count(kind: str, tables: Iterator[tuple[Frame, str]]) -> Count:
     return Count(kind, n, n_named, n_withheld)
 
 
-def halves(frame: Frame, target: str, n_draws: int) -> Iterator[tuple[Frame, str]]:
-    """Return a table whole and `n_draws` random halves of it."""
+def parts(frame: Frame, target: str, n_draws: int) -> Iterator[tuple[Frame, str]]:
+    """Return a table whole, and random parts of it: four in five rows, as a sweep looks at, and halves in turn."""
     yield frame, target
     for k in range(n_draws):
-        rows = np.random.default_rng(k).permutation(len(frame))[: len(frame) // 2]
+        n = len(frame) // 2 if k % 2 else round(0.8 * len(frame))
+        rows = np.random.default_rng(k).permutation(len(frame))[:n]
         part = frame.iloc[np.sort(rows)].reset_index(drop=True)
         if part[target].nunique() > 1:
             yield part, target
@@ -303,11 +304,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Count and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.leaks", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--tables", type=Path, metavar="FOLDER", help="of more honest tables")
-    parser.add_argument("--draws", type=int, default=20, metavar="N", help="random halves, and leaks planted (20)")
+    parser.add_argument("--draws", type=int, default=20, metavar="N", help="random parts, and leaks planted (20)")
     asked = parser.parse_args(argv)
     n = asked.draws
     real = list(real_tables(asked.tables))
-    print_counts("honest tables, whole and in halves", [count(k, halves(f, t, n)) for k, f, t in real])
+    print_counts("honest tables, whole and in parts", [count(k, parts(f, t, n)) for k, f, t in real])
     made = {**MADE, **{f"law without noise: {name}": law(name, idle=False) for name in LAWS}}
     drawn = [
         count(f"{kind}, {size} rows", (make(np.random.default_rng([k, size]), size) for k in range(n)))

@@ -195,6 +195,7 @@ def _pair_error(columns: LeakColumns, pair: Sequence[str], y: FloatArray, folds:
     if error <= NEAR_PAIR or any(name in columns.words for name in pair):
         return error
     Z = (X - X.mean(axis=0)) / np.where(X.std(axis=0) > 0, X.std(axis=0), 1.0)
-    # Along the sum and the difference, plain and in standard deviations: what a threshold on either would cut.
+    # A threshold on the sum, plain or in standard deviations, must hold for other rows; one on the difference, which is
+    # how "later than due" is made, on its own.
     along = np.column_stack([X.sum(axis=1), X[:, 0] - X[:, 1], Z.sum(axis=1), Z[:, 0] - Z[:, 1]])
-    return min(error, *(_cut_error(along[:, [j]], y) for j in range(along.shape[1])))
+    return min(error, _tree_error(along, y, folds, min(2 * k, 24)), _cut_error(along[:, [1]], y))
