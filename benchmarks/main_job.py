@@ -27,9 +27,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(ROOT)  # not this folder, whose files have names of packages
+if sys.path[0] == str(ROOT / "benchmarks"):  # run as a script: its files have names of packages
+    sys.path[0] = str(ROOT)
 
-from analysis.records.study import STAGES, read_sweep  # noqa: E402
+from analysis.records.reading import read_sweep  # noqa: E402
+from analysis.records.study import STAGES  # noqa: E402
 from benchmarks.engine import machine, table, write_into  # noqa: E402
 
 DATASETS = ("gauss", "xor", "circle", "spiral")

@@ -21,7 +21,9 @@ import numpy as np
 import optuna
 import torch
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose files have names of packages
+ROOT = Path(__file__).resolve().parents[1]
+if sys.path[0] == str(ROOT / "benchmarks"):  # run as a script: its files have names of packages
+    sys.path[0] = str(ROOT)
 
 from engine.playground.draws import draw  # noqa: E402
 

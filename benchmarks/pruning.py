@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(ROOT)  # not this folder, whose files have names of packages
+if sys.path[0] == str(ROOT / "benchmarks"):  # run as a script: its files have names of packages
+    sys.path[0] = str(ROOT)
 
 from analysis.records.study import Study  # noqa: E402
 from sweeps.run.study import run_sweep  # noqa: E402

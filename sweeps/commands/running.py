@@ -104,7 +104,7 @@ def resume_command(arguments: argparse.Namespace) -> int:
     folder = sweep_folder(arguments.results, arguments.sweep)
     check_free(folder)
     if (folder / RUNS_NAME).exists():
-        from sweeps.run.study import versions
+        from sweeps.run.versions import versions
 
         header = read_polynomial_study(folder / RUNS_NAME).header
         return drive_polynomials(dataclasses.replace(header, versions=versions()), folder.parent, arguments)
@@ -211,7 +211,7 @@ def starting_with(action: Callable[[], None], show: Callable[P, None]) -> Callab
 
 def compile_loop(dtype: str) -> None:
     """Compile the training loop, or load it; say on stderr when it is the compiler that everything waits for."""
-    from engine.kernels import warm_up
+    from engine.roads.compiled.session import warm_up
 
     text = "compiling the training loop (once on this machine) ..."
     notice = threading.Timer(LOADING_S, print, (text,), {"file": sys.stderr, "flush": True})
@@ -265,7 +265,7 @@ class Exporter:
 
 def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     """Print the tables, write the report, and say where everything is and how to open it."""
-    from analysis.records.study import read_sweep
+    from analysis.records.reading import read_sweep
     from analysis.report import write_report
     from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.commands.printing import homework_text, range_text

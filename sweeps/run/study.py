@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import importlib.metadata
-import platform
 import threading
 import time
 from collections.abc import Sequence
@@ -18,16 +15,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from analysis.records.study import (
-    Stage,
-    Study,
-    StudyHeader,
-    TrialRecord,
-    canonical_json,
-    read_study,
-)
+from analysis.records.lines import canonical_json
+from analysis.records.reading import read_study
+from analysis.records.study import Stage, Study, StudyHeader, TrialRecord, without_timing
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
@@ -45,41 +35,17 @@ from sweeps.run.trial import (
     search_setting,
     train_frames,
 )
+from sweeps.run.versions import versions
 from sweeps.search.pruners import prune_above
 from sweeps.search.samplers import Sampler, make_sampler
 from sweeps.search.space import apply
 from sweeps.spec.sweep import DatasetSpec, SweepSpec, load_spec, open_source
 from sweeps.spec.writing import as_toml, spec_difference
-from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, without_timing, write_atomically
+from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, write_atomically
 from sweeps.toml import SpecError
 
 MOST_FAILURES = 20
 """A search of this many failed trials in a row ends."""
-_VERSIONED = ("numpy", "numba", "scipy", "optuna")
-_NUMBERS_DEPEND_ON = (
-    "analysis/statistics/intervals.py",
-    "analysis/records/metric_words.py",
-    "analysis/polynomial/fits.py",
-    "analysis/statistics/ranges.py",
-    "sweeps/run/certificate.py",
-    "sweeps/polynomial/study.py",
-    "sweeps/search/pruners.py",
-    "sweeps/data/numbered.py",
-    "sweeps/search/samplers.py",
-    "sweeps/data/source.py",
-    "sweeps/search/space.py",
-    "sweeps/run/study.py",
-    "sweeps/run/trial.py",
-    "sweeps/data/table/baselines.py",
-    "sweeps/data/table/columns.py",
-    "sweeps/data/table/folds.py",
-    "sweeps/data/table/judging.py",
-    "sweeps/data/table/metrics.py",
-    "sweeps/data/table/preprocessing.py",
-    "sweeps/data/table/rows.py",
-    "sweeps/data/table/scoring.py",
-    "sweeps/data/table/source.py",
-)
 
 _Piece = tuple[Stage, int, int]
 
@@ -235,32 +201,6 @@ def setting_of(spec: SweepSpec, record: TrialRecord, trials: Sequence[TrialRecor
     epochs = record.epochs if record.stage in ("certificate", "page_certificate") else None
     look_at = tuple(record.epoch_grid)
     return Setting(record.stage, record.number, record.source, dict(record.params), seeds, look_at, epochs)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of whatever touches the numbers, and the type of processor."""
-    found = {name: importlib.metadata.version(name) for name in _VERSIONED}
-    simd = np.show_config(mode="dicts")["SIMD Extensions"]
-    processor = f"{platform.machine()} {' '.join(simd.get('found', []))}".strip()
-    own = {"rangesweep": _own_version(), "code": code_digest(), "python": platform.python_version()}
-    return own | found | {"processor": processor}
-
-
-def code_digest() -> str:
-    """Return a digest of the source files that the numbers of a log depend on: the version of a tree under work."""
-    root = Path(__file__).resolve().parents[2]
-    paths = [*(root / "engine").rglob("*.py"), *(root / name for name in _NUMBERS_DEPEND_ON)]
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
-
-
-def _own_version() -> str:
-    try:
-        return importlib.metadata.version("rangesweep")
-    except importlib.metadata.PackageNotFoundError:  # run from a source tree that is not installed
-        return "source tree"
 
 
 def _settle_spec(spec: SweepSpec, folder: Path) -> None:

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from engine.roads.memory import available_bytes
-from sweeps.data.published.named import NAMED_SETS
 from sweeps.data.table.classes import class_findings, unbalanced_metric
 from sweeps.data.table.columns import find_target
 from sweeps.data.table.folds import EndError
 from sweeps.data.table.leaks import find_leaks
 from sweeps.data.table.metrics import BEAT_BASELINE, METRICS, parse_goal
 from sweeps.data.table.preprocessing import fit_target
+from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.rows import TableRows, is_named, make_folds, open_rows, read_data
 from sweeps.data.table.settings import AUTO, NO_END, TableData, parse_table_data
 from sweeps.data.table.table import TableError
@@ -42,11 +42,6 @@ _MOST_EPOCHS = 200
 _FEWEST_EPOCHS = 10
 _ROWS_SEEN = 200_000
 _SECTIONS = ("goal", "search", "epochs", "pruning", "finalists", "certificates", "page", "network", "training", "space")
-
-
-def is_table_file(name: str) -> bool:
-    """Return whether a name that ``run`` was given is that of a data file."""
-    return Path(name).suffix.lower() in SUFFIXES
 
 
 def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:

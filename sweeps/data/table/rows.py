@@ -15,7 +15,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.records.table import TableFile
-from sweeps.data.published.named import NAMED_SETS
 from sweeps.data.table.columns import (
     Column,
     Role,
@@ -26,10 +25,12 @@ from sweeps.data.table.columns import (
     find_target,
 )
 from sweeps.data.table.folds import Fold, HeldOutEnd, hold_out_end, plan_folds, set_aside
+from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.preprocessing import Preprocessing, find_vocabulary, fit_textbook
+from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.reading import read_table
 from sweeps.data.table.settings import AUTO, NO_END, TableData
-from sweeps.data.table.table import Table, TableError
+from sweeps.data.table.table import Table, TableError, Told, with_known_target
 
 Rows = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
@@ -111,7 +112,7 @@ def read_data(data: TableData, *, test: bool = False) -> Table:
         If the file cannot be read exactly, or is not the one whose digest the spec has.
     """
     name, expected = (data.test_file, data.test_sha256) if test else (data.file, data.sha256)
-    table = _read_named(name, test) if is_named(name) else _read_file(name, data)
+    table = _read_named(name, test) if is_named(name) else _read_file(name, data, test)
     if expected and table.sha256 != expected:
         raise TableError(
             f"{name}: holds other data (sha256 {table.sha256}) than this sweep is about ({expected}); "
@@ -121,7 +122,7 @@ def read_data(data: TableData, *, test: bool = False) -> Table:
 
 
 def is_named(name: str) -> bool:
-    """Return whether a file's name is that of a dataset of `sweeps.data.published.named`, and no file's."""
+    """Return whether a file's name is that of a dataset of `sweeps.data.table.published.named`, and no file's."""
     return name in NAMED_SETS and not Path(name).exists()
 
 
@@ -134,15 +135,16 @@ def _read_named(name: str, test: bool) -> Table:
     return table
 
 
-def _read_file(name: str, data: TableData) -> Table:
+def _read_file(name: str, data: TableData, test: bool) -> Table:
     try:
         state = os.stat(name)
     except OSError as error:
         raise TableError(f"{name}: cannot be read: {error.strerror}") from None
-    return _read(
-        name, state.st_mtime_ns, state.st_size, data.encoding, data.separator, data.decimal,
-        data.text_columns, data.missing,
-    )  # fmt: skip
+    told, formats, target = data.told, (), "" if test else data.target
+    if test and not is_named(data.file):
+        formats = read_data(data).formats
+        told = dataclasses.replace(told, skip_rows=0, units_row=False)
+    return _read(name, state.st_mtime_ns, state.st_size, told, formats, target)
 
 
 @functools.lru_cache(maxsize=2)
@@ -150,20 +152,12 @@ def _read(
     name: str,
     mtime_ns: int,  # noqa: ARG001 (a changed file is read again)
     size: int,  # noqa: ARG001
-    encoding: str,
-    separator: str,
-    decimal: str,
-    text_columns: tuple[str, ...],
-    missing: tuple[str, ...],
+    told: Told,
+    formats: tuple[tuple[str, NumberFormat], ...],
+    target: str,
 ) -> Table:
-    return read_table(
-        name,
-        encoding=encoding or None,
-        separator=separator or None,
-        decimal=decimal,
-        text_columns=text_columns,
-        missing=missing,
-    )
+    table = read_table(name, told, formats=dict(formats))
+    return with_known_target(table, target) if target else table
 
 
 def open_rows(data: TableData, seed: int) -> TableRows:

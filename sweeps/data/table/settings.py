@@ -11,7 +11,9 @@ from typing import Any
 
 from sweeps.data.table.columns import ROLES
 from sweeps.data.table.folds import ENDS, FOLDS
+from sweeps.data.table.numerals import THOUSANDS
 from sweeps.data.table.preprocessing import TARGET_TRANSFORMS
+from sweeps.data.table.table import Told, same_form
 from sweeps.toml import SpecError, SpecTable, toml_text
 
 AUTO = "auto"
@@ -42,10 +44,16 @@ class TableData:
         ``"regression"``, ``"classification"``, or ``"auto"``: by the rule of `sweeps.data.table.columns.find_target`.
     target_transform : str
         Key of `sweeps.data.table.preprocessing.TARGET_TRANSFORMS`, or ``"auto"``: standardized for regression.
-    encoding, separator, decimal : str
+    encoding, separator, decimal, thousands : str
         How the text is written; empty means the rules of `sweeps.data.table.reading`.
     text_columns, missing : tuple of str
         Columns kept as text; further words for a missing cell.
+    header, units_row : bool
+        Whether the file has a line of names, and a row of units below it.
+    comment : str
+        What lines begin with that are left out.
+    skip_rows : int
+        Lines above the header that are left out.
     roles : tuple of (column, role)
         Roles settled by the user.
     folds : str
@@ -83,9 +91,14 @@ class TableData:
     target_transform: str = AUTO
     encoding: str = ""
     separator: str = ""
-    decimal: str = "."
+    decimal: str = ""
+    thousands: str = ""
     text_columns: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    header: bool = True
+    units_row: bool = False
+    comment: str = ""
+    skip_rows: int = 0
     roles: tuple[tuple[str, str], ...] = ()
     folds: str = AUTO
     n_folds: int = 5
@@ -107,6 +120,11 @@ class TableData:
         """Return the plain values that `parse_table_data` reads."""
         table = {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
         return {**table, "roles": dict(self.roles)}
+
+    @property
+    def told(self) -> Told:
+        """How the file is written, as far as that was said."""
+        return Told(**{one.name: getattr(self, one.name) for one in dataclasses.fields(Told)})
 
     def without_folders(self) -> TableData:
         """Return the same with the files' bare names: where they lie is no part of what is asked."""
@@ -155,24 +173,29 @@ def parse_table_data(table: SpecTable) -> TableData:
 
     data = TableData(
         file=table.text("file"),
-        target=table.text("target"),
+        target=same_form(table.text("target")),
         test_file=text("test_file"),
         task=text("task", (AUTO, "regression", "classification")),
         target_transform=text("target_transform", (AUTO, *TARGET_TRANSFORMS)),
         encoding=text("encoding"),
         separator=text("separator"),
-        decimal=text("decimal", (".", ",")),
+        decimal=text("decimal", ("", ".", ",")),
+        thousands=text("thousands", ("", *THOUSANDS)),
         text_columns=words("text_columns"),
         missing=words("missing"),
+        header=table.boolean("header") if "header" in table else True,
+        units_row=table.boolean("units_row") if "units_row" in table else False,
+        comment=text("comment"),
+        skip_rows=table.integer("skip_rows", 0, 10**6) if "skip_rows" in table else 0,
         roles=_roles(table),
         folds=text("folds", (AUTO, *FOLDS)),
         n_folds=table.integer("n_folds", 2, 1000) if "n_folds" in table else default.n_folds,
-        group_column=text("group_column"),
-        time_column=text("time_column"),
+        group_column=same_form(text("group_column")),
+        time_column=same_form(text("time_column")),
         test_share=table.number("test_share", 0.0, 0.9) if "test_share" in table else default.test_share,
         end_rule=text("end_rule", (NO_END, *ENDS)),
         end_share=table.number("end_share", 0.0, 0.5, open_low=True) if "end_share" in table else default.end_share,
-        end_feature=text("end_feature"),
+        end_feature=same_form(text("end_feature")),
         preprocessing=text("preprocessing", tuple(PREPROCESSINGS)),
         n_search_rows=table.integer("n_search_rows", 0, 10**9) if "n_search_rows" in table else 0,
         sha256=text("sha256"),
@@ -193,7 +216,7 @@ def _roles(table: SpecTable) -> tuple[tuple[str, str], ...]:
     for name, role in names:
         if role not in ROLES:
             raise SpecError(f"{roles.where}: {name}: {toml_text(role)} is none of {', '.join(ROLES)}")
-    return tuple((name, str(role)) for name, role in names)
+    return tuple((same_form(name), str(role)) for name, role in names)
 
 
 def _check(data: TableData, where: str) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import RecordError, Stage, Study, TrialRecord
+from analysis.records.lines import RecordError
+from analysis.records.study import Stage, Study, TrialRecord
 from analysis.records.table import (
     TABLE_NAME,
     ModelScores,

@@ -12,7 +12,8 @@ from scipy import stats
 from table_builders import N_FOLDS, table_record
 
 from analysis.formats.blocks import Heading, Missing, Picture, Table, Text
-from analysis.records.study import RecordError, read_study
+from analysis.records.lines import RecordError
+from analysis.records.reading import read_study
 from analysis.records.table import TABLE_NAME, encode_table_record
 from analysis.report import lead_sentence, render, write_report
 from analysis.sections import answer

@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import engine.datasets
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
 
+import engine.playground
 from engine.playground import corner_integrals, gauss, spiral
 from engine.playground.registry import DATASETS
 from engine.playground.seedrandom import SeedStreams
@@ -179,7 +179,7 @@ def test_noise_never_moves_the_points_of_a_set_that_looks_labels_up() -> None:
 
 
 def test_every_generator_file_is_registered() -> None:
-    folder = Path(engine.datasets.__path__[0])
+    folder = Path(engine.playground.__path__[0])
     files = {path.stem for path in folder.glob("*.py") if "def beyond(" in path.read_text()}
     assert files == {name.replace("-", "_") for name in DATASETS}
 

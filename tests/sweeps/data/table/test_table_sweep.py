@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import root_mean_squared_error
 from tiny_tables import table_spec
 
-from analysis.records.study import read_sweep
+from analysis.records.reading import read_sweep
 from analysis.records.table import read_table_record
 from sweeps.data.table.table import TableError
 from sweeps.data.table.verdict import table_verdict
