@@ -25,13 +25,14 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from engine.names import InputMessageError
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.validation import check_array, check_parameters, validate_network
 
 FORMAT = 1
 
 
-class ModelFileError(ValueError):
+class ModelFileError(InputMessageError):
     """A model that cannot be read; the message names the file."""
 
 

@@ -27,6 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.names import InputMessageError
+
 Scalar = str | int | float | bool | None
 State = Literal["complete", "diverged", "failed"]
 Stage = Literal["search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate"]
@@ -36,7 +38,7 @@ STAGES: tuple[Stage, ...] = (
 TIMING_FIELDS = ("started_at_s", "duration_s", "worker")
 
 
-class RecordError(ValueError):
+class RecordError(InputMessageError):
     """A log or record that cannot be read; the message names file and line."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.commands.options import InputError, Parser
+from sweeps.toml import read_toml
 
 if TYPE_CHECKING:
     from analysis.records.study import Study
@@ -111,10 +112,7 @@ def _toml_of(name: str) -> dict[str, Any] | None:
         return tomllib.loads(resources.files("sweeps").joinpath("specs", TABLES, f"{name}.toml").read_text("utf-8"))
     if path.suffix.lower() != ".toml" or not path.is_file():
         return None
-    try:
-        table = tomllib.loads(path.read_bytes().decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return None  # `load_spec` says what is wrong with it
+    table = read_toml(path.read_bytes(), path.name)
     if not isinstance(table.get("dataset"), dict):
         return None
     file = table["dataset"].get("file")

@@ -141,6 +141,8 @@ def _read_file(name: str, data: TableData) -> Table:
         state = os.stat(name)
     except OSError as error:
         raise TableError(f"{name}: cannot be read: {error.strerror}") from None
+    except ValueError:  # a path from a spec may hold what no file's name can
+        raise TableError(f"{name!r}: cannot be read: no file's name") from None
     return _read(
         name, state.st_mtime_ns, state.st_size, data.encoding, data.separator, data.decimal,
         data.text_columns, data.missing,

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.names import InputMessageError
+
 MISSING = frozenset(
     (
         *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
@@ -19,7 +21,7 @@ MISSING = frozenset(
 """Cells read as missing: the empty one and pandas' words."""
 
 
-class TableError(ValueError):
+class TableError(InputMessageError):
     """A file that is not read, in one line: file, line, column, what was found and what would do."""
 
 
