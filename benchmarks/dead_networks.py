@@ -30,13 +30,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # not this folder, whose files have names of packages
 
 from benchmarks.engine import machine  # noqa: E402
-from engine import kernels, plain  # noqa: E402
-from engine.activations import ACTIVATIONS  # noqa: E402
 from engine.configuration import TrainingConfig  # noqa: E402
-from engine.initializers import initialize  # noqa: E402
+from engine.methods.activations import ACTIVATIONS  # noqa: E402
+from engine.methods.initializers import initialize  # noqa: E402
+from engine.methods.optimizers import OPTIMIZERS  # noqa: E402
 from engine.network import NetworkConfig, Parameters  # noqa: E402
-from engine.optimizers import OPTIMIZERS  # noqa: E402
-from engine.roads import choose_road  # noqa: E402
+from engine.roads import plain  # noqa: E402
+from engine.roads.choice import choose_road  # noqa: E402
+from engine.roads.compiled import session as kernels  # noqa: E402
 from engine.splits import Split  # noqa: E402
 from engine.training import initial_state  # noqa: E402
 

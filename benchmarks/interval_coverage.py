@@ -247,7 +247,7 @@ def choice_coverage(
     """Return the coverage of the price of not knowing: loss out of range of the choice in range minus the oracle's.
 
     Once as `analysis.statistics.selection` does it, each half of the replicas judging what the other half chooses, and
-    once by leaving out one replica at a time. The truth is the difference of the true means of the trials that were chosen.
+    once by leaving out one replica at a time. The truth is the difference of the true means of the trials chosen.
 
     Parameters
     ----------

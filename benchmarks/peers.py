@@ -139,7 +139,7 @@ def engine_peer(
     states = [initial_state(network, training, parameters, seeds) for _ in range(n_threads)]
     chosen = road or choose_road(network, training)
     if chosen == "compiled":
-        from engine import kernels
+        from engine.roads.compiled import session as kernels
 
         kernels.warm_up(training.dtype)  # once a process, whatever the shape: `benchmarks/engine.py --only compiler`
 

@@ -5,7 +5,7 @@ neither on the replicas that share the call nor on the number of threads: each m
 on one thread of BLAS, every sum runs in a fixed order, and a mini-batch large enough to keep several threads busy is
 cut into pieces whose sizes follow from shapes alone. Threads, as many as BLAS had been given, take whole replicas where
 there are enough of them, and pieces of a mini-batch else. In float32 they compute with subnormal
-numbers as zero (`engine.subnormals`).
+numbers as zero (`engine.roads.subnormals`).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from engine.methods.streams import DROPOUT, INPUT_NOISE, Keys, normals, permutat
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.roads.blas import one_blas_thread
 from engine.roads.memory import EVALUATION_ELEMENTS, MOST_AT_ONCE, count_pieces
+from engine.roads.subnormals import subnormals_are_zero
 from engine.splits import Split
 from engine.state import TrainingState
-from engine.subnormals import subnormals_are_zero
 
 WIDE = 2**14  # weights of a layer from which replicas are trained one after the other: theirs alone fill a cache
 
 
 class Session:
-    """Networks in training; the interface of `engine.kernels.Session`.
+    """Networks in training; the interface of `engine.roads.compiled.session.Session`.
 
     Parameters
     ----------

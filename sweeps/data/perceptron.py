@@ -78,7 +78,7 @@ class PerceptronSource(NumberedSource):
     is_finite = False
 
     def __init__(self, asked: Asked, data: PerceptronData) -> None:
-        from sweeps.data.published.named import NAMED_SETS  # brings pandas along: only for those who use it
+        from sweeps.data.table.published.named import NAMED_SETS  # brings pandas along: only for those who use it
 
         super().__init__(asked)
         self._data = data

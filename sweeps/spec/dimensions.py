@@ -16,6 +16,7 @@ from engine.methods.activations import ACTIVATIONS
 from engine.methods.initializers import INITIALIZERS
 from engine.methods.losses import LOSSES
 from engine.methods.optimizers import OPTIMIZERS
+from engine.methods.regularizers import REGULARIZERS
 from engine.methods.schedules import SCHEDULES
 from engine.names import unknown
 from engine.network import NetworkConfig
@@ -112,7 +113,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "training.loss": tuple(LOSSES),
         "training.optimizer": tuple(OPTIMIZERS),
         "training.schedule": tuple(SCHEDULES),
-        "training.regularizer": ("none", "l1", "l1_subgradient", "l2"),
+        "training.regularizer": tuple(REGULARIZERS),
         "training.partial_batch": ("carry", "keep", "drop"),
         "training.order": ("fixed", "shuffled"),
         "training.dtype": ("float32", "float64"),

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from analysis.records.study import canonical_json
+from analysis.records.lines import canonical_json
 from engine.configuration import TrainingConfig
 from engine.names import unknown
 from engine.network import NetworkConfig
@@ -22,13 +22,13 @@ from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.fields import number, numbers, read_fields, text, whole, wholes
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
+from sweeps.spec.samplers import LISTS, SAMPLERS
 from sweeps.toml import SpecError, SpecTable, check_depth, read_toml, shown
 
 _T = TypeVar("_T")
 
 METRICS = ("test_loss",)
 PRUNERS = ("none", "successive_halving", "hyperband")
-SAMPLERS = ("tpe", "sobol", "random", "grid")
 POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
 TABLES = "tables"
@@ -71,9 +71,9 @@ class SearchSpec:
     lag : int
         Trial k is asked when exactly the trials up to k - lag have been told, whatever the number of workers.
     n_startup_trials : int
-        Trials from a scrambled Sobol sequence before TPE takes over.
+        Trials from a scrambled Sobol sequence before one of Optuna's samplers takes over.
     sampler : str
-        ``"tpe"``, ``"sobol"``, ``"random"`` or ``"grid"``; see `sweeps.search.samplers`.
+        Name in `sweeps.spec.samplers.SAMPLERS`.
     """
 
     n_trials: int = whole(1, 100_000)
@@ -386,7 +386,7 @@ def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
     n_settings = _grid_size(space, table.where) if sampler == "grid" else LARGEST_GRID
     if sampler == "grid" and "n_trials" not in table:
         known["n_trials"] = n_settings
-    if sampler != "tpe" and "n_startup_trials" not in table:
+    if sampler in LISTS and "n_startup_trials" not in table:
         known["n_startup_trials"] = 1
     spec = read_fields(SearchSpec, table, **known)
     table.close()

@@ -1,14 +1,15 @@
 """The one look at the test rows: what a certificate's networks make of them together, beside the simple models.
 
 The units are the rows. Where the metric follows from a mean over rows, its bound is that of the mean of the rows'
-losses (for accuracy Clopper and Pearson's of the error rate); a metric without row losses has a bootstrap over rows.
+losses (for accuracy Clopper and Pearson's of the error rate); a metric without row losses is in
+`sweeps.data.table.class_bounds`.
 Against a baseline the rows are paired.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,11 @@ from scipy import stats
 
 from analysis.records.table import finite_or_none
 from analysis.statistics.intervals import MeanMethod, mean_interval, upper_bound
+from sweeps.data.table.class_bounds import class_bounds
 from sweeps.data.table.columns import Task
 from sweeps.data.table.metrics import METRICS, Goal, Metric, confusion_table, score_all
 
 FloatArray = npt.NDArray[np.float64]
-
-N_RESAMPLES = 2000
 
 
 def ensemble_of(predictions: FloatArray) -> FloatArray:
@@ -91,16 +91,8 @@ def judge_test_rows(
     if task == "classification":
         found["confusion"] = confusion_table(y, network).tolist()
     if rows is None or other is None:
-
-        def loss(chosen: npt.NDArray[np.intp], values: FloatArray) -> float:
-            return metric.as_loss(float(metric.score(y[chosen], values[chosen][None])[0]))
-
-        bound = _bootstrap_bound(lambda chosen: loss(chosen, network), len(y), level, rng)
-        gap = _bootstrap_bound(
-            lambda chosen: loss(chosen, network) - loss(chosen, baselines[against]), len(y), level, rng
-        )
-        found |= {"method": "percentile bootstrap over rows", "difference_bound": finite_or_none(gap)}
-        loss_bound = bound
+        loss_bound, gap, found["method"] = class_bounds(metric, y, network, baselines[against], level, rng)
+        found["difference_bound"] = finite_or_none(gap)
     else:
         loss_bound, found["method"] = _bound(metric, y, rows, level)
         differences = rows - other
@@ -162,10 +154,3 @@ def _difference_bound(metric: Metric, differences: FloatArray, level: float) -> 
         shown = stats.binomtest(better, better + worse, 0.5, alternative="greater").pvalue <= level
         return min(bound, float(differences.mean())) if shown else max(bound, 0.0)
     return bound
-
-
-def _bootstrap_bound(
-    loss: Callable[[npt.NDArray[np.intp]], float], n: int, level: float, rng: np.random.Generator
-) -> float:
-    draws = [loss(rng.integers(0, n, n)) for _ in range(N_RESAMPLES)]
-    return float(np.quantile(draws, 1 - level))

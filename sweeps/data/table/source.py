@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import RecordError, Stage, Study, TrialRecord
+from analysis.records.lines import RecordError
+from analysis.records.study import Stage, Study, TrialRecord
 from analysis.records.table import (
     TABLE_NAME,
     ModelScores,
@@ -218,7 +219,7 @@ class TableSource:
             for model in self.record.models
             if model.name != "network"
         }
-        return judge_test_rows(
+        judged = judge_test_rows(
             self.goal_asked,
             rows.target.task,
             rows.target.values[rows.test],
@@ -228,6 +229,9 @@ class TableSource:
             self._asked.level / self._asked.max_certificates,
             text_seed(self._asked.seed, self._name, "test rows"),
         )
+        if self._data.withheld:
+            judged |= {"passed": False, "withheld": self._data.withheld}
+        return judged
 
     def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:
         """Return what predictions of new rows need besides the networks: see `sweeps.data.table.predicting`."""

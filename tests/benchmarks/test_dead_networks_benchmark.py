@@ -9,9 +9,10 @@ import pytest
 
 from benchmarks import dead_networks as benchmark
 from benchmarks.dead_networks import CAUSES, PENALTIES, Case, Run, grid, main, with_subnormals
-from engine import kernels, plain
-from engine.activations import ACTIVATIONS
-from engine.optimizers import OPTIMIZERS
+from engine.methods.activations import ACTIVATIONS
+from engine.methods.optimizers import OPTIMIZERS
+from engine.roads import plain
+from engine.roads.compiled import session as kernels
 
 
 def test_every_optimizer_penalty_and_activation_dies_in_it() -> None:

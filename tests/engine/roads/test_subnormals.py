@@ -12,11 +12,11 @@ import pytest
 
 from engine.configuration import TrainingConfig
 from engine.evaluation import mean_losses, predict
-from engine.initializers import initialize
+from engine.methods.initializers import initialize
 from engine.network import NetworkConfig, Parameters
-from engine.roads import Road
+from engine.roads.choice import Road
+from engine.roads.subnormals import PLACES, subnormals_are_zero
 from engine.splits import Split
-from engine.subnormals import PLACES, subnormals_are_zero
 from engine.training import TrainResult, train
 
 LEAST = np.finfo(np.float32).tiny
@@ -31,7 +31,7 @@ def product(dtype: type = np.float32) -> float:
 
 
 IS_KNOWN = sys.platform == "win32" or (sys.platform, platform.machine()) in PLACES
-pytestmark = pytest.mark.skipif(not IS_KNOWN, reason="this processor's mode is not known to `engine.subnormals`")
+pytestmark = pytest.mark.skipif(not IS_KNOWN, reason="this processor's mode is not known to `engine.roads.subnormals`")
 
 
 def trained(road: Road, n_epochs: int, X: Any = None, network: NetworkConfig = NETWORK, **settings: Any) -> TrainResult:
