@@ -15,7 +15,7 @@ from analysis.polynomial.fits import HIGHEST_DEGREE
 from analysis.records.lines import canonical_json
 from analysis.records.polynomial import POLYNOMIAL, PolynomialSettings
 from engine.polynomial.rows import Arm
-from sweeps.toml import SpecError, SpecTable, study_name, toml_text
+from sweeps.toml import SpecError, SpecTable, check_depth, study_name, toml_text
 
 ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")
 LOOKS_A_DECADE = 8
@@ -66,6 +66,7 @@ def parse_polynomial_spec(content: Mapping[str, Any], where: str) -> PolynomialS
     SpecError
         If anything is unknown, missing, of the wrong type or out of range.
     """
+    check_depth(content, where)
     table = SpecTable(content, where)
     table.text("kind", (POLYNOMIAL,))
     name = study_name(table)

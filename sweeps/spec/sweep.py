@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -23,7 +22,7 @@ from sweeps.data.source import Source
 from sweeps.fields import number, numbers, read_fields, text, whole, wholes
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
 from sweeps.spec.samplers import LISTS, SAMPLERS
-from sweeps.toml import NAME, SpecError, SpecTable, study_name, toml_text
+from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, shown, study_name
 
 _T = TypeVar("_T")
 
@@ -336,10 +335,7 @@ def read_table(name_or_path: str | Path, folders: Sequence[str] = (".",)) -> tup
             raw = path.read_bytes()
         except OSError as error:
             raise SpecError(f"{asked}: cannot be read: {error.strerror}") from None
-    try:
-        return tomllib.loads(raw.decode()), where
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{where}: not TOML: {str(error).splitlines()[0]}") from None
+    return read_toml(raw, where), where
 
 
 def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
@@ -350,6 +346,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     SpecError
         If anything is unknown, missing, of the wrong type or out of range.
     """
+    check_depth(table, where)
     root = SpecTable(table, where)
     name = study_name(root)
     seed = root.integer("seed", 0, 2**63 - 1)
@@ -410,7 +407,7 @@ def _epochs(table: SpecTable) -> EpochSpec:
     table.close()
     grid = list(spec.grid)
     if not grid or sorted(set(grid)) != grid:
-        raise SpecError(f"{table.where}: grid: {toml_text(grid)} must be ascending and not empty")
+        raise SpecError(f"{table.where}: grid: {shown(grid)} must be ascending and not empty")
     if grid[-1] != spec.max_epochs:
         raise SpecError(f"{table.where}: grid: ends with {grid[-1]}; it must end with max_epochs, {spec.max_epochs}")
     return spec
