@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.commands.options import InputError, Parser
 from sweeps.commands.table_reading import add_reading_options, one_target, print_notes, reading_changes
-from sweeps.toml import toml_source
+from sweeps.toml import read_toml
 
 if TYPE_CHECKING:
     from analysis.records.study import Study
@@ -140,10 +140,7 @@ def _toml_of(name: str) -> dict[str, Any] | None:
         return tomllib.loads(resources.files("sweeps").joinpath("specs", TABLES, f"{name}.toml").read_text("utf-8"))
     if path.suffix.lower() != ".toml" or not path.is_file():
         return None
-    try:
-        table = tomllib.loads(toml_source(path.read_bytes(), path.name))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return None  # `load_spec` says what is wrong with it
+    table = read_toml(path.read_bytes(), path.name)
     if not isinstance(table.get("dataset"), dict):
         return None
     file = table["dataset"].get("file")

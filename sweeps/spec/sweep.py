@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -24,7 +23,7 @@ from sweeps.data.source import Source
 from sweeps.fields import number, numbers, read_fields, text, whole, wholes
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
 from sweeps.spec.samplers import LISTS, SAMPLERS
-from sweeps.toml import SpecError, SpecTable, toml_source, toml_text
+from sweeps.toml import SpecError, SpecTable, check_depth, read_toml, shown
 
 _T = TypeVar("_T")
 
@@ -325,11 +324,7 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
             raw = path.read_bytes()
         except OSError as error:
             raise SpecError(f"{asked}: cannot be read: {error.strerror}") from None
-    try:
-        table = tomllib.loads(toml_source(raw, where))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{where}: not TOML: {str(error).splitlines()[0]}") from None
-    return parse_spec(table, where)
+    return parse_spec(read_toml(raw, where), where)
 
 
 def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
@@ -340,6 +335,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     SpecError
         If anything is unknown, missing, of the wrong type or out of range.
     """
+    check_depth(table, where)
     root = SpecTable(table, where)
     name = root.text("name")
     if not NAME.fullmatch(name):
@@ -404,7 +400,7 @@ def _epochs(table: SpecTable) -> EpochSpec:
     table.close()
     grid = list(spec.grid)
     if not grid or sorted(set(grid)) != grid:
-        raise SpecError(f"{table.where}: grid: {toml_text(grid)} must be ascending and not empty")
+        raise SpecError(f"{table.where}: grid: {shown(grid)} must be ascending and not empty")
     if grid[-1] != spec.max_epochs:
         raise SpecError(f"{table.where}: grid: ends with {grid[-1]}; it must end with max_epochs, {spec.max_epochs}")
     return spec

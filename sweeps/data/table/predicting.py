@@ -18,7 +18,7 @@ import pandas as pd
 from analysis.statistics.ranges import Box
 from engine.evaluation import predict
 from engine.model_files import ModelFileError, SavedModel, load_model
-from engine.names import nearest
+from engine.names import LONGEST_SHOWN, cut, nearest
 from sweeps.data.table.columns import Task
 from sweeps.data.table.judging import ensemble_of
 from sweeps.data.table.metrics import predicted_classes
@@ -135,23 +135,50 @@ def load_table_model(path: Path) -> TableModel:
             transform=None if data["target_transform"] is None else TargetTransform.from_json(data["target_transform"]),
             box=Box(**box),
             told=_told(data["reading"]),
-            formats={name: NumberFormat(**form) for name, form in data.get("formats", {}).items()},
+            formats=_formats(data.get("formats", {})),
             n_columns=int(data.get("n_columns", 0)),
             trained_on=str(data["trained_on"]),
         )
         n_inputs = model.preprocessing.n_outputs
         if saved.network.n_inputs != n_inputs or any(values.shape != (1, n_inputs) for values in box.values()):
             raise ValueError(f"{n_inputs} prepared columns for {saved.network.n_inputs} inputs")
-        if (model.task == "classification") != bool(model.classes):
-            raise ValueError(f"a {model.task} with {len(model.classes)} classes")
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path}: not a table's model ({error}); name one that a sweep of a table left") from None
+        _check_outputs(model)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        reason = cut(" ".join(str(error).split()), 2 * LONGEST_SHOWN)
+        raise ModelFileError(f"{path}: not a table's model ({reason}); name one that a sweep of a table left") from None
     return model
+
+
+def _check_outputs(model: TableModel) -> None:
+    n_outputs, n_classes = model.saved.network.n_outputs, len(model.classes)
+    if model.task not in ("regression", "classification"):
+        raise ValueError(f"task {model.task!r}")
+    of_numbers = model.task == "regression"
+    fits = n_classes == 0 and n_outputs == 1 if of_numbers else n_classes == (2 if n_outputs == 1 else n_outputs)
+    if not fits or of_numbers != (model.transform is not None):
+        raise ValueError(f"a {model.task} with {n_classes} classes and {n_outputs} outputs")
 
 
 def _told(reading: Mapping[str, Any]) -> Told:
     """Return what a model file says of how its training file was written."""
-    return Told(**{key: tuple(value) if isinstance(value, list) else value for key, value in reading.items()})
+    default = Told()
+    for key, value in reading.items():
+        words = isinstance(getattr(default, key), tuple)
+        fits = isinstance(value, list) and all(isinstance(word, str) for word in value) if words else True
+        if not fits or not (words or value is None or isinstance(value, (str, bool, int))):
+            raise ValueError(f"reading: {key}")
+    told: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in reading.items()}
+    return Told(**told)
+
+
+def _formats(content: Mapping[str, Any]) -> dict[str, NumberFormat]:
+    """Return what a model file says of how the numbers of its columns were written."""
+    formats = {name: NumberFormat(**form) for name, form in content.items()}
+    for name, form in formats.items():
+        marks = (form.decimal, form.thousands, form.prefix, form.suffix)
+        if not all(isinstance(mark, str) for mark in marks) or not form.decimal:
+            raise ValueError(f"formats: {name}")
+    return formats
 
 
 def read_new_rows(model: TableModel, path: Path, changes: Mapping[str, Any]) -> Table:

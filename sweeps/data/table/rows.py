@@ -145,6 +145,8 @@ def _read_file(name: str, data: TableData, test: bool) -> Table:
         state = os.stat(name)
     except OSError as error:
         raise TableError(f"{name}: cannot be read: {error.strerror}") from None
+    except ValueError:  # a path from a spec may hold what no file's name can
+        raise TableError(f"{name!r}: cannot be read: no file's name") from None
     told, formats, target = data.told, (), "" if test else data.target
     if test and not is_named(data.file):
         formats = read_data(data).formats

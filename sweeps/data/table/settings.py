@@ -14,7 +14,7 @@ from sweeps.data.table.folds import ENDS, FOLDS
 from sweeps.data.table.numerals import THOUSANDS
 from sweeps.data.table.preprocessing import TARGET_TRANSFORMS
 from sweeps.data.table.table import Told, same_form
-from sweeps.toml import SpecError, SpecTable, toml_text
+from sweeps.toml import SpecError, SpecTable, shown
 
 AUTO = "auto"
 ALLOW_LEAK = "if these columns are known when you predict, give --allow-leak"
@@ -168,7 +168,7 @@ def parse_table_data(table: SpecTable) -> TableData:
         given = table.list(key) if key in table else []
         for word in given:
             if not isinstance(word, str):
-                raise SpecError(f"{table.where}: {key}: {toml_text(word)} must be a string")
+                raise SpecError(f"{table.where}: {key}: {shown(word)} must be a string")
         return tuple(given)
 
     data = TableData(
@@ -214,9 +214,9 @@ def _roles(table: SpecTable) -> tuple[tuple[str, str], ...]:
     roles = table.table("roles")
     names = list(roles.rest().items())
     for name, role in names:
-        if role not in ROLES:
-            raise SpecError(f"{roles.where}: {name}: {toml_text(role)} is none of {', '.join(ROLES)}")
-    return tuple((same_form(name), str(role)) for name, role in names)
+        if not isinstance(role, str) or role not in ROLES:
+            raise SpecError(f"{roles.where}: {name}: {shown(role)} is none of {', '.join(ROLES)}")
+    return tuple((same_form(name), role) for name, role in names)
 
 
 def _check(data: TableData, where: str) -> None:
@@ -229,7 +229,7 @@ def _check(data: TableData, where: str) -> None:
         if (data.folds == kind) != bool(column):
             raise SpecError(f'{where}: {key}: goes with folds = "{kind}"; give both or none')
     if data.end_feature and data.end_rule not in ("top", "bottom"):
-        raise SpecError(f'{where}: end_feature: goes with end_rule "top" or "bottom", not {toml_text(data.end_rule)}')
+        raise SpecError(f'{where}: end_feature: goes with end_rule "top" or "bottom", not {shown(data.end_rule)}')
     if data.n_search_rows and data.folds in ("grouped", "contiguous", "time"):
         raise SpecError(f"{where}: n_search_rows: rows are drawn at random, which {data.folds} folds forbid; give 0")
     if data.n_search_rows and data.n_search_rows < 10 * data.n_folds:

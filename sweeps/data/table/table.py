@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.names import InputMessageError
 from sweeps.data.table.numerals import NumberFormat
 
 MISSING = frozenset(
@@ -34,7 +35,7 @@ USUAL_MISSING = frozenset(
 """Words (in lower case) that often mean a missing cell: never read so unasked, but named with the option that does."""
 
 
-class TableError(ValueError):
+class TableError(InputMessageError):
     """A file that is not read, in one line: file, line, column, what was found and what would do."""
 
 

@@ -208,7 +208,7 @@ def is_plain(cell: str, value: float) -> bool:
 def is_plain_by_default(cells: Sequence[str]) -> bool:
     """Whether every cell is a point with three digits behind it, or 0."""
     bare = [cell.strip("$ €CHF%") for cell in cells]
-    return all(len(cell.rpartition(".")[2]) == 3 and cell.count(".") == 1 or cell.strip("-") == "0" for cell in bare)
+    return all((len(cell.rpartition(".")[2]) == 3 and cell.count(".") == 1) or cell.strip("-") == "0" for cell in bare)
 
 
 def test_columns_of_every_country_come_back_as_they_were(tmp_path: Path) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import io
 import json
+import random
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from forged_models import alter_description, read_description, write_forged
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 from tiny_tables import class_frame, regression_frame, table_spec
 
@@ -215,3 +218,30 @@ def test_new_rows_are_read_as_those_trained_on(regression: Path, tmp_path: Path)
     nameless = dataclasses.replace(model, told=Told(header=False), n_columns=5)
     with pytest.raises(TableError, match=r"3 columns without names; expected 5, as in training, each in its place"):
         read_new_rows(nameless, path, {"skip_rows": 1, "decimal": "."})
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # forged numbers may well overflow
+@pytest.mark.parametrize("n", [150, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_forged_model_is_refused_in_one_line_or_predicts(
+    regression: Path, classification: Path, houses: Path, kinds: Path, tmp_path: Path, n: int
+) -> None:
+    rng = random.Random(n)
+    n_refused = n_bad = 0
+    for folder, rows in ((regression, houses), (classification, kinds)):
+        (source,) = folder.glob("*/models/certificate-0.npz")
+        path = tmp_path / source.name
+        shutil.copy(source, path)
+        whole = read_description(source)
+        for _ in range(n):
+            description = copy.deepcopy(whole)
+            alter_description(description, rng, ("extra", "table"))
+            write_forged(path, description, None)
+            try:
+                model = load_table_model(path)
+                frame = read_new_rows(model, rows, {}).frame
+                predictions_csv(model, frame, predict_rows(model, frame))
+            except (ModelFileError, TableError) as error:
+                n_refused += 1
+                n_bad += "\n" in str(error) or len(str(error)) > 300
+    assert n_bad == 0
+    assert n_refused > n / 2
