@@ -234,6 +234,8 @@ class TableRecord:
         Network against baselines on the test rows.
     n_test_looks : int
         How often anything was scored on the test rows.
+    found : tuple of str
+        What was found about rows that depend on each other, and what follows; said first.
     """
 
     files: tuple[TableFile, ...]
@@ -258,6 +260,7 @@ class TableRecord:
     models: tuple[ModelScores, ...] = ()
     test_differences: tuple[RowDifference, ...] = ()
     n_test_looks: int = 0
+    found: tuple[str, ...] = ()
 
     def model(self, name: str) -> ModelScores | None:
         """Return the model of a name, or None where it has not run."""

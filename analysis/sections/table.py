@@ -115,6 +115,7 @@ def study_blocks(one: TableStudy, slug: str) -> list[Block]:
     """Return the blocks of one study."""
     table = one.table
     blocks: list[Block] = [Heading(one.label)]
+    blocks += [Text(f"{text}.", "finding") for text in table.found]
     blocks += [Text(text, "finding") for text in findings(one)]
     blocks += [Text(warning_text(text), "finding") for text in table.warnings]
     blocks += [Text(text) for text in plan_sentences(one)]

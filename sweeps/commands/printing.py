@@ -130,6 +130,7 @@ def models_text(study: Study, record: TableRecord) -> str:
         f"{study.header.dataset}: {record.target.task} of {record.target.name} ({record.target.reason}) from {used} "
         f"columns, {record.n_fold_rows} rows in {record.n_folds} {record.fold_kind} folds, "
         f"{record.n_test_rows} test rows",
+        *(f"  {line}" for line in record.found),
     ]
     left_out = [f"{column.name} ({column.role})" for column in record.columns if not column.used]
     if left_out:

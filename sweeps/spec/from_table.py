@@ -14,13 +14,14 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from engine.roads.memory import available_bytes
 from sweeps.data.published.named import NAMED_SETS
-from sweeps.data.table.columns import find_target
+from sweeps.data.table.columns import Role, find_columns, find_target
+from sweeps.data.table.dependence import settle_dependence
 from sweeps.data.table.folds import EndError
 from sweeps.data.table.metrics import METRICS, parse_goal
 from sweeps.data.table.preprocessing import fit_target
@@ -136,6 +137,10 @@ def settled(data: TableData, given: Mapping[str, Any], where: str) -> TableData:
         raise SpecError(f"{where}: dataset: target_transform: {data.target_transform} is for numbers, not for classes")
     if data.folds == AUTO:
         changes["folds"] = "stratified" if target.task == "classification" else "plain"
+    if data.equal_rows == AUTO:
+        columns = find_columns(table.frame, data.target, cast("Mapping[str, Role]", dict(data.roles)))
+        data = settle_dependence(dataclasses.replace(data, **changes), table.frame, columns, target)
+        changes = {}
     may_draw = data.folds in (AUTO, "plain", "stratified") and "n_search_rows" not in given
     if may_draw and table.n_rows > 2 * FULL_SEARCH_ROWS:
         changes["n_search_rows"] = FULL_SEARCH_ROWS

@@ -229,6 +229,7 @@ def table_record(
         goal=goal.text,
         goal_value=value,
         models=models,
+        found=data.found,
     )
 
 

@@ -16,6 +16,9 @@ from sweeps.toml import SpecError, SpecTable, toml_text
 
 AUTO = "auto"
 NO_END = "none"
+NONE = "none"
+"""Instead of a column: rows are not divided by any, and nothing is looked for."""
+TOGETHER, APART = "together", "apart"
 PREPROCESSINGS: Mapping[str, str] = MappingProxyType(
     {
         "standard": "fitted on the training rows of each fold",
@@ -52,7 +55,16 @@ class TableData:
     n_folds : int
         How many.
     group_column, time_column : str
-        What grouped and time-ordered folds go by.
+        What grouped and time-ordered folds go by; ``"none"``: nothing, whatever the rows show.
+    equal_rows : str
+        ``"together"``: never on both sides of a division, ``"apart"``: divided like others, or ``"auto"``: together
+        where that can be (`sweeps.data.table.units.find_equal_rows`).
+    found : tuple of str
+        What was found out about rows that depend on each other, and what follows: said first.
+    suspected : str
+        The dependence that the division does not heed; then nothing is certified. Empty: none.
+    scope : str
+        What new rows scores hold for, where that has to be said: ``"another row of a known shop"``.
     test_share : float
         Share set aside before anything looks at the rows; 0 sets nothing aside.
     end_rule : str
@@ -84,6 +96,10 @@ class TableData:
     n_folds: int = 5
     group_column: str = ""
     time_column: str = ""
+    equal_rows: str = AUTO
+    found: tuple[str, ...] = ()
+    suspected: str = ""
+    scope: str = ""
     test_share: float = 0.2
     end_rule: str = "farthest"
     end_share: float = 0.1
@@ -92,6 +108,16 @@ class TableData:
     n_search_rows: int = 0
     sha256: str = ""
     test_sha256: str = ""
+
+    @property
+    def groups_by(self) -> str:
+        """Column whose groups stay whole, or empty."""
+        return "" if self.group_column == NONE else self.group_column
+
+    @property
+    def ordered_by(self) -> str:
+        """Column that the rows are ordered by, or empty."""
+        return "" if self.time_column == NONE else self.time_column
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that `parse_table_data` reads."""
@@ -139,6 +165,10 @@ def parse_table_data(table: SpecTable) -> TableData:
         n_folds=table.integer("n_folds", 2, 1000) if "n_folds" in table else default.n_folds,
         group_column=text("group_column"),
         time_column=text("time_column"),
+        equal_rows=text("equal_rows", (AUTO, TOGETHER, APART)),
+        found=words("found"),
+        suspected=text("suspected"),
+        scope=text("scope"),
         test_share=table.number("test_share", 0.0, 0.9) if "test_share" in table else default.test_share,
         end_rule=text("end_rule", (NO_END, *ENDS)),
         end_share=table.number("end_share", 0.0, 0.5, open_low=True) if "end_share" in table else default.end_share,
@@ -167,14 +197,14 @@ def _check(data: TableData, where: str) -> None:
     if not data.file or not data.target:
         raise SpecError(f"{where}: {'target' if data.file else 'file'}: empty; name one")
     for kind, column, key in (
-        ("grouped", data.group_column, "group_column"),
-        ("time", data.time_column, "time_column"),
+        ("grouped", data.groups_by, "group_column"),
+        ("time", data.ordered_by, "time_column"),
     ):
         if (data.folds == kind) != bool(column):
             raise SpecError(f'{where}: {key}: goes with folds = "{kind}"; give both or none')
     if data.end_feature and data.end_rule not in ("top", "bottom"):
         raise SpecError(f'{where}: end_feature: goes with end_rule "top" or "bottom", not {toml_text(data.end_rule)}')
-    if data.n_search_rows and data.folds in ("grouped", "contiguous", "time"):
+    if data.n_search_rows and data.folds == "contiguous":
         raise SpecError(f"{where}: n_search_rows: rows are drawn at random, which {data.folds} folds forbid; give 0")
     if data.n_search_rows and data.n_search_rows < 10 * data.n_folds:
         raise SpecError(
