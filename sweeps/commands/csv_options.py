@@ -26,8 +26,9 @@ _OPTIONS = {
     "separator": ("CHARACTER", "between cells, where the header does not tell it"),
     "decimal": ("CHARACTER", "decimal point of the numbers: . (default) or ,"),
     "folds": ("KIND", "plain, stratified, grouped, contiguous or time"),
-    "group_column": ("COLUMN", "whose rows stay on one side of a fold (with --folds grouped)"),
-    "time_column": ("COLUMN", "that orders the rows (with --folds time)"),
+    "group_column": ("COLUMN", "whose rows stay on one side of every division; none: no column, whatever is found"),
+    "time_column": ("COLUMN", "that orders the rows, which are divided by time; none: no column, whatever is found"),
+    "equal_rows": ("HOW", "together (default where that can be): on one side of every division, or apart"),
     "preprocessing": ("NAME", "standard, or textbook: fitted on all rows together, which leaks"),
 }
 
@@ -36,7 +37,8 @@ def add_table_options(run: Parser) -> None:
     """Add to ``run`` what a table needs."""
     group = run.add_argument_group("tables")
     for name, (metavar, text) in _OPTIONS.items():
-        group.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
+        names = [f"--{name.replace('_', '-')}", *(["--group"] if name == "group_column" else [])]
+        group.add_argument(*names, dest=name, metavar=metavar, help=text)
     group.add_argument(
         "--role", action="append", metavar="COLUMN=ROLE", help="number, category, boolean, date, text, ..."
     )
@@ -87,7 +89,11 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     for name in ("seed", "name"):
         if getattr(arguments, name) is not None:
             given[name] = getattr(arguments, name)
-    return build_spec(given, where)
+    spec = build_spec(given, where)
+    for data in spec.datasets:
+        for line in getattr(data.data, "found", ()):
+            print(f"{where}: {line}", file=sys.stderr, flush=True)
+    return spec
 
 
 def answer_text(study: Study) -> str | None:

@@ -135,14 +135,12 @@ def settled(data: TableData, given: Mapping[str, Any], where: str) -> TableData:
         changes["target_transform"] = "standardize" if target.task == "regression" else "none"
     elif target.task == "classification" and data.target_transform != "none":
         raise SpecError(f"{where}: dataset: target_transform: {data.target_transform} is for numbers, not for classes")
+    columns = find_columns(table.frame, data.target, cast("Mapping[str, Role]", dict(data.roles)))
+    data = settle_dependence(dataclasses.replace(data, **changes), table.frame, columns, target)
+    changes = {}
     if data.folds == AUTO:
         changes["folds"] = "stratified" if target.task == "classification" else "plain"
-    if data.equal_rows == AUTO:
-        columns = find_columns(table.frame, data.target, cast("Mapping[str, Role]", dict(data.roles)))
-        data = settle_dependence(dataclasses.replace(data, **changes), table.frame, columns, target)
-        changes = {}
-    may_draw = data.folds in (AUTO, "plain", "stratified") and "n_search_rows" not in given
-    if may_draw and table.n_rows > 2 * FULL_SEARCH_ROWS:
+    if "n_search_rows" not in given and data.folds != "contiguous" and table.n_rows > 2 * FULL_SEARCH_ROWS:
         changes["n_search_rows"] = FULL_SEARCH_ROWS
     return dataclasses.replace(data, **changes)
 

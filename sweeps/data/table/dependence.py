@@ -6,18 +6,34 @@ Everything is found before the rows are divided, from the rows alone, and writte
 from __future__ import annotations
 
 import dataclasses
+import difflib
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from sweeps.data.table.columns import Column, Target
-from sweeps.data.table.settings import APART, AUTO, TOGETHER, TableData
-from sweeps.data.table.units import find_equal_rows
+from sweeps.data.table.columns import Column, Target, dates_of
+from sweeps.data.table.grouping import Grouping, find_groupings, is_within
+from sweeps.data.table.quick import MOST_ROWS, QuickData, larger_p, predict_constant, predict_folds, quick_data
+from sweeps.data.table.settings import APART, AUTO, NONE, TOGETHER, TableData
+from sweeps.data.table.table import TableError
+from sweeps.data.table.units import EqualRows, find_equal_rows, joined, time_blocks
+
+Rows = npt.NDArray[np.intp]
+FloatArray = npt.NDArray[np.float64]
+
+LEVEL = 0.01
+"""Of the test whether later rows are harder to predict than rows of all times."""
+FEWEST_ROWS = 60
+"""Of fewer rows nothing is said about time."""
+_LEAST_LOSS = 0.02
+_BLOCKS = 6
+_PARTS_A_BLOCK = 4
 
 
-def settle_dependence(
-    data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], target: Target
-) -> TableData:
-    """Return the settings with the rows' dependence settled.
+def settle_dependence(data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], target: Target) -> TableData:
+    """Return the settings with everything settled that follows from how rows depend on each other.
 
     Parameters
     ----------
@@ -30,32 +46,28 @@ def settle_dependence(
     target : Target
         Of the same rows.
     """
-    return _settle_equal_rows(data, frame, columns, target)
-
-
-def _settle_equal_rows(
-    data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], target: Target
-) -> TableData:
+    for name in (data.groups_by, data.ordered_by):
+        if name and name not in [column.name for column in columns]:
+            near = difflib.get_close_matches(name, [column.name for column in columns], 1, 0.0)
+            raise TableError(f"no column {name!r} to divide rows by; nearest: {near[0]!r}")
     equal = find_equal_rows(frame, columns, target)
-    n = len(frame)
+    data = _settle_equal_rows(data, equal, len(frame))
+    units = equal.units if equal.together else np.arange(len(frame))
+    data = _settle_groups(data, frame, columns, target, units)
+    return _settle_time(data, frame, columns, target)
+
+
+def _settle_equal_rows(data: TableData, equal: EqualRows, n: int) -> TableData:
     if not equal.n_repeated:
         return dataclasses.replace(data, equal_rows=TOGETHER)
     text = f"{equal.n_repeated} of {n} rows have an equal one ({equal.n_distinct} different rows)"
     if equal.together and data.equal_rows != APART:
-        return _told(
-            data,
-            f"{text}: equal rows stay on one side of every division, and count as one",
-            equal_rows=TOGETHER,
-        )
+        return _told(data, f"{text}: equal rows stay on one side of every division and count as one", equal_rows=TOGETHER)
     if equal.together:
-        return _told(data, f"{text}: divided like others, as asked", suspected="equal rows are on both sides")
+        return _told(data, f"{text}: divided like others, as asked", "equal rows are on both sides of divisions")
     if equal.copied > 1:
-        return _told(
-            data,
-            f"{text}, each at least {equal.copied} times: too few to be kept apart",
-            equal_rows=APART,
-            suspected=f"every row is there {equal.copied} times or more",
-        )
+        suspected = f"every row is there {equal.copied} times or more"
+        return _told(data, f"{text}: too few to be kept on one side of divisions", suspected, equal_rows=APART)
     return _told(
         data,
         f"{text}: the inputs have so few different values that equal rows are on both sides of divisions",
@@ -63,11 +75,132 @@ def _settle_equal_rows(
     )
 
 
-def _told(data: TableData, line: str, *, suspected: str = "", equal_rows: str | None = None) -> TableData:
-    """Return the settings with another line of what was found."""
-    return dataclasses.replace(
+def _settle_groups(
+    data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], target: Target, equal: Rows
+) -> TableData:
+    """Divide by the groups that were named, or found; say what both readings get."""
+    groupings = find_groupings(frame, columns, target, equal, only=data.groups_by)
+    if not groupings:
+        return data
+    first, *others = groupings
+    lines, free = _both_figures(first), data.folds in (AUTO, "grouped") and not data.ordered_by
+    if first.reading == "group" and (data.groups_by or (data.group_column != NONE and free)):
+        data = _told(
+            data,
+            f"{lines}; divided by {first.column} (--group none: not)",
+            folds="grouped",
+            group_column=first.column,
+            scope=f"rows of a new {first.column}",
+        )
+        rest = tuple(column for column in columns if column.name != first.column)
+        for one in find_groupings(frame, rest, target, joined(equal, first.units)) if others else ():
+            if one.reading == "group" and not is_within(first.units, one.units):
+                data = _told(data, f"{_both_figures(one)}; not divided by {one.column}, too", _alike(one))
+        return data
+    if first.reading == "group":
+        return _told(data, f"{lines}; not divided by {first.column}, as asked", _alike(first))
+    return _told(
         data,
-        found=(*data.found, line),
-        suspected="; ".join(text for text in (data.suspected, suspected) if text),
-        equal_rows=data.equal_rows if equal_rows is None else equal_rows,
+        f"{lines}; what follows is for known ones (--group {first.column}: for new ones)",
+        scope=f"other rows of a known {first.column}",
     )
+
+
+def _both_figures(one: Grouping) -> str:
+    return (
+        f"rows of one {one.column} are alike ({one.n_groups} of them): a quick model gets {one.known} for another row of "
+        f"a known {one.column}, {one.new} for a new {one.column}"
+    )
+
+
+def _alike(one: Grouping) -> str:
+    return f"rows of one {one.column} are alike"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TimeFinding:
+    """What a quick model gets for rows of all times, and for later rows, in words; whether the difference is shown."""
+
+    any_time: str
+    later: str
+    matters: bool
+
+
+def compare_time(frame: pd.DataFrame, columns: tuple[Column, ...], target: Target, times: FloatArray) -> TimeFinding:
+    """Predict stretches of time from equally many earlier rows, and from equally many rows of all times.
+
+    Parameters
+    ----------
+    frame, columns, target
+        As `settle_dependence` takes them.
+    times : ndarray (n_rows,)
+        Time of each row.
+    """
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.permutation(len(frame))[:MOST_ROWS])
+    data = quick_data(
+        frame.iloc[rows],
+        columns,
+        Target(target.name, target.task, target.reason, target.classes, target.values[rows]),
+    )
+    blocks = time_blocks(times[rows], _BLOCKS)
+    earlier, mixed = [], []
+    for k in range(2, int(blocks.max()) + 1):
+        validation, before = np.flatnonzero(blocks == k), np.flatnonzero(blocks < k)
+        others = np.flatnonzero(blocks != k)
+        earlier.append((before, validation))
+        mixed.append((np.sort(rng.permutation(others)[: len(before)]), validation))
+    if not earlier:
+        return TimeFinding("", "", False)
+    later, any_time = predict_folds(data, earlier), predict_folds(data, mixed)
+    scored = np.flatnonzero(np.isfinite(later[:, 0]))
+    base = data.losses(predict_constant(data, mixed))[scored].mean()
+    differences = (data.losses(later) - data.losses(any_time))[scored]
+    parts = time_blocks(times[rows][scored], _PARTS_A_BLOCK * len(earlier))
+    matters = differences.mean() >= _LEAST_LOSS * base and larger_p(differences, parts) < LEVEL
+    return TimeFinding(data.figure(any_time, scored), data.figure(later, scored), bool(matters))
+
+
+def _settle_time(data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], target: Target) -> TableData:
+    """Divide by time where that was asked for, or where later rows are harder to predict."""
+    asked = data.ordered_by
+    for column in columns:
+        if (asked and column.name != asked) or (not asked and column.role != "date") or len(frame) < FEWEST_ROWS:
+            continue
+        if column.role != "date" and frame[column.name].dtype.kind not in "if":
+            continue
+        cells = frame[column.name]
+        times = dates_of(cells) if column.role == "date" else cells.to_numpy(np.float64)
+        known = np.isfinite(times)
+        if known.mean() < 0.9:
+            continue
+        times = np.where(known, times, np.nanmedian(times))
+        found = compare_time(frame, columns, target, times)
+        if not (found.matters or asked):
+            continue
+        return _with_time(data, column.name, found, whole=bool(known.all()))
+    return dataclasses.replace(data, folds="time") if asked and data.folds == AUTO else data
+
+
+def _with_time(data: TableData, name: str, found: TimeFinding, *, whole: bool) -> TableData:
+    text = f"a quick model gets {found.any_time} among rows of all times, {found.later} for later rows ({name})"
+    if data.ordered_by:
+        return _told(data, f"{text}; divided by time, as asked", folds="time", scope="later rows")
+    suspected = f"later rows are harder to predict ({name})"
+    if data.time_column == NONE or not whole or data.folds != AUTO:
+        why = "as asked" if data.time_column == NONE else f"but by {data.groups_by}" if data.groups_by else ""
+        why = why or ("as asked" if whole else f"as some rows have no {name}")
+        return _told(data, f"{text}; not divided by time, {why}", suspected)
+    return _told(
+        data,
+        f"{text}; divided by time, the latest rows are the test rows (--time-column none: not)",
+        folds="time",
+        time_column=name,
+        scope="later rows",
+    )
+
+
+def _told(data: TableData, line: str, suspected: str = "", **changes: Any) -> TableData:
+    """Return the settings with changes and another line of what was found."""
+    told = "; ".join(text for text in (data.suspected, suspected) if text)
+    return dataclasses.replace(data, found=(*data.found, line), suspected=told, **changes)

@@ -35,6 +35,7 @@ from sweeps.data.table.folds import (
     set_aside_latest,
     unit_classes,
 )
+from sweeps.data.table.grouping import group_units
 from sweeps.data.table.preprocessing import Preprocessing, find_vocabulary, fit_textbook
 from sweeps.data.table.reading import read_table
 from sweeps.data.table.settings import APART, AUTO, NO_END, TableData
@@ -224,7 +225,7 @@ def _open(data: TableData, seed: int) -> TableRows:
         notes += [f"{files[-1].name}: {note}" for note in other.notes]
     groups = None
     if data.groups_by:
-        groups = numbered(_column(frame, data.groups_by, table))
+        groups = group_units(_named(frame, data.groups_by, table))
         # A group that a network sees by name would let it look up its rows.
         columns = tuple(_unused(c, "groups of the folds") if c.name == data.groups_by else c for c in columns)
     times = _times(frame, data.ordered_by, columns, table) if data.ordered_by else None
@@ -327,9 +328,14 @@ def _with_test_rows(
     return frame, dataclasses.replace(target, values=np.concatenate([target.values, values])), has_targets
 
 
-def _column(frame: pd.DataFrame, name: str, table: Table) -> pd.Series[Any]:
+def _named(frame: pd.DataFrame, name: str, table: Table) -> pd.Series[Any]:
     if name not in frame.columns:
         raise TableError(f"{table.source}: no column {name!r}")
+    return frame[name]
+
+
+def _column(frame: pd.DataFrame, name: str, table: Table) -> pd.Series[Any]:
+    _named(frame, name, table)
     if frame[name].isna().any():
         row = int(np.flatnonzero(frame[name].isna().to_numpy())[0]) + 1
         raise TableError(f"{table.source}: column {name!r}: missing in row {row}; expected a value in every row")

@@ -200,6 +200,8 @@ def _check(data: TableData, where: str) -> None:
         ("grouped", data.groups_by, "group_column"),
         ("time", data.ordered_by, "time_column"),
     ):
+        if column and data.folds == AUTO:
+            continue  # the column settles the folds
         if (data.folds == kind) != bool(column):
             raise SpecError(f'{where}: {key}: goes with folds = "{kind}"; give both or none')
     if data.end_feature and data.end_rule not in ("top", "bottom"):
