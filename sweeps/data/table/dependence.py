@@ -15,7 +15,7 @@ import pandas as pd
 
 from sweeps.data.table.columns import Column, Target, dates_of
 from sweeps.data.table.grouping import Grouping, find_groupings, is_within
-from sweeps.data.table.quick import MOST_ROWS, QuickData, larger_p, predict_constant, predict_folds, quick_data
+from sweeps.data.table.quick import MOST_ROWS, Split, fold_splits, larger_p, predict_constant, predict_folds, quick_data, serial_z
 from sweeps.data.table.settings import APART, AUTO, NONE, TOGETHER, TableData
 from sweeps.data.table.table import TableError
 from sweeps.data.table.units import EqualRows, find_equal_rows, joined, time_blocks
@@ -28,8 +28,13 @@ LEVEL = 0.01
 FEWEST_ROWS = 60
 """Of fewer rows nothing is said about time."""
 _LEAST_LOSS = 0.02
+"""Share of the constant's loss by which later rows must be worse to matter."""
+_MUCH_WORSE = 1.25
+_LEVEL_IF_MUCH = 0.05
+_SERIAL = 4.0
 _BLOCKS = 6
-_PARTS_A_BLOCK = 4
+_PARTS_A_BLOCK = 6
+_PARTS_PREDICTED = 3
 
 
 def settle_dependence(data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], target: Target) -> TableData:
@@ -127,7 +132,7 @@ class TimeFinding:
 
 
 def compare_time(frame: pd.DataFrame, columns: tuple[Column, ...], target: Target, times: FloatArray) -> TimeFinding:
-    """Predict stretches of time from equally many earlier rows, and from equally many rows of all times.
+    """Predict stretches of time from earlier rows, and from equally many rows of all times.
 
     Parameters
     ----------
@@ -144,20 +149,27 @@ def compare_time(frame: pd.DataFrame, columns: tuple[Column, ...], target: Targe
         Target(target.name, target.task, target.reason, target.classes, target.values[rows]),
     )
     blocks = time_blocks(times[rows], _BLOCKS)
-    earlier, mixed = [], []
+    earlier: list[Split] = []
+    mixed: list[Split] = []
     for k in range(2, int(blocks.max()) + 1):
         validation, before = np.flatnonzero(blocks == k), np.flatnonzero(blocks < k)
-        others = np.flatnonzero(blocks != k)
         earlier.append((before, validation))
-        mixed.append((np.sort(rng.permutation(others)[: len(before)]), validation))
+        for part in np.array_split(rng.permutation(validation), _PARTS_PREDICTED):
+            others = rng.permutation(np.setdiff1d(np.arange(len(rows)), part))
+            mixed.append((np.sort(others[: len(before)]), np.sort(part)))
     if not earlier:
         return TimeFinding("", "", False)
     later, any_time = predict_folds(data, earlier), predict_folds(data, mixed)
     scored = np.flatnonzero(np.isfinite(later[:, 0]))
     base = data.losses(predict_constant(data, mixed))[scored].mean()
-    differences = (data.losses(later) - data.losses(any_time))[scored]
-    parts = time_blocks(times[rows][scored], _PARTS_A_BLOCK * len(earlier))
-    matters = differences.mean() >= _LEAST_LOSS * base and larger_p(differences, parts) < LEVEL
+    losses = {"later": data.losses(later)[scored], "any": data.losses(any_time)[scored]}
+    worse = float((losses["later"] - losses["any"]).mean()) / base
+    p = larger_p(losses["later"] - losses["any"], time_blocks(times[rows][scored], _PARTS_A_BLOCK * len(earlier)))
+    # Stretches of time are few and uneven: much worse is shown by less, and so is worse where what a straight line
+    # leaves over goes on from one row to the next.
+    much = losses["later"].mean() >= _MUCH_WORSE * losses["any"].mean() and p < _LEVEL_IF_MUCH
+    left = data.y - predict_folds(data, fold_splits(np.arange(len(rows))), only_trends=True)
+    matters = worse >= _LEAST_LOSS and (p < LEVEL or much or serial_z(left, times[rows]) > _SERIAL)
     return TimeFinding(data.figure(any_time, scored), data.figure(later, scored), bool(matters))
 
 

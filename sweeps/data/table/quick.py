@@ -119,7 +119,9 @@ def fold_splits(units: Rows, seed: int = 0) -> list[Split]:
     ]
 
 
-def predict_folds(data: QuickData, splits: Sequence[Split], without: str = "") -> FloatArray:
+def predict_folds(
+    data: QuickData, splits: Sequence[Split], without: str = "", *, only_trends: bool = False
+) -> FloatArray:
     """Return what is predicted of each row by a model that did not learn from it; NaN where no fold has it.
 
     The model is the mean of ridge regression and extremely randomized trees: one follows trends beyond what it has
@@ -133,6 +135,8 @@ def predict_folds(data: QuickData, splits: Sequence[Split], without: str = "") -
         Row numbers.
     without : str
         Column that the model does not see.
+    only_trends : bool
+        Ridge regression alone.
     """
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.linear_model import RidgeCV
@@ -143,10 +147,13 @@ def predict_folds(data: QuickData, splits: Sequence[Split], without: str = "") -
     with threadpool_limits(limits=1):
         for train, validation in splits:
             ridge = RidgeCV(alphas=_PENALTIES).fit(X[train], data.y[train])
+            line = np.asarray(ridge.predict(X[validation])).reshape(len(validation), -1)
+            if only_trends:
+                found[validation] = line
+                continue
             trees = ExtraTreesRegressor(N_TREES, min_samples_leaf=2, max_features=share, random_state=0)
             trees.fit(X[train], data.y[train] if data.y.shape[1] > 1 else data.y[train, 0])
-            both = [np.asarray(model.predict(X[validation])) for model in (ridge, trees)]
-            found[validation] = sum(values.reshape(len(validation), -1) for values in both) / 2.0
+            found[validation] = (line + np.asarray(trees.predict(X[validation])).reshape(len(validation), -1)) / 2.0
     return found
 
 
@@ -165,6 +172,14 @@ def larger_p(differences: FloatArray, units: Rows) -> float:
     if n < 3 or spread == 0.0:
         return 1.0
     return float(1.0 - special.stdtr(n - 1, values.mean() / (spread / np.sqrt(n))))
+
+
+def serial_z(residuals: FloatArray, times: FloatArray) -> float:
+    """Return how far residuals of rows next to each other in time are correlated, in standard errors of none."""
+    ordered = residuals[np.argsort(times, kind="stable")]
+    ordered = ordered - ordered.mean(axis=0)
+    total = float((ordered**2).sum())
+    return float((ordered[1:] * ordered[:-1]).sum()) / total * float(np.sqrt(len(ordered))) if total > 0 else 0.0
 
 
 def alike_p(residuals: FloatArray, units: Rows) -> tuple[float, float]:
