@@ -25,6 +25,7 @@ _OPTIONS = {
     "encoding": ("NAME", "of the text, where it is not UTF-8: cp949, latin-1, utf-16, ..."),
     "separator": ("CHARACTER", "between cells, where the header does not tell it"),
     "decimal": ("CHARACTER", "decimal point of the numbers: . (default) or ,"),
+    "date_format": ("FORMAT", "of dates that are not ISO: '%%d/%%m/%%Y' has the day first"),
     "folds": ("KIND", "plain, stratified, grouped, contiguous or time"),
     "group_column": ("COLUMN", "whose rows stay on one side of every division; none: no column, whatever is found"),
     "time_column": ("COLUMN", "that orders the rows, which are divided by time; none: no column, whatever is found"),

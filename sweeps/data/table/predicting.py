@@ -18,6 +18,7 @@ from analysis.statistics.ranges import Box
 from engine.evaluation import predict
 from engine.model_files import ModelFileError, SavedModel, load_model
 from sweeps.data.table.columns import Task
+from sweeps.data.table.dates import convert_dates
 from sweeps.data.table.judging import ensemble_of
 from sweeps.data.table.metrics import predicted_classes
 from sweeps.data.table.preprocessing import Preprocessing, TargetTransform
@@ -54,6 +55,8 @@ class TableModel:
         How the training file was written: what `sweeps.data.table.reading.read_table` was told.
     trained_on : str
         In words.
+    date_formats : dict of str to str
+        How the columns of dates are written that are not ISO 8601.
     """
 
     saved: SavedModel
@@ -65,6 +68,7 @@ class TableModel:
     box: Box
     reading: dict[str, Any]
     trained_on: str
+    date_formats: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ def load_table_model(path: Path) -> TableModel:
             box=Box(**box),
             reading=dict(data["reading"]),
             trained_on=str(data["trained_on"]),
+            date_formats={str(name): str(text) for name, text in data.get("date_formats", {}).items()},
         )
         n_inputs = model.preprocessing.n_outputs
         if saved.network.n_inputs != n_inputs or any(values.shape != (1, n_inputs) for values in box.values()):
@@ -151,7 +156,7 @@ def predict_file(model: TableModel, path: Path, options: Mapping[str, str]) -> t
         If the file cannot be read exactly, or a column is missing or holds something else.
     """
     told = {key: value for key, value in {**model.reading, **options}.items() if value}
-    frame = read_table(path, **told).frame
+    frame = convert_dates(read_table(path, **told).frame, model.date_formats)
     return frame, predict_rows(model, frame)
 
 

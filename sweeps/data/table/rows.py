@@ -26,6 +26,7 @@ from sweeps.data.table.columns import (
     find_leaks,
     find_target,
 )
+from sweeps.data.table.dates import convert_dates, with_dates
 from sweeps.data.table.folds import (
     Fold,
     HeldOutEnd,
@@ -129,7 +130,10 @@ def read_data(data: TableData, *, test: bool = False) -> Table:
         If the file cannot be read exactly, or is not the one whose digest the spec has.
     """
     name, expected = (data.test_file, data.test_sha256) if test else (data.file, data.sha256)
-    table = _read_named(name, test) if is_named(name) else _read_file(name, data)
+    if is_named(name):
+        table = _read_named(name, test)
+    else:
+        table = _read_file(name, data, tuple(date_formats(data).items()) if test else None)[0]
     if expected and table.sha256 != expected:
         raise TableError(
             f"{name}: holds other data (sha256 {table.sha256}) than this sweep is about ({expected}); "
@@ -152,18 +156,26 @@ def _read_named(name: str, test: bool) -> Table:
     return table
 
 
-def _read_file(name: str, data: TableData) -> Table:
+def date_formats(data: TableData) -> dict[str, str]:
+    """Return the format of each column of dates that are not ISO 8601."""
+    return {} if is_named(data.file) else _read_file(data.file, data)[1]
+
+
+def _read_file(
+    name: str, data: TableData, formats: tuple[tuple[str, str], ...] | None = None
+) -> tuple[Table, dict[str, str]]:
+    """Return a file's table and the formats of its dates, which are those given: a test file's are the table's."""
     try:
         state = os.stat(name)
     except OSError as error:
         raise TableError(f"{name}: cannot be read: {error.strerror}") from None
     return _read(
         name, state.st_mtime_ns, state.st_size, data.encoding, data.separator, data.decimal,
-        data.text_columns, data.missing,
+        data.text_columns, data.missing, data.date_format, formats,
     )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def _read(
     name: str,
     mtime_ns: int,  # noqa: ARG001 (a changed file is read again)
@@ -173,8 +185,10 @@ def _read(
     decimal: str,
     text_columns: tuple[str, ...],
     missing: tuple[str, ...],
-) -> Table:
-    return read_table(
+    date_format: str,
+    formats: tuple[tuple[str, str], ...] | None,
+) -> tuple[Table, dict[str, str]]:
+    table = read_table(
         name,
         encoding=encoding or None,
         separator=separator or None,
@@ -182,6 +196,9 @@ def _read(
         text_columns=text_columns,
         missing=missing,
     )
+    if formats is None:
+        return with_dates(table, date_format)
+    return dataclasses.replace(table, frame=convert_dates(table.frame, dict(formats))), dict(formats)
 
 
 def open_rows(data: TableData, seed: int) -> TableRows:

@@ -46,6 +46,8 @@ class TableData:
         Key of `sweeps.data.table.preprocessing.TARGET_TRANSFORMS`, or ``"auto"``: standardized for regression.
     encoding, separator, decimal : str
         How the text is written; empty means the rules of `sweeps.data.table.reading`.
+    date_format : str
+        How dates are written, where it is not ISO 8601 and the rules of `sweeps.data.table.dates` do not tell.
     text_columns, missing : tuple of str
         Columns kept as text; further words for a missing cell.
     roles : tuple of (column, role)
@@ -89,6 +91,7 @@ class TableData:
     encoding: str = ""
     separator: str = ""
     decimal: str = "."
+    date_format: str = ""
     text_columns: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     roles: tuple[tuple[str, str], ...] = ()
@@ -158,6 +161,7 @@ def parse_table_data(table: SpecTable) -> TableData:
         encoding=text("encoding"),
         separator=text("separator"),
         decimal=text("decimal", (".", ",")),
+        date_format=text("date_format"),
         text_columns=words("text_columns"),
         missing=words("missing"),
         roles=_roles(table),

@@ -40,7 +40,7 @@ from sweeps.data.table.folds import Fold
 from sweeps.data.table.judging import Units, ensemble_of, judge_test_rows
 from sweeps.data.table.metrics import METRICS, Goal, Metric, parse_goal, predicted_classes
 from sweeps.data.table.preprocessing import TargetTransform, fit_preprocessing, fit_target
-from sweeps.data.table.rows import TableRows, make_folds, open_rows
+from sweeps.data.table.rows import TableRows, date_formats, make_folds, open_rows
 from sweeps.data.table.scoring import (
     baseline_scores,
     network_scores,
@@ -264,6 +264,7 @@ class TableSource:
                     "text_columns": rows.text_columns,
                     "missing": list(self._data.missing),
                 },
+                "date_formats": date_formats(self._data),
                 "trained_on": f"{len(fitted.fold.train)} rows of {Path(self._data.file).name}",
             }
         }
