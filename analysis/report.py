@@ -34,7 +34,8 @@ from analysis.formats.html import HtmlBlock, html_table
 from analysis.formats.latex import latex_table
 from analysis.formats.markdown import markdown, markdown_table
 from analysis.records.polynomial import RUNS_NAME, PolynomialStudy, read_polynomial_study
-from analysis.records.study import Study, read_sweep
+from analysis.records.reading import read_sweep
+from analysis.records.study import Study
 from analysis.records.table import is_table
 from analysis.sections.registry import OF_DRAWN_DATA, SECTIONS
 from analysis.statistics.homework import homework_rows
@@ -46,7 +47,6 @@ HERE = Path(__file__).parent
 DISTRIBUTION = "rangesweep"
 GIF_COLORS = 32
 PNG_COLORS = 128
-ICELANDIC = "\u00d0\u00de\u00f0\u00fe"  # the letters of Latin-1 that take another font encoding
 
 
 @dataclass(slots=True)

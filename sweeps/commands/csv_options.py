@@ -49,6 +49,11 @@ def add_table_options(run: Parser) -> None:
         metavar="END",
         help="rows held out as out of range: farthest:0.1 (default), COLUMN:top:0.1, COLUMN:bottom:0.1 or none",
     )
+    group.add_argument(
+        "--allow-leak",
+        action="store_true",
+        help="the columns that give the target away are known when you predict: certify with them",
+    )
     group.add_argument("--name", metavar="NAME", help="of the sweep (default: that of the file)")
 
 
@@ -72,6 +77,8 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     for name in (*_OPTIONS, "test_share"):
         if getattr(arguments, name) is not None:
             dataset[name] = getattr(arguments, name)
+    if arguments.allow_leak:
+        dataset["allow_leak"] = True
     if arguments.role:
         dataset["roles"] = {**dataset.get("roles", {}), **dict(map(_role, arguments.role))}
     if arguments.out_of_range is not None:
@@ -90,11 +97,19 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     for name in ("seed", "name"):
         if getattr(arguments, name) is not None:
             given[name] = getattr(arguments, name)
-    spec = build_spec(given, where)
-    for data in spec.datasets:
-        for line in getattr(data.data, "found", ()):
-            print(f"{where}: {line}", file=sys.stderr, flush=True)
-    return spec
+    return build_spec(given, where)
+
+
+def first_sentences(spec: SweepSpec) -> list[str]:
+    """Return what a user must know of a spec's tables before anything is searched."""
+    from sweeps.data.table.settings import TableData
+
+    return [
+        f"{dataset.name}: {sentence}"
+        for dataset in spec.datasets
+        if isinstance(dataset.data, TableData)
+        for sentence in dataset.data.said_first
+    ]
 
 
 def answer_text(study: Study) -> str | None:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from analysis.records.study import RecordError
+from analysis.records.lines import RecordError
 from sweeps.commands import one_setting, predict, results, running
 from sweeps.commands.options import PROGRAM, Commands, InputError, Parser, checked_remainder
 
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _expected_status(error: Exception) -> int | None:
     """Return the exit status of an error that a user can mend, or None for a bug."""
     # Imported here: they bring NumPy along, which no --help should wait for.
-    from sweeps.data.published.fetching import FetchError
+    from sweeps.data.table.published.fetching import FetchError
     from sweeps.store.log import SweepHeldError
     from sweeps.toml import SpecError
     from sweeps.tracking.errors import TrackingBusyError, TrackingError

@@ -9,8 +9,8 @@ from analysis.polynomial.claims import SAME_VERDICT, Question, claims, mean_over
 from analysis.polynomial.sections import findings
 from analysis.records.study import Scalar, Study, TrialRecord
 from analysis.records.table import TableRecord
-from analysis.statistics.homework import HomeworkRow, RangeRow, Side, n_passed
-from analysis.statistics.intervals import Interval, mean_interval, wilson
+from analysis.statistics.homework import HomeworkRow, RangeRow, Side
+from analysis.statistics.intervals import Interval, mean_interval
 from sweeps.data.table.metrics import METRICS
 
 HOMEWORK_COLUMNS = (
@@ -126,17 +126,16 @@ def models_text(study: Study, record: TableRecord) -> str:
     metric = METRICS[record.metric]
     used = sum(column.used for column in record.columns)
     unit = f" (in the unit of {record.target.name})" if metric.has_unit else ""
-    lines = [
+    lines = [f"{study.header.dataset}: {warning}" for warning in record.warnings]
+    lines += [
         f"{study.header.dataset}: {record.target.task} of {record.target.name} ({record.target.reason}) from {used} "
         f"columns, {record.n_fold_rows} rows in {record.n_folds} {record.fold_kind} folds, "
         f"{record.n_test_rows} test rows",
-        *(f"  {line}" for line in record.found),
     ]
     left_out = [f"{column.name} ({column.role})" for column in record.columns if not column.used]
     if left_out:
         shown = left_out if len(left_out) <= MOST_LEFT_OUT else [*left_out[:MOST_LEFT_OUT], "..."]
         lines.append(f"  left out: {', '.join(shown)}")
-    lines += [f"  warning: {warning}" for warning in record.warnings]
     lines += [f"  {note}" for note in record.notes[:MOST_NOTES]]
     if len(record.notes) > MOST_NOTES:
         lines.append(f"  ... and {len(record.notes) - MOST_NOTES} more notes, in the report")
@@ -258,11 +257,6 @@ def mean_text(values: Sequence[float | None]) -> str:
     """Return a mean with four digits, or a dash."""
     estimate = mean_interval(values).estimate
     return "-" if estimate is None else f"{estimate:.4f}"
-
-
-def pass_text(record: TrialRecord, goal: float) -> str:
-    """Return how often a record's replicas pass, with Wilson's interval."""
-    return interval_text(wilson(n_passed(record, goal), len(record.test_loss)), 3)
 
 
 def _short(value: Scalar) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from engine.names import unknown
 from sweeps.commands.options import (
     POLYNOMIAL_RUNS,
     Commands,
@@ -16,7 +17,6 @@ from sweeps.commands.options import (
     run_polynomial_studies,
     run_sweeps,
     sweep_folder,
-    unknown,
 )
 
 FIRST_PORT = 5000
@@ -67,6 +67,9 @@ def add_commands(commands: Commands) -> None:
     add_tracking_option(importer)
     importer.set_defaults(call=import_command)
 
+    schema = add_command(commands, "schema", "print the JSON Schema of a sweep's TOML file, for editors", "schema")
+    schema.set_defaults(call=schema_command)
+
     ui = add_command(commands, "ui", "start the MLflow UI, for this machine only", f"ui --port {FIRST_PORT}")
     add_tracking_option(ui)
     ui.add_argument("--host", default="127.0.0.1", help="127.0.0.1, localhost or ::1 (default: 127.0.0.1)")
@@ -85,10 +88,20 @@ def report_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def schema_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
+    """Print what a sweep's TOML file may say, as JSON Schema."""
+    import json
+
+    from sweeps.spec.schema import spec_schema
+
+    print(json.dumps(spec_schema(), indent=2))
+    return 0
+
+
 def list_command(arguments: argparse.Namespace) -> int:
     """Print the built-in sweeps and the state of what has been run."""
     from analysis.records.polynomial import read_polynomial_study
-    from analysis.records.study import read_sweep
+    from analysis.records.reading import read_sweep
     from sweeps.spec.sweep import POLYNOMIALS, TABLES, builtin_specs
 
     print(f"built-in sweeps: {', '.join(builtin_specs())}")
@@ -112,7 +125,7 @@ def show_command(arguments: argparse.Namespace) -> int:
     """Print a sweep's tables, a study's trials, or one trial's record."""
     from analysis.polynomial.claims import Question
     from analysis.records.polynomial import read_polynomial_study
-    from analysis.records.study import read_study, read_sweep
+    from analysis.records.reading import read_study, read_sweep
     from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.commands.printing import homework_text, polynomial_text, range_text, record_text, trials_text
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
-from sweeps.commands.csv_options import add_table_options, answer_text, is_table, table_spec
+from sweeps.commands.csv_options import add_table_options, answer_text, first_sentences, is_table, table_spec
 from sweeps.commands.options import (
     DEFAULT_RESULTS,
     DEFAULT_URI,
@@ -138,6 +138,8 @@ def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
 
     exporter = Exporter(results / spec.name, _tracking_uri(arguments))
     options = _options(arguments, results)
+    for sentence in first_sentences(spec):
+        print(sentence, file=sys.stderr, flush=True)
 
     def prepare() -> None:
         exporter.start()
@@ -209,7 +211,7 @@ def starting_with(action: Callable[[], None], show: Callable[P, None]) -> Callab
 
 def compile_loop(dtype: str) -> None:
     """Compile the training loop, or load it; say on stderr when it is the compiler that everything waits for."""
-    from engine.kernels import warm_up
+    from engine.roads.compiled.session import warm_up
 
     text = "compiling the training loop (once on this machine) ..."
     notice = threading.Timer(LOADING_S, print, (text,), {"file": sys.stderr, "flush": True})
@@ -263,7 +265,7 @@ class Exporter:
 
 def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     """Print the tables, write the report, and say where everything is and how to open it."""
-    from analysis.records.study import read_sweep
+    from analysis.records.reading import read_sweep
     from analysis.report import write_report
     from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.commands.printing import homework_text, range_text

@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from analysis.records.study import Scalar, Stage, Study, TrialRecord, Verdict, canonical_json
+from analysis.records.lines import canonical_json
+from analysis.records.study import Scalar, Stage, Study, TrialRecord, Verdict
 from analysis.statistics.intervals import upper_bound
 from engine.playground.page import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground.page import LEARNING_RATES, REGULARIZATION_RATES

@@ -11,3 +11,7 @@ class TrackingBusyError(TrackingError):
 
 class DatabaseGoneError(TrackingError):
     """The database was deleted or replaced while it was written."""
+
+
+class UiError(ValueError):
+    """The MLflow UI cannot be started as asked; the message is one line and says what would do."""

@@ -1,4 +1,4 @@
-"""What each column of a table is for: its role by stated rules, the task its target sets, and leaks of the target.
+"""What each column of a table is for: its role by stated rules, and the task its target sets.
 
 The rules, in this order; the caller may overrule any of them by name:
 
@@ -55,7 +55,6 @@ USED_ROLES: tuple[Role, ...] = ("number", "category", "boolean", "date")
 BOOLEAN_WORDS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"), ("off", "on"))
 MOST_CATEGORIES = 1_000
 MOST_CLASSES = 100
-_ROWS_TO_RANK = 2_000
 _IDENTIFIER_NAME = re.compile(r"(?:^|[_\s.-])(?:id|uuid|guid|index|idx|row)$|^\(row\)$|[a-z]I[dD]$|^Unnamed: 0$", re.I)
 _ISO_DATE = re.compile(
     r"[0-9]{4}([-/])(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])"
@@ -185,36 +184,6 @@ def find_target(frame: pd.DataFrame, name: str, task: Task | None = None) -> Tar
     return Target(name, found, reason, tuple(_label(value) for value in ordered), codes.astype(np.float64))
 
 
-def find_leaks(frame: pd.DataFrame, columns: tuple[Column, ...], target: Target) -> tuple[str, ...]:
-    """Return a warning for each feature that is the target in disguise.
-
-    A number leaks where its correlation with the target, of values or of ranks, is 1 in size (to 1e-9) over at least
-    ten rows with at least three different values; a category or a boolean where each of its values goes with one class
-    and each class with one of its values.
-    """
-    found = []
-    for column in columns:
-        series = frame[column.name]
-        present = series.notna().to_numpy()
-        if column.role in ("text", "constant") or present.sum() < 10:
-            continue
-        y = target.values[present]
-        if target.task == "classification":
-            codes = pd.factorize(series[present])[0]
-            pairs = len(np.unique(np.column_stack([codes, y]), axis=0))
-            if pairs == len(np.unique(codes)) == len(np.unique(y)) > 1:
-                found.append(
-                    f"{column.name!r} tells the target {target.name!r} exactly: each value goes with one class"
-                )
-        elif column.role in ("number", "identifier") and series.dtype.kind in "if" and column.n_distinct > 2:
-            kind = _perfect(series[present].to_numpy(np.float64), y)
-            if kind:
-                found.append(
-                    f"{column.name!r} is the target {target.name!r} in disguise: the correlation of {kind} is 1"
-                )
-    return tuple(found)
-
-
 def dates_of(series: pd.Series[Any]) -> npt.NDArray[np.float64]:
     """Return a date column as days since 1970-01-01 (UTC where a zone is given), NaN where missing."""
     if series.dtype.kind == "M":
@@ -316,21 +285,3 @@ def _task(series: pd.Series[Any], numeric: bool, n_distinct: int) -> tuple[Task,
 
 def _label(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _perfect(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> str | None:
-    if len(np.unique(x)) < 3:
-        return None
-    if abs(np.corrcoef(x, y)[0, 1]) >= 1 - 1e-9:
-        return "their values"
-    # Ranking a million rows takes a second: if some rows are not in the same order, all are not.
-    some = slice(None, None, max(len(x) // _ROWS_TO_RANK, 1))
-    same = all(_same_ranks(*pair) for pair in ((x[some], y[some]), (x, y)) if len(pair[0]) > 1)
-    return "their ranks" if same else None
-
-
-def _same_ranks(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> bool:
-    ranks = [pd.Series(values).rank().to_numpy() for values in (x, y)]
-    if any(np.ptp(values) == 0 for values in ranks):
-        return bool(np.ptp(ranks[0]) == np.ptp(ranks[1]))
-    return bool(abs(np.corrcoef(ranks[0], ranks[1])[0, 1]) >= 1 - 1e-9)

@@ -15,8 +15,8 @@ _SHAPE = re.compile(r"([0-9]{1,2})([./-])([0-9]{1,2})\2[0-9]{4}(?:[ T]([0-9]{1,2
 DAY_FIRST, MONTH_FIRST = "%d{0}%m{0}%Y", "%m{0}%d{0}%Y"
 
 
-def with_dates(table: Table, date_format: str = "") -> tuple[Table, dict[str, str]]:
-    """Return a table whose columns of dates are ISO 8601, and the format that each was written in.
+def with_dates(table: Table, date_format: str = "") -> Table:
+    """Return a table whose columns of dates are ISO 8601, with the format that each was written in.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ def with_dates(table: Table, date_format: str = "") -> tuple[Table, dict[str, st
         shown = f"column {texts[0]!r} has {table.frame[texts[0]].dropna().iloc[0]!r}" if texts else "no column is text"
         raise TableError(f"{table.source}: --date-format {date_format}: no column is written so; {shown}")
     if not formats and not notes:
-        return table, {}
+        return table
     frame = convert_dates(table.frame, formats)
-    return dataclasses.replace(table, frame=frame, notes=(*table.notes, *notes)), formats
+    return dataclasses.replace(table, frame=frame, notes=(*table.notes, *notes), date_formats=tuple(formats.items()))
 
 
 def convert_dates(frame: pd.DataFrame, formats: Mapping[str, str]) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 The units are the rows, or the groups and stretches of time that `Units` says. Where the metric follows from a mean over
 rows, its bound is that of the mean of the units' losses (for accuracy of rows Clopper and Pearson's of the error rate);
-a metric without row losses has a bootstrap over units. Against a baseline the units are paired.
+a metric without row losses is in `sweeps.data.table.class_bounds`. Against a baseline the units are paired.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from scipy import stats
 
 from analysis.records.table import finite_or_none
 from analysis.statistics.intervals import MeanMethod, mean_interval, upper_bound
+from sweeps.data.table.class_bounds import class_bounds
 from sweeps.data.table.columns import Task
 from sweeps.data.table.metrics import METRICS, Goal, Metric, confusion_table, score_all
 from sweeps.data.table.units import unit_values
@@ -130,16 +131,12 @@ def judge_test_rows(
     if task == "classification":
         found["confusion"] = confusion_table(y, network).tolist()
     if rows is None or other is None:
-
-        def loss(chosen: npt.NDArray[np.intp], values: FloatArray) -> float:
-            return metric.as_loss(float(metric.score(y[chosen], values[chosen][None])[0]))
-
-        bound = _bootstrap_bound(lambda chosen: loss(chosen, network), units, level, rng)
-        gap = _bootstrap_bound(
-            lambda chosen: loss(chosen, network) - loss(chosen, baselines[against]), units, level, rng
-        )
-        found |= {"method": f"percentile bootstrap over {units.words}", "difference_bound": finite_or_none(gap)}
-        loss_bound = bound
+        loss_bound, gap, found["method"] = class_bounds(metric, y, network, baselines[against], level, rng)
+        if units.n < len(y):
+            bounds = _unit_bounds(metric, y, network, baselines[against], level, rng, units)
+            loss_bound, gap = max(loss_bound, bounds[0]), max(gap, bounds[1])
+            found["method"] += f", and over {units.words}; the higher"
+        found["difference_bound"] = finite_or_none(gap)
     else:
         loss_bound, found["method"] = _bound(metric, y, rows, level, units)
         differences = rows - other
@@ -213,13 +210,25 @@ def _difference_bound(metric: Metric, differences: FloatArray, level: float) -> 
     return bound
 
 
-def _bootstrap_bound(
-    loss: Callable[[npt.NDArray[np.intp]], float], units: Units, level: float, rng: np.random.Generator
-) -> float:
+def _unit_bounds(
+    metric: Metric,
+    y: FloatArray,
+    network: FloatArray,
+    other: FloatArray,
+    level: float,
+    rng: np.random.Generator,
+    units: Units,
+) -> tuple[float, float]:
+    """Return bounds as `class_bounds` does, from whole units drawn again."""
     order = np.argsort(units.numbers, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(units.numbers))[:-1])
-    draws, whole = [], units.n == len(order)
+    losses, gaps = [], []
     for _ in range(N_RESAMPLES):
-        chosen = rng.integers(0, units.n, units.n)
-        draws.append(loss(chosen if whole else np.concatenate([members[k] for k in chosen.tolist()])))
-    return float(np.quantile(draws, 1 - level))
+        rows = np.concatenate([members[k] for k in rng.integers(0, units.n, units.n).tolist()])
+        ours, theirs = (metric.as_loss(float(metric.score(y[rows], one[rows][None])[0])) for one in (network, other))
+        losses.append(ours)
+        gaps.append(ours - theirs)
+    known = np.isfinite(losses) & np.isfinite(gaps)  # a draw may miss a class
+    if known.mean() < 1 - level or units.n < 3:
+        return math.inf, math.inf
+    return float(np.quantile(np.array(losses)[known], 1 - level)), float(np.quantile(np.array(gaps)[known], 1 - level))

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.records.table import TableFile
-from sweeps.data.published.named import NAMED_SETS
 from sweeps.data.table.columns import (
     Column,
     Role,
@@ -23,7 +22,6 @@ from sweeps.data.table.columns import (
     Task,
     dates_of,
     find_columns,
-    find_leaks,
     find_target,
 )
 from sweeps.data.table.dates import convert_dates, with_dates
@@ -37,10 +35,12 @@ from sweeps.data.table.folds import (
     unit_classes,
 )
 from sweeps.data.table.grouping import group_units
+from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.preprocessing import Preprocessing, find_vocabulary, fit_textbook
+from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.reading import read_table
 from sweeps.data.table.settings import APART, AUTO, NO_END, TableData
-from sweeps.data.table.table import Table, TableError
+from sweeps.data.table.table import Table, TableError, Told, with_known_target
 from sweeps.data.table.units import EqualRows, find_equal_rows, first_rows, joined, numbered, unit_means
 
 Rows = npt.NDArray[np.intp]
@@ -57,8 +57,8 @@ class TableRows:
         All rows, those of a test file last.
     files : tuple of TableFile
         Where they come from.
-    notes, warnings : tuple of str
-        What reading noticed; features that are the target in disguise.
+    notes : tuple of str
+        What reading noticed.
     target : Target
         What is predicted; NaN where a test row has none.
     columns : tuple of Column
@@ -94,7 +94,6 @@ class TableRows:
     frame: pd.DataFrame
     files: tuple[TableFile, ...]
     notes: tuple[str, ...]
-    warnings: tuple[str, ...]
     target: Target
     columns: tuple[Column, ...]
     vocabulary: Mapping[str, tuple[str | None, ...]]
@@ -130,10 +129,7 @@ def read_data(data: TableData, *, test: bool = False) -> Table:
         If the file cannot be read exactly, or is not the one whose digest the spec has.
     """
     name, expected = (data.test_file, data.test_sha256) if test else (data.file, data.sha256)
-    if is_named(name):
-        table = _read_named(name, test)
-    else:
-        table = _read_file(name, data, tuple(date_formats(data).items()) if test else None)[0]
+    table = _read_named(name, test) if is_named(name) else _read_file(name, data, test)
     if expected and table.sha256 != expected:
         raise TableError(
             f"{name}: holds other data (sha256 {table.sha256}) than this sweep is about ({expected}); "
@@ -143,7 +139,7 @@ def read_data(data: TableData, *, test: bool = False) -> Table:
 
 
 def is_named(name: str) -> bool:
-    """Return whether a file's name is that of a dataset of `sweeps.data.published.named`, and no file's."""
+    """Return whether a file's name is that of a dataset of `sweeps.data.table.published.named`, and no file's."""
     return name in NAMED_SETS and not Path(name).exists()
 
 
@@ -156,23 +152,17 @@ def _read_named(name: str, test: bool) -> Table:
     return table
 
 
-def date_formats(data: TableData) -> dict[str, str]:
-    """Return the format of each column of dates that are not ISO 8601."""
-    return {} if is_named(data.file) else _read_file(data.file, data)[1]
-
-
-def _read_file(
-    name: str, data: TableData, formats: tuple[tuple[str, str], ...] | None = None
-) -> tuple[Table, dict[str, str]]:
-    """Return a file's table and the formats of its dates, which are those given: a test file's are the table's."""
+def _read_file(name: str, data: TableData, test: bool) -> Table:
     try:
         state = os.stat(name)
     except OSError as error:
         raise TableError(f"{name}: cannot be read: {error.strerror}") from None
-    return _read(
-        name, state.st_mtime_ns, state.st_size, data.encoding, data.separator, data.decimal,
-        data.text_columns, data.missing, data.date_format, formats,
-    )  # fmt: skip
+    told, formats, target, dates = data.told, (), "" if test else data.target, None
+    if test and not is_named(data.file):
+        table = read_data(data)
+        formats, dates = table.formats, table.date_formats
+        told = dataclasses.replace(told, skip_rows=0, units_row=False)
+    return _read(name, state.st_mtime_ns, state.st_size, told, formats, target, data.date_format, dates)
 
 
 @functools.lru_cache(maxsize=4)
@@ -180,25 +170,17 @@ def _read(
     name: str,
     mtime_ns: int,  # noqa: ARG001 (a changed file is read again)
     size: int,  # noqa: ARG001
-    encoding: str,
-    separator: str,
-    decimal: str,
-    text_columns: tuple[str, ...],
-    missing: tuple[str, ...],
+    told: Told,
+    formats: tuple[tuple[str, NumberFormat], ...],
+    target: str,
     date_format: str,
-    formats: tuple[tuple[str, str], ...] | None,
-) -> tuple[Table, dict[str, str]]:
-    table = read_table(
-        name,
-        encoding=encoding or None,
-        separator=separator or None,
-        decimal=decimal,
-        text_columns=text_columns,
-        missing=missing,
-    )
-    if formats is None:
+    dates: tuple[tuple[str, str], ...] | None,
+) -> Table:
+    table = read_table(name, told, formats=dict(formats))
+    table = with_known_target(table, target) if target else table
+    if dates is None:
         return with_dates(table, date_format)
-    return dataclasses.replace(table, frame=convert_dates(table.frame, dict(formats))), dict(formats)
+    return dataclasses.replace(table, frame=convert_dates(table.frame, dict(dates)), date_formats=dates)
 
 
 def open_rows(data: TableData, seed: int) -> TableRows:
@@ -221,7 +203,7 @@ def open_rows(data: TableData, seed: int) -> TableRows:
     read_data(data)  # a file that has changed is refused, whatever was kept of it
     if data.test_file:
         read_data(data, test=True)
-    return _open(data, seed)
+    return _open(data.of_rows(), seed)
 
 
 @functools.lru_cache(maxsize=1)  # a sweep is built, then run: a million rows need not be divided twice
@@ -230,7 +212,6 @@ def _open(data: TableData, seed: int) -> TableRows:
     roles = cast("Mapping[str, Role]", dict(data.roles))
     target = _target(table.frame, data)
     columns = find_columns(table.frame, data.target, roles)
-    warnings = find_leaks(table.frame, columns, target)
     files = [_file(table, "rows")]
     notes = list(table.notes)
     frame, n_rows = table.frame, table.n_rows
@@ -254,7 +235,7 @@ def _open(data: TableData, seed: int) -> TableRows:
     if groups is not None:
         groups = units = joined(groups, units)
     rest, test, origin = _test_part(data, np.flatnonzero(~copied), n_rows, target, units, times, seed)
-    end = _held_out(data, frame.iloc[rest], columns, target.values[rest], numbered(units[rest]))
+    end = _held_out(data, frame.iloc[rest], columns, target.values[rest], target.task, numbered(units[rest]))
     in_range, out_of_range = (rest[end.in_range], rest[end.out_of_range]) if end else (rest, rest[:0])
     folded = in_range
     if data.n_search_rows and data.n_search_rows < len(in_range):
@@ -266,7 +247,6 @@ def _open(data: TableData, seed: int) -> TableRows:
         frame=frame,
         files=tuple(files),
         notes=tuple(notes),
-        warnings=warnings,
         target=target,
         columns=columns,
         vocabulary=find_vocabulary(frame.iloc[rest], columns),
@@ -442,20 +422,25 @@ def number_columns(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[Fl
 
 
 def _held_out(
-    data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], y: FloatArray, units: Rows
+    data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], y: FloatArray, task: Task, units: Rows
 ) -> HeldOutEnd | None:
     """Return the end beyond the range; whole units lie there, by their means."""
     if data.end_rule == NO_END:
         return None
     X, names = number_columns(frame, columns)
+    classes = y if task == "classification" else None
     whole = len(first_rows(units)) == len(units)
+    if not whole:
+        X, y = unit_means(X, units), unit_means(y, units)
+        classes = None if classes is None else unit_classes(classes, units)
     end = hold_out_end(
-        X if whole else unit_means(X, units),
+        X,
         names,
-        y if whole else unit_means(y, units),
+        y,
         rule=data.end_rule,
         share=data.end_share,
         feature=data.end_feature or None,
+        classes=classes,
     )
     if whole:
         return end

@@ -213,7 +213,7 @@ def table_record(
             rows.target.classes,
             data.target_transform if rows.target.task == "regression" else "none",
         ),
-        warnings=rows.warnings,
+        warnings=data.said_first,
         preprocessing=PREPROCESSINGS[data.preprocessing],
         leaks=data.preprocessing == "textbook",
         n_inputs=rows.n_inputs,
@@ -224,12 +224,13 @@ def table_record(
         n_test_rows=len(rows.test),
         test_origin=rows.test_origin,
         has_test_targets=rows.test_has_targets and len(rows.test) > 0,
-        held_out=None if end is None else HeldOutRecord(end.rule, end.feature, end.bound, len(end.out_of_range)),
+        held_out=None
+        if end is None
+        else HeldOutRecord(end.rule, end.feature, end.bound, len(end.out_of_range), end.n_kept),
         metric=goal.metric,
         goal=goal.text,
         goal_value=value,
         models=models,
-        found=data.found,
     )
 
 

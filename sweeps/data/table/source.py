@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import RecordError, Stage, Study, TrialRecord
+from analysis.records.lines import RecordError
+from analysis.records.study import Stage, Study, TrialRecord
 from analysis.records.table import (
     TABLE_NAME,
     ModelScores,
@@ -40,7 +41,7 @@ from sweeps.data.table.folds import Fold
 from sweeps.data.table.judging import Units, ensemble_of, judge_test_rows
 from sweeps.data.table.metrics import METRICS, Goal, Metric, parse_goal, predicted_classes
 from sweeps.data.table.preprocessing import TargetTransform, fit_preprocessing, fit_target
-from sweeps.data.table.rows import TableRows, date_formats, make_folds, open_rows
+from sweeps.data.table.rows import TableRows, make_folds, open_rows, read_data
 from sweeps.data.table.scoring import (
     baseline_scores,
     network_scores,
@@ -219,7 +220,7 @@ class TableSource:
             for model in self.record.models
             if model.name != "network"
         }
-        return judge_test_rows(
+        judged = judge_test_rows(
             self.goal_asked,
             rows.target.task,
             rows.target.values[rows.test],
@@ -230,6 +231,9 @@ class TableSource:
             text_seed(self._asked.seed, self._name, "test rows"),
             self._test_units(),
         )
+        if self._data.withheld:
+            judged |= {"passed": False, "withheld": self._data.withheld}
+        return judged
 
     def _test_units(self) -> Units:
         """Return what counts as one observation among the test rows."""
@@ -264,7 +268,7 @@ class TableSource:
                     "text_columns": rows.text_columns,
                     "missing": list(self._data.missing),
                 },
-                "date_formats": date_formats(self._data),
+                "date_formats": dict(read_data(self._data).date_formats),
                 "trained_on": f"{len(fitted.fold.train)} rows of {Path(self._data.file).name}",
             }
         }

@@ -12,7 +12,8 @@ from scipy import stats
 from table_builders import N_FOLDS, table_record
 
 from analysis.formats.blocks import Heading, Missing, Picture, Table, Text
-from analysis.records.study import RecordError, read_study
+from analysis.records.lines import RecordError
+from analysis.records.reading import read_study
 from analysis.records.table import TABLE_NAME, encode_table_record
 from analysis.report import lead_sentence, render, write_report
 from analysis.sections import answer
@@ -97,8 +98,8 @@ def test_equal_scores_are_at_least_as_good(tmp_path):
     boosting = table_record().model("boosting")
     same = {metric: values * 3 for metric, values in boosting.validation.items()}
     blocks = section.build([write(tmp_path, network_changes={"validation": same})]).blocks
-    assert "(gradient boosting): yes. " in texts(blocks, "finding")[0]
-    assert "paired difference 0 (0 to 0), which could be none." in texts(blocks, "finding")[0]
+    assert "(gradient boosting): yes. " in texts(blocks, "finding")[1]
+    assert "paired difference 0 (0 to 0), which could be none." in texts(blocks, "finding")[1]
 
 
 def test_test_rows_and_looks_are_told(tmp_path):

@@ -87,8 +87,8 @@ def test_a_name_that_no_folder_should_have_becomes_one(tmp_path: Path) -> None:
         ({"training": {"loss": "softmax_cross_entropy"}}, "training: loss: softmax_cross_entropy does not fit this"),
         ({"search": {"n_replicas": 7}}, "search: n_replicas: 7 are not folds times seeds; give a multiple of 3"),
         ({"roles": {"area": "nmber"}}, 'dataset: roles: area: "nmber" is none of number, category'),
-        ({"tarjet": "x"}, "dataset: unknown tarjet; did you mean target?"),
-        ({"preprocessing": "textbok"}, "dataset: preprocessing: unknown textbok; did you mean textbook?"),
+        ({"tarjet": "x"}, "dataset: unknown 'tarjet'; did you mean 'target'?"),
+        ({"preprocessing": "textbok"}, "dataset: preprocessing: unknown 'textbok'; did you mean 'textbook'?"),
         (
             {"target_transform": "log", "task": "classification"},
             "dataset: target_transform: log is for numbers, not for classes",
@@ -159,9 +159,7 @@ def test_the_target_in_disguise_is_warned_of_by_name(tmp_path: Path) -> None:
     frame = regression_frame().assign(dollars=lambda f: 1.1 * f["price"])
     spec = table_spec(write(tmp_path, frame), "price")
     source = open_source(spec, spec.datasets[0])
-    assert source.rows.warnings == (
-        "'dollars' is the target 'price' in disguise: the correlation of their values is 1",
-    )
+    assert spec.datasets[0].data.leaks == ("price = 0.9091 dollars, exactly",)
     assert [column.name for column in source.rows.columns if not column.used] == ["key"]
 
 

@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 from tiny_tables import class_frame, regression_frame, table_spec
 
-from analysis.records.study import read_sweep
+from analysis.records.reading import read_sweep
 from engine.model_files import ModelFileError
 from sweeps.commands.main import main
 from sweeps.data.table.predicting import load_table_model, predict_rows, predictions_csv
