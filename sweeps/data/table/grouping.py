@@ -224,14 +224,15 @@ def _candidate(frame: pd.DataFrame, columns: Sequence[Column], target: Target, c
         y = (y[:, None] == np.arange(len(target.classes))).astype(np.float64)
     repeated = np.bincount(units)[units] > 1
     few = column.n_distinct * MOST_ROWS_A_VALUE >= len(frame) and bool(repeated.mean() >= 0.5)
+    ordered = few and not names and series.dtype.kind in "if" and _is_ordered(frame, columns, column, y)
     return Candidate(
         name=column.name,
         units=units,
         names=names,
         coded=_is_coded(series, column),
-        ordered=few and series.dtype.kind in "if" and _is_ordered(frame, columns, column, y),
+        ordered=ordered,
         few=few,
-        constant=_constant_share(frame, columns, column, units) if few else 0.0,
+        constant=_constant_share(frame, columns, column, units) if few and not ordered else 0.0,
         alike=alike_p(y.reshape(len(frame), -1), units)[1] if few or names else 0.0,
     )
 
@@ -283,9 +284,13 @@ def _constant_share(frame: pd.DataFrame, columns: Sequence[Column], column: Colu
         if numeric:
             within = _within(values[present], numbered(units[present]))
         else:  # words: how often a row differs from its unit's most frequent one
-            pairs = pd.crosstab(units[present], values[present]).to_numpy()
-            most = np.bincount(values[present].astype(np.intp) - int(values[present].min())).max()
-            within = (present.sum() - pairs.max(axis=1).sum()) / max(present.sum() - most, 1)
+            words = values[present].astype(np.intp) - int(values[present].min())
+            n_words = int(words.max()) + 1
+            pairs, counts = np.unique(units[present] * n_words + words, return_counts=True)
+            most = np.zeros(int(units.max()) + 1)
+            np.maximum.at(most, pairs // n_words, counts)
+            n_usual = int(np.bincount(words).max())
+            within = (present.sum() - most.sum()) / max(present.sum() - n_usual, 1)
         n_constant += bool(within <= _NEARLY_CONSTANT)
     return n_constant / len(others)
 
