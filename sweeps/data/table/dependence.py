@@ -15,7 +15,7 @@ import pandas as pd
 
 from sweeps.data.table.columns import Column, Target, dates_of
 from sweeps.data.table.grouping import Grouping, find_groupings, is_within
-from sweeps.data.table.quick import MOST_ROWS, Split, fold_splits, larger_p, predict_constant, predict_folds, quick_data, serial_z
+from sweeps.data.table.quick import MOST_ROWS, Split, fold_splits, larger_p, predict_constant, predict_folds, quick_data, serial_length, serial_z
 from sweeps.data.table.settings import APART, AUTO, NONE, TOGETHER, TableData
 from sweeps.data.table.table import TableError
 from sweeps.data.table.units import EqualRows, find_equal_rows, joined, time_blocks
@@ -124,11 +124,22 @@ def _alike(one: Grouping) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TimeFinding:
-    """What a quick model gets for rows of all times, and for later rows, in words; whether the difference is shown."""
+    """What a quick model gets for rows of all times, and for later rows, in words.
+
+    Parameters
+    ----------
+    any_time, later : str
+        Its figures.
+    matters : bool
+        Whether the difference is shown.
+    stretch : int
+        Over how many rows what a straight line leaves over remains alike.
+    """
 
     any_time: str
     later: str
     matters: bool
+    stretch: int
 
 
 def compare_time(frame: pd.DataFrame, columns: tuple[Column, ...], target: Target, times: FloatArray) -> TimeFinding:
@@ -158,7 +169,7 @@ def compare_time(frame: pd.DataFrame, columns: tuple[Column, ...], target: Targe
             others = rng.permutation(np.setdiff1d(np.arange(len(rows)), part))
             mixed.append((np.sort(others[: len(before)]), np.sort(part)))
     if not earlier:
-        return TimeFinding("", "", False)
+        return TimeFinding("", "", matters=False, stretch=1)
     later, any_time = predict_folds(data, earlier), predict_folds(data, mixed)
     scored = np.flatnonzero(np.isfinite(later[:, 0]))
     base = data.losses(predict_constant(data, mixed))[scored].mean()
@@ -170,7 +181,8 @@ def compare_time(frame: pd.DataFrame, columns: tuple[Column, ...], target: Targe
     much = losses["later"].mean() >= _MUCH_WORSE * losses["any"].mean() and p < _LEVEL_IF_MUCH
     left = data.y - predict_folds(data, fold_splits(np.arange(len(rows))), only_trends=True)
     matters = worse >= _LEAST_LOSS and (p < LEVEL or much or serial_z(left, times[rows]) > _SERIAL)
-    return TimeFinding(data.figure(any_time, scored), data.figure(later, scored), bool(matters))
+    stretch = round(serial_length(left, times[rows]) * len(frame) / len(rows))
+    return TimeFinding(data.figure(any_time, scored), data.figure(later, scored), bool(matters), max(stretch, 1))
 
 
 def _settle_time(data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], target: Target) -> TableData:
@@ -197,7 +209,7 @@ def _settle_time(data: TableData, frame: pd.DataFrame, columns: tuple[Column, ..
 def _with_time(data: TableData, name: str, found: TimeFinding, *, whole: bool) -> TableData:
     text = f"a quick model gets {found.any_time} among rows of all times, {found.later} for later rows ({name})"
     if data.ordered_by:
-        return _told(data, f"{text}; divided by time, as asked", folds="time", scope="later rows")
+        return _told(data, f"{text}; divided by time, as asked", folds="time", scope="later rows", stretch=found.stretch)
     suspected = f"later rows are harder to predict ({name})"
     if data.time_column == NONE or not whole or data.folds != AUTO:
         why = "as asked" if data.time_column == NONE else f"but by {data.groups_by}" if data.groups_by else ""
@@ -209,6 +221,7 @@ def _with_time(data: TableData, name: str, found: TimeFinding, *, whole: bool) -
         folds="time",
         time_column=name,
         scope="later rows",
+        stretch=found.stretch,
     )
 
 

@@ -21,12 +21,16 @@ from analysis.statistics.intervals import MeanMethod, mean_interval, upper_bound
 from sweeps.data.table.class_bounds import class_bounds
 from sweeps.data.table.columns import Task
 from sweeps.data.table.metrics import METRICS, Goal, Metric, confusion_table, score_all
-from sweeps.data.table.units import unit_values
+from sweeps.data.table.rows import TableRows
+from sweeps.data.table.settings import TableData
+from sweeps.data.table.units import TIME_BLOCKS, joined, numbered, time_blocks, unit_values
 
 FloatArray = npt.NDArray[np.float64]
 
 N_RESAMPLES = 2000
 _HALL = "cautious Hall t"
+FEWEST_STRETCHES = 4
+"""Stretches of time of which the test rows must have as many, or nothing is said with a level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,24 @@ class Units:
     def n(self) -> int:
         """Number of units."""
         return int(self.numbers.max()) + 1 if len(self.numbers) else 0
+
+
+def test_units(rows: TableRows, data: TableData) -> Units:
+    """Return what counts as one observation among the test rows of a table: rows, groups or stretches of time."""
+    numbers, words, suspected = numbered(rows.units[rows.test]), "groups of equal rows", data.suspected
+    if rows.times is not None:
+        # A stretch is three times as long as rows remain alike, so that what one shows the next does not repeat.
+        n_blocks = min(TIME_BLOCKS, len(rows.test) // (3 * max(data.stretch, 1)))
+        if n_blocks < FEWEST_STRETCHES:
+            longer = f"rows remain alike for about {data.stretch} rows of time, and there are {len(rows.test)} test rows"
+            suspected = "; ".join(text for text in (suspected, longer) if text)
+        numbers = numbered(joined(time_blocks(rows.times[rows.test], max(n_blocks, 1)), numbers))
+        words = "stretches of time"
+    elif data.groups_by:
+        words = f"groups ({data.groups_by})"
+    elif len(np.unique(numbers)) == len(numbers):
+        words = "rows"
+    return Units(numbers, words, suspected, data.scope)
 
 
 def ensemble_of(predictions: FloatArray) -> FloatArray:

@@ -182,6 +182,22 @@ def serial_z(residuals: FloatArray, times: FloatArray) -> float:
     return float((ordered[1:] * ordered[:-1]).sum()) / total * float(np.sqrt(len(ordered))) if total > 0 else 0.0
 
 
+def serial_length(residuals: FloatArray, times: FloatArray) -> int:
+    """Return over how many rows, in the order of time, residuals remain alike; 1 where rows are independent.
+
+    It is the first lag at which the autocorrelation is below a tenth, or within two standard errors of none.
+    """
+    ordered = residuals[np.argsort(times, kind="stable")]
+    ordered = ordered - ordered.mean(axis=0)
+    n, total = len(ordered), float((ordered**2).sum())
+    if total == 0.0:
+        return n
+    transform = np.fft.rfft(ordered, 2 * n, axis=0)
+    correlation = np.fft.irfft((np.abs(transform) ** 2).sum(axis=1), 2 * n)[:n] / total
+    below = np.flatnonzero(correlation < max(0.1, 2.0 / np.sqrt(n)))
+    return int(below[0]) if len(below) else n
+
+
 def alike_p(residuals: FloatArray, units: Rows) -> tuple[float, float]:
     """Return how alike residuals of one unit are: the F test's p-value, and the intraclass correlation.
 

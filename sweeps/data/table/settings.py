@@ -76,6 +76,8 @@ class TableData:
         The dependence that the division does not heed; then nothing is certified. Empty: none.
     scope : str
         What new rows scores hold for, where that has to be said: ``"another row of a known shop"``.
+    stretch : int
+        Over how many rows, in the order of time, rows remain alike; 0 where that was not looked at.
     test_share : float
         Share set aside before anything looks at the rows; 0 sets nothing aside.
     end_rule : str
@@ -123,6 +125,7 @@ class TableData:
     found: tuple[str, ...] = ()
     suspected: str = ""
     scope: str = ""
+    stretch: int = 0
     test_share: float = 0.2
     end_rule: str = "farthest"
     end_share: float = 0.1
@@ -161,7 +164,7 @@ class TableData:
 
     def of_rows(self) -> TableData:
         """Return the same without what decides nothing about how the rows are read and divided."""
-        return dataclasses.replace(self, allow_leak=False, leaks=(), findings=(), found=(), suspected="", scope="")
+        return dataclasses.replace(self, allow_leak=False, leaks=(), findings=(), found=(), suspected="", scope="", stretch=0)
 
     @property
     def withheld(self) -> str:
@@ -226,6 +229,7 @@ def parse_table_data(table: SpecTable) -> TableData:
         found=words("found"),
         suspected=text("suspected"),
         scope=text("scope"),
+        stretch=table.integer("stretch", 0, 10**9) if "stretch" in table else default.stretch,
         test_share=table.number("test_share", 0.0, 0.9) if "test_share" in table else default.test_share,
         end_rule=text("end_rule", (NO_END, *ENDS)),
         end_share=table.number("end_share", 0.0, 0.5, open_low=True) if "end_share" in table else default.end_share,

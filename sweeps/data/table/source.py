@@ -38,7 +38,7 @@ from sweeps.data.source import STREAM_WEIGHTS, Configured, Draws, Losses
 from sweeps.data.table.baselines import FoldRows, Problem, best_baseline, run_baseline
 from sweeps.data.table.fitted import FittedFold
 from sweeps.data.table.folds import Fold
-from sweeps.data.table.judging import Units, ensemble_of, judge_test_rows
+from sweeps.data.table.judging import ensemble_of, judge_test_rows, test_units
 from sweeps.data.table.metrics import METRICS, Goal, Metric, parse_goal, predicted_classes
 from sweeps.data.table.preprocessing import TargetTransform, fit_preprocessing, fit_target
 from sweeps.data.table.rows import TableRows, make_folds, open_rows, read_data
@@ -51,7 +51,6 @@ from sweeps.data.table.scoring import (
 )
 from sweeps.data.table.settings import TableData
 from sweeps.data.table.submission import write_submission
-from sweeps.data.table.units import joined, numbered, time_blocks
 from sweeps.store.log import SUBMISSION_NAME, write_atomically
 from sweeps.store.seeds import text_seed
 
@@ -229,24 +228,11 @@ class TableSource:
             against,
             self._asked.level / self._asked.max_certificates,
             text_seed(self._asked.seed, self._name, "test rows"),
-            self._test_units(),
+            test_units(self.rows, self._data),
         )
         if self._data.withheld:
             judged |= {"passed": False, "withheld": self._data.withheld}
         return judged
-
-    def _test_units(self) -> Units:
-        """Return what counts as one observation among the test rows."""
-        rows, data = self.rows, self._data
-        numbers, word = numbered(rows.units[rows.test]), "groups of equal rows"
-        if rows.times is not None:
-            numbers = numbered(joined(time_blocks(rows.times[rows.test]), numbers))
-            word = "stretches of time"
-        elif data.groups_by:
-            word = f"groups ({data.groups_by})"
-        elif len(np.unique(numbers)) == len(numbers):
-            word = "rows"
-        return Units(numbers, word, data.suspected, data.scope)
 
     def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:
         """Return what predictions of new rows need besides the networks: see `sweeps.data.table.predicting`."""
