@@ -187,7 +187,9 @@ def is_certified(frame: pd.DataFrame, goal: str, dataset: Mapping[str, Any]) -> 
         file = Path(folder) / "table.csv"
         frame.to_csv(file, index=False)
         asked = {"file": str(file), "target": "target", "n_folds": 3, "end_rule": "none", **dataset}
-        spec = build_spec({**{k: dict(v) for k, v in SHORT.items()}, "goal": {"words": goal}, "dataset": asked}, "table")
+        spec = build_spec(
+            {**{k: dict(v) for k, v in SHORT.items()}, "goal": {"words": goal}, "dataset": asked}, "table"
+        )
         (one,) = spec.datasets
         if dataset:  # as if nothing had been found, either
             one = dataclasses.replace(one, data=dataclasses.replace(one.data, suspected="", found=(), scope=""))
@@ -222,7 +224,9 @@ def main() -> int:
     parser.add_argument("--only", metavar="WORD", default="", help="kinds whose words hold this one")
     parser.add_argument("--before", type=int, default=20, metavar="N", help="dependent ones with nothing looked for")
     arguments = parser.parse_args()
-    print(f"| tables, {arguments.tables} of each kind | goal | certified | with nothing looked for |\n|---|---|---|---|")
+    print(
+        f"| tables, {arguments.tables} of each kind | goal | certified | with nothing looked for |\n|---|---|---|---|"
+    )
     for kind in KINDS:
         if arguments.only not in kind.words:
             continue

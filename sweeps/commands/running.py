@@ -8,7 +8,6 @@ import dataclasses
 import shlex
 import sys
 import threading
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
@@ -28,6 +27,7 @@ from sweeps.commands.options import (
     usable_cores,
     whole_number,
 )
+from sweeps.toml import read_toml
 
 if TYPE_CHECKING:
     from analysis.records.polynomial import PolynomialHeader
@@ -118,7 +118,7 @@ def _check_free(results: Path, spec: str) -> None:
     name: object = spec
     if spec.endswith(".toml"):
         with contextlib.suppress(OSError, ValueError):  # for who reads the spec in earnest to tell
-            name = tomllib.loads(Path(spec).read_text(encoding="utf-8")).get("name")
+            name = read_toml(Path(spec).read_bytes(), spec).get("name")
     if isinstance(name, str) and "\0" not in name:
         check_free(results / name)
 

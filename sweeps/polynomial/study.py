@@ -6,7 +6,6 @@ import contextlib
 import math
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -31,7 +30,7 @@ from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from sweeps.run.versions import versions
 from sweeps.spec.sweep import NAME, POLYNOMIALS, builtin_specs
 from sweeps.store.log import ChainedLog, SweepLock, header_difference, mend_end
-from sweeps.toml import SpecError, SpecTable
+from sweeps.toml import SpecError, SpecTable, check_depth, read_toml
 
 ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")
 TOGETHER = 8
@@ -62,15 +61,12 @@ def find_study(name_or_path: str) -> PolynomialHeader | None:
     """
     where = f"{name_or_path}.toml"
     if name_or_path in builtin_specs(POLYNOMIALS):
-        text = resources.files("sweeps").joinpath("specs", POLYNOMIALS, where).read_text(encoding="utf-8")
-        return parse_study(tomllib.loads(text), where)
+        content = resources.files("sweeps").joinpath("specs", POLYNOMIALS, where).read_bytes()
+        return parse_study(read_toml(content, where), where)
     path = Path(name_or_path)
     if path.suffix != ".toml" or not path.is_file():
         return None
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return None
+    table = read_toml(path.read_bytes(), path.name)
     return parse_study(table, path.name) if "kind" in table else None  # a sweep's own table has no such key
 
 
@@ -82,6 +78,7 @@ def parse_study(content: Mapping[str, Any], where: str) -> PolynomialHeader:
     SpecError
         If anything is unknown, missing, of the wrong type or out of range.
     """
+    check_depth(content, where)
     table = SpecTable(content, where)
     table.text("kind", ("polynomial",))
     name = table.text("name")

@@ -31,9 +31,9 @@ from sweeps.data.table.rows import TableRows, is_named, make_folds, open_rows, r
 from sweeps.data.table.settings import AUTO, NO_END, TableData, parse_table_data
 from sweeps.data.table.table import TableError
 from sweeps.spec.sweep import NAME, SweepSpec, parse_spec
-from sweeps.toml import SpecError, SpecTable
+from sweeps.toml import SpecError, SpecTable, check_depth, shown
 
-SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
+SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
 """Endings of files that ``run`` takes for a table."""
 FULL_SEARCH_ROWS = 50_000
 """Of more rows than this the folds of a search divide this many, where nothing else is said."""
@@ -63,11 +63,15 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
     TableError
         If the file cannot be read exactly or does not hold what is asked for.
     """
+    check_depth(given, where)
     unknown = [key for key in given if key not in ("name", "seed", "dataset", *_SECTIONS)]
     if unknown:
         raise SpecError(
             f"{where}: unknown {unknown[0]}; beside dataset there may be name, seed, {', '.join(_SECTIONS)}"
         )
+    for key in _SECTIONS:
+        if key != "goal" and not isinstance(given.get(key, {}), Mapping):
+            raise SpecError(f"{where}: {key}: must be a table, not {shown(given[key])}")
     dataset = dict(given["dataset"]) if isinstance(given.get("dataset"), Mapping) else None
     if dataset is None:
         raise SpecError(f"{where}: dataset: must be a table with file and target")
@@ -209,7 +213,8 @@ def _fit_to_rows(table: dict[str, Any], given: Mapping[str, Any], data: TableDat
         epochs["grid"] = sorted({max(last * part // 8, 1) for part in (1, 2, 4, 6, 8)})
     table["epochs"] = {"stop_from": 0, "stop_patience": 0, **epochs}
     training = dict(table["training"])
-    space = table["space"].get("training", {}) if isinstance(table["space"], Mapping) else {}
+    space = table["space"].get("training") if isinstance(table["space"], Mapping) else None
+    space = space if isinstance(space, Mapping) else {}  # `parse_spec` says what is wrong with another
     if "loss" not in training and "loss" not in space:
         n_classes = len(rows.target.classes)
         training["loss"] = (
@@ -284,7 +289,7 @@ def _goal_words(goal: Any, rows: TableRows, where: str) -> str:
             METRICS[parsed.metric].score(known, known[None])
         return parsed.text
     except ValueError as error:
-        raise SpecError(str(error)) from None
+        raise SpecError(f"{where}: {error}") from None
 
 
 def _defaults() -> dict[str, Any]:

@@ -15,7 +15,17 @@ import pandas as pd
 
 from sweeps.data.table.columns import Column, Target, dates_of
 from sweeps.data.table.grouping import Grouping, find_groupings, is_within
-from sweeps.data.table.quick import MOST_ROWS, Split, fold_splits, larger_p, predict_constant, predict_folds, quick_data, serial_length, serial_z
+from sweeps.data.table.quick import (
+    MOST_ROWS,
+    Split,
+    fold_splits,
+    larger_p,
+    predict_constant,
+    predict_folds,
+    quick_data,
+    serial_length,
+    serial_z,
+)
 from sweeps.data.table.settings import APART, AUTO, NONE, TOGETHER, TableData
 from sweeps.data.table.table import TableError
 from sweeps.data.table.units import EqualRows, find_equal_rows, joined, time_blocks
@@ -67,7 +77,9 @@ def _settle_equal_rows(data: TableData, equal: EqualRows, n: int) -> TableData:
         return dataclasses.replace(data, equal_rows=TOGETHER)
     text = f"{equal.n_repeated} of {n} rows have an equal one ({equal.n_distinct} different rows)"
     if equal.together and data.equal_rows != APART:
-        return _told(data, f"{text}: equal rows stay on one side of every division and count as one", equal_rows=TOGETHER)
+        return _told(
+            data, f"{text}: equal rows stay on one side of every division and count as one", equal_rows=TOGETHER
+        )
     if equal.together:
         return _told(data, f"{text}: divided like others, as asked", "equal rows are on both sides of divisions")
     if equal.copied > 1:
@@ -209,7 +221,9 @@ def _settle_time(data: TableData, frame: pd.DataFrame, columns: tuple[Column, ..
 def _with_time(data: TableData, name: str, found: TimeFinding, *, whole: bool) -> TableData:
     text = f"a quick model gets {found.any_time} among rows of all times, {found.later} for later rows ({name})"
     if data.ordered_by:
-        return _told(data, f"{text}; divided by time, as asked", folds="time", scope="later rows", stretch=found.stretch)
+        return _told(
+            data, f"{text}; divided by time, as asked", folds="time", scope="later rows", stretch=found.stretch
+        )
     suspected = f"later rows are harder to predict ({name})"
     if data.time_column == NONE or not whole or data.folds != AUTO:
         why = "as asked" if data.time_column == NONE else f"but by {data.groups_by}" if data.groups_by else ""

@@ -27,10 +27,11 @@ class EndError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Row numbers to train on and to validate with, ascending."""
+    """Row numbers to train on, to validate with and, where that differs from fold to fold, out of range; ascending."""
 
     train: Rows
     validation: Rows
+    out_of_range: Rows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class HeldOutEnd:
         Rows are out of range beyond this value of the feature, or of the distance.
     in_range, out_of_range : ndarray of int
         Row numbers, ascending.
+    value : str
+        Value of the feature that rows out of range have (``"value"``), or the values that are so in turn (``"each"``).
     n_kept : int
         Rows beyond the bound that stay in range, as their class would lose more than its share.
     """
@@ -65,6 +68,7 @@ class HeldOutEnd:
     in_range: Rows
     out_of_range: Rows
     n_kept: int = 0
+    value: str = ""
 
 
 def plan_folds(

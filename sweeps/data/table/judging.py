@@ -67,7 +67,9 @@ def test_units(rows: TableRows, data: TableData) -> Units:
         # A stretch is three times as long as rows remain alike, so that what one shows the next does not repeat.
         n_blocks = min(TIME_BLOCKS, len(rows.test) // (3 * max(data.stretch, 1)))
         if n_blocks < FEWEST_STRETCHES:
-            longer = f"rows remain alike for about {data.stretch} rows of time, and there are {len(rows.test)} test rows"
+            longer = (
+                f"rows remain alike for about {data.stretch} rows of time, and there are {len(rows.test)} test rows"
+            )
             suspected = "; ".join(text for text in (suspected, longer) if text)
         numbers = numbered(joined(time_blocks(rows.times[rows.test], max(n_blocks, 1)), numbers))
         words = "stretches of time"

@@ -57,9 +57,11 @@ class Lines:
         self.first = 0
 
     def __iter__(self) -> Iterator[str]:
+        """Return itself."""
         return self
 
     def __next__(self) -> str:
+        """Return the next line that is not left out."""
         while True:
             number, line = next(self._lines)
             if not self.first and self._comment and line.lstrip().startswith(self._comment):
@@ -217,7 +219,9 @@ def _check_beginning(source: str, sample: Sequence[str], n_skipped: int, separat
         where = f"{source}: line {n_skipped + 1}: {shown(sample[0].strip())}"
         sign = next((sign for sign in _COMMENTS if sample[0].lstrip().startswith(sign)), None)
         if sign is not None:
-            raise TableError(f"{where}; is this a comment? --comment '{sign}' leaves out lines that begin with {sign!r}")
+            raise TableError(
+                f"{where}; is this a comment? --comment '{sign}' leaves out lines that begin with {sign!r}"
+            )
         if not any(is_value(name.strip()) or name.strip() in MISSING - {""} for name in names) and begin:
             raise TableError(
                 f"{where} stands above the table, whose header seems to be line {n_skipped + begin + 1} "

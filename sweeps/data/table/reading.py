@@ -14,8 +14,8 @@ once, so that nothing is guessed in silence:
   exponent, finite; or marks for thousands, a decimal comma, currency or percent by the rules of `numerals`, each such
   column with its note. Where nine tenths are and the rest is not, the file is refused and the first odd cell named.
   Digits with leading zeros or more than 15 of them are codes: the column stays text.
-- Missing is an empty cell or a word of `MISSING` (those of pandas; in a column of numbers in any case); which words were
-  read so is told in `Table.notes`. Other usual words are named with the option that reads them so.
+- Missing is an empty cell or a word of `MISSING` (those of pandas; in a column of numbers in any case); which words
+  were read so is told in `Table.notes`. Other usual words are named with the option that reads them so.
 - Text is kept to the letter.
 """
 
@@ -103,7 +103,11 @@ def read_table(
         decimal=told.decimal or ".",
         lines=survey.lines,
         notes=tuple(survey.notes),
-        formats=tuple((column.name, column.form) for column in survey.columns if column.rewritten),
+        formats=tuple(
+            (column.name, column.form)
+            for column in survey.columns
+            if column.numeric and (column.rewritten or column.has_point)
+        ),
     )
 
 
@@ -123,7 +127,9 @@ def expected_memory(path: str | os.PathLike[str]) -> int:
 def _check_choices(source: str, told: Told) -> None:
     if told.encoding and codec_name(told.encoding) is None:
         near = difflib.get_close_matches(told.encoding.lower(), [*ENCODINGS], 1, 0.0)
-        raise TableError(f"{source}: --encoding {told.encoding} is none of {', '.join(ENCODINGS)}; nearest: {near[0]!r}")
+        raise TableError(
+            f"{source}: --encoding {told.encoding} is none of {', '.join(ENCODINGS)}; nearest: {near[0]!r}"
+        )
     if told.separator and told.separator not in (*SEPARATORS, BLANKS):
         raise TableError(
             f"{source}: --separator {told.separator!r}; expected one of ',', ';', '\\t' (a tab), '|' or ' ' (blanks)"
@@ -221,7 +227,9 @@ def _without_empty(
     if nameless := [position for position, column in enumerate(kept, start=1) if not column.name]:
         raise TableError(f"{source}: line {line}, column {nameless[0]}: no name; expected one for every column")
     if len(kept) < len(columns):
-        which = f"column {len(columns)}" if len(kept) + 1 == len(columns) else f"columns {len(kept) + 1} to {len(columns)}"
+        which = (
+            f"column {len(columns)}" if len(kept) + 1 == len(columns) else f"columns {len(kept) + 1} to {len(columns)}"
+        )
         notes.append(f"{which}: empty, left out")
     return kept
 
@@ -246,9 +254,7 @@ def _gather(source: str, survey: _Survey) -> dict[str, Formats]:
                     firsts.setdefault(cell, row + offset)
                 counts = Counter(block[k])
                 formats.add(
-                    (cell, counts[cell], first)
-                    for cell, first in firsts.items()
-                    if is_counted(cell, survey.missing)
+                    (cell, counts[cell], first) for cell, first in firsts.items() if is_counted(cell, survey.missing)
                 )
         if not any(formats.alive for formats in doubtful.values()):
             break

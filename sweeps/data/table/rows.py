@@ -23,8 +23,10 @@ from sweeps.data.table.columns import (
     dates_of,
     find_columns,
     find_target,
+    first_text,
 )
 from sweeps.data.table.dates import convert_dates, with_dates
+from sweeps.data.table.domains import EACH, VALUE, domain_numbers, domain_rows, hold_out_in_turn
 from sweeps.data.table.folds import (
     Fold,
     HeldOutEnd,
@@ -39,6 +41,7 @@ from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.preprocessing import Preprocessing, find_vocabulary, fit_textbook
 from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.reading import read_table
+from sweeps.data.table.sentinels import find_sentinels
 from sweeps.data.table.settings import APART, AUTO, NO_END, TableData
 from sweeps.data.table.table import Table, TableError, Told, with_known_target
 from sweeps.data.table.units import EqualRows, find_equal_rows, first_rows, joined, numbered, unit_means
@@ -89,6 +92,8 @@ class TableRows:
         Unit of each row: rows with the same number are on one side of every division.
     text_columns : list of str
         Columns that are text and are to be read as text again.
+    formats : tuple of (str, NumberFormat)
+        Columns whose numbers are not written plainly, and how they are.
     """
 
     frame: pd.DataFrame
@@ -110,6 +115,11 @@ class TableRows:
     equal: EqualRows
     units: Rows
     text_columns: list[str]
+    formats: tuple[tuple[str, NumberFormat], ...]
+
+    def beyond(self, fold: Fold) -> Rows:
+        """Return the rows that are out of range for a fold."""
+        return self.out_of_range if fold.out_of_range is None else fold.out_of_range
 
     @property
     def n_inputs(self) -> int:
@@ -157,6 +167,8 @@ def _read_file(name: str, data: TableData, test: bool) -> Table:
         state = os.stat(name)
     except OSError as error:
         raise TableError(f"{name}: cannot be read: {error.strerror}") from None
+    except ValueError:  # a path from a spec may hold what no file's name can
+        raise TableError(f"{name!r}: cannot be read: no file's name") from None
     told, formats, target, dates = data.told, (), "" if test else data.target, None
     if test and not is_named(data.file):
         table = read_data(data)
@@ -213,7 +225,10 @@ def _open(data: TableData, seed: int) -> TableRows:
     target = _target(table.frame, data)
     columns = find_columns(table.frame, data.target, roles)
     files = [_file(table, "rows")]
-    notes = list(table.notes)
+    notes = [*find_sentinels(table.frame, columns, data.target), *table.notes]
+    notes += [
+        f"column {c.name!r}: text, left out: {c.reason}" for c in columns if c.role == "text" and c.name not in roles
+    ]
     frame, n_rows = table.frame, table.n_rows
     test_has_targets = True
     if data.test_file:
@@ -234,9 +249,14 @@ def _open(data: TableData, seed: int) -> TableRows:
         notes.append(f"{copied.sum()} rows that {files[-1].name} has, too, are left out of training")
     if groups is not None:
         groups = units = joined(groups, units)
-    rest, test, origin = _test_part(data, np.flatnonzero(~copied), n_rows, target, units, times, seed)
-    end = _held_out(data, frame.iloc[rest], columns, target.values[rest], target.task, numbered(units[rest]))
-    in_range, out_of_range = (rest[end.in_range], rest[end.out_of_range]) if end else (rest, rest[:0])
+    away = _domain(data, frame, n_rows, units)
+    rest, test, origin = _test_part(data, np.flatnonzero(~copied & ~away), n_rows, target, units, times, seed)
+    if data.end_rule == VALUE:
+        in_range, out_of_range = rest, np.flatnonzero(away)
+        end: HeldOutEnd | None = HeldOutEnd(VALUE, data.end_feature, 0.0, in_range, out_of_range, value=data.end_value)
+    else:
+        end = _held_out(data, frame.iloc[rest], columns, target.values[rest], target.task, numbered(units[rest]))
+        in_range, out_of_range = (rest[end.in_range], rest[end.out_of_range]) if end else (rest, rest[:0])
     folded = in_range
     if data.n_search_rows and data.n_search_rows < len(in_range):
         folded = in_range[_drawn(numbered(units[in_range]), data.n_search_rows, seed)]
@@ -263,6 +283,7 @@ def _open(data: TableData, seed: int) -> TableRows:
         equal=equal,
         units=units,
         text_columns=[c.name for c in columns if c.role == "category" and frame[c.name].dtype == object],
+        formats=table.formats,
     )
 
 
@@ -300,7 +321,7 @@ def _with_test_rows(
             cells = test.frame[column.name]
             if cells.dtype.kind not in "ifb" and cells.notna().any():
                 raise TableError(
-                    f"{test.source}: column {column.name!r}: {cells.dropna().iloc[0]!r}; expected numbers as in "
+                    f"{test.source}: column {column.name!r}: {first_text(cells)!r}; expected numbers as in "
                     f"{table.source}"
                 )
     has_targets = target.name in there and bool(test.frame[target.name].notna().all())
@@ -309,7 +330,7 @@ def _with_test_rows(
         cells = test.frame[target.name]
         if target.task == "regression":
             if cells.dtype.kind not in "if":
-                raise TableError(f"{test.source}: target {target.name!r}: {cells.iloc[0]!r}; expected numbers")
+                raise TableError(f"{test.source}: target {target.name!r}: {first_text(cells)!r}; expected numbers")
             values = cells.to_numpy(np.float64)
         else:
             place = {name: float(k) for k, name in enumerate(target.classes)}
@@ -365,7 +386,9 @@ def _test_part(
     """Return the rows to learn from, the test rows and where these come from; `rows` are the table's own."""
     if data.test_file:
         if len(rows) < 2:
-            raise TableError(f"{data.test_file}: holds the rows of {data.file}; expected rows to test on that it has not")
+            raise TableError(
+                f"{data.test_file}: holds the rows of {data.file}; expected rows to test on that it has not"
+            )
         return rows, np.arange(n_table, len(units)), f"all rows of {Path(data.test_file).name}"
     if data.test_share == 0:
         return rows, rows[:0], ""
@@ -408,7 +431,19 @@ def make_folds(data: TableData, rows: TableRows, seed: int) -> tuple[Fold, ...]:
         times=None if rows.times is None else rows.times[of],
         units=rows.units[of],
     )
-    return tuple(Fold(of[fold.train], of[fold.validation]) for fold in folds)
+    found = tuple(Fold(of[fold.train], of[fold.validation]) for fold in folds)
+    if data.end_rule != EACH:
+        return found
+    domains, values = domain_numbers(rows.frame.iloc[: max(int(of.max()) + 1, 1)], data.end_feature)
+    return hold_out_in_turn(found, domains, len(values))
+
+
+def _domain(data: TableData, frame: pd.DataFrame, n_rows: int, units: Rows) -> npt.NDArray[np.bool_]:
+    """Return which rows of the table are of the domain held out; whole units are."""
+    if data.end_rule != VALUE:
+        return np.zeros(n_rows, dtype=np.bool_)
+    there = domain_rows(frame.iloc[:n_rows], data.end_feature, data.end_value)
+    return np.isin(units[:n_rows], units[:n_rows][there])
 
 
 def number_columns(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[FloatArray, list[str]]:
@@ -427,6 +462,9 @@ def _held_out(
     """Return the end beyond the range; whole units lie there, by their means."""
     if data.end_rule == NO_END:
         return None
+    if data.end_rule == EACH:
+        values = ", ".join(domain_numbers(frame, data.end_feature)[1])
+        return HeldOutEnd(EACH, data.end_feature, 0.0, np.arange(len(y)), np.arange(0), value=values)
     X, names = number_columns(frame, columns)
     classes = y if task == "classification" else None
     whole = len(first_rows(units)) == len(units)

@@ -10,11 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 from sweeps.data.table.columns import ROLES
+from sweeps.data.table.domains import EACH, VALUE
 from sweeps.data.table.folds import ENDS, FOLDS
 from sweeps.data.table.numerals import THOUSANDS
 from sweeps.data.table.preprocessing import TARGET_TRANSFORMS
 from sweeps.data.table.table import Told, same_form
-from sweeps.toml import SpecError, SpecTable, toml_text
+from sweeps.toml import SpecError, SpecTable, shown
 
 AUTO = "auto"
 ALLOW_LEAK = "if these columns are known when you predict, give --allow-leak"
@@ -81,7 +82,8 @@ class TableData:
     test_share : float
         Share set aside before anything looks at the rows; 0 sets nothing aside.
     end_rule : str
-        Which end of the rows is held out as out of range: a rule of `sweeps.data.table.folds.ENDS`, or ``"none"``.
+        Which end of the rows is held out as out of range: a rule of `sweeps.data.table.folds.ENDS`, ``"value"``:
+        the rows with `end_value` in `end_feature`, ``"each"``: each value of `end_feature` in turn, or ``"none"``.
     end_share : float
         Largest share of the rows held out there.
     end_feature : str
@@ -130,6 +132,7 @@ class TableData:
     end_rule: str = "farthest"
     end_share: float = 0.1
     end_feature: str = ""
+    end_value: str = ""
     preprocessing: str = "standard"
     n_search_rows: int = 0
     sha256: str = ""
@@ -164,7 +167,9 @@ class TableData:
 
     def of_rows(self) -> TableData:
         """Return the same without what decides nothing about how the rows are read and divided."""
-        return dataclasses.replace(self, allow_leak=False, leaks=(), findings=(), found=(), suspected="", scope="", stretch=0)
+        return dataclasses.replace(
+            self, allow_leak=False, leaks=(), findings=(), found=(), suspected="", scope="", stretch=0
+        )
 
     @property
     def withheld(self) -> str:
@@ -200,7 +205,7 @@ def parse_table_data(table: SpecTable) -> TableData:
         given = table.list(key) if key in table else []
         for word in given:
             if not isinstance(word, str):
-                raise SpecError(f"{table.where}: {key}: {toml_text(word)} must be a string")
+                raise SpecError(f"{table.where}: {key}: {shown(word)} must be a string")
         return tuple(given)
 
     data = TableData(
@@ -231,8 +236,9 @@ def parse_table_data(table: SpecTable) -> TableData:
         scope=text("scope"),
         stretch=table.integer("stretch", 0, 10**9) if "stretch" in table else default.stretch,
         test_share=table.number("test_share", 0.0, 0.9) if "test_share" in table else default.test_share,
-        end_rule=text("end_rule", (NO_END, *ENDS)),
+        end_rule=text("end_rule", (NO_END, *ENDS, VALUE, EACH)),
         end_share=table.number("end_share", 0.0, 0.5, open_low=True) if "end_share" in table else default.end_share,
+        end_value=text("end_value"),
         end_feature=same_form(text("end_feature")),
         preprocessing=text("preprocessing", tuple(PREPROCESSINGS)),
         n_search_rows=table.integer("n_search_rows", 0, 10**9) if "n_search_rows" in table else 0,
@@ -252,9 +258,9 @@ def _roles(table: SpecTable) -> tuple[tuple[str, str], ...]:
     roles = table.table("roles")
     names = list(roles.rest().items())
     for name, role in names:
-        if role not in ROLES:
-            raise SpecError(f"{roles.where}: {name}: {toml_text(role)} is none of {', '.join(ROLES)}")
-    return tuple((same_form(name), str(role)) for name, role in names)
+        if not isinstance(role, str) or role not in ROLES:
+            raise SpecError(f"{roles.where}: {name}: {shown(role)} is none of {', '.join(ROLES)}")
+    return tuple((same_form(name), role) for name, role in names)
 
 
 def _check(data: TableData, where: str) -> None:
@@ -268,8 +274,10 @@ def _check(data: TableData, where: str) -> None:
             continue  # the column settles the folds
         if (data.folds == kind) != bool(column):
             raise SpecError(f'{where}: {key}: goes with folds = "{kind}"; give both or none')
-    if data.end_feature and data.end_rule not in ("top", "bottom"):
-        raise SpecError(f'{where}: end_feature: goes with end_rule "top" or "bottom", not {toml_text(data.end_rule)}')
+    if (data.end_rule in (VALUE, EACH)) > bool(data.end_feature) or (data.end_rule == VALUE) != bool(data.end_value):
+        raise SpecError(f'{where}: end_rule: "value" needs end_feature and end_value, "each" end_feature alone')
+    if data.end_feature and data.end_rule not in ("top", "bottom", VALUE, EACH):
+        raise SpecError(f'{where}: end_feature: goes with end_rule "top" or "bottom", not {shown(data.end_rule)}')
     if data.n_search_rows and data.folds == "contiguous":
         raise SpecError(f"{where}: n_search_rows: rows are drawn at random, which {data.folds} folds forbid; give 0")
     if data.n_search_rows and data.n_search_rows < 10 * data.n_folds:
