@@ -10,8 +10,6 @@ A loss has no bound by itself. `loss_bound` says which one is assumed and why it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,8 +71,8 @@ def weighted_upper(samples: FloatArray, probability: float, bound: float, weight
 
     The n values and `bound` get weights from the Dirichlet law with parameters (1, ..., 1, `weight`); the result is the
     `probability` quantile of their weighted mean. With `weight` 1 it is Gaffke's bound, with 0 the Bayesian bootstrap.
-    The quantile is found by a saddlepoint approximation (tail probabilities within some percent of the exact ones, tested),
-    not by drawing weights: the same bits for the same sample, whatever else is asked at the same time.
+    The quantile is found by a saddlepoint approximation, which errs by a few percent of the tail's probability, not
+    by drawing weights: the same sample gives the same bits, whatever else is asked at the same time.
 
     Parameters
     ----------
@@ -96,11 +94,11 @@ def weighted_upper(samples: FloatArray, probability: float, bound: float, weight
     ----------
     N. Gaffke, Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative variable,
     Math. Methods Statist. 14 (2005) 451-467. E. Learned-Miller and P. S. Thomas, A new confidence interval for the mean
-    of a bounded random variable (2019), arXiv:1905.06208. The approximation is r* of O. E. Barndorff-Nielsen, Biometrika
-    73 (1986) 307-322, for the sum of gamma variables ``sum_i G_i (x_i - u)``, whose sign is that of mean minus u.
+    of a bounded random variable (2019), arXiv:1905.06208. The approximation is r* of O. E. Barndorff-Nielsen,
+    Biometrika 73 (1986) 307-322, for the sum of gamma variables ``sum_i G_i (x_i - u)``: its sign is that of mean - u.
     """
     z = float(special.ndtri(max(probability, LEAST_PROBABILITY)))
-    n_rows, n = samples.shape
+    n_rows = samples.shape[0]
     weights = np.broadcast_to(np.asarray(weight, np.float64), (n_rows,))
     values = np.concatenate([samples, np.full((n_rows, 1), bound)], axis=1)
     top = values.max(axis=1)
@@ -291,16 +289,14 @@ def excess_interval(losses: Values, floors: Values, bound: float, level: float =
         If the lengths differ.
     """
     if len(losses) != len(floors):
-        raise ValueError(f"floors: {len(floors)} values against {len(losses)}; pairs need one of each for every replica")
+        raise ValueError(f"floors: {len(floors)} values against {len(losses)}; pairs need one of each")
     pairs = [(x, y) for x, y in zip(losses, floors, strict=True) if x is not None and y is not None]
     lowest = -max((y for _, y in pairs if not math.isnan(y)), default=0.0)
     interval = bounded_interval([max(x - y, lowest) for x, y in pairs], bound, level, lowest)
     return _renamed(interval, 0.0, f"paired with floors, {interval.method}")
 
 
-def floor_interval(
-    losses: Values, floors: Values, mean_floor: float, bound: float, level: float = 0.95
-) -> Interval:
+def floor_interval(losses: Values, floors: Values, mean_floor: float, bound: float, level: float = 0.95) -> Interval:
     """Return the mean loss as exact mean floor plus mean excess: less at the mercy of hard and easy draws.
 
     Parameters
@@ -324,8 +320,3 @@ def _renamed(interval: Interval, shift: float, method: str) -> Interval:
         None if end is None else end + shift for end in (interval.estimate, interval.low, interval.high)
     )
     return Interval(estimate, low, high, interval.n, method, interval.reason)
-
-
-def recorded_interval(header: StudyHeader, record: TrialRecord, values: Sequence[Any]) -> Interval:
-    """Return the mean with its 95 % interval of one side's losses of a record."""
-    return bounded_interval(values, loss_bound(header, record))

@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 import numpy as np
 
+from analysis.bounded import certificate_bound, loss_bound
 from analysis.intervals import upper_bound
-from analysis.records import Scalar, Stage, Study, TrialRecord, Verdict, canonical_json
+from analysis.records import Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict, canonical_json
 from engine.playground import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground import LEARNING_RATES, REGULARIZATION_RATES
 from sweeps.sources import Source
@@ -65,14 +66,17 @@ def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [first[key] for key in order]
 
 
-def passes(record: TrialRecord, goal: float, level: float) -> bool:
+def passes(header: StudyHeader, record: TrialRecord, goal: float, level: float) -> bool:
     """Return whether the upper bounds of both mean losses, one-sided at 1 - `level`, are below the goal.
+
+    The bounds hold whatever the law of the losses, up to the largest loss there can be (`analysis.bounded`).
 
     Where all replicas have the same test rows, the rows have been judged: `analysis.records.TrialRecord.ensemble`.
     """
     if record.ensemble is not None:
         return record.state == "complete" and bool(record.ensemble["passed"])
-    bounds = [upper_bound(losses, 1 - level) for losses in (record.train_loss, record.test_loss)]
+    largest = loss_bound(header, record)
+    bounds = [certificate_bound(losses, largest, 1 - level) for losses in (record.train_loss, record.test_loss)]
     return record.state == "complete" and max(bounds) < goal
 
 
@@ -85,8 +89,10 @@ def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
         return table_verdict(spec.certificates.level, study, stopped)
     certificates = study.records["certificate"]
     level = spec.certificates.level / max(len(certificates), 1)
-    winner, certified = _winner(certificates, spec.goal.below, level)
-    page_winner, page_certified = _winner(study.records["page_certificate"], spec.goal.below, spec.certificates.level)
+    winner, certified = _winner(study.header, certificates, spec.goal.below, level)
+    page_winner, page_certified = _winner(
+        study.header, study.records["page_certificate"], spec.goal.below, spec.certificates.level
+    )
     return Verdict(
         certified=certified,
         winner=None if winner is None else winner.number,
@@ -99,9 +105,11 @@ def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
     )
 
 
-def _winner(certificates: Sequence[TrialRecord], goal: float, level: float) -> tuple[TrialRecord | None, bool]:
+def _winner(
+    header: StudyHeader, certificates: Sequence[TrialRecord], goal: float, level: float
+) -> tuple[TrialRecord | None, bool]:
     usable = [record for record in certificates if record.state != "failed"]
-    passed = [record for record in usable if passes(record, goal, level)]
+    passed = [record for record in usable if passes(header, record, goal, level)]
     best = min(passed or usable, key=lambda record: (record.value, record.number), default=None)
     return best, bool(passed)
 

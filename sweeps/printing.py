@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from analysis.bounded import bounded_interval, loss_bound
 from analysis.intervals import Interval, mean_interval, wilson
 from analysis.polynomial_claims import SAME_VERDICT, Question, claims, mean_over_converged
-from analysis.records import Scalar, Study, TrialRecord
+from analysis.records import Scalar, Study, StudyHeader, TrialRecord
 from analysis.sections.polynomial import findings
 from analysis.table_records import TableRecord
 from analysis.tables import HomeworkRow, RangeRow, Side, n_passed
@@ -222,7 +223,7 @@ def trials_text(trials: Iterable[TrialRecord]) -> str:
     return aligned_text(columns, rows)
 
 
-def record_text(record: TrialRecord) -> str:
+def record_text(header: StudyHeader, record: TrialRecord) -> str:
     """Return everything about one record that fits a screen."""
     lines = [f"{record.study} {record.stage} {record.number}: {record.state}"]
     lines += [f"  {record.reason}"] if record.reason else []
@@ -234,8 +235,9 @@ def record_text(record: TrialRecord) -> str:
         "in range": record.in_range_loss,
         "out of range": record.out_of_range_loss,
     }
-    lines += [f"  {name} {interval_text(mean_interval(losses))}" for name, losses in sides.items()]
-    lines.append(f"  one-sided upper bounds {record.train_upper:.4f} (training), {record.test_upper:.4f} (test)")
+    bound = loss_bound(header, record)
+    lines += [f"  {name} {interval_text(bounded_interval(losses, bound))}" for name, losses in sides.items()]
+    lines.append(f"  bounds that stop a search {record.train_upper:.4f} (training), {record.test_upper:.4f} (test)")
     lines.append(f"  engine {record.road}, digest {record.sha256}")
     lines += [f"  {record.playground_url}"] if record.playground_url else []
     return "\n".join(lines)

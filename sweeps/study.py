@@ -55,6 +55,7 @@ MOST_FAILURES = 20
 """A search of this many failed trials in a row ends."""
 _VERSIONED = ("numpy", "numba", "scipy", "optuna")
 _NUMBERS_DEPEND_ON = (
+    "analysis/bounded.py",
     "analysis/intervals.py",
     "analysis/metric_words.py",
     "analysis/polynomials.py",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.bounded import certificate_bound, excess_interval, floor_interval, loss_bound
 from analysis.coverage import (
     BEST_TRIAL_FALSE_POSITIVE,
     CERTIFICATE_FALSE_POSITIVES,
@@ -16,7 +17,7 @@ from analysis.coverage import (
     COVERAGES,
     N_REPLICAS,
 )
-from analysis.intervals import Interval, paired_difference, welch_difference
+from analysis.intervals import Interval, welch_difference
 from analysis.records import Study, TrialRecord
 from analysis.sections.blocks import (
     Block,
@@ -48,10 +49,12 @@ COLUMNS = (
     Column("level", "Level of the test"),
     Column("train_upper", "Upper bound of training loss"),
     Column("test_upper", "Upper bound of test loss"),
+    Column("bound", "Largest loss there can be"),
     Column("goal", "Goal"),
     Column("pass_rate", "Pass rate", "interval"),
     Column("attainable_pass_rate", "Attainable pass rate"),
     Column("excess", "Test loss above the floor, paired by draw", "interval"),
+    Column("by_floor", "Test loss, exact floor and excess", "interval"),
     Column("flattered_by", "Search score flattered by", "interval"),
     Column("n", "Draws n"),
     Column("verdict", "Verdict", "text"),
@@ -110,11 +113,25 @@ def first_passage(record: TrialRecord, goal: float) -> FirstPassage:
     )
 
 
-def excess(record: TrialRecord) -> Interval:
+def excess(study: Study, record: TrialRecord) -> Interval:
     """Return the mean test loss above the best possible predictor's on the same points, paired by draw."""
     if record.floor_test_loss is None:
         return Interval(None, None, None, 0, "paired", "this dataset declares no floor")
-    return paired_difference(record.test_loss, record.floor_test_loss)
+    return excess_interval(record.test_loss, record.floor_test_loss, loss_bound(study.header, record))
+
+
+def by_floor(study: Study, record: TrialRecord) -> Interval:
+    """Return the mean test loss as the dataset's exact floor plus the mean excess, which varies less from draw to draw.
+
+    Only under the loss the floor is of.
+    """
+    floor, loss = study.header.floor, record.training.get("loss", "half_squared_error")
+    if record.floor_test_loss is None or floor is None:
+        return Interval(None, None, None, 0, "paired", "this dataset declares no floor")
+    if loss != ("half_squared_error" if study.header.data.get("kind") == "playground" else "mse"):
+        return Interval(None, None, None, 0, "paired", f"no exact floor is known of {loss}")
+    bound = loss_bound(study.header, record)
+    return floor_interval(record.test_loss, record.floor_test_loss, floor, bound)
 
 
 def flattery(study: Study, record: TrialRecord) -> Interval:
@@ -142,7 +159,8 @@ def build(studies: Sequence[Study]) -> Section:
         Text(
             "A certificate trains the setting once on fresh draws that nothing has seen, at an epoch fixed before, "
             "and looks once. It passes if the upper confidence bounds of mean training and mean test loss are both "
-            "below the goal. What varies between draws: data, split, initial weights, order."
+            "below the goal; they hold whatever the law of the losses, up to the largest loss there can be. What "
+            "varies between draws: data, split, initial weights, order."
         )
     ]
     rows: list[tuple[Cell, ...]] = []
@@ -207,15 +225,21 @@ def certificate_cells(study: Study, record: TrialRecord, name: str) -> tuple[Cel
     row = next(row for row in homework_rows([study]) if row.setting == "winner")
     no_certificate = Missing("no certificate yet")
     certified = record.stage == "certificate" and study.verdict is not None
+    bound = loss_bound(study.header, record)
+    uppers: tuple[float, ...] = ()
+    if certified and study.verdict:
+        confidence = 1 - study.verdict.level
+        uppers = tuple(certificate_bound(losses, bound, confidence) for losses in (record.train_loss, record.test_loss))
     return (
         name,
         study.verdict.level if certified and study.verdict else no_certificate,
-        record.train_upper if certified else no_certificate,
-        record.test_upper if certified else no_certificate,
+        *(uppers or (no_certificate,) * 2),
+        bound,
         study.header.goal,
         shown(row.pass_rate),
         optional(attainable_pass_rate(record, study.header.goal), "this dataset declares no floor"),
-        shown(excess(record)),
+        shown(excess(study, record)),
+        shown(by_floor(study, record)),
         shown(flattery(study, record)),
         len(record.test_loss),
         row.verdict,

@@ -142,7 +142,7 @@ def show_command(arguments: argparse.Namespace) -> int:
     record = next((trial for trial in study.trials if trial.number == arguments.number), None)
     if record is None:
         raise InputError(f"{arguments.what}: no finished trial {arguments.number}; it has {len(study.trials)}")
-    print(record_text(record))
+    print(record_text(study.header, record))
     return 0
 
 
