@@ -97,15 +97,22 @@ def weighted_upper(samples: FloatArray, probability: float, bound: float, weight
     of a bounded random variable (2019), arXiv:1905.06208. The approximation is r* of O. E. Barndorff-Nielsen,
     Biometrika 73 (1986) 307-322, for the sum of gamma variables ``sum_i G_i (x_i - u)``: its sign is that of mean - u.
     """
+    weights = np.broadcast_to(np.asarray(weight, np.float64), (len(samples),))
+    return _quantiles(_with(samples, bound), weights, probability)
+
+
+def _with(samples: FloatArray, imagined: float) -> FloatArray:
+    return np.concatenate([samples, np.full((len(samples), 1), imagined)], axis=1)
+
+
+def _quantiles(values: FloatArray, weights: FloatArray, probability: float) -> FloatArray:
+    """Return `weighted_upper` of rows whose last value is the imagined draw, with the weight of each."""
     z = float(special.ndtri(max(probability, LEAST_PROBABILITY)))
-    n_rows = samples.shape[0]
-    weights = np.broadcast_to(np.asarray(weight, np.float64), (n_rows,))
-    values = np.concatenate([samples, np.full((n_rows, 1), bound)], axis=1)
     top = values.max(axis=1)
     span = top - values.min(axis=1)
     rows = np.flatnonzero(span > 0.0)
     gaps = (top[rows, None] - values[rows]) / span[rows, None]
-    below_top = np.zeros(n_rows)
+    below_top = np.zeros(len(values))
     below_top[rows] = _solve(gaps, weights[rows], z)
     result: FloatArray = top - below_top * span
     return result
@@ -155,7 +162,7 @@ def _solve(gaps: FloatArray, weights: FloatArray, z: float) -> FloatArray:
         b, fb = np.where(same, b, a), np.where(same, fb, fa)
         a, fa = x, fx
         result[rows] = u
-        go_on = (np.abs(fx) > 1e-9) & (np.abs(b - a) > 1e-11)
+        go_on = (np.abs(fx) > 1e-8) & (np.abs(b - a) > 1e-11)
         rows, gaps, weights = rows[go_on], gaps[go_on], weights[go_on]
         a, b, c, fa, fb, fc = a[go_on], b[go_on], c[go_on], fa[go_on], fb[go_on], fc[go_on]
         step = _next_step(a, b, c, fa, fb, fc)
@@ -202,9 +209,11 @@ def bounded_ends(
         As in `bounded_interval`.
     """
     probability = (1.0 + level) / 2.0
-    low = -weighted_upper(-samples, probability, -lowest, LOWEST_WEIGHT)
-    high = weighted_upper(samples, probability, bound, stuck_weight(samples, bound))
-    return low, high
+    # The lower end is the upper one of what is mirrored; both are found at once, which halves the time of few rows.
+    values = np.concatenate([_with(-samples, -lowest), _with(samples, bound)])
+    weights = np.concatenate([np.full(len(samples), LOWEST_WEIGHT), stuck_weight(samples, bound)])
+    ends = _quantiles(values, weights, probability)
+    return -ends[: len(samples)], ends[len(samples) :]
 
 
 def bounded_interval(values: Values, bound: float, level: float = 0.95, lowest: float = 0.0) -> Interval:
