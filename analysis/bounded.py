@@ -277,6 +277,21 @@ def certificate_bound(values: Values, bound: float, level: float) -> float:
     return float(weighted_upper(array[None], level, bound, CERTIFICATE_WEIGHT)[0])
 
 
+def draws_needed(mean: float, goal: float, bound: float, level: float) -> int | None:
+    """Return how many draws a certificate takes even if all have the same loss, or None where no number is enough.
+
+    Parameters
+    ----------
+    mean : float
+        What all draws have.
+    goal, bound, level : float
+        What the mean is to be shown to be below, the largest loss there can be, and the test's level.
+    """
+    if not mean < goal < bound:
+        return None
+    return math.ceil(math.log(level) / math.log1p(-(goal - mean) / (bound - mean)))
+
+
 def excess_interval(losses: Values, floors: Values, bound: float, level: float = 0.95) -> Interval:
     """Return the mean of loss minus the best possible predictor's on the same points, with its interval.
 

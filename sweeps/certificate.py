@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from analysis.bounded import certificate_bound, loss_bound
+from analysis.bounded import certificate_bound, draws_needed, loss_bound
 from analysis.intervals import upper_bound
 from analysis.records import Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict, canonical_json
 from engine.playground import ACTIVATIONS as PAGE_ACTIVATIONS
@@ -101,7 +101,7 @@ def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
         level=level,
         n_certificates=len(certificates),
         stopped=stopped,
-        text=_text(spec, winner, certified, level, stopped),
+        text=_text(spec, study.header, winner, certified, level, stopped),
     )
 
 
@@ -114,7 +114,9 @@ def _winner(
     return best, bool(passed)
 
 
-def _text(spec: SweepSpec, winner: TrialRecord | None, certified: bool, level: float, stopped: str) -> str:
+def _text(
+    spec: SweepSpec, header: StudyHeader, winner: TrialRecord | None, certified: bool, level: float, stopped: str
+) -> str:
     goal = spec.goal.below
     if winner is None and not spec.certificates.n:
         return "No certificate was asked for: the best trial was chosen by the very figures shown for it."
@@ -136,8 +138,16 @@ def _text(spec: SweepSpec, winner: TrialRecord | None, certified: bool, level: f
             )
     if certified:
         return f"Certified: {means} are below {goal:g}, at level {level:.2g}."
+    not_shown = f"Not certified: {means}; below {goal:g} is not shown at level {level:.2g}. "
+    largest = loss_bound(header, winner)
+    needed = draws_needed(max(winner.value, train), goal, largest, level)
+    if winner.ensemble is None and needed is not None and needed > n:
+        return not_shown + (
+            f"{n} draws cannot show it of losses of up to {largest:.3g}: "
+            f"ask for at least {needed} in [certificates] n_replicas of another sweep."
+        )
     return (
-        f"Not certified: {means}; below {goal:g} is not shown at level {level:.2g}. "
+        f"{not_shown}"
         f"Go on with a larger budget (--trials above {spec.search.n_trials}, --until budget), a wider space, "
         "or a higher goal."
     )

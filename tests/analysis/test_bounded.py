@@ -16,6 +16,7 @@ from analysis.bounded import (
     bounded_ends,
     bounded_interval,
     certificate_bound,
+    draws_needed,
     excess_interval,
     floor_interval,
     loss_bound,
@@ -96,6 +97,13 @@ def test_the_certificates_bound_is_gaffkes() -> None:
     assert certificate_bound([0.1] * 1000, 2.0, 0.95) == pytest.approx(0.1 + 1.9 * (1 - 0.05**0.001), rel=2e-3)
 
 
+def test_fewer_draws_than_needed_cannot_certify_even_equal_losses() -> None:
+    n = draws_needed(0.08, 0.1, 2.0, 0.05)
+    assert n == 287
+    assert certificate_bound([0.08] * (n - 3), 2.0, 0.95) > 0.1 > certificate_bound([0.08] * (n + 3), 2.0, 0.95)
+    assert draws_needed(0.11, 0.1, 2.0, 0.05) is None
+
+
 @pytest.mark.parametrize("values", [[], [0.05], [0.05, math.inf], [None, 0.05], [0.05, 2.1], [math.nan, 0.05]])
 def test_nothing_is_certified_on_fewer_than_two_values_or_one_above_the_bound(values: list[float | None]) -> None:
     assert certificate_bound(values, 2.0, 0.95) == math.inf
@@ -166,7 +174,8 @@ def test_an_excess_pairs_what_was_measured() -> None:
 
 def recorded() -> TrialRecord:
     """Return a record with a cap of ten times the constant predictor's loss."""
-    return build.record(np.random.default_rng(0), diverged_cap=5.0)
+    record = build.record(np.random.default_rng(0), diverged_cap=5.0)
+    return dataclasses.replace(record, network=record.network | {"output_activation": "tanh"})
 
 
 def test_a_network_that_stays_within_the_labels_has_losses_of_at_most_2() -> None:
