@@ -16,6 +16,7 @@ from analysis.coverage import (
     COMMAND,
     COVERAGES,
     N_REPLICAS,
+    WORST_CERTIFICATE,
 )
 from analysis.intervals import Interval, welch_difference
 from analysis.records import Study, TrialRecord
@@ -206,10 +207,11 @@ def coverage_blocks() -> list[Block]:
         Table(
             "coverage",
             "How often intervals called 95 % held the truth in simulations of losses like these, % of samples of n "
-            f"draws ({COMMAND}). Where a few draws in a hundred are stuck, most small samples hold none of them and no "
-            "interval can know. Certificates rest on many more draws: of searches in which all 50 trials miss the goal "
-            f"by 0.1 %, a certificate passes one in at most {worst:g} % (nominal 5 %); naming the best trial would be "
-            f"wrong in {BEST_TRIAL_FALSE_POSITIVE:g} %.",
+            f"draws ({COMMAND}). Where a few draws in a hundred are stuck, most small samples hold none of them: the "
+            "interval of a mean loss reaches up to what they cannot exclude, given the largest loss there can be, and "
+            "is wide for it. Of searches in which all 50 trials miss the goal by 0.1 %, a certificate passes one in at "
+            f"most {worst:g} % (nominal 5 %), and in {WORST_CERTIFICATE:g} % where the share stuck at the bound is the "
+            f"worst there is; naming the best trial would be wrong in {BEST_TRIAL_FALSE_POSITIVE:g} %.",
             (
                 Column("figure", "Interval of a", "text"),
                 Column("losses", "Where", "text"),
