@@ -13,7 +13,6 @@ from sweeps.commands.table_reading import add_reading_options, one_target, print
 from sweeps.toml import read_toml
 
 if TYPE_CHECKING:
-    from analysis.records.study import Study
     from sweeps.spec.sweep import SweepSpec
 
 _SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
@@ -109,27 +108,6 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     spec = build_spec(given, where)
     print_notes(spec, where)
     return spec
-
-
-def first_sentences(spec: SweepSpec) -> list[str]:
-    """Return what a user must know of a spec's tables before anything is searched."""
-    from sweeps.data.table.settings import TableData
-
-    return [
-        f"{dataset.name}: {sentence}"
-        for dataset in spec.datasets
-        if isinstance(dataset.data, TableData)
-        for sentence in dataset.data.said_first
-    ]
-
-
-def answer_text(study: Study) -> str | None:
-    """Return how a study's network did beside the simple models, in the user's unit; None without a table's record."""
-    from analysis.records.table import read_table_record, table_path
-    from sweeps.commands.printing import models_text
-
-    path = table_path(study)
-    return None if path is None else models_text(study, read_table_record(path))
 
 
 def _toml_of(name: str) -> dict[str, Any] | None:

@@ -30,8 +30,8 @@ from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.rows import TableRows, is_named, make_folds, open_rows, read_data
 from sweeps.data.table.settings import AUTO, NO_END, TableData, parse_table_data
 from sweeps.data.table.table import TableError
-from sweeps.spec.sweep import NAME, SweepSpec, parse_spec
-from sweeps.toml import SpecError, SpecTable, check_depth, shown
+from sweeps.spec.sweep import SweepSpec, parse_spec
+from sweeps.toml import NAME, SpecError, SpecTable, check_depth, shown
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
 """Endings of files that ``run`` takes for a table."""

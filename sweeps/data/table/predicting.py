@@ -139,7 +139,7 @@ def load_table_model(path: Path) -> TableModel:
             transform=None if data["target_transform"] is None else TargetTransform.from_json(data["target_transform"]),
             box=Box(**box),
             told=_told(data["reading"]),
-            formats={name: NumberFormat(**form) for name, form in data.get("formats", {}).items()},
+            formats=_formats(data.get("formats", {})),
             n_columns=int(data.get("n_columns", 0)),
             trained_on=str(data["trained_on"]),
             date_formats={str(name): str(text) for name, text in data.get("date_formats", {}).items()},
@@ -174,6 +174,16 @@ def _told(reading: Mapping[str, Any]) -> Told:
             raise ValueError(f"reading: {key}")
     told: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in reading.items()}
     return Told(**told)
+
+
+def _formats(content: Mapping[str, Any]) -> dict[str, NumberFormat]:
+    """Return what a model file says of how the numbers of its columns were written."""
+    formats = {name: NumberFormat(**form) for name, form in content.items()}
+    for name, form in formats.items():
+        marks = (form.decimal, form.thousands, form.prefix, form.suffix)
+        if not all(isinstance(mark, str) for mark in marks) or not form.decimal:
+            raise ValueError(f"formats: {name}")
+    return formats
 
 
 def read_new_rows(model: TableModel, path: Path, changes: Mapping[str, Any]) -> Table:
