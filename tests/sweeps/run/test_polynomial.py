@@ -252,8 +252,11 @@ def test_the_report_has_every_section_and_equal_records_give_equal_bytes(finishe
         "Errors in range and out of range",
         "Polynomials of the units",
         "The loss between",
+        "Where the figures come from",
     ):
         assert title in text
+    assert read(finished).digest in text
+    assert "python -m sweeps replay tiny/polynomial 0" in text
 
 
 def test_the_animation_has_a_frame_for_every_look_and_is_small(tmp_path):
