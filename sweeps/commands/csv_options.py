@@ -22,9 +22,11 @@ _OPTIONS = {
     "test_file": ("FILE", "rows to test on, instead of a share of the rows set aside"),
     "task": ("TASK", "regression or classification, where the rule does not tell them apart as meant"),
     "target_transform": ("NAME", "what is learnt instead of a number: standardize (default), log1p_standardize, ..."),
+    "date_format": ("FORMAT", "of dates that are not ISO: '%%d/%%m/%%Y' has the day first"),
     "folds": ("KIND", "plain, stratified, grouped, contiguous or time"),
-    "group_column": ("COLUMN", "whose rows stay on one side of a fold (with --folds grouped)"),
-    "time_column": ("COLUMN", "that orders the rows (with --folds time)"),
+    "group_column": ("COLUMN", "whose rows stay on one side of every division; none: no column, whatever is found"),
+    "time_column": ("COLUMN", "that orders the rows, which are divided by time; none: no column, whatever is found"),
+    "equal_rows": ("HOW", "together (default where that can be): on one side of every division, or apart"),
     "preprocessing": ("NAME", "standard, or textbook: fitted on all rows together, which leaks"),
 }
 
@@ -39,7 +41,8 @@ def add_table_options(run: Parser) -> None:
         help="column to predict; makes SPEC a data file (CSV, TSV, either gzipped, Parquet)",
     )
     for name, (metavar, text) in _OPTIONS.items():
-        group.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
+        names = [f"--{name.replace('_', '-')}", *(["--group"] if name == "group_column" else [])]
+        group.add_argument(*names, dest=name, metavar=metavar, help=text)
     add_reading_options(group)
     group.add_argument(
         "--role", action="append", metavar="COLUMN=ROLE", help="number, category, boolean, date, text, ..."
@@ -48,7 +51,8 @@ def add_table_options(run: Parser) -> None:
     group.add_argument(
         "--out-of-range",
         metavar="END",
-        help="rows held out as out of range: farthest:0.1 (default), COLUMN:top:0.1, COLUMN:bottom:0.1 or none",
+        help="rows held out as out of range: farthest:0.1 (default), COLUMN:top:0.1, COLUMN:bottom:0.1, COLUMN=VALUE, "
+        "COLUMN (each value in turn) or none",
     )
     group.add_argument(
         "--allow-leak",
@@ -160,6 +164,12 @@ def _role(text: str) -> tuple[str, str]:
 def _end(text: str) -> dict[str, Any]:
     if text == "none":
         return {"end_rule": "none"}
+    if ":" not in text and text:
+        column, equals, value = text.rpartition("=")
+        if equals and column and value:
+            return {"end_rule": "value", "end_feature": column, "end_value": value}
+        if not equals:
+            return {"end_rule": "each", "end_feature": value}
     head, _, share = text.rpartition(":")
     feature, _, rule = head.rpartition(":")
     try:
@@ -167,5 +177,8 @@ def _end(text: str) -> dict[str, Any]:
     except ValueError:
         number = None
     if not head or number is None or (rule == "farthest") == bool(feature):
-        raise InputError(f"--out-of-range {text}: write farthest:0.1, COLUMN:top:0.1, COLUMN:bottom:0.1 or none")
+        raise InputError(
+            f"--out-of-range {text}: write farthest:0.1, COLUMN:top:0.1, COLUMN:bottom:0.1, "
+            "COLUMN=VALUE, COLUMN (each value in turn) or none"
+        )
     return {"end_rule": rule, "end_share": number, **({"end_feature": feature} if feature else {})}

@@ -146,7 +146,7 @@ class Formats:
         for cell, n, row, parts in split:
             text = parts[1] if parts is not None and parts[0] == self._unit else None
             self._add(cell, n, row, text)
-        allowed = (1 - NEARLY_ALL) * self._n_cells
+        allowed = max((1 - NEARLY_ALL) * self._n_cells, 1)  # one: a row of units
         self._alive = [marks for marks in self._alive if self._n_missed[marks] <= allowed]
 
     def _add(self, cell: str, n: int, row: int, text: str | None) -> None:
