@@ -366,3 +366,29 @@ def test_any_polynomial_is_run_and_reported_to_the_end(changes, tmp_path):
     assert "nan" not in re.sub("<[^>]*>", "", text)
     if asked.settings.stretch < 1.1:
         assert "fewer than 10 are not shown" in text
+
+
+def test_a_network_that_was_not_asked_for_and_another_kind_of_record_are_refused(finished, tmp_path):
+    study = read(finished)
+    wrong = dataclasses.replace(study.networks[0], learning_rate=0.5)
+    trial = build.record(np.random.default_rng(0), study="tiny/polynomial")
+    cases = {
+        "params": (wrong, "network.params: not those that trial 0 was asked with"),
+        "kind": (trial, "a 'finished' line; expected network records in a study of polynomial"),
+    }
+    for name, (record, message) in cases.items():
+        path = tmp_path / name / LOG
+        log = StudyLog(path, study.header)
+        log.asked(0, study.asked[0], {}, None)
+        log.record(record)
+        log.close()
+        with pytest.raises(RecordError, match=f"^{re.escape(f'{path}: line 3: {message}')}; "):
+            read_study(path)
+
+
+def test_settings_of_another_type_are_refused_where_they_stand(finished, tmp_path):
+    header = read(finished).header
+    path = tmp_path / LOG
+    StudyLog(path, dataclasses.replace(header, data={**header.data, "n_rows": "200"})).close()
+    with pytest.raises(RecordError, match=f"^{re.escape(str(path))}: line 1: study.data.n_rows: '200'"):
+        read_study(path)
