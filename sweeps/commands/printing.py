@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from analysis.formats.plain import aligned_text, interval_text
 from analysis.records.polynomial import NetworkRecord
-from analysis.records.study import Scalar, Study, TrialRecord
+from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord
 from analysis.records.table import TableRecord
+from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side
 from analysis.statistics.intervals import Interval, mean_interval
 from sweeps.data.table.metrics import METRICS
@@ -181,7 +182,7 @@ def trials_text(trials: Iterable[TrialRecord]) -> str:
     return aligned_text(columns, rows)
 
 
-def record_text(record: TrialRecord) -> str:
+def record_text(header: StudyHeader, record: TrialRecord) -> str:
     """Return everything about one record that fits a screen."""
     lines = [f"{record.study} {record.stage} {record.number}: {record.state}"]
     lines += [f"  {record.reason}"] if record.reason else []
@@ -193,8 +194,9 @@ def record_text(record: TrialRecord) -> str:
         "in range": record.in_range_loss,
         "out of range": record.out_of_range_loss,
     }
-    lines += [f"  {name} {interval_text(mean_interval(losses))}" for name, losses in sides.items()]
-    lines.append(f"  one-sided upper bounds {record.train_upper:.4f} (training), {record.test_upper:.4f} (test)")
+    bound = loss_bound(header, record)
+    lines += [f"  {name} {interval_text(bounded_interval(losses, bound))}" for name, losses in sides.items()]
+    lines.append(f"  bounds that stop a search {record.train_upper:.4f} (training), {record.test_upper:.4f} (test)")
     lines.append(f"  engine {record.road}, digest {record.sha256}")
     lines += [f"  {record.playground_url}"] if record.playground_url else []
     return "\n".join(lines)

@@ -138,7 +138,7 @@ def show_command(arguments: argparse.Namespace) -> int:
     record = next((one for one in found if one.number == arguments.number), None)
     if record is None:
         raise InputError(f"{arguments.what}: no finished trial {arguments.number}; it has {len(found)}")
-    print(network_text(record) if isinstance(record, NetworkRecord) else record_text(record))
+    print(network_text(record) if isinstance(record, NetworkRecord) else record_text(study.header, record))
     return 0
 
 

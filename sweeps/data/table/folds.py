@@ -185,7 +185,7 @@ def unit_classes(classes: FloatArray, units: Rows) -> FloatArray:
     """Return the class that most rows of each unit have, the lowest among equals; units are numbered 0, 1, ..."""
     counts = np.zeros((int(units.max()) + 1, int(classes.max()) + 1))
     np.add.at(counts, (units, classes.astype(np.intp)), 1)
-    return counts.argmax(axis=1).astype(np.float64)
+    return np.asarray(counts.argmax(axis=1), np.float64)
 
 
 def plan_replicas(n_folds: int, n_seeds: int, seed: int) -> tuple[Replica, ...]:

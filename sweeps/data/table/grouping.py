@@ -267,7 +267,7 @@ def _neighbours(means: FloatArray) -> float:
     if np.ptp(means) == 0.0:
         return 0.0
     ranks = np.argsort(np.argsort(means, kind="stable"), kind="stable").astype(np.float64)
-    return float(np.corrcoef(ranks[:-1], ranks[1:])[0, 1]) * np.sqrt(len(means))
+    return float(np.corrcoef(ranks[:-1], ranks[1:])[0, 1] * np.sqrt(len(means)))
 
 
 def _constant_share(frame: pd.DataFrame, columns: Sequence[Column], column: Column, units: Rows) -> float:

@@ -201,7 +201,7 @@ class Formats:
         return Found(
             tuple(map(tuple, classes.values())),
             shows_decimals=only in self._decimals,
-            shows_both=only in self._decimals and bool(only and only[1]),
+            shows_both=only is not None and only in self._decimals and bool(only[1]),
             fixed=self._fixed,
             grouped=only is None and grouped,
             example=("" if only else self._differing) or self._unusual or self._any,

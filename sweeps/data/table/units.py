@@ -148,7 +148,7 @@ def _codes(frame: pd.DataFrame, columns: Sequence[Column], y: FloatArray | None)
 
 def numbered(values: Any) -> Rows:
     """Return the number of each value, counted in the order in which they first appear."""
-    return pd.factorize(values, use_na_sentinel=False)[0].astype(np.intp)
+    return np.asarray(pd.factorize(values, use_na_sentinel=False)[0], np.intp)
 
 
 def joined(a: Rows, b: Rows) -> Rows:
