@@ -284,6 +284,9 @@ def test_an_unfinished_study_judges_nothing(finished, tmp_path, capsys):
     (folder / LOG).write_bytes(b"".join(lines[:11]))  # the header, what was asked, two networks
     text = write_report([folder]).read_text()
     assert "6 of 8 networks are not trained yet; nothing is judged." in text
+    (folder / LOG).write_bytes(b"".join(lines[:9]))
+    assert "No network has been trained yet." in write_report([folder]).read_text()
+    (folder / LOG).write_bytes(b"".join(lines[:11]))
     assert main(["show", "tiny", "--results", str(tmp_path)]) == 0
     assert "2 of 8 networks trained; nothing is judged before all are" in capsys.readouterr().out
     assert main(["list", "--results", str(tmp_path)]) == 0
