@@ -59,13 +59,7 @@ def build(studies: Sequence[Study]) -> Section:
             COLUMNS,
             tuple(study_cells(study, name) for study, name in zip(studies, names, strict=True)),
         ),
-        Table(
-            "logs",
-            "By which logs these figures can be known again. The digest is over all records by their numbers, times "
-            "apart; MLflow's parent runs have it, too, as tag sweep.digest, and python -m sweeps audit compares.",
-            LOG_COLUMNS,
-            tuple(log_cells(study, name) for study, name in zip(studies, names, strict=True)),
-        ),
+        log_table(studies, names),
         Table(
             "looks",
             "How often test points were looked at. One look: the test loss of all draws at one epoch of one "
@@ -75,16 +69,43 @@ def build(studies: Sequence[Study]) -> Section:
             LOOK_COLUMNS,
             tuple(row for study, name in zip(studies, names, strict=True) for row in look_rows(study, name)),
         ),
-        Table(
-            "versions",
-            "Versions that touch the numbers.",
-            (Column("what", "What", "text"), Column("version", "Version", "text"), Column("where", "Where", "text")),
-            version_rows(studies, names),
-        ),
+        version_table(studies, names),
         Text("To train a trial again from its record and compare every bit:"),
         *(Text(replay_text(study, name)) for study, name in zip(studies, names, strict=True)),
     ]
     return Section("provenance", "Where the figures come from", tuple(blocks))
+
+
+def network_provenance(study: Study) -> Section:
+    """Return where the figures of a polynomial study come from."""
+    names = labels([study])
+    header = study.header
+    blocks: list[Block] = [log_table([study], names), version_table([study], names)]
+    if study.networks:
+        command = f"python -m sweeps replay {header.sweep}/{header.dataset} {study.networks[0].number}"
+        blocks.append(Text(f"To train a network again from its record and compare every bit: {command}"))
+    return Section("provenance", "Where the figures come from", tuple(blocks))
+
+
+def log_table(studies: Sequence[Study], names: Sequence[str]) -> Table:
+    """Return by which logs the figures can be known again."""
+    return Table(
+        "logs",
+        "By which logs these figures can be known again. The digest is over all records by their numbers, times "
+        "apart; MLflow's parent runs have it, too, as tag sweep.digest, and python -m sweeps audit compares.",
+        LOG_COLUMNS,
+        tuple(log_cells(study, name) for study, name in zip(studies, names, strict=True)),
+    )
+
+
+def version_table(studies: Sequence[Study], names: Sequence[str]) -> Table:
+    """Return the versions behind the figures."""
+    return Table(
+        "versions",
+        "Versions that touch the numbers.",
+        (Column("what", "What", "text"), Column("version", "Version", "text"), Column("where", "Where", "text")),
+        version_rows(studies, names),
+    )
 
 
 def study_cells(study: Study, name: str) -> tuple[Cell, ...]:
