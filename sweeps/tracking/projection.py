@@ -32,7 +32,7 @@ from analysis.records.polynomial import (
     PolynomialRun,
     PolynomialStudy,
 )
-from analysis.records.reading import StudyReader
+from analysis.records.reading import StudyReader, anchor_difference
 from analysis.records.study import Study, StudyHeader, TrialRecord, Verdict
 from analysis.records.table import TABLE_NAME
 from sweeps.polynomial.run_contents import polynomial_run_content, polynomial_study_content
@@ -40,6 +40,7 @@ from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking.errors import DatabaseGoneError, TrackingBusyError, TrackingError
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload
 from sweeps.tracking.run_contents import (
+    DIGEST_TAG,
     FILES_TAG,
     NOTE,
     RunContent,
@@ -72,6 +73,7 @@ ENVIRONMENT = {
     "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",  # a server does not get to send our runs elsewhere
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -219,10 +221,15 @@ def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
     client = open_client(tracking_uri)
     for folder in sweep_folders(results_folder):
         with writer_lock(folder):
-            projection = SweepProjection(folder, client, artifact_root(tracking_uri), report, sqlite_path(tracking_uri))
-            advance_patiently(projection, ended=True)
+            sync_sweep(folder, client, tracking_uri, report)
     fold_write_ahead(tracking_uri)
     return report
+
+
+def sync_sweep(folder: Path, client: MlflowClient, tracking_uri: str, report: SyncReport) -> None:
+    """Write every run that one sweep's logs have and MLflow has not; the caller holds `writer_lock`."""
+    projection = SweepProjection(folder, client, artifact_root(tracking_uri), report, sqlite_path(tracking_uri))
+    advance_patiently(projection, ended=True)
 
 
 @contextmanager
@@ -374,6 +381,7 @@ class StudyProjection:
         self._present: set[str] = set()
         self._deleted: set[str] = set()
         self._parent: str | None = None
+        self._anchor: str | None = None
         self._closed = False
         self._surveyed = False  # false again whenever a write breaks off, as it may have left half a run
 
@@ -391,10 +399,12 @@ class StudyProjection:
         if not self._surveyed:
             self._survey(study)
         self._surveyed = False
+        over = ended or study.verdict is not None
+        if over:
+            self._check_anchor(study)
         while self._waiting:
             self._write_record(study, self._waiting[0])
             del self._waiting[0]
-        over = ended or study.verdict is not None
         if self._parent is not None and study_uid(study.header) not in self._deleted:
             self._upload.send(self._parent, self._tail.offset, at_once=over)
         if over and not self._closed:
@@ -432,6 +442,7 @@ class StudyProjection:
         self._deleted = {run.uid for run in whole} - self._present
         parent = next((run for run in [*parents, *whole] if run.uid == study_uid(header)), None)
         self._upload.go_on_from({} if parent is None else parent.tags)
+        self._anchor = None if parent is None else parent.tags.get(DIGEST_TAG)
         if parent is None:
             self._parent = self._create_parent(study)
             return
@@ -439,9 +450,15 @@ class StudyProjection:
         if parent.deleted:
             self._closed = True
         else:
-            files = {} if isinstance(study, PolynomialStudy) else file_tags(self._parent_files())
+            files = {} if isinstance(study, PolynomialStudy) else file_tags(parent_files(self._tail.path))
             self._closed = parent.status == "FINISHED" and parent.tags.get(FILES_TAG) == files.get(FILES_TAG)
             self._report.n_present += 1
+
+    def _check_anchor(self, study: Study | PolynomialStudy) -> None:
+        """Make sure that a log is still the one whose digest MLflow has: what differs must not be written over it."""
+        difference = None if self._anchor is None else anchor_difference(study, self._anchor, f"run {self._parent}")
+        if difference is not None:
+            raise TrackingError(difference)
 
     def _delete_half_written(self, header: StudyHeader | PolynomialHeader) -> None:
         for run in _runs_of(self._client, self._experiment, header, "attributes.status = 'RUNNING'", active_only=True):
@@ -463,14 +480,14 @@ class StudyProjection:
     def _parent_content(self, study: Study | PolynomialStudy) -> RunContent:
         if isinstance(study, PolynomialStudy):
             return polynomial_study_content(study, self._user)
-        return parent_content(study, self._user, self._parent_files())
+        return parent_content(study, self._user, parent_files(self._tail.path))
 
     def _record_content(self, study: Study | PolynomialStudy, record: TrialRecord | PolynomialRun) -> RunContent:
         if isinstance(record, PolynomialRun):
             assert isinstance(study, PolynomialStudy), "a log holds records of one kind"
             return polynomial_run_content(study.header, record, self._user)
         assert isinstance(study, Study), "a log holds records of one kind"
-        return record_content(study.header, record, self._user, _model_files(self._tail.path.parent, record))
+        return record_content(study.header, record, self._user, model_files(self._tail.path.parent, record))
 
     def _write_record(self, study: Study | PolynomialStudy, record: TrialRecord | PolynomialRun) -> None:
         uid = record_uid(record)
@@ -494,11 +511,6 @@ class StudyProjection:
             self._client.set_terminated(self._parent, content.status, content.end_ms or None)
         self._closed = True
 
-    def _parent_files(self) -> tuple[Path, ...]:
-        folder = self._tail.path.parent
-        paths = (folder.parent / SPEC_NAME, *(folder / name for name in BESIDE_LOG))
-        return tuple(path for path in paths if path.is_file())
-
 
 @dataclass(frozen=True, slots=True)
 class _FoundRun:
@@ -513,7 +525,9 @@ class _FoundRun:
 
     @classmethod
     def of(cls, run: Run) -> _FoundRun:
-        tags = {key: value for key, value in run.data.tags.items() if key in (LINES_TAG, SHA256_TAG, FILES_TAG)}
+        tags = {
+            key: value for key, value in run.data.tags.items() if key in (LINES_TAG, SHA256_TAG, FILES_TAG, DIGEST_TAG)
+        }
         deleted = run.info.lifecycle_stage == "deleted"
         parent = run.data.tags.get("mlflow.parentRunId")
         return cls(run.data.tags["sweep.uid"], run.info.run_id, run.info.status, deleted, parent, tags)
@@ -626,7 +640,13 @@ def _fill_run(client: MlflowClient, run_id: str, content: RunContent, with_tags:
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def _model_files(folder: Path, record: TrialRecord) -> tuple[Path, ...]:
+def parent_files(log: Path) -> tuple[Path, ...]:
+    """Return what a study's parent run keeps beside the log: the spec, and what the kind of data has to add."""
+    paths = (log.parent.parent / SPEC_NAME, *(log.parent / name for name in BESIDE_LOG))
+    return tuple(path for path in paths if path.is_file())
+
+
+def model_files(folder: Path, record: TrialRecord) -> tuple[Path, ...]:
     """Return the saved model and curves of a record, where the sweep kept them."""
     return tuple(sorted((folder / MODELS_NAME).glob(f"{record.stage}-{record.number}.*")))
 
