@@ -168,8 +168,8 @@ def _check_study(check: RunsCheck, client: MlflowClient, study: Study | Polynomi
         elif run.info.status != "RUNNING":
             deleted.add(uid)
     n_children = Counter(run.data.tags.get("mlflow.parentRunId") for run in runs)
-    # Of several parents the one that was used, as the writer chooses it.
-    by_uid[parent_uid].sort(key=lambda run: (run.info.status == "RUNNING", -n_children[run.info.run_id]))
+    for active in by_uid.values():  # of several the one that was used, as the writer chooses it; then the first
+        active.sort(key=lambda run: (run.info.status == "RUNNING", -n_children[run.info.run_id], run.info.start_time))
     check.n_deleted += len(deleted - {uid for uid, active in by_uid.items() if active})
     for uid, content in expected.items():
         active = by_uid.get(uid, [])

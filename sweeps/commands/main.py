@@ -1,7 +1,7 @@
 """The command line: parse, call one function, turn what it raises into one line and an exit status.
 
-Exit status: 0 done, 1 a bug (with its traceback), 2 input or usage, 3 something is not as it must be (`audit`), 75 held by
-another process, 130 interrupted.
+Exit status: 0 done, 1 a bug (with its traceback), 2 input or usage, 3 something is not as it must be (`audit`), 75 held
+by another process, 130 interrupted.
 """
 
 from __future__ import annotations
