@@ -24,6 +24,8 @@ COMMANDS = (
     "sync",
     "import",
     "ui",
+    "audit",
+    "doctor",
     "train",
     "replay",
     "playground",
