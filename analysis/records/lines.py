@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.names import InputMessageError
+
 FIRST = "0" * 64
 """What the first line of a log gives as the digest of the line before."""
 RESTORE = "restore it from a copy, or from MLflow with `import`"
@@ -32,7 +34,7 @@ _CHAINED_KEYS = ("sha256", "before", "line", "study", "kind", "data")
 _SEALED_KEYS = ("sha256", "before", "line", "study", "kind", "canonical", "data")
 
 
-class RecordError(ValueError):
+class RecordError(InputMessageError):
     """A log or record that cannot be read; the message names file and line."""
 
 

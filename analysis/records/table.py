@@ -104,19 +104,25 @@ class HeldOutRecord:
     Parameters
     ----------
     rule : str
-        ``"top"``, ``"bottom"`` or ``"farthest"``.
+        ``"top"``, ``"bottom"``, ``"farthest"``, ``"value"`` or ``"each"``.
     feature : str or None
         Whose end it is; None for ``"farthest"``.
     bound : float
         Rows beyond it are out of range.
     n_rows : int
         How many these are.
+    n_kept : int
+        Rows beyond it that stay in range, as their class would lose more than its share.
+    value : str
+        Of the feature: the one held out, or all that are held out in turn.
     """
 
     rule: str
     feature: str | None
     bound: float
     n_rows: int
+    n_kept: int = 0
+    value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +206,8 @@ class TableRecord:
     target : TargetRecord
         What is predicted.
     warnings : tuple of str
-        Features that are the target in disguise, and the like.
+        What is said before any figure: columns that give the target away, classes too rare for every fold, and the
+        like.
     preprocessing : str
         What was done, in words.
     leaks : bool

@@ -115,8 +115,8 @@ def study_blocks(one: TableStudy, slug: str) -> list[Block]:
     """Return the blocks of one study."""
     table = one.table
     blocks: list[Block] = [Heading(one.label)]
-    blocks += [Text(text, "finding") for text in findings(one)]
     blocks += [Text(warning_text(text), "finding") for text in table.warnings]
+    blocks += [Text(text, "finding") for text in findings(one)]
     blocks += [Text(text) for text in plan_sentences(one)]
     blocks.append(Text(f"Preprocessing: {table.preprocessing}.", "finding" if table.leaks else "plain"))
     if table.notes:
@@ -415,10 +415,18 @@ def plan_sentences(one: TableStudy) -> list[str]:
         folds += "Nothing held out as out of range."
     elif end.feature is None:
         folds += f"Out of range: the {end.n_rows} rows farthest from the middle of all features, held out beforehand."
+    elif end.rule == "value":
+        folds += f"Out of range: the {end.n_rows} rows with {end.feature} {end.value}, held out beforehand."
+    elif end.rule == "each":
+        folds += (
+            f"Out of range: each {end.feature} in turn ({end.value}), one a fold, whose networks saw none of its rows."
+        )
     else:
         side = "above" if end.rule == "top" else "below"
         folds += f"Out of range: the {end.n_rows} rows with {end.feature} {side} {end.bound:.6g}, "
         folds += "held out beforehand."
+    if end is not None and end.n_kept:
+        folds += f" {end.n_kept} rows as far out stay in range: no class gives more than its share."
     return [
         f"Read: {files}.",
         f"Predicted: {target.name}, a {target.task}{kinds}, as {target.reason}{learnt}. Goal: {table.goal}"

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.records.polynomial import RUNS_NAME
 from sweeps.audit.figures import check_report
 from sweeps.audit.finding import Finding
 from sweeps.audit.leftovers import check_leftovers
 from sweeps.audit.records import check_records
 from sweeps.audit.runs import RunsCheck, check_runs
 from sweeps.audit.search import check_search
-from sweeps.spec.sweep import load_spec
-from sweeps.store.log import LOG_NAME, SPEC_NAME, check_free
+from sweeps.store.log import check_free
 from sweeps.tracking.projection import writer_lock
 
 
@@ -55,10 +53,7 @@ def audit_sweep(folder: Path, uri: str | None) -> Audit:
         found = Audit([*check_records(folder), *check_leftovers(folder)])
         if any(finding.rule == "I1" for finding in found.findings):
             return found  # what follows from a log that is not whole says nothing
-        if not (folder / RUNS_NAME).exists():
-            spec = load_spec(folder / SPEC_NAME)
-            for path in sorted(folder.glob(f"*/{LOG_NAME}")):
-                found.findings += check_search(path, spec)
+        found.findings += check_search(folder)
         if uri is not None:
             found.runs = check_runs(folder, uri)
             found.findings += found.runs.findings

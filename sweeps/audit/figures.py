@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.formats.csv_files import read_csv
-from analysis.records.polynomial import RUNS_NAME, read_polynomial_study
 from analysis.records.reading import read_sweep
 from analysis.report import render
 from sweeps.audit.finding import Finding
@@ -28,13 +27,10 @@ def check_report(folder: Path) -> Iterator[Finding]:
     out = folder / REPORT_NAME
     if not (out / "index.html").is_file():
         return
-    if (folder / RUNS_NAME).exists():
-        pages = render([], [read_polynomial_study(folder / RUNS_NAME)])
-    else:
-        studies = read_sweep(folder)
-        if _has_others(out, {study.digest for study in studies}):
-            return
-        pages = render(studies)
+    studies = read_sweep(folder)
+    if _has_others(out, {study.digest for study in studies}):
+        return
+    pages = render(studies)
     for name, content in sorted(pages.files.items()):
         if not name.endswith(COMPARED):
             continue

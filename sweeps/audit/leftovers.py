@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 from pathlib import Path
 
-from analysis.records.polynomial import RUNS_NAME
 from sweeps.audit.finding import Finding
 from sweeps.store.log import LEFT_BEHIND, LOCK_NAME, LOG_NAME
 
@@ -28,8 +27,8 @@ def check_leftovers(folder: Path) -> list[Finding]:
 
 
 def logs_of(folder: Path) -> list[Path]:
-    """Return the logs of a sweep or a polynomial study."""
-    return [*sorted(folder.glob(f"*/{LOG_NAME}")), *folder.glob(RUNS_NAME)]
+    """Return the logs of a sweep."""
+    return sorted(folder.glob(f"*/{LOG_NAME}"))
 
 
 def wrong_end(path: Path) -> str | None:

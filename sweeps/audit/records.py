@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from analysis.records.lines import RecordError, short
-from analysis.records.polynomial import RUNS_NAME, read_polynomial_study
 from analysis.records.reading import read_study, read_sweep
 from analysis.records.study import STAGES, Stage, Study, TrialRecord, Verdict
 from analysis.records.table import is_table, read_table_record, table_path
@@ -18,11 +17,12 @@ from analysis.statistics.intervals import upper_bound
 from engine.model_files import ModelFileError, load_model
 from sweeps.audit.finding import Finding
 from sweeps.run.certificate import verdict_of
+from sweeps.run.kinds import Spec, kind_of, load
 from sweeps.run.models import SUMS_NAME
 from sweeps.run.outcome_digest import outcome_digest
 from sweeps.run.trial import CANDIDATE_LEVEL
 from sweeps.run.versions import code_digest
-from sweeps.spec.sweep import SweepSpec, load_spec
+from sweeps.spec.sweep import SweepSpec
 from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME
 from sweeps.toml import SpecError
 
@@ -39,19 +39,14 @@ def check_records(folder: Path) -> list[Finding]:
     folder : Path
         ``<results>/<sweep>``.
     """
-    if (folder / RUNS_NAME).exists():
-        try:
-            read_polynomial_study(folder / RUNS_NAME)
-        except RecordError as error:
-            return [Finding("I1", str(error))]
-        return []
     studies, findings = _readable(folder)
     try:
-        spec = load_spec(folder / SPEC_NAME)
+        spec = load(folder / SPEC_NAME)
     except (SpecError, OSError) as error:
         message = str(error) if str(folder) in str(error) else f"{folder / SPEC_NAME}: {error}"
         return [*findings, Finding("I6", f"{message}; restore it from a copy, or with `import`")]
-    missing = [dataset.name for dataset in spec.datasets if not (folder / dataset.name / LOG_NAME).is_file()]
+    datasets = spec.datasets if isinstance(spec, SweepSpec) else ()
+    missing = [dataset.name for dataset in datasets if not (folder / dataset.name / LOG_NAME).is_file()]
     findings += [
         Finding("I1", f"{folder / name / LOG_NAME}: not there; expected the log of a dataset of {SPEC_NAME}; `resume`")
         for name in missing
@@ -77,7 +72,7 @@ def _readable(folder: Path) -> tuple[list[Study], list[Finding]]:
     return studies, findings
 
 
-def check_study(study: Study, spec: SweepSpec) -> Iterator[Finding]:
+def check_study(study: Study, spec: Spec) -> Iterator[Finding]:
     """Yield what is wrong with one study that can be read."""
     header = study.header
     if header.spec_sha256 != spec.sha256:
@@ -103,7 +98,7 @@ def check_study(study: Study, spec: SweepSpec) -> Iterator[Finding]:
 
 
 def _check_budget(study: Study) -> Iterator[Finding]:
-    n, budget = len(study.trials), study.header.n_trials
+    n, budget = len(study.networks if study.is_polynomial else study.trials), study.header.n_trials
     if len(study.asked) > budget:
         yield Finding("I7", f"{study.path}: {len(study.asked)} trials asked; expected at most {budget}, the budget")
     if study.verdict is not None and study.verdict.stopped == "budget" and n != budget:
@@ -142,10 +137,15 @@ def _check_record(study: Study, record: TrialRecord) -> Iterator[Finding]:
         yield Finding("I6", f"{where}: duration_s {record.duration_s:g}; expected at least 0")
 
 
-def _check_verdict(study: Study, verdict: Verdict, spec: SweepSpec) -> Iterator[Finding]:
+def _check_verdict(study: Study, verdict: Verdict, spec: Spec) -> Iterator[Finding]:
     if study.header.versions.get("code") != code_digest():
         return  # other code may judge in another way; its own does not
-    again = verdict_of(spec, study, verdict.stopped)
+    if isinstance(spec, SweepSpec):
+        again = verdict_of(spec, study, verdict.stopped)
+    else:
+        assert study.path is not None, "read from a log"
+        (plan,) = kind_of(spec).plans(spec, study.path.parents[1])
+        again = plan.verdict(study, verdict.stopped)
     for name in Verdict.__dataclass_fields__:
         there, expected = getattr(verdict, name), getattr(again, name)
         if there != expected:

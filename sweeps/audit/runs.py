@@ -7,18 +7,16 @@ import json
 import sqlite3
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.records.lines import short, unix_ends
-from analysis.records.polynomial import RUNS_NAME, PolynomialStudy, read_polynomial_study
 from analysis.records.reading import anchor_difference, read_sweep
-from analysis.records.study import STAGES, Study
+from analysis.records.study import Study
 from sweeps.audit.finding import Finding, Rule
-from sweeps.polynomial.run_contents import polynomial_run_content, polynomial_study_content
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG
 from sweeps.tracking.projection import PAGE_SIZE, model_files, open_client, parent_files, sqlite_path
 from sweeps.tracking.run_contents import (
@@ -93,19 +91,13 @@ def check_runs(folder: Path, uri: str) -> RunsCheck:
             check.add("I9", damage)
             return check
     client = open_client(uri)
-    studies = _studies_of(folder)
+    studies = read_sweep(folder)
     found = {study_uid(study.header): _runs_of(client, study) for study in studies}
     if not any(found.values()):
         return check
     for study in studies:
         _check_study(check, client, study, found[study_uid(study.header)])
     return check
-
-
-def _studies_of(folder: Path) -> Sequence[Study | PolynomialStudy]:
-    if (folder / RUNS_NAME).exists():
-        return [read_polynomial_study(folder / RUNS_NAME)]
-    return read_sweep(folder)
 
 
 def database_damage(path: Path) -> str | None:
@@ -123,7 +115,7 @@ def database_damage(path: Path) -> str | None:
     return None
 
 
-def _runs_of(client: MlflowClient, study: Study | PolynomialStudy) -> list[Run]:
+def _runs_of(client: MlflowClient, study: Study) -> list[Run]:
     """Return the runs of one study in whatever experiment, deleted ones too."""
     from mlflow.entities import ViewType
 
@@ -140,23 +132,18 @@ def _runs_of(client: MlflowClient, study: Study | PolynomialStudy) -> list[Run]:
     return runs
 
 
-def _expected(study: Study | PolynomialStudy) -> dict[str, RunContent]:
+def _expected(study: Study) -> dict[str, RunContent]:
     """Return what each run of a study must hold, by its uid; the parent's first."""
     assert study.path is not None, "read from a log"
-    if isinstance(study, PolynomialStudy):
-        contents = [polynomial_study_content(study, "")]
-        contents += [polynomial_run_content(study.header, run, "") for run in study.runs]
-    else:
-        contents = [parent_content(study, "", parent_files(study.path))]
-        contents += [
-            record_content(study.header, record, "", model_files(study.path.parent, record))
-            for stage in STAGES
-            for record in study.records[stage]
-        ]
+    contents = [parent_content(study, "", parent_files(study.path))]
+    contents += [
+        record_content(study.header, record, "", model_files(study.path.parent, record))
+        for record in study.all_records()
+    ]
     return {content.uid: content for content in contents}
 
 
-def _check_study(check: RunsCheck, client: MlflowClient, study: Study | PolynomialStudy, runs: list[Run]) -> None:
+def _check_study(check: RunsCheck, client: MlflowClient, study: Study, runs: list[Run]) -> None:
     expected = _expected(study)
     parent_uid = study_uid(study.header)
     by_uid: dict[str, list[Run]] = defaultdict(list)
@@ -194,7 +181,7 @@ def _check_study(check: RunsCheck, client: MlflowClient, study: Study | Polynomi
 def _check_run(
     check: RunsCheck,
     client: MlflowClient,
-    study: Study | PolynomialStudy,
+    study: Study,
     run: Run,
     content: RunContent,
     is_parent: bool,
@@ -259,7 +246,7 @@ def _artifact_damage(client: MlflowClient, run: Run) -> str | None:
     return None
 
 
-def _check_anchors(check: RunsCheck, study: Study | PolynomialStudy, parent: Run) -> None:
+def _check_anchors(check: RunsCheck, study: Study, parent: Run) -> None:
     """Compare a log with what MLflow's parent run says of it."""
     tags, where = parent.data.tags, f"run {parent.info.run_id}"
     if DIGEST_TAG in tags:
@@ -273,7 +260,7 @@ def _check_anchors(check: RunsCheck, study: Study | PolynomialStudy, parent: Run
         check.add("I1", f"{study.path}: {text}, as {where} says; restore it with `import` into another --results")
 
 
-def _lost_lines(study: Study | PolynomialStudy, n_lines: int, digest: str) -> Iterator[str]:
+def _lost_lines(study: Study, n_lines: int, digest: str) -> Iterator[str]:
     assert study.path is not None, "read from a log"
     total, n_there = hashlib.sha256(), 0
     with study.path.open("rb") as stream:

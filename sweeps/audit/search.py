@@ -6,30 +6,38 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.records.lines import canonical_json, short
-from analysis.records.reading import read_log
+from analysis.records.reading import read_log, read_study
 from sweeps.audit.finding import Finding
+from sweeps.run.kinds import load
 from sweeps.run.versions import versions
 from sweeps.search.samplers import make_sampler
 from sweeps.spec.sweep import SweepSpec
+from sweeps.store.log import LOG_NAME, SPEC_NAME
 
 
-def check_search(path: Path, spec: SweepSpec) -> Iterator[Finding]:
-    """Yield the first trial that the sampler would not choose: nothing of what follows it can be right.
+def check_search(folder: Path) -> Iterator[Finding]:
+    """Yield of each study the first trial that the sampler would not choose: nothing of what follows it can be right.
 
     A log that somebody has written anew as a whole, with every digest in order, is found by this alone. Nothing is
     said of a log of other versions, whose sampler may choose otherwise.
 
     Parameters
     ----------
-    path : Path
-        The study's log.
-    spec : SweepSpec
-        Of the sweep.
+    folder : Path
+        ``<results>/<sweep>``; its records are in order.
     """
+    spec = load(folder / SPEC_NAME)
+    for path in sorted(folder.glob(f"*/{LOG_NAME}")):
+        study = read_study(path)
+        # A polynomial study's list of networks is fixed, and its reader knows it.
+        if study.header.versions == versions() and isinstance(spec, SweepSpec):
+            yield from _check_study(path, spec)
+
+
+def _check_study(path: Path, spec: SweepSpec) -> Iterator[Finding]:
     reader = read_log(path)
     study = reader.study
-    if study is None or study.header.versions != versions():
-        return
+    assert study is not None, "or it would not have been read"
     sampler = make_sampler(spec, study.header.dataset)
     finished = {record.number: record for record in study.trials}
     n_told = 0

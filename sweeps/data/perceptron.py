@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.study import Stage
-from analysis.statistics.ranges import Box
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.splits import Split
 from sweeps.data.asked import Asked
 from sweeps.data.kind import Kind
 from sweeps.data.numbered import NumberedSource
-from sweeps.data.published.named import NAMED_SETS
-from sweeps.data.source import STREAM_BEYOND, Draws, mean_loss
-from sweeps.toml import SpecTable
+from sweeps.data.source import STREAM_BEYOND, Draws, draws_of_a_rule
+from sweeps.fields import number, read_fields, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +35,10 @@ class PerceptronData:
         Points drawn from the rule behind the data for out of range, and for certificates to be tested on.
     """
 
-    first_split: int
-    train_share: float
-    stretch: float
-    n_fresh: int
+    first_split: int = whole(0, 1_000_000)
+    train_share: float = number(0.1, 0.9)
+    stretch: float = number(1.0, 1000.0, open_low=True)
+    n_fresh: int = whole(1, 100_000)
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that a spec has."""
@@ -49,22 +47,6 @@ class PerceptronData:
     def without_folders(self) -> PerceptronData:
         """Return itself: no file of the user's is named."""
         return self
-
-
-def parse_perceptron_data(table: SpecTable) -> PerceptronData:
-    """Read the keys of a ``kind = "perceptron"`` dataset.
-
-    Raises
-    ------
-    SpecError
-        If a value will not do.
-    """
-    return PerceptronData(
-        first_split=table.integer("first_split", 0, 1_000_000),
-        train_share=table.number("train_share", 0.1, 0.9),
-        stretch=table.number("stretch", 1.0, 1000.0, open_low=True),
-        n_fresh=table.integer("n_fresh", 1, 100_000),
-    )
 
 
 STREAM_FRESH = 17
@@ -95,6 +77,8 @@ class PerceptronSource(NumberedSource):
     is_finite = False
 
     def __init__(self, asked: Asked, data: PerceptronData) -> None:
+        from sweeps.data.table.published.named import NAMED_SETS  # brings pandas along: only for those who use it
+
         super().__init__(asked)
         self._data = data
         self._loss = asked.loss
@@ -122,27 +106,13 @@ class PerceptronSource(NumberedSource):
         beyond = self._drawn(numbers, STREAM_BEYOND, self._data.stretch)
         fresh = seeds[0].startswith("fresh")
         test = self._drawn(numbers, STREAM_FRESH, 1.0) if fresh else self._points(orders[:, n_train:])
-        box = Box.fit(train.X)
-        inside, outside = box.contains(test.X), ~box.contains(beyond.X)
-        splits = {
-            "train": train,
-            "test": test,
-            "in_range": Split(test.X, test.y, inside.astype(np.float64)),
-            "out_of_range": Split(beyond.X, beyond.y, outside.astype(np.float64)),
-        }
-        constant = train.y.mean(axis=1, keepdims=True)
-        return Draws(
-            seeds=seeds,
-            train=train,
-            test=test,
-            in_range=splits["in_range"],
-            out_of_range=splits["out_of_range"],
-            n_in_range=inside.sum(axis=1),
-            n_out_of_range=outside.sum(axis=1),
-            constant={
-                name: mean_loss(self._loss, np.broadcast_to(constant, one.y.shape), one) for name, one in splits.items()
-            },
-            floors={name: mean_loss(self._loss, perceptron_truth(one.X), one) for name, one in splits.items()},
+        return draws_of_a_rule(
+            seeds,
+            train,
+            test,
+            beyond,
+            loss=self._loss,
+            truth=perceptron_truth,
             training_seeds=self._keys(seeds),
             initialize=lambda network: self._initialize(numbers, network),
         )
@@ -162,7 +132,7 @@ class PerceptronSource(NumberedSource):
 KIND = Kind(
     name="perceptron",
     settings=PerceptronData,
-    parse=parse_perceptron_data,
+    parse=lambda table: read_fields(PerceptronData, table),
     open=lambda asked, data, _: PerceptronSource(asked, data),
     test_set="points drawn afresh from the rule behind the data",
     out_of_range="points of that rule beyond a replica's training points, up to `stretch` times their range",

@@ -5,32 +5,33 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import re
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from analysis.records.lines import canonical_json
 from engine.configuration import TrainingConfig
+from engine.names import unknown
 from engine.network import NetworkConfig
 from sweeps.data.asked import Asked
 from sweeps.data.kind import Settings
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
+from sweeps.fields import number, numbers, read_fields, text, whole, wholes
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
-from sweeps.toml import SpecError, SpecTable, checked_number, toml_text, unknown_name
+from sweeps.spec.samplers import LISTS, SAMPLERS
+from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, shown, study_name
+
+_T = TypeVar("_T")
 
 METRICS = ("test_loss",)
 PRUNERS = ("none", "successive_halving", "hyperband")
-SAMPLERS = ("tpe", "sobol", "random", "grid")
 POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
 TABLES = "tables"
 """Folder of the built-in sweeps of tables; `sweeps.spec.from_table` completes them."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +69,18 @@ class SearchSpec:
     lag : int
         Trial k is asked when exactly the trials up to k - lag have been told, whatever the number of workers.
     n_startup_trials : int
-        Trials from a scrambled Sobol sequence before TPE takes over.
+        Trials from a scrambled Sobol sequence before one of Optuna's samplers takes over.
     sampler : str
-        ``"tpe"``, ``"sobol"``, ``"random"`` or ``"grid"``; see `sweeps.search.samplers`.
+        Name in `sweeps.spec.samplers.SAMPLERS`.
     """
 
-    n_trials: int
-    until: str
-    n_replicas: int
-    n_candidates: int
-    lag: int
-    n_startup_trials: int
-    sampler: str = "tpe"
+    n_trials: int = whole(1, 100_000)
+    until: str = text(("reached", "budget"))
+    n_replicas: int = whole(2, 10_000)
+    n_candidates: int = whole(1, 1000)
+    lag: int = whole(1, 1000)
+    n_startup_trials: int = whole(1, 100_000)
+    sampler: str = text(SAMPLERS, "tpe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +105,12 @@ class EpochSpec:
         recipes that name their length.
     """
 
-    max_epochs: int
-    grid: tuple[int, ...]
-    stop_from: int
-    stop_patience: int
-    stop_delta: float = 0.0
-    counts: str = "best"
+    max_epochs: int = whole(1, 10_000_000)
+    grid: tuple[int, ...] = wholes(1, 10_000_000)
+    stop_from: int = whole(0, 10_000_000)
+    stop_patience: int = whole(0, 10_000)
+    stop_delta: float = number(0.0, default=0.0)
+    counts: str = text(("best", "last"), "best")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,26 +127,44 @@ class PruningSpec:
         eta: rungs are at ``min_epochs * eta**i`` epochs, and the best 1 / eta go on.
     """
 
-    kind: str = "none"
-    min_epochs: int = 1
-    reduction_factor: int = 3
+    kind: str = text(PRUNERS, "none")
+    min_epochs: int = whole(1, 10_000_000, 1)
+    reduction_factor: int = whole(2, 100, 3)
 
 
 @dataclass(frozen=True, slots=True)
 class FinalistSpec:
-    """The `n` best trials get `n_replicas` fresh draws each."""
+    """How the best trials are repeated.
 
-    n: int
-    n_replicas: int
+    Parameters
+    ----------
+    n : int
+        How many of the best trials.
+    n_replicas : int
+        Fresh draws of each.
+    """
+
+    n: int = whole(0, 1000)
+    n_replicas: int = whole(2, 50_000)
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateSpec:
-    """At most `n` finalists are trained once on the same `n_replicas` fresh draws, tested at `level` / n each."""
+    """How finalists are certified.
 
-    n: int
-    n_replicas: int
-    level: float
+    Parameters
+    ----------
+    n : int
+        At most so many finalists; 0 leaves the stage out.
+    n_replicas : int
+        Fresh draws, the same for all of them, trained on once.
+    level : float
+        Level of all certificates together; each is tested at `level` / n.
+    """
+
+    n: int = whole(0, 100)
+    n_replicas: int = whole(2, 50_000)
+    level: float = number(0.0, 0.5, open_low=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +181,10 @@ class PageSpec:
         How many are trained on the finalists' draws; the best of them is certified.
     """
 
-    n_best: int
-    n_sgd: int
-    learning_rates: tuple[float, ...]
-    n_finalists: int
+    n_best: int = whole(0, 1000)
+    n_sgd: int = whole(0, 1000)
+    learning_rates: tuple[float, ...] = numbers(0.0, open_low=True)
+    n_finalists: int = whole(1, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +242,7 @@ class SweepSpec:
         for dataset in self.datasets:
             if dataset.name == name:
                 return dataset
-        raise SpecError(f"{self.name}: {unknown_name('dataset', name, [d.name for d in self.datasets])}")
+        raise SpecError(f"{self.name}: {unknown('dataset', name, [d.name for d in self.datasets])}")
 
     def asked(self, dataset: DatasetSpec) -> Asked:
         """Return what the source of one of the datasets is asked."""
@@ -289,25 +308,34 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
     SpecError
         If there is no such file, it is not TOML, or anything in it is unknown, of the wrong type or out of range.
     """
-    text = str(name_or_path)
-    if text in builtin_specs():
-        where = f"{text}.toml"
-        raw = resources.files("sweeps").joinpath("specs", where).read_bytes()
+    table, where = read_table(name_or_path)
+    return parse_spec(table, where)
+
+
+def read_table(name_or_path: str | Path, folders: Sequence[str] = (".",)) -> tuple[dict[str, Any], str]:
+    """Return the table of a built-in spec in one of `folders`, or of a TOML file, and what messages call it.
+
+    Raises
+    ------
+    SpecError
+        If there is no such file, or it is not TOML.
+    """
+    asked = str(name_or_path)
+    folder = next((one for one in folders if asked in builtin_specs(one)), None)
+    if folder is not None:
+        where = f"{asked}.toml"
+        raw = resources.files("sweeps").joinpath("specs", folder, where).read_bytes()
     else:
         path = Path(name_or_path)
         if not path.suffix and not path.exists():
             names = [name for folder in (".", POLYNOMIALS, TABLES) for name in builtin_specs(folder)]
-            raise SpecError(f"{unknown_name('sweep', text, names)} (or name a TOML file)")
+            raise SpecError(f"{unknown('sweep', asked, names)} (or name a TOML file)")
         where = path.name
         try:
             raw = path.read_bytes()
         except OSError as error:
-            raise SpecError(f"{text}: cannot be read: {error.strerror}") from None
-    try:
-        table = tomllib.loads(raw.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{where}: not TOML: {str(error).splitlines()[0]}") from None
-    return parse_spec(table, where)
+            raise SpecError(f"{asked}: cannot be read: {error.strerror}") from None
+    return read_toml(raw, where), where
 
 
 def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
@@ -318,12 +346,9 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     SpecError
         If anything is unknown, missing, of the wrong type or out of range.
     """
+    check_depth(table, where)
     root = SpecTable(table, where)
-    name = root.text("name")
-    if not NAME.fullmatch(name):
-        raise SpecError(
-            f"{where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first"
-        )
+    name = study_name(root)
     seed = root.integer("seed", 0, 2**63 - 1)
     goal = root.table("goal")
     datasets = _datasets(root)
@@ -334,14 +359,14 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         goal=_goal(goal, datasets),
         search=_search(root.table("search"), space),
         epochs=_epochs(root.table("epochs")),
-        finalists=_finalists(root.table("finalists")),
-        certificates=_certificates(root.table("certificates")),
+        finalists=_section(FinalistSpec, root.table("finalists")),
+        certificates=_section(CertificateSpec, root.table("certificates")),
         page=_page(root.table("page")),
         datasets=datasets,
         network=_fixed(root.table("network"), NetworkConfig, "network"),
         training=_fixed(root.table("training"), TrainingConfig, "training"),
         space=space,
-        pruning=_pruning(root.table("pruning")) if "pruning" in root else PruningSpec(),
+        pruning=_section(PruningSpec, root.table("pruning")) if "pruning" in root else PruningSpec(),
     )
     root.close()
     _check_whole(spec, where)
@@ -363,19 +388,14 @@ def _goal(table: SpecTable, datasets: tuple[DatasetSpec, ...]) -> Goal:
 
 
 def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
-    sampler = table.text("sampler", SAMPLERS) if "sampler" in table else "tpe"
+    known: dict[str, Any] = {"sampler": table.text("sampler", SAMPLERS)} if "sampler" in table else {}
+    sampler = known.get("sampler", "tpe")
     n_settings = _grid_size(space, table.where) if sampler == "grid" else LARGEST_GRID
-    spec = SearchSpec(
-        n_trials=n_settings if sampler == "grid" and "n_trials" not in table else table.integer("n_trials", 1, 100_000),
-        until=table.text("until", ("reached", "budget")),
-        n_replicas=table.integer("n_replicas", 2, 10_000),
-        n_candidates=table.integer("n_candidates", 1, 1000),
-        lag=table.integer("lag", 1, 1000),
-        n_startup_trials=(
-            table.integer("n_startup_trials", 1, 100_000) if sampler == "tpe" or "n_startup_trials" in table else 1
-        ),
-        sampler=sampler,
-    )
+    if sampler == "grid" and "n_trials" not in table:
+        known["n_trials"] = n_settings
+    if sampler in LISTS and "n_startup_trials" not in table:
+        known["n_startup_trials"] = 1
+    spec = read_fields(SearchSpec, table, **known)
     table.close()
     if spec.n_trials > n_settings:
         raise SpecError(f"{table.where}: n_trials: {spec.n_trials}; the whole grid has {n_settings} settings")
@@ -383,64 +403,26 @@ def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
 
 
 def _epochs(table: SpecTable) -> EpochSpec:
-    max_epochs = table.integer("max_epochs", 1, 10_000_000)
-    grid = table.list("grid")
-    for epoch in grid:
-        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 1:
-            raise SpecError(f"{table.where}: grid: {toml_text(epoch)} must be a whole number from 1")
+    spec = read_fields(EpochSpec, table)
+    table.close()
+    grid = list(spec.grid)
     if not grid or sorted(set(grid)) != grid:
-        raise SpecError(f"{table.where}: grid: {toml_text(grid)} must be ascending and not empty")
-    if grid[-1] != max_epochs:
-        raise SpecError(f"{table.where}: grid: ends with {grid[-1]}; it must end with max_epochs, {max_epochs}")
-    spec = EpochSpec(
-        max_epochs,
-        tuple(grid),
-        stop_from=table.integer("stop_from", 0, 10_000_000),
-        stop_patience=table.integer("stop_patience", 0, 10_000),
-        stop_delta=table.number("stop_delta", 0.0, math.inf) if "stop_delta" in table else 0.0,
-        counts=table.text("counts", ("best", "last")) if "counts" in table else "best",
-    )
-    table.close()
+        raise SpecError(f"{table.where}: grid: {shown(grid)} must be ascending and not empty")
+    if grid[-1] != spec.max_epochs:
+        raise SpecError(f"{table.where}: grid: ends with {grid[-1]}; it must end with max_epochs, {spec.max_epochs}")
     return spec
 
 
-def _pruning(table: SpecTable) -> PruningSpec:
-    kind = table.text("kind", PRUNERS)
-    default = PruningSpec()
-    spec = PruningSpec(
-        kind,
-        min_epochs=table.integer("min_epochs", 1, 10_000_000) if "min_epochs" in table else default.min_epochs,
-        reduction_factor=(
-            table.integer("reduction_factor", 2, 100) if "reduction_factor" in table else default.reduction_factor
-        ),
-    )
-    table.close()
-    return spec
-
-
-def _finalists(table: SpecTable) -> FinalistSpec:
-    spec = FinalistSpec(n=table.integer("n", 0, 1000), n_replicas=table.integer("n_replicas", 2, 50_000))
-    table.close()
-    return spec
-
-
-def _certificates(table: SpecTable) -> CertificateSpec:
-    spec = CertificateSpec(
-        n=table.integer("n", 0, 100),
-        n_replicas=table.integer("n_replicas", 2, 50_000),
-        level=table.number("level", 0.0, 0.5, open_low=True),
-    )
+def _section(kind: type[_T], table: SpecTable) -> _T:
+    spec = read_fields(kind, table)
     table.close()
     return spec
 
 
 def _page(table: SpecTable) -> PageSpec:
-    n_best, n_sgd = table.integer("n_best", 0, 1000), table.integer("n_sgd", 0, 1000)
-    rates = tuple(checked_number(rate, f"{table.where}: learning_rates") for rate in table.list("learning_rates"))
-    spec = PageSpec(n_best, n_sgd, rates, n_finalists=table.integer("n_finalists", 1, 1000))
-    table.close()
-    if any(rate <= 0 for rate in rates) or (n_best and not rates):
-        raise SpecError(f"{table.where}: learning_rates: {toml_text(list(rates))} must be positive and not empty")
+    spec = _section(PageSpec, table)
+    if spec.n_best and not spec.learning_rates:
+        raise SpecError(f"{table.where}: learning_rates: empty; give at least one, or n_best = 0")
     return spec
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from analysis.records.study import Study, TrialRecord, Verdict
 from sweeps.data.table.baselines import BASELINES
 from sweeps.data.table.metrics import METRICS
+from sweeps.data.table.settings import ALLOW_LEAK
 
 
 def table_verdict(level: float, study: Study, stopped: str) -> Verdict:
@@ -62,8 +63,16 @@ def _text(winner: TrialRecord | None, judged: dict[str, Any] | None, stopped: st
         f"{metric.title} {_number(judged['value'])} of {len(winner.seeds)} networks together on {n} test rows, "
         f"looked at once (best baseline, {BASELINES[against].titles[metric.task]}: {_number(theirs)})"
     )
+    if judged.get("n_units", n) != n:
+        result = result.replace(" test rows,", f" test rows ({judged['n_units']} {judged['units']}),")
+    if judged.get("suspected"):
+        return f"Not certified: rows may depend on each other ({judged['suspected']}): {result}."
+    if judged.get("scope"):
+        result += f"; for {judged['scope']}"
     if judged["passed"]:
         return f"Certified: {result} reaches the goal, {judged['goal']}, at level {judged['level']:.2g}."
+    if judged.get("withheld"):
+        return f"Not certified: {judged['withheld']}; {ALLOW_LEAK} and another --name. {result}."
     if judged["goal"].startswith("beat"):
         better = theirs is not None and judged["value"] is not None and metric.is_better(judged["value"], theirs)
         how = "worse"

@@ -98,8 +98,8 @@ def test_equal_scores_are_at_least_as_good(tmp_path):
     boosting = table_record().model("boosting")
     same = {metric: values * 3 for metric, values in boosting.validation.items()}
     blocks = section.build([write(tmp_path, network_changes={"validation": same})]).blocks
-    assert "(gradient boosting): yes. " in texts(blocks, "finding")[0]
-    assert "paired difference 0 (0 to 0), which could be none." in texts(blocks, "finding")[0]
+    assert "(gradient boosting): yes. " in texts(blocks, "finding")[1]
+    assert "paired difference 0 (0 to 0), which could be none." in texts(blocks, "finding")[1]
 
 
 def test_test_rows_and_looks_are_told(tmp_path):

@@ -28,7 +28,6 @@ from sweeps.audit.search import check_search
 from sweeps.commands.main import main
 from sweeps.run.models import write_sums
 from sweeps.run.study import run_sweep
-from sweeps.spec.sweep import load_spec
 from sweeps.store.log import SweepLock
 from sweeps.tracking.projection import open_client, sqlite_uri, sync
 
@@ -206,8 +205,8 @@ def test_a_fault_in_the_records_is_found(sweep: Path, plant: Callable[[Path], ob
 
 
 def test_a_log_written_anew_with_other_trials_is_found_by_asking_again(sweep: Path) -> None:
-    path, spec = sweep / "xor" / "log.jsonl", load_spec(sweep / "spec.toml")
-    assert list(check_search(path, spec)) == []
+    path = sweep / "xor" / "log.jsonl"
+    assert list(check_search(sweep)) == []
 
     def change(items: Items) -> None:
         for kind, data in items:
@@ -215,7 +214,7 @@ def test_a_log_written_anew_with_other_trials_is_found_by_asking_again(sweep: Pa
                 data["params"]["training.batch_size"] += 1
 
     rewritten(path, change)
-    (finding,) = check_search(path, spec)
+    (finding,) = check_search(sweep)
     assert str(finding).startswith(f"I12 {path}: trial 7: params.training.batch_size ")
     assert str(finding).endswith(", which the sampler chooses")
 

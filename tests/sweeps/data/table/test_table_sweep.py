@@ -17,7 +17,8 @@ from analysis.records.reading import read_sweep
 from analysis.records.table import read_table_record
 from sweeps.data.table.table import TableError
 from sweeps.data.table.verdict import table_verdict
-from sweeps.run.study import replay, run_sweep
+from sweeps.run.replay import replay
+from sweeps.run.study import run_sweep
 from sweeps.run.trial import run_chunk, search_setting
 from sweeps.spec.from_table import build_spec
 from sweeps.spec.sweep import TABLES, builtin_specs, load_spec, open_source, parse_spec
@@ -157,7 +158,7 @@ def test_classes_are_scored_in_stratified_folds_and_counted_once(kinds: Path, tm
     assert [model.name for model in record.models] == ["constant", "linear", "boosting", "network"]
     for model in record.models:
         assert sum(map(sum, model.confusion)) == record.n_fold_rows
-        assert set(model.test) == {"accuracy", "balanced_accuracy", "log_loss"}
+        assert set(model.test) == {"accuracy", "balanced_accuracy", "average_precision", "log_loss"}
     assert record.n_test_looks == 1
     assert study.verdict is not None
     assert study.verdict.certified
