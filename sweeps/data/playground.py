@@ -18,7 +18,8 @@ from engine.methods.initializers import initialize
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.playground.draws import FEATURES, draw, expand
 from engine.playground.draws import Draws as PageDraws
-from engine.playground.page import page_state_of, page_url
+from engine.playground.page import page_url
+from engine.playground.page_settings import page_state_of
 from engine.playground.registry import DATASETS, lowest_loss
 from engine.splits import Split
 from sweeps.data.asked import Asked
@@ -152,7 +153,7 @@ class PlaygroundSource:
         """Keep nothing: the records say it all."""
 
     def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> str | None:
-        """Return the page's address, or None; see `engine.playground.page.page_state_of`."""
+        """Return the page's address, or None; see `engine.playground.page_settings.page_state_of`."""
         data = self._data
         state = page_state_of(network, training, self._name, data.noise, data.train_share, seed, data.features)
         return None if state is None else page_url(state)

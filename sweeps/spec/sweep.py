@@ -20,7 +20,7 @@ from sweeps.data.kind import Settings
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.fields import number, numbers, read_fields, text, whole, wholes
-from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
+from sweeps.spec.dimensions import LARGEST_GRID, Dimension, grid_size, read_fixed, read_space
 from sweeps.spec.samplers import LISTS, SAMPLERS
 from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, shown, study_name
 
@@ -352,7 +352,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     seed = root.integer("seed", 0, 2**63 - 1)
     goal = root.table("goal")
     datasets = _datasets(root)
-    space = _space(root.table("space"))
+    space = read_space(root.table("space"))
     spec = SweepSpec(
         name=name,
         seed=seed,
@@ -363,8 +363,8 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         certificates=_section(CertificateSpec, root.table("certificates")),
         page=_page(root.table("page")),
         datasets=datasets,
-        network=_fixed(root.table("network"), NetworkConfig, "network"),
-        training=_fixed(root.table("training"), TrainingConfig, "training"),
+        network=read_fixed(root.table("network"), NetworkConfig, "network"),
+        training=read_fixed(root.table("training"), TrainingConfig, "training"),
         space=space,
         pruning=_section(PruningSpec, root.table("pruning")) if "pruning" in root else PruningSpec(),
     )
@@ -390,7 +390,7 @@ def _goal(table: SpecTable, datasets: tuple[DatasetSpec, ...]) -> Goal:
 def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
     known: dict[str, Any] = {"sampler": table.text("sampler", SAMPLERS)} if "sampler" in table else {}
     sampler = known.get("sampler", "tpe")
-    n_settings = _grid_size(space, table.where) if sampler == "grid" else LARGEST_GRID
+    n_settings = grid_size(space, table.where) if sampler == "grid" else LARGEST_GRID
     if sampler == "grid" and "n_trials" not in table:
         known["n_trials"] = n_settings
     if sampler in LISTS and "n_startup_trials" not in table:
