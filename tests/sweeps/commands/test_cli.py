@@ -23,6 +23,7 @@ COMMANDS = (
     "digest",
     "sync",
     "import",
+    "schema",
     "ui",
     "audit",
     "doctor",
