@@ -271,8 +271,7 @@ class Decider:
         if column.rewritten:
             self._note(
                 column,
-                f"{found.example.strip()!r} read as {_number(found.example, form)}, "
-                f"and so {found.n_changed[form]} cells{why}",
+                f"{found.example.strip()!r} read as {_number(found.example, form)} ({found.n_changed[form]} cells){why}",
             )
 
     def _check_usual(self, column: Column, present: int) -> None:

@@ -145,7 +145,9 @@ def find_columns(frame: pd.DataFrame, target: str, roles: Mapping[str, Role] | N
         columns = tuple(_counting(column, frame[column.name], told) for column in columns)
     if not any(column.used for column in columns):
         listed = ", ".join(f"{column.name!r} ({column.role})" for column in columns[:5]) or "none"
-        raise TableError(f"no column to learn from beside the target {target!r}: {listed}; settle a role: --role COLUMN=number")
+        raise TableError(
+            f"no column to learn from beside the target {target!r}: {listed}; settle a role: --role COLUMN=number"
+        )
     return columns
 
 
