@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.names import InputMessageError
+
 FIRST = "0" * 64
 """What the first line of a log gives as the digest of the line before."""
 RESTORE = "restore it from a copy, or from MLflow with `import`"
@@ -32,7 +34,7 @@ _CHAINED_KEYS = ("sha256", "before", "line", "study", "kind", "data")
 _SEALED_KEYS = ("sha256", "before", "line", "study", "kind", "canonical", "data")
 
 
-class RecordError(ValueError):
+class RecordError(InputMessageError):
     """A log or record that cannot be read; the message names file and line."""
 
 
@@ -91,6 +93,15 @@ class Chain:
     seals: list[str] = field(default_factory=list)
     is_sealed: bool = False
     is_chained: bool = True
+
+    @property
+    def proves(self) -> str:
+        """What the log says about itself, for a reader."""
+        if not self.is_chained:
+            return "written by an earlier version: each line proves itself, not that none is missing or repeated"
+        if not self.is_sealed:
+            return "unfinished: its lines are whole and in order, not that none followed"
+        return "sealed: nothing is missing, added or altered"
 
     def encode(self, kind: str, data: Any, canonical: str | None = None) -> str:
         """Return the next line and count it."""

@@ -9,25 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.commands.options import InputError, Parser
+from sweeps.commands.table_reading import add_reading_options, one_target, print_notes, reading_changes
+from sweeps.toml import read_toml
 
 if TYPE_CHECKING:
-    from analysis.records.study import Study
     from sweeps.spec.sweep import SweepSpec
 
-_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
+_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
 LARGE_FILE = 20_000_000
 """Bytes from which a file's memory is stated before it is taken."""
 _OPTIONS = {
-    "target": ("COLUMN", "column to predict; makes SPEC a data file (CSV, TSV, either gzipped, Parquet)"),
     "test_file": ("FILE", "rows to test on, instead of a share of the rows set aside"),
     "task": ("TASK", "regression or classification, where the rule does not tell them apart as meant"),
     "target_transform": ("NAME", "what is learnt instead of a number: standardize (default), log1p_standardize, ..."),
-    "encoding": ("NAME", "of the text, where it is not UTF-8: cp949, latin-1, utf-16, ..."),
-    "separator": ("CHARACTER", "between cells, where the header does not tell it"),
-    "decimal": ("CHARACTER", "decimal point of the numbers: . (default) or ,"),
+    "date_format": ("FORMAT", "of dates that are not ISO: '%%d/%%m/%%Y' has the day first"),
     "folds": ("KIND", "plain, stratified, grouped, contiguous or time"),
-    "group_column": ("COLUMN", "whose rows stay on one side of a fold (with --folds grouped)"),
-    "time_column": ("COLUMN", "that orders the rows (with --folds time)"),
+    "group_column": ("COLUMN", "whose rows stay on one side of every division; none: no column, whatever is found"),
+    "time_column": ("COLUMN", "that orders the rows, which are divided by time; none: no column, whatever is found"),
+    "equal_rows": ("HOW", "together (default where that can be): on one side of every division, or apart"),
     "preprocessing": ("NAME", "standard, or textbook: fitted on all rows together, which leaks"),
 }
 
@@ -35,8 +34,16 @@ _OPTIONS = {
 def add_table_options(run: Parser) -> None:
     """Add to ``run`` what a table needs."""
     group = run.add_argument_group("tables")
+    group.add_argument(
+        "--target",
+        action="append",
+        metavar="COLUMN",
+        help="column to predict; makes SPEC a data file (CSV, TSV, either gzipped, Parquet)",
+    )
     for name, (metavar, text) in _OPTIONS.items():
-        group.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
+        names = [f"--{name.replace('_', '-')}", *(["--group"] if name == "group_column" else [])]
+        group.add_argument(*names, dest=name, metavar=metavar, help=text)
+    add_reading_options(group)
     group.add_argument(
         "--role", action="append", metavar="COLUMN=ROLE", help="number, category, boolean, date, text, ..."
     )
@@ -44,7 +51,8 @@ def add_table_options(run: Parser) -> None:
     group.add_argument(
         "--out-of-range",
         metavar="END",
-        help="rows held out as out of range: farthest:0.1 (default), COLUMN:top:0.1, COLUMN:bottom:0.1 or none",
+        help="rows held out as out of range: farthest:0.1 (default), COLUMN:top:0.1, COLUMN:bottom:0.1, COLUMN=VALUE, "
+        "COLUMN (each value in turn) or none",
     )
     group.add_argument(
         "--allow-leak",
@@ -74,6 +82,9 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     for name in (*_OPTIONS, "test_share"):
         if getattr(arguments, name) is not None:
             dataset[name] = getattr(arguments, name)
+    if arguments.target:
+        dataset["target"] = one_target(arguments.target)
+    dataset |= reading_changes(arguments, dataset)
     if arguments.allow_leak:
         dataset["allow_leak"] = True
     if arguments.role:
@@ -94,28 +105,9 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     for name in ("seed", "name"):
         if getattr(arguments, name) is not None:
             given[name] = getattr(arguments, name)
-    return build_spec(given, where)
-
-
-def first_sentences(spec: SweepSpec) -> list[str]:
-    """Return what a user must know of a spec's tables before anything is searched."""
-    from sweeps.data.table.settings import TableData
-
-    return [
-        f"{dataset.name}: {sentence}"
-        for dataset in spec.datasets
-        if isinstance(dataset.data, TableData)
-        for sentence in dataset.data.said_first
-    ]
-
-
-def answer_text(study: Study) -> str | None:
-    """Return how a study's network did beside the simple models, in the user's unit; None without a table's record."""
-    from analysis.records.table import read_table_record, table_path
-    from sweeps.commands.printing import models_text
-
-    path = table_path(study)
-    return None if path is None else models_text(study, read_table_record(path))
+    spec = build_spec(given, where)
+    print_notes(spec, where)
+    return spec
 
 
 def _toml_of(name: str) -> dict[str, Any] | None:
@@ -130,10 +122,7 @@ def _toml_of(name: str) -> dict[str, Any] | None:
         return tomllib.loads(resources.files("sweeps").joinpath("specs", TABLES, f"{name}.toml").read_text("utf-8"))
     if path.suffix.lower() != ".toml" or not path.is_file():
         return None
-    try:
-        table = tomllib.loads(path.read_bytes().decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return None  # `load_spec` says what is wrong with it
+    table = read_toml(path.read_bytes(), path.name)
     if not isinstance(table.get("dataset"), dict):
         return None
     file = table["dataset"].get("file")
@@ -175,6 +164,12 @@ def _role(text: str) -> tuple[str, str]:
 def _end(text: str) -> dict[str, Any]:
     if text == "none":
         return {"end_rule": "none"}
+    if ":" not in text and text:
+        column, equals, value = text.rpartition("=")
+        if equals and column and value:
+            return {"end_rule": "value", "end_feature": column, "end_value": value}
+        if not equals:
+            return {"end_rule": "each", "end_feature": value}
     head, _, share = text.rpartition(":")
     feature, _, rule = head.rpartition(":")
     try:
@@ -182,5 +177,8 @@ def _end(text: str) -> dict[str, Any]:
     except ValueError:
         number = None
     if not head or number is None or (rule == "farthest") == bool(feature):
-        raise InputError(f"--out-of-range {text}: write farthest:0.1, COLUMN:top:0.1, COLUMN:bottom:0.1 or none")
+        raise InputError(
+            f"--out-of-range {text}: write farthest:0.1, COLUMN:top:0.1, COLUMN:bottom:0.1, "
+            "COLUMN=VALUE, COLUMN (each value in turn) or none"
+        )
     return {"end_rule": rule, "end_share": number, **({"end_feature": feature} if feature else {})}

@@ -14,13 +14,14 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from engine.roads.memory import available_bytes
 from sweeps.data.table.classes import class_findings, unbalanced_metric
-from sweeps.data.table.columns import find_target
+from sweeps.data.table.columns import Role, find_columns, find_target
+from sweeps.data.table.dependence import settle_dependence
 from sweeps.data.table.folds import EndError
 from sweeps.data.table.leaks import find_leaks
 from sweeps.data.table.metrics import BEAT_BASELINE, METRICS, parse_goal
@@ -29,10 +30,10 @@ from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.rows import TableRows, is_named, make_folds, open_rows, read_data
 from sweeps.data.table.settings import AUTO, NO_END, TableData, parse_table_data
 from sweeps.data.table.table import TableError
-from sweeps.spec.sweep import NAME, SweepSpec, parse_spec
-from sweeps.toml import SpecError, SpecTable
+from sweeps.spec.sweep import SweepSpec, parse_spec
+from sweeps.toml import NAME, SpecError, SpecTable, check_depth, shown
 
-SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
+SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
 """Endings of files that ``run`` takes for a table."""
 FULL_SEARCH_ROWS = 50_000
 """Of more rows than this the folds of a search divide this many, where nothing else is said."""
@@ -62,11 +63,15 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
     TableError
         If the file cannot be read exactly or does not hold what is asked for.
     """
+    check_depth(given, where)
     unknown = [key for key in given if key not in ("name", "seed", "dataset", *_SECTIONS)]
     if unknown:
         raise SpecError(
             f"{where}: unknown {unknown[0]}; beside dataset there may be name, seed, {', '.join(_SECTIONS)}"
         )
+    for key in _SECTIONS:
+        if key != "goal" and not isinstance(given.get(key, {}), Mapping):
+            raise SpecError(f"{where}: {key}: must be a table, not {shown(given[key])}")
     dataset = dict(given["dataset"]) if isinstance(given.get("dataset"), Mapping) else None
     if dataset is None:
         raise SpecError(f"{where}: dataset: must be a table with file and target")
@@ -132,10 +137,12 @@ def settled(data: TableData, given: Mapping[str, Any], where: str) -> TableData:
         changes["target_transform"] = "standardize" if target.task == "regression" else "none"
     elif target.task == "classification" and data.target_transform != "none":
         raise SpecError(f"{where}: dataset: target_transform: {data.target_transform} is for numbers, not for classes")
+    columns = find_columns(table.frame, data.target, cast("Mapping[str, Role]", dict(data.roles)))
+    data = settle_dependence(dataclasses.replace(data, **changes), table.frame, columns, target)
+    changes = {}
     if data.folds == AUTO:
         changes["folds"] = "stratified" if target.task == "classification" else "plain"
-    may_draw = data.folds in (AUTO, "plain", "stratified") and "n_search_rows" not in given
-    if may_draw and table.n_rows > 2 * FULL_SEARCH_ROWS:
+    if "n_search_rows" not in given and data.folds != "contiguous" and table.n_rows > 2 * FULL_SEARCH_ROWS:
         changes["n_search_rows"] = FULL_SEARCH_ROWS
     return dataclasses.replace(data, **changes)
 
@@ -206,7 +213,8 @@ def _fit_to_rows(table: dict[str, Any], given: Mapping[str, Any], data: TableDat
         epochs["grid"] = sorted({max(last * part // 8, 1) for part in (1, 2, 4, 6, 8)})
     table["epochs"] = {"stop_from": 0, "stop_patience": 0, **epochs}
     training = dict(table["training"])
-    space = table["space"].get("training", {}) if isinstance(table["space"], Mapping) else {}
+    space = table["space"].get("training") if isinstance(table["space"], Mapping) else None
+    space = space if isinstance(space, Mapping) else {}  # `parse_spec` says what is wrong with another
     if "loss" not in training and "loss" not in space:
         n_classes = len(rows.target.classes)
         training["loss"] = (
@@ -281,7 +289,7 @@ def _goal_words(goal: Any, rows: TableRows, where: str) -> str:
             METRICS[parsed.metric].score(known, known[None])
         return parsed.text
     except ValueError as error:
-        raise SpecError(str(error)) from None
+        raise SpecError(f"{where}: {error}") from None
 
 
 def _defaults() -> dict[str, Any]:

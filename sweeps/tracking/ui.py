@@ -70,7 +70,7 @@ def server_command(tracking_uri: str, host: str, port: int) -> list[str]:
     """Return the command line of the server."""
     hosts = ",".join(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
     return [
-        *(sys.executable, "-m", "mlflow", "server"),
+        *(sys.executable, "-P", "-m", "mlflow", "server"),
         *("--backend-store-uri", tracking_uri),
         *("--host", host),
         *("--port", str(port)),
@@ -80,8 +80,8 @@ def server_command(tracking_uri: str, host: str, port: int) -> list[str]:
 
 
 def server_environment() -> dict[str, str]:
-    """Return what the server's environment adds: no jobs, no telemetry, no pickles."""
-    return {**ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    """Return what the server's environment adds: no jobs, no telemetry, no pickles, no module of the working folder."""
+    return {**ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONSAFEPATH": "1"}
 
 
 def free_port(host: str, first: int) -> int:

@@ -18,7 +18,7 @@ from sweeps.data.table.numerals import (
     settle,
     settle_by_file,
 )
-from sweeps.data.table.table import MISSING_ANY_CASE, USUAL_MISSING, TableError, Told, shown
+from sweeps.data.table.table import MISSING_ANY_CASE, USUAL_MISSING, TableError, Told, missing_option, shown
 
 _SPACE = r"[ \t]*+"
 _POWER = "[eE][+-]?[0-9]{1,4}"
@@ -227,7 +227,7 @@ class Decider:
             column.numeric = bool(present) or not column.n_usual
             if column.proven and self._told.decimal == ",":
                 self._note(column, "read with decimal points, which its numbers show, though --decimal ,")
-        elif found is not None and found.odd is not None and found.n_odd < NEARLY_ALL * present:
+        elif found is not None and found.odd is not None and self._is_odd(*found.odd, found.n_odd, present):
             raise self._odd(column, *found.odd, present - found.n_odd, found.example)
         elif column.n_infinite and column.n_number + column.n_infinite == present:
             raise self._refusal(*column.first["infinite"], column, "expected a finite number, or NA")
@@ -240,6 +240,15 @@ class Decider:
             self._note(column, told)
         if column.numeric and column.n_usual:
             self._check_usual(column, present)
+
+    def _is_odd(self, row: int, cell: str, n_odd: int, present: int) -> bool:
+        """Whether a cell is to blame for a column that is not of numbers."""
+        return n_odd <= (1 - NEARLY_ALL) * present or self._are_units(row, cell, n_odd, present)
+
+    def _are_units(self, row: int, cell: str, n_odd: int, present: int) -> bool:
+        """Whether the first row, and only it, holds no number."""
+        first = row == 0 and n_odd == 1 and present > 2 and not any(map(str.isdigit, cell))
+        return first and not any(map(_NUMBER.fullmatch, self._first_row))
 
     def _read_as(self, column: Column, found: Found, decimals: set[str], both: set[tuple[str, str]]) -> None:
         """Settle how a column of numbers is written."""
@@ -254,7 +263,7 @@ class Decider:
         if form is None:
             ways = [f"{_number(found.example, forms[0])} ({option_for(forms[0])})" for forms in found.readings]
             raise TableError(
-                f"{self._source}: column {column.name!r}: {shown(found.example)} can be read as {' or as '.join(ways)}; "
+                f"{self._source}: column {column.name!r}: {shown(found.example)} can be {' or '.join(ways)}; "
                 "say which with that option"
             )
         column.numeric, column.form = True, form
@@ -274,25 +283,26 @@ class Decider:
         row, cell = column.first["usual"]
         words = [word for word in column.others if word.casefold() in USUAL_MISSING - MISSING_ANY_CASE]
         times = f"{column.n_usual} cells" if len(words) == 1 else f"the first of {column.n_usual} such cells"
-        listed = ",".join(words[:5])
         raise self._refusal(
             row,
             cell,
             column,
             f"expected a number, as in {present} of {present + column.n_usual} cells ({times}: "
-            f"--missing '{listed}' reads {'it' if len(words) == 1 else 'them'} as missing)",
+            f"{missing_option(words[:5])} reads {'it' if len(words) == 1 else 'them'} as missing)",
         )
 
     def _odd(self, column: Column, row: int, cell: str, n_numbers: int, example: str) -> TableError:
         n_odd = column.present(len(self._lines)) - n_numbers
         like = f"a number like {example.strip()!r}" if example else "a number"
         word = cell.strip()
-        if row == 0 and n_odd == 1 and n_numbers > 1 and not any(map(_NUMBER.fullmatch, self._first_row)):
+        if self._are_units(row, cell, n_odd, n_numbers + n_odd):
             advice = "--units-row leaves out a row of units below the header"
         elif any(map(str.isdigit, word)) or "," in word:
             advice = f"mend it, write NA, or keep the column as text: --text-column '{column.name}'"
         else:
-            advice = f"--missing '{word}' reads it as missing, --text-column '{column.name}' keeps the column as text"
+            advice = (
+                f"{missing_option([word])} reads it as missing, --text-column '{column.name}' keeps the column as text"
+            )
         expected = f"expected {like}, as in {n_numbers} of {n_numbers + n_odd} cells ({advice})"
         return self._refusal(row, cell, column, expected)
 
@@ -307,7 +317,7 @@ class Decider:
             words.update({word: n for word, n in usual.items() if word.casefold() in MISSING_ANY_CASE})
         elif usual:
             told = ", ".join(f"{word!r} {n} times" for word, n in list(usual.items())[:3])
-            self._note(column, f"kept as words: {told} (--missing '{','.join(list(usual)[:3])}' reads them as missing)")
+            self._note(column, f"kept as words: {told} ({missing_option(list(usual)[:3])} reads them as missing)")
         if words:
             told = ", ".join(f"{word!r} {n} times" for word, n in words.most_common(3))
             self._note(column, f"read as missing: {told}")

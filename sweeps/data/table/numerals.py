@@ -34,8 +34,9 @@ _CURRENCIES = (
 _UNIT = "|".join([rf"[{_SYMBOLS}]", *map(re.escape, _CURRENCIES)])
 _BLANK = rf"[\t{SPACES}]*"
 _PARTS = re.compile(
-    rf"{_BLANK}(?P<before>[+\-\u2212]?){_BLANK}(?P<prefix>{_UNIT})?{_BLANK}(?P<after>[+\-\u2212]?)"
-    rf"(?P<digits>[0-9.,][0-9.,'\u2019{SPACES}]*?(?:[eE][+-]?[0-9]{{1,4}})?){_BLANK}(?P<suffix>{_UNIT}|%)?{_BLANK}"
+    rf"{_BLANK}(?P<before>[+\-\u2212]?)(?:(?P<prefix>{_UNIT}){_BLANK}(?P<after>[+\-\u2212]?))?"
+    rf"(?P<digits>[0-9.,](?:[0-9.,'\u2019{SPACES}]*[0-9.,])?(?:[eE][+-]?[0-9]{{1,4}})?)"
+    rf"(?:{_BLANK}(?P<suffix>{_UNIT}|%))?{_BLANK}"
 )
 _GROUP_CLASS = {",": ",", ".": r"\.", " ": f"[{SPACES}]", "'": "['\u2019]"}
 
@@ -145,7 +146,7 @@ class Formats:
         for cell, n, row, parts in split:
             text = parts[1] if parts is not None and parts[0] == self._unit else None
             self._add(cell, n, row, text)
-        allowed = (1 - NEARLY_ALL) * self._n_cells
+        allowed = max((1 - NEARLY_ALL) * self._n_cells, 1)  # one: a row of units
         self._alive = [marks for marks in self._alive if self._n_missed[marks] <= allowed]
 
     def _add(self, cell: str, n: int, row: int, text: str | None) -> None:
@@ -200,7 +201,7 @@ class Formats:
         return Found(
             tuple(map(tuple, classes.values())),
             shows_decimals=only in self._decimals,
-            shows_both=only in self._decimals and bool(only and only[1]),
+            shows_both=only is not None and only in self._decimals and bool(only[1]),
             fixed=self._fixed,
             grouped=only is None and grouped,
             example=("" if only else self._differing) or self._unusual or self._any,
@@ -263,8 +264,8 @@ def _split(cell: str) -> tuple[tuple[str, str], str] | None:
     found = _PARTS.fullmatch(cell)
     if found is None or (found["before"] and found["after"]):
         return None
-    sign = (found["before"] or found["after"]).replace("\u2212", "-")
-    return (found["prefix"] or "", found["suffix"] or ""), sign + found["digits"].strip(SPACES)
+    sign = (found["before"] or found["after"] or "").replace("\u2212", "-")
+    return (found["prefix"] or "", found["suffix"] or ""), sign + found["digits"]
 
 
 def _plain(text: str, decimal: str, thousands: str) -> str | None:

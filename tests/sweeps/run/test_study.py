@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tiny import tiny_spec, tiny_table
 
-import sweeps.run.study
+import sweeps.run.trials
 from analysis.records.lines import RecordError
 from analysis.records.reading import read_sweep
 from analysis.records.study import STAGES, Study, canonical_lines
@@ -24,7 +24,8 @@ from analysis.statistics.intervals import upper_bound
 from engine.model_files import load_model
 from sweeps.data.source import Source
 from sweeps.run.progress import Progress
-from sweeps.run.study import replay, run_sweep
+from sweeps.run.replay import replay
+from sweeps.run.study import run_sweep
 from sweeps.run.trial import Outcome, Setting, run_chunk, run_trial, search_setting
 from sweeps.spec.sweep import DatasetSpec, SweepSpec, open_source, parse_spec
 from sweeps.spec.writing import with_overrides
@@ -67,8 +68,15 @@ def test_the_log_satisfies_its_invariants(whole: Path) -> None:
 
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_digest_does_not_depend_on_the_workers(whole: Path, tmp_path: Path, workers: int) -> None:
-    run_sweep(SPEC, tmp_path, workers=workers)
+    studies = run_sweep(SPEC, tmp_path, workers=workers)
     assert digest(tmp_path / "tiny") == digest(whole)
+    for study, there, other in zip(studies, read_sweep(tmp_path / "tiny"), read_sweep(whole), strict=True):
+        assert study.chain == there.chain
+        assert there.chain is not None
+        assert there.chain.proves == "sealed: nothing is missing, added or altered"
+        assert other.chain is not None
+        assert there.chain.seals == other.chain.seals == [study.digest]
+        assert there.chain.head != other.chain.head  # times differ, if nothing else does
 
 
 def test_the_digest_survives_kills_and_torn_lines(whole: Path, tmp_path: Path) -> None:
@@ -125,7 +133,7 @@ def test_out_of_range_targets_reach_no_decision(whole: Path, tmp_path: Path, mon
     def flipped(spec: SweepSpec, dataset: DatasetSpec, folder: Path) -> Source:
         return Flipped(open_source(spec, dataset, folder))
 
-    monkeypatch.setattr(sweeps.run.study, "open_source", flipped)
+    monkeypatch.setattr(sweeps.run.trials, "open_source", flipped)
     for study, straight in zip(run_sweep(SPEC, tmp_path, workers=2), read_sweep(whole), strict=True):
         assert study.asked == straight.asked
         assert study.verdict == straight.verdict

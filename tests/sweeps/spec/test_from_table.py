@@ -78,7 +78,7 @@ def test_a_name_that_no_folder_should_have_becomes_one(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"folds": "grouped"}, 'dataset: group_column: goes with folds = "grouped"; give both or none'),
-        ({"group_column": "color"}, 'dataset: group_column: goes with folds = "grouped"; give both or none'),
+        ({"group_column": "colour"}, "no column 'colour' to divide rows by; nearest: 'color'"),
         ({"end_feature": "area"}, 'dataset: end_feature: goes with end_rule "top" or "bottom", not "farthest"'),
         ({"end_rule": "top", "end_feature": "aera"}, "dataset: held-out end: no feature 'aera'; nearest: 'area'"),
         ({"n_folds": 90}, "dataset: folds: n_folds=90 with 60 rows; expected 2 to 60"),
@@ -130,7 +130,7 @@ def test_inputs_beyond_the_memory_are_refused_with_the_widest_column(
     ("column", "values", "message"),
     [
         ("y", [1.0] * 40, "target 'y': always 1; expected at least two different values"),
-        ("y", [np.nan, *range(39)], "target 'y': 1 of 40 values are missing (the first in row 1)"),
+        ("y", [np.nan] * 40, "target 'y': 40 of 40 values are missing (the first in row 1)"),
     ],
 )
 def test_a_target_that_cannot_be_learnt_is_one_line_and_status_2(
