@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.records.study import (
+    Extension,
     Stage,
     Study,
     StudyHeader,
@@ -27,6 +28,7 @@ from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
 from sweeps.run.executors import local_executor
+from sweeps.run.looks import FRESH, plan_look, with_records
 from sweeps.run.models import save_outcome
 from sweeps.run.progress import OnEvent, Phase, Progress
 from sweeps.run.trial import (
@@ -176,7 +178,7 @@ def replay(folder: Path, dataset: str, number: int, stage: Stage = "search") -> 
     if recorded is None:
         numbers = f"0 to {records[-1].number}" if records else "none"
         raise SpecError(f"{folder.name}/{dataset}: no {stage} trial {number}; recorded: {numbers}")
-    rerun = run_trial(spec, source, recorded.study, setting_of(spec, recorded, study.trials))
+    rerun = run_trial(spec, source, recorded.study, setting_of(spec, recorded, study))
     then, now = without_timing(recorded), without_timing(rerun)
     # Through JSON, as the recorded one has come.
     differences = tuple(key for key in then if canonical_json(then[key]) != canonical_json(now[key]))
@@ -190,8 +192,8 @@ def replay(folder: Path, dataset: str, number: int, stage: Stage = "search") -> 
     return Replay(recorded, rerun, differences, changed)
 
 
-def setting_of(spec: SweepSpec, record: TrialRecord, trials: Sequence[TrialRecord]) -> Setting:
-    """Return the setting that a record is about, given the search trials of its study."""
+def setting_of(spec: SweepSpec, record: TrialRecord, study: Study) -> Setting:
+    """Return the setting that a record of a study is about."""
     seeds = tuple(record.seeds)
     if record.stage in ("search", "page_search"):
         return search_setting(
@@ -201,22 +203,26 @@ def setting_of(spec: SweepSpec, record: TrialRecord, trials: Sequence[TrialRecor
             seeds,
             source=record.source,
             stage=record.stage,
-            prune_above=prune_above(spec, record.number, trials) if record.stage == "search" else (),
+            prune_above=prune_above(spec, record.number, study.trials) if record.stage == "search" else (),
         )
     epochs = record.epochs if record.stage in ("certificate", "page_certificate") else None
     look_at = tuple(record.epoch_grid)
-    return Setting(record.stage, record.number, record.source, dict(record.params), seeds, look_at, epochs)
+    look = study.look_behind(record)
+    level = 0.0 if look is None else look.level
+    return Setting(record.stage, record.number, record.source, dict(record.params), seeds, look_at, epochs, level=level)
 
 
 def _settle_spec(spec: SweepSpec, folder: Path) -> None:
-    """Write the spec into a new folder, or make sure that the folder's is the same."""
+    """Write the spec into a new folder, or make sure that the folder's is the same but for a smaller budget."""
     path = folder / SPEC_NAME
     if not path.exists():
         write_atomically(path, as_toml(spec).encode())
         return
     there = load_spec(path)
     old, new = there.without_folders(), spec.without_folders()
-    if old != new:
+    if old != new and new.extends(old):
+        write_atomically(path, as_toml(spec).encode())
+    elif old != new:
         changes = spec_difference(old, new)
         more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
         raise SpecError(
@@ -266,15 +272,18 @@ class _StudyRun:
         self.spec = spec
         self.source = open_source(spec, dataset, folder / dataset.name)
         self._dataset = dataset.name
+        self._asked = dataset
         self._folder = folder / dataset.name
         self._on_event = on_event
-        self.log = StudyLog(self._folder / LOG_NAME, study_header(spec, dataset, position, self.source))
+        self.log = StudyLog(
+            self._folder / LOG_NAME, study_header(spec, dataset, position, self.source), lambda old: extends(spec, old)
+        )
         self._sampler: Sampler | None = None
         self._n_asked = self._n_told = self._n_candidates = self._n_failures = 0
         self._stopped: str | None = None
         self._search: dict[int, Setting] = {}
         self._repeats: dict[str, list[int]] = {}
-        self._stages: dict[Stage, list[Setting]] = {}
+        self._stages: dict[Stage, dict[int, Setting]] = {}
         self._under_way: set[_Piece] = set()
         self._pieces: dict[_Piece, _PieceResult] = {}
         self._phase_start = time.monotonic()
@@ -355,9 +364,9 @@ class _StudyRun:
         for stages in (MAIN_STAGES, PAGE_STAGES):
             for stage in stages:
                 if stage not in self._stages:
-                    self._stages[stage] = stage_settings(self.spec, self.source, study, stage)
+                    self._open_stage(stage)
                 known = {record.number for record in study.records[stage]}
-                missing = [setting for setting in self._stages[stage] if setting.number not in known]
+                missing = [setting for number, setting in self._stages[stage].items() if number not in known]
                 if missing:
                     phases: dict[Stage, Phase] = {"finalist": "finalists", "certificate": "certificates"}
                     if not due:
@@ -365,6 +374,19 @@ class _StudyRun:
                     due += missing
                     break
         return due
+
+    def _open_stage(self, stage: Stage) -> None:
+        """Fix what a stage trains; where it looks at fresh draws, that is written before anything trains on them."""
+        study = self.log.study
+        look = study.look_of(stage)
+        planned = plan_look(self.spec, self._asked, self.source, study, stage) if stage in FRESH else None
+        settings = stage_settings(self.spec, self.source, study, stage, look or planned)
+        if look is None and planned is not None and settings:
+            look = with_records(planned, len(settings), self.spec, self.source)
+            self.log.look(look)
+        if look is not None:
+            settings = [dataclasses.replace(setting, level=look.level) for setting in settings]
+        self._stages[stage] = {setting.number: setting for setting in settings}
 
     def _ask_and_tell(self) -> None:
         """Ask and tell as far as the records go, in the one order there is: tell k, then ask k + lag."""
@@ -395,7 +417,7 @@ class _StudyRun:
         source = same[0] if same else None
         if number not in log.points:
             log.asked(number, params, point, source)
-        seeds = self.source.seed_block("search", len(same))
+        seeds = self.source.search_seeds(len(same))
         same.append(number)
         bounds = prune_above(self.spec, number, log.study.trials)
         self._search[number] = search_setting(self.spec, number, params, seeds, source=source, prune_above=bounds)
@@ -429,7 +451,7 @@ class _StudyRun:
                 phase="done" if study.verdict is not None else self._phase,
                 n_asked=len(study.asked),
                 n_finished=len(study.trials),
-                best_value=min((trial.value for trial in study.trials if trial.state != "failed"), default=None),
+                best_value=min((trial.value for trial in study.trials if trial.state == "complete"), default=None),
                 n_candidates=sum(trial.candidate for trial in study.trials),
                 n_stage_done=done,
                 n_stage_total=total,
@@ -449,8 +471,17 @@ class _StudyRun:
         records = self.log.study.records
         if self._phase not in stages:
             return len(records["search"]), len(self._search) if self._stopped else self.spec.search.n_trials
-        names = stages[self._phase]
-        return sum(len(records[name]) for name in names), sum(len(self._stages.get(name, ())) for name in names)
+        planned = [self._stages.get(name, {}) for name in stages[self._phase]]
+        done = sum(
+            one.number in of for name, of in zip(stages[self._phase], planned, strict=True) for one in records[name]
+        )
+        return done, sum(map(len, planned))
+
+
+def extends(spec: SweepSpec, old: Extension) -> bool:
+    """Return whether a spec is the sweep of an earlier budget, with a larger one."""
+    earlier = spec.with_budget(old.n_trials, old.until)
+    return earlier.sha256 == old.spec_sha256 and spec.extends(earlier)
 
 
 def study_header(spec: SweepSpec, dataset: DatasetSpec, position: int, source: Source) -> StudyHeader:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import socket
+from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,8 @@ from analysis.records.polynomial import (
 from analysis.records.study import (
     STAGES,
     TIMING_FIELDS,
+    Extension,
+    Look,
     RecordError,
     Study,
     StudyHeader,
@@ -123,6 +126,8 @@ class StudyLog:
         which never counted, is cut off.
     header : StudyHeader
         What this driver asks.
+    may_extend : callable
+        Whether `header`, with another budget than the log's, is the same sweep with a larger one.
 
     Attributes
     ----------
@@ -139,7 +144,9 @@ class StudyLog:
         If a line is damaged, or the log was written by other versions, whose numbers may differ.
     """
 
-    def __init__(self, path: Path, header: StudyHeader) -> None:
+    def __init__(
+        self, path: Path, header: StudyHeader, may_extend: Callable[[Extension], bool] = lambda _: False
+    ) -> None:
         self.path = path
         self.points: dict[int, dict[str, Any]] = {}
         self.sources: dict[int, int | None] = {}
@@ -151,13 +158,22 @@ class StudyLog:
             self._write("study", as_data(header))
             return
         self.study = read_study(path)
-        if self.study.header != header:
-            raise RecordError(f"{path}: line 1: {header_difference(self.study.header, header)}")
+        there = self.study.header
+        budget = Extension(header.n_trials, header.until, header.spec_sha256)
+        same_budget = dataclasses.replace(
+            header, n_trials=there.n_trials, until=there.until, spec_sha256=there.spec_sha256
+        )
+        if there != same_budget or (budget != self.study.budget and not may_extend(self.study.budget)):
+            last = dataclasses.replace(there, **dataclasses.asdict(self.study.budget))
+            raise RecordError(f"{path}: line 1: {header_difference(last, header)}")
         for kind, data in read_lines(path):
             if kind == "asked":
                 self.points[data["number"]] = data["point"]
                 self.sources[data["number"]] = data["source"]
         self._file = AppendOnlyFile(path)
+        if budget != self.study.budget:
+            self._write("extended", as_data(budget))
+            self.study.extend(budget)
 
     def asked(self, number: int, params: dict[str, Any], point: dict[str, Any], source: int | None) -> None:
         """Write that a trial was chosen."""
@@ -172,6 +188,11 @@ class StudyLog:
         records = self.study.records[record.stage]
         records.append(record)
         records.sort(key=lambda other: other.number)
+
+    def look(self, look: Look) -> None:
+        """Write that draws which nothing has seen are about to be looked at."""
+        self._write("look", as_data(look))
+        self.study.looks.append(look)
 
     def verdict(self, verdict: Verdict) -> None:
         """Write how the study ended."""
@@ -276,7 +297,10 @@ def canonical_lines(study: Study) -> list[str]:
     """Return a study's lines in canonical form."""
     lines = [encode_line("study", as_data(study.header))]
     lines += [encode_line("asked", {"number": n, "params": study.asked[n]}) for n in sorted(study.asked)]
+    if study.extensions:
+        lines.append(encode_line("extended", as_data(study.budget)))
     for stage in STAGES:
+        lines += [encode_line("look", as_data(look)) for look in study.looks if look.stage == stage]
         lines += [encode_line(stage, without_timing(record)) for record in study.records[stage]]
     if study.verdict is not None:
         lines.append(encode_line("verdict", as_data(study.verdict)))

@@ -26,6 +26,8 @@ from urllib.parse import unquote
 from analysis.records.polynomial import RUNS_NAME, PolynomialHeader, PolynomialRun, PolynomialStudy
 from analysis.records.study import (
     STAGES,
+    Extension,
+    Look,
     RecordError,
     Study,
     StudyHeader,
@@ -418,6 +420,11 @@ class StudyProjection:
             elif kind == "verdict":
                 self._study.verdict = Verdict(**data)
                 self._closed = False
+            elif kind == "extended":
+                self._study.extend(Extension(**data))
+                self._closed = False
+            elif kind == "look":
+                self._study.looks.append(Look(**data))
             elif kind in RECORD_KINDS:
                 record = TrialRecord(**data)
                 self._study.records[record.stage].append(record)

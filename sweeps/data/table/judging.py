@@ -1,28 +1,26 @@
 """The one look at the test rows: what a certificate's networks make of them together, beside the simple models.
 
-The units are the rows. Where the metric follows from a mean over rows, its bound is that of the mean of the rows'
-losses (for accuracy Clopper and Pearson's of the error rate); a metric without row losses has a bootstrap over rows.
-Against a baseline the rows are paired.
+The units are the rows, or groups of rows that belong together; bounds and intervals are those of
+`sweeps.data.table.row_intervals`. "Better than the best baseline" has to be shown against every baseline on these very
+rows: whichever of them is truly the best is then among those beaten, so that no level is lost to their number.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from analysis.records.table import finite_or_none
-from analysis.statistics.intervals import MeanMethod, mean_interval, upper_bound
 from sweeps.data.table.columns import Task
 from sweeps.data.table.metrics import METRICS, Goal, Metric, confusion_table, score_all
+from sweeps.data.table.row_intervals import Comparison, Units, compare, metric_of, row_losses, score_rows, upper_loss
 
 FloatArray = npt.NDArray[np.float64]
-
-N_RESAMPLES = 2000
+Sides = Mapping[str, npt.NDArray[np.bool_]]
 
 
 def ensemble_of(predictions: FloatArray) -> FloatArray:
@@ -42,7 +40,9 @@ def judge_test_rows(
     baselines: Mapping[str, FloatArray],
     against: str,
     level: float,
-    seed: int,
+    *,
+    units: Units | None = None,
+    sides: Sides | None = None,
 ) -> dict[str, Any]:
     """Score an ensemble on the test rows and hold it to its goal.
 
@@ -62,110 +62,84 @@ def judge_test_rows(
         The best of them by cross-validation.
     level : float
         Of the test.
-    seed : int
-        Of a bootstrap.
+    units : ndarray (n,) of int, optional
+        Group of each row, where groups and not rows are independent.
+    sides : mapping of str to ndarray (n,) of bool, optional
+        Rows in range and out of range.
 
     Returns
     -------
     dict
-        ``n_rows``; ``metric``; ``scores`` by metric; ``confusion``; ``baselines``: their scores; ``value``: the
-        metric; ``bound``: the worst value it may have at `level`; ``method``; ``goal``: in words; ``against``: the
-        baseline and, paired, ``difference``, ``difference_low``, ``difference_high`` of the mean row losses (95 %) and
-        ``difference_bound``; ``level``; ``passed``.
+        ``n_rows``, ``n_units``; ``unit``: ``"row"`` or ``"group"``; ``metric``; ``scores`` by metric; ``confusion``;
+        ``baselines``: their scores; ``value``: the metric, with ``low`` and ``high`` (95 %); ``bound``: the worst value
+        it may have at `level`; ``method``; ``goal``: in words; ``against``: the best baseline in the folds, and
+        ``best_here``: on these rows; ``comparisons``: by baseline a `Comparison`; ``parts``: by model (``"network"``,
+        ``"singly"`` for the networks one by one, or a baseline) and part (``"test"`` and sides) what
+        `analysis.records.table.PartScores` holds; ``level``; ``passed``.
     """
     metric = METRICS[goal.metric]
     network = ensemble_of(predictions)
-    rng = np.random.default_rng(seed)
-    rows = _row_losses(metric, y, network)
-    other = _row_losses(metric, y, baselines[against])
+    losses = row_losses(metric, y, network[None])
+    other_losses = {name: row_losses(metric, y, values[None]) for name, values in baselines.items()}
+    comparisons = {name: compare(metric, y, losses, other, units, level) for name, other in other_losses.items()}
+    loss_bound, method = upper_loss(metric, y, losses, units, level)
+    whole = score_rows(metric, y, losses, units)
+    parts = {"test": np.ones(len(y), bool), **(sides or {})}
+    models = {"network": network[None], "singly": predictions, **{name: one[None] for name, one in baselines.items()}}
+    beaten = bool(comparisons) and all(one.bound < 0 for one in comparisons.values())
     found: dict[str, Any] = {
         "n_rows": len(y),
+        "n_units": whole.n_units,
+        "unit": "row" if units is None else "group",
         "metric": metric.name,
         "scores": _scores(task, y, network),
         "baselines": {name: _scores(task, y, values) for name, values in baselines.items()},
         "goal": goal.text,
         "against": against,
+        "best_here": _best_here(metric, y, other_losses),
+        "comparisons": {name: _as_plain(one) for name, one in comparisons.items()},
         "level": level,
-        "value": finite_or_none(float(metric.score(y, network[None])[0])),
+        "value": whole.value,
+        "low": whole.low,
+        "high": whole.high,
+        "bound": finite_or_none(metric.highest - loss_bound if metric.higher_is_better else loss_bound),
+        "method": method,
+        "passed": beaten if goal.value is None else bool(loss_bound < metric.as_loss(goal.value)),
+        "parts": {
+            model: {part: part_scores(task, y, values, rows, units) for part, rows in parts.items() if rows.any()}
+            for model, values in models.items()
+        },
     }
     if task == "classification":
         found["confusion"] = confusion_table(y, network).tolist()
-    if rows is None or other is None:
-
-        def loss(chosen: npt.NDArray[np.intp], values: FloatArray) -> float:
-            return metric.as_loss(float(metric.score(y[chosen], values[chosen][None])[0]))
-
-        bound = _bootstrap_bound(lambda chosen: loss(chosen, network), len(y), level, rng)
-        gap = _bootstrap_bound(
-            lambda chosen: loss(chosen, network) - loss(chosen, baselines[against]), len(y), level, rng
-        )
-        found |= {"method": "percentile bootstrap over rows", "difference_bound": finite_or_none(gap)}
-        loss_bound = bound
-    else:
-        loss_bound, found["method"] = _bound(metric, y, rows, level)
-        differences = rows - other
-        interval = mean_interval(differences.tolist(), 0.95, "Student t")
-        gap = _difference_bound(metric, differences, level)
-        found |= {
-            "difference": interval.estimate,
-            "difference_low": interval.low,
-            "difference_high": interval.high,
-            "difference_bound": finite_or_none(gap),
-        }
-    found["bound"] = finite_or_none(metric.highest - loss_bound if metric.higher_is_better else loss_bound)
-    found["passed"] = bool(gap < 0 if goal.value is None else loss_bound < metric.as_loss(goal.value))
     return found
 
 
-def _row_losses(metric: Metric, y: FloatArray, predictions: FloatArray) -> FloatArray | None:
-    if metric.row_losses is None:
-        return None
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        return np.asarray(metric.row_losses(y, predictions[None])[0], np.float64)
+def part_scores(
+    task: Task, y: FloatArray, predictions: FloatArray, rows: npt.NDArray[np.bool_], units: Units | None
+) -> dict[str, Any]:
+    """Return every metric of some rows with its interval, as `analysis.records.table.PartScores` holds it."""
+    own = None if units is None else units[rows]
+    scores = {
+        name: score_rows(METRICS[name], y[rows], row_losses(METRICS[name], y[rows], predictions[:, rows]), own)
+        for name in score_all(task, y[rows], predictions[:, rows])
+    }
+    return {
+        "n_rows": int(rows.sum()),
+        "unit": "row" if units is None else "group",
+        "scores": {name: dataclasses.asdict(score) for name, score in scores.items()},
+    }
+
+
+def _best_here(metric: Metric, y: FloatArray, losses: Mapping[str, FloatArray]) -> str:
+    """Return the baseline that is best on these rows, the first among equals."""
+    values = {name: metric.as_loss(metric_of(metric, y, one)) for name, one in losses.items()}
+    return min(values, key=lambda name: (not np.isfinite(values[name]), values[name]))
+
+
+def _as_plain(one: Comparison) -> dict[str, Any]:
+    return dataclasses.asdict(one) | {"bound": finite_or_none(one.bound)}
 
 
 def _scores(task: Task, y: FloatArray, values: FloatArray) -> dict[str, float | None]:
     return {name: finite_or_none(float(score[0])) for name, score in score_all(task, y, values[None]).items()}
-
-
-def _bound(metric: Metric, y: FloatArray, rows: FloatArray, level: float) -> tuple[float, str]:
-    """Return the upper bound of the metric as a loss, one-sided at 1 - `level`, and how it was found."""
-    if not np.isfinite(rows).all():
-        return math.inf, "a prediction is not finite"
-    if metric.name == "accuracy":
-        n, wrong = len(rows), int(rows.sum())
-        bound = float(stats.beta.ppf(1 - level, wrong + 1, n - wrong)) if wrong < n else 1.0
-        return bound, "Clopper and Pearson's bound of the error rate over rows"
-    mean = upper_bound(rows.tolist(), 1 - level)
-    if metric.from_mean_loss is None or not math.isfinite(mean):
-        return math.inf, "too few rows"
-    weight = np.ones((1, len(y)))
-    value = float(metric.from_mean_loss(np.array([mean]), y, weight)[0])
-    return metric.as_loss(value), "cautious Hall t of the rows' losses"
-
-
-def _difference_bound(metric: Metric, differences: FloatArray, level: float) -> float:
-    """Return a bound of the mean difference over rows, one-sided at 1 - `level`; below 0 only where that is shown.
-
-    Where rows are right or wrong, the exact sign test of the rows on which the two disagree decides (McNemar's): a few
-    such rows among many equal ones are too few for any bound by moments.
-    """
-    if len(differences) < 2 or not np.isfinite(differences).all():
-        return math.inf
-    better, worse = int((differences < 0).sum()), int((differences > 0).sum())
-    if better + worse == 0:
-        return 0.0
-    methods: tuple[MeanMethod, ...] = ("Student t", "cautious Hall t")
-    bounds = [upper_bound(differences.tolist(), 1 - level, method) for method in methods]
-    bound = max(bounds) if np.ptp(differences) > 0 else float(differences.mean())
-    if metric.name == "accuracy":
-        shown = stats.binomtest(better, better + worse, 0.5, alternative="greater").pvalue <= level
-        return min(bound, float(differences.mean())) if shown else max(bound, 0.0)
-    return bound
-
-
-def _bootstrap_bound(
-    loss: Callable[[npt.NDArray[np.intp]], float], n: int, level: float, rng: np.random.Generator
-) -> float:
-    draws = [loss(rng.integers(0, n, n)) for _ in range(N_RESAMPLES)]
-    return float(np.quantile(draws, 1 - level))

@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import engine.playground
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
 
+import engine.playground
 from engine.playground import corner_integrals, gauss, spiral
 from engine.playground.registry import DATASETS
 from engine.playground.seedrandom import SeedStreams

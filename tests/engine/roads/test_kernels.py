@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import kernels
-from engine.roads import plain
 from engine.configuration import TrainingConfig
 from engine.methods.activations import ACTIVATIONS
 from engine.methods.losses import LOSSES
 from engine.methods.optimizers import OPTIMIZERS
 from engine.methods.regularizers import REGULARIZERS
 from engine.network import NetworkConfig, Parameters
+from engine.roads import plain
 from engine.splits import Split
 from engine.state import TrainingState
 from engine.training import initial_state
