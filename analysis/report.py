@@ -46,7 +46,6 @@ HERE = Path(__file__).parent
 DISTRIBUTION = "rangesweep"
 GIF_COLORS = 32
 PNG_COLORS = 128
-ICELANDIC = "\u00d0\u00de\u00f0\u00fe"  # the letters of Latin-1 that take another font encoding
 
 
 @dataclass(slots=True)

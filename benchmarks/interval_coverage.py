@@ -247,8 +247,7 @@ def choice_coverage(
     """Return the coverage of the price of not knowing: loss out of range of the choice in range minus the oracle's.
 
     Once as `analysis.statistics.selection` does it, each half of the replicas judging what the other half chooses, and
-    once by
-    leaving out one replica at a time. The truth is the difference of the true means of the trials that were chosen.
+    once by leaving out one replica at a time. The truth is the difference of the true means of the trials chosen.
 
     Parameters
     ----------
@@ -326,7 +325,7 @@ def print_tables(rows: Sequence[CoverageRow], certificates: Sequence[Certificate
     methods = list(certificates[0].certificate) if certificates else []
     print(f"{'law':<14}{'best trial':>12}{'candidate':>12}" + "".join(f"{'certificate, ' + m:>31}" for m in methods))
     for sweeps in certificates:
-        shares = "".join(f"{100 * sweeps.run.certificate[m]:>31.1f}" for m in methods)
+        shares = "".join(f"{100 * sweeps.certificate[m]:>31.1f}" for m in methods)
         print(
             f"{sweeps.law:<14}{100 * sweeps.best_trial:>12.1f}{100 * sweeps.first_candidate:>12.1f}{shares}"
             f"  ± {100 * sweeps.standard_error:.1f}"

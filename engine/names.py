@@ -1,12 +1,15 @@
-"""Look names up, and say what was probably meant."""
+"""Look names up, and say in one way what was probably meant."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+
+CUTOFF = 0.5
+"""How alike a name must be to be meant, as `difflib.get_close_matches` measures it."""
 
 
 def look_up(registry: Mapping[str, T], name: str, argument: str) -> T:
@@ -29,10 +32,29 @@ def check_name(known: Collection[str], name: str, argument: str) -> None:
     ValueError
         If `name` is not in `known`: the message names the argument, the value and the nearest valid name.
     """
-    if name in known:
-        return
-    asked = str(name).lower()
-    longer = [other for other in known if asked and other.startswith(asked)]
-    nearest = longer or difflib.get_close_matches(asked, known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
-    raise ValueError(f"{argument}: unknown {name!r}; {hint}")
+    if name not in known:
+        raise ValueError(f"{argument}: {unknown('', name, known)}")
+
+
+def unknown(noun: str, name: object, known: Iterable[object]) -> str:
+    """Return ``"unknown dataset 'xorr'; did you mean 'xor'?"``, or the list of what is known.
+
+    Parameters
+    ----------
+    noun : str
+        What the name should be one of; empty where the message has said it already.
+    name, known : str, iterable of str
+        What was given, and what there is.
+    """
+    names = [str(one) for one in known]
+    near = nearest(str(name), names)
+    hint = f"did you mean {near!r}?" if near else f"known: {', '.join(names)}" if names else "there is none yet"
+    return f"unknown {noun + ' ' if noun else ''}{str(name)!r}; {hint}"
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = CUTOFF) -> str | None:
+    """Return the known name that was probably meant: one that begins so, or the one that looks most alike."""
+    names, asked = list(known), name.lower()
+    longer = [other for other in names if asked and other.lower().startswith(asked)]
+    alike = longer or difflib.get_close_matches(asked, names, n=1, cutoff=cutoff)
+    return alike[0] if alike else None

@@ -24,7 +24,7 @@ from engine.state import TrainingState
 from engine.validation import check_parameters, check_replicas, validate, validate_split
 
 if TYPE_CHECKING:
-    from engine import kernels
+    from engine.roads.compiled import session as kernels
 
 SeedArray = npt.NDArray[np.uint64]
 
@@ -219,7 +219,9 @@ def _open_session(
     road: Road,
 ) -> kernels.Session | plain.Session:
     if road == "compiled":
-        from engine import kernels  # Numba takes half a second to import: only for those who use it
+        from engine.roads.compiled import (
+            session as kernels,  # Numba takes half a second to import: only for those who use it
+        )
 
         return kernels.Session(state, network, training, split, evaluate_on)
     return plain.Session(state, network, training, split, evaluate_on)

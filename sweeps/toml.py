@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from engine.names import nearest, unknown
 
 
 class SpecError(ValueError):
@@ -33,8 +34,8 @@ class SpecTable:
         self._known.append(key)
         if key not in self._left:
             for given in self._left:  # a misspelt key is a better message than a missing one
-                if given not in self._known and difflib.get_close_matches(given, [key], 1, 0.75):
-                    raise SpecError(f"{self.where}: unknown {given}; did you mean {key}?")
+                if given not in self._known and nearest(given, [key], cutoff=0.75):
+                    raise SpecError(f"{self.where}: {unknown('', given, [key])}")
             raise SpecError(f"{self.where}: {key} is missing")
         return self._left.pop(key)
 
@@ -93,22 +94,14 @@ class SpecTable:
         """Raise SpecError if something has not been asked for: nobody knows it."""
         if self._left:
             known = list(dict.fromkeys(self._known))
-            raise SpecError(f"{self.where}: {unknown_name('', next(iter(self._left)), known)}")
+            raise SpecError(f"{self.where}: {unknown('', next(iter(self._left)), known)}")
 
 
 def check_name(value: str, choices: Iterable[str], where: str) -> None:
     """Raise SpecError, naming the nearest choice, unless `value` is one of `choices`."""
     names = list(choices)
     if value not in names:
-        raise SpecError(f"{where}: {unknown_name('', value, names)}")
-
-
-def unknown_name(noun: str, value: str, names: Iterable[str]) -> str:
-    """Return ``"unknown dataset xorr; did you mean xor?"``, or the list of what is known."""
-    known = list(names)
-    near = difflib.get_close_matches(value, known, 1, 0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-    return f"unknown {noun + ' ' if noun else ''}{value}; {hint}"
+        raise SpecError(f"{where}: {unknown('', value, names)}")
 
 
 def checked_number(value: Any, where: str) -> float:

@@ -170,8 +170,7 @@ def chosen_records(study: Study) -> list[tuple[str, TrialRecord]]:
 
 def winner_record(study: Study) -> TrialRecord | None:
     """Return the record that speaks for a study, or None where every trial failed or diverged."""
-    record = next((record for setting, record in chosen_records(study) if setting == "winner"), None)
-    return record
+    return next((record for setting, record in chosen_records(study) if setting == "winner"), None)
 
 
 def few_points(n: int, side: str) -> str:

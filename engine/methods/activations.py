@@ -27,7 +27,7 @@ class Activation:
     name : str
         Key in `ACTIVATIONS`.
     code : int
-        What the compiled road calls it.
+        What the compiled road calls it; `engine.methods.codes.UNCOMPILED` where it has no form there.
     function : callable (Z, slope) -> A
         The function, element by element, in the type of Z.
     derivative : callable (Z, A, slope) -> dA/dZ

@@ -42,7 +42,7 @@ class Loss:
     name : str
         Key in `LOSSES`.
     code : int
-        What the compiled road calls it.
+        What the compiled road calls it; `engine.methods.codes.UNCOMPILED` where it has no form there.
     value : callable (outputs (R, n, k), targets (R, n, k or 1)) -> (R, n)
         Loss of each example.
     gradient : callable (outputs, targets) -> (R, n, k)

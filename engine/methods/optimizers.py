@@ -56,7 +56,7 @@ class Optimizer:
     name : str
         Key in `OPTIMIZERS`.
     code : int
-        What the compiled road calls it.
+        What the compiled road calls it; `engine.methods.codes.UNCOMPILED` where it has no form there.
     n_moments : int
         Numbers it keeps for each parameter.
     step : callable (g, moments, training, lr, t) -> decrease of w

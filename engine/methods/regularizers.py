@@ -35,7 +35,7 @@ class Regularizer:
     name : str
         Key in `REGULARIZERS`.
     code : int
-        What the compiled road calls it.
+        What the compiled road calls it; `engine.methods.codes.UNCOMPILED` where it has no form there.
     penalty : callable W -> array shaped like W
         Penalty of each weight for lambda = 1.
     gradient : callable W -> array shaped like W

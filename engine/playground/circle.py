@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from engine.network import FloatArray
 from engine.playground import corner_integrals
+from engine.playground.dataset import Dataset
 from engine.playground.seedrandom import SeedStreams
 
 RADIUS = 5.0
@@ -82,3 +83,33 @@ def _place(r: FloatArray, angle: FloatArray) -> npt.NDArray[np.float64]:
 def _labels(points: FloatArray) -> npt.NDArray[np.float64]:
     distance = np.sqrt(points[..., 0] * points[..., 0] + points[..., 1] * points[..., 1])
     return np.where(distance < INNER[1], 1.0, -1.0)
+
+
+def floor(noise: float) -> float:
+    """Return the lowest expected test loss.
+
+    Integrates over radius and angle by midpoints; an eighth of the turn stands for all of it.
+    """
+    if noise == 0:
+        return 0.0
+    n_radii, n_angles = 1500, 64
+    angle = (np.arange(n_angles) + 0.5) / n_angles * np.pi / 4
+    total = 0.0
+    for low, high in (INNER, OUTER):
+        r = low + (np.arange(n_radii) + 0.5) / n_radii * (high - low)
+        X = np.stack([r[:, None] * np.sin(angle), r[:, None] * np.cos(angle)], axis=-1)
+        total += float((1 - conditional_mean(X, noise) ** 2).mean())
+    return 0.5 * total / 2
+
+
+DATASET = Dataset(
+    name="circle",
+    title="circle",
+    problem="classification",
+    n_samples=500,
+    generate=generate,
+    conditional_mean=conditional_mean,
+    beyond=beyond,
+    floor=floor,
+    on_page=True,
+)

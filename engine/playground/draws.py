@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from engine.names import check_name, look_up
 from engine.network import FloatArray, Parameters
-from engine.playground.registry import DATASETS, Dataset
+from engine.playground.dataset import Dataset
+from engine.playground.registry import DATASETS
 from engine.playground.seedrandom import SeedStreams
 from engine.splits import Split
 

@@ -24,9 +24,10 @@ PAGE = "https://playground.tensorflow.org/"
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "linear")
 REGULARIZATIONS = ("none", "L1", "L2")
-PAGE_DATASETS = ("circle", "xor", "gauss", "spiral")
-PAGE_REGRESSION_DATASETS = ("reg-plane", "reg-gauss")
 PROBLEMS = ("classification", "regression")
+PAGE_DATASETS, PAGE_REGRESSION_DATASETS = (
+    tuple(one.name for one in DATASETS.values() if one.on_page and one.problem == problem) for problem in PROBLEMS
+)
 LEARNING_RATES = (0.00001, 0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 REGULARIZATION_RATES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 MAX_BATCH_SIZE = 30
@@ -391,7 +392,12 @@ def page_state_of(
     """
     record = DATASETS.get(dataset)
     noise_percent, share_percent = _whole_percent(noise), _whole_percent(train_share)
-    if record is None or noise_percent not in range(0, 51, 5) or share_percent not in range(10, 91, 10):
+    if (
+        record is None
+        or not record.on_page
+        or noise_percent not in range(0, 51, 5)
+        or share_percent not in range(10, 91, 10)
+    ):
         return None
     if set(features) - set(FEATURES) or not features or network.n_inputs != len(set(features)):
         return None

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from engine.network import FloatArray
 from engine.playground import corner_integrals
+from engine.playground.dataset import Dataset
 from engine.playground.seedrandom import SeedStreams
 
 RADIUS = 6.0
@@ -96,3 +97,28 @@ def _labels(points: FloatArray) -> npt.NDArray[np.float64]:
         candidate = sign * (1 - np.minimum(1.0, np.sqrt(dx * dx + dy * dy) / CONE_RADIUS))
         label = np.where(np.abs(candidate) > np.abs(label), candidate, label)
     return label
+
+
+def floor(noise: float) -> float:
+    """Return the lowest expected test loss.
+
+    Integrates the conditional variance by midpoints over a quarter of the square; the other three mirror it.
+    """
+    n = 120
+    u = (np.arange(n) + 0.5) / n * RADIUS
+    X = np.stack(np.meshgrid(u, u, indexing="ij"), axis=-1)
+    variance = conditional_second_moment(X, noise) - conditional_mean(X, noise) ** 2
+    return float(0.5 * variance.mean())
+
+
+DATASET = Dataset(
+    name="reg-gauss",
+    title="six cones",
+    problem="regression",
+    n_samples=1200,
+    generate=generate,
+    conditional_mean=conditional_mean,
+    beyond=beyond,
+    floor=floor,
+    on_page=True,
+)

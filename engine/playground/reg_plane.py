@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.network import FloatArray
+from engine.playground.dataset import Dataset
 from engine.playground.seedrandom import SeedStreams
 
 RADIUS = 6.0
@@ -71,3 +72,21 @@ def beyond(
 def _labels(points: FloatArray) -> npt.NDArray[np.float64]:
     t = (points[..., 0] + points[..., 1] + HALF_RANGE) / (2 * HALF_RANGE)
     return np.asarray(-1 * (1 - t) + t)
+
+
+def floor(noise: float) -> float:
+    """Return the lowest expected test loss: half the variance of the sum of two uniform displacements."""
+    return float(0.5 * 2 * (RADIUS * noise) ** 2 / 3 / HALF_RANGE**2)
+
+
+DATASET = Dataset(
+    name="reg-plane",
+    title="plane",
+    problem="regression",
+    n_samples=1200,
+    generate=generate,
+    conditional_mean=conditional_mean,
+    beyond=beyond,
+    floor=floor,
+    on_page=True,
+)

@@ -1,95 +1,45 @@
-"""The generated datasets by name."""
+"""The generated datasets by name. A new one is one file with a `DATASET`, and one line here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from engine.network import FloatArray
+from engine.names import look_up
 from engine.playground import circle, gauss, reg_gauss, reg_plane, spiral, xor
-from engine.playground.seedrandom import SeedStreams
+from engine.playground.dataset import Dataset
 
-Problem = Literal["classification", "regression"]
-
-
-class Generate(Protocol):
-    """Draws the page's points of every stream: points (S, n, 2), labels (S, n)."""
-
-    def __call__(self, stream: SeedStreams, n: int, noise: float) -> tuple[FloatArray, FloatArray]: ...  # noqa: D102
+DATASETS: Mapping[str, Dataset] = MappingProxyType(
+    {one.DATASET.name: one.DATASET for one in (gauss, xor, circle, spiral, reg_plane, reg_gauss)}
+)
 
 
-class ConditionalMean(Protocol):
-    """Returns E[label | x, y] anywhere in the plane, (..., 2) -> (...)."""
+def lowest_loss(dataset: str, noise: float) -> float:
+    """Return the lowest loss anything that sees only the inputs can expect on a dataset.
 
-    def __call__(self, X: FloatArray, noise: float) -> FloatArray: ...  # noqa: D102
-
-
-class Beyond(Protocol):
-    """Draws points and labels from the dataset continued beyond its range: (n, 2), (n,)."""
-
-    def __call__(  # noqa: D102
-        self, rng: np.random.Generator, n: int, noise: float, stretch: float = 3.0
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A dataset of the Playground, with its truth.
+    For a label with conditional mean m(x) the best prediction under half squared error is m(x), and its expected loss,
+    the floor, is half the mean conditional variance. Labels of +1 and -1 have variance 1 - m^2.
 
     Parameters
     ----------
-    name : str
-        The page's own name.
-    title : str
-        What people call it.
-    problem : str
-        ``"classification"`` (labels +1 and -1) or ``"regression"``.
-    n_samples : int
-        Points the page draws, training and test together.
-    generate, conditional_mean, beyond : callable
-        See `Generate`, `ConditionalMean` and `Beyond`.
+    dataset : str
+        Name in `DATASETS`.
+    noise : float
+        Noise as a fraction, at least 0.
+
+    Returns
+    -------
+    float
+        In the page's loss, half the squared error. A single test set may come out lower by luck.
+
+    Raises
+    ------
+    ValueError
+        If `dataset` is not in `DATASETS`, or `noise` is negative or not finite.
     """
-
-    name: str
-    title: str
-    problem: Problem
-    n_samples: int
-    generate: Generate
-    conditional_mean: ConditionalMean
-    beyond: Beyond
-
-
-DATASETS: Mapping[str, Dataset] = MappingProxyType(
-    {
-        dataset.name: dataset
-        for dataset in (
-            Dataset("gauss", "two blobs", "classification", 500, gauss.generate, gauss.conditional_mean, gauss.beyond),
-            Dataset("xor", "XOR", "classification", 500, xor.generate, xor.conditional_mean, xor.beyond),
-            Dataset("circle", "circle", "classification", 500, circle.generate, circle.conditional_mean, circle.beyond),
-            Dataset("spiral", "spiral", "classification", 500, spiral.generate, spiral.conditional_mean, spiral.beyond),
-            Dataset(
-                "reg-plane",
-                "plane",
-                "regression",
-                1200,
-                reg_plane.generate,
-                reg_plane.conditional_mean,
-                reg_plane.beyond,
-            ),
-            Dataset(
-                "reg-gauss",
-                "six cones",
-                "regression",
-                1200,
-                reg_gauss.generate,
-                reg_gauss.conditional_mean,
-                reg_gauss.beyond,
-            ),
-        )
-    }
-)
+    found = look_up(DATASETS, dataset, "dataset")
+    if not 0 <= noise < np.inf:
+        raise ValueError(f"noise: {noise!r}; give a fraction from 0")
+    return found.floor(noise)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.network import FloatArray
+from engine.playground.dataset import Dataset
 from engine.playground.seedrandom import SeedStreams
 
 RADIUS = 5.0
@@ -113,3 +114,45 @@ def _arms(n_per_radius: int, n: int) -> npt.NDArray[np.float64]:
     r = step / n_per_radius * RADIUS
     angle = TURNS * step / n_per_radius * 2 * np.pi + np.array([[0.0], [np.pi]])
     return np.stack([r * np.sin(angle), r * np.cos(angle)], axis=-1)
+
+
+def floor(noise: float) -> float:
+    """Return the lowest expected test loss, exactly.
+
+    Sums f+ f- / (f+ + f-) over the cells between the edges of all jitter squares.
+    """
+    plus, minus = centers()
+    if noise == 0:  # point masses: the arms share the places they share
+        shared = (plus[:, None] == minus[None]).all(axis=-1).any(axis=1).sum()
+        return float(shared / (2 * len(plus)))
+    both = np.concatenate([plus, minus])
+    edges = [np.unique(np.concatenate([axis - noise, axis + noise])) for axis in both.T]
+    n_plus, n_minus = (_cover_counts(arm, noise, edges) for arm in (plus, minus))
+    covered = n_plus + n_minus
+    harmonic = np.divide(n_plus * n_minus, covered, out=np.zeros_like(covered), where=covered > 0)
+    area = np.diff(edges[0])[:, None] * np.diff(edges[1])
+    return float((harmonic * area).sum() / (len(plus) * (2 * noise) ** 2))
+
+
+def _cover_counts(centers: FloatArray, half_width: float, edges: list[FloatArray]) -> npt.NDArray[np.float64]:
+    """Return how many squares cover each cell of the grid that their edges make."""
+    corners = np.zeros((edges[0].size, edges[1].size))
+    for x_side, y_side, sign in ((-1, -1, 1), (1, -1, -1), (-1, 1, -1), (1, 1, 1)):
+        i = np.searchsorted(edges[0], centers[:, 0] + x_side * half_width)
+        j = np.searchsorted(edges[1], centers[:, 1] + y_side * half_width)
+        np.add.at(corners, (i, j), sign)
+    counts: npt.NDArray[np.float64] = corners.cumsum(axis=0).cumsum(axis=1)[:-1, :-1]
+    return counts
+
+
+DATASET = Dataset(
+    name="spiral",
+    title="spiral",
+    problem="classification",
+    n_samples=500,
+    generate=generate,
+    conditional_mean=conditional_mean,
+    beyond=beyond,
+    floor=floor,
+    on_page=True,
+)

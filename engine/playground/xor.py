@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.network import FloatArray
+from engine.playground.dataset import Dataset
 from engine.playground.seedrandom import SeedStreams
 
 HALF_WIDTH = 5.0
@@ -76,3 +77,30 @@ def _open_gap(points: FloatArray) -> npt.NDArray[np.float64]:
 
 def _labels(points: FloatArray) -> npt.NDArray[np.float64]:
     return np.asarray(np.where(points[..., 0] * points[..., 1] >= 0, 1.0, -1.0), np.float64)
+
+
+def floor(noise: float) -> float:
+    """Return the lowest expected test loss: a closed form.
+
+    The coordinates are independent, |u| uniform on [0.3, 5.3], c(u) = clip(u / h, -1, 1).
+    """
+    h = HALF_WIDTH * noise
+    low, high = GAP, GAP + HALF_WIDTH
+    if h <= low:
+        return 0.0
+    ramp_end = min(h, high)
+    c_squared = ((ramp_end**3 - low**3) / (3 * h**2) + high - ramp_end) / (high - low)
+    return float(0.5 * (1 - c_squared**2))
+
+
+DATASET = Dataset(
+    name="xor",
+    title="XOR",
+    problem="classification",
+    n_samples=500,
+    generate=generate,
+    conditional_mean=conditional_mean,
+    beyond=beyond,
+    floor=floor,
+    on_page=True,
+)

@@ -257,7 +257,7 @@ def train_full_batch(
         raise ValueError(f"checkpoints: {list(checkpoints)}; give ascending numbers of updates, at least 1")
     if any(np.diff(thresholds) >= 0):
         raise ValueError(f"thresholds: {list(thresholds)}; give them descending")
-    from engine import kernels  # Numba takes half a second to import
+    from engine.roads.compiled import session as kernels  # Numba takes half a second to import
 
     lanes = kernels.LANES["float64"]
     groups = [np.arange(start, min(start + lanes, R)) for start in range(0, R, lanes)]

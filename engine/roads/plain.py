@@ -4,14 +4,16 @@ It is the reference that the compiled road must equal, and the road for wide net
 neither on the replicas that share the call nor on the number of threads: each matrix product is one product a replica
 on one thread of BLAS, every sum runs in a fixed order, and a mini-batch large enough to keep several threads busy is
 cut into pieces whose sizes follow from shapes alone. Threads, as many as BLAS had been given, take whole replicas where
-there are enough of them, and pieces of a mini-batch else.
+there are enough of them, and pieces of a mini-batch else. In float32 they compute with subnormal
+numbers as zero (`engine.roads.subnormals`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,7 @@ from engine.methods.streams import DROPOUT, INPUT_NOISE, Keys, normals, permutat
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.roads.blas import one_blas_thread
 from engine.roads.memory import EVALUATION_ELEMENTS, MOST_AT_ONCE, count_pieces
+from engine.roads.subnormals import subnormals_are_zero
 from engine.splits import Split
 from engine.state import TrainingState
 
@@ -35,7 +38,7 @@ WIDE = 2**14  # weights of a layer from which replicas are trained one after the
 
 
 class Session:
-    """Networks in training; the interface of `engine.kernels.Session`.
+    """Networks in training; the interface of `engine.roads.compiled.session.Session`.
 
     Parameters
     ----------
@@ -80,6 +83,13 @@ class Session:
         return self._state
 
 
+@contextmanager
+def _arithmetic(dtype: str) -> Iterator[None]:
+    """Set the modes of this thread: a replica that overflows is a result, told by `diverged_at`; so is an underflow."""
+    with np.errstate(all="ignore"), subnormals_are_zero(dtype):
+        yield
+
+
 def _cast(split: Split, dtype: str) -> Split:
     """Return the split in the type of the arithmetic, so that it is copied once and not at every look."""
     return Split(split.X.astype(dtype, copy=False), split.y.astype(dtype, copy=False), split.weight)
@@ -96,7 +106,7 @@ def advance(
     with one_blas_thread() as n_threads, ThreadPoolExecutor(n_threads) as pool:
 
         def train(i: int, threads: ThreadPoolExecutor | None) -> None:
-            with np.errstate(all="ignore"):  # a diverging replica overflows: that is a result, told by `diverged_at`
+            with _arithmetic(training.dtype):
                 gradients = _Gradients(network, training.loss, threads, n_threads)
                 for _ in range(n_epochs):
                     _run_epoch(parts[i], training, points.select(groups[i]), gradients)
@@ -206,7 +216,7 @@ def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, lo
         outputs = forward(network, parameters, _points(split.X, parameters, start, stop))
         losses[:, start:stop] = LOSSES[loss].value(outputs, split.y[:, start:stop].astype(outputs.dtype, copy=False))
 
-    _fill_chunks(fill, network, n)
+    _fill_chunks(fill, network, n, parameters.weights[0].dtype.name)
     with np.errstate(all="ignore"):
         if split.weight is None:
             return np.asarray(losses.sum(axis=1) / n)
@@ -223,7 +233,7 @@ def predict(network: NetworkConfig, parameters: Parameters, X: FloatArray) -> Fl
     def fill(start: int, stop: int) -> None:
         outputs[:, start:stop] = forward(network, parameters, _points(X, parameters, start, stop))
 
-    _fill_chunks(fill, network, X.shape[1])
+    _fill_chunks(fill, network, X.shape[1], outputs.dtype.name)
     return outputs
 
 
@@ -243,12 +253,12 @@ def _weighted_input(A: FloatArray, W: FloatArray, b: FloatArray) -> FloatArray:
     return Z
 
 
-def _fill_chunks(fill: Callable[[int, int], None], network: NetworkConfig, n: int) -> None:
+def _fill_chunks(fill: Callable[[int, int], None], network: NetworkConfig, n: int, dtype: str) -> None:
     """Call `fill` with start and stop of every chunk of n points, on as many threads as BLAS had been given."""
     size = max(1, EVALUATION_ELEMENTS // MOST_AT_ONCE // max(network.layer_sizes))
 
     def fill_from(start: int) -> None:
-        with np.errstate(all="ignore"):  # a diverged replica's outputs overflow
+        with _arithmetic(dtype):
             fill(start, min(start + size, n))
 
     with one_blas_thread() as n_threads, ThreadPoolExecutor(min(n_threads, MOST_AT_ONCE)) as pool:
@@ -396,7 +406,7 @@ class _Gradients:
             return _gradient_sums(self.network, self._loss, parameters, batch, noise, first, work)
 
         def sums_in_thread(i: int) -> Parameters:
-            with np.errstate(all="ignore"):  # is each thread's own
+            with _arithmetic(parameters.weights[0].dtype.name):
                 return sums_of(i)
 
         if n_pieces == 1 or self._pool is None:
@@ -533,7 +543,7 @@ def _step_weights(
     if pull is not None:
         pulled = W - pull
         dead = state.dead[layer]
-        dead |= W * pulled < 0
+        dead |= np.sign(W) * np.sign(pulled) < 0  # their product could underflow to 0
         pulled[dead] = 0
         W[...] = pulled
     if training.max_norm is not None:

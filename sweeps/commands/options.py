@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+
+from engine.names import nearest, unknown
 
 DEFAULT_RESULTS = "results"
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -147,14 +148,6 @@ def run_polynomial_studies(results: Path) -> list[Path]:
     return sorted(path.parent for path in results.glob(f"*/{POLYNOMIAL_RUNS}"))
 
 
-def unknown(noun: str, name: str, names: Iterable[str]) -> str:
-    """Return ``"unknown dataset 'xorr'; did you mean 'xor'?"`` or the list of what there is."""
-    known = list(names)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}" if known else "there is none yet"
-    return f"unknown {noun} {name!r}; {hint}"
-
-
 def _with_hint(message: str, parser: argparse.ArgumentParser) -> str:
     given, names = "", list[str]()
     if message.startswith("unrecognized arguments: "):
@@ -163,9 +156,9 @@ def _with_hint(message: str, parser: argparse.ArgumentParser) -> str:
     elif "invalid choice: " in message:
         given = message.partition("invalid choice: '")[2].partition("'")[0]
         names = [name for action in parser._actions for name in action.choices or ()]
-    near = difflib.get_close_matches(given, names, n=1) if given else []
+    near = nearest(given, names) if given else None
     text = message.partition(" (choose from")[0] if near else message
-    return f"{text}; did you mean {near[0]}?" if near else text
+    return f"{text}; did you mean {near}?" if near else text
 
 
 def checked_remainder(parser: Parser, rest: Sequence[str]) -> None:

@@ -8,8 +8,8 @@ from analysis.polynomial.claims import SAME_VERDICT, Question, claims, mean_over
 from analysis.polynomial.sections import findings
 from analysis.records.study import Scalar, Study, TrialRecord
 from analysis.records.table import NO_SPLIT, ModelScores, TableRecord
-from analysis.statistics.homework import HomeworkRow, RangeRow, Side, n_passed
-from analysis.statistics.intervals import Interval, mean_interval, wilson
+from analysis.statistics.homework import HomeworkRow, RangeRow, Side
+from analysis.statistics.intervals import Interval, mean_interval
 from sweeps.data.table.metrics import METRICS
 
 HOMEWORK_COLUMNS = (
@@ -266,11 +266,6 @@ def mean_text(values: Sequence[float | None]) -> str:
     """Return a mean with four digits, or a dash."""
     estimate = mean_interval(values).estimate
     return "-" if estimate is None else f"{estimate:.4f}"
-
-
-def pass_text(record: TrialRecord, goal: float) -> str:
-    """Return how often a record's replicas pass, with Wilson's interval."""
-    return interval_text(wilson(n_passed(record, goal), len(record.test_loss)), 3)
 
 
 def _short(value: Scalar) -> str:

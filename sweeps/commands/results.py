@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from engine.names import unknown
 from sweeps.commands.options import (
     POLYNOMIAL_RUNS,
     Commands,
@@ -16,7 +17,6 @@ from sweeps.commands.options import (
     run_polynomial_studies,
     run_sweeps,
     sweep_folder,
-    unknown,
 )
 
 FIRST_PORT = 5000
@@ -67,6 +67,9 @@ def add_commands(commands: Commands) -> None:
     add_tracking_option(importer)
     importer.set_defaults(call=import_command)
 
+    schema = add_command(commands, "schema", "print the JSON Schema of a sweep's TOML file, for editors", "schema")
+    schema.set_defaults(call=schema_command)
+
     ui = add_command(commands, "ui", "start the MLflow UI, for this machine only", f"ui --port {FIRST_PORT}")
     add_tracking_option(ui)
     ui.add_argument("--host", default="127.0.0.1", help="127.0.0.1, localhost or ::1 (default: 127.0.0.1)")
@@ -82,6 +85,16 @@ def report_command(arguments: argparse.Namespace) -> int:
 
     folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
     print(write_report(folders, arguments.out))
+    return 0
+
+
+def schema_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
+    """Print what a sweep's TOML file may say, as JSON Schema."""
+    import json
+
+    from sweeps.spec.schema import spec_schema
+
+    print(json.dumps(spec_schema(), indent=2))
     return 0
 
 

@@ -209,7 +209,7 @@ def starting_with(action: Callable[[], None], show: Callable[P, None]) -> Callab
 
 def compile_loop(dtype: str) -> None:
     """Compile the training loop, or load it; say on stderr when it is the compiler that everything waits for."""
-    from engine.kernels import warm_up
+    from engine.roads.compiled.session import warm_up
 
     text = "compiling the training loop (once on this machine) ..."
     notice = threading.Timer(LOADING_S, print, (text,), {"file": sys.stderr, "flush": True})

@@ -7,13 +7,12 @@ import math
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.records.study import Stage
-from analysis.statistics.intervals import wilson
 from engine.evaluation import predict
 from engine.network import NetworkConfig, Parameters
 from engine.roads.memory import available_bytes
@@ -21,9 +20,11 @@ from engine.splits import Split
 from sweeps.data.asked import Asked
 from sweeps.data.kind import Kind
 from sweeps.data.numbered import NumberedSource
-from sweeps.data.published.named import FashionImages, load_fashion_images
 from sweeps.data.source import Draws, Losses
 from sweeps.toml import SpecError, SpecTable
+
+if TYPE_CHECKING:
+    from sweeps.data.published.named import FashionImages
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,11 @@ class FashionSource(NumberedSource):
     def __init__(self, asked: Asked, data: FashionData, images: FashionImages | None = None) -> None:
         super().__init__(asked)
         self._data = data
-        self._images = load_fashion_images() if images is None else images
+        if images is None:
+            from sweeps.data.published import named  # brings pandas along: only for those who use it
+
+            images = named.load_fashion_images()
+        self._images = images
         n, height, width = self._images.images.shape
         self.n_inputs = height * width
         order = np.random.default_rng([asked.seed, STREAM_ROWS]).permutation(n)
@@ -160,6 +165,8 @@ class FashionSource(NumberedSource):
             ``n_rows``; ``value``: mean share of wrong images; ``bound``: the highest it may be, one-sided at ``level``;
             ``ensemble``: the share that the networks' mean probabilities get wrong; ``goal``; ``passed``.
         """
+        from analysis.statistics.intervals import wilson  # SciPy takes a while: only for those who use it
+
         split = self.draws(seeds).test
         outputs, y = predict(network, parameters, split.X), split.y[0, :, 0]
         finite = np.asarray(np.isfinite(outputs).all(axis=2))

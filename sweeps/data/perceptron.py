@@ -17,9 +17,8 @@ from engine.splits import Split
 from sweeps.data.asked import Asked
 from sweeps.data.kind import Kind
 from sweeps.data.numbered import NumberedSource
-from sweeps.data.published.named import NAMED_SETS
 from sweeps.data.source import STREAM_BEYOND, Draws, mean_loss
-from sweeps.toml import SpecTable
+from sweeps.fields import number, read_fields, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,10 @@ class PerceptronData:
         Points drawn from the rule behind the data for out of range, and for certificates to be tested on.
     """
 
-    first_split: int
-    train_share: float
-    stretch: float
-    n_fresh: int
+    first_split: int = whole(0, 1_000_000)
+    train_share: float = number(0.1, 0.9)
+    stretch: float = number(1.0, 1000.0, open_low=True)
+    n_fresh: int = whole(1, 100_000)
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that a spec has."""
@@ -50,22 +49,6 @@ class PerceptronData:
     def without_folders(self) -> PerceptronData:
         """Return itself: no file of the user's is named."""
         return self
-
-
-def parse_perceptron_data(table: SpecTable) -> PerceptronData:
-    """Read the keys of a ``kind = "perceptron"`` dataset.
-
-    Raises
-    ------
-    SpecError
-        If a value will not do.
-    """
-    return PerceptronData(
-        first_split=table.integer("first_split", 0, 1_000_000),
-        train_share=table.number("train_share", 0.1, 0.9),
-        stretch=table.number("stretch", 1.0, 1000.0, open_low=True),
-        n_fresh=table.integer("n_fresh", 1, 100_000),
-    )
 
 
 STREAM_FRESH = 17
@@ -96,6 +79,8 @@ class PerceptronSource(NumberedSource):
     is_finite = False
 
     def __init__(self, asked: Asked, data: PerceptronData) -> None:
+        from sweeps.data.published.named import NAMED_SETS  # brings pandas along: only for those who use it
+
         super().__init__(asked)
         self._data = data
         self._loss = asked.loss
@@ -173,7 +158,7 @@ class PerceptronSource(NumberedSource):
 KIND = Kind(
     name="perceptron",
     settings=PerceptronData,
-    parse=parse_perceptron_data,
+    parse=lambda table: read_fields(PerceptronData, table),
     open=lambda asked, data, _: PerceptronSource(asked, data),
     test_set="points drawn afresh from the rule behind the data",
     out_of_range="points of that rule beyond a replica's training points, up to `stretch` times their range",

@@ -19,13 +19,13 @@ from engine.methods.initializers import initialize
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.playground.draws import FEATURES, draw, expand
 from engine.playground.draws import Draws as PageDraws
-from engine.playground.floors import lowest_loss
 from engine.playground.page import page_state_of, page_url
-from engine.playground.registry import DATASETS
+from engine.playground.registry import DATASETS, lowest_loss
 from engine.splits import Split
 from sweeps.data.asked import Asked
 from sweeps.data.kind import Kind
 from sweeps.data.source import STREAM_BEYOND, STREAM_WEIGHTS, Configured, Draws, mean_loss
+from sweeps.fields import number, read_fields, texts, whole
 from sweeps.store.seeds import text_seed
 from sweeps.toml import SpecError, SpecTable, check_name, toml_text
 
@@ -42,7 +42,7 @@ class PlaygroundData:
     Parameters
     ----------
     noise : float
-        As a fraction, 0 to 0.5 (the page's slider divided by 100).
+        As a fraction, 0 to 0.8 (the page's slider divided by 100 ends at 0.5; exercise sheets go beyond it).
     train_share : float
         Share of the points that are trained on.
     stretch : float
@@ -53,11 +53,11 @@ class PlaygroundData:
         Inputs, by the page's names.
     """
 
-    noise: float
-    train_share: float
-    stretch: float
-    n_beyond: int
-    features: tuple[str, ...]
+    noise: float = number(0.0, 0.8)
+    train_share: float = number(0.1, 0.9)
+    stretch: float = number(1.0, 1000.0, open_low=True)
+    n_beyond: int = whole(1, 100_000)
+    features: tuple[str, ...] = texts()
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that a spec has."""
@@ -76,22 +76,14 @@ def parse_playground_data(table: SpecTable) -> PlaygroundData:
     SpecError
         If a value will not do.
     """
-    features = table.list("features")
-    for feature in features:
-        if not isinstance(feature, str):
-            raise SpecError(f"{table.where}: features: {toml_text(feature)} must be a string")
+    data = read_fields(PlaygroundData, table)
+    for feature in data.features:
         check_name(feature, FEATURES, f"{table.where}: features")
-    if not features or [f for f in FEATURES if f in features] != list(features):
+    if not data.features or tuple(f for f in FEATURES if f in data.features) != data.features:
         raise SpecError(
-            f"{table.where}: features: {toml_text(features)} must be some of {', '.join(FEATURES)}, in this order"
+            f"{table.where}: features: {toml_text(data.features)} must be some of {', '.join(FEATURES)}, in this order"
         )
-    return PlaygroundData(
-        noise=table.number("noise", 0.0, 0.5),
-        train_share=table.number("train_share", 0.1, 0.9),
-        stretch=table.number("stretch", 1.0, 1000.0, open_low=True),
-        n_beyond=table.integer("n_beyond", 1, 100_000),
-        features=tuple(features),
-    )
+    return data
 
 
 class PlaygroundSource:

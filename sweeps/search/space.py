@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from analysis.records.study import Scalar
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
-from sweeps.spec.dimensions import Dimension, check_setting, setting_keys
+from sweeps.spec.dimensions import Dimension, check_setting
 from sweeps.spec.sweep import SweepSpec
-from sweeps.toml import SpecError, check_name
+from sweeps.toml import SpecError
 
 SIZES = "network.hidden_layer_sizes"
 DEPTH = "network.n_hidden_layers"
@@ -125,22 +125,6 @@ def apply(
     network |= {"n_inputs": n_inputs, "n_outputs": n_outputs}
     training["max_epochs"] = spec.epochs.max_epochs
     return NetworkConfig(**network), TrainingConfig(**training)  # type: ignore[arg-type]
-
-
-def as_params(network: NetworkConfig, training: TrainingConfig, keys: tuple[str, ...]) -> dict[str, Scalar]:
-    """Return the params among `keys` that a pair of configurations stands for: the way back from `apply`."""
-    params: dict[str, Scalar] = {}
-    for key in keys:
-        check_name(key, setting_keys(), "params")
-        if key == DEPTH:
-            params[DEPTH] = len(network.hidden_layer_sizes)
-        elif key == SIZES:
-            params |= {f"{SIZES}.{i}": size for i, size in enumerate(network.hidden_layer_sizes, start=1)}
-        elif key.startswith("network."):
-            params[key] = getattr(network, key.split(".", 1)[1])
-        else:
-            params[key] = getattr(training, key.split(".", 1)[1])
-    return params
 
 
 def _value(dimension: Dimension, coordinate: Scalar, params: Mapping[str, Scalar]) -> Scalar:

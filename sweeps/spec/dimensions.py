@@ -16,9 +16,11 @@ from engine.methods.activations import ACTIVATIONS
 from engine.methods.initializers import INITIALIZERS
 from engine.methods.losses import LOSSES
 from engine.methods.optimizers import OPTIMIZERS
+from engine.methods.regularizers import REGULARIZERS
 from engine.methods.schedules import SCHEDULES
+from engine.names import unknown
 from engine.network import NetworkConfig
-from sweeps.toml import SpecError, SpecTable, check_name, checked_number, toml_text, unknown_name
+from sweeps.toml import SpecError, SpecTable, check_name, checked_number, toml_text
 
 LARGEST_GRID = 100_000
 
@@ -111,7 +113,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "training.loss": tuple(LOSSES),
         "training.optimizer": tuple(OPTIMIZERS),
         "training.schedule": tuple(SCHEDULES),
-        "training.regularizer": ("none", "l1", "l1_subgradient", "l2"),
+        "training.regularizer": tuple(REGULARIZERS),
         "training.partial_batch": ("carry", "keep", "drop"),
         "training.order": ("fixed", "shuffled"),
         "training.dtype": ("float32", "float64"),
@@ -125,6 +127,26 @@ def setting_keys() -> tuple[str, ...]:
     """Return every key a spec may fix or search: ``"network.activation"``, ``"training.learning_rate"``, ..."""
     keys = [f"{group}.{field.name}" for group, config in _CONFIGS.items() for field in dataclasses.fields(config)]
     return ("network.n_hidden_layers", *(key for key in keys if key not in _NOT_SETTABLE))
+
+
+def setting_schema(group: str) -> dict[str, Any]:
+    """Return the fields of ``"network"`` or ``"training"`` that a spec may fix, as JSON Schema."""
+    schema: dict[str, Any] = {}
+    for key in setting_keys():
+        if not key.startswith(f"{group}."):
+            continue
+        kind = int if key == "network.n_hidden_layers" else _TYPES[key]
+        entry: dict[str, Any] = {"type": "array"}
+        if key in _NAMES:
+            entry = {"enum": list(_NAMES[key])}
+        elif kind is int:
+            entry = {"type": "integer", "minimum": 0 if key == "network.n_hidden_layers" else 1}
+        elif kind is float or (float in typing.get_args(kind) and Ellipsis not in typing.get_args(kind)):
+            entry = {"type": "number", "minimum": 0}
+        elif key == "training.dropout":
+            entry = {"type": ["array", "number"]}
+        schema[key.removeprefix(f"{group}.")] = entry
+    return schema
 
 
 def check_setting(key: str, value: Any, where: str) -> Any:
@@ -195,7 +217,7 @@ def _space(table: SpecTable) -> tuple[Dimension, ...]:
     dimensions: list[Dimension] = []
     for group, content in table.rest().items():
         if group not in _CONFIGS:
-            raise SpecError(f"{where}: {unknown_name('', group, _CONFIGS)}")
+            raise SpecError(f"{where}: {unknown('', group, _CONFIGS)}")
         if not isinstance(content, Mapping):
             raise SpecError(f"{where}: {group}: must be a table, not {toml_text(content)}")
         for field, entry in content.items():

@@ -42,11 +42,6 @@ _ROWS_SEEN = 200_000
 _SECTIONS = ("goal", "search", "epochs", "pruning", "finalists", "certificates", "page", "network", "training", "space")
 
 
-def is_table_file(name: str) -> bool:
-    """Return whether a name that ``run`` was given is that of a data file."""
-    return Path(name).suffix.lower() in SUFFIXES
-
-
 def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
     """Return the whole sweep of a table.
 

@@ -11,17 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from analysis.records.study import canonical_json
 from engine.configuration import TrainingConfig
+from engine.names import unknown
 from engine.network import NetworkConfig
 from sweeps.data.asked import Asked
 from sweeps.data.kind import Settings
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
+from sweeps.fields import number, numbers, read_fields, text, whole, wholes
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
-from sweeps.toml import SpecError, SpecTable, checked_number, toml_text, unknown_name
+from sweeps.toml import SpecError, SpecTable, toml_text
+
+_T = TypeVar("_T")
 
 METRICS = ("test_loss",)
 PRUNERS = ("none", "successive_halving", "hyperband")
@@ -73,13 +77,13 @@ class SearchSpec:
         ``"tpe"``, ``"sobol"``, ``"random"`` or ``"grid"``; see `sweeps.search.samplers`.
     """
 
-    n_trials: int
-    until: str
-    n_replicas: int
-    n_candidates: int
-    lag: int
-    n_startup_trials: int
-    sampler: str = "tpe"
+    n_trials: int = whole(1, 100_000)
+    until: str = text(("reached", "budget"))
+    n_replicas: int = whole(2, 10_000)
+    n_candidates: int = whole(1, 1000)
+    lag: int = whole(1, 1000)
+    n_startup_trials: int = whole(1, 100_000)
+    sampler: str = text(SAMPLERS, "tpe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +108,12 @@ class EpochSpec:
         recipes that name their length.
     """
 
-    max_epochs: int
-    grid: tuple[int, ...]
-    stop_from: int
-    stop_patience: int
-    stop_delta: float = 0.0
-    counts: str = "best"
+    max_epochs: int = whole(1, 10_000_000)
+    grid: tuple[int, ...] = wholes(1, 10_000_000)
+    stop_from: int = whole(0, 10_000_000)
+    stop_patience: int = whole(0, 10_000)
+    stop_delta: float = number(0.0, default=0.0)
+    counts: str = text(("best", "last"), "best")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,26 +130,44 @@ class PruningSpec:
         eta: rungs are at ``min_epochs * eta**i`` epochs, and the best 1 / eta go on.
     """
 
-    kind: str = "none"
-    min_epochs: int = 1
-    reduction_factor: int = 3
+    kind: str = text(PRUNERS, "none")
+    min_epochs: int = whole(1, 10_000_000, 1)
+    reduction_factor: int = whole(2, 100, 3)
 
 
 @dataclass(frozen=True, slots=True)
 class FinalistSpec:
-    """The `n` best trials get `n_replicas` fresh draws each."""
+    """How the best trials are repeated.
 
-    n: int
-    n_replicas: int
+    Parameters
+    ----------
+    n : int
+        How many of the best trials.
+    n_replicas : int
+        Fresh draws of each.
+    """
+
+    n: int = whole(0, 1000)
+    n_replicas: int = whole(2, 50_000)
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateSpec:
-    """At most `n` finalists are trained once on the same `n_replicas` fresh draws, tested at `level` / n each."""
+    """How finalists are certified.
 
-    n: int
-    n_replicas: int
-    level: float
+    Parameters
+    ----------
+    n : int
+        At most so many finalists; 0 leaves the stage out.
+    n_replicas : int
+        Fresh draws, the same for all of them, trained on once.
+    level : float
+        Level of all certificates together; each is tested at `level` / n.
+    """
+
+    n: int = whole(0, 100)
+    n_replicas: int = whole(2, 50_000)
+    level: float = number(0.0, 0.5, open_low=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +184,10 @@ class PageSpec:
         How many are trained on the finalists' draws; the best of them is certified.
     """
 
-    n_best: int
-    n_sgd: int
-    learning_rates: tuple[float, ...]
-    n_finalists: int
+    n_best: int = whole(0, 1000)
+    n_sgd: int = whole(0, 1000)
+    learning_rates: tuple[float, ...] = numbers(0.0, open_low=True)
+    n_finalists: int = whole(1, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +249,7 @@ class SweepSpec:
         for dataset in self.datasets:
             if dataset.name == name:
                 return dataset
-        raise SpecError(f"{self.name}: {unknown_name('dataset', name, [d.name for d in self.datasets])}")
+        raise SpecError(f"{self.name}: {unknown('dataset', name, [d.name for d in self.datasets])}")
 
     def asked(self, dataset: DatasetSpec) -> Asked:
         """Return what the source of one of the datasets is asked."""
@@ -303,20 +325,20 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
     SpecError
         If there is no such file, it is not TOML, or anything in it is unknown, of the wrong type or out of range.
     """
-    text = str(name_or_path)
-    if text in builtin_specs():
-        where = f"{text}.toml"
+    asked = str(name_or_path)
+    if asked in builtin_specs():
+        where = f"{asked}.toml"
         raw = resources.files("sweeps").joinpath("specs", where).read_bytes()
     else:
         path = Path(name_or_path)
         if not path.suffix and not path.exists():
             names = [name for folder in (".", POLYNOMIALS, TABLES) for name in builtin_specs(folder)]
-            raise SpecError(f"{unknown_name('sweep', text, names)} (or name a TOML file)")
+            raise SpecError(f"{unknown('sweep', asked, names)} (or name a TOML file)")
         where = path.name
         try:
             raw = path.read_bytes()
         except OSError as error:
-            raise SpecError(f"{text}: cannot be read: {error.strerror}") from None
+            raise SpecError(f"{asked}: cannot be read: {error.strerror}") from None
     try:
         table = tomllib.loads(raw.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -351,14 +373,14 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         goal=_goal(goal, datasets),
         search=_search(root.table("search"), space),
         epochs=_epochs(root.table("epochs")),
-        finalists=_finalists(root.table("finalists")),
-        certificates=_certificates(root.table("certificates")),
+        finalists=_section(FinalistSpec, root.table("finalists")),
+        certificates=_section(CertificateSpec, root.table("certificates")),
         page=_page(root.table("page")),
         datasets=datasets,
         network=_fixed(root.table("network"), NetworkConfig, "network"),
         training=_fixed(root.table("training"), TrainingConfig, "training"),
         space=space,
-        pruning=_pruning(root.table("pruning")) if "pruning" in root else PruningSpec(),
+        pruning=_section(PruningSpec, root.table("pruning")) if "pruning" in root else PruningSpec(),
         draws=draws,
     )
     root.close()
@@ -381,19 +403,14 @@ def _goal(table: SpecTable, datasets: tuple[DatasetSpec, ...]) -> Goal:
 
 
 def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
-    sampler = table.text("sampler", SAMPLERS) if "sampler" in table else "tpe"
+    known: dict[str, Any] = {"sampler": table.text("sampler", SAMPLERS)} if "sampler" in table else {}
+    sampler = known.get("sampler", "tpe")
     n_settings = _grid_size(space, table.where) if sampler == "grid" else LARGEST_GRID
-    spec = SearchSpec(
-        n_trials=n_settings if sampler == "grid" and "n_trials" not in table else table.integer("n_trials", 1, 100_000),
-        until=table.text("until", ("reached", "budget")),
-        n_replicas=table.integer("n_replicas", 2, 10_000),
-        n_candidates=table.integer("n_candidates", 1, 1000),
-        lag=table.integer("lag", 1, 1000),
-        n_startup_trials=(
-            table.integer("n_startup_trials", 1, 100_000) if sampler == "tpe" or "n_startup_trials" in table else 1
-        ),
-        sampler=sampler,
-    )
+    if sampler == "grid" and "n_trials" not in table:
+        known["n_trials"] = n_settings
+    if sampler != "tpe" and "n_startup_trials" not in table:
+        known["n_startup_trials"] = 1
+    spec = read_fields(SearchSpec, table, **known)
     table.close()
     if spec.n_trials > n_settings:
         raise SpecError(f"{table.where}: n_trials: {spec.n_trials}; the whole grid has {n_settings} settings")
@@ -401,64 +418,26 @@ def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
 
 
 def _epochs(table: SpecTable) -> EpochSpec:
-    max_epochs = table.integer("max_epochs", 1, 10_000_000)
-    grid = table.list("grid")
-    for epoch in grid:
-        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 1:
-            raise SpecError(f"{table.where}: grid: {toml_text(epoch)} must be a whole number from 1")
+    spec = read_fields(EpochSpec, table)
+    table.close()
+    grid = list(spec.grid)
     if not grid or sorted(set(grid)) != grid:
         raise SpecError(f"{table.where}: grid: {toml_text(grid)} must be ascending and not empty")
-    if grid[-1] != max_epochs:
-        raise SpecError(f"{table.where}: grid: ends with {grid[-1]}; it must end with max_epochs, {max_epochs}")
-    spec = EpochSpec(
-        max_epochs,
-        tuple(grid),
-        stop_from=table.integer("stop_from", 0, 10_000_000),
-        stop_patience=table.integer("stop_patience", 0, 10_000),
-        stop_delta=table.number("stop_delta", 0.0, math.inf) if "stop_delta" in table else 0.0,
-        counts=table.text("counts", ("best", "last")) if "counts" in table else "best",
-    )
-    table.close()
+    if grid[-1] != spec.max_epochs:
+        raise SpecError(f"{table.where}: grid: ends with {grid[-1]}; it must end with max_epochs, {spec.max_epochs}")
     return spec
 
 
-def _pruning(table: SpecTable) -> PruningSpec:
-    kind = table.text("kind", PRUNERS)
-    default = PruningSpec()
-    spec = PruningSpec(
-        kind,
-        min_epochs=table.integer("min_epochs", 1, 10_000_000) if "min_epochs" in table else default.min_epochs,
-        reduction_factor=(
-            table.integer("reduction_factor", 2, 100) if "reduction_factor" in table else default.reduction_factor
-        ),
-    )
-    table.close()
-    return spec
-
-
-def _finalists(table: SpecTable) -> FinalistSpec:
-    spec = FinalistSpec(n=table.integer("n", 0, 1000), n_replicas=table.integer("n_replicas", 2, 50_000))
-    table.close()
-    return spec
-
-
-def _certificates(table: SpecTable) -> CertificateSpec:
-    spec = CertificateSpec(
-        n=table.integer("n", 0, 100),
-        n_replicas=table.integer("n_replicas", 2, 50_000),
-        level=table.number("level", 0.0, 0.5, open_low=True),
-    )
+def _section(kind: type[_T], table: SpecTable) -> _T:
+    spec = read_fields(kind, table)
     table.close()
     return spec
 
 
 def _page(table: SpecTable) -> PageSpec:
-    n_best, n_sgd = table.integer("n_best", 0, 1000), table.integer("n_sgd", 0, 1000)
-    rates = tuple(checked_number(rate, f"{table.where}: learning_rates") for rate in table.list("learning_rates"))
-    spec = PageSpec(n_best, n_sgd, rates, n_finalists=table.integer("n_finalists", 1, 1000))
-    table.close()
-    if any(rate <= 0 for rate in rates) or (n_best and not rates):
-        raise SpecError(f"{table.where}: learning_rates: {toml_text(list(rates))} must be positive and not empty")
+    spec = _section(PageSpec, table)
+    if spec.n_best and not spec.learning_rates:
+        raise SpecError(f"{table.where}: learning_rates: empty; give at least one, or n_best = 0")
     return spec
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import engine as benchmark
@@ -68,6 +72,40 @@ def test_peers_that_disagree_stop_the_benchmark() -> None:
     wrong.loss = lambda: float("nan")
     with pytest.raises(RuntimeError, match="losses differ"):
         check_agreement(config, [own, wrong])
+
+
+def test_a_disagreement_hides_no_other_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = json.dumps([{"table": "narrow", **row("this engine", 5.0)}, {"disagreement": "losses differ"}])
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, int(command[3] == "wide"), sound)
+
+    monkeypatch.setattr(benchmark, "subprocess", SimpleNamespace(run=run, PIPE=subprocess.PIPE))
+    assert main(["--quick", "--only", "narrow", "--only", "wide", "--only", "homework"]) == 1
+    said = capsys.readouterr()
+    assert said.out.count("this engine") == 2
+    heads = re.findall(r"^\d+ cores of .*, load [\d.]+ before it began; .*\.\n(\w+)$", said.out, re.MULTILINE)
+    assert heads == ["narrow", "homework"]
+    assert said.err.splitlines().count("failed: losses differ") == 2
+    assert "failed: wide on 1 core(s), exit status 1; see above" in said.err
+
+
+def test_peers_that_disagree_are_one_line_and_the_others_are_measured() -> None:
+    config, effort = NARROW[0], benchmark.Effort(True, 1, 0.001)
+    own = engine_peer(config, numbers(config, 1), road="numpy")
+    wrong = Peer("wrong rate", 1, lambda epochs: None, lambda: 0.123)
+    (told,) = benchmark.compare(config, 1, [own, wrong], effort)
+    assert told["disagreement"].startswith("2-8-8-1 tanh, batch 10: losses differ after 3 epochs: ")
+    assert [line["peer"] for line in benchmark.compare(config, 1, [own], effort)] == ["this engine"]
+
+
+def test_training_on_made_images_does_not_hang_on_the_last_bit() -> None:
+    config, problem = benchmark.wide_problem(benchmark.Effort(True, 1, 0.001))
+    moved = dataclasses.replace(problem, weights=[W * np.float32(1 + 2**-23) for W in problem.weights])
+    check_agreement(config, [engine_peer(config, problem), dataclasses.replace(engine_peer(config, moved), name="ulp")])
+    assert sorted(set(problem.y.ravel())) == list(range(10))
 
 
 def test_the_summary_takes_the_best_batched_rival_and_adds_its_compiling() -> None:

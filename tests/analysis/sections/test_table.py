@@ -9,7 +9,7 @@ import pytest
 import record_builders as build
 from table_builders import table_record
 
-from analysis.formats.blocks import Heading, Missing, Picture, Table, Text
+from analysis.formats.blocks import Heading, Missing, Picture, Table, Text, number_text
 from analysis.records.study import RecordError, read_study
 from analysis.records.table import TABLE_NAME, PartScores, RowScore, encode_table_record
 from analysis.report import lead_sentence, render, write_report
@@ -102,7 +102,7 @@ def test_the_best_simple_model_on_the_test_rows_is_named_as_well_as_that_in_the_
     (study.path.parent / TABLE_NAME).write_bytes(encode_table_record(dataclasses.replace(record, models=models)))
     found = texts(section.build([study]).blocks, "finding")
     assert "the best simple model there, gradient boosting, has" in found[0]
-    assert "the best simple model there, ridge regression, has 1 (0.500 to 1.5)" in found[1]
+    assert f"the best simple model there, ridge regression, has {number_text(1)} ({number_text(0.5)} to " in found[1]
     row = dict(
         zip([c.key for c in answer.TABLE_COLUMNS], table(answer.build([study]).blocks, "tables").rows[0], strict=True)
     )
@@ -114,9 +114,9 @@ def test_test_rows_and_looks_are_told(tmp_path):
     told = " ".join(texts(blocks))
     assert "Test rows: 50 (the rows of later.csv), set aside before anything looked; scored 3 times since." in told
     assert (
-        "better than ridge regression (squared error a row differs by -0.0500, -0.0800 to -0.0200, Student t, 95 %); not "
-        "to be told apart from gradient boosting at n = 50 (squared error a row differs by 0.0100, -0.0300 to 0.0500, "
-        "Student t, 95 %)."
+        "better than ridge regression (squared error a row differs by -0.0500, -0.0800 to -0.0200, Student t, 95 %); "
+        "not to be told apart from gradient boosting at n = 50 (squared error a row differs by 0.0100, -0.0300 to "
+        "0.0500, Student t, 95 %)."
     ) in told
     assert "Out of range: the 30 rows with area above 180.5, held out beforehand." in told
     rows = [row[1] for row in table(blocks, "-scores").rows if row[0] == "network"]

@@ -15,7 +15,6 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import kernels
 from engine.configuration import TrainingConfig
 from engine.methods.activations import ACTIVATIONS
 from engine.methods.losses import LOSSES
@@ -23,6 +22,7 @@ from engine.methods.optimizers import OPTIMIZERS
 from engine.methods.regularizers import REGULARIZERS
 from engine.network import NetworkConfig, Parameters
 from engine.roads import plain
+from engine.roads.compiled import session as kernels
 from engine.splits import Split
 from engine.state import TrainingState
 from engine.training import initial_state
@@ -208,7 +208,8 @@ FUNCTIONS = {
     "silu": lambda x: x * scipy.special.expit(x),
     "gelu": lambda x: x * scipy.special.ndtr(x),
 }
-# (relative, absolute), as documented in `engine.kernels`; absolute where a tail is a difference of larger numbers.
+# (relative, absolute), as documented in `engine.roads.compiled.session`; absolute where a tail is a difference of
+# larger numbers.
 TOLERANCES = {
     "float32": {
         "tanh": (5e-7, 0),
@@ -323,8 +324,8 @@ def test_after_the_warm_up_the_type_is_compiled() -> None:
 
 def test_without_the_compiler_it_supports_nothing() -> None:
     code = (
-        "from engine import kernels; from engine.network import NetworkConfig; from engine.configuration import "
-        "TrainingConfig; print(kernels.supports(NetworkConfig(2), TrainingConfig()))"
+        "from engine.roads.compiled import session as kernels; from engine.network import NetworkConfig; "
+        "from engine.configuration import TrainingConfig; print(kernels.supports(NetworkConfig(2), TrainingConfig()))"
     )
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -23,10 +23,14 @@ split = Split(X, np.sign(X[..., :1] * X[..., 1:]))
 network = NetworkConfig(2, (8, 5), 1, "tanh", "tanh")
 training = TrainingConfig(optimizer="adam", batch_size=7, regularizer="l2", regularization_rate=0.01, dropout=(0.1,))
 weights = initialize(network, [np.random.default_rng(i) for i in range(3)])
-result = train(network, training, split, weights, np.arange(3), look_at=[20], evaluate_on={"train": split})
-assert result.road == "compiled-float32", result.road
-parameters = result.state.parameters
-arrays = [*parameters.weights, *parameters.biases, result.losses["train"]]
+# The second one's weights sink below the normal numbers.
+dying = TrainingConfig(optimizer="momentum", batch_size=7, learning_rate=0.1, regularizer="l2", regularization_rate=2.0)
+arrays = []
+for settings in (training, dying):
+    result = train(network, settings, split, weights, np.arange(3), look_at=[90], evaluate_on={"train": split})
+    assert result.road == "compiled-float32", result.road
+    parameters = result.state.parameters
+    arrays += [*parameters.weights, *parameters.biases, result.losses["train"]]
 print(hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest())
 """
 

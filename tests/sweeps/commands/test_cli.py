@@ -73,9 +73,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             " run: argument --until: invalid choice: 'reachd'; did you mean reached?;"
             " see `python -m sweeps run --help`",
         ),
-        (["run", "homewrk"], ": unknown sweep homewrk; did you mean homework? (or name a TOML file)"),
+        (["run", "homewrk"], ": unknown sweep 'homewrk'; did you mean 'homework'? (or name a TOML file)"),
         (["run", "--goal", "below 0.1"], ": goal: 'below 0.1' is not of the form 'test_loss < 0.1'"),
-        (["run", "--goal", "tset_loss < 0.1"], ": homework: goal: metric: unknown tset_loss; did you mean test_loss?"),
+        (
+            ["run", "--goal", "tset_loss < 0.1"],
+            ": homework: goal: metric: unknown 'tset_loss'; did you mean 'test_loss'?",
+        ),
         (
             ["run", "--tracking-uri", "mlruns"],
             ": --tracking-uri mlruns: MLflow keeps no runs in plain files; give sqlite:///PATH.db or http://HOST:PORT",
@@ -89,8 +92,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             ["sync"],
             ": --results results: no <sweep>/<dataset>/log.jsonl below it; name a folder `run` has written",
         ),
-        (["train", "--dataset", "xorr"], ": homework: unknown dataset xorr; did you mean xor?"),
-        (["train", "--activation", "rleu"], ": params: network.activation: unknown rleu; did you mean relu?"),
+        (["train", "--dataset", "xorr"], ": homework: unknown dataset 'xorr'; did you mean 'xor'?"),
+        (["train", "--activation", "rleu"], ": params: network.activation: unknown 'rleu'; did you mean 'relu'?"),
         (
             ["train", "--hidden", "6,0"],
             " train: argument --hidden: 0 is below 1; give 1 or more; see `python -m sweeps train --help`",

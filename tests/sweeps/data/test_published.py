@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from analysis.records.study import read_sweep
 from analysis.statistics.ranges import Box
 from sweeps.data.asked import Asked
 from sweeps.data.fashion_mnist import FashionData, FashionSource
+from sweeps.data.kinds import KINDS
 from sweeps.data.perceptron import PerceptronData, PerceptronSource, perceptron_truth
 from sweeps.data.published.named import FashionImages
 from sweeps.run.study import replay, run_sweep
@@ -240,3 +242,17 @@ def test_data_of_a_kind_come_back_from_the_spec() -> None:
     spec = load_spec("perceptron")
     assert spec.datasets[0].data == PerceptronData(10, 0.8, 2.0, 500)
     assert parse_spec(as_table(spec), "t.toml") == spec
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "part"),
+    [
+        ("fashion_mnist", FashionData(0, 0), "compared by the 10 000 test images, as in the textbook"),
+        ("fashion_mnist", FashionData(0, 10_000), "compared by 10000 of the 60 000 images"),
+        ("perceptron", None, "tested on fresh points of the rule"),
+    ],
+)
+def test_published_data_say_by_which_rows_trials_are_compared(kind: str, settings: Any, part: str) -> None:
+    describe = KINDS[kind].describe
+    assert describe is not None
+    assert part in describe(settings)

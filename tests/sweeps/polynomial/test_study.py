@@ -105,8 +105,8 @@ def test_looks_are_spread_over_the_decades_and_include_every_length():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "polynomal"}, "tiny.toml: kind: unknown polynomal; did you mean polynomial?"),
-        ({"n_seed": 3}, "tiny.toml: unknown n_seed; did you mean n_seeds?"),
+        ({"kind": "polynomal"}, "tiny.toml: kind: unknown 'polynomal'; did you mean 'polynomial'?"),
+        ({"n_seed": 3}, "tiny.toml: unknown 'n_seed'; did you mean 'n_seeds'?"),
         (
             {"coefficients": [1.0, 0.0]},
             "tiny.toml: coefficients: [1.0, 0.0] must be those of a polynomial of degree 1 to 9, the constant first",
@@ -134,7 +134,7 @@ def test_looks_are_spread_over_the_decades_and_include_every_length():
         ),
         (
             {"recipes": [{"arm": "constraind", "learning_rate": 0.1, "n_steps": 5}]},
-            "tiny.toml: recipes 1: arm: unknown constraind; did you mean constrained?",
+            "tiny.toml: recipes 1: arm: unknown 'constraind'; did you mean 'constrained'?",
         ),
         (
             {"name": "a/b"},
@@ -263,7 +263,7 @@ def test_options_of_a_sweep_are_refused(option, value, tmp_path, capsys):
 
 def test_a_misspelt_name_is_told_the_nearest(capsys):
     assert main(["run", "quadratik"]) == 2
-    assert "unknown sweep quadratik; did you mean quadratic?" in capsys.readouterr().err
+    assert "unknown sweep 'quadratik'; did you mean 'quadratic'?" in capsys.readouterr().err
 
 
 def test_a_short_spec_gets_marks_that_follow_the_polynomial():

@@ -218,10 +218,10 @@ def test_a_pruned_trial_is_a_finalist_only_if_there_is_nothing_else(whole: Path)
 @pytest.mark.parametrize(
     ("pruning", "message"),
     [
-        ({"kind": "asha"}, "pruning: kind: unknown asha; known: none, successive_halving, hyperband"),
+        ({"kind": "asha"}, "pruning: kind: unknown 'asha'; known: none, successive_halving, hyperband"),
         ({"kind": "hyperband", "min_epochs": 20}, "pruning: min_epochs: 20 must be below max_epochs, 20"),
         ({"kind": "hyperband", "reduction_factor": 1}, "pruning: reduction_factor: 1 is outside 2 to 100"),
-        ({"kind": "hyperband", "min_epoch": 3}, "pruning: unknown min_epoch; did you mean min_epochs?"),
+        ({"kind": "hyperband", "min_epoch": 3}, "pruning: unknown 'min_epoch'; did you mean 'min_epochs'?"),
     ],
 )
 def test_pruning_that_cannot_be_is_refused(pruning: dict[str, Any], message: str) -> None:

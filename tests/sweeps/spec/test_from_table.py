@@ -87,8 +87,8 @@ def test_a_name_that_no_folder_should_have_becomes_one(tmp_path: Path) -> None:
         ({"training": {"loss": "softmax_cross_entropy"}}, "training: loss: softmax_cross_entropy does not fit this"),
         ({"search": {"n_replicas": 7}}, "search: n_replicas: 7 are not folds times seeds; give a multiple of 3"),
         ({"roles": {"area": "nmber"}}, 'dataset: roles: area: "nmber" is none of number, category'),
-        ({"tarjet": "x"}, "dataset: unknown tarjet; did you mean target?"),
-        ({"preprocessing": "textbok"}, "dataset: preprocessing: unknown textbok; did you mean textbook?"),
+        ({"tarjet": "x"}, "dataset: unknown 'tarjet'; did you mean 'target'?"),
+        ({"preprocessing": "textbok"}, "dataset: preprocessing: unknown 'textbok'; did you mean 'textbook'?"),
         (
             {"target_transform": "log", "task": "classification"},
             "dataset: target_transform: log is for numbers, not for classes",

@@ -24,7 +24,7 @@ def at(table: dict[str, Any], path: str) -> tuple[Any, Any]:
 
 FAULTS = [
     ("space/training/learnin_rate", {"low": 1.0, "high": 2.0},
-     "t.toml: space: unknown training.learnin_rate; did you mean training.learning_rate?"),
+     "t.toml: space: unknown 'training.learnin_rate'; did you mean 'training.learning_rate'?"),
     ("space/training/learning_rate/low", 2.0, "t.toml: space: training.learning_rate: low 2 is above high 1"),
     ("space/training/learning_rate/low", 0.0,
      "t.toml: space: training.learning_rate: low: log needs a bound above 0, not 0"),
@@ -35,31 +35,31 @@ FAULTS = [
     ("space/training/batch_size/low", 0, "t.toml: space: training.batch_size: low: 0 must be at least 1"),
     ("space/network/activation/choice", [], "t.toml: space: network.activation: choice: empty; give at least one"),
     ("space/network/activation/choice", ["tanh", "rleu"],
-     "t.toml: space: network.activation: unknown rleu; did you mean relu?"),
+     "t.toml: space: network.activation: unknown 'rleu'; did you mean 'relu'?"),
     ("space/network/activation", 3, "t.toml: space: network.activation: must be a table, not 3"),
-    ("space/networks", {}, "t.toml: space: unknown networks; did you mean network?"),
+    ("space/networks", {}, "t.toml: space: unknown 'networks'; did you mean 'network'?"),
     ("space/training/regularization_rate/when/training/regularizer", ["l3"],
-     "t.toml: space: training.regularization_rate: when: training.regularizer: unknown l3; did you mean l2?"),
+     "t.toml: space: training.regularization_rate: when: training.regularizer: unknown 'l3'; did you mean 'l2'?"),
     ("space/training/regularization_rate/when/training/regularizer", ["l1"],
      't.toml: space: training.regularization_rate: when: training.regularizer is never "l1"'),
     ("training/learning_rate", 0.1, "t.toml: training: learning_rate is also in the space; fix it or search it"),
-    ("training/optimizer", "adm", "t.toml: training.optimizer: unknown adm; did you mean adam?"),
+    ("training/optimizer", "adm", "t.toml: training.optimizer: unknown 'adm'; did you mean 'adam'?"),
     ("search/n_trials", 0, "t.toml: search: n_trials: 0 is outside 1 to 100000"),
     ("search/n_trials", True, "t.toml: search: n_trials: true must be a whole number"),
-    ("search/until", "reachd", "t.toml: search: until: unknown reachd; did you mean reached?"),
-    ("search/budget", 3, "t.toml: search: unknown budget; known: sampler, n_trials, until, n_replicas, n_candidates, "
+    ("search/until", "reachd", "t.toml: search: until: unknown 'reachd'; did you mean 'reached'?"),
+    ("search/budget", 3, "t.toml: search: unknown 'budget'; known: sampler, n_trials, until, n_replicas, n_candidates, "
      "lag, n_startup_trials"),
     ("goal/below", -1.0, "t.toml: goal: below: -1 must be above 0"),
-    ("goal/metric", "tst_loss", "t.toml: goal: metric: unknown tst_loss; did you mean test_loss?"),
-    ("datasets/0/noise", 0.6, "t.toml: datasets[0]: noise: 0.6 must be at least 0 and at most 0.5"),
+    ("goal/metric", "tst_loss", "t.toml: goal: metric: unknown 'tst_loss'; did you mean 'test_loss'?"),
+    ("datasets/0/noise", 0.9, "t.toml: datasets[0]: noise: 0.9 must be at least 0 and at most 0.8"),
     ("datasets/0/train_share", 1.0, "t.toml: datasets[0]: train_share: 1 must be at least 0.1 and at most 0.9"),
-    ("datasets/0/name", "guass", "t.toml: datasets[0]: name: unknown guass; did you mean gauss?"),
+    ("datasets/0/name", "guass", "t.toml: datasets[0]: name: unknown 'guass'; did you mean 'gauss'?"),
     ("datasets/1/name", "gauss", "t.toml: datasets: gauss is named 2 times"),
     ("datasets", [], "t.toml: datasets: empty; name at least one"),
     ("epochs/grid", [5, 2, 20], "t.toml: epochs: grid: [5, 2, 20] must be ascending and not empty"),
     ("epochs/grid", [1, 2], "t.toml: epochs: grid: ends with 2; it must end with max_epochs, 20"),
     ("name", "../up", "t.toml: name: '../up' must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first"),
-    ("naem", 1, "t.toml: unknown naem; did you mean name?"),
+    ("naem", 1, "t.toml: unknown 'naem'; did you mean 'name'?"),
     ("space", {}, "t.toml: space: empty; search at least one setting"),
 ]  # fmt: skip
 
@@ -109,7 +109,7 @@ def test_overrides_replace_and_are_validated() -> None:
 def test_an_unknown_sweep_is_answered_with_the_nearest() -> None:
     with pytest.raises(SpecError) as caught:
         load_spec("homewrk")
-    assert str(caught.value) == "unknown sweep homewrk; did you mean homework? (or name a TOML file)"
+    assert str(caught.value) == "unknown sweep 'homewrk'; did you mean 'homework'? (or name a TOML file)"
 
 
 def test_a_file_that_is_not_toml_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -252,10 +252,10 @@ def compared(low: float, high: float) -> dict[str, object]:
     ("linear", "boosting", "passed", "text"),
     [
         ((-0.3, -0.1), (-0.2, -0.1), True, "better than logistic regression; better than gradient boosting."),
-        ((-0.3, -0.1), (-0.2, 0.1), False, "better than logistic regression; not to be told apart from gradient boosting "
-                                           "at n = 50."),
-        ((0.1, 0.2), (-0.1, 0.3), False, "worse than logistic regression; not to be told apart from gradient boosting at "
-                                         "n = 50."),
+        ((-0.3, -0.1), (-0.2, 0.1), False, "better than logistic regression; not to be told apart from gradient "
+                                           "boosting at n = 50."),
+        ((0.1, 0.2), (-0.1, 0.3), False, "worse than logistic regression; not to be told apart from gradient "
+                                         "boosting at n = 50."),
     ],
 )  # fmt: skip
 def test_a_verdict_says_better_or_worse_only_where_pairs_of_rows_tell(

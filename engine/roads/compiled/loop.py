@@ -1,0 +1,400 @@
+"""The loop over epochs and mini-batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.methods.streams import (
+    DROPOUT,
+    INPUT_NOISE,
+    SHUFFLE,
+)
+from engine.roads.compiled.codes import (
+    DROP,
+    I_BATCH,
+    I_CHUNK,
+    I_DROPPING,
+    I_EPOCH,
+    I_GENERAL,
+    I_LOSS,
+    I_N_UNITS,
+    I_N_WEIGHTS,
+    I_NOISY,
+    I_PARTIAL,
+    I_PENALTY,
+    I_PENDING,
+    I_PENDING_AFTER,
+    I_ROOM,
+    I_SHUFFLED,
+    I_UPDATES,
+    I_UPDATES_AFTER,
+    I_WITH_Z,
+    KEEP,
+    NO_PENALTY,
+    R_BETA_1,
+    R_BETA_2,
+    R_NOISE,
+    R_STRENGTH,
+    T_N,
+    T_TARGETS,
+    T_WEIGHT,
+    T_X,
+    T_Y,
+)
+from engine.roads.compiled.decorators import (
+    SOURCES,
+    inlined,
+    inner,
+    outer,
+)
+from engine.roads.compiled.passes import backward, forward, loss_gradient, loss_values
+from engine.roads.compiled.random import add_input_noise, put_in_order, set_keys, shuffle
+from engine.roads.compiled.updates import general_update, plain_update
+from engine.roads.compiled.vectors import (
+    EVALUATION_CHUNK,
+    add_in_double,
+    address,
+    at_address,
+    dropout_factor,
+    fma,
+    load,
+    offset,
+    splat,
+    store,
+    where_greater,
+)
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The one compiled function
+
+
+@inlined
+def add_losses(
+    p: Any,
+    total: Any,
+    x_group: Any,
+    y_group: Any,
+    weight_group: Any,
+    is_weighted: Any,
+    n: Any,
+    z: Any,
+    a: Any,
+    d: Any,
+    sizes: Any,
+    ints: Any,
+    reals: Any,
+    keys: Any,
+    thresholds: Any,
+    scales: Any,
+) -> None:
+    """Add the losses of n points to the vector of float64 at `total`."""
+    n_outputs = sizes[len(sizes) - 1]
+    done = np.int64(0)  # a literal 0 would be a type of its own, and one more forward to compile
+    while done < n:
+        m = min(n - done, EVALUATION_CHUNK)
+        x = offset(x_group, done)
+        n_weights = ints[I_N_WEIGHTS]
+        forward(p, x, n, z, a, a, a, sizes, n_weights, m, ints, reals, keys, thresholds, scales, done, np.int64(0))
+        outputs = offset(a, (ints[I_N_UNITS] - n_outputs) * m)
+        loss_values(ints[I_LOSS], outputs, offset(y_group, done), n, d, n_outputs, m)
+        if is_weighted:
+            weights = offset(weight_group, done)
+            zero = splat(p, 0.0)
+            for s in range(m):
+                share = load(weights, s)
+                store(d, s, where_greater(share, zero, share * load(d, s), zero))
+        add_in_double(total, d, m)
+        done += m
+
+
+@inlined
+def train_epoch(
+    p: Any,
+    g: Any,
+    m1: Any,
+    m2: Any,
+    dead: Any,
+    frozen: Any,
+    x_group: Any,
+    y_group: Any,
+    scratch: Any,
+    keys: Any,
+    sizes: Any,
+    ints: Any,
+    reals: Any,
+    thresholds: Any,
+    scales: Any,
+    n: Any,
+    n_params: Any,
+    rate: Any,
+    pending: Any,
+    n_updates: Any,
+) -> Any:
+    """Go once through n points; return how many examples wait in `g` for an update, and the updates done."""
+    n_weights, n_units = ints[I_N_WEIGHTS], ints[I_N_UNITS]
+    n_outputs = sizes[len(sizes) - 1]
+    n_before = n_units - n_outputs
+    chunk, batch, partial = ints[I_CHUNK], ints[I_BATCH], ints[I_PARTIAL]
+    dropping = ints[I_DROPPING]
+    room = n_units * ints[I_ROOM]
+    a = address(scratch)
+    d = offset(a, room)
+    z = offset(a, 2 * room) if ints[I_WITH_Z] else a
+    h = offset(a, 3 * room)
+    mask = offset(a, 4 * room)
+    scale_p = offset(a, (5 if dropping != 0 else 3) * room)
+    key = address(keys)
+    is_plain = ints[I_GENERAL] == 0 and ints[I_PENALTY] == NO_PENALTY
+    power_1, power_2 = reals[R_BETA_1] ** n_updates, reals[R_BETA_2] ** n_updates
+    start = np.int64(0)
+    while start < n:
+        end = min(start + batch, n)
+        is_whole = end - start == batch
+        if not is_whole and partial == DROP:
+            break
+        is_update = is_whole or partial == KEEP
+        # Where the whole batch is in one chunk, plain SGD needs no gradient sums.
+        direct = is_plain and pending == 0 and is_update and end - start <= chunk
+        target, share = g, 1.0
+        if direct:
+            target, share = p, -rate / (end - start)
+        store(scale_p, 0, splat(p, share))
+        done = start
+        while done < end:
+            m = min(end - done, chunk)
+            x = offset(x_group, done)
+            forward(p, x, n, z, a, h, mask, sizes, n_weights, m, ints, reals, key, thresholds, scales, done, dropping)
+            outputs, errors = offset(a, n_before * m), offset(d, n_before * m)
+            loss_gradient(ints[I_LOSS], outputs, offset(y_group, done), n, errors, n_outputs, m)
+            backward(p, target, scale_p, x, n, z, a, h, mask, d, sizes, n_weights, m, ints, reals, thresholds)
+            done += m
+        if direct:
+            n_updates += 1
+        else:
+            pending += end - start
+            if is_update:
+                share = 1.0 / pending
+                if ints[I_GENERAL]:
+                    power_1 *= reals[R_BETA_1]
+                    power_2 *= reals[R_BETA_2]
+                    general_update(
+                        p,
+                        g,
+                        m1,
+                        m2,
+                        dead,
+                        frozen,
+                        sizes,
+                        n_weights,
+                        n_params,
+                        rate,
+                        share,
+                        1.0 - power_1,
+                        1.0 - power_2,
+                        ints,
+                        reals,
+                    )
+                else:
+                    penalty, strength = ints[I_PENALTY], reals[R_STRENGTH]
+                    plain_update(p, g, dead, n_weights, n_params, rate, share, penalty, strength)
+                pending = np.int64(0)
+                n_updates += 1
+        start = end
+    return pending, n_updates
+
+
+@inner
+def _run_body(
+    P: Any,
+    G: Any,
+    M1: Any,
+    M2: Any,
+    dead: Any,
+    frozen: Any,
+    X: Any,
+    y: Any,
+    points: Any,
+    order: Any,
+    scratch: Any,
+    keys: Any,
+    seeds: Any,
+    sizes: Any,
+    ints: Any,
+    reals: Any,
+    rates: Any,
+    thresholds: Any,
+    scales: Any,
+    diverged: Any,
+    looks: Any,
+    table: Any,
+    sums: Any,
+) -> None:
+    """Train each group for ``looks[k]`` epochs, add its losses on each split of the table to ``sums[k]``, and go on.
+
+    A row of `table` is a split: points, targets a point, and the addresses of X, y and weight (0 for none).
+    """
+    n_groups, n_params, lanes = P.shape
+    n = X.shape[2]
+    n_layers = len(sizes) - 1
+    n_weights, n_units = ints[I_N_WEIGHTS], ints[I_N_UNITS]
+    room = n_units * ints[I_ROOM]
+    a = address(scratch)
+    d = offset(a, room)
+    z = offset(a, 2 * room) if ints[I_WITH_Z] else a
+    bits = np.empty((2, lanes), dtype=np.uint32)
+    own_points = points.shape[1] > 0
+    for group in range(n_groups):
+        p = offset(address(P), group * n_params)
+        g = offset(address(G), group * n_params)
+        m1 = offset(address(M1), group * M1.shape[1])
+        m2 = offset(address(M2), group * M2.shape[1])
+        dead_p = offset(address(dead), group * n_weights)
+        x_group = offset(address(X), group * sizes[0] * n)
+        y_group = offset(address(y), group * y.shape[1] * n)
+        pending = ints[I_PENDING]
+        n_updates = ints[I_UPDATES]
+        first = 0
+        for k in range(len(looks)):
+            for epoch in range(first, first + looks[k]):
+                n_epochs_done = ints[I_EPOCH] + epoch
+                if own_points:
+                    if ints[I_SHUFFLED]:
+                        set_keys(keys, np.int64(0), seeds[group], n_epochs_done, np.int64(SHUFFLE), np.int64(0))
+                        shuffle(p, order, keys, bits)
+                    put_in_order(points[: sizes[0]], X[group], order)
+                    put_in_order(points[sizes[0] :], y[group], order)
+                    if ints[I_NOISY]:
+                        set_keys(keys, np.int64(0), seeds[group], n_epochs_done, np.int64(INPUT_NOISE), np.int64(0))
+                        add_input_noise(p, points, sizes[0], reals[R_NOISE], keys, bits)
+                    x_group = address(points)
+                    y_group = offset(x_group, sizes[0] * n)
+                if ints[I_DROPPING]:
+                    for layer in range(n_layers):
+                        set_keys(keys, 2 * layer, seeds[group], n_epochs_done, np.int64(DROPOUT), layer)
+                    if thresholds[0] > 0:
+                        scale = splat(p, scales[0])
+                        for row in range(sizes[0]):
+                            for s in range(n):
+                                factor = dropout_factor(p, address(keys), s * sizes[0] + row, thresholds[0], scale)
+                                store(x_group, row * n + s, load(x_group, row * n + s) * factor)
+                pending, n_updates = train_epoch(
+                    p,
+                    g,
+                    m1,
+                    m2,
+                    dead_p,
+                    frozen,
+                    x_group,
+                    y_group,
+                    scratch,
+                    keys,
+                    sizes,
+                    ints,
+                    reals,
+                    thresholds,
+                    scales,
+                    n,
+                    n_params,
+                    rates[epoch],
+                    pending,
+                    n_updates,
+                )
+                zero = splat(p, 0.0)
+                check = zero
+                for i in range(n_params):
+                    check = fma(load(p, i), zero, check)
+                store(a, 0, check)
+                for lane in range(lanes):
+                    if a[lane] != 0.0 and diverged[group, lane] < 0:
+                        diverged[group, lane] = n_epochs_done + 1
+            first += looks[k]
+            for i in range(len(table)):
+                points_there = table[i, T_N]
+                weight_address = table[i, T_WEIGHT]
+                x_there = offset(at_address(p, table[i, T_X]), group * sizes[0] * points_there)
+                y_there = offset(at_address(p, table[i, T_Y]), group * table[i, T_TARGETS] * points_there)
+                weight_there = offset(at_address(p, weight_address), group * points_there)
+                add_losses(
+                    p,
+                    address(sums[k, i, group]),
+                    x_there,
+                    y_there,
+                    weight_there,
+                    weight_address != 0,
+                    points_there,
+                    z,
+                    a,
+                    d,
+                    sizes,
+                    ints,
+                    reals,
+                    address(keys),
+                    thresholds,
+                    scales,
+                )
+        ints[I_PENDING_AFTER], ints[I_UPDATES_AFTER] = pending, n_updates
+
+
+def _entry(sources: int) -> Any:
+    """Return `_run_body` as Python calls it; see `engine.roads.compiled.decorators.SOURCES`."""
+
+    def run(
+        P: Any,
+        G: Any,
+        M1: Any,
+        M2: Any,
+        dead: Any,
+        frozen: Any,
+        X: Any,
+        y: Any,
+        points: Any,
+        order: Any,
+        scratch: Any,
+        keys: Any,
+        seeds: Any,
+        sizes: Any,
+        ints: Any,
+        reals: Any,
+        rates: Any,
+        thresholds: Any,
+        scales: Any,
+        diverged: Any,
+        looks: Any,
+        table: Any,
+        sums: Any,
+    ) -> None:
+        if sources < 0:  # never; read here so that it becomes part of the cache's key
+            return
+        _run_body(
+            P,
+            G,
+            M1,
+            M2,
+            dead,
+            frozen,
+            X,
+            y,
+            points,
+            order,
+            scratch,
+            keys,
+            seeds,
+            sizes,
+            ints,
+            reals,
+            rates,
+            thresholds,
+            scales,
+            diverged,
+            looks,
+            table,
+            sums,
+        )
+
+    return outer(run)
+
+
+run = _entry(SOURCES)
+"""Train each group for ``looks[k]`` epochs, add its losses on each split of the table to ``sums[k]``, and go on."""

@@ -1,0 +1,86 @@
+"""Random numbers of compiled code: orders and noise, by replica and epoch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from engine.methods.streams import (
+    GOLDEN_64,
+    MIX_64_A,
+    MIX_64_B,
+)
+from engine.roads.compiled.decorators import (
+    inner,
+)
+from engine.roads.compiled.vectors import (
+    address,
+    store_random_bits,
+    store_random_indexes,
+)
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Random numbers: `engine.methods.streams`, bit for bit
+
+
+@inner
+def mix(z: Any) -> Any:
+    """Return SplitMix64's next output."""
+    z = z + np.uint64(GOLDEN_64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(MIX_64_A)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(MIX_64_B)
+    return z ^ (z >> np.uint64(31))
+
+
+@inner
+def set_keys(keys: Any, place: Any, seeds: Any, epoch: Any, purpose: Any, layer: Any) -> None:
+    """Fill ``keys[place]`` (lo) and ``keys[place + 1]`` (hi) with the stream keys of all lanes."""
+    for lane in range(len(seeds)):
+        h = mix(mix(mix(seeds[lane]) ^ np.uint64(epoch)) ^ np.uint64((purpose << 32) | layer))
+        keys[place, lane] = np.uint32(h & np.uint64(0xFFFFFFFF))
+        keys[place + 1, lane] = np.uint32(h >> np.uint64(32))
+
+
+@inner
+def shuffle(like: Any, order: Any, keys: Any, bits: Any) -> None:
+    """Set ``order[:, lane]`` to each lane's permutation of the epoch; `bits` (1, lanes) is scratch."""
+    n, lanes = order.shape
+    for i in range(n):
+        for lane in range(lanes):
+            order[i, lane] = i
+    key, out = address(keys), address(bits)
+    for i in range(n - 1, 0, -1):
+        store_random_indexes(like, out, key, i)
+        for lane in range(lanes):
+            j = bits[0, lane]
+            here = order[i, lane]
+            order[i, lane] = order[j, lane]
+            order[j, lane] = here
+
+
+@inner
+def put_in_order(out: Any, rows: Any, order: Any) -> None:
+    """Set ``out[row, s, lane]`` to ``rows[row, order[s, lane], lane]``."""
+    n_rows, n, lanes = out.shape
+    for row in range(n_rows):
+        for s in range(n):
+            for lane in range(lanes):
+                out[row, s, lane] = rows[row, order[s, lane], lane]
+
+
+@inner
+def add_input_noise(like: Any, points: Any, n_inputs: Any, sigma: Any, keys: Any, bits: Any) -> None:
+    """Add each lane's normal numbers to the first `n_inputs` rows of `points` (rows, n, lanes)."""
+    n, lanes = points.shape[1], points.shape[2]
+    key, out_1, out_2 = address(keys), address(bits), address(bits[1:])
+    for s in range(n):
+        for k in range(n_inputs):
+            i = s * n_inputs + k
+            store_random_bits(like, out_1, key, 2 * i)
+            store_random_bits(like, out_2, key, 2 * i + 1)
+            for lane in range(lanes):
+                u = (np.float64(bits[0, lane] >> np.uint32(8)) + 1.0) * 2.0**-24
+                angle = 2.0 * math.pi * 2.0**-24 * np.float64(bits[1, lane] >> np.uint32(8))
+                points[k, s, lane] += points.dtype.type(sigma * math.sqrt(-2.0 * math.log(u)) * math.cos(angle))

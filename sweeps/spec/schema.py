@@ -1,0 +1,56 @@
+"""A spec as JSON Schema, for editors: every section's keys, bounds and meaning, from the fields themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sweeps.data.kinds import KINDS
+from sweeps.fields import fields_schema
+from sweeps.spec.dimensions import setting_schema
+from sweeps.spec.sweep import CertificateSpec, EpochSpec, FinalistSpec, PageSpec, PruningSpec, SearchSpec
+
+SECTIONS = {
+    "search": SearchSpec,
+    "epochs": EpochSpec,
+    "pruning": PruningSpec,
+    "finalists": FinalistSpec,
+    "certificates": CertificateSpec,
+    "page": PageSpec,
+}
+
+
+def spec_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a sweep's TOML file."""
+    properties: dict[str, Any] = {
+        "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
+        "seed": {"type": "integer", "minimum": 0},
+        "draws": {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+            "description": "name of the block of draws that finalists and certificates are measured on, for sweeps of "
+            "one seed that are to be compared draw by draw; draws of the question's own without it",
+        },
+        "goal": {"type": "object"},
+        **{name: fields_schema(kind) for name, kind in SECTIONS.items()},
+        "datasets": {"type": "array", "minItems": 1, "items": {"oneOf": [_dataset_schema(kind) for kind in KINDS]}},
+        "network": {"type": "object", "properties": setting_schema("network"), "additionalProperties": False},
+        "training": {"type": "object", "properties": setting_schema("training"), "additionalProperties": False},
+        "space": {"type": "object", "properties": {"network": {"type": "object"}, "training": {"type": "object"}}},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A sweep",
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in ("draws", "pruning")],
+        "additionalProperties": False,
+    }
+
+
+def _dataset_schema(name: str) -> dict[str, Any]:
+    kind = KINDS[name]
+    schema = fields_schema(kind.settings)
+    named: dict[str, Any] = {"enum": list(kind.names)} if kind.names else {"type": "string"}
+    schema["properties"] = {"kind": {"const": name}, "name": named, **schema["properties"]}
+    schema["required"] = ["kind", "name", *schema["required"]]
+    return schema
