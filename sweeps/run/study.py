@@ -447,7 +447,7 @@ class _StudyRun:
             left = (time.monotonic() - self._phase_start) / self._phase_done * (total - done)
         self._on_event(
             Progress(
-                header=study.header,
+                header=dataclasses.replace(study.header, n_trials=study.budget.n_trials, until=study.budget.until),
                 phase="done" if study.verdict is not None else self._phase,
                 n_asked=len(study.asked),
                 n_finished=len(study.trials),
