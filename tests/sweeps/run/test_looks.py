@@ -11,9 +11,14 @@ import pytest
 from tiny import tiny_table
 from tiny_tables import table_spec
 
+from analysis.formats.blocks import Text
 from analysis.records.study import Look, Study, read_lines, read_study
+from analysis.report import render
+from analysis.sections.provenance import fresh_look_blocks, fresh_look_rows
 from analysis.statistics.comparison import winner_differences
+from analysis.statistics.homework import homework_rows, range_rows, winner_record
 from analysis.statistics.looks import level_of_all, looks_taken
+from sweeps.commands.printing import trials_text
 from sweeps.run.looks import level_of_look, question
 from sweeps.run.study import replay, run_sweep
 from sweeps.spec.sweep import SweepSpec, load_spec, open_source, parse_spec
@@ -139,7 +144,11 @@ def test_sweeps_that_name_a_block_are_measured_on_the_same_draws(tmp_path: Path)
     assert draws(studies[0], "certificate", 1) == draws(studies[1], "certificate", 1)
     assert {look.draws for study in studies for look in study.looks} == {"shared:shared"}
     assert {one.difference.method for one in winner_differences(studies)} == {"paired Student t, 95 %"}
+    shared = [row[-1] for row in fresh_look_rows(studies[0], "one", studies, ["one", "two"]) if row[1] == "certificate"]
+    assert shared == ["two"]
     apart = run_sweep(one_set(name="three", draws="other"), tmp_path, workers=1)[0]
+    alone = fresh_look_rows(apart, "three", [apart, *studies], ["three", "one", "two"])
+    assert {row[-1] for row in alone} == {"nobody in this report"}
     assert draws(apart, "finalist", 1) != draws(studies[0], "finalist", 1)
     assert load_spec(tmp_path / "one" / "spec.toml").draws == "shared"
 
@@ -199,4 +208,36 @@ def test_the_verdict_of_a_second_look_says_what_holds_for_both(extended: Path) -
     study = read_study(extended / "gauss" / "log.jsonl")
     assert study.verdict is not None
     assert "(look 2 at fresh draws; over all 2 at most 0.1)" in study.verdict.text
+    told = fresh_look_blocks([study], ["blobs"])[-1]
+    assert isinstance(told, Text)
+    # Two looks for the winner and two for the page, each at 0.05.
+    assert (
+        "The 4 looks of this report that claim something find a goal reached that is not with a chance of" in told.text
+    )
+    assert "at most 0.200 together" in told.text
     assert [line for line in canonical_lines(study) if '"kind":"extended"' in line]
+
+
+def test_a_search_in_which_everything_diverged_has_no_winner_and_no_loss(tmp_path: Path) -> None:
+    table = tiny_table()
+    table["datasets"] = table["datasets"][:1]
+    table["network"]["output_activation"] = "linear"
+    table["space"]["network"]["activation"] = {"choice": ["relu"]}
+    table["space"]["training"]["learning_rate"] = {"low": 1e5, "high": 1e8, "log": True}
+    (study,) = run_sweep(parse_spec(table, "t"), tmp_path, workers=1)
+    assert [trial.state for trial in study.trials] == ["diverged"] * 9
+    assert study.verdict is not None
+    assert (study.verdict.certified, study.winner, study.page_winner) == (False, None, None)
+    assert not study.records["finalist"]
+    rates = sorted(float(trial.training["learning_rate"]) for trial in study.trials)
+    assert study.verdict.text == (
+        "No winner: 9 of 9 trials diverged (at least half of their networks have no finite loss). Search learning rates "
+        f"below {rates[0]:.2g} (tried: {rates[0]:.2g} to {rates[-1]:.2g}), or first weights that are smaller."
+    )
+    assert homework_rows([study]) == []
+    assert range_rows([study]) == []
+    assert winner_record(study) is None
+    shown = [line.split("|")[4].strip() for line in trials_text(study.trials).splitlines()[1:]]
+    assert shown == ["-"] * 9
+    cap = f"{study.trials[0].diverged_cap:.4f}"
+    assert cap not in render([study]).files["report.md"].decode()
