@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.records.study import RecordError
+from analysis.records.lines import RecordError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

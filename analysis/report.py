@@ -34,7 +34,8 @@ from analysis.formats.html import HtmlBlock, html_table
 from analysis.formats.latex import latex_table
 from analysis.formats.markdown import markdown, markdown_table
 from analysis.records.polynomial import RUNS_NAME, PolynomialStudy, read_polynomial_study
-from analysis.records.study import Study, read_sweep
+from analysis.records.reading import read_sweep
+from analysis.records.study import Study
 from analysis.records.table import is_table
 from analysis.sections.registry import OF_DRAWN_DATA, SECTIONS
 from analysis.statistics.homework import homework_rows

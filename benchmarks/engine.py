@@ -220,7 +220,7 @@ def homework(cores: int, effort: Effort) -> list[Row]:
 def wide_problem(effort: Effort) -> tuple[Config, Problem]:
     """Return Fashion-MNIST, or made images where it is not to be had."""
     if not effort.quick:
-        from sweeps.data.published.named import load_fashion_images
+        from sweeps.data.table.published.named import load_fashion_images
 
         try:
             data = load_fashion_images()

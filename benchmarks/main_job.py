@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if sys.path[0] == str(ROOT / "benchmarks"):  # run as a script: its files have names of packages
     sys.path[0] = str(ROOT)
 
-from analysis.records.study import STAGES, read_sweep  # noqa: E402
+from analysis.records.reading import read_sweep  # noqa: E402
+from analysis.records.study import STAGES  # noqa: E402
 from benchmarks.engine import machine, table, write_into  # noqa: E402
 
 DATASETS = ("gauss", "xor", "circle", "spiral")

@@ -15,23 +15,34 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import os
 import platform
+import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 
+from engine.names import LONGEST_SHOWN, InputMessageError, cut
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.validation import check_array, check_parameters, validate_network
 
 FORMAT = 1
+_UTF8_NAME = 0x800
+"""The one flag that Python's `zipfile` sets on what it writes without compression."""
+_HEADER = re.compile(
+    rb"\{'descr': '(?P<type><f[48])', 'fortran_order': (?P<fortran>True|False), "
+    rb"'shape': \((?P<shape>[0-9, ]{0,80})\), \} *\n"
+)
+"""How NumPy heads an array of floating-point numbers in version 1.0 of its format."""
 
 
-class ModelFileError(ValueError):
+class ModelFileError(InputMessageError):
     """A model that cannot be read; the message names the file."""
 
 
@@ -137,12 +148,44 @@ def load_model(path: Path) -> SavedModel:
         fields = dict(description["network"])
         network = NetworkConfig(**{**fields, "hidden_layer_sizes": tuple(fields["hidden_layer_sizes"])})
         validate_network(network)
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        parameters = _parameters(network, arrays)
-    except (BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path}: does not hold the network of {beside.name} ({error})") from None
+        parameters = _parameters(network, _read_arrays(content))
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: does not hold the network of {beside.name} ({_reason(error)})") from None
     return SavedModel(network, parameters, description["extra"], description["versions"])
+
+
+def _read_arrays(content: bytes) -> dict[str, FloatArray]:
+    """Return the arrays of an ``.npz`` as `save_model` writes it; raises ValueError for any other.
+
+    NumPy's own reader takes much more than we write, and what it calls on the way (`tokenize`, `zipfile`) fails in a
+    dozen ways on forged bytes. Here only members that are stored as they are get read, each as a header that is one of
+    few texts, and numbers.
+    """
+    try:
+        with ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            for member in members:
+                if member.compress_type != ZIP_STORED or member.flag_bits & ~_UTF8_NAME:
+                    raise ValueError(f"{member.filename!r} is not stored as it is")
+            return {member.filename.removesuffix(".npy"): _read_array(archive.read(member)) for member in members}
+    except (BadZipFile, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
+        raise ValueError(f"not an archive that was written here: {error}") from None
+
+
+def _read_array(member: bytes) -> FloatArray:
+    header_end = 10 + int.from_bytes(member[8:10], "little")
+    header = _HEADER.fullmatch(member[10:header_end])
+    if member[:8] != b"\x93NUMPY\x01\x00" or header is None:
+        raise ValueError("an array that was not written here")
+    shape = tuple(int(n) for n in header["shape"].split(b",") if n.strip())
+    values = np.frombuffer(member[header_end:], np.dtype(header["type"].decode()))
+    if len(values) != math.prod(shape):
+        raise ValueError(f"{len(values)} numbers for an array of {shape}")
+    return values.reshape(shape, order="F" if header["fortran"] == b"True" else "C").copy(order="K")
+
+
+def _reason(error: Exception) -> str:
+    return cut(" ".join(str(error).split()), 2 * LONGEST_SHOWN)
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -158,6 +201,10 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise ModelFileError(f"{path}: altered (its SHA-256 does not match)")
     if description.get("format") != FORMAT:
         raise ModelFileError(f"{path}: format {description.get('format')!r}; this version reads format {FORMAT}")
+    kinds = {"network": dict, "extra": dict, "versions": dict, "sha256": str}
+    for key, kind in kinds.items():
+        if not isinstance(description.get(key), kind):
+            raise ModelFileError(f"{path}: {key} is {'missing' if key not in description else 'of another type'}")
     return dict(description)
 
 

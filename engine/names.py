@@ -10,6 +10,17 @@ T = TypeVar("T")
 
 CUTOFF = 0.5
 """How alike a name must be to be meant, as `difflib.get_close_matches` measures it."""
+LONGEST_MESSAGE = 300
+"""Characters of a message: one line that can be read at a glance."""
+LONGEST_SHOWN = 80
+"""Characters of a value that a message shows."""
+
+
+class InputMessageError(ValueError):
+    """Something that a user gave will not do; the message is one line of at most `LONGEST_MESSAGE` characters."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(cut(message))
 
 
 def look_up(registry: Mapping[str, T], name: str, argument: str) -> T:
@@ -49,12 +60,23 @@ def unknown(noun: str, name: object, known: Iterable[object]) -> str:
     names = [str(one) for one in known]
     near = nearest(str(name), names)
     hint = f"did you mean {near!r}?" if near else f"known: {', '.join(names)}" if names else "there is none yet"
-    return f"unknown {noun + ' ' if noun else ''}{str(name)!r}; {hint}"
+    return f"unknown {noun + ' ' if noun else ''}{cut(repr(str(name)), LONGEST_SHOWN)}; {hint}"
+
+
+def cut(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Return a text of at most so many characters; what is too much is left out of its middle.
+
+    A message begins with the place and ends with what would do: whoever reads it needs both.
+    """
+    if len(text) <= longest:
+        return text
+    n_end = (longest - 3) // 2
+    return f"{text[: longest - 3 - n_end]}...{text[-n_end:]}"
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = CUTOFF) -> str | None:
     """Return the known name that was probably meant: one that begins so, or the one that looks most alike."""
-    names, asked = list(known), name.lower()
+    names, asked = list(known), name.lower()[:LONGEST_MESSAGE]  # comparing takes the product of the lengths
     longer = [other for other in names if asked and other.lower().startswith(asked)]
     alike = longer or difflib.get_close_matches(asked, names, n=1, cutoff=cutoff)
     return alike[0] if alike else None

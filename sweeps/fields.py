@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from sweeps.toml import SpecError, SpecTable, toml_text
+from sweeps.toml import SpecError, SpecTable, shown
 
 T = TypeVar("T")
 _ALLOWED = "allowed"
@@ -60,7 +60,7 @@ class Allowed:
     def _item(self, item: Any, where: str) -> Any:
         if self.kind == "texts":
             if not isinstance(item, str):
-                raise SpecError(f"{where}: {toml_text(item)} must be a string")
+                raise SpecError(f"{where}: {shown(item)} must be a string")
             return item
         one = SpecTable({"item": item}, where)
         try:

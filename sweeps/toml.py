@@ -2,16 +2,83 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from engine.names import nearest, unknown
+from engine.names import LONGEST_SHOWN, InputMessageError, cut, nearest, unknown
+
+DEEPEST = 16
+"""Tables and lists in each other; no spec needs a third of it, and Python's own stack ends at about a thousand."""
+
+_WIDE = (
+    ((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "UTF-32"),  # before UTF-16, whose little-endian mark begins it
+    ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "UTF-16"),
+)
 
 
-class SpecError(ValueError):
+LONGEST_INTEGER = 128
+"""Bits of a whole number that is written in decimal digits."""
+
+
+class SpecError(InputMessageError):
     """A sweep that cannot be asked; the message is one line: place, value, what would do."""
+
+
+def read_toml(content: bytes, where: str) -> dict[str, Any]:
+    """Return the table that a TOML file holds.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+    where : str
+        Begins every message.
+
+    Raises
+    ------
+    SpecError
+        If it is not TOML, or nests deeper than `DEEPEST`.
+    """
+    try:
+        table = tomllib.loads(_toml_source(content, where))
+    except RecursionError:
+        raise _depth_error(where) from None
+    except SpecError:
+        raise
+    except ValueError as error:  # not UTF-8, not TOML, or a number of more digits than Python reads
+        raise SpecError(f"{where}: not TOML: {(str(error).splitlines() or [''])[0]}") from None
+    check_depth(table, where)
+    return table
+
+
+def check_depth(value: Any, where: str) -> None:
+    """Raise SpecError if tables and lists nest deeper than `DEEPEST`."""
+    level: list[Any] = [value]
+    for _ in range(DEEPEST + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (Mapping, list, tuple))
+            for inner in (one.values() if isinstance(one, Mapping) else one)
+        ]
+    if level:
+        raise _depth_error(where)
+
+
+def _depth_error(where: str) -> SpecError:
+    return SpecError(f"{where}: tables or lists nest deeper than {DEEPEST}; write them out flat")
+
+
+def _toml_source(content: bytes, where: str) -> str:
+    """Return the text of a TOML file without its byte-order mark."""
+    for marks, name in _WIDE:
+        if content.startswith(marks):
+            raise SpecError(f"{where}: {name} text; TOML is UTF-8: save it as UTF-8")
+    return content.decode("utf-8-sig")
 
 
 class SpecTable:
@@ -19,7 +86,7 @@ class SpecTable:
 
     def __init__(self, table: Any, where: str) -> None:
         if not isinstance(table, Mapping):
-            raise SpecError(f"{where}: must be a table, not {toml_text(table)}")
+            raise SpecError(f"{where}: must be a table, not {shown(table)}")
         self.where = where
         self._left = dict(table)
         self._known: list[str] = []
@@ -43,7 +110,7 @@ class SpecTable:
         """Return a string, one of `choices` if they are given."""
         value = self.take(key)
         if not isinstance(value, str):
-            raise SpecError(f"{self.where}: {key}: {toml_text(value)} must be a string")
+            raise SpecError(f"{self.where}: {key}: {shown(value)} must be a string")
         if choices is not None:
             check_name(value, choices, f"{self.where}: {key}")
         return value
@@ -52,9 +119,9 @@ class SpecTable:
         """Return a whole number from `low` to `high`."""
         value = self.take(key)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise SpecError(f"{self.where}: {key}: {toml_text(value)} must be a whole number")
+            raise SpecError(f"{self.where}: {key}: {shown(value)} must be a whole number")
         if not low <= value <= high:
-            raise SpecError(f"{self.where}: {key}: {value} is outside {low} to {high}")
+            raise SpecError(f"{self.where}: {key}: {shown(value)} is outside {low} to {high}")
         return value
 
     def number(self, key: str, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> float:
@@ -71,14 +138,14 @@ class SpecTable:
         """Return true or false."""
         value = self.take(key)
         if not isinstance(value, bool):
-            raise SpecError(f"{self.where}: {key}: {toml_text(value)} must be true or false")
+            raise SpecError(f"{self.where}: {key}: {shown(value)} must be true or false")
         return value
 
     def list(self, key: str) -> list[Any]:
         """Return a list."""
         value = self.take(key)
         if not isinstance(value, list):
-            raise SpecError(f"{self.where}: {key}: {toml_text(value)} must be a list")
+            raise SpecError(f"{self.where}: {key}: {shown(value)} must be a list")
         return value
 
     def table(self, key: str) -> SpecTable:
@@ -107,13 +174,13 @@ def check_name(value: str, choices: Iterable[str], where: str) -> None:
 def checked_number(value: Any, where: str) -> float:
     """Return a finite number, or raise SpecError."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise SpecError(f"{where}: {toml_text(value)} must be a number")
+        raise SpecError(f"{where}: {shown(value)} must be a number")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise SpecError(f"{where}: {toml_text(value)} must be finite")
+        raise SpecError(f"{where}: {shown(value)} must be finite")
     return number
 
 
@@ -128,7 +195,14 @@ def toml_text(value: Any) -> str:
         return "[" + ", ".join(toml_text(item) for item in value) + "]"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{toml_key(str(key))} = {toml_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, int) and value.bit_length() > LONGEST_INTEGER:
+        return hex(value)  # Python refuses to write more than 4300 decimal digits
     return repr(value) if isinstance(value, (int, float)) else str(value)
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: as TOML text, shortened."""
+    return cut(toml_text(value), LONGEST_SHOWN)
 
 
 def toml_key(key: str) -> str:

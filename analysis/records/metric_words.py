@@ -66,6 +66,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = MappingProxyType(
             MetricWords("rmsle", "RMSLE", "regression"),
             MetricWords("accuracy", "accuracy", "classification", higher_is_better=True),
             MetricWords("balanced_accuracy", "balanced accuracy", "classification", higher_is_better=True),
+            MetricWords("average_precision", "average precision over classes", "classification", higher_is_better=True),
             MetricWords("log_loss", "log loss", "classification"),
         )
     }

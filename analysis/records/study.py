@@ -1,12 +1,11 @@
-"""The file format between the two halves: what one trial leaves behind, and the checksummed lines of a log.
+"""The file format between the two halves: what one trial leaves behind, and the log of a study, read strictly.
 
-A study's log is a text file of JSON lines. Each line is ``{"sha256": s, "kind": k, "data": d}`` where ``s`` is the
-SHA-256 of the line's own ``data`` text, so that a torn or altered line is found by reading it. The kinds are
+A study's log is a text file of chained JSON lines (`analysis.records.lines`). Their kinds are
 
 ``study``
     first line: `StudyHeader`, what is asked of whom.
 ``asked``
-    a trial was chosen: its number, all its params. Written before it runs.
+    a trial was chosen: `Asked`. Written before it runs.
 ``finished``
     the whole `TrialRecord` of a search trial.
 ``finalist``, ``certificate``, ``page_finalist``, ``page_certificate``
@@ -16,20 +15,24 @@ SHA-256 of the line's own ``data`` text, so that a torn or altered line is found
 ``look``
     a `Look` at draws that nothing has seen, written before it is taken.
 ``verdict``
-    last line of a finished study: `Verdict`.
-``extended``
+    last line of a finished study: `Verdict`. It seals the log with the digest of the study's canonical form; behind it
+    there may only be lines that open the study again.
+``extension``
     the search goes on, with a larger budget: `Extension`. What was looked at before stays counted.
+
+`analysis.records.reading` has the one reader.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from analysis.records.lines import Chain, encode_line
 
 Scalar = str | int | float | bool | None
 State = Literal["complete", "diverged", "failed"]
@@ -38,10 +41,6 @@ STAGES: tuple[Stage, ...] = (
     "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate",
 )  # fmt: skip
 TIMING_FIELDS = ("started_at_s", "duration_s", "worker")
-
-
-class RecordError(ValueError):
-    """A log or record that cannot be read; the message names file and line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +97,28 @@ class StudyHeader:
     versions: dict[str, str]
     about: str = ""
     has_page: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A trial was chosen.
+
+    Parameters
+    ----------
+    number : int
+        0, 1, 2, ... in the order of the log.
+    params : dict
+        As in `TrialRecord`.
+    point : dict
+        The sampler's own coordinates of it.
+    source : int or None
+        The earlier trial that it repeats, or None.
+    """
+
+    number: int
+    params: dict[str, Scalar]
+    point: dict[str, Any]
+    source: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,9 +340,17 @@ class Study:
     records: dict[Stage, list[TrialRecord]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     verdict: Verdict | None = None
     path: Path | None = None
+    chain: Chain | None = None
     looks: list[Look] = field(default_factory=list)
     extensions: list[Extension] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form: equal for any number of workers and of interruptions."""
+        if self.chain is not None and self.chain.is_sealed:
+            return self.chain.seals[-1]  # compared with the lines when it was read
+        return digest_of(canonical_lines(self))
 
     @property
     def trials(self) -> list[TrialRecord]:
@@ -378,116 +407,41 @@ class Study:
         return next((record for record in self.records[stage] if record.number == number), None)
 
 
-def canonical_json(data: Any) -> str:
-    """Return `data` as JSON text with sorted keys, no spaces and no NaN: one text for equal values."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+def as_data(item: StudyHeader | Asked | TrialRecord | Verdict | Look | Extension) -> dict[str, Any]:
+    """Return a record as plain JSON values; what it holds is shared, not copied."""
+    return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
 
 
-def encode_line(kind: str, data: Any) -> str:
-    r"""Return one log line, newline included."""
-    text = canonical_json(data)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return f'{{"sha256":"{digest}","kind":{json.dumps(kind)},"data":{text}}}\n'
+def study_name(header: StudyHeader) -> str:
+    """Return what a study's lines call it."""
+    return f"{header.sweep}/{header.dataset}"
 
 
-def decode_line(line: str, where: str) -> tuple[str, Any]:
-    """Return ``(kind, data)`` of one log line.
+def canonical_lines(study: Study) -> list[str]:
+    """Return a study's lines in canonical form: by stage and number, without timing and chain.
 
-    Raises
-    ------
-    RecordError
-        If the line is not one `encode_line` wrote; the message begins with `where`.
+    Equal for equal specs, versions and processor type, whatever the number of workers and of interruptions.
     """
-    try:
-        outer = json.loads(line)
-        kind, data, digest = outer["kind"], outer["data"], outer["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{where}: not a log line ({error}); restore it or cut the file before it") from None
-    # The line's own text, not `data` written anew: that is what the digest is of, and it halves the time to read.
-    text = line.rstrip("\n").partition(',"data":')[2].removesuffix("}")
-    if hashlib.sha256(text.encode()).hexdigest() != digest:
-        raise RecordError(f"{where}: altered (its SHA-256 does not match); restore it or cut the file before it")
-    return str(kind), data
+    lines = [encode_line("study", as_data(study.header))]
+    lines += [encode_line("asked", {"number": n, "params": study.asked[n]}) for n in sorted(study.asked)]
+    if study.extensions:
+        lines.append(encode_line("extension", as_data(study.budget)))
+    for stage in STAGES:
+        lines += [encode_line("look", as_data(look)) for look in study.looks if look.stage == stage]
+        lines += [encode_line(stage, without_timing(record)) for record in study.records[stage]]
+    if study.verdict is not None:
+        lines.append(encode_line("verdict", as_data(study.verdict)))
+    return lines
 
 
-def as_data(item: StudyHeader | TrialRecord | Verdict | Look | Extension) -> dict[str, Any]:
-    """Return a record as plain JSON values."""
-    return dataclasses.asdict(item)
+def without_timing(record: TrialRecord) -> dict[str, Any]:
+    """Return a record as plain values, without the fields that differ from run to run."""
+    return {key: value for key, value in as_data(record).items() if key not in TIMING_FIELDS}
 
 
-def read_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield ``(kind, data)`` of every whole line of a log; a torn last line is passed over.
-
-    Raises
-    ------
-    RecordError
-        If a whole line is damaged; the message names file and line.
-    """
-    with path.open("rb") as stream:
-        for i, raw in enumerate(stream, start=1):
-            if not raw.endswith(b"\n"):
-                return  # the writer died inside its last line: it never counted
-            try:
-                text = raw.decode()
-            except UnicodeDecodeError:
-                raise RecordError(f"{path}: line {i}: not UTF-8; restore it or cut the file before it") from None
-            yield decode_line(text, f"{path}: line {i}")
-
-
-def read_study(path: Path) -> Study:
-    """Read the log of one study.
-
-    Parameters
-    ----------
-    path : Path
-        ``<results>/<sweep>/<dataset>/log.jsonl``.
-
-    Returns
-    -------
-    Study
-        Records sorted by number within each stage.
-
-    Raises
-    ------
-    RecordError
-        If a line is damaged or the first is not a study header.
-    """
-    study: Study | None = None
-    for i, (kind, data) in enumerate(read_lines(path), start=1):
-        try:
-            if kind == "study":
-                study = Study(StudyHeader(**data), path=path)
-            elif study is None:
-                raise RecordError(f"{path}: line {i}: a {kind!r} line before the study's header")
-            elif kind == "asked":
-                study.asked[int(data["number"])] = data["params"]
-            elif kind == "verdict":
-                study.verdict = Verdict(**data)
-            elif kind == "look":
-                study.looks.append(Look(**data))
-            elif kind == "extended":
-                study.extend(Extension(**data))
-            else:
-                record = TrialRecord(**data)
-                study.records[record.stage].append(record)
-        except (TypeError, KeyError) as error:
-            raise RecordError(f"{path}: line {i}: not a {kind} of this version ({error})") from None
-    if study is None:
-        raise RecordError(f"{path}: empty; run the sweep again")
-    for records in study.records.values():
-        records.sort(key=lambda record: record.number)
-    return study
-
-
-def read_sweep(folder: Path) -> list[Study]:
-    """Read every study below ``results/<sweep>/``, in the order the sweep names its datasets.
-
-    Raises
-    ------
-    RecordError
-        If there is no log below `folder`, or one is damaged.
-    """
-    paths = sorted(folder.glob("*/log.jsonl"))
-    if not paths:
-        raise RecordError(f"{folder}: no <dataset>/log.jsonl below it; name a folder that `sweeps run` has written")
-    return sorted((read_study(path) for path in paths), key=lambda study: study.header.position)
+def digest_of(lines: Iterable[str]) -> str:
+    """Return the SHA-256 of the lines of a canonical form."""
+    total = hashlib.sha256()
+    for line in lines:
+        total.update(line.encode())
+    return total.hexdigest()

@@ -1,6 +1,6 @@
 """The file format of a table study: what its columns became, who trained on which rows, and every model's scores.
 
-``results/<sweep>/<dataset>/table.json`` stands beside the study's log. It is one line such as `analysis.records.study`
+``results/<sweep>/<dataset>/table.json`` stands beside the study's log. It is one line such as `analysis.records.lines`
 has, of kind ``table`` with a `TableRecord`, and is written whole each time: before the search without scores, then with
 those of the baselines, last with those of the network.
 
@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import types
-import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from analysis.records.study import RecordError, Study, decode_line, encode_line
+from analysis.records.fields import build
+from analysis.records.lines import RecordError, decode_line, encode_line
+from analysis.records.study import Study
 
 TABLE_NAME = "table.json"
 NO_SPLIT = "equals a constant"
@@ -114,12 +113,15 @@ class HeldOutRecord:
         Rows beyond it are out of range.
     n_rows : int
         How many these are.
+    n_kept : int
+        Rows beyond it that stay in range, as their class would lose more than its share.
     """
 
     rule: str
     feature: str | None
     bound: float
     n_rows: int
+    n_kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,7 @@ class RowDifference:
     baseline : str
         Key of `sweeps.data.table.baselines.BASELINES`.
     loss : str
-        What was compared row by row: ``"squared error"``, ``"share of wrong rows"``, ...
+        What was compared: ``"squared error a row"``, ``"share of wrong rows a row"``, ``"1 - average precision"``, ...
     difference, low, high : float
         Mean row loss of the network minus that of the baseline, with a 95 % interval over rows.
     n_rows : int
@@ -260,7 +262,8 @@ class TableRecord:
     target : TargetRecord
         What is predicted.
     warnings : tuple of str
-        Features that are the target in disguise, and the like.
+        What is said before any figure: columns that give the target away, classes too rare for every fold, and the
+        like.
     preprocessing : str
         What was done, in words.
     leaks : bool
@@ -366,49 +369,11 @@ def read_table_record(path: Path) -> TableRecord:
         raise RecordError(f"{path}: {error.strerror or error}; run the sweep again") from None
     except UnicodeDecodeError:
         raise RecordError(f"{path}: not UTF-8; restore it or run the sweep again") from None
-    kind, data = decode_line(text, f"{path}: line 1")
-    if kind != "table":
-        raise RecordError(f"{path}: a {kind!r} record; expected 'table'")
+    line = decode_line(text, f"{path}: line 1")
+    if line.kind != "table":
+        raise RecordError(f"{path}: a {line.kind!r} record; expected 'table'")
     try:
-        record: TableRecord = _build(TableRecord, data, "table")
+        record: TableRecord = build(TableRecord, line.data, "table")
     except ValueError as error:
         raise RecordError(f"{path}: {error}; it is not of this version") from None
     return record
-
-
-@lru_cache(maxsize=32)
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """Return a JSON value as the type that a dataclass declares; raise ValueError where it is not of it."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise ValueError(f"{where}: a {type(value).__name__}; expected an object")
-        fields = {field.name: field for field in dataclasses.fields(kind)}
-        needed = {name for name, field in fields.items() if _has_no_default(field)}
-        if wrong := sorted((needed - set(value)) | (set(value) - set(fields))):
-            raise ValueError(f"{where}.{wrong[0]}: {'missing' if wrong[0] in fields else 'unknown'}")
-        hints = _hints(kind)
-        return kind(**{name: _build(hints[name], item, f"{where}.{name}") for name, item in value.items()})
-    if origin is Literal and value in arguments:
-        return value
-    if origin is types.UnionType:
-        if value is None and type(None) in arguments:
-            return None
-        return _build(next(argument for argument in arguments if argument is not type(None)), value, where)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        return {name: _build(arguments[1], item, f"{where}.{name}") for name, item in value.items()}
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    if kind in (int, str, bool) and type(value) is kind:
-        return value
-    raise ValueError(f"{where}: {value!r}; expected {getattr(kind, '__name__', kind)}")
-
-
-def _has_no_default(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

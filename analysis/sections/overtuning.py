@@ -31,9 +31,9 @@ def build(studies: Sequence[Study]) -> Section:
     found = [(study, name, step) for study, name in zip(studies, names, strict=True) for step in steps(study)]
     blocks: list[Block] = [
         Text(
-            "Choosing the best of many noisy losses chooses its luck, too (overtuning). The same settings on draws that "
-            "had no part in the choice show by how much: the best trial of the search on the finalists' draws, the best "
-            "finalist on the certificates', and the winner from its search trial to its certificate."
+            "Choosing the best of many noisy losses chooses its luck, too (overtuning). The same settings on draws "
+            "that had no part in the choice show by how much: the best trial of the search on the finalists' draws, the "
+            "best finalist on the certificates', and the winner from its search trial to its certificate."
         )
     ]
     without = [name for study, name in zip(studies, names, strict=True) if not steps(study)]

@@ -135,15 +135,15 @@ def fresh_look_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Bl
     everything = level_of_all(claimed)
     told = (
         "A level holds for one data set and one answer: the winner, or the setting for the page. "
-        f"The {len(claimed)} looks of this report that claim something find a goal reached that is not with a chance of "
-        f"at most {number_text(everything)} together: the sum of their levels."
+        f"The {len(claimed)} looks of this report that claim something find a goal reached that is not with a chance "
+        f"of at most {number_text(everything)} together: the sum of their levels."
     )
     return [
         Table(
             "fresh-looks",
-            "Looks at fresh draws: each was written to the log before it was taken, and has draws that no search and no "
-            "earlier look of its study had. Looks at one block of draws (or at the same test rows) count for each other: "
-            "a setting that was chosen in the knowledge of another's result there is not certified by it.",
+            "Looks at fresh draws: each was written to the log before it was taken, and has draws that no search and "
+            "no earlier look of its study had. Looks at one block of draws (or at the same test rows) count for each "
+            "other: a setting that was chosen in the knowledge of another's result there is not certified by it.",
             FRESH_COLUMNS,
             rows,
         ),

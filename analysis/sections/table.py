@@ -120,8 +120,8 @@ def study_blocks(one: TableStudy, slug: str) -> list[Block]:
     """Return the blocks of one study."""
     table = one.table
     blocks: list[Block] = [Heading(one.label)]
-    blocks += [Text(text, "finding") for text in findings(one)]
     blocks += [Text(warning_text(text), "finding") for text in table.warnings]
+    blocks += [Text(text, "finding") for text in findings(one)]
     blocks += [Text(text) for text in plan_sentences(one)]
     blocks.append(Text(f"Preprocessing: {table.preprocessing}.", "finding" if table.leaks else "plain"))
     if table.notes:
@@ -221,12 +221,12 @@ def _part_finding(one: TableStudy, part: str, where: str, differences: Sequence[
     told += f"{best.title}, has {_with_ends(theirs)}"
     titles = {model.name: model.title for model in one.baselines}
     compared = [
-        f"{row.words(titles.get(row.baseline, row.baseline))} ({row.loss} a row differs by "
+        f"{row.words(titles.get(row.baseline, row.baseline))} ({row.loss} differs by "
         f"{number_text(row.difference)}, {number_text(row.low)} to {number_text(row.high)}, {row.method})"
         for row in differences
     ]
     if not compared:
-        return f"{told}; differences are not shown: too few rows."
+        return f"{told}; differences row by row are not shown: too few rows, or the metric is no mean over rows."
     return f"{told}. Row by row the network is {'; '.join(compared)}."
 
 
@@ -402,6 +402,8 @@ def plan_sentences(one: TableStudy) -> list[str]:
         side = "above" if end.rule == "top" else "below"
         folds += f"Out of range: the {end.n_rows} rows with {end.feature} {side} {end.bound:.6g}, "
         folds += "held out beforehand."
+    if end is not None and end.n_kept:
+        folds += f" {end.n_kept} rows as far out stay in range: no class gives more than its share."
     return [
         f"Read: {files}.",
         f"Predicted: {target.name}, a {target.task}{kinds}, as {target.reason}{learnt}. Goal: {table.goal}"

@@ -45,9 +45,11 @@ class Step:
 
     @property
     def log_ratio(self) -> float | None:
-        """Logarithm of given over promised, or None where one is not above 0."""
-        a, b = self.given.estimate, self.promised.estimate
-        return math.log(a / b) if a is not None and b is not None and 0 < a < math.inf and 0 < b < math.inf else None
+        """Logarithm of what was promised with the difference, over what was promised; None where there is none."""
+        a, b = self.difference.estimate, self.promised.estimate
+        if a is None or b is None or not 0 < b < math.inf or not -b < a < math.inf:
+            return None
+        return math.log1p(a / b)
 
 
 def steps(study: Study) -> list[Step]:

@@ -9,22 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.commands.options import InputError, Parser
+from sweeps.commands.table_reading import add_reading_options, one_target, print_notes, reading_changes
+from sweeps.toml import read_toml
 
 if TYPE_CHECKING:
     from analysis.records.study import Study
     from sweeps.spec.sweep import SweepSpec
 
-_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
+_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
 LARGE_FILE = 20_000_000
 """Bytes from which a file's memory is stated before it is taken."""
 _OPTIONS = {
-    "target": ("COLUMN", "column to predict; makes SPEC a data file (CSV, TSV, either gzipped, Parquet)"),
     "test_file": ("FILE", "rows to test on, instead of a share of the rows set aside"),
     "task": ("TASK", "regression or classification, where the rule does not tell them apart as meant"),
     "target_transform": ("NAME", "what is learnt instead of a number: standardize (default), log1p_standardize, ..."),
-    "encoding": ("NAME", "of the text, where it is not UTF-8: cp949, latin-1, utf-16, ..."),
-    "separator": ("CHARACTER", "between cells, where the header does not tell it"),
-    "decimal": ("CHARACTER", "decimal point of the numbers: . (default) or ,"),
     "folds": ("KIND", "plain, stratified, grouped, contiguous or time"),
     "group_column": ("COLUMN", "whose rows stay on one side of a fold (with --folds grouped)"),
     "time_column": ("COLUMN", "that orders the rows (with --folds time)"),
@@ -35,8 +33,15 @@ _OPTIONS = {
 def add_table_options(run: Parser) -> None:
     """Add to ``run`` what a table needs."""
     group = run.add_argument_group("tables")
+    group.add_argument(
+        "--target",
+        action="append",
+        metavar="COLUMN",
+        help="column to predict; makes SPEC a data file (CSV, TSV, either gzipped, Parquet)",
+    )
     for name, (metavar, text) in _OPTIONS.items():
         group.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
+    add_reading_options(group)
     group.add_argument(
         "--role", action="append", metavar="COLUMN=ROLE", help="number, category, boolean, date, text, ..."
     )
@@ -45,6 +50,11 @@ def add_table_options(run: Parser) -> None:
         "--out-of-range",
         metavar="END",
         help="rows held out as out of range: farthest:0.1 (default), COLUMN:top:0.1, COLUMN:bottom:0.1 or none",
+    )
+    group.add_argument(
+        "--allow-leak",
+        action="store_true",
+        help="the columns that give the target away are known when you predict: certify with them",
     )
     group.add_argument("--name", metavar="NAME", help="of the sweep (default: that of the file)")
 
@@ -69,6 +79,11 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     for name in (*_OPTIONS, "test_share"):
         if getattr(arguments, name) is not None:
             dataset[name] = getattr(arguments, name)
+    if arguments.target:
+        dataset["target"] = one_target(arguments.target)
+    dataset |= reading_changes(arguments, dataset)
+    if arguments.allow_leak:
+        dataset["allow_leak"] = True
     if arguments.role:
         dataset["roles"] = {**dataset.get("roles", {}), **dict(map(_role, arguments.role))}
     if arguments.out_of_range is not None:
@@ -87,7 +102,21 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     for name in ("seed", "name"):
         if getattr(arguments, name) is not None:
             given[name] = getattr(arguments, name)
-    return build_spec(given, where)
+    spec = build_spec(given, where)
+    print_notes(spec, where)
+    return spec
+
+
+def first_sentences(spec: SweepSpec) -> list[str]:
+    """Return what a user must know of a spec's tables before anything is searched."""
+    from sweeps.data.table.settings import TableData
+
+    return [
+        f"{dataset.name}: {sentence}"
+        for dataset in spec.datasets
+        if isinstance(dataset.data, TableData)
+        for sentence in dataset.data.said_first
+    ]
 
 
 def answer_text(study: Study) -> str | None:
@@ -111,10 +140,7 @@ def _toml_of(name: str) -> dict[str, Any] | None:
         return tomllib.loads(resources.files("sweeps").joinpath("specs", TABLES, f"{name}.toml").read_text("utf-8"))
     if path.suffix.lower() != ".toml" or not path.is_file():
         return None
-    try:
-        table = tomllib.loads(path.read_bytes().decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return None  # `load_spec` says what is wrong with it
+    table = read_toml(path.read_bytes(), path.name)
     if not isinstance(table.get("dataset"), dict):
         return None
     file = table["dataset"].get("file")

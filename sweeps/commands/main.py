@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from analysis.records.study import RecordError
+from engine.names import InputMessageError, cut
 from sweeps.commands import one_setting, predict, results, running
-from sweeps.commands.options import PROGRAM, Commands, InputError, Parser, checked_remainder
+from sweeps.commands.options import PROGRAM, Commands, Parser, checked_remainder
 
 USAGE, HELD, INTERRUPTED = 2, 75, 130
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -76,24 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _expected_status(error: Exception) -> int | None:
     """Return the exit status of an error that a user can mend, or None for a bug."""
     # Imported here: they bring NumPy along, which no --help should wait for.
-    from sweeps.data.published.fetching import FetchError
     from sweeps.store.log import SweepHeldError
-    from sweeps.toml import SpecError
-    from sweeps.tracking.errors import TrackingBusyError, TrackingError
+    from sweeps.tracking.errors import TrackingBusyError
 
     if isinstance(error, (SweepHeldError, TrackingBusyError)):
         return HELD
-    if "sweeps.data.table.table" in sys.modules:  # pandas is slow to import for whoever has no table
-        from sweeps.data.table.table import TableError
-
-        if isinstance(error, TableError):
-            return USAGE
-    if "engine.model_files" in sys.modules:
-        from engine.model_files import ModelFileError
-
-        if isinstance(error, ModelFileError):
-            return USAGE
-    return USAGE if isinstance(error, (FetchError, InputError, RecordError, SpecError, TrackingError)) else None
+    return USAGE if isinstance(error, InputMessageError) else None
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -101,7 +89,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
 
 
 def _fail(message: str, status: int) -> int:
-    sys.stderr.write(f"{PROGRAM}: {' '.join(message.split())}\n")
+    sys.stderr.write(f"{PROGRAM}: {cut(' '.join(message.split()))}\n")
     return status
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from engine.names import nearest, unknown
+from engine.names import InputMessageError, cut, nearest, unknown
 
 DEFAULT_RESULTS = "results"
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -18,7 +18,7 @@ PROGRAM = "python -m sweeps"
 POLYNOMIAL_RUNS = "runs.jsonl"  # as in analysis.records.polynomial, which brings NumPy along
 
 
-class InputError(ValueError):
+class InputError(InputMessageError):
     """What a user gave will not do; the message is one line and says what would."""
 
 
@@ -27,7 +27,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with one line."""
-        self.exit(2, f"{self.prog}: {_with_hint(message, self)}; see `{self.prog} --help`\n")
+        text = cut(" ".join(_with_hint(message, self).split()))
+        self.exit(2, f"{self.prog}: {text}; see `{self.prog} --help`\n")
 
 
 # The one type argparse has for what add_subparsers returns; generic only to type checkers.

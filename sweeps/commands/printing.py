@@ -133,7 +133,8 @@ def models_text(study: Study, record: TableRecord) -> str:
     metric = METRICS[record.metric]
     used = sum(column.used for column in record.columns)
     unit = f" (in the unit of {record.target.name})" if metric.has_unit else ""
-    lines = [
+    lines = [f"{study.header.dataset}: {warning}" for warning in record.warnings]
+    lines += [
         f"{study.header.dataset}: {record.target.task} of {record.target.name} ({record.target.reason}) from {used} "
         f"columns, {record.n_fold_rows} rows in {record.n_folds} {record.fold_kind} folds, "
         f"{record.n_test_rows} test rows",
@@ -142,7 +143,6 @@ def models_text(study: Study, record: TableRecord) -> str:
     if left_out:
         shown = left_out if len(left_out) <= MOST_LEFT_OUT else [*left_out[:MOST_LEFT_OUT], "..."]
         lines.append(f"  left out: {', '.join(shown)}")
-    lines += [f"  warning: {warning}" for warning in record.warnings]
     lines += [f"  {note}" for note in record.notes[:MOST_NOTES]]
     if len(record.notes) > MOST_NOTES:
         lines.append(f"  ... and {len(record.notes) - MOST_NOTES} more notes, in the report")
@@ -166,7 +166,7 @@ def models_text(study: Study, record: TableRecord) -> str:
         ("on the test rows", record.test_differences),
     ):
         lines += [
-            f"  {where} the network is {one.words(titles[one.baseline])}: {one.loss} a row differs by "
+            f"  {where} the network is {one.words(titles[one.baseline])}: {one.loss} differs by "
             f"{one.difference:.4g} [{one.low:.4g}, {one.high:.4g}]"
             for one in differences
         ]

@@ -101,7 +101,7 @@ def schema_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
 def list_command(arguments: argparse.Namespace) -> int:
     """Print the built-in sweeps and the state of what has been run."""
     from analysis.records.polynomial import read_polynomial_study
-    from analysis.records.study import read_sweep
+    from analysis.records.reading import read_sweep
     from sweeps.spec.sweep import POLYNOMIALS, TABLES, builtin_specs
 
     print(f"built-in sweeps: {', '.join(builtin_specs())}")
@@ -125,7 +125,7 @@ def show_command(arguments: argparse.Namespace) -> int:
     """Print a sweep's tables, a study's trials, or one trial's record."""
     from analysis.polynomial.claims import Question
     from analysis.records.polynomial import read_polynomial_study
-    from analysis.records.study import read_study, read_sweep
+    from analysis.records.reading import read_study, read_sweep
     from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.commands.printing import homework_text, polynomial_text, range_text, record_text, trials_text
 

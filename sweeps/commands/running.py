@@ -8,12 +8,11 @@ import dataclasses
 import shlex
 import sys
 import threading
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
-from sweeps.commands.csv_options import add_table_options, answer_text, is_table, table_spec
+from sweeps.commands.csv_options import add_table_options, answer_text, first_sentences, is_table, table_spec
 from sweeps.commands.options import (
     DEFAULT_RESULTS,
     DEFAULT_URI,
@@ -28,6 +27,7 @@ from sweeps.commands.options import (
     usable_cores,
     whole_number,
 )
+from sweeps.toml import read_toml
 
 if TYPE_CHECKING:
     from analysis.records.polynomial import PolynomialHeader
@@ -118,7 +118,7 @@ def _check_free(results: Path, spec: str) -> None:
     name: object = spec
     if spec.endswith(".toml"):
         with contextlib.suppress(OSError, ValueError):  # for who reads the spec in earnest to tell
-            name = tomllib.loads(Path(spec).read_text(encoding="utf-8")).get("name")
+            name = read_toml(Path(spec).read_bytes(), spec).get("name")
     if isinstance(name, str) and "\0" not in name:
         check_free(results / name)
 
@@ -138,6 +138,8 @@ def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
 
     exporter = Exporter(results / spec.name, _tracking_uri(arguments))
     options = _options(arguments, results)
+    for sentence in first_sentences(spec):
+        print(sentence, file=sys.stderr, flush=True)
 
     def prepare() -> None:
         exporter.start()
@@ -263,7 +265,7 @@ class Exporter:
 
 def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     """Print the tables, write the report, and say where everything is and how to open it."""
-    from analysis.records.study import read_sweep
+    from analysis.records.reading import read_sweep
     from analysis.report import write_report
     from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.commands.printing import homework_text, range_text

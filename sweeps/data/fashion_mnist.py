@@ -24,7 +24,7 @@ from sweeps.data.source import Draws, Losses
 from sweeps.toml import SpecError, SpecTable
 
 if TYPE_CHECKING:
-    from sweeps.data.published.named import FashionImages
+    from sweeps.data.table.published.named import FashionImages
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class FashionSource(NumberedSource):
         super().__init__(asked)
         self._data = data
         if images is None:
-            from sweeps.data.published import named  # brings pandas along: only for those who use it
+            from sweeps.data.table.published import named  # brings pandas along: only for those who use it
 
             images = named.load_fashion_images()
         self._images = images

@@ -27,7 +27,7 @@ from sweeps.data.kind import Kind
 from sweeps.data.source import STREAM_BEYOND, STREAM_WEIGHTS, Configured, Draws, mean_loss
 from sweeps.fields import number, read_fields, texts, whole
 from sweeps.store.seeds import text_seed
-from sweeps.toml import SpecError, SpecTable, check_name, toml_text
+from sweeps.toml import SpecError, SpecTable, check_name, shown
 
 STREAM_SEEDS = 10
 
@@ -81,7 +81,7 @@ def parse_playground_data(table: SpecTable) -> PlaygroundData:
         check_name(feature, FEATURES, f"{table.where}: features")
     if not data.features or tuple(f for f in FEATURES if f in data.features) != data.features:
         raise SpecError(
-            f"{table.where}: features: {toml_text(data.features)} must be some of {', '.join(FEATURES)}, in this order"
+            f"{table.where}: features: {shown(data.features)} must be some of {', '.join(FEATURES)}, in this order"
         )
     return data
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from analysis.polynomial.claims import Question, converged_share
 from analysis.polynomial.fits import range_errors, unit_correlation
+from analysis.records.lines import canonical_json
 from analysis.records.polynomial import PolynomialHeader, PolynomialRun, PolynomialStudy
-from analysis.records.study import canonical_json
 from analysis.statistics.intervals import mean_interval
 from engine.polynomial.rows import draw_rows
 from sweeps.commands.printing import polynomial_text
 from sweeps.tracking.run_contents import (
+    DIGEST_TAG,
     ID_TAG,
     LONGEST_DIGEST,
     LONGEST_PARAM,
@@ -57,6 +58,7 @@ def polynomial_study_content(study: PolynomialStudy, user: str) -> RunContent:
         "mlflow.note.content": (study.verdict or f"{study.n_expected} networks to train.") + f" {NOTE}",
         "kind": POLYNOMIAL_KIND,
         ID_TAG: study_digest(header)[:12],
+        **({DIGEST_TAG: study.digest} if over else {}),
         **_common_tags(header, study_uid(header), user),
     }
     given = {key: value for key, value in asdict(header).items() if key not in ("name", "versions", "checkpoints")}

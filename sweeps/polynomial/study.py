@@ -6,7 +6,6 @@ import contextlib
 import math
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -17,20 +16,21 @@ from typing import Any
 import numpy as np
 
 from analysis.polynomial.fits import HIGHEST_DEGREE, flat_valley
+from analysis.records.lines import Chain, RecordError
 from analysis.records.polynomial import (
     RUNS_NAME,
+    PolynomialEnd,
     PolynomialHeader,
     PolynomialRun,
     PolynomialStudy,
     read_polynomial_study,
 )
-from analysis.records.study import RecordError, encode_line
 from engine.polynomial.quadrature import gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from sweeps.run.versions import versions
 from sweeps.spec.sweep import NAME, POLYNOMIALS, builtin_specs
-from sweeps.store.log import AppendOnlyFile, SweepLock, cut_torn_line, header_difference
-from sweeps.toml import SpecError, SpecTable
+from sweeps.store.log import ChainedLog, SweepLock, header_difference, mend_end
+from sweeps.toml import SpecError, SpecTable, check_depth, read_toml
 
 ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")
 TOGETHER = 8
@@ -61,15 +61,12 @@ def find_study(name_or_path: str) -> PolynomialHeader | None:
     """
     where = f"{name_or_path}.toml"
     if name_or_path in builtin_specs(POLYNOMIALS):
-        text = resources.files("sweeps").joinpath("specs", POLYNOMIALS, where).read_text(encoding="utf-8")
-        return parse_study(tomllib.loads(text), where)
+        content = resources.files("sweeps").joinpath("specs", POLYNOMIALS, where).read_bytes()
+        return parse_study(read_toml(content, where), where)
     path = Path(name_or_path)
     if path.suffix != ".toml" or not path.is_file():
         return None
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return None
+    table = read_toml(path.read_bytes(), path.name)
     return parse_study(table, path.name) if "kind" in table else None  # a sweep's own table has no such key
 
 
@@ -81,6 +78,7 @@ def parse_study(content: Mapping[str, Any], where: str) -> PolynomialHeader:
     SpecError
         If anything is unknown, missing, of the wrong type or out of range.
     """
+    check_depth(content, where)
     table = SpecTable(content, where)
     table.text("kind", ("polynomial",))
     name = table.text("name")
@@ -228,28 +226,28 @@ def run_polynomial_study(header: PolynomialHeader, folder: Path, workers: int, o
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RUNS_NAME
     with SweepLock(folder):
-        cut_torn_line(path)
+        mend_end(path)
         if path.exists() and path.stat().st_size:
             study = read_polynomial_study(path)
             if study.header != header:
                 raise RecordError(f"{path}: line 1: {header_difference(study.header, header)}")
         else:
-            study = PolynomialStudy(header)
-            _append(path, [encode_line("polynomial_study", asdict(header))])
+            study = PolynomialStudy(header, path=path, chain=Chain(header.name))
+            with contextlib.closing(ChainedLog(path, study.chain)) as log:
+                log.append([("polynomial_study", asdict(header))])
         done = {run.key for run in study.runs}
         tasks = [task for task in _tasks(header, done) if task.seeds]
-        n_done = len(study.runs)
-        on_run(n_done, study.n_expected)
+        on_run(len(study.runs), study.n_expected)
         halt = threading.Event()
         with ThreadPoolExecutor(workers) as pool:
             try:
                 for future in as_completed([pool.submit(train_task, header, task, halt) for task in tasks]):
                     runs = future.result()
-                    _append(path, [encode_line("polynomial_run", asdict(run)) for run in runs])
-                    n_done += len(runs)
-                    on_run(n_done, study.n_expected)
+                    _append(study, path, runs)
+                    on_run(len(study.runs), study.n_expected)
             finally:
                 halt.set()  # after an interrupt nothing goes on beyond its next look
+        _seal(study, path)
     return read_polynomial_study(path)
 
 
@@ -333,6 +331,17 @@ def train_task(header: PolynomialHeader, task: Task, halt: threading.Event) -> l
     return runs
 
 
-def _append(path: Path, lines: Sequence[str]) -> None:
-    with contextlib.closing(AppendOnlyFile(path)) as file:
-        file.append("".join(lines).encode())
+def _append(study: PolynomialStudy, path: Path, runs: Sequence[PolynomialRun]) -> None:
+    with contextlib.closing(ChainedLog(path, study.chain)) as log:
+        log.append([("polynomial_run", asdict(run)) for run in runs])
+    for run in runs:
+        study.add(run)
+
+
+def _seal(study: PolynomialStudy, path: Path) -> None:
+    """Write that the study is complete, where that is not written yet."""
+    if study.chain is None or study.chain.is_sealed or not study.chain.is_chained:
+        return
+    with contextlib.closing(ChainedLog(path, study.chain)) as log:
+        end = PolynomialEnd(len(study.runs))
+        log.append([("polynomial_end", asdict(end))], canonical=study.digest)

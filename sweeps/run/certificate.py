@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from analysis.records.study import Look, Scalar, Stage, Study, TrialRecord, Verdict, canonical_json
+from analysis.records.lines import canonical_json
+from analysis.records.study import Look, Scalar, Stage, Study, TrialRecord, Verdict
 from analysis.statistics.intervals import upper_bound
 from analysis.statistics.looks import looks_text, no_winner_text
 from engine.playground.page import ACTIVATIONS as PAGE_ACTIVATIONS

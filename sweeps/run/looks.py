@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
-from analysis.records.study import Look, Stage, Study, canonical_json
+from analysis.records.lines import canonical_json
+from analysis.records.study import Look, Stage, Study
 from sweeps.data.source import Source
 from sweeps.spec.sweep import DatasetSpec, SweepSpec
 

@@ -15,15 +15,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.records.study import (
-    Extension,
-    Stage,
-    Study,
-    StudyHeader,
-    TrialRecord,
-    canonical_json,
-    read_study,
-)
+from analysis.records.lines import canonical_json
+from analysis.records.reading import read_study
+from analysis.records.study import Extension, Stage, Study, StudyHeader, TrialRecord, without_timing
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
@@ -48,7 +42,7 @@ from sweeps.search.samplers import Sampler, make_sampler
 from sweeps.search.space import apply
 from sweeps.spec.sweep import DatasetSpec, SweepSpec, load_spec, open_source
 from sweeps.spec.writing import as_toml, spec_difference
-from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, without_timing, write_atomically
+from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, StudyLog, SweepLock, write_atomically
 from sweeps.toml import SpecError
 
 MOST_FAILURES = 20

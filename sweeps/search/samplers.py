@@ -1,10 +1,12 @@
-"""Which trial to try next: Optuna's TPE after a Sobol sequence, that sequence alone, random points, or a whole grid.
+"""Which trial to try next: one of Optuna's samplers after a Sobol sequence, or a list of points or a whole grid.
 
 Every proposal is a function of the spec, the trial's number and the values told before it.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -15,8 +17,10 @@ from scipy.stats import qmc
 from analysis.records.study import Scalar
 from sweeps.search.space import all_parts, from_unit, grid, walk
 from sweeps.spec.dimensions import Dimension
+from sweeps.spec.samplers import OPTUNA
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.seeds import text_seed
+from sweeps.toml import SpecError
 
 if TYPE_CHECKING:
     import optuna
@@ -94,10 +98,10 @@ class ListSampler:
         """Take no note: nothing told changes anything."""
 
 
-class TpeSampler:
+class ToldSampler:
     """Optuna's study of one dataset, in memory, after start-up points from a Sobol sequence.
 
-    A fresh TPE sampler is made for each ask, seeded by sweep seed, dataset and trial number, so that a proposal
+    A fresh sampler is made for each ask, seeded by sweep seed, dataset and trial number, so that a proposal
     depends on nothing but the spec and the values told before it.
 
     Parameters
@@ -111,6 +115,12 @@ class TpeSampler:
     def __init__(self, spec: SweepSpec, dataset: str) -> None:
         import optuna
 
+        chosen = OPTUNA[spec.search.sampler]
+        if chosen.needs and importlib.util.find_spec(chosen.needs) is None:
+            raise SpecError(
+                f"{spec.name}: search: sampler: {spec.search.sampler} needs the package {chosen.needs}; install it, or "
+                "use tpe"
+            )
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every study on stderr
         self._spec = spec
         self._dataset = dataset
@@ -125,10 +135,11 @@ class TpeSampler:
             params, point = _sobol_proposal(self._spec, self._dataset, number)
             self.add(number, point)
             return params, point
-        self._study.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=1,  # the Sobol points were the start-up
-            seed=text_seed(self._spec.seed, self._dataset, number) % 2**32,
-        )
+        chosen = OPTUNA[self._spec.search.sampler]
+        seed = text_seed(self._spec.seed, self._dataset, number) % 2**32
+        with warnings.catch_warnings():  # what Optuna calls experimental is pinned by the version in each log
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.sampler = getattr(optuna.samplers, chosen.kind)(**chosen.options, seed=seed)
         trial = self._study.ask()
         if trial.number != number:
             raise AssertionError(f"trial {number} was asked out of order, as {trial.number}")
@@ -161,7 +172,8 @@ class TpeSampler:
 
 def make_sampler(spec: SweepSpec, dataset: str) -> Sampler:
     """Return the sampler that a spec names, for the study of one of its datasets."""
-    return _SAMPLERS[spec.search.sampler](spec, dataset)
+    name = spec.search.sampler
+    return ToldSampler(spec, dataset) if name in OPTUNA else _LISTS[name](spec, dataset)
 
 
 def _sobol_proposal(spec: SweepSpec, dataset: str, number: int) -> Proposal:
@@ -172,10 +184,6 @@ def _sobol_proposal(spec: SweepSpec, dataset: str, number: int) -> Proposal:
 def _random_proposal(spec: SweepSpec, dataset: str, number: int) -> Proposal:
     rng = np.random.default_rng([spec.seed, STREAM_RANDOM, text_seed(dataset), number])
     return walk(spec.space, lambda part: from_unit(part, float(rng.random())))
-
-
-def _make_tpe(spec: SweepSpec, dataset: str) -> Sampler:
-    return TpeSampler(spec, dataset)
 
 
 def _make_sobol(spec: SweepSpec, dataset: str) -> Sampler:
@@ -191,8 +199,8 @@ def _make_grid(spec: SweepSpec, dataset: str) -> Sampler:  # noqa: ARG001 (one s
     return ListSampler(points.__getitem__)
 
 
-_SAMPLERS: Mapping[str, Callable[[SweepSpec, str], Sampler]] = MappingProxyType(
-    {"tpe": _make_tpe, "sobol": _make_sobol, "random": _make_random, "grid": _make_grid}
+_LISTS: Mapping[str, Callable[[SweepSpec, str], Sampler]] = MappingProxyType(
+    {"sobol": _make_sobol, "random": _make_random, "grid": _make_grid}
 )
 
 

@@ -20,7 +20,7 @@ from engine.methods.regularizers import REGULARIZERS
 from engine.methods.schedules import SCHEDULES
 from engine.names import unknown
 from engine.network import NetworkConfig
-from sweeps.toml import SpecError, SpecTable, check_name, checked_number, toml_text
+from sweeps.toml import SpecError, SpecTable, check_name, checked_number, shown
 
 LARGEST_GRID = 100_000
 
@@ -161,7 +161,7 @@ def check_setting(key: str, value: Any, where: str) -> Any:
     where = f"{where}: {key}"
     if key in _NAMES:
         if not isinstance(value, str):
-            raise SpecError(f"{where}: {toml_text(value)} must be a string")
+            raise SpecError(f"{where}: {shown(value)} must be a string")
         check_name(value, _NAMES[key], where)
         return value
     if key == "network.n_hidden_layers":
@@ -173,16 +173,16 @@ def check_setting(key: str, value: Any, where: str) -> Any:
         return None
     if kind is int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise SpecError(f"{where}: {toml_text(value)} must be a whole number")
+            raise SpecError(f"{where}: {shown(value)} must be a whole number")
         if value < (0 if key == "network.n_hidden_layers" else 1):
-            raise SpecError(f"{where}: {value} must be at least {0 if key == 'network.n_hidden_layers' else 1}")
+            raise SpecError(f"{where}: {shown(value)} must be at least {0 if key == 'network.n_hidden_layers' else 1}")
         return value
     if kind is float or (float in kinds and Ellipsis not in kinds):
         return _nonnegative(value, key, where)
     if key == "training.dropout" and isinstance(value, (int, float)) and not isinstance(value, bool):
         value = (value,)  # one rate for all hidden layers, which can be searched between two bounds
     if not isinstance(value, (list, tuple)):
-        raise SpecError(f"{where}: {toml_text(value)} must be a list")
+        raise SpecError(f"{where}: {shown(value)} must be a list")
     return tuple(_list_item(kinds[0], item, where) for item in value)
 
 
@@ -197,7 +197,7 @@ def _list_item(kind: Any, item: Any, where: str) -> Any:
     if kind is float:
         return checked_number(item, where)
     if not isinstance(item, kind) or isinstance(item, bool) or (kind is int and item < 1):
-        raise SpecError(f"{where}: {toml_text(item)} must be {'a whole number from 1' if kind is int else 'a string'}")
+        raise SpecError(f"{where}: {shown(item)} must be {'a whole number from 1' if kind is int else 'a string'}")
     return item
 
 
@@ -219,7 +219,7 @@ def _space(table: SpecTable) -> tuple[Dimension, ...]:
         if group not in _CONFIGS:
             raise SpecError(f"{where}: {unknown('', group, _CONFIGS)}")
         if not isinstance(content, Mapping):
-            raise SpecError(f"{where}: {group}: must be a table, not {toml_text(content)}")
+            raise SpecError(f"{where}: {group}: must be a table, not {shown(content)}")
         for field, entry in content.items():
             key = f"{group}.{field}"
             check_name(key, setting_keys(), where)
@@ -238,7 +238,7 @@ def _dimension(key: str, table: SpecTable) -> Dimension:
         for choice in choices:
             check_setting(key, choice, table.where.removesuffix(f": {key}"))
         if len({repr(choice) for choice in choices}) != len(choices):
-            raise SpecError(f"{table.where}: choice: {toml_text(choices)} names something twice")
+            raise SpecError(f"{table.where}: choice: {shown(choices)} names something twice")
         table.close()
         return Dimension(key, "choice", choices=tuple(choices), when=when)
     log = table.boolean("log") if "log" in table else False
@@ -260,7 +260,7 @@ def _ranged(key: str, table: SpecTable, log: bool, when: tuple[tuple[str, tuple[
         place = f"{table.where}: ranges: {value}"
         check_setting(by, value, f"{table.where}: ranges")
         if not isinstance(bounds, list) or len(bounds) != 2:
-            raise SpecError(f"{place}: {toml_text(bounds)} must be [low, high]")
+            raise SpecError(f"{place}: {shown(bounds)} must be [low, high]")
         low, high = (_bound(key, bound, side, place) for side, bound in zip(("low", "high"), bounds, strict=True))
         _check_range(low, high, log, place)
         ranges.append((value, float(low), float(high)))
@@ -276,7 +276,7 @@ def _when(table: SpecTable) -> tuple[tuple[str, tuple[Scalar, ...]], ...]:
         for field, values in content.items():
             key = f"{group}.{field}"
             if not isinstance(values, list) or not values:
-                raise SpecError(f"{table.where}: {key}: {toml_text(values)} must be a list with at least one value")
+                raise SpecError(f"{table.where}: {key}: {shown(values)} must be a list with at least one value")
             conditions.append((key, tuple(check_setting(key, value, table.where) for value in values)))
     return tuple(conditions)
 
@@ -298,9 +298,10 @@ def _bound(key: str, value: Any, side: str, where: str) -> float:
     if _is_integer(key):
         low = 0 if key in ("network.n_hidden_layers", "training.warmup_epochs") else 1
         if not isinstance(value, int) or isinstance(value, bool):
-            raise SpecError(f"{where}: {side}: {toml_text(value)} must be a whole number")
+            raise SpecError(f"{where}: {side}: {shown(value)} must be a whole number")
         if value < low:
-            raise SpecError(f"{where}: {side}: {value} must be at least {low}")
+            raise SpecError(f"{where}: {side}: {shown(value)} must be at least {low}")
+        checked_number(value, f"{where}: {side}")
         return value
     if key in _NAMES or key == "training.frozen":
         raise SpecError(f"{where}: {side}: has no numbers; give choice = [...]")
@@ -337,7 +338,7 @@ def _in_order(dimensions: list[Dimension], where: str) -> tuple[Dimension, ...]:
         for key, values in dimension.when:
             for value in values:
                 if by_key[key].kind == "choice" and value not in by_key[key].choices:
-                    raise SpecError(f"{where}: {dimension.key}: when: {key} is never {toml_text(value)}")
+                    raise SpecError(f"{where}: {dimension.key}: when: {key} is never {shown(value)}")
         if dimension.by and {value for value, _, _ in dimension.ranges} != set(by_key[dimension.by].choices):
             raise SpecError(f"{where}: {dimension.key}: ranges: give one for each choice of {dimension.by}")
     if "network.hidden_layer_sizes" in keys and "network.n_hidden_layers" not in keys:

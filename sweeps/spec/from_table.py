@@ -19,18 +19,20 @@ from typing import Any
 import numpy as np
 
 from engine.roads.memory import available_bytes
-from sweeps.data.published.named import NAMED_SETS
+from sweeps.data.table.classes import class_findings, unbalanced_metric
 from sweeps.data.table.columns import find_target
 from sweeps.data.table.folds import EndError
-from sweeps.data.table.metrics import METRICS, parse_goal
+from sweeps.data.table.leaks import find_leaks
+from sweeps.data.table.metrics import BEAT_BASELINE, METRICS, parse_goal
 from sweeps.data.table.preprocessing import fit_target
+from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.rows import TableRows, is_named, make_folds, open_rows, read_data
 from sweeps.data.table.settings import AUTO, NO_END, TableData, parse_table_data
 from sweeps.data.table.table import TableError
 from sweeps.spec.sweep import NAME, SweepSpec, parse_spec
-from sweeps.toml import SpecError, SpecTable
+from sweeps.toml import SpecError, SpecTable, check_depth, shown
 
-SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
+SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
 """Endings of files that ``run`` takes for a table."""
 FULL_SEARCH_ROWS = 50_000
 """Of more rows than this the folds of a search divide this many, where nothing else is said."""
@@ -60,11 +62,15 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
     TableError
         If the file cannot be read exactly or does not hold what is asked for.
     """
+    check_depth(given, where)
     unknown = [key for key in given if key not in ("name", "seed", "dataset", *_SECTIONS)]
     if unknown:
         raise SpecError(
             f"{where}: unknown {unknown[0]}; beside dataset there may be name, seed, {', '.join(_SECTIONS)}"
         )
+    for key in _SECTIONS:
+        if key != "goal" and not isinstance(given.get(key, {}), Mapping):
+            raise SpecError(f"{where}: {key}: must be a table, not {shown(given[key])}")
     dataset = dict(given["dataset"]) if isinstance(given.get("dataset"), Mapping) else None
     if dataset is None:
         raise SpecError(f"{where}: dataset: must be a table with file and target")
@@ -78,8 +84,8 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
     data = parse_table_data(reader)
     reader.close()
     data, rows = _opened(settled(data, dataset, where), dataset, _seed(given, where), where)
-    if data.folds == "stratified" and "folds" not in dataset and _rarest(rows) < data.n_folds:
-        data = dataclasses.replace(data, folds="plain")  # the test rows or the held-out end took most of a class
+    if data.folds == "stratified" and "folds" not in dataset and _largest(rows) < data.n_folds:
+        data = dataclasses.replace(data, folds="plain")  # no class has a row for every fold
         rows = open_rows(data, _seed(given, where))
     table = copy.deepcopy(_defaults())
     for key, content in given.items():
@@ -90,8 +96,9 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
     _drop_searched(table, given)
     name = given.get("name", _name_of(data)) if name is None else name
     table.setdefault("name", name)
-    table["datasets"] = [{"name": name, "kind": "table", **data.as_table()}]
     _fit_to_rows(table, given, data, rows, where)
+    data = _with_findings(data, rows, table["goal"]["words"], is_default=_names_no_metric(given))
+    table["datasets"] = [{"name": name, "kind": "table", **data.as_table()}]
     return parse_spec(table, where)
 
 
@@ -137,9 +144,30 @@ def settled(data: TableData, given: Mapping[str, Any], where: str) -> TableData:
     return dataclasses.replace(data, **changes)
 
 
-def _rarest(rows: TableRows) -> int:
-    """Return how many rows the rarest class has among those the folds divide."""
-    return int(np.bincount(rows.target.values[rows.folded].astype(np.intp), minlength=len(rows.target.classes)).min())
+def _largest(rows: TableRows) -> int:
+    """Return how many rows the largest class has among those the folds divide."""
+    return int(np.bincount(rows.target.values[rows.folded].astype(np.intp), minlength=len(rows.target.classes)).max())
+
+
+def _with_findings(data: TableData, rows: TableRows, goal: str, *, is_default: bool) -> TableData:
+    """Return the settings with what has to be said first: what gives the target away, and which classes are rare."""
+    looked_at = np.sort(np.concatenate([rows.in_range, rows.out_of_range]))
+    target = dataclasses.replace(rows.target, values=rows.target.values[looked_at])
+    leaks = find_leaks(rows.frame.iloc[looked_at], rows.columns, target)
+    said = [f"{leak.text}: there is nothing else to learn, and a formula needs no network" for leak in leaks[:1]]
+    followed = goal if is_default and unbalanced_metric(rows) else ""
+    return dataclasses.replace(
+        data,
+        leaks=() if leaks and leaks[0].is_whole else tuple(leak.text for leak in leaks),
+        findings=(*(said if leaks and leaks[0].is_whole else ()), *class_findings(rows, data.n_folds, followed)),
+    )
+
+
+def _names_no_metric(given: Mapping[str, Any]) -> bool:
+    """Whether the user's goal, if any, leaves the metric to be found."""
+    goal = given.get("goal", {"words": BEAT_BASELINE})
+    words = goal.get("words") if isinstance(goal, Mapping) else goal
+    return isinstance(words, str) and " ".join(words.split()).casefold() == BEAT_BASELINE
 
 
 def _opened(data: TableData, given: Mapping[str, Any], seed: int, where: str) -> tuple[TableData, TableRows]:
@@ -182,7 +210,8 @@ def _fit_to_rows(table: dict[str, Any], given: Mapping[str, Any], data: TableDat
         epochs["grid"] = sorted({max(last * part // 8, 1) for part in (1, 2, 4, 6, 8)})
     table["epochs"] = {"stop_from": 0, "stop_patience": 0, **epochs}
     training = dict(table["training"])
-    space = table["space"].get("training", {}) if isinstance(table["space"], Mapping) else {}
+    space = table["space"].get("training") if isinstance(table["space"], Mapping) else None
+    space = space if isinstance(space, Mapping) else {}  # `parse_spec` says what is wrong with another
     if "loss" not in training and "loss" not in space:
         n_classes = len(rows.target.classes)
         training["loss"] = (
@@ -247,6 +276,9 @@ def _goal_words(goal: Any, rows: TableRows, where: str) -> str:
     words = goal.get("words") if isinstance(goal, Mapping) else goal
     if not isinstance(words, str):
         raise SpecError(f'{where}: goal: write words = "rmse < 20000", for instance')
+    metric = unbalanced_metric(rows)
+    if metric is not None and _names_no_metric({"goal": words}):
+        words = f"{BEAT_BASELINE} in {metric}"
     try:
         parsed = parse_goal(words, rows.target.task)
         if rows.target.task == "regression":  # whether the metric takes such targets at all
@@ -254,7 +286,7 @@ def _goal_words(goal: Any, rows: TableRows, where: str) -> str:
             METRICS[parsed.metric].score(known, known[None])
         return parsed.text
     except ValueError as error:
-        raise SpecError(str(error)) from None
+        raise SpecError(f"{where}: {error}") from None
 
 
 def _defaults() -> dict[str, Any]:

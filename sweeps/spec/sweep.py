@@ -6,14 +6,13 @@ import dataclasses
 import hashlib
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from analysis.records.study import canonical_json
+from analysis.records.lines import canonical_json
 from engine.configuration import TrainingConfig
 from engine.names import unknown
 from engine.network import NetworkConfig
@@ -23,13 +22,13 @@ from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.fields import number, numbers, read_fields, text, whole, wholes
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
-from sweeps.toml import SpecError, SpecTable, toml_text
+from sweeps.spec.samplers import LISTS, SAMPLERS
+from sweeps.toml import SpecError, SpecTable, check_depth, read_toml, shown
 
 _T = TypeVar("_T")
 
 METRICS = ("test_loss",)
 PRUNERS = ("none", "successive_halving", "hyperband")
-SAMPLERS = ("tpe", "sobol", "random", "grid")
 POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
 TABLES = "tables"
@@ -72,9 +71,9 @@ class SearchSpec:
     lag : int
         Trial k is asked when exactly the trials up to k - lag have been told, whatever the number of workers.
     n_startup_trials : int
-        Trials from a scrambled Sobol sequence before TPE takes over.
+        Trials from a scrambled Sobol sequence before one of Optuna's samplers takes over.
     sampler : str
-        ``"tpe"``, ``"sobol"``, ``"random"`` or ``"grid"``; see `sweeps.search.samplers`.
+        Name in `sweeps.spec.samplers.SAMPLERS`.
     """
 
     n_trials: int = whole(1, 100_000)
@@ -339,11 +338,7 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
             raw = path.read_bytes()
         except OSError as error:
             raise SpecError(f"{asked}: cannot be read: {error.strerror}") from None
-    try:
-        table = tomllib.loads(raw.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{where}: not TOML: {str(error).splitlines()[0]}") from None
-    return parse_spec(table, where)
+    return parse_spec(read_toml(raw, where), where)
 
 
 def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
@@ -354,6 +349,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     SpecError
         If anything is unknown, missing, of the wrong type or out of range.
     """
+    check_depth(table, where)
     root = SpecTable(table, where)
     name = root.text("name")
     if not NAME.fullmatch(name):
@@ -408,7 +404,7 @@ def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
     n_settings = _grid_size(space, table.where) if sampler == "grid" else LARGEST_GRID
     if sampler == "grid" and "n_trials" not in table:
         known["n_trials"] = n_settings
-    if sampler != "tpe" and "n_startup_trials" not in table:
+    if sampler in LISTS and "n_startup_trials" not in table:
         known["n_startup_trials"] = 1
     spec = read_fields(SearchSpec, table, **known)
     table.close()
@@ -422,7 +418,7 @@ def _epochs(table: SpecTable) -> EpochSpec:
     table.close()
     grid = list(spec.grid)
     if not grid or sorted(set(grid)) != grid:
-        raise SpecError(f"{table.where}: grid: {toml_text(grid)} must be ascending and not empty")
+        raise SpecError(f"{table.where}: grid: {shown(grid)} must be ascending and not empty")
     if grid[-1] != spec.max_epochs:
         raise SpecError(f"{table.where}: grid: ends with {grid[-1]}; it must end with max_epochs, {spec.max_epochs}")
     return spec

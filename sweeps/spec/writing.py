@@ -9,7 +9,7 @@ from typing import Any
 
 from sweeps.spec.dimensions import Dimension
 from sweeps.spec.sweep import SweepSpec, parse_spec
-from sweeps.toml import SpecError, toml_text
+from sweeps.toml import SpecError, shown, toml_text
 
 _GOAL = re.compile(r"\s*([A-Za-z_]+)\s*<\s*([0-9.eE+-]+)\s*")
 
@@ -115,8 +115,8 @@ def spec_difference(old: SweepSpec, new: SweepSpec) -> list[str]:
     """Return ``"search.n_trials: 100 there, 200 here"`` for each setting in which two specs differ."""
     there, here = (dict(_flatten(as_table(spec))) for spec in (old, new))
     return [
-        f"{key}: {toml_text(there[key]) if key in there else 'absent'} there, "
-        f"{toml_text(here[key]) if key in here else 'absent'} here"
+        f"{key}: {shown(there[key]) if key in there else 'absent'} there, "
+        f"{shown(here[key]) if key in here else 'absent'} here"
         for key in sorted(there.keys() | here.keys())
         if there.get(key) != here.get(key) or (key in there) != (key in here)
     ]

@@ -6,39 +6,35 @@ import contextlib
 import dataclasses
 import datetime
 import fcntl
-import hashlib
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from analysis.records.lines import Chain, RecordError, canonical_json, is_whole, unix_ends
 from analysis.records.polynomial import (
     RUNS_NAME,
     PolynomialHeader,
-    PolynomialRun,
-    PolynomialStudy,
     read_polynomial_study,
 )
+from analysis.records.reading import read_log, read_sweep
 from analysis.records.study import (
-    STAGES,
-    TIMING_FIELDS,
+    Asked,
     Extension,
     Look,
-    RecordError,
+    Scalar,
     Study,
     StudyHeader,
     TrialRecord,
     Verdict,
     as_data,
-    canonical_json,
-    encode_line,
-    read_lines,
-    read_study,
-    read_sweep,
+    canonical_lines,
+    digest_of,
+    study_name,
 )
 
 LOG_NAME = "log.jsonl"
@@ -151,13 +147,15 @@ class StudyLog:
         self.points: dict[int, dict[str, Any]] = {}
         self.sources: dict[int, int | None] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        cut_torn_line(path)
+        mend_end(path)
         if not path.exists() or path.stat().st_size == 0:
-            self.study = Study(header, path=path)
-            self._file = AppendOnlyFile(path)
-            self._write("study", as_data(header))
+            self.study = Study(header, path=path, chain=Chain(study_name(header)))
+            self._log = ChainedLog(path, self.study.chain)
+            self._log.append([("study", as_data(header))])
             return
-        self.study = read_study(path)
+        reader = read_log(path)
+        assert reader.study is not None, "or it would not have been read"
+        self.study = reader.study
         there = self.study.header
         budget = Extension(header.n_trials, header.until, header.spec_sha256)
         same_budget = dataclasses.replace(
@@ -166,45 +164,97 @@ class StudyLog:
         if there != same_budget or (budget != self.study.budget and not may_extend(self.study.budget)):
             last = dataclasses.replace(there, **dataclasses.asdict(self.study.budget))
             raise RecordError(f"{path}: line 1: {header_difference(last, header)}")
-        for kind, data in read_lines(path):
-            if kind == "asked":
-                self.points[data["number"]] = data["point"]
-                self.sources[data["number"]] = data["source"]
-        self._file = AppendOnlyFile(path)
+        for number, asked in reader.chosen.items():
+            self.points[number] = asked.point
+            self.sources[number] = asked.source
+        self._log = ChainedLog(path, self.study.chain)
         if budget != self.study.budget:
-            self._write("extended", as_data(budget))
+            self._log.append([("extension", as_data(budget))])
             self.study.extend(budget)
 
-    def asked(self, number: int, params: dict[str, Any], point: dict[str, Any], source: int | None) -> None:
+    def asked(self, number: int, params: dict[str, Scalar], point: dict[str, Any], source: int | None) -> None:
         """Write that a trial was chosen."""
-        self._write("asked", {"number": number, "params": params, "point": point, "source": source})
+        self._log.append([("asked", as_data(Asked(number, params, point, source)))])
         self.study.asked[number] = params
         self.points[number] = point
         self.sources[number] = source
 
     def record(self, record: TrialRecord) -> None:
         """Write a trial's whole record."""
-        self._write("finished" if record.stage == "search" else record.stage, as_data(record))
+        self._log.append([("finished" if record.stage == "search" else record.stage, as_data(record))])
         records = self.study.records[record.stage]
         records.append(record)
         records.sort(key=lambda other: other.number)
 
     def look(self, look: Look) -> None:
         """Write that draws which nothing has seen are about to be looked at."""
-        self._write("look", as_data(look))
+        self._log.append([("look", as_data(look))])
         self.study.looks.append(look)
 
     def verdict(self, verdict: Verdict) -> None:
-        """Write how the study ended."""
-        self._write("verdict", as_data(verdict))
+        """Write how the study ended, and seal the log with the digest of the study's canonical form.
+
+        Raises
+        ------
+        RecordError
+            If what is on the disk is not what was written.
+        """
+        there = read_log(self.path).study  # as any reader will see it; a log that will not do is not sealed
+        assert there is not None, "or it would not have been read"
+        whole = dataclasses.replace(there, verdict=verdict)
+        self._log.append([("verdict", as_data(verdict))], canonical=whole.digest)
         self.study.verdict = verdict
 
     def close(self) -> None:
         """Close the file; every line is already safe."""
-        self._file.close()
+        self._log.close()
 
-    def _write(self, kind: str, data: Any) -> None:
-        self._file.append(encode_line(kind, data).encode())
+
+class ChainedLog:
+    """A log open for appending, each line chained to the one before.
+
+    Parameters
+    ----------
+    path : Path
+        Made if it does not exist.
+    chain : Chain or None
+        Where the log stands, as read.
+
+    Raises
+    ------
+    RecordError
+        If its lines are of a version that did not chain them.
+    """
+
+    def __init__(self, path: Path, chain: Chain | None) -> None:
+        if chain is None or not chain.is_chained:
+            raise RecordError(
+                f"{path}: written by a version that did not chain its lines; it can be read and reported, not gone on"
+                " with: run into another --results"
+            )
+        self._chain = chain
+        self._file = AppendOnlyFile(path)
+
+    def append(self, lines: Sequence[tuple[str, Any]], canonical: str | None = None) -> None:
+        """Append lines in one piece, each a kind and its data; with `canonical`, the last one seals the log.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or fails; the log then is as before.
+        RecordError
+            If the file has been deleted or replaced.
+        """
+        ahead = dataclasses.replace(self._chain, seals=list(self._chain.seals))
+        texts = [ahead.encode(kind, data) for kind, data in lines[:-1]]
+        texts.append(ahead.encode(*lines[-1], canonical=canonical))
+        self._file.append("".join(texts).encode())
+        for field in dataclasses.fields(Chain):  # the study's own chain, which others look at
+            setattr(self._chain, field.name, getattr(ahead, field.name))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 class AppendOnlyFile:
@@ -283,39 +333,9 @@ def digest(folder: Path) -> str:
     RecordError
         If there is no log, or one is damaged.
     """
-    total = hashlib.sha256()
     if (folder / RUNS_NAME).exists():
-        lines = canonical_polynomial_lines(read_polynomial_study(folder / RUNS_NAME))
-    else:
-        lines = [line for study in read_sweep(folder) for line in canonical_lines(study)]
-    for line in lines:
-        total.update(line.encode())
-    return total.hexdigest()
-
-
-def canonical_lines(study: Study) -> list[str]:
-    """Return a study's lines in canonical form."""
-    lines = [encode_line("study", as_data(study.header))]
-    lines += [encode_line("asked", {"number": n, "params": study.asked[n]}) for n in sorted(study.asked)]
-    if study.extensions:
-        lines.append(encode_line("extended", as_data(study.budget)))
-    for stage in STAGES:
-        lines += [encode_line("look", as_data(look)) for look in study.looks if look.stage == stage]
-        lines += [encode_line(stage, without_timing(record)) for record in study.records[stage]]
-    if study.verdict is not None:
-        lines.append(encode_line("verdict", as_data(study.verdict)))
-    return lines
-
-
-def canonical_polynomial_lines(study: PolynomialStudy) -> list[str]:
-    """Return a polynomial study's lines in canonical form: its networks by arm, rate and seed."""
-    lines = [encode_line("polynomial_study", dataclasses.asdict(study.header))]
-    return lines + [encode_line("polynomial_run", without_timing(run)) for run in study.runs]
-
-
-def without_timing(record: TrialRecord | PolynomialRun) -> dict[str, Any]:
-    """Return a record as plain values, without the fields that differ from run to run."""
-    return {key: value for key, value in dataclasses.asdict(record).items() if key not in TIMING_FIELDS}
+        return read_polynomial_study(folder / RUNS_NAME).digest
+    return digest_of(line for study in read_sweep(folder) for line in canonical_lines(study))
 
 
 def header_difference(there: StudyHeader | PolynomialHeader, here: StudyHeader | PolynomialHeader) -> str:
@@ -331,16 +351,29 @@ def header_difference(there: StudyHeader | PolynomialHeader, here: StudyHeader |
     return f"written by another setup ({'; '.join(changes)}); resume it there, or run into another --results"
 
 
-def cut_torn_line(path: Path) -> None:
-    """Cut off a last line without its end: its writer died, so that it never counted."""
+def mend_end(path: Path) -> None:
+    r"""Make a log ready to be appended to: cut off a torn last line, and bring line ends back to ``\n``.
+
+    A torn line never counted: its writer died. A whole one that lacks only its end, as some editors leave it, gets it.
+
+    Raises
+    ------
+    RecordError
+        If every line end has been changed to a lone carriage return.
+    """
     if not path.exists():
         return
     with path.open("r+b") as stream:
         content = stream.read()
         whole = content.rfind(b"\n") + 1
-        if whole < len(content):
+        tail = content[whole:]
+        if tail and not is_whole(tail, path):
             stream.truncate(whole)
             os.fsync(stream.fileno())
+            content = content[:whole]
+            tail = b""
+    if tail or b"\r\n" in content:  # a version-control tool's work, or an editor's; no line has one inside
+        write_atomically(path, unix_ends(content.removesuffix(b"\r") + (b"\n" if tail else b"")))
 
 
 def sync_folder(folder: Path) -> None:

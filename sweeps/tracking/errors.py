@@ -1,7 +1,9 @@
-"""What goes wrong with MLflow and is not a bug: apart, so that telling one from another imports nothing."""
+"""What goes wrong with MLflow and is not a bug: apart, so that telling one from another imports nothing heavy."""
+
+from engine.names import InputMessageError
 
 
-class TrackingError(ValueError):
+class TrackingError(InputMessageError):
     """MLflow could not be written or read; the message says what would do."""
 
 
@@ -11,3 +13,7 @@ class TrackingBusyError(TrackingError):
 
 class DatabaseGoneError(TrackingError):
     """The database was deleted or replaced while it was written."""
+
+
+class UiError(InputMessageError):
+    """The MLflow UI cannot be started as asked; the message is one line and says what would do."""

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from analysis.records.lines import decode_raw_line
 from analysis.records.polynomial import RUNS_NAME, read_polynomial_study
-from analysis.records.study import StudyHeader, decode_line, read_study
+from analysis.records.reading import anchor_difference, read_study
+from analysis.records.study import StudyHeader
 from sweeps.polynomial.run_contents import POLYNOMIAL_KIND
 from sweeps.run.models import write_sums
 from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, SweepLock, write_atomically
@@ -38,7 +40,7 @@ from sweeps.tracking.projection import (
     sqlite_path,
     sqlite_uri,
 )
-from sweeps.tracking.run_contents import FILES_TAG, ID_TAG, study_digest, study_uid
+from sweeps.tracking.run_contents import DIGEST_TAG, FILES_TAG, ID_TAG, study_digest, study_uid
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -284,7 +286,7 @@ def _fetch_log(run: Run, fetch: Fetch, target: Path) -> int:
             if not content.endswith(b"\n") or n_read + len(lines) > n_lines:
                 raise TrackingError(f"run {run_id}: artifact {name}: altered (torn, or too long); restore it")
             for i, line in enumerate(lines, start=1):
-                decode_line(line.decode(errors="replace"), f"run {run_id}: artifact {name}: line {i}")
+                decode_raw_line(line, f"run {run_id}: artifact {name}: line {i}")
             digest.update(content)
             log.write(content)
             n_read += len(lines)
@@ -295,13 +297,16 @@ def _fetch_log(run: Run, fetch: Fetch, target: Path) -> int:
 
 def _check_study(run: Run, log: Path, sweep: str) -> None:
     """Make sure that a log is what its run says it is: reports believe the log."""
-    header = read_polynomial_study(log).header if log.name == RUNS_NAME else read_study(log).header
+    study = read_polynomial_study(log) if log.name == RUNS_NAME else read_study(log)
+    header, anchor = study.header, run.data.tags.get(DIGEST_TAG)
     elsewhere = isinstance(header, StudyHeader) and header.dataset != log.parent.name
     if elsewhere or header.sweep != sweep or study_digest(header) != run.data.tags.get("sweep.study"):
         raise TrackingError(
             f"run {run.info.run_id}: artifacts in {FOLDER}/: the log of {study_uid(header)}, not of what the run's tags"
             " say; not imported"
         )
+    if anchor is not None and (difference := anchor_difference(study, anchor, f"run {run.info.run_id}")) is not None:
+        raise TrackingError(difference)
 
 
 def _fetch_files(run: Run, fetch: Fetch, place: Callable[[str], Path | None]) -> int:

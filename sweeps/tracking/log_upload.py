@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.records.lines import unix_ends
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -54,7 +56,7 @@ class LogUpload:
         with self._path.open("rb") as stream:
             for _ in range(n_lines):
                 raw = stream.readline()
-                digest.update(raw)
+                digest.update(unix_ends(raw))
                 offset += len(raw)
         if n_lines and digest.hexdigest() == tags.get(SHA256_TAG):
             self._n_lines, self._offset, self._digest = n_lines, offset, digest
@@ -65,7 +67,7 @@ class LogUpload:
             return
         with self._path.open("rb") as stream:
             stream.seek(self._offset)
-            piece = stream.read(end - self._offset)
+            piece = unix_ends(stream.read(end - self._offset))
         digest, n_lines = self._digest.copy(), self._n_lines + piece.count(b"\n")
         digest.update(piece)
         with tempfile.TemporaryDirectory() as folder:

@@ -20,22 +20,20 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from analysis.records.polynomial import RUNS_NAME, PolynomialHeader, PolynomialRun, PolynomialStudy
-from analysis.records.study import (
-    STAGES,
-    Extension,
-    Look,
-    RecordError,
-    Study,
-    StudyHeader,
-    TrialRecord,
-    Verdict,
-    canonical_json,
-    decode_line,
+from analysis.records.lines import Line, canonical_json, decode_raw_line
+from analysis.records.polynomial import (
+    RUNS_NAME,
+    PolynomialEnd,
+    PolynomialHeader,
+    PolynomialReader,
+    PolynomialRun,
+    PolynomialStudy,
 )
+from analysis.records.reading import StudyReader
+from analysis.records.study import Extension, Study, StudyHeader, TrialRecord, Verdict
 from analysis.records.table import TABLE_NAME
 from sweeps.polynomial.run_contents import polynomial_run_content, polynomial_study_content
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
@@ -60,7 +58,6 @@ if TYPE_CHECKING:
 LOCK_NAME = "tracking.lock"
 BESIDE_LOG = (TABLE_NAME, SUBMISSION_NAME)
 """What a study may keep beside its log, that its parent run keeps as well."""
-RECORD_KINDS = frozenset({"finished", *STAGES}) - {"search"}
 LOG_PATTERN = "*/log.jsonl"
 PAGE_SIZE = 500
 LONGEST_REASON = 160
@@ -365,6 +362,7 @@ class StudyProjection:
 
     def __init__(self, path: Path, client: MlflowClient, artifacts: Path | None, report: SyncReport) -> None:
         self._tail = LogTail(path)
+        self._reader = PolynomialReader(path) if path.name == RUNS_NAME else StudyReader(path)
         self._upload = LogUpload(path, client)
         self._client = client
         self._artifacts = artifacts
@@ -405,30 +403,12 @@ class StudyProjection:
         self._surveyed = True
 
     def _read(self) -> None:
-        for kind, data in self._tail.read():
-            if kind == "study":
-                self._study = Study(StudyHeader(**data), path=self._tail.path)
-            elif kind == "polynomial_study":
-                self._study = PolynomialStudy(PolynomialHeader(**data))
-            elif self._study is None:
-                raise RecordError(f"{self._tail.path}: line 1: not a study's header; restore the file")
-            elif isinstance(self._study, PolynomialStudy):
-                run = PolynomialRun(**data)
-                self._study.add(run)
-                self._waiting.append(run)
-                self._closed = False
-            elif kind == "verdict":
-                self._study.verdict = Verdict(**data)
-                self._closed = False
-            elif kind == "extended":
-                self._study.extend(Extension(**data))
-                self._closed = False
-            elif kind == "look":
-                self._study.looks.append(Look(**data))
-            elif kind in RECORD_KINDS:
-                record = TrialRecord(**data)
-                self._study.records[record.stage].append(record)
-                self._waiting.append(record)
+        for line in self._tail.read():
+            item = self._reader.take(line)
+            self._study = self._reader.study
+            if isinstance(item, TrialRecord | PolynomialRun):
+                self._waiting.append(item)
+            if isinstance(item, TrialRecord | PolynomialRun | PolynomialEnd | Verdict | Extension):
                 self._closed = False
 
     def _survey(self, study: Study | PolynomialStudy) -> None:
@@ -558,8 +538,8 @@ class LogTail:
         self.offset = 0
         self._n_lines = 0
 
-    def read(self) -> Iterator[tuple[str, Any]]:
-        """Yield ``(kind, data)`` of every new whole line.
+    def read(self) -> Iterator[Line]:
+        """Yield every new whole line.
 
         Raises
         ------
@@ -571,7 +551,7 @@ class LogTail:
             for raw in stream:
                 if not raw.endswith(b"\n"):
                     return  # still being written
-                line = decode_line(raw.decode(errors="replace"), f"{self.path}: line {self._n_lines + 1}")
+                line = decode_raw_line(raw, f"{self.path}: line {self._n_lines + 1}")
                 self.offset += len(raw)
                 self._n_lines += 1
                 yield line

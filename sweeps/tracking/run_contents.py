@@ -8,8 +8,9 @@ import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from analysis.records.lines import canonical_json
 from analysis.records.polynomial import PolynomialHeader, PolynomialRun
-from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord, Verdict, as_data, canonical_json
+from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord, Verdict, as_data
 from analysis.statistics.homework import attainable_pass_rate, known_mean, n_passed, winner_record
 
 # MLflow's own limits; longer texts it cuts without an error.
@@ -20,6 +21,8 @@ LONGEST_DIGEST = 36
 FILES_TAG = "sweep.files"
 """Of runs with artifacts that `sweeps import` brings back: JSON of their names and SHA-256."""
 ID_TAG = "sweep.id"
+DIGEST_TAG = "sweep.digest"
+"""Of the parent run of a finished study: the digest of its canonical form, by which its log is known."""
 CURVES = {"train_loss": "train_loss_mean", "test_loss": "test_loss_mean"}
 NOTE = (
     "One run per trial under a parent run per dataset. train_loss and test_loss are means over replicas, with the "
@@ -135,7 +138,7 @@ def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> Run
     }
     texts = {"study.json": canonical_json(as_data(header))}
     if study.verdict is not None:
-        tags |= _verdict_tags(study.verdict)
+        tags |= _verdict_tags(study.verdict) | {DIGEST_TAG: study.digest}
         texts["verdict.json"] = canonical_json(as_data(study.verdict))
     name, digest, profile = _dataset(header, [])
     return RunContent(

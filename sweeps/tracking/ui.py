@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from types import MappingProxyType
 
-from sweeps.commands.options import InputError
 from sweeps.tracking import ui_guard
+from sweeps.tracking.errors import UiError
 from sweeps.tracking.projection import ENVIRONMENT, artifact_root, open_client
 
 LOOPBACK = MappingProxyType({"127.0.0.1": socket.AF_INET, "localhost": socket.AF_INET, "::1": socket.AF_INET6})
@@ -33,15 +33,15 @@ def serve(tracking_uri: str, host: str, port: int) -> int:
 
     Raises
     ------
-    InputError
+    UiError
         If the host is not this machine, no port is free, or the URI is a server's.
     """
     if host not in LOOPBACK:
-        raise InputError(
+        raise UiError(
             f"--host {host}: not this machine's loopback, and the UI has no password; use 127.0.0.1 and an SSH tunnel"
         )
     if tracking_uri.startswith("http"):
-        raise InputError(f"--tracking-uri {tracking_uri}: a server has its own UI; open that address in a browser")
+        raise UiError(f"--tracking-uri {tracking_uri}: a server has its own UI; open that address in a browser")
     port = free_port(host, port)
     open_client(tracking_uri)  # created and migrated once, before the server's processes look at it
     root = artifact_root(tracking_uri)
@@ -70,7 +70,7 @@ def server_command(tracking_uri: str, host: str, port: int) -> list[str]:
     """Return the command line of the server."""
     hosts = ",".join(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
     return [
-        *(sys.executable, "-m", "mlflow", "server"),
+        *(sys.executable, "-P", "-m", "mlflow", "server"),
         *("--backend-store-uri", tracking_uri),
         *("--host", host),
         *("--port", str(port)),
@@ -80,8 +80,8 @@ def server_command(tracking_uri: str, host: str, port: int) -> list[str]:
 
 
 def server_environment() -> dict[str, str]:
-    """Return what the server's environment adds: no jobs, no telemetry, no pickles."""
-    return {**ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    """Return what the server's environment adds: no jobs, no telemetry, no pickles, no module of the working folder."""
+    return {**ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONSAFEPATH": "1"}
 
 
 def free_port(host: str, first: int) -> int:
@@ -89,7 +89,7 @@ def free_port(host: str, first: int) -> int:
 
     Raises
     ------
-    InputError
+    UiError
         If there is none among the next ones.
     """
     for port in range(first, min(first + PORTS_TRIED, 65536)):
@@ -100,7 +100,7 @@ def free_port(host: str, first: int) -> int:
             except OSError:
                 continue
             return port
-    raise InputError(f"--port {first}: no free port from there on {host}; give another")
+    raise UiError(f"--port {first}: no free port from there on {host}; give another")
 
 
 def stop_group(server: subprocess.Popen[bytes]) -> None:

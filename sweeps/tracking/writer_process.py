@@ -77,7 +77,8 @@ class TrackingProcess:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sweeps.tracking.writer_process", str(folder.absolute()), tracking_uri],
+            # -P: an engine.py in the working directory is nobody's engine.
+            [sys.executable, "-P", "-m", "sweeps.tracking.writer_process", str(folder.absolute()), tracking_uri],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

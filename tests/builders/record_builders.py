@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records.study import Stage, Study, StudyHeader, TrialRecord, Verdict, as_data, encode_line, read_study
+from analysis.records.lines import Chain
+from analysis.records.reading import read_study
+from analysis.records.study import Asked, Stage, Study, StudyHeader, TrialRecord, Verdict, as_data, study_name
 from analysis.sections.registry import SECTIONS
 from engine.model_files import save_model
 from engine.network import NetworkConfig, Parameters
@@ -233,16 +235,25 @@ def write_study(study: Study, folder: Path) -> Path:
     """Write a study's log below ``results/<sweep>`` and return its path."""
     path = folder / study.header.dataset / "log.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [encode_line("study", as_data(study.header))]
+    path.write_text("".join(log_lines(study)), encoding="utf-8")
+    return path
+
+
+def log_lines(study: Study) -> list[str]:
+    """Return the lines of a study's log, chained and, with a verdict, sealed."""
+    items: list[tuple[str, dict[str, Any]]] = [("study", as_data(study.header))]
     for stage, records in study.records.items():
         for item in records:
             if stage == "search":
-                lines.append(encode_line("asked", {"number": item.number, "params": item.params}))
-            lines.append(encode_line("finished" if stage == "search" else stage, as_data(item)))
+                items.append(("asked", as_data(Asked(item.number, item.params, {}, item.source))))
+            items.append(("finished" if stage == "search" else stage, as_data(item)))
+    chain = Chain(study_name(study.header))
+    lines = [chain.encode(kind, data) for kind, data in items]
     if study.verdict is not None:
-        lines.append(encode_line("verdict", as_data(study.verdict)))
-    path.write_text("".join(lines), encoding="utf-8")
-    return path
+        asked = {trial.number: trial.params for trial in study.trials}
+        whole = dataclasses.replace(study, asked=asked)
+        lines.append(chain.encode("verdict", as_data(study.verdict), canonical=whole.digest))
+    return lines
 
 
 def homework(folder: Path, n_trials: int = 20) -> Path:

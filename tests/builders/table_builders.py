@@ -30,7 +30,7 @@ def table_record(task: str = "regression", n_test_looks: int = 1, network: float
         "boosting": "gradient boosting",
         "network": "network",
     }
-    loss_name = "squared error" if is_regression else "share of wrong rows"
+    loss_name = "squared error a row" if is_regression else "share of wrong rows a row"
     level = {"constant": 60.0, "linear": 25.0, "boosting": 20.0, "network": 20.0 * network}
 
     def scores(loss: float, n: int, worse: float = 1.0) -> dict[str, tuple[float | None, ...]]:

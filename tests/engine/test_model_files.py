@@ -1,12 +1,14 @@
-import hashlib
+import copy
 import io
 import json
 import pickle
+import random
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forged_models import alter_description, altered_content, read_description, write_forged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -74,14 +76,36 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 def forge(tmp_path: Path, content: bytes) -> Path:
     """Write another content with digests that fit it."""
     path = save_model(tmp_path, "m", NETWORK, parameters_of(), {})
-    path.write_bytes(content)
-    description = json.loads(path.with_suffix(".json").read_text())
-    del description["description_sha256"]
-    description["sha256"] = hashlib.sha256(content).hexdigest()
-    text = json.dumps(description, sort_keys=True, separators=(",", ":"))
-    description["description_sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    path.with_suffix(".json").write_text(json.dumps(description))
+    write_forged(path, read_description(path), content)
     return path
+
+
+@pytest.mark.parametrize("n", [300, pytest.param(3000, marks=pytest.mark.slow)])
+def test_forged_files_with_digests_that_fit_are_read_or_refused_in_one_line(tmp_path: Path, n: int) -> None:
+    rng = random.Random(n)
+    path = save_model(tmp_path, "m", NETWORK, parameters_of(), {"epochs": 3, "seeds": ["0.1"]})
+    whole, content = read_description(path), path.read_bytes()
+    n_refused = n_bad = 0
+    for i in range(n):
+        description = copy.deepcopy(whole)
+        path.write_bytes(content)
+        if i % 3 == 0:
+            alter_description(description, rng)
+        write_forged(path, description, None if i % 3 == 0 else altered_content(content, rng))
+        try:
+            load_model(path)
+        except ModelFileError as error:
+            n_refused += 1
+            n_bad += "\n" in str(error) or len(str(error)) > 300
+    assert n_bad == 0
+    assert n_refused > n / 2
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, weights_0=np.zeros((1, 1000, 1000)))
+    with pytest.raises(ModelFileError, match=r"\('weights_0.npy' is not stored as it is\)$"):
+        load_model(forge(tmp_path, stream.getvalue()))
 
 
 def archive(**arrays: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""What each column of a table is for: its role by stated rules, the task its target sets, and leaks of the target.
+"""What each column of a table is for: its role by stated rules, and the task its target sets.
 
 The rules, in this order; the caller may overrule any of them by name:
 
@@ -15,9 +15,10 @@ identifier
 number
     Any other column of numbers.
 category
-    Text with at most `MOST_CATEGORIES` different values and at most one in twenty rows (20 are always allowed).
+    Text with at most `MOST_CATEGORIES` different values and at most one in twenty rows (20 are always allowed, and up
+    to `WELL_FILLED` where there are five rows to each on average).
 text
-    Any other text. Left out.
+    Any other text. Left out; where its first words would be categories, that is said.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sweeps.data.table.table import TableError
+from sweeps.data.table.table import TableError, is_value
 
 Role = Literal["number", "category", "boolean", "date", "text", "identifier", "constant"]
 Task = Literal["regression", "classification"]
@@ -54,8 +55,8 @@ ROLES: MappingProxyType[Role, str] = MappingProxyType(
 USED_ROLES: tuple[Role, ...] = ("number", "category", "boolean", "date")
 BOOLEAN_WORDS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"), ("off", "on"))
 MOST_CATEGORIES = 1_000
+WELL_FILLED = 50
 MOST_CLASSES = 100
-_ROWS_TO_RANK = 2_000
 _IDENTIFIER_NAME = re.compile(r"(?:^|[_\s.-])(?:id|uuid|guid|index|idx|row)$|^\(row\)$|[a-z]I[dD]$|^Unnamed: 0$", re.I)
 _ISO_DATE = re.compile(
     r"[0-9]{4}([-/])(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])"
@@ -170,7 +171,9 @@ def find_target(frame: pd.DataFrame, name: str, task: Task | None = None) -> Tar
     numeric = series.dtype.kind in "if"
     found, reason = _task(series, numeric, len(distinct))
     if task == "regression" and not numeric:
-        raise TableError(f"target {name!r}: text such as {distinct[0]!r}; expected numbers for task='regression'")
+        raise TableError(
+            f"target {name!r}: text such as {first_text(series)!r}; expected numbers for --task regression"
+        )
     if task is not None:
         found, reason = task, "settled by the user"
     if found == "regression":
@@ -178,41 +181,17 @@ def find_target(frame: pd.DataFrame, name: str, task: Task | None = None) -> Tar
     if len(distinct) > MOST_CLASSES:
         raise TableError(
             f"target {name!r}: {len(distinct)} different values; expected at most {MOST_CLASSES} classes"
-            + (" (or task='regression')" if numeric else "")
+            + (" (or --task regression)" if numeric else "")
         )
     ordered = sorted(distinct.tolist())
     codes = pd.Index(ordered, dtype=series.dtype).get_indexer(pd.Index(series))
     return Target(name, found, reason, tuple(_label(value) for value in ordered), codes.astype(np.float64))
 
 
-def find_leaks(frame: pd.DataFrame, columns: tuple[Column, ...], target: Target) -> tuple[str, ...]:
-    """Return a warning for each feature that is the target in disguise.
-
-    A number leaks where its correlation with the target, of values or of ranks, is 1 in size (to 1e-9) over at least
-    ten rows with at least three different values; a category or a boolean where each of its values goes with one class
-    and each class with one of its values.
-    """
-    found = []
-    for column in columns:
-        series = frame[column.name]
-        present = series.notna().to_numpy()
-        if column.role in ("text", "constant") or present.sum() < 10:
-            continue
-        y = target.values[present]
-        if target.task == "classification":
-            codes = pd.factorize(series[present])[0]
-            pairs = len(np.unique(np.column_stack([codes, y]), axis=0))
-            if pairs == len(np.unique(codes)) == len(np.unique(y)) > 1:
-                found.append(
-                    f"{column.name!r} tells the target {target.name!r} exactly: each value goes with one class"
-                )
-        elif column.role in ("number", "identifier") and series.dtype.kind in "if" and column.n_distinct > 2:
-            kind = _perfect(series[present].to_numpy(np.float64), y)
-            if kind:
-                found.append(
-                    f"{column.name!r} is the target {target.name!r} in disguise: the correlation of {kind} is 1"
-                )
-    return tuple(found)
+def first_text(series: pd.Series[Any]) -> Any:
+    """Return the first cell that is no number: the one to blame for a column that is none of numbers."""
+    present = [cell for cell in series.tolist() if not pd.isna(cell)]
+    return next((cell for cell in present if not is_value(str(cell).strip())), present[0] if present else None)
 
 
 def dates_of(series: pd.Series[Any]) -> npt.NDArray[np.float64]:
@@ -277,9 +256,18 @@ def _role(name: str, series: pd.Series[Any], n_missing: int, n_distinct: int) ->
             return "identifier", "whole numbers that differ in every row"
     if not text:
         return "number", "numbers"
-    if n_distinct <= min(MOST_CATEGORIES, max(20, n_rows // 20)):
+    if n_distinct <= _most_words(n_rows):
         return "category", f"{n_distinct} different words"
-    return "text", f"{n_distinct} different texts in {n_rows} rows"
+    reason = f"{n_distinct} different texts in {n_rows} rows"
+    n_first = len({str(cell).split(maxsplit=1)[0] for cell in present if str(cell).strip()})
+    if n_first < n_distinct / 2 and 1 < n_first <= _most_words(n_rows):
+        reason += f"; their {n_first} first words would do in a column of their own"
+    return "text", reason
+
+
+def _most_words(n_rows: int) -> int:
+    """Return how many different words make a category."""
+    return min(MOST_CATEGORIES, max(20, n_rows // 20, min(WELL_FILLED, n_rows // 5)))
 
 
 def _real(present: Any) -> bool:
@@ -296,8 +284,7 @@ def _check_role(name: str, series: pd.Series[Any], role: Role) -> None:
         near = difflib.get_close_matches(role, [*ROLES], 1, 0.0)
         raise TableError(f"column {name!r}: role {role!r} is none of {', '.join(ROLES)}; nearest: {near[0]!r}")
     if role == "number" and series.dtype.kind not in "ifb":
-        first = series.dropna().iloc[0] if series.notna().any() else None
-        raise TableError(f"column {name!r}: text such as {first!r}; expected numbers for role 'number'")
+        raise TableError(f"column {name!r}: text such as {first_text(series)!r}; expected numbers for role 'number'")
     present = series.dropna()
     if role == "boolean" and (np.isnan(booleans_of(present)).any() or not set(booleans_of(present)) <= {0.0, 1.0}):
         raise TableError(f"column {name!r}: {present.iloc[0]!r} ...; expected yes and no or 1 and 0 for role 'boolean'")
@@ -316,21 +303,3 @@ def _task(series: pd.Series[Any], numeric: bool, n_distinct: int) -> tuple[Task,
 
 def _label(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _perfect(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> str | None:
-    if len(np.unique(x)) < 3:
-        return None
-    if abs(np.corrcoef(x, y)[0, 1]) >= 1 - 1e-9:
-        return "their values"
-    # Ranking a million rows takes a second: if some rows are not in the same order, all are not.
-    some = slice(None, None, max(len(x) // _ROWS_TO_RANK, 1))
-    same = all(_same_ranks(*pair) for pair in ((x[some], y[some]), (x, y)) if len(pair[0]) > 1)
-    return "their ranks" if same else None
-
-
-def _same_ranks(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> bool:
-    ranks = [pd.Series(values).rank().to_numpy() for values in (x, y)]
-    if any(np.ptp(values) == 0 for values in ranks):
-        return bool(np.ptp(ranks[0]) == np.ptp(ranks[1]))
-    return bool(abs(np.corrcoef(ranks[0], ranks[1])[0, 1]) >= 1 - 1e-9)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -54,6 +55,8 @@ class HeldOutEnd:
         Rows are out of range beyond this value of the feature, or of the distance.
     in_range, out_of_range : ndarray of int
         Row numbers, ascending.
+    n_kept : int
+        Rows beyond the bound that stay in range, as their class would lose more than its share.
     """
 
     rule: str
@@ -61,6 +64,7 @@ class HeldOutEnd:
     bound: float
     in_range: Rows
     out_of_range: Rows
+    n_kept: int = 0
 
 
 def plan_folds(
@@ -168,7 +172,14 @@ def set_aside(
 
 
 def hold_out_end(
-    X: FloatArray, names: Sequence[str], y: FloatArray, *, rule: str, share: float, feature: str | None = None
+    X: FloatArray,
+    names: Sequence[str],
+    y: FloatArray,
+    *,
+    rule: str,
+    share: float,
+    feature: str | None = None,
+    classes: FloatArray | None = None,
 ) -> HeldOutEnd:
     """Hold out one end of the data, to see how far predictions can be trusted beyond the range trained on.
 
@@ -188,6 +199,8 @@ def hold_out_end(
     feature : str, optional
         For top and bottom; default the feature of at least 20 different values whose ranks correlate most with the
         target's (in size), the first in order among equals.
+    classes : ndarray (n,), optional
+        Class index of each row: no class loses more than `share` of its rows, of which the farthest are taken.
 
     Returns
     -------
@@ -217,12 +230,22 @@ def hold_out_end(
     beyond = np.where(np.isnan(values), -np.inf, sign * values)
     bound = float(np.quantile(beyond, 1.0 - share, method="inverted_cdf"))
     out = beyond > bound
+    n_kept = 0
+    if classes is not None:
+        fair = _beyond_own_class(beyond, classes, share)
+        n_kept = int((out & ~fair).sum())
+        out &= fair
+    if n_kept and not out.any():
+        raise EndError(
+            f"held-out end: the {n_kept} rows beyond the {share:.0%} {rule} of {feature or 'all features'} are of "
+            "classes too small to lose one; name another feature or a larger share"
+        )
     if not out.any() or not np.isfinite(bound):
         raise EndError(
             f"held-out end: no row lies beyond the {share:.0%} {rule} of {feature or 'all features'}; "
             "name another feature or a larger share"
         )
-    return HeldOutEnd(rule, feature, sign * bound, np.flatnonzero(~out), np.flatnonzero(out))
+    return HeldOutEnd(rule, feature, sign * bound, np.flatnonzero(~out), np.flatnonzero(out), n_kept)
 
 
 ENDS = ("top", "bottom", "farthest")
@@ -247,17 +270,23 @@ def _plain(plan: _Plan) -> tuple[Fold, ...]:
 
 
 def _stratified(plan: _Plan) -> tuple[Fold, ...]:
+    classes = np.asarray(plan.classes)
+    most = int(np.unique(classes, return_counts=True)[1].max())
+    if most < plan.n_folds:
+        raise ValueError(
+            f"folds: the largest class has {most} rows; expected at least n_folds={plan.n_folds} (take fewer folds, or "
+            "'plain')"
+        )
+    with warnings.catch_warnings():  # a class of fewer rows than folds is in some of them; the sweep says so first
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        return tuple(Fold(train, validation) for train, validation in _stratified_splits(plan, classes))
+
+
+def _stratified_splits(plan: _Plan, classes: FloatArray) -> list[tuple[Rows, Rows]]:
     from sklearn.model_selection import StratifiedKFold
 
-    classes = np.asarray(plan.classes)
-    fewest = int(np.unique(classes, return_counts=True)[1].min())
-    if fewest < plan.n_folds:
-        raise ValueError(
-            f"folds: the rarest class has {fewest} rows; expected at least n_folds={plan.n_folds} (take fewer folds, "
-            "or 'plain')"
-        )
-    splits = StratifiedKFold(plan.n_folds, shuffle=True, random_state=plan.seed).split(np.zeros(plan.n_rows), classes)
-    return tuple(Fold(train, validation) for train, validation in splits)
+    folds = StratifiedKFold(plan.n_folds, shuffle=True, random_state=plan.seed)
+    return list(folds.split(np.zeros(plan.n_rows), classes))
 
 
 def _grouped(plan: _Plan) -> tuple[Fold, ...]:
@@ -320,6 +349,15 @@ def beyond_end(end: HeldOutEnd, X: FloatArray, names: Sequence[str], known: Floa
     values = _distances(known, X) if end.feature is None else X[:, list(names).index(end.feature)]
     beyond: npt.NDArray[np.bool_] = values < end.bound if end.rule == "bottom" else values > end.bound
     return beyond
+
+
+def _beyond_own_class(beyond: FloatArray, classes: FloatArray, share: float) -> npt.NDArray[np.bool_]:
+    """Return which rows are among the farthest `share` of their own class."""
+    fair = np.zeros(len(beyond), dtype=bool)
+    for value in np.unique(classes):
+        own = classes == value
+        fair[own] = beyond[own] > np.quantile(beyond[own], 1.0 - share, method="inverted_cdf")
+    return fair
 
 
 def _distances(X: FloatArray, others: FloatArray | None = None) -> FloatArray:

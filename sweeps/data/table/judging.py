@@ -8,6 +8,7 @@ rows: whichever of them is truly the best is then among those beaten, so that no
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.table import finite_or_none
+from sweeps.data.table.class_bounds import class_bounds
 from sweeps.data.table.columns import Task
-from sweeps.data.table.metrics import METRICS, Goal, Metric, confusion_table, score_all
-from sweeps.data.table.row_intervals import Comparison, Units, compare, metric_of, row_losses, score_rows, upper_loss
+from sweeps.data.table.metrics import METRICS, Goal, Metric, confusion_table, metrics_of, score_all
+from sweeps.data.table.row_intervals import (
+    LEVEL,
+    Comparison,
+    Units,
+    compare,
+    row_losses,
+    score_predictions,
+    upper_loss,
+)
 
 FloatArray = npt.NDArray[np.float64]
 Sides = Mapping[str, npt.NDArray[np.bool_]]
@@ -40,6 +50,7 @@ def judge_test_rows(
     baselines: Mapping[str, FloatArray],
     against: str,
     level: float,
+    seed: int,
     *,
     units: Units | None = None,
     sides: Sides | None = None,
@@ -62,6 +73,8 @@ def judge_test_rows(
         The best of them by cross-validation.
     level : float
         Of the test.
+    seed : int
+        Of a bootstrap, for metrics that are no mean over rows.
     units : ndarray (n,) of int, optional
         Group of each row, where groups and not rows are independent.
     sides : mapping of str to ndarray (n,) of bool, optional
@@ -79,29 +92,33 @@ def judge_test_rows(
     """
     metric = METRICS[goal.metric]
     network = ensemble_of(predictions)
-    losses = row_losses(metric, y, network[None])
-    other_losses = {name: row_losses(metric, y, values[None]) for name, values in baselines.items()}
-    comparisons = {name: compare(metric, y, losses, other, units, level) for name, other in other_losses.items()}
-    loss_bound, method = upper_loss(metric, y, losses, units, level)
-    whole = score_rows(metric, y, losses, units)
+    comparisons: dict[str, Comparison] = {}
+    if metric.row_losses is None:
+        rng = np.random.default_rng(seed)
+        loss_bound, method = math.inf, "no baseline"
+        for name, values in baselines.items():
+            comparisons[name], loss_bound, method = _by_class(metric, y, network, values, level, rng)
+    else:
+        losses = row_losses(metric, y, network[None])
+        others = {name: row_losses(metric, y, values[None]) for name, values in baselines.items()}
+        comparisons = {name: compare(metric, losses, other, units, level) for name, other in others.items()}
+        loss_bound, method = upper_loss(metric, y, losses, units, level)
     parts = {"test": np.ones(len(y), bool), **(sides or {})}
     models = {"network": network[None], "singly": predictions, **{name: one[None] for name, one in baselines.items()}}
     beaten = bool(comparisons) and all(one.bound < 0 for one in comparisons.values())
     found: dict[str, Any] = {
         "n_rows": len(y),
-        "n_units": whole.n_units,
+        "n_units": len(y) if units is None else len(np.unique(units)),
         "unit": "row" if units is None else "group",
         "metric": metric.name,
         "scores": _scores(task, y, network),
         "baselines": {name: _scores(task, y, values) for name, values in baselines.items()},
         "goal": goal.text,
         "against": against,
-        "best_here": _best_here(metric, y, other_losses),
+        "best_here": _best_here(metric, y, baselines),
         "comparisons": {name: _as_plain(one) for name, one in comparisons.items()},
         "level": level,
-        "value": whole.value,
-        "low": whole.low,
-        "high": whole.high,
+        "value": finite_or_none(float(metric.score(y, network[None])[0])),
         "bound": finite_or_none(metric.highest - loss_bound if metric.higher_is_better else loss_bound),
         "method": method,
         "passed": beaten if goal.value is None else bool(loss_bound < metric.as_loss(goal.value)),
@@ -110,6 +127,8 @@ def judge_test_rows(
             for model, values in models.items()
         },
     }
+    whole = found["parts"]["network"]["test"]["scores"][metric.name]
+    found |= {"low": whole["low"], "high": whole["high"]}
     if task == "classification":
         found["confusion"] = confusion_table(y, network).tolist()
     return found
@@ -121,8 +140,7 @@ def part_scores(
     """Return every metric of some rows with its interval, as `analysis.records.table.PartScores` holds it."""
     own = None if units is None else units[rows]
     scores = {
-        name: score_rows(METRICS[name], y[rows], row_losses(METRICS[name], y[rows], predictions[:, rows]), own)
-        for name in score_all(task, y[rows], predictions[:, rows])
+        name: score_predictions(METRICS[name], y[rows], predictions[:, rows], own) for name in metrics_of(task, y[rows])
     }
     return {
         "n_rows": int(rows.sum()),
@@ -131,9 +149,23 @@ def part_scores(
     }
 
 
-def _best_here(metric: Metric, y: FloatArray, losses: Mapping[str, FloatArray]) -> str:
+def _by_class(
+    metric: Metric, y: FloatArray, network: FloatArray, other: FloatArray, level: float, rng: np.random.Generator
+) -> tuple[Comparison, float, str]:
+    """Return a comparison in a metric in which classes weigh alike, the bound of the network's loss, and how."""
+    tail = (1.0 - LEVEL) / 2.0
+    bound, gap, method = class_bounds(metric, y, network, other, level, rng)
+    high = class_bounds(metric, y, network, other, tail, rng)[1]
+    low = -class_bounds(metric, y, other, network, tail, rng)[1]
+    ours, theirs = (metric.as_loss(float(metric.score(y, one[None])[0])) for one in (network, other))
+    known = [finite_or_none(end) for end in (low, high)]
+    ends = (None, None) if None in known else (known[0], known[1])
+    return Comparison(finite_or_none(ours - theirs), *ends, gap, len(y), f"{method}, 95 %"), bound, method
+
+
+def _best_here(metric: Metric, y: FloatArray, baselines: Mapping[str, FloatArray]) -> str:
     """Return the baseline that is best on these rows, the first among equals."""
-    values = {name: metric.as_loss(metric_of(metric, y, one)) for name, one in losses.items()}
+    values = {name: metric.as_loss(float(metric.score(y, one[None])[0])) for name, one in baselines.items()}
     return min(values, key=lambda name: (not np.isfinite(values[name]), values[name]))
 
 

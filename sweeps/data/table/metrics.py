@@ -209,6 +209,38 @@ def _balanced(targets: FloatArray, predictions: FloatArray, weights: FloatArray)
     return np.asarray(total / np.sum(present, axis=0))
 
 
+def _average_precision(targets: FloatArray, predictions: FloatArray, weights: FloatArray) -> FloatArray:
+    """Mean over the classes that occur of the average precision of finding one among the others.
+
+    Rows of equal probability are found together, as in scikit-learn. A constant has 1 / (number of classes that occur).
+    """
+    rows = np.broadcast_to(targets, weights.shape)
+    total, n_present = np.zeros(len(weights)), np.zeros(len(weights))
+    for value in range(predictions.shape[-1]):
+        hits = weights * (rows == value)
+        present = hits.sum(axis=-1) > 0
+        total += np.where(present, _precision_of_one(hits, weights, predictions[..., value]), 0.0)
+        n_present += present
+    found = total / np.where(n_present > 0, n_present, np.nan)
+    counted = weights > 0
+    spoilt = (np.isnan(predictions).any(axis=-1) & counted).any(axis=-1)
+    return np.where(spoilt, np.nan, found)
+
+
+def _precision_of_one(hits: FloatArray, weights: FloatArray, scores: FloatArray) -> FloatArray:
+    """Return sum of (gain in recall) x precision, over the different scores from the highest down."""
+    order = np.argsort(-scores, axis=-1, kind="stable")
+    hits, weights, scores = (np.take_along_axis(values, order, axis=-1) for values in (hits, weights, scores))
+    n = scores.shape[-1]
+    is_last = np.ones(scores.shape, dtype=bool)
+    is_last[:, :-1] = scores[:, :-1] != scores[:, 1:]
+    places = np.where(is_last, np.arange(n), n - 1)
+    last = np.minimum.accumulate(places[:, ::-1], axis=-1)[:, ::-1]  # of the rows of equal score
+    found, seen = (np.take_along_axis(values.cumsum(axis=-1), last, axis=-1) for values in (hits, weights))
+    precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
+    return np.asarray((hits * precision).sum(axis=-1) / hits.sum(axis=-1))
+
+
 def _metric(
     name: str,
     row_losses: Callable[[FloatArray, FloatArray], FloatArray],
@@ -229,6 +261,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             _metric("rmsle", _squared_log1p_errors, _root),
             _metric("accuracy", _wrong, _missed),
             Metric(METRIC_WORDS["balanced_accuracy"], None, None, _balanced),
+            Metric(METRIC_WORDS["average_precision"], None, None, _average_precision),
             _metric("log_loss", _surprise, _itself),
         )
     }

@@ -5,57 +5,58 @@ once, so that nothing is guessed in silence:
 
 - The text is UTF-8, unless a byte-order mark says UTF-8, UTF-16 or UTF-32 or the caller names the encoding.
 - The separator is a tab in ``.tsv`` files, else the one of ``, ; tab |`` that the header line holds outside quotes;
-  several of them, and the caller has to choose.
+  several of them, and the caller has to choose. Where the header holds none of them (or tabs only) and every line has
+  as many words between blanks, some of them numbers, any run of blanks separates. A first line ``sep=;`` is followed.
 - Every row has as many cells as the header; no name is empty or there twice (an unnamed first column, as pandas writes
-  it for row numbers, is called ``(row)``).
+  it for row numbers, is called ``(row)``). Columns without a name and a cell at the end, and rows without a cell at the
+  end, are left out and named. Names that differ in Unicode form only are one.
 - A column is of numbers where every cell that is not missing is one: decimal digits with an optional sign, point and
-  exponent, finite. Where nine tenths are and the rest is not, the file is refused and the first odd cell named. Digits
-  with leading zeros or more than 15 of them are codes: the column stays text.
-- Missing is an empty cell or a word of `MISSING` (those of pandas); which words were read so is told in `Table.notes`.
+  exponent, finite; or marks for thousands, a decimal comma, currency or percent by the rules of `numerals`, each such
+  column with its note. Where nine tenths are and the rest is not, the file is refused and the first odd cell named.
+  Digits with leading zeros or more than 15 of them are codes: the column stays text.
+- Missing is an empty cell or a word of `MISSING` (those of pandas; in a column of numbers in any case); which words
+  were read so is told in `Table.notes`. Other usual words are named with the option that reads them so.
 - Text is kept to the letter.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
 import hashlib
 import os
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sweeps.data.table.cells import Column, Decider, is_counted, needs_formats
+from sweeps.data.table.layout import BLANKS, SEPARATORS, Layout, find_layout, read_rows
+from sweeps.data.table.numerals import THOUSANDS, Formats, NumberFormat
 from sweeps.data.table.parquet import read_parquet
-from sweeps.data.table.table import MISSING, Limits, Table, TableError, check_header
+from sweeps.data.table.table import MISSING, Limits, Table, TableError, Told, check_header, is_value, same_form
 from sweeps.data.table.text import ENCODINGS, Text, codec_name, open_text, read_bytes
 
-_SEPARATORS = MappingProxyType({",": "','", ";": "';'", "\t": "a tab", "|": "'|'"})
 _CHUNK_ROWS = 20_000
-_MOSTLY_NUMBERS = 0.9
-_LONGEST_CELL = 131_072  # the csv module's own limit
 _SPACE = r"[ \t]*+"
-_INFINITE = re.compile(rf"{_SPACE}[+-]?(?:inf|infinity|1\.#inf){_SPACE}", re.IGNORECASE)
-_CODE = re.compile(rf"{_SPACE}[+-]?(?:0[0-9]+|[1-9][0-9]{{15,}}){_SPACE}")
 _ZERO = re.compile(rf"{_SPACE}[+-]?[0.,]+(?:[eE][+-]?[0-9]+)?{_SPACE}")
+
+Block = tuple[list[int], list[tuple[str, ...]]]
+"""Line numbers and columns of some rows."""
 
 
 def read_table(
     path: str | os.PathLike[str],
+    told: Told = Told(),  # noqa: B008 (frozen)
     *,
-    encoding: str | None = None,
-    separator: str | None = None,
-    decimal: str = ".",
-    text_columns: Sequence[str] = (),
-    missing: Sequence[str] = (),
+    formats: Mapping[str, NumberFormat] | None = None,
     limits: Limits | None = None,
 ) -> Table:
     """Read a CSV, TSV (either also gzipped) or Parquet file.
@@ -64,16 +65,10 @@ def read_table(
     ----------
     path : path
         A regular file. What it is follows from its first bytes (gzip, Parquet), else it is text.
-    encoding : str, optional
-        A name in `ENCODINGS`; default UTF-8, or what a byte-order mark says.
-    separator : str, optional
-        ``","``, ``";"``, a tab or ``"|"``; default by the module's rule.
-    decimal : str
-        ``"."`` or ``","``.
-    text_columns : sequence of str
-        Columns to keep as text though most of their cells are numbers.
-    missing : sequence of str
-        More words that mean a missing cell, beside `MISSING`.
+    told : Told
+        How it is written, as far as that is known.
+    formats : mapping of str to NumberFormat, optional
+        How the numbers of columns of these names are written elsewhere: it decides where two readings are possible.
     limits : Limits, optional
         Other sizes than the default ones.
 
@@ -89,26 +84,30 @@ def read_table(
     """
     source = os.fspath(path)
     limits = limits or Limits()
-    _check_choices(source, encoding, separator, decimal)
+    _check_choices(source, told)
     data = read_bytes(source, limits)
     sha256 = hashlib.sha256(data).hexdigest()
     if data[:4] == b"PAR1":
         return read_parquet(source, data, sha256, limits)
-    text = open_text(source, data, encoding, limits)
-    words = MISSING | {word.strip() for word in missing}
-    layout = _survey(source, text, separator, decimal, frozenset(words), frozenset(text_columns), limits)
+    text = open_text(source, data, told.encoding or None, limits)
+    survey = _survey(source, text, told, dict(formats or {}), limits)
     if not data.endswith((b"\n", b"\r", b"\0")) and not text.packed:
-        layout.notes.append("the last line has no end: a file cut short?")
-    frame = _convert(source, text, layout, limits)
+        survey.notes.append("the last line has no end: a file cut short?")
+    frame = _convert(source, survey)
     return Table(
         frame=frame,
         source=source,
         sha256=sha256,
         encoding=text.encoding,
-        separator=layout.separator,
-        decimal=decimal,
-        lines=layout.lines,
-        notes=tuple(layout.notes),
+        separator=survey.layout.separator,
+        decimal=told.decimal or ".",
+        lines=survey.lines,
+        notes=tuple(survey.notes),
+        formats=tuple(
+            (column.name, column.form)
+            for column in survey.columns
+            if column.numeric and (column.rewritten or column.has_point)
+        ),
     )
 
 
@@ -125,168 +124,145 @@ def expected_memory(path: str | os.PathLike[str]) -> int:
     return 300_000_000 + n_bytes * (24 if packed else 6)
 
 
-def _check_choices(source: str, encoding: str | None, separator: str | None, decimal: str) -> None:
-    if encoding is not None and codec_name(encoding) is None:
-        near = difflib.get_close_matches(encoding.lower(), [*ENCODINGS], 1, 0.0)
-        raise TableError(f"{source}: encoding={encoding!r} is none of {', '.join(ENCODINGS)}; nearest: {near[0]!r}")
-    if separator is not None and separator not in _SEPARATORS:
-        raise TableError(f"{source}: separator={separator!r}; expected one of ',', ';', '\\t' (a tab), '|'")
-    if decimal not in (".", ","):
-        raise TableError(f"{source}: decimal={decimal!r}; expected '.' or ','")
-    if decimal == separator:
-        raise TableError(f"{source}: decimal and separator are both {decimal!r}; a decimal comma needs separator=';'")
-
-
-@dataclass(slots=True)
-class _Cells:
-    """What the cells of one column are."""
-
-    name: str
-    n_number: int = 0
-    n_missing: int = 0
-    n_other: int = 0
-    n_infinite: int = 0
-    n_code: int = 0
-    n_comma: int = 0
-    words: Counter[str] = field(default_factory=Counter)
-    first: dict[str, tuple[int, str]] = field(default_factory=dict)
-    numeric: bool = False
-
-    def note(self, kind: str, row: int, cell: str) -> None:
-        """Remember the first cell of a kind: its row from 0 and its text."""
-        self.first.setdefault(kind, (row, cell))
+def _check_choices(source: str, told: Told) -> None:
+    if told.encoding and codec_name(told.encoding) is None:
+        near = difflib.get_close_matches(told.encoding.lower(), [*ENCODINGS], 1, 0.0)
+        raise TableError(
+            f"{source}: --encoding {told.encoding} is none of {', '.join(ENCODINGS)}; nearest: {near[0]!r}"
+        )
+    if told.separator and told.separator not in (*SEPARATORS, BLANKS):
+        raise TableError(
+            f"{source}: --separator {told.separator!r}; expected one of ',', ';', '\\t' (a tab), '|' or ' ' (blanks)"
+        )
+    if told.decimal not in ("", ".", ","):
+        raise TableError(f"{source}: --decimal {told.decimal!r}; expected '.' or ','")
+    if told.thousands not in ("", *THOUSANDS):
+        raise TableError(f"{source}: --thousands {told.thousands!r}; expected ',', '.', ' ' or \"'\"")
+    if told.thousands and told.decimal == told.thousands:
+        raise TableError(f"{source}: --decimal and --thousands are both {told.decimal!r}; they cannot be the same")
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
-    """What the first pass found."""
+class _Survey:
+    """What the first passes found, and how rows are read again."""
 
-    separator: str
-    decimal: str
+    text: Text
+    told: Told
+    limits: Limits
+    layout: Layout
+    n_width: int
+    columns: list[Column]
     missing: frozenset[str]
-    cells: list[_Cells]
     lines: npt.NDArray[np.int64]
     notes: list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Patterns:
-    """Whole columns at once: cells joined by line ends, matched in one go."""
+class _Rows:
+    """The rows of a file below its header."""
 
-    numbers: re.Pattern[str]
-    number: re.Pattern[str]
-    comma: re.Pattern[str]
-    missing: frozenset[str]
-
-
-def _patterns(decimal: str, missing: frozenset[str]) -> _Patterns:
-    point = re.escape(decimal)
-    power = "[eE][+-]?[0-9]{1,4}"
-    whole = "(?:0|[1-9][0-9]*+)"
-    # Digits alone are a number up to 15 of them; with a point or a power any digits are.
-    digits = rf"{whole}(?:{point}[0-9]*+(?:{power})?|{power})|0|[1-9][0-9]{{0,14}}|{point}[0-9]++(?:{power})?"
-    number = rf"{_SPACE}[+-]?(?:{digits}){_SPACE}"
-    return _Patterns(
-        numbers=re.compile(rf"(?:{number}\n)*+"),
-        number=re.compile(number),
-        comma=re.compile(rf"{_SPACE}[+-]?[0-9]+,[0-9]+{_SPACE}"),
-        missing=missing,
-    )
+    header: tuple[int, list[str]]
+    body: Iterator[tuple[int, list[str]]]
+    empty: list[int]
+    """Lines of the rows at the end that have no cell; filled when `body` is through."""
 
 
-def _survey(
-    source: str,
-    text: Text,
-    separator: str | None,
-    decimal: str,
-    missing: frozenset[str],
-    text_columns: frozenset[str],
-    limits: Limits,
-) -> _Layout:
-    if separator is None:
-        separator = _choose_separator(source, next(text.lines(), ""), decimal)
-    rows = _rows(source, text, separator, limits)
-    header = next(rows, None)
-    if header is None:
+def _open_rows(source: str, text: Text, layout: Layout, told: Told, limits: Limits) -> _Rows:
+    empty: list[int] = []
+    rows = read_rows(source, text, layout, told, limits, empty)
+    first = next(rows, None)
+    if first is None:
         raise TableError(f"{source}: line 1: no text; expected a header line and rows")
-    names, notes = check_header(source, *header, missing=missing)
-    if unknown := text_columns - set(names):
+    if not told.header:
+        rows = chain([first], rows)
+        first = (first[0], [str(k) for k in range(1, len(first[1]) + 1)])
+    if told.units_row:
+        units = next(rows, None)
+        value = next((cell for cell in units[1] if is_value(cell.strip())), None) if units else None
+        if units and value is not None:
+            raise TableError(f"{source}: line {units[0]}: {value!r} is no unit; leave --units-row out")
+    return _Rows(first, rows, empty)
+
+
+def _survey(source: str, text: Text, told: Told, known: dict[str, NumberFormat], limits: Limits) -> _Survey:
+    layout = find_layout(source, text, told)
+    missing = MISSING | {word.strip() for word in told.missing}
+    rows = _open_rows(source, text, layout, told, limits)
+    names, notes = check_header(source, *rows.header, missing=MISSING)
+    told_text = {same_form(name) for name in told.text_columns}
+    if unknown := told_text - set(names):
         near = difflib.get_close_matches(min(unknown), names, 1, 0.0)
         raise TableError(f"{source}: text column {min(unknown)!r} is not in the header; nearest: {near[0]!r}")
-    cells = [_Cells(name) for name in names]
+    columns = [Column(name) for name in names]
     starts = array("q")
-    patterns = _patterns(decimal, missing)
-    for lines, columns in _chunks(rows, len(names)):
-        for column, chunk in zip(cells, columns, strict=True):
-            _count(column, chunk, len(starts), patterns)
+    first_row: tuple[str, ...] = ()
+    for lines, block in _chunks(rows.body, len(names)):
+        first_row = first_row or tuple(cells[0] for cells in block)
+        for column, chunk in zip(columns, block, strict=True):
+            column.count(chunk, len(starts), missing)
         starts.extend(lines)
     if not starts:
-        raise TableError(f"{source}: line 2: no row below the header; expected at least one")
+        raise TableError(f"{source}: line {rows.header[0] + 1}: no row below the header; expected at least one")
+    notes = [*layout.notes, *notes]
+    if told.units_row:
+        notes.append("--units-row: the row below the header left out")
+    if rows.empty:
+        notes.append(f"{len(rows.empty)} empty rows at the end left out (from line {rows.empty[0]})")
+    columns = _without_empty(source, rows.header[0], columns, len(starts), told, notes)
     lines_of_rows = np.frombuffer(starts, dtype=np.int64)
-    for column in cells:
-        _decide(source, column, lines_of_rows, column.name in text_columns, decimal, notes)
-    return _Layout(separator, decimal, missing, cells, lines_of_rows, notes)
+    survey = _Survey(text, told, limits, layout, len(names), columns, missing, lines_of_rows, notes)
+    decider = Decider(source, told, lines_of_rows, first_row, known)
+    decider.decide(columns, _gather(source, survey))
+    notes += decider.notes
+    return survey
 
 
-def _choose_separator(source: str, header: str, decimal: str) -> str:
-    if source.removesuffix(".gz").endswith((".tsv", ".tab")):
-        return "\t"
-    bare = re.sub(r'"[^"]*"', "", header)
-    present = [mark for mark in _SEPARATORS if mark in bare]
-    if len(present) > 1:
-        marks = " and ".join(_SEPARATORS[mark] for mark in present)
-        raise TableError(f"{source}: line 1: the header holds {marks}; say which of them separates: separator=...")
-    if decimal == ",":
-        return present[0] if present and present[0] != "," else ";"
-    return present[0] if present else ","
+def _without_empty(
+    source: str, line: int, columns: list[Column], n_rows: int, told: Told, notes: list[str]
+) -> list[Column]:
+    """Leave out columns at the end that have neither name nor cell; refuse one that has no name only."""
+    kept = list(columns)
+    while len(kept) > 1 and kept[-1].n_blank == n_rows and (not kept[-1].name or not told.header):
+        kept.pop()
+    if nameless := [position for position, column in enumerate(kept, start=1) if not column.name]:
+        raise TableError(f"{source}: line {line}, column {nameless[0]}: no name; expected one for every column")
+    if len(kept) < len(columns):
+        which = (
+            f"column {len(columns)}" if len(kept) + 1 == len(columns) else f"columns {len(kept) + 1} to {len(columns)}"
+        )
+        notes.append(f"{which}: empty, left out")
+    return kept
 
 
-def _rows(source: str, text: Text, separator: str, limits: Limits) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line number and the cells of the header and of every row."""
-    reader = csv.reader(text.lines(), delimiter=separator, strict=True)
-    start, width, n_rows, n_blank = 1, 0, 0, 0
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise TableError(f"{source}: line {start}: {_quote_trouble(str(error), separator)}") from None
-        if not row:
-            n_blank += 1
-            if not width or n_blank > 100:
-                raise TableError(f"{source}: line {start}: blank; expected {'rows' if width else 'a header line'}")
-        elif n_blank:
-            raise TableError(
-                f"{source}: line {start - n_blank}: blank; expected {width} cells (write NA for a missing value)"
-            )
-        else:
-            if not width:
-                width = len(row)
-                if width > limits.n_columns:
-                    raise TableError(f"{source}: line 1: {width:,} columns; up to {limits.n_columns:,} are read")
-            elif len(row) != width:
-                raise TableError(f"{source}: line {start}: {len(row)} cells; expected {width}, as in the header")
-            n_rows += 1
-            if n_rows > limits.n_rows or n_rows * width > limits.n_cells:
-                raise TableError(
-                    f"{source}: line {start}: more than {limits.n_rows:,} rows or {limits.n_cells:,} cells; take fewer"
+def _gather(source: str, survey: _Survey) -> dict[str, Formats]:
+    """Look through the columns whose numbers may not be written plainly."""
+    n_rows = len(survey.lines)
+    doubtful = {
+        k: Formats(column.present(n_rows))
+        for k, column in enumerate(survey.columns)
+        if needs_formats(column, n_rows) and column.name not in survey.told.text_columns
+    }
+    if not doubtful:
+        return {}
+    row = 0
+    rows = _open_rows(source, survey.text, survey.layout, survey.told, survey.limits)
+    for lines, block in _chunks(rows.body, survey.n_width):
+        for k, formats in doubtful.items():
+            if formats.alive:
+                firsts: dict[str, int] = {}
+                for offset, cell in enumerate(block[k]):
+                    firsts.setdefault(cell, row + offset)
+                counts = Counter(block[k])
+                formats.add(
+                    (cell, counts[cell], first) for cell, first in firsts.items() if is_counted(cell, survey.missing)
                 )
-            yield start, row
-        start = reader.line_num + 1
+        if not any(formats.alive for formats in doubtful.values()):
+            break
+        row += len(lines)
+    return {survey.columns[k].name: formats for k, formats in doubtful.items() if formats.alive}
 
 
-def _quote_trouble(error: str, separator: str) -> str:
-    if "field larger" in error:
-        return f"a cell of more than {_LONGEST_CELL:,} characters (a quote that never closes?); expected shorter cells"
-    if "unexpected end" in error:
-        return 'a quote (") opens here and never closes; expected its partner, or "" for a quote within a quoted cell'
-    if "expected after" in error:
-        return f'text after a closing quote ("); expected {_SEPARATORS[separator]} or the end of the line'
-    return f"{error}; expected cells separated by {_SEPARATORS[separator]}"
-
-
-def _chunks(rows: Iterator[tuple[int, list[str]]], width: int) -> Iterator[tuple[list[int], list[tuple[str, ...]]]]:
+def _chunks(rows: Iterator[tuple[int, list[str]]], width: int) -> Iterator[Block]:
     """Yield line numbers and columns of some thousand rows at a time (fewer of wide tables)."""
     size = max(100, min(_CHUNK_ROWS, 2_000_000 // width))
     lines: list[int] = []
@@ -301,140 +277,77 @@ def _chunks(rows: Iterator[tuple[int, list[str]]], width: int) -> Iterator[tuple
         yield lines, list(zip(*block, strict=True))
 
 
-def _count(column: _Cells, chunk: tuple[str, ...], row: int, patterns: _Patterns) -> None:
-    joined = "\n".join(chunk) + "\n"
-    if joined.count("\n") == len(chunk) and patterns.numbers.fullmatch(joined):
-        column.n_number += len(chunk)
-        return
-    kinds: dict[str, str] = {}
-    for offset, cell in enumerate(chunk):
-        kind = kinds.get(cell)
-        if kind is None:
-            kind = kinds[cell] = _kind(cell, patterns)
-        if kind == "number":
-            column.n_number += 1
-            continue
-        if kind == "missing":
-            column.n_missing += 1
-            if word := cell.strip():
-                column.words[word] += 1
-            continue
-        if kind == "infinite":
-            column.n_infinite += 1
-        elif kind == "code":
-            column.n_code += 1
-        elif kind == "comma":
-            column.n_comma += 1
-        else:
-            column.n_other += 1
-        column.note(kind, row + offset, cell)
-        if kind != "code":
-            column.note("odd", row + offset, cell)
-
-
-def _kind(cell: str, patterns: _Patterns) -> str:
-    if cell.strip() in patterns.missing:
-        return "missing"
-    if patterns.number.fullmatch(cell):
-        return "number"
-    if _INFINITE.fullmatch(cell):
-        return "infinite"
-    if _CODE.fullmatch(cell):
-        return "code"
-    return "comma" if patterns.comma.fullmatch(cell) else "other"
-
-
-def _decide(
-    source: str, column: _Cells, lines: npt.NDArray[np.int64], as_text: bool, decimal: str, notes: list[str]
-) -> None:
-    """Set whether a column is of numbers, or refuse it."""
-    if column.words:
-        told = ", ".join(f"{word!r} {n} times" for word, n in column.words.most_common(3))
-        notes.append(f"column {column.name!r}: read as missing: {told}")
-    present = len(lines) - column.n_missing
-    if as_text:
-        return
-
-    def refuse(kind: str, expected: str) -> TableError:
-        row, cell = column.first[kind]
-        shown = cell if len(cell) <= 60 else cell[:57] + "..."
-        return TableError(f"{source}: line {lines[row]}, column {column.name!r}: {shown!r}; {expected}")
-
-    if column.n_comma and column.n_number + column.n_comma + column.n_infinite == present and decimal == ".":
-        raise refuse("comma", "expected a number with a decimal point (name decimal=',' if the comma is one)")
-    odd = column.n_other + column.n_comma
-    if column.n_code and not odd and not column.n_infinite:
-        row, cell = column.first["code"]
-        why = "has leading zeros" if cell.strip().lstrip("+-").startswith("0") else "has more than 15 digits"
-        notes.append(f"column {column.name!r}: kept as text, as {cell!r} on line {lines[row]} {why}")
-        return
-    numeric = column.n_number + column.n_infinite
-    if column.n_infinite and numeric == present:
-        raise refuse("infinite", "expected a finite number, or NA")
-    if numeric < _MOSTLY_NUMBERS * present or not present:
-        if numeric:
-            row, cell = column.first["odd"] if "odd" in column.first else column.first["code"]
-            told = f"kept as text, as {cell!r} on line {lines[row]} is none of its {numeric} numbers"
-            notes.append(f"column {column.name!r}: {told}")
-        column.numeric = not present  # nothing but missing cells
-        return
-    if numeric < present:
-        kind = "odd" if "odd" in column.first else "code"
-        raise refuse(kind, f"expected a number, as in {numeric} of {present} cells (or name it in text_columns, or NA)")
-    column.numeric = True
-
-
-def _convert(source: str, text: Text, layout: _Layout, limits: Limits) -> pd.DataFrame:
-    rows = _rows(source, text, layout.separator, limits)
-    next(rows)
-    n_rows = len(layout.lines)
+def _convert(source: str, survey: _Survey) -> pd.DataFrame:
+    rows = _open_rows(source, survey.text, survey.layout, survey.told, survey.limits)
+    n_rows = len(survey.lines)
     arrays: list[npt.NDArray[Any]] = [
-        np.empty(n_rows, dtype=np.float64 if column.numeric else object) for column in layout.cells
+        np.empty(n_rows, dtype=np.float64 if column.numeric else object) for column in survey.columns
     ]
-    known: list[dict[str, str]] = [{} for _ in layout.cells]  # one string object for equal cells
+    known: list[dict[str, str]] = [{} for _ in survey.columns]  # one string object for equal cells
     start = 0
-    for lines, columns in _chunks(rows, len(layout.cells)):
+    for lines, block in _chunks(rows.body, survey.n_width):
         stop = start + len(lines)
-        for column, values, seen, chunk in zip(layout.cells, arrays, known, columns, strict=True):
+        for column, values, seen, chunk in zip(survey.columns, arrays, known, block, strict=False):
             if column.numeric:
-                values[start:stop] = _numbers(source, column, chunk, lines, layout)
+                values[start:stop] = _numbers(source, column, chunk, lines, survey.missing)
             elif column.n_missing:
                 values[start:stop] = [
-                    np.nan if cell.strip() in layout.missing else seen.setdefault(cell, cell) for cell in chunk
+                    np.nan if cell.strip() in survey.missing else seen.setdefault(cell, cell) for cell in chunk
                 ]
             else:
                 values[start:stop] = [seen.setdefault(cell, cell) for cell in chunk]
         start = stop
+    _blank_numbers(survey, arrays)
     series = {
         column.name: pd.Series(_narrow(column, values), dtype=None if column.numeric else object)
-        for column, values in zip(layout.cells, arrays, strict=True)
+        for column, values in zip(survey.columns, arrays, strict=True)
     }
     return pd.DataFrame(series, copy=False)
 
 
 def _numbers(
-    source: str, column: _Cells, chunk: tuple[str, ...], lines: Sequence[int], layout: _Layout
+    source: str, column: Column, chunk: tuple[str, ...], lines: Sequence[int], missing: frozenset[str]
 ) -> npt.NDArray[np.float64]:
     cells: Sequence[str] = chunk
-    if column.n_missing:
-        cells = ["nan" if cell.strip() in layout.missing else cell for cell in chunk]
-    if layout.decimal == ",":
-        cells = [cell.replace(",", ".") for cell in cells]
+    if column.n_missing or column.n_any_case:
+        cells = ["nan" if column.is_missing(cell, missing) else cell for cell in chunk]
+    if column.rewritten:
+        cells = [cell if cell == "nan" else str(column.form.plain(cell)) for cell in cells]
     values = np.array(list(map(float, cells)))
     for k in np.flatnonzero(np.isinf(values)).tolist():
         raise TableError(
             f"{source}: line {lines[k]}, column {column.name!r}: {chunk[k]!r}; expected a number below 1.8e308, or NA"
         )
     for k in np.flatnonzero(values == 0.0).tolist():
-        if chunk[k] != "0" and not _ZERO.fullmatch(chunk[k]):
+        if chunk[k] != "0" and not _ZERO.fullmatch(cells[k]):
             raise TableError(
                 f"{source}: line {lines[k]}, column {column.name!r}: {chunk[k]!r}; expected 0 or a number beyond 1e-307"
             )
     return values
 
 
-def _narrow(column: _Cells, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _blank_numbers(survey: _Survey, arrays: list[npt.NDArray[Any]]) -> None:
+    """Take every cell for missing whose number is one of the words for missing, however it is written."""
+    for word in survey.told.missing:
+        if not is_value(word.strip()):
+            continue
+        number = float(word.strip().replace(",", "."))
+        for column, values in zip(survey.columns, arrays, strict=True):
+            same = values == number if column.numeric else np.zeros(0, dtype=bool)
+            if n_same := int(same.sum()):
+                values[same] = np.nan
+                column.n_missing += n_same
+                survey.notes.append(f"column {column.name!r}: read as missing: {word} {n_same} times more")
+
+
+def _narrow(column: Column, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return whole numbers without missing ones as int64 (exact: they have at most 15 digits), others as they are."""
-    if not column.numeric or column.n_missing or np.abs(values).max() >= 1e15 or (values != np.rint(values)).any():
+    if (
+        not column.numeric
+        or column.n_missing
+        or column.n_any_case
+        or np.abs(values).max() >= 1e15
+        or (values != np.rint(values)).any()
+    ):
         return values
     return values.astype(np.int64)

@@ -9,13 +9,14 @@ there, so that networks and simple models have the same units.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.records.table import RowScore
+from analysis.records.table import RowScore, finite_or_none
 from analysis.statistics.intervals import MeanMethod, mean_interval, upper_bound
 from sweeps.data.table.metrics import METRICS, Metric
 
@@ -52,11 +53,16 @@ class Comparison:
 
 def row_losses(metric: Metric, y: FloatArray, predictions: FloatArray) -> FloatArray:
     """Return each row's loss, (n,): the mean over the R predictions (R, n) or (R, n, k) of it."""
-    of = metric.row_losses if metric.row_losses is not None else METRICS["accuracy"].row_losses
+    of = METRICS["accuracy"].row_losses if metric.name == "balanced_accuracy" else metric.row_losses
     if of is None:
         raise AssertionError(f"{metric.name} follows from no row losses")
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         return np.asarray(of(y, predictions).mean(axis=0), np.float64)
+
+
+def has_row_losses(metric: Metric) -> bool:
+    """Return whether a metric follows from one loss a row."""
+    return metric.row_losses is not None or metric.name == "balanced_accuracy"
 
 
 def metric_of(metric: Metric, y: FloatArray, losses: FloatArray) -> float:
@@ -65,6 +71,20 @@ def metric_of(metric: Metric, y: FloatArray, losses: FloatArray) -> float:
         if metric.from_mean_loss is None:
             return 1.0 - float(np.mean([losses[y == value].mean() for value in np.unique(y)]))
         return _carried(metric, y, float(losses.mean()))
+
+
+def score_predictions(metric: Metric, y: FloatArray, predictions: FloatArray, units: Units | None = None) -> RowScore:
+    """Return the metric of R models' predictions, (R, n) or (R, n, k), with its interval over units if it has one."""
+    if has_row_losses(metric):
+        return score_rows(metric, y, row_losses(metric, y, predictions), units)
+    values = metric.score(y, predictions)
+    return without_interval(values.tolist(), len(y) if units is None else len(np.unique(units)))
+
+
+def without_interval(values: Sequence[float], n: int) -> RowScore:
+    """Return the mean of a metric that is no mean over rows."""
+    mean = float(np.mean(values)) if len(values) else math.nan
+    return RowScore(finite_or_none(mean), None, None, n, "no interval: the metric is no mean over rows")
 
 
 def unit_values(losses: FloatArray, units: Units | None) -> FloatArray:
@@ -114,34 +134,25 @@ def upper_loss(
     return metric.as_loss(_carried(metric, y, mean)), "cautious Hall t of the rows' losses"
 
 
-def compare(
-    metric: Metric, y: FloatArray, losses: FloatArray, others: FloatArray, units: Units | None, level: float
-) -> Comparison:
-    """Compare two models on the same rows, in pairs."""
+def compare(metric: Metric, losses: FloatArray, others: FloatArray, units: Units | None, level: float) -> Comparison:
+    """Compare two models by their losses in the same rows, in pairs."""
     n = len(losses) if units is None else len(np.unique(units))
     differences = losses - others
     if len(losses) < 2 or not np.isfinite(differences).all():
         return Comparison(None, None, None, math.inf, n, "no interval: too few rows or a loss that is not finite")
-    better, worse = int((differences < 0).sum()), int((differences > 0).sum())
-    if metric.from_mean_loss is None:  # every class counts alike
-        counts = np.bincount(y.astype(np.intp))
-        differences = differences * len(y) / ((counts > 0).sum() * counts[y.astype(np.intp)])
     values = unit_values(differences, units)
     found = mean_interval(values.tolist(), LEVEL, "Student t")
     low, high = found.low, found.high
     bound = _difference_bound(values, level)
     method = f"{found.method}, over pairs of {'rows' if units is None else 'groups'}"
-    if metric.name in ("accuracy", "balanced_accuracy"):
+    if metric.name == "accuracy" and low is not None and high is not None:
+        # Few units in which the two disagree are too few for any bound by moments: the exact sign test decides.
+        better, worse = int((values < 0).sum()), int((values > 0).sum())
         shown = better + worse > 0 and stats.binomtest(better, better + worse, alternative="greater").pvalue <= level
-        mean = float(differences.mean())
-        if units is None and metric.name == "accuracy":
-            # Few rows on which the two disagree are too few for any bound by moments: the exact sign test decides.
-            bound = min(bound, mean) if shown else max(bound, 0.0)
-        elif not shown:
-            bound = max(bound, 0.0)
-        if low is not None and high is not None:
-            low, high = _with_sign_test(low, high, better, worse, len(losses))
-            method += ", and the exact sign test"
+        mean = float(values.mean())
+        bound = min(bound, mean) if shown and units is None else max(bound, 0.0 if not shown else bound)
+        low, high = _with_sign_test(low, high, better, worse, n)
+        method += ", and the exact sign test"
     return Comparison(found.estimate, low, high, bound, n, method)
 
 

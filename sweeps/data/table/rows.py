@@ -15,7 +15,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.records.table import TableFile
-from sweeps.data.published.named import NAMED_SETS
 from sweeps.data.table.columns import (
     Column,
     Role,
@@ -23,14 +22,17 @@ from sweeps.data.table.columns import (
     Task,
     dates_of,
     find_columns,
-    find_leaks,
     find_target,
+    first_text,
 )
 from sweeps.data.table.folds import ENDS, Fold, HeldOutEnd, beyond_end, hold_out_end, plan_folds, set_aside
+from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.preprocessing import Preprocessing, find_vocabulary, fit_textbook
+from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.reading import read_table
+from sweeps.data.table.sentinels import find_sentinels
 from sweeps.data.table.settings import AUTO, NO_END, TableData
-from sweeps.data.table.table import Table, TableError
+from sweeps.data.table.table import Table, TableError, Told, with_known_target
 
 Rows = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
@@ -46,8 +48,8 @@ class TableRows:
         All rows, those of a test file last.
     files : tuple of TableFile
         Where they come from.
-    notes, warnings : tuple of str
-        What reading noticed; features that are the target in disguise.
+    notes : tuple of str
+        What reading noticed.
     target : Target
         What is predicted; NaN where a test row has none.
     columns : tuple of Column
@@ -74,12 +76,13 @@ class TableRows:
         Time of each row.
     text_columns : list of str
         Columns that are text and are to be read as text again.
+    formats : tuple of (str, NumberFormat)
+        Columns whose numbers are not written plainly, and how they are.
     """
 
     frame: pd.DataFrame
     files: tuple[TableFile, ...]
     notes: tuple[str, ...]
-    warnings: tuple[str, ...]
     target: Target
     columns: tuple[Column, ...]
     vocabulary: Mapping[str, tuple[str | None, ...]]
@@ -94,6 +97,7 @@ class TableRows:
     groups: npt.NDArray[np.intp] | None
     times: FloatArray | None
     text_columns: list[str]
+    formats: tuple[tuple[str, NumberFormat], ...]
 
     @property
     def n_inputs(self) -> int:
@@ -113,7 +117,7 @@ def read_data(data: TableData, *, test: bool = False) -> Table:
         If the file cannot be read exactly, or is not the one whose digest the spec has.
     """
     name, expected = (data.test_file, data.test_sha256) if test else (data.file, data.sha256)
-    table = _read_named(name, test) if is_named(name) else _read_file(name, data)
+    table = _read_named(name, test) if is_named(name) else _read_file(name, data, test)
     if expected and table.sha256 != expected:
         raise TableError(
             f"{name}: holds other data (sha256 {table.sha256}) than this sweep is about ({expected}); "
@@ -123,7 +127,7 @@ def read_data(data: TableData, *, test: bool = False) -> Table:
 
 
 def is_named(name: str) -> bool:
-    """Return whether a file's name is that of a dataset of `sweeps.data.published.named`, and no file's."""
+    """Return whether a file's name is that of a dataset of `sweeps.data.table.published.named`, and no file's."""
     return name in NAMED_SETS and not Path(name).exists()
 
 
@@ -136,15 +140,18 @@ def _read_named(name: str, test: bool) -> Table:
     return table
 
 
-def _read_file(name: str, data: TableData) -> Table:
+def _read_file(name: str, data: TableData, test: bool) -> Table:
     try:
         state = os.stat(name)
     except OSError as error:
         raise TableError(f"{name}: cannot be read: {error.strerror}") from None
-    return _read(
-        name, state.st_mtime_ns, state.st_size, data.encoding, data.separator, data.decimal,
-        data.text_columns, data.missing,
-    )  # fmt: skip
+    except ValueError:  # a path from a spec may hold what no file's name can
+        raise TableError(f"{name!r}: cannot be read: no file's name") from None
+    told, formats, target = data.told, (), "" if test else data.target
+    if test and not is_named(data.file):
+        formats = read_data(data).formats
+        told = dataclasses.replace(told, skip_rows=0, units_row=False)
+    return _read(name, state.st_mtime_ns, state.st_size, told, formats, target)
 
 
 @functools.lru_cache(maxsize=2)
@@ -152,20 +159,12 @@ def _read(
     name: str,
     mtime_ns: int,  # noqa: ARG001 (a changed file is read again)
     size: int,  # noqa: ARG001
-    encoding: str,
-    separator: str,
-    decimal: str,
-    text_columns: tuple[str, ...],
-    missing: tuple[str, ...],
+    told: Told,
+    formats: tuple[tuple[str, NumberFormat], ...],
+    target: str,
 ) -> Table:
-    return read_table(
-        name,
-        encoding=encoding or None,
-        separator=separator or None,
-        decimal=decimal,
-        text_columns=text_columns,
-        missing=missing,
-    )
+    table = read_table(name, told, formats=dict(formats))
+    return with_known_target(table, target) if target else table
 
 
 def open_rows(data: TableData, seed: int) -> TableRows:
@@ -188,7 +187,7 @@ def open_rows(data: TableData, seed: int) -> TableRows:
     read_data(data)  # a file that has changed is refused, whatever was kept of it
     if data.test_file:
         read_data(data, test=True)
-    return _open(data, seed)
+    return _open(data.of_rows(), seed)
 
 
 @functools.lru_cache(maxsize=1)  # a sweep is built, then run: a million rows need not be divided twice
@@ -197,9 +196,11 @@ def _open(data: TableData, seed: int) -> TableRows:
     roles = cast("Mapping[str, Role]", dict(data.roles))
     target = _target(table.frame, data)
     columns = find_columns(table.frame, data.target, roles)
-    warnings = find_leaks(table.frame, columns, target)
     files = [_file(table, "rows")]
-    notes = list(table.notes)
+    notes = [*find_sentinels(table.frame, columns, data.target), *table.notes]
+    notes += [
+        f"column {c.name!r}: text, left out: {c.reason}" for c in columns if c.role == "text" and c.name not in roles
+    ]
     frame, n_rows = table.frame, table.n_rows
     test_has_targets = True
     if data.test_file:
@@ -214,7 +215,7 @@ def _open(data: TableData, seed: int) -> TableRows:
         columns = tuple(_unused(c, "groups of the folds") if c.name == data.group_column else c for c in columns)
     times = _times(frame, data.time_column, columns, table) if data.time_column else None
     rest, test, origin = _test_part(data, n_rows, len(frame), target, groups, times, seed)
-    end = _held_out(data, frame.iloc[rest], columns, target.values[rest])
+    end = _held_out(data, frame.iloc[rest], columns, target.values[rest], target.task)
     in_range, out_of_range = (rest[end.in_range], rest[end.out_of_range]) if end else (rest, rest[:0])
     folded = in_range
     if data.n_search_rows and data.n_search_rows < len(in_range):
@@ -227,7 +228,6 @@ def _open(data: TableData, seed: int) -> TableRows:
         frame=frame,
         files=tuple(files),
         notes=tuple(notes),
-        warnings=warnings,
         target=target,
         columns=columns,
         vocabulary=find_vocabulary(frame.iloc[rest], columns),
@@ -242,6 +242,7 @@ def _open(data: TableData, seed: int) -> TableRows:
         groups=groups,
         times=times,
         text_columns=[c.name for c in columns if c.role == "category" and frame[c.name].dtype == object],
+        formats=table.formats,
     )
 
 
@@ -279,7 +280,7 @@ def _with_test_rows(
             cells = test.frame[column.name]
             if cells.dtype.kind not in "ifb" and cells.notna().any():
                 raise TableError(
-                    f"{test.source}: column {column.name!r}: {cells.dropna().iloc[0]!r}; expected numbers as in "
+                    f"{test.source}: column {column.name!r}: {first_text(cells)!r}; expected numbers as in "
                     f"{table.source}"
                 )
     has_targets = target.name in there and bool(test.frame[target.name].notna().all())
@@ -288,7 +289,7 @@ def _with_test_rows(
         cells = test.frame[target.name]
         if target.task == "regression":
             if cells.dtype.kind not in "if":
-                raise TableError(f"{test.source}: target {target.name!r}: {cells.iloc[0]!r}; expected numbers")
+                raise TableError(f"{test.source}: target {target.name!r}: {first_text(cells)!r}; expected numbers")
             values = cells.to_numpy(np.float64)
         else:
             place = {name: float(k) for k, name in enumerate(target.classes)}
@@ -395,8 +396,18 @@ def rows_beyond(rows: TableRows, numbers: Rows) -> npt.NDArray[np.bool_] | None:
     return beyond_end(end, X[numbers], names, X[np.sort(np.concatenate([rows.in_range, rows.out_of_range]))])
 
 
-def _held_out(data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], y: FloatArray) -> HeldOutEnd | None:
+def _held_out(
+    data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], y: FloatArray, task: Task
+) -> HeldOutEnd | None:
     if data.end_rule == NO_END:
         return None
     X, names = number_columns(frame, columns)
-    return hold_out_end(X, names, y, rule=data.end_rule, share=data.end_share, feature=data.end_feature or None)
+    return hold_out_end(
+        X,
+        names,
+        y,
+        rule=data.end_rule,
+        share=data.end_share,
+        feature=data.end_feature or None,
+        classes=y if task == "classification" else None,
+    )

@@ -29,7 +29,14 @@ from sweeps.data.table.folds import Fold
 from sweeps.data.table.judging import ensemble_of
 from sweeps.data.table.metrics import METRICS, Goal, confusion_table, metrics_of, score_all
 from sweeps.data.table.preprocessing import TargetTransform
-from sweeps.data.table.row_intervals import Comparison, compare, row_losses, score_rows
+from sweeps.data.table.row_intervals import (
+    Comparison,
+    compare,
+    has_row_losses,
+    row_losses,
+    score_rows,
+    without_interval,
+)
 from sweeps.data.table.rows import Rows, TableRows
 from sweeps.data.table.settings import PREPROCESSINGS, TableData
 
@@ -41,10 +48,9 @@ ROW_LOSSES = {
     "log_mse": "squared error of the logarithm",
     "rmsle": "squared error of ln(1 + y)",
     "accuracy": "share of wrong rows",
-    "balanced_accuracy": "share of wrong rows, classes alike,",
     "log_loss": "log loss",
 }
-"""What a row's loss is called, by metric."""
+"""What a row's loss is called, by metric that is a mean over rows."""
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -92,11 +98,17 @@ class RowLosses:
         self._task = task
         self._y = y
         self._found: dict[str, list[tuple[Rows, dict[str, FloatArray]]]] = {}
+        self._values: dict[str, dict[str, list[float]]] = {}
 
     def add(self, part: str, numbers: Rows, predictions: FloatArray) -> None:
         """Take in predictions (n,) or (n, k) of rows with these numbers."""
         y = self._y[numbers]
-        losses = {name: row_losses(METRICS[name], y, predictions[None]) for name in metrics_of(self._task, y)}
+        losses, values = {}, self._values.setdefault(part, {})
+        for name in metrics_of(self._task, y):
+            if has_row_losses(METRICS[name]):
+                losses[name] = row_losses(METRICS[name], y, predictions[None])
+            else:
+                values.setdefault(name, []).append(float(METRICS[name].score(y, predictions[None])[0]))
         self._found.setdefault(part, []).append((numbers, losses))
 
     def of(self, part: str, metric: str) -> tuple[Rows, FloatArray]:
@@ -118,6 +130,9 @@ class RowLosses:
                 if len(numbers):
                     units = None if groups is None else groups[numbers]
                     scores[name], n_rows = score_rows(METRICS[name], self._y[numbers], losses, units), len(numbers)
+            for name, values in self._values[part].items():
+                if len(values) == len(self._found[part]):
+                    scores[name] = without_interval(values, n_rows if groups is None else len(np.unique(groups)))
             if scores:
                 parts[part] = PartScores(n_rows, "row" if groups is None else "group", scores)
         return parts
@@ -254,9 +269,9 @@ def with_network(
     found = []
     for name, other in others.items():
         same, theirs = other.of("validation", metric.name)
-        if len(numbers) and np.array_equal(numbers, same):
+        if len(numbers) and metric.row_losses is not None and np.array_equal(numbers, same):
             units = None if rows.groups is None else rows.groups[numbers]
-            one = compare(metric, rows.target.values[numbers], losses, theirs, units, 0.05)
+            one = compare(metric, losses, theirs, units, 0.05)
             if one.low is not None:
                 found.append(_difference(record.metric, name, one))
     return dataclasses.replace(
@@ -271,7 +286,8 @@ def with_network(
 def _difference(metric: str, baseline: str, one: Comparison) -> RowDifference:
     if one.difference is None or one.low is None or one.high is None:
         raise AssertionError("a comparison without an interval")
-    return RowDifference(baseline, ROW_LOSSES[metric], one.difference, one.low, one.high, one.n_units, one.method)
+    loss = f"{ROW_LOSSES[metric]} a row" if metric in ROW_LOSSES else f"1 - {METRICS[metric].title}"
+    return RowDifference(baseline, loss, one.difference, one.low, one.high, one.n_units, one.method)
 
 
 def _test_parts(judged: Mapping[str, Any]) -> dict[str, PartScores]:
@@ -307,7 +323,7 @@ def table_record(
             rows.target.classes,
             data.target_transform if rows.target.task == "regression" else "none",
         ),
-        warnings=rows.warnings,
+        warnings=data.said_first,
         preprocessing=PREPROCESSINGS[data.preprocessing],
         leaks=data.preprocessing == "textbook",
         n_inputs=rows.n_inputs,
@@ -318,7 +334,9 @@ def table_record(
         n_test_rows=len(rows.test),
         test_origin=rows.test_origin,
         has_test_targets=rows.test_has_targets and len(rows.test) > 0,
-        held_out=None if end is None else HeldOutRecord(end.rule, end.feature, end.bound, len(end.out_of_range)),
+        held_out=None
+        if end is None
+        else HeldOutRecord(end.rule, end.feature, end.bound, len(end.out_of_range), end.n_kept),
         metric=goal.metric,
         goal=goal.text,
         goal_value=value,

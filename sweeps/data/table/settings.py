@@ -11,10 +11,13 @@ from typing import Any
 
 from sweeps.data.table.columns import ROLES
 from sweeps.data.table.folds import ENDS, FOLDS
+from sweeps.data.table.numerals import THOUSANDS
 from sweeps.data.table.preprocessing import TARGET_TRANSFORMS
-from sweeps.toml import SpecError, SpecTable, toml_text
+from sweeps.data.table.table import Told, same_form
+from sweeps.toml import SpecError, SpecTable, shown
 
 AUTO = "auto"
+ALLOW_LEAK = "if these columns are known when you predict, give --allow-leak"
 NO_END = "none"
 PREPROCESSINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -41,10 +44,16 @@ class TableData:
         ``"regression"``, ``"classification"``, or ``"auto"``: by the rule of `sweeps.data.table.columns.find_target`.
     target_transform : str
         Key of `sweeps.data.table.preprocessing.TARGET_TRANSFORMS`, or ``"auto"``: standardized for regression.
-    encoding, separator, decimal : str
+    encoding, separator, decimal, thousands : str
         How the text is written; empty means the rules of `sweeps.data.table.reading`.
     text_columns, missing : tuple of str
         Columns kept as text; further words for a missing cell.
+    header, units_row : bool
+        Whether the file has a line of names, and a row of units below it.
+    comment : str
+        What lines begin with that are left out.
+    skip_rows : int
+        Lines above the header that are left out.
     roles : tuple of (column, role)
         Roles settled by the user.
     folds : str
@@ -67,6 +76,12 @@ class TableData:
         Rows that the folds divide, drawn from all there are; certificates train on all. 0 means all.
     sha256, test_sha256 : str
         Digests of the files that the numbers come from; empty until the files have been read.
+    allow_leak : bool
+        Whether columns that give the target away are known when predictions are made.
+    leaks : tuple of str
+        What gives the target away: found once (`sweeps.data.table.leaks`), never given.
+    findings : tuple of str
+        What else has to be said before anything is searched; found, never given.
     """
 
     file: str
@@ -76,9 +91,14 @@ class TableData:
     target_transform: str = AUTO
     encoding: str = ""
     separator: str = ""
-    decimal: str = "."
+    decimal: str = ""
+    thousands: str = ""
     text_columns: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    header: bool = True
+    units_row: bool = False
+    comment: str = ""
+    skip_rows: int = 0
     roles: tuple[tuple[str, str], ...] = ()
     folds: str = AUTO
     n_folds: int = 5
@@ -92,15 +112,43 @@ class TableData:
     n_search_rows: int = 0
     sha256: str = ""
     test_sha256: str = ""
+    allow_leak: bool = False
+    leaks: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that `parse_table_data` reads."""
         table = {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
         return {**table, "roles": dict(self.roles)}
 
+    @property
+    def told(self) -> Told:
+        """How the file is written, as far as that was said."""
+        return Told(**{one.name: getattr(self, one.name) for one in dataclasses.fields(Told)})
+
     def without_folders(self) -> TableData:
         """Return the same with the files' bare names: where they lie is no part of what is asked."""
         return dataclasses.replace(self, file=Path(self.file).name, test_file=Path(self.test_file).name)
+
+    def of_rows(self) -> TableData:
+        """Return the same without what decides nothing about how the rows are read and divided."""
+        return dataclasses.replace(self, allow_leak=False, leaks=(), findings=())
+
+    @property
+    def withheld(self) -> str:
+        """Why no certificate is given, or an empty text."""
+        return "" if self.allow_leak or not self.leaks else self.leaks[0]
+
+    @property
+    def said_first(self) -> tuple[str, ...]:
+        """What has to be said before any figure, one sentence each."""
+        if not self.leaks:
+            return self.findings
+        *leaks, last = self.leaks
+        reading = "columns that are known when you predict, as --allow-leak says"
+        if not self.allow_leak:
+            reading = f"nothing will be certified; {ALLOW_LEAK}"
+        return (*leaks, f"{last}: {reading}", *self.findings)
 
 
 def parse_table_data(table: SpecTable) -> TableData:
@@ -120,33 +168,41 @@ def parse_table_data(table: SpecTable) -> TableData:
         given = table.list(key) if key in table else []
         for word in given:
             if not isinstance(word, str):
-                raise SpecError(f"{table.where}: {key}: {toml_text(word)} must be a string")
+                raise SpecError(f"{table.where}: {key}: {shown(word)} must be a string")
         return tuple(given)
 
     data = TableData(
         file=table.text("file"),
-        target=table.text("target"),
+        target=same_form(table.text("target")),
         test_file=text("test_file"),
         task=text("task", (AUTO, "regression", "classification")),
         target_transform=text("target_transform", (AUTO, *TARGET_TRANSFORMS)),
         encoding=text("encoding"),
         separator=text("separator"),
-        decimal=text("decimal", (".", ",")),
+        decimal=text("decimal", ("", ".", ",")),
+        thousands=text("thousands", ("", *THOUSANDS)),
         text_columns=words("text_columns"),
         missing=words("missing"),
+        header=table.boolean("header") if "header" in table else True,
+        units_row=table.boolean("units_row") if "units_row" in table else False,
+        comment=text("comment"),
+        skip_rows=table.integer("skip_rows", 0, 10**6) if "skip_rows" in table else 0,
         roles=_roles(table),
         folds=text("folds", (AUTO, *FOLDS)),
         n_folds=table.integer("n_folds", 2, 1000) if "n_folds" in table else default.n_folds,
-        group_column=text("group_column"),
-        time_column=text("time_column"),
+        group_column=same_form(text("group_column")),
+        time_column=same_form(text("time_column")),
         test_share=table.number("test_share", 0.0, 0.9) if "test_share" in table else default.test_share,
         end_rule=text("end_rule", (NO_END, *ENDS)),
         end_share=table.number("end_share", 0.0, 0.5, open_low=True) if "end_share" in table else default.end_share,
-        end_feature=text("end_feature"),
+        end_feature=same_form(text("end_feature")),
         preprocessing=text("preprocessing", tuple(PREPROCESSINGS)),
         n_search_rows=table.integer("n_search_rows", 0, 10**9) if "n_search_rows" in table else 0,
         sha256=text("sha256"),
         test_sha256=text("test_sha256"),
+        allow_leak=table.boolean("allow_leak") if "allow_leak" in table else False,
+        leaks=words("leaks"),
+        findings=words("findings"),
     )
     _check(data, table.where)
     return data
@@ -158,9 +214,9 @@ def _roles(table: SpecTable) -> tuple[tuple[str, str], ...]:
     roles = table.table("roles")
     names = list(roles.rest().items())
     for name, role in names:
-        if role not in ROLES:
-            raise SpecError(f"{roles.where}: {name}: {toml_text(role)} is none of {', '.join(ROLES)}")
-    return tuple((name, str(role)) for name, role in names)
+        if not isinstance(role, str) or role not in ROLES:
+            raise SpecError(f"{roles.where}: {name}: {shown(role)} is none of {', '.join(ROLES)}")
+    return tuple((same_form(name), role) for name, role in names)
 
 
 def _check(data: TableData, where: str) -> None:
@@ -173,7 +229,7 @@ def _check(data: TableData, where: str) -> None:
         if (data.folds == kind) != bool(column):
             raise SpecError(f'{where}: {key}: goes with folds = "{kind}"; give both or none')
     if data.end_feature and data.end_rule not in ("top", "bottom"):
-        raise SpecError(f'{where}: end_feature: goes with end_rule "top" or "bottom", not {toml_text(data.end_rule)}')
+        raise SpecError(f'{where}: end_feature: goes with end_rule "top" or "bottom", not {shown(data.end_rule)}')
     if data.n_search_rows and data.folds in ("grouped", "contiguous", "time"):
         raise SpecError(f"{where}: n_search_rows: rows are drawn at random, which {data.folds} folds forbid; give 0")
     if data.n_search_rows and data.n_search_rows < 10 * data.n_folds:

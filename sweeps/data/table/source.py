@@ -7,6 +7,7 @@ A seed is text: ``"search0.fold2.seed1"`` trains on fold 2 of the first division
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import threading
@@ -18,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import RecordError, Stage, Study, TrialRecord
+from analysis.records.lines import RecordError
+from analysis.records.study import Stage, Study, TrialRecord
 from analysis.records.table import (
     TABLE_NAME,
     ModelScores,
@@ -231,7 +233,7 @@ class TableSource:
         }
         beyond = rows_beyond(rows, rows.test)
         sides = {} if beyond is None else {"test_in_range": ~beyond, "test_out_of_range": beyond}
-        return judge_test_rows(
+        judged = judge_test_rows(
             self.goal_asked,
             rows.target.task,
             rows.target.values[rows.test],
@@ -239,9 +241,13 @@ class TableSource:
             baselines,
             against,
             level,
+            text_seed(self._asked.seed, self._name, "test rows"),
             units=None if rows.groups is None else rows.groups[rows.test],
             sides=sides,
         )
+        if self._data.withheld:
+            judged |= {"passed": False, "withheld": self._data.withheld}
+        return judged
 
     def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:
         """Return what predictions of new rows need besides the networks: see `sweeps.data.table.predicting`."""
@@ -260,9 +266,14 @@ class TableSource:
                     "encoding": self._data.encoding,
                     "separator": self._data.separator,
                     "decimal": self._data.decimal,
+                    "thousands": self._data.thousands,
                     "text_columns": rows.text_columns,
                     "missing": list(self._data.missing),
+                    "header": self._data.header,
+                    "comment": self._data.comment,
                 },
+                "n_columns": rows.frame.shape[1],
+                "formats": {name: dataclasses.asdict(form) for name, form in rows.formats},
                 "trained_on": f"{len(fitted.fold.train)} rows of {Path(self._data.file).name}",
             }
         }

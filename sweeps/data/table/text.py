@@ -165,9 +165,9 @@ class Text:
     def _not_text(self, number: int, found: re.Match[str]) -> str:
         what = f"control character U+{ord(found[0]):04X} at character {found.start() + 1}"
         if found[0] == "\0" and self.encoding.startswith(("utf-8", "ascii")):
-            advice = "for UTF-16 or UTF-32 text without a mark name encoding='utf-16-le', 'utf-16-be', 'utf-32-le' ..."
+            advice = "for UTF-16 or UTF-32 text without a mark: --encoding utf-16-le, utf-16-be, utf-32-le ..."
         elif found[0] >= "\x80":
-            advice = "for text from Windows name encoding='cp1252'"
+            advice = "for text from Windows: --encoding cp1252"
         else:
             advice = "expected text"
         return f"{self.source}: line {number}: {what}; {advice}"
@@ -202,7 +202,7 @@ class Text:
             except UnicodeError:
                 continue
             if not _CONTROL.search(text):
-                fit.append(f"encoding={name!r} ({ENCODINGS[name]})")
+                fit.append(f"--encoding {name} ({ENCODINGS[name]})")
         return " or ".join(fit) if fit else "no common one fits; is it text?"
 
 
@@ -220,5 +220,5 @@ def open_text(source: str, data: bytes, encoding: str | None, limits: Limits) ->
         return Text(source, data, marked or "utf-8", limits)
     name = codec_name(encoding) or encoding
     if marked is not None and name.split("-")[:2] != marked.split("-")[:2]:
-        raise TableError(f"{source}: encoding={encoding!r}, but its byte-order mark says {marked.upper()}; name that")
+        raise TableError(f"{source}: --encoding {encoding}, but its byte-order mark says {marked.upper()}; name that")
     return Text(source, data, marked or name, limits)

@@ -10,6 +10,7 @@ from analysis.records.table import told_apart
 from analysis.statistics.looks import looks_text, no_winner_text
 from sweeps.data.table.baselines import BASELINES
 from sweeps.data.table.metrics import METRICS
+from sweeps.data.table.settings import ALLOW_LEAK
 
 
 def table_verdict(level: float, study: Study, stopped: str) -> Verdict:
@@ -64,10 +65,12 @@ def _text(study: Study, level: float, winner: TrialRecord | None, judged: dict[s
         return "Not certified: no test row has a known target; what the folds say is all there is."
     metric, n = METRICS[judged["metric"]], judged["n_rows"]
     result = (
-        f"{metric.title} {_number(judged['value'])} of {len(winner.seeds)} networks together on {n} test rows, "
-        f"looked at once ({_best_text(judged)})"
+        f"{metric.title} {_number(judged['value'])} of {len(winner.seeds)} networks together on {n} test rows "
+        f"({_best_text(judged)})"
     )
     at = f"at level {judged['level']:.2g}{looks_text(study, level, is_finite=True)}"
+    if judged.get("withheld"):
+        return f"Not certified: {judged['withheld']}; {ALLOW_LEAK} and another --name. {result}."
     if judged["goal"].startswith("beat"):
         against = "; ".join(against_text(judged, name) for name in judged["comparisons"])
         if judged["passed"]:

@@ -8,7 +8,7 @@ import json
 import pytest
 from table_builders import table_record
 
-from analysis.records.study import RecordError, encode_line
+from analysis.records.lines import RecordError, encode_line
 from analysis.records.table import TABLE_NAME, encode_table_record, read_table_record, scores_of
 
 

@@ -14,7 +14,8 @@ import record_builders as build
 from PIL import Image
 
 from analysis.formats.blocks import Missing, Picture, Stills, Text, file_names, labels, number_text, printable
-from analysis.records.study import STAGES, read_study
+from analysis.records.reading import read_study
+from analysis.records.study import STAGES
 from analysis.report import Pages, add_gif
 from analysis.sections.certainty import excess, first_passage, flattery
 from analysis.sections.choices import choice_rates, choices_block, two_columns

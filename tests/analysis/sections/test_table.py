@@ -10,7 +10,8 @@ import record_builders as build
 from table_builders import table_record
 
 from analysis.formats.blocks import Heading, Missing, Picture, Table, Text, number_text
-from analysis.records.study import RecordError, read_study
+from analysis.records.lines import RecordError
+from analysis.records.reading import read_study
 from analysis.records.table import TABLE_NAME, PartScores, RowScore, encode_table_record
 from analysis.report import lead_sentence, render, write_report
 from analysis.sections import answer

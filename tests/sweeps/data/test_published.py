@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.records.study import read_sweep
+from analysis.records.reading import read_sweep
 from analysis.statistics.ranges import Box
 from sweeps.data.asked import Asked
 from sweeps.data.fashion_mnist import FashionData, FashionSource
 from sweeps.data.kinds import KINDS
 from sweeps.data.perceptron import PerceptronData, PerceptronSource, perceptron_truth
-from sweeps.data.published.named import FashionImages
+from sweeps.data.table.published.named import FashionImages
 from sweeps.run.study import replay, run_sweep
 from sweeps.spec.sweep import SweepSpec, load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_table, with_overrides
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
 
-DATA = Path(__file__).resolve().parents[3] / "sweeps" / "data" / "published" / "rows" / "perceptron.csv"
+DATA = Path(__file__).resolve().parents[3] / "sweeps" / "data" / "table" / "published" / "rows" / "perceptron.csv"
 
 
 def perceptron() -> PerceptronSource:
@@ -194,7 +194,7 @@ def test_a_perceptron_sweep_goes_to_its_end_and_replays(tmp_path: Path) -> None:
 
 
 def test_a_fashion_sweep_goes_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.data.published.named.load_fashion_images", tiny_images)
+    monkeypatch.setattr("sweeps.data.table.published.named.load_fashion_images", tiny_images)
     spec = fashion_spec(80, 60)
     [study] = run_sweep(spec, tmp_path, workers=2)
     assert study.verdict is not None
@@ -212,7 +212,7 @@ def test_a_fashion_sweep_goes_to_its_end(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_without_certificates_the_verdict_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.data.published.named.load_fashion_images", tiny_images)
+    monkeypatch.setattr("sweeps.data.table.published.named.load_fashion_images", tiny_images)
     table = as_table(with_overrides(load_spec("fashion_textbook"), n_replicas=2))
     table["space"]["network"]["hidden_layer_sizes"] = {"low": 8, "high": 8}
     table["epochs"] |= {"max_epochs": 3, "grid": [1, 2, 3]}

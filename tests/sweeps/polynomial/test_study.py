@@ -15,8 +15,8 @@ from PIL import Image
 
 from analysis.formats.csv_files import read_csv
 from analysis.polynomial.claims import Question, claims
+from analysis.records.lines import RecordError
 from analysis.records.polynomial import RUNS_NAME, PolynomialHeader, read_polynomial_study
-from analysis.records.study import RecordError
 from analysis.report import write_report
 from engine.polynomial.rows import polynomial
 from sweeps.commands.main import main

@@ -12,7 +12,9 @@ from tiny import tiny_table
 from tiny_tables import table_spec
 
 from analysis.formats.blocks import Text
-from analysis.records.study import Look, Study, read_lines, read_study
+from analysis.records.lines import read_lines
+from analysis.records.reading import read_study
+from analysis.records.study import Look, Study, canonical_lines
 from analysis.report import render
 from analysis.sections.provenance import fresh_look_blocks, fresh_look_rows
 from analysis.statistics.comparison import winner_differences
@@ -23,7 +25,7 @@ from sweeps.run.looks import level_of_look, question
 from sweeps.run.study import replay, run_sweep
 from sweeps.spec.sweep import SweepSpec, load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_toml, with_overrides
-from sweeps.store.log import canonical_lines, digest
+from sweeps.store.log import digest
 from sweeps.toml import SpecError
 
 
@@ -90,16 +92,16 @@ def test_growing_a_budget_gives_the_search_that_it_would_have_been_at_once(exten
 
 
 def test_a_look_is_in_the_log_before_it_is_taken(extended: Path) -> None:
-    kinds = [(kind, data) for kind, data in read_lines(extended / "gauss" / "log.jsonl")]
+    kinds = [(line.kind, line.data) for line in read_lines(extended / "gauss" / "log.jsonl")]
     announced: list[Look] = []
     for kind, data in kinds:
         if kind == "look":
             announced.append(Look(**data))
-        elif kind not in ("study", "asked", "finished", "verdict", "extended", "page_search"):
+        elif kind not in ("study", "asked", "finished", "verdict", "extension", "page_search"):
             look = next(look for look in announced[::-1] if look.stage == kind)
             assert look.first <= data["number"] < look.first + look.n_records
             assert look.n_draws == len(data["seeds"])
-    assert [kind for kind, _ in kinds].count("extended") == 1
+    assert [kind for kind, _ in kinds].count("extension") == 1
     assert [look.n_trials for look in announced if look.stage == "certificate"] == [5, 8]
 
 
@@ -107,7 +109,7 @@ def test_kills_between_looks_change_nothing(extended: Path, tmp_path: Path) -> N
     """The log is cut at places all along the second round: going on ends in the same digest."""
     whole = digest(extended)
     lines = (extended / "gauss" / "log.jsonl").read_bytes().splitlines(keepends=True)
-    cut_from = next(i for i, line in enumerate(lines) if b'"kind":"extended"' in line)
+    cut_from = next(i for i, line in enumerate(lines) if b'"kind":"extension"' in line)
     log = tmp_path / "tiny" / "gauss" / "log.jsonl"
     log.parent.mkdir(parents=True)
     (tmp_path / "tiny" / "spec.toml").write_text(as_toml(LARGER))
@@ -215,7 +217,7 @@ def test_the_verdict_of_a_second_look_says_what_holds_for_both(extended: Path) -
         "The 4 looks of this report that claim something find a goal reached that is not with a chance of" in told.text
     )
     assert "at most 0.200 together" in told.text
-    assert [line for line in canonical_lines(study) if '"kind":"extended"' in line]
+    assert [line for line in canonical_lines(study) if '"kind":"extension"' in line]
 
 
 def test_a_search_in_which_everything_diverged_has_no_winner_and_no_loss(tmp_path: Path) -> None:
@@ -231,8 +233,8 @@ def test_a_search_in_which_everything_diverged_has_no_winner_and_no_loss(tmp_pat
     assert not study.records["finalist"]
     rates = sorted(float(trial.training["learning_rate"]) for trial in study.trials)
     assert study.verdict.text == (
-        "No winner: 9 of 9 trials diverged (at least half of their networks have no finite loss). Search learning rates "
-        f"below {rates[0]:.2g} (tried: {rates[0]:.2g} to {rates[-1]:.2g}), or first weights that are smaller."
+        "No winner: 9 of 9 trials diverged (at least half of their networks have no finite loss). Search learning "
+        f"rates below {rates[0]:.2g} (tried: {rates[0]:.2g} to {rates[-1]:.2g}), or first weights that are smaller."
     )
     assert homework_rows([study]) == []
     assert range_rows([study]) == []

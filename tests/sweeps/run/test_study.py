@@ -17,7 +17,9 @@ import pytest
 from tiny import tiny_spec, tiny_table
 
 import sweeps.run.study
-from analysis.records.study import STAGES, RecordError, Study, read_sweep
+from analysis.records.lines import RecordError
+from analysis.records.reading import read_sweep
+from analysis.records.study import STAGES, Study, canonical_lines
 from analysis.statistics.intervals import upper_bound
 from engine.model_files import load_model
 from sweeps.data.source import Source
@@ -26,7 +28,7 @@ from sweeps.run.study import replay, run_sweep
 from sweeps.run.trial import Outcome, Setting, run_chunk, run_trial, search_setting
 from sweeps.spec.sweep import DatasetSpec, SweepSpec, open_source, parse_spec
 from sweeps.spec.writing import with_overrides
-from sweeps.store.log import SweepHeldError, SweepLock, canonical_lines, digest
+from sweeps.store.log import SweepHeldError, SweepLock, digest
 from sweeps.toml import SpecError
 
 SPEC = tiny_spec()
@@ -162,6 +164,7 @@ def test_replay_finds_a_record_that_was_changed(whole: Path, tmp_path: Path) -> 
     (tmp_path / "tiny" / "spec.toml").write_bytes((whole / "spec.toml").read_bytes())
     study = read_sweep(whole)[0]
     log = StudyLog(tmp_path / "tiny" / "gauss" / "log.jsonl", study.header)
+    log.asked(0, study.asked[0], {}, None)
     log.record(dataclasses.replace(study.trials[0], value=0.0))
     log.close()
     assert replay(tmp_path / "tiny", "gauss", 0).differences == ("value",)

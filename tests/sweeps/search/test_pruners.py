@@ -12,13 +12,14 @@ import pytest
 from record_builders import record
 from tiny import tiny_table
 
-from analysis.records.study import STAGES, Study, TrialRecord, read_study, read_sweep
+from analysis.records.reading import read_study, read_sweep
+from analysis.records.study import STAGES, Study, TrialRecord, canonical_lines
 from sweeps.commands.printing import trials_text
 from sweeps.run.certificate import ranked
 from sweeps.run.study import replay, run_sweep
 from sweeps.search.pruners import largest_promoted, prune_above, rungs, value_at
 from sweeps.spec.sweep import EpochSpec, PruningSpec, SpecError, SweepSpec, parse_spec
-from sweeps.store.log import canonical_lines, digest
+from sweeps.store.log import digest
 
 
 def pruned_table(kind: str = "successive_halving", n_trials: int = 14) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import tiny_spec, tiny_table
 
-from analysis.records.study import canonical_json
+from analysis.records.lines import canonical_json
 from sweeps.run.study import run_sweep
-from sweeps.search.samplers import TpeSampler, make_sampler, startup_point
+from sweeps.search.samplers import ToldSampler, make_sampler, startup_point
 from sweeps.search.space import DEPTH, SIZES, all_parts, apply, from_unit, grid, walk
+from sweeps.spec.samplers import OPTUNA
 from sweeps.spec.sweep import load_spec, parse_spec
 from sweeps.toml import SpecError
 
@@ -46,14 +48,18 @@ def test_startup_points_differ_between_datasets_and_seeds() -> None:
     assert len({tuple(point.values()) for point in points}) == 4
 
 
-def test_a_sampler_rebuilt_from_the_log_proposes_the_same() -> None:
+@pytest.mark.parametrize("name", OPTUNA)
+def test_a_sampler_rebuilt_from_the_log_proposes_the_same(name: str) -> None:
+    if OPTUNA[name].needs:
+        pytest.importorskip(OPTUNA[name].needs)
     spec = tiny_spec()
+    spec = dataclasses.replace(spec, search=dataclasses.replace(spec.search, sampler=name))
     values = [0.5, 0.3, 0.1, 0.2, 0.4, None, 0.25, 0.15]
-    first, asked = TpeSampler(spec, "xor"), []
+    first, asked = ToldSampler(spec, "xor"), []
     for number, value in enumerate(values):
         asked.append(first.ask(number))
         first.tell(number, value)
-    again = TpeSampler(spec, "xor")
+    again = ToldSampler(spec, "xor")
     for number, value in enumerate(values[:-1]):
         again.add(number, asked[number][1])
         again.tell(number, value)
@@ -142,4 +148,13 @@ def test_points_by_number_need_nothing_told(sampler: str) -> None:
     assert len({canonical_json(params) for params, _ in points}) == 40
     assert make_sampler(spec, "gauss").ask(0) != points[0]
     if sampler == "sobol":
-        assert points[0] == TpeSampler(spec, "xor").ask(0)
+        told = dataclasses.replace(spec, search=dataclasses.replace(spec.search, sampler="tpe"))
+        assert points[0] == ToldSampler(told, "xor").ask(0)
+
+
+def test_a_sampler_whose_package_is_missing_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    spec = tiny_spec()
+    spec = dataclasses.replace(spec, search=dataclasses.replace(spec.search, sampler="gp"))
+    with pytest.raises(SpecError, match=r"^tiny: search: sampler: gp needs the package torch; install it, or use tpe$"):
+        make_sampler(spec, "xor")

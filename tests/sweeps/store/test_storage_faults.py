@@ -15,12 +15,14 @@ import pytest
 import record_builders as build
 from tiny import tiny_spec
 
-from analysis.records.study import RecordError, read_sweep
+from analysis.records.lines import RecordError
+from analysis.records.reading import read_sweep
+from analysis.records.study import canonical_lines
 from sweeps.commands.main import main
 from sweeps.run.progress import Progress
 from sweeps.run.study import run_sweep
 from sweeps.spec.writing import as_toml
-from sweeps.store.log import SweepLock, canonical_lines, digest
+from sweeps.store.log import SweepLock, digest
 
 SPEC = tiny_spec()
 

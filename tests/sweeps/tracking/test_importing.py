@@ -15,7 +15,7 @@ import pytest
 import record_builders as build
 from tiny import tiny_spec
 
-from analysis.records.study import RecordError
+from analysis.records.lines import RecordError
 from sweeps.commands.main import main
 from sweeps.run.study import run_sweep
 from sweeps.store.log import SweepHeldError, SweepLock, digest

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import record_builders as build
 
-from analysis.records.study import read_sweep
+from analysis.records.reading import read_sweep
 from sweeps.store.log import digest
 from sweeps.tracking.errors import TrackingError
 from sweeps.tracking.importing import import_sweeps

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import record_builders as build
 
-from analysis.records.study import TrialRecord, read_sweep
+from analysis.records.reading import read_sweep
+from analysis.records.study import TrialRecord
 from sweeps.tracking.errors import TrackingBusyError, TrackingError
 from sweeps.tracking.importing import import_sweeps
 from sweeps.tracking.projection import open_client, resolve_uri, sqlite_uri, sync, writer_lock

@@ -1,4 +1,4 @@
-"""Roles of columns, the task a target sets, and features that are the target in disguise."""
+"""Roles of columns, and the task a target sets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweeps.data.table.columns import booleans_of, dates_of, find_columns, find_leaks, find_target
+from sweeps.data.table.columns import booleans_of, dates_of, find_columns, find_target
 from sweeps.data.table.table import TableError
 
 N = 100
@@ -134,7 +134,7 @@ def test_the_user_overrules_the_task() -> None:
         (
             pd.Series(["a", "b"], dtype=object),
             "regression",
-            "target 'y': text such as 'a'; expected numbers for task='regression'",
+            "target 'y': text such as 'a'; expected numbers for --task regression",
         ),
         (
             pd.Series([f"c{i}" for i in range(101)], dtype=object),
@@ -152,29 +152,3 @@ def test_a_target_that_cannot_be_learnt_is_refused(values: object, task: str | N
 def test_a_misspelt_target_names_the_nearest_column(frame: pd.DataFrame) -> None:
     with pytest.raises(TableError, match="no column 'prize' in the table; nearest: 'price'"):
         find_target(frame, "prize")
-
-
-def test_the_target_in_disguise_is_found_in_values_ranks_and_words(frame: pd.DataFrame) -> None:
-    frame["dollars"] = 3.0 - 1.5 * frame["price"]
-    frame["curved"] = np.exp(frame["price"])
-    frame["near"] = frame["price"] + 0.01 * frame["area"]
-    columns = find_columns(frame, "price")
-    found = find_leaks(frame, columns, find_target(frame, "price"))
-    assert found == (
-        "'dollars' is the target 'price' in disguise: the correlation of their values is 1",
-        "'curved' is the target 'price' in disguise: the correlation of their ranks is 1",
-    )
-
-
-def test_a_category_that_names_the_class_is_found() -> None:
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 3, 60)
-    frame = pd.DataFrame(
-        {
-            "code": pd.Series(np.array(["x", "y", "z"])[y], dtype=object),
-            "finer": pd.Series([f"{c}{i % 2}" for i, c in enumerate(y)], dtype=object),
-            "y": y,
-        }
-    )
-    found = find_leaks(frame, find_columns(frame, "y"), find_target(frame, "y"))
-    assert found == ("'code' tells the target 'y' exactly: each value goes with one class",)

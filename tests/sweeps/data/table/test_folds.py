@@ -73,8 +73,8 @@ def test_time_folds_train_on_the_past_as_scikit_learns_do() -> None:
         ({"kind": "grouped", "n_rows": 10}, "folds: 'grouped' needs groups, one for each of 10 rows"),
         ({"kind": "grouped", "n_rows": 9, "groups": [0, 1, 2] * 3}, "folds: 3 groups; expected at least n_folds=5"),
         (
-            {"kind": "stratified", "n_rows": 10, "classes": np.array([0.0] * 7 + [1.0] * 3)},
-            "the rarest class has 3 rows",
+            {"kind": "stratified", "n_rows": 7, "classes": np.array([0.0] * 4 + [1.0] * 3)},
+            "the largest class has 4 rows",
         ),
     ],
 )

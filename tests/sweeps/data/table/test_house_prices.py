@@ -14,11 +14,11 @@ from engine.methods.initializers import initialize
 from engine.network import NetworkConfig
 from engine.splits import Split
 from engine.training import train
-from sweeps.data.published.named import NAMED_SETS
 from sweeps.data.table.baselines import FoldRows, Problem, run_baseline
 from sweeps.data.table.folds import plan_folds
 from sweeps.data.table.metrics import METRICS
 from sweeps.data.table.preprocessing import fit_textbook
+from sweeps.data.table.published.named import NAMED_SETS
 
 SHARED = Path(__file__).resolve().parents[5] / "shared" / "data"
 N_SEEDS = 20

@@ -29,7 +29,7 @@ def shares(y: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def judged(goal: Goal, y: np.ndarray, predictions: np.ndarray, other: np.ndarray, task: str = "regression") -> dict:
-    return judge_test_rows(goal, task, y, predictions, {"linear": other}, "linear", 0.05)  # type: ignore[arg-type]
+    return judge_test_rows(goal, task, y, predictions, {"linear": other}, "linear", 0.05, 1)  # type: ignore[arg-type]
 
 
 def test_replicas_are_averaged_and_diverged_ones_left_out() -> None:
@@ -139,7 +139,7 @@ def test_where_a_baseline_is_as_good_as_the_network_at_most_the_level_is_certifi
         y = rng.normal(size=60)
         network, equal = (y + rng.normal(0.0, 1.0, 60) for _ in range(2))
         others = {"constant": np.zeros(60) + 9.0, "linear": y + rng.normal(0.0, 3.0, 60), "boosting": equal}
-        n_passed += judge_test_rows(Goal("rmse", None), "regression", y, network[None], others, "linear", 0.05)[
+        n_passed += judge_test_rows(Goal("rmse", None), "regression", y, network[None], others, "linear", 0.05, 1)[
             "passed"
         ]
     assert n_passed <= stats.binom.ppf(0.999, 400, 0.05)
@@ -149,7 +149,7 @@ def test_where_a_baseline_is_as_good_as_the_network_at_most_the_level_is_certifi
 def test_test_rows_are_scored_in_range_and_out_of_range_beside_the_total() -> None:
     beyond = np.arange(120) >= 90
     sides = {"test_in_range": ~beyond, "test_out_of_range": beyond}
-    result = judge_test_rows(Goal("rmse", 1.0), "regression", Y, GOOD, {"linear": BAD}, "linear", 0.05, sides=sides)
+    result = judge_test_rows(Goal("rmse", 1.0), "regression", Y, GOOD, {"linear": BAD}, "linear", 0.05, 1, sides=sides)
     for part, rows in {"test": np.ones(120, bool), **sides}.items():
         found = result["parts"]["network"][part]
         assert found["n_rows"] == rows.sum()
@@ -165,7 +165,7 @@ def test_groups_and_not_rows_are_the_unit_where_rows_hang_together() -> None:
     y, network, other = (np.repeat(values, 8) for values in (Y[:15], GOOD[0, :15], BAD[:15]))
     groups = np.repeat(np.arange(15), 8)
     copied = judge_test_rows(
-        Goal("rmse", None), "regression", y, network[None], {"linear": other}, "linear", 0.05, units=groups
+        Goal("rmse", None), "regression", y, network[None], {"linear": other}, "linear", 0.05, 1, units=groups
     )
     once = judge_test_rows(
         Goal("rmse", None), "regression", Y[:15], GOOD[:1, :15], {"linear": BAD[:15]}, "linear", 0.05

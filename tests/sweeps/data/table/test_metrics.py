@@ -24,6 +24,12 @@ ORACLES = {
     "balanced_accuracy": lambda y, p, sample_weight: oracle.balanced_accuracy_score(
         y, p.argmax(1), sample_weight=sample_weight
     ),
+    "average_precision": lambda y, p, sample_weight: np.mean(
+        [
+            oracle.average_precision_score(y == value, p[:, int(value)], sample_weight=sample_weight)
+            for value in np.unique(y if sample_weight is None else y[sample_weight > 0])
+        ]
+    ),
     "log_loss": lambda y, p, sample_weight: oracle.log_loss(
         y, p, labels=range(p.shape[1]), sample_weight=sample_weight
     ),
@@ -98,6 +104,19 @@ def test_hand_worked_classification():
     assert scores["balanced_accuracy"] == 0.5  # (3/3 + 0/1) / 2
     assert scores["log_loss"][0] == pytest.approx(-math.log(0.9 * 0.6 * 0.5 * 0.2) / 4)
     assert confusion_table(y, p[0]).tolist() == [[3, 0], [1, 0]]
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_average_precision_takes_equal_scores_together_and_a_constant_has_one_of_k(k):
+    rng = np.random.default_rng(6)
+    y = rng.integers(0, k, 80).astype(float)
+    p = np.round(rng.dirichlet(np.ones(k), (2, 80)), 1)
+    expected = [ORACLES["average_precision"](y, one, None) for one in p]
+    np.testing.assert_allclose(METRICS["average_precision"].score(y, p), expected, rtol=1e-12)
+    rare = np.array([0.0] * 97 + [1.0] * 2 + [k - 1.0])
+    share = len(np.unique(rare))
+    constant = np.broadcast_to(np.linspace(0.1, 0.9, k), (1, 100, k))
+    assert METRICS["average_precision"].score(rare, constant)[0] == pytest.approx(1 / share)
 
 
 def test_confusion_table_equals_scikit_learns():

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
+import random
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from forged_models import alter_description, read_description, write_forged
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 from tiny_tables import class_frame, regression_frame, table_spec
 
-from analysis.records.study import read_sweep
+from analysis.records.reading import read_sweep
 from engine.model_files import ModelFileError
 from sweeps.commands.main import main
-from sweeps.data.table.predicting import load_table_model, predict_rows, predictions_csv
+from sweeps.data.table.predicting import load_table_model, predict_file, predict_rows, predictions_csv
 from sweeps.data.table.table import TableError
 from sweeps.run.study import run_sweep
 from sweeps.spec.sweep import open_source
@@ -130,3 +133,29 @@ def test_a_wrong_model_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.C
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "a.json: cannot be read" in error
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # forged numbers may well overflow
+@pytest.mark.parametrize("n", [150, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_forged_model_is_refused_in_one_line_or_predicts(
+    regression: Path, classification: Path, houses: Path, kinds: Path, tmp_path: Path, n: int
+) -> None:
+    rng = random.Random(n)
+    n_refused = n_bad = 0
+    for folder, rows in ((regression, houses), (classification, kinds)):
+        (source,) = folder.glob("*/models/certificate-0.npz")
+        path = tmp_path / source.name
+        shutil.copy(source, path)
+        whole = read_description(source)
+        for _ in range(n):
+            description = copy.deepcopy(whole)
+            alter_description(description, rng, ("extra", "table"))
+            write_forged(path, description, None)
+            try:
+                model = load_table_model(path)
+                predictions_csv(model, *predict_file(model, rows, {}))
+            except (ModelFileError, TableError) as error:
+                n_refused += 1
+                n_bad += "\n" in str(error) or len(str(error)) > 300
+    assert n_bad == 0
+    assert n_refused > n / 2

@@ -69,7 +69,7 @@ def test_a_difference_of_accuracies_is_told_only_where_the_sign_test_tells_it(
     ours, theirs = np.zeros(400), np.zeros(400)
     theirs[:better] = 1.0
     ours[better : better + worse] = 1.0
-    found = compare(METRICS["accuracy"], np.zeros(400), ours, theirs, None, 0.05)
+    found = compare(METRICS["accuracy"], ours, theirs, None, 0.05)
     assert found.high is not None
     assert (found.high < 0) == told == (better + worse > 0 and stats.binomtest(better, better + worse).pvalue < 0.05)
     assert found.low is not None

@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import root_mean_squared_error
 from tiny_tables import table_spec
 
-from analysis.records.study import read_sweep
+from analysis.records.reading import read_sweep
 from analysis.records.table import read_table_record
 from sweeps.data.table.table import TableError
 from sweeps.data.table.verdict import table_verdict
@@ -157,7 +157,7 @@ def test_classes_are_scored_in_stratified_folds_and_counted_once(kinds: Path, tm
     assert [model.name for model in record.models] == ["constant", "linear", "boosting", "network"]
     for model in record.models:
         assert sum(map(sum, model.confusion)) == record.n_fold_rows
-        assert set(model.test) == {"accuracy", "balanced_accuracy", "log_loss"}
+        assert set(model.test) == {"accuracy", "balanced_accuracy", "average_precision", "log_loss"}
     assert record.n_test_looks == 1
     assert study.verdict is not None
     assert study.verdict.certified

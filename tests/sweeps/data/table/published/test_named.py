@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from sklearn import datasets
 
-from sweeps.data.published import named
-from sweeps.data.published.fetching import FetchError
-from sweeps.data.published.named import FASHION_CLASSES, NAMED_SETS, load_fashion_images
 from sweeps.data.table.columns import find_columns, find_target
 from sweeps.data.table.preprocessing import fit_textbook
+from sweeps.data.table.published import named
+from sweeps.data.table.published.fetching import FetchError
+from sweeps.data.table.published.named import FASHION_CLASSES, NAMED_SETS, load_fashion_images
 
-SHARED = Path(__file__).resolve().parents[5] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[6] / "shared" / "data"
 SMALL = {
     "diabetes": (442, 10, "regression"),
     "breast_cancer": (569, 30, "classification"),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.data.published.idx import MOST_BYTES, read_idx
+from sweeps.data.table.published.idx import MOST_BYTES, read_idx
 from sweeps.data.table.table import TableError
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}

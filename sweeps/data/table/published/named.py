@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sweeps.data.published.fetching import DataFile, get_file
-from sweeps.data.published.idx import read_idx
+from sweeps.data.table.published.fetching import DataFile, get_file
+from sweeps.data.table.published.idx import read_idx
 from sweeps.data.table.reading import read_table
 from sweeps.data.table.table import Table, TableError
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from sweeps.data.published.fetching import DataFile, FetchError, cache_folder, get_file
+from sweeps.data.table.published.fetching import DataFile, FetchError, cache_folder, get_file
 
 CONTENT = bytes(range(256)) * 700
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -1,0 +1,258 @@
+"""The one reader of a study's log, which takes a line only where it belongs.
+
+That is: one header, lines of this study in an unbroken chain, fields of their types, trials asked in order and once,
+records of trials that were asked, with the params that were asked for, and a verdict over all of them, sealed with the
+digest that they give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from analysis.records.fields import build
+from analysis.records.lines import RESTORE, Chain, Line, RecordError, read_lines, short
+from analysis.records.polynomial import PolynomialStudy
+from analysis.records.study import (
+    STAGES,
+    Asked,
+    Extension,
+    Look,
+    Stage,
+    Study,
+    StudyHeader,
+    TrialRecord,
+    Verdict,
+    canonical_lines,
+    digest_of,
+    study_name,
+)
+
+REOPENING_KINDS = frozenset({"extension"})
+"""Kinds of lines that may follow a verdict; another verdict has to come after them."""
+LINE_TYPES: Mapping[str, type] = MappingProxyType(
+    {"study": StudyHeader, "asked": Asked, "finished": TrialRecord, "verdict": Verdict}
+    | {"look": Look, "extension": Extension}
+    | dict.fromkeys(STAGES[1:], TrialRecord)
+)
+"""What each kind of line holds."""
+
+
+Item = StudyHeader | Asked | TrialRecord | Verdict | Look | Extension
+"""What a line holds."""
+
+
+class StudyReader:
+    """Reads a study's log line by line, and takes no line that does not belong where it stands.
+
+    Parameters
+    ----------
+    path : Path
+        The log; named in messages, and its folder is the dataset's.
+
+    Attributes
+    ----------
+    study : Study or None
+        What the lines so far say; None before the first. Records stand in the order of the lines.
+    chosen : dict of int to Asked
+        The asked lines by trial number.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.study: Study | None = None
+        self.chosen: dict[int, Asked] = {}
+        self._numbers: dict[Stage, set[int]] = {stage: set() for stage in STAGES}
+        self._n_lines = 0
+        self._chain = Chain("")
+
+    def take(self, line: Line) -> Item:
+        """Take in the next line and return what it holds.
+
+        Raises
+        ------
+        RecordError
+            If it does not belong there; the message names file and line.
+        """
+        self._n_lines += 1
+        where = f"{self._path}: line {self._n_lines}"
+        kind = LINE_TYPES.get(line.kind)
+        if kind is None:
+            raise RecordError(f"{where}: kind: {short(line.kind)}; expected one of {', '.join(LINE_TYPES)}; {RESTORE}")
+        try:
+            item: Item = build(kind, line.data, line.kind)
+            self._place(line, item, where)
+        except ValueError as error:
+            if isinstance(error, RecordError):
+                raise
+            raise RecordError(f"{where}: {error}; {RESTORE}") from None
+        return item
+
+    def _place(self, line: Line, item: Item, where: str) -> None:
+        if self.study is None:
+            if not isinstance(item, StudyHeader):
+                raise ValueError(f"a {line.kind!r} line; expected the study's header")
+            self.study = self._begin(item)
+        self._chain.take(line, where)
+        if isinstance(item, StudyHeader):
+            if self._n_lines > 1:
+                raise ValueError("a second header; expected none")
+            return
+        study = self.study
+        if study.verdict is not None and line.kind not in REOPENING_KINDS:
+            raise ValueError(f"a {line.kind!r} line behind the verdict; expected none")
+        if isinstance(item, Asked):
+            self._ask(study, item)
+        elif isinstance(item, TrialRecord):
+            self._record(study, line.kind, item)
+        elif isinstance(item, Look):
+            self._look(study, item)
+        elif isinstance(item, Extension):
+            study.extend(item)
+        else:
+            self._end(study, item, line)
+
+    def _begin(self, header: StudyHeader) -> Study:
+        folder = self._path.absolute().parent.name
+        if header.dataset != folder:
+            raise ValueError(f"study.dataset: {short(header.dataset)}; expected {folder}, the name of the log's folder")
+        self._chain.study = study_name(header)
+        return Study(header, path=self._path, chain=self._chain)
+
+    def _ask(self, study: Study, asked: Asked) -> None:
+        if asked.number != len(self.chosen):
+            raise ValueError(f"asked.number: {asked.number}; expected {len(self.chosen)}: trials are asked in order")
+        if asked.source is not None and not 0 <= asked.source < asked.number:
+            raise ValueError(f"asked.source: {asked.source}; expected an earlier trial of {asked.number}")
+        self.chosen[asked.number] = asked
+        study.asked[asked.number] = asked.params
+
+    def _record(self, study: Study, kind: str, record: TrialRecord) -> None:
+        name, stage = study_name(study.header), record.stage
+        if record.study != name:
+            raise ValueError(f"{kind}.study: {short(record.study)}; expected {name}")
+        if kind != ("finished" if stage == "search" else stage):
+            raise ValueError(f"{kind}.stage: {stage!r}; expected that of a {kind!r} line")
+        if record.number in self._numbers[stage]:
+            raise ValueError(f"{kind}.number: {record.number} is there already; expected each once")
+        if stage == "search":
+            asked = self.chosen.get(record.number)
+            if asked is None:
+                raise ValueError(f"{kind}.number: {record.number}; expected a trial that was asked")
+            if record.params != asked.params or record.source != asked.source:
+                raise ValueError(f"{kind}.params: not those that trial {record.number} was asked with")
+        elif record.number < 0 or (record.source is not None and record.source not in self._numbers["search"]):
+            raise ValueError(f"{kind}.source: {record.source}; expected a finished trial")
+        self._numbers[stage].add(record.number)
+        study.records[stage].append(record)
+
+    def _look(self, study: Study, look: Look) -> None:
+        n_there = len(self._numbers[look.stage])
+        if (look.number, look.first) != (study.look_number, n_there) or study.look_of(look.stage) is not None:
+            raise ValueError(
+                f"look.number: {look.number} of {look.stage}s from {look.first}; expected look {study.look_number}, "
+                f"from {n_there}, once"
+            )
+        study.looks.append(look)
+
+    def _end(self, study: Study, verdict: Verdict, line: Line) -> None:
+        if missing := sorted(self.chosen.keys() - self._numbers["search"]):
+            raise ValueError(f"a verdict without the record of trial {missing[0]}; expected all that were asked")
+        for stage in STAGES[1:]:
+            numbers = self._numbers[stage]
+            if gap := sorted(set(range(len(numbers))) - numbers):
+                raise ValueError(f"a verdict without {stage} {gap[0]}; expected all before the last")
+        for stage, number in (("certificate", verdict.winner), ("page_certificate", verdict.page_winner)):
+            if number is not None and number not in self._numbers[stage]:
+                raise ValueError(f"verdict.winner: {number}; expected the number of a {stage}")
+        study.verdict = verdict
+        sort_records(study)
+        if self._chain.is_chained:
+            found = digest_of(canonical_lines(study))
+            if line.canonical != found:
+                raise ValueError(f"sealed as {short(line.canonical)}; expected {short(found)}, which its lines give")
+
+
+def sort_records(study: Study) -> None:
+    """Put a study's records in the order of their numbers."""
+    for records in study.records.values():
+        records.sort(key=lambda record: record.number)
+
+
+def read_log(path: Path) -> StudyReader:
+    """Read the log of one study; see `read_study`."""
+    reader = StudyReader(path)
+    for line in read_lines(path):
+        reader.take(line)
+    if reader.study is None:
+        raise RecordError(f"{path}: empty; run the sweep again")
+    sort_records(reader.study)
+    return reader
+
+
+def read_study(path: Path) -> Study:
+    """Read the log of one study.
+
+    Parameters
+    ----------
+    path : Path
+        ``<results>/<sweep>/<dataset>/log.jsonl``.
+
+    Returns
+    -------
+    Study
+        Records sorted by number within each stage.
+
+    Raises
+    ------
+    RecordError
+        If a line is damaged or does not belong where it stands; the message names file and line.
+    """
+    study = read_log(path).study
+    assert study is not None
+    return study
+
+
+def read_sweep(folder: Path) -> list[Study]:
+    """Read every study below ``results/<sweep>/``, in the order the sweep names its datasets.
+
+    Raises
+    ------
+    RecordError
+        If there is no log below `folder`, one is damaged, or they are of several sweeps.
+    """
+    paths = sorted(folder.glob("*/log.jsonl"))
+    if not paths:
+        raise RecordError(f"{folder}: no <dataset>/log.jsonl below it; name a folder that `sweeps run` has written")
+    studies = sorted((read_study(path) for path in paths), key=lambda study: study.header.position)
+    first = studies[0].header
+    for study in studies[1:]:
+        for key in ("sweep", "seed", "spec_sha256"):
+            here, there = getattr(study.header, key), getattr(first, key)
+            if here != there:
+                raise RecordError(
+                    f"{study.path}: line 1: study.{key}: {short(here)}; expected {short(there)}, as in"
+                    f" {first.dataset}'s log: of another sweep; {RESTORE}"
+                )
+    return studies
+
+
+def anchor_difference(study: Study | PolynomialStudy, canonical: str, where: str) -> str | None:
+    """Return in one sentence that a log is not the one sealed with a digest that stands outside it, or None.
+
+    Parameters
+    ----------
+    study : Study or PolynomialStudy
+        As read.
+    canonical : str
+        What stands outside.
+    where : str
+        What the message calls that place.
+    """
+    seals = study.chain.seals if study.chain is not None else []
+    if canonical in (*seals, study.digest):  # an earlier seal, where another look has been taken since
+        return None
+    found = study.digest
+    state = "sealed" if study.verdict is not None else "unfinished, and"
+    return f"{study.path}: {state} as {short(found)}; expected {short(canonical)}, as {where} says; {RESTORE}"
