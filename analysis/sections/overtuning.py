@@ -32,8 +32,8 @@ def build(studies: Sequence[Study]) -> Section:
     blocks: list[Block] = [
         Text(
             "Choosing the best of many noisy losses chooses its luck, too (overtuning). The same settings on draws "
-            "that had no part in the choice show by how much: the best trial of the search on the finalists' draws, the "
-            "best finalist on the certificates', and the winner from its search trial to its certificate."
+            "that had no part in the choice show by how much: the best trial of the search on the finalists' draws, "
+            "the best finalist on the certificates', and the winner from its search trial to its certificate."
         )
     ]
     without = [name for study, name in zip(studies, names, strict=True) if not steps(study)]

@@ -167,7 +167,8 @@ def _told(reading: Mapping[str, Any]) -> Told:
         fits = isinstance(value, list) and all(isinstance(word, str) for word in value) if words else True
         if not fits or not (words or value is None or isinstance(value, (str, bool, int))):
             raise ValueError(f"reading: {key}")
-    return Told(**{key: tuple(value) if isinstance(value, list) else value for key, value in reading.items()})
+    told: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in reading.items()}
+    return Told(**told)
 
 
 def read_new_rows(model: TableModel, path: Path, changes: Mapping[str, Any]) -> Table:
