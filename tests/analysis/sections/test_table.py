@@ -101,7 +101,7 @@ def test_the_best_simple_model_on_the_test_rows_is_named_as_well_as_that_in_the_
     study = write(tmp_path)
     models = tuple(better if model.name == "linear" else model for model in record.models)
     (study.path.parent / TABLE_NAME).write_bytes(encode_table_record(dataclasses.replace(record, models=models)))
-    found = texts(section.build([study]).blocks, "finding")
+    found = [text for text in texts(section.build([study]).blocks, "finding") if "best simple model there" in text]
     assert "the best simple model there, gradient boosting, has" in found[0]
     assert f"the best simple model there, ridge regression, has {number_text(1)} ({number_text(0.5)} to " in found[1]
     row = dict(

@@ -120,13 +120,13 @@ def test_better_than_the_best_baseline_is_better_than_every_one() -> None:
     """The best in the folds is clearly beaten, another one ties on these rows: nothing is certified."""
     tie = GOOD.mean(axis=0)
     result = judge_test_rows(
-        Goal("rmse", None), "regression", Y, GOOD, {"linear": BAD, "boosting": tie}, "linear", 0.05
+        Goal("rmse", None), "regression", Y, GOOD, {"linear": BAD, "boosting": tie}, "linear", 0.05, 1
     )
     assert result["comparisons"]["linear"]["bound"] < 0
     assert not result["passed"]
     assert (result["against"], result["best_here"]) == ("linear", "boosting")
     clear = judge_test_rows(
-        Goal("rmse", None), "regression", Y, GOOD, {"linear": BAD, "boosting": BAD + 0.5}, "linear", 0.05
+        Goal("rmse", None), "regression", Y, GOOD, {"linear": BAD, "boosting": BAD + 0.5}, "linear", 0.05, 1
     )
     assert clear["passed"]
 
@@ -168,7 +168,7 @@ def test_groups_and_not_rows_are_the_unit_where_rows_hang_together() -> None:
         Goal("rmse", None), "regression", y, network[None], {"linear": other}, "linear", 0.05, 1, units=groups
     )
     once = judge_test_rows(
-        Goal("rmse", None), "regression", Y[:15], GOOD[:1, :15], {"linear": BAD[:15]}, "linear", 0.05
+        Goal("rmse", None), "regression", Y[:15], GOOD[:1, :15], {"linear": BAD[:15]}, "linear", 0.05, 1
     )
     for key in ("difference", "low", "high", "bound", "n_units"):
         assert copied["comparisons"]["linear"][key] == pytest.approx(once["comparisons"]["linear"][key])
