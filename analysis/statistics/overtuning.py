@@ -7,6 +7,7 @@ taken above its on the same draws, which leaves out whether draws were easy.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -124,8 +125,13 @@ def mean_loss(record: TrialRecord) -> Interval:
         folds: dict[str, list[float]] = {}
         for seed, loss in zip(record.seeds, record.test_loss, strict=True):
             folds.setdefault(seed.rpartition(".")[0], []).append(loss)
-        return mean_interval([float(np.mean(losses)) for losses in folds.values()], method="Student t")
-    return mean_interval(record.test_loss)
+        return _not_below_zero(mean_interval([float(np.mean(one)) for one in folds.values()], method="Student t"))
+    return _not_below_zero(mean_interval(record.test_loss))
+
+
+def _not_below_zero(interval: Interval) -> Interval:
+    """Return the interval of a loss, which ends at 0."""
+    return interval if interval.low is None else dataclasses.replace(interval, low=max(interval.low, 0.0))
 
 
 def above_floor(record: TrialRecord) -> list[float]:

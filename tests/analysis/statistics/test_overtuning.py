@@ -12,6 +12,7 @@ import record_builders as build
 from analysis.formats.blocks import Table, Text
 from analysis.records.study import Study, TrialRecord, Verdict
 from analysis.sections import overtuning as section
+from analysis.statistics.comparison import winner_differences
 from analysis.statistics.intervals import Interval
 from analysis.statistics.overtuning import STEPS, mean_loss, over_studies, recovered_difference, steps
 
@@ -87,3 +88,9 @@ def test_the_report_tells_every_step_and_the_mean_over_data_sets() -> None:
     ]
     assert "new/XOR: not shown: nothing has been measured on fresh draws yet." in told
     assert section.build([Study(build.header())]).blocks[-1].role == "missing"  # type: ignore[union-attr]
+
+
+def test_winners_of_tables_are_not_compared_by_networks_that_share_rows() -> None:
+    studies = [build.finished_study(sweep=sweep, data={"kind": "table"}, n_trials=3) for sweep in ("one", "two")]
+    told = "not compared: networks of one table share its rows, so that their spread is no measure of it"
+    assert {one.difference.reason for one in winner_differences(studies)} == {told}
