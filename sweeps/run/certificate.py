@@ -12,7 +12,8 @@ from types import MappingProxyType
 import numpy as np
 
 from analysis.records.lines import canonical_json
-from analysis.records.study import Look, Scalar, Stage, Study, TrialRecord, Verdict
+from analysis.records.study import Look, Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
+from analysis.statistics.bounded import certificate_bound, draws_needed, loss_bound
 from analysis.statistics.intervals import upper_bound
 from analysis.statistics.looks import looks_text, no_winner_text
 from engine.playground.page import ACTIVATIONS as PAGE_ACTIVATIONS
@@ -74,15 +75,18 @@ def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [first[key] for key in order]
 
 
-def passes(record: TrialRecord, goal: float, level: float) -> bool:
+def passes(header: StudyHeader, record: TrialRecord, goal: float, level: float) -> bool:
     """Return whether the upper bounds of both mean losses, one-sided at 1 - `level`, are below the goal.
+
+    The bounds hold whatever the law of the losses, up to the largest loss there can be (`analysis.statistics.bounded`).
 
     Where all replicas have the same test rows, the rows have been judged:
     `analysis.records.study.TrialRecord.ensemble`.
     """
     if record.ensemble is not None:
         return record.state == "complete" and bool(record.ensemble["passed"])
-    bounds = [upper_bound(losses, 1 - level) for losses in (record.train_loss, record.test_loss)]
+    largest = loss_bound(header, record)
+    bounds = [certificate_bound(losses, largest, 1 - level) for losses in (record.train_loss, record.test_loss)]
     return record.state == "complete" and max(bounds) < goal
 
 
@@ -117,7 +121,7 @@ def _winner(study: Study, stage: Stage, goal: float, level: float) -> tuple[Tria
         look = study.look_of(stage, number)
         at = look.level if look is not None else level / max(len(records), 1)
         usable = [record for record in records if record.state == "complete"]
-        passed = [record for record in usable if passes(record, goal, at)]
+        passed = [record for record in usable if passes(study.header, record, goal, at)]
         if passed:
             return min(passed, key=lambda record: (record.value, record.number)), at, True
         if best is None and usable:
@@ -146,8 +150,16 @@ def _text(
             return f"Certified: {means}, below {goal:g} {at}; {told}."
     if certified:
         return f"Certified: {means} are below {goal:g}, {at}."
+    not_shown = f"Not certified: {means}; below {goal:g} is not shown {at}. "
+    largest = loss_bound(study.header, winner)
+    needed = draws_needed(max(winner.value, train), goal, largest, level)
+    if winner.ensemble is None and needed is not None and needed > n:
+        return not_shown + (
+            f"{n} draws cannot show it of losses of up to {largest:.3g}: "
+            f"ask for at least {needed} in [certificates] n_replicas of another sweep."
+        )
     return (
-        f"Not certified: {means}; below {goal:g} is not shown {at}. "
+        f"{not_shown}"
         f"Go on with a larger budget (--trials above {spec.search.n_trials}, --until budget), which looks at fresh "
         "draws, a wider space, or a higher goal."
     )

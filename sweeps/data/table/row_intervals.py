@@ -19,6 +19,7 @@ from scipy import stats
 from analysis.records.table import RowScore, finite_or_none
 from analysis.statistics.intervals import MeanMethod, mean_interval, upper_bound
 from sweeps.data.table.metrics import METRICS, Metric
+from sweeps.data.table.units import unit_values as units_of_rows
 
 FloatArray = npt.NDArray[np.float64]
 Units = npt.NDArray[np.intp]
@@ -94,9 +95,7 @@ def unit_values(losses: FloatArray, units: Units | None) -> FloatArray:
     """
     if units is None:
         return losses
-    places, groups = np.unique(units, return_inverse=True)
-    mean = float(losses.mean())
-    return mean + len(places) / len(losses) * np.bincount(groups, losses - mean, len(places))
+    return units_of_rows(losses, np.unique(units, return_inverse=True)[1])
 
 
 def score_rows(

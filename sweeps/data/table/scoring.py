@@ -155,7 +155,7 @@ def baseline_scores(
     confusion = {name: np.zeros((k, k), np.int64) for name in BASELINES}
     for fitted in folds:
         prepared = prepare(fitted)
-        parts = {"validation": fitted.fold.validation, "out_of_range": rows.out_of_range}
+        parts = {"validation": fitted.fold.validation, "out_of_range": rows.beyond(fitted.fold)}
         for name in BASELINES:
             one = run_baseline(problem, name, prepared)
             words[name].append(one.words)
@@ -175,7 +175,7 @@ def baseline_scores(
             validation=scores_of(_full(scores[name]["validation"], len(folds))),
             out_of_range=scores_of(_full(scores[name]["out_of_range"], len(folds))),
             confusion=tuple(map(tuple, confusion[name].tolist())) if task == "classification" else (),
-            parts=by_row[name].scores(rows.groups),
+            parts=by_row[name].scores(_units(rows)),
         )
         for name in BASELINES
     )
@@ -210,7 +210,7 @@ def network_scores(
         together.setdefault(k, []).append(inside[: len(fold.validation)])
         for part, chosen, values in (
             ("validation", fold.validation, inside),
-            ("out_of_range", rows.out_of_range, beyond),
+            ("out_of_range", rows.beyond(fold), beyond),
         ):
             if len(chosen):
                 by_row.add(part, chosen, values[: len(chosen)])
@@ -233,7 +233,7 @@ def network_scores(
         test=dict(judged["scores"]) if judged else {},
         confusion=confusion,
         trial=winner.source,
-        parts=by_row.scores(rows.groups),
+        parts=by_row.scores(_units(rows)),
     )
     return model, by_row
 
@@ -270,7 +270,7 @@ def with_network(
     for name, other in others.items():
         same, theirs = other.of("validation", metric.name)
         if len(numbers) and metric.row_losses is not None and np.array_equal(numbers, same):
-            units = None if rows.groups is None else rows.groups[numbers]
+            units = None if (own := _units(rows)) is None else own[numbers]
             one = compare(metric, losses, theirs, units, 0.05)
             if one.low is not None:
                 found.append(_difference(record.metric, name, one))
@@ -281,6 +281,11 @@ def with_network(
         fold_differences=tuple(found),
         n_test_looks=len(looks),
     )
+
+
+def _units(rows: TableRows) -> Rows | None:
+    """Return what counts as one observation of every row, or None where it is the row."""
+    return None if len(np.unique(rows.units)) == len(rows.units) else rows.units
 
 
 def _difference(metric: str, baseline: str, one: Comparison) -> RowDifference:
@@ -336,7 +341,7 @@ def table_record(
         has_test_targets=rows.test_has_targets and len(rows.test) > 0,
         held_out=None
         if end is None
-        else HeldOutRecord(end.rule, end.feature, end.bound, len(end.out_of_range), end.n_kept),
+        else HeldOutRecord(end.rule, end.feature, end.bound, len(end.out_of_range), end.n_kept, end.value),
         metric=goal.metric,
         goal=goal.text,
         goal_value=value,

@@ -68,6 +68,12 @@ def _text(study: Study, level: float, winner: TrialRecord | None, judged: dict[s
         f"{metric.title} {_number(judged['value'])} of {len(winner.seeds)} networks together on {n} test rows "
         f"({_best_text(judged)})"
     )
+    if judged.get("n_units", n) != n:
+        result = result.replace(f"{n} test rows ", f"{n} test rows, {judged['n_units']} {judged['units']} ")
+    if judged.get("suspected"):
+        return f"Not certified: rows may depend on each other ({judged['suspected']}): {result}."
+    if judged.get("scope"):
+        result += f"; for {judged['scope']}"
     at = f"at level {judged['level']:.2g}{looks_text(study, level, is_finite=True)}"
     if judged.get("withheld"):
         return f"Not certified: {judged['withheld']}; {ALLOW_LEAK} and another --name. {result}."

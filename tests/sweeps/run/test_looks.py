@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import record_builders as build
 from tiny import tiny_table
 from tiny_tables import table_spec
 
@@ -21,8 +22,9 @@ from analysis.statistics.comparison import winner_differences
 from analysis.statistics.homework import homework_rows, range_rows, winner_record
 from analysis.statistics.looks import level_of_all, looks_taken
 from sweeps.commands.printing import trials_text
-from sweeps.run.looks import level_of_look, question
-from sweeps.run.study import replay, run_sweep
+from sweeps.run.looks import level_of_look, question, seeds_of
+from sweeps.run.replay import replay
+from sweeps.run.study import run_sweep
 from sweeps.spec.sweep import SweepSpec, load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_toml, with_overrides
 from sweeps.store.log import digest
@@ -181,6 +183,20 @@ def test_looks_end_when_no_draws_are_left() -> None:
     told = "^gauss: no fresh draws left: earlier looks have had 45040 of 50000 page seeds; give the sweep another seed"
     with pytest.raises(SpecError, match=told):
         source.fresh_seeds("certificate", "q/6", used)
+
+
+def test_looks_of_one_study_share_no_draw_however_many_they_take() -> None:
+    spec = one_set(certificates={"n_replicas": 9000})
+    source = open_source(spec, spec.datasets[0])
+    study = Study(build.header(spec.name, "gauss"))
+    taken = []
+    for number in range(1, 5):
+        study.looks += [Look(number, stage, "shared:x", 5, 0, 1, 9000, 0.05) for stage in ("finalist", "certificate")]
+        taken += [set(seeds_of(source, study, stage, number, "shared:x")) for stage in ("finalist", "certificate")]
+    assert sum(map(len, taken)) == len(set().union(*taken)) == 4 * 9008
+    first = set(seeds_of(source, Study(study.header), "certificate", 1, "shared:x"))
+    assert first == taken[1]  # what comes later changes nothing in it
+    assert not first & set(source.search_seeds())
 
 
 def test_the_level_of_test_rows_is_shared_among_their_looks() -> None:

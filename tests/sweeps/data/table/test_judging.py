@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, log_loss, root_mean_squared_error
 
 from analysis.statistics.intervals import upper_bound
-from sweeps.data.table.judging import ensemble_of, judge_test_rows
+from sweeps.data.table.judging import Units, ensemble_of, judge_test_rows
 from sweeps.data.table.metrics import Goal
 
 RNG = np.random.default_rng(4)
@@ -165,7 +165,15 @@ def test_groups_and_not_rows_are_the_unit_where_rows_hang_together() -> None:
     y, network, other = (np.repeat(values, 8) for values in (Y[:15], GOOD[0, :15], BAD[:15]))
     groups = np.repeat(np.arange(15), 8)
     copied = judge_test_rows(
-        Goal("rmse", None), "regression", y, network[None], {"linear": other}, "linear", 0.05, 1, units=groups
+        Goal("rmse", None),
+        "regression",
+        y,
+        network[None],
+        {"linear": other},
+        "linear",
+        0.05,
+        1,
+        Units(groups, "groups"),
     )
     once = judge_test_rows(
         Goal("rmse", None), "regression", Y[:15], GOOD[:1, :15], {"linear": BAD[:15]}, "linear", 0.05, 1
@@ -173,7 +181,7 @@ def test_groups_and_not_rows_are_the_unit_where_rows_hang_together() -> None:
     for key in ("difference", "low", "high", "bound", "n_units"):
         assert copied["comparisons"]["linear"][key] == pytest.approx(once["comparisons"]["linear"][key])
     assert (copied["low"], copied["high"]) == pytest.approx((once["low"], once["high"]))
-    assert (copied["n_rows"], copied["n_units"], copied["unit"]) == (120, 15, "group")
+    assert (copied["n_rows"], copied["n_units"], copied["units"]) == (120, 15, "groups")
 
 
 def test_predictions_that_are_not_finite_show_nothing() -> None:
