@@ -26,7 +26,7 @@ from urllib.parse import unquote
 from analysis.records.lines import Line, canonical_json, decode_raw_line
 from analysis.records.polynomial import NetworkRecord
 from analysis.records.reading import StudyReader, anchor_difference
-from analysis.records.study import Record, Study, StudyHeader, TrialRecord, Verdict
+from analysis.records.study import Extension, Record, Study, StudyHeader, TrialRecord, Verdict
 from analysis.records.table import TABLE_NAME
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking.errors import DatabaseGoneError, TrackingBusyError, TrackingError
@@ -409,7 +409,7 @@ class StudyProjection:
             self._study = self._reader.study
             if isinstance(item, TrialRecord | NetworkRecord):
                 self._waiting.append(item)
-            if isinstance(item, TrialRecord | NetworkRecord | Verdict):
+            if isinstance(item, TrialRecord | NetworkRecord | Verdict | Extension):
                 self._closed = False
 
     def _survey(self, study: Study) -> None:
