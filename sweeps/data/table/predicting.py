@@ -128,7 +128,6 @@ def load_table_model(path: Path) -> TableModel:
         if saved.network.n_inputs != n_inputs or any(values.shape != (1, n_inputs) for values in box.values()):
             raise ValueError(f"{n_inputs} prepared columns for {saved.network.n_inputs} inputs")
         _check_outputs(model)
-        _check_reading(model.reading)
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         reason = cut(" ".join(str(error).split()), 2 * LONGEST_SHOWN)
         raise ModelFileError(f"{path}: not a table's model ({reason}); name one that a sweep of a table left") from None
@@ -143,16 +142,6 @@ def _check_outputs(model: TableModel) -> None:
     fits = n_classes == 0 and n_outputs == 1 if of_numbers else n_classes == (2 if n_outputs == 1 else n_outputs)
     if not fits or of_numbers != (model.transform is not None):
         raise ValueError(f"a {model.task} with {n_classes} classes and {n_outputs} outputs")
-
-
-def _check_reading(reading: dict[str, Any]) -> None:
-    for key, value in reading.items():
-        if key in ("text_columns", "missing"):
-            fits = isinstance(value, list) and all(isinstance(word, str) for word in value)
-        else:
-            fits = key in ("encoding", "separator", "decimal") and isinstance(value, str)
-        if not fits:
-            raise ValueError(f"reading: {key}")
 
 
 def predict_file(model: TableModel, path: Path, options: Mapping[str, str]) -> tuple[pd.DataFrame, Predictions]:
