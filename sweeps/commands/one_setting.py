@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import sys
 
+from sweeps.commands.compiling import tell_cache
 from sweeps.commands.options import (
     POLYNOMIAL_RUNS,
     Commands,
@@ -75,6 +76,7 @@ def train_command(arguments: argparse.Namespace) -> int:
     from sweeps.commands.printing import certainty_text, range_text, setting_text
     from sweeps.run.one_setting import train_setting
 
+    tell_cache()
     study: Study = train_setting(
         arguments.dataset,
         params={
@@ -119,6 +121,7 @@ def replay_command(arguments: argparse.Namespace) -> int:
     folder = sweep_folder(arguments.results, sweep)
     if (folder / POLYNOMIAL_RUNS).is_file():
         raise InputError(f"replay {arguments.study}: a polynomial study has no trials; run it into another --results")
+    tell_cache()
     result = replay(folder, dataset, arguments.number)
     if not result.differences:
         print(f"{arguments.study} {arguments.number}: equal bit for bit (sha256 {result.rerun.sha256})")
@@ -152,6 +155,7 @@ def playground_command(arguments: argparse.Namespace) -> int:
         print(f"{look.epoch} {look.losses['train'][0]:.17g} {look.losses['test'][0]:.17g}")
         return False
 
+    tell_cache()
     train(
         settings.network,
         settings.training,

@@ -7,11 +7,11 @@ import contextlib
 import dataclasses
 import shlex
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
+from sweeps.commands.compiling import compile_loop
 from sweeps.commands.csv_options import add_table_options, answer_text, first_sentences, is_table, table_spec
 from sweeps.commands.options import (
     DEFAULT_RESULTS,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SPEC = "homework"
 P = ParamSpec("P")
-LOADING_S = 3.0  # longer than loading the compiled loop takes; who waits longer waits for the compiler
 
 
 def add_commands(commands: Commands) -> None:
@@ -207,19 +206,6 @@ def starting_with(action: Callable[[], None], show: Callable[P, None]) -> Callab
         show(*args, **kwargs)
 
     return on_event
-
-
-def compile_loop(dtype: str) -> None:
-    """Compile the training loop, or load it; say on stderr when it is the compiler that everything waits for."""
-    from engine.roads.compiled.session import warm_up
-
-    text = "compiling the training loop (once on this machine) ..."
-    notice = threading.Timer(LOADING_S, print, (text,), {"file": sys.stderr, "flush": True})
-    notice.start()
-    try:
-        warm_up(dtype)
-    finally:
-        notice.cancel()
 
 
 class Exporter:

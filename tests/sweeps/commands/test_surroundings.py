@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,40 @@ def test_files_named_as_our_modules_in_the_working_directory_are_left_alone(
     result = TrackingProcess(strange_folder / "results" / "homework", "http://127.0.0.1:9").finish()
     assert result.n_waiting  # it got as far as asking the server
     assert not (strange_folder.parent / "trace").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    os.name != "posix" or os.getuid() != 0, reason="becomes a user without a home, which root alone can"
+)
+@pytest.mark.parametrize("with_temporary", [True, False])
+def test_a_user_without_a_home_trains_from_a_read_only_installation(with_temporary: bool) -> None:
+    """As in a container started with a bare user number."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for package in ("sweeps", "analysis", "engine"):
+            shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+        work = folder / "work"
+        work.mkdir()
+        work.chmod(0o777)
+        temporary = folder / "temporary"
+        temporary.mkdir()
+        temporary.chmod(0o777 if with_temporary else 0o755)
+        kept = {key: value for key, value in os.environ.items() if key not in ("HOME", "NUMBA_CACHE_DIR", "TMPDIR")}
+        result = subprocess.run(
+            [sys.executable, "-m", "sweeps", "train", "--dataset", "gauss", "--epochs", "2", "--replicas", "2"],
+            cwd=work,
+            env={**kept, "PYTHONPATH": str(folder), "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"},
+            user=12345,
+            group=12345,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stderr.splitlines()[0].startswith("neither the installation nor a home can be written; ")
+        assert len(result.stderr.splitlines()) == 1
+        assert list(work.iterdir()) == []
