@@ -291,7 +291,7 @@ def print_tracking(exporter: Exporter, options: str) -> None:
 
 
 def _ui_option(uri: str) -> str:
-    from sweeps.tracking.projection import resolve_uri
+    from sweeps.tracking.database import resolve_uri
 
     return "" if uri == resolve_uri(DEFAULT_URI, Path.cwd()) else f" --tracking-uri {shlex.quote(uri)}"
 
@@ -305,6 +305,6 @@ def _options(arguments: argparse.Namespace, results: Path) -> str:
 def _tracking_uri(arguments: argparse.Namespace) -> str | None:
     if arguments.tracking_uri == NO_TRACKING:
         return None
-    from sweeps.tracking.projection import resolve_uri
+    from sweeps.tracking.database import resolve_uri
 
     return resolve_uri(arguments.tracking_uri, Path.cwd())
