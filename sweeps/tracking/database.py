@@ -28,7 +28,8 @@ DISK_FULL = "disk is full"
 BUSY_S = 60.0
 """How long another process may lock an SQLite file before it is a failure."""
 FIRST_TABLE = "experiments"
-FILLED_BY_SCHEMA = ("alembic_version", "workspaces")
+VERSION_TABLE = "alembic_version"
+FILLED_BY_SCHEMA = (VERSION_TABLE, "workspaces")
 """Tables that MLflow's migrations fill."""
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -181,16 +182,19 @@ def _unflushed() -> Iterator[None]:
 def _is_half_made(path: Path) -> bool:
     """Return whether a file is what a killed MLflow leaves of a new database; move it out of the way if so.
 
+    Another program's database is refused: MLflow would add its tables to it.
+
     Such a file has no experiment, not even the one called Default that MLflow ends with, and no row anywhere but in
     what the schema itself fills. It is kept beside, for whoever wants to see it, unless it has no table at all.
     """
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
             names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            if names and FIRST_TABLE not in names:
-                return False
             quoted = ['"' + name.replace('"', '""') + '"' for name in names if name not in FILLED_BY_SCHEMA]
-            if any(connection.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone() for name in quoted):
+            is_used = any(connection.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone() for name in quoted)
+            if names and (FIRST_TABLE not in names or (is_used and VERSION_TABLE not in names)):
+                raise TrackingError(f"{path}: another program's database; give another --tracking-uri")
+            if is_used:
                 return False
             connection.execute("PRAGMA journal_mode=DELETE")  # brings it into its one file
     except sqlite3.DatabaseError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import random
 import sqlite3
@@ -82,15 +81,16 @@ def test_an_empty_file_is_taken_for_a_new_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["notes (text TEXT)", "experiments (name TEXT)"])
-def test_another_programs_database_is_never_replaced(tmp_path: Path, table: str) -> None:
+def test_another_programs_database_is_never_touched(tmp_path: Path, table: str) -> None:
     path = tmp_path / "mlflow.db"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"CREATE TABLE {table}")
         connection.execute(f"INSERT INTO {table.split()[0]} VALUES ('precious')")
-    with contextlib.suppress(TrackingError):
+    before = path.read_bytes()
+    with pytest.raises(TrackingError) as caught:
         open_client(sqlite_uri(path))
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute(f"SELECT * FROM {table.split()[0]}").fetchone() == ("precious",)
+    assert str(caught.value) == f"{path}: another program's database; give another --tracking-uri"
+    assert path.read_bytes() == before
 
 
 def test_a_full_disk_is_named_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
