@@ -1,1 +1,1 @@
-"""Read records and answer questions; no Optuna, no MLflow, no training."""
+"""Read records and answer questions. No Optuna, no MLflow, no training."""

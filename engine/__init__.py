@@ -1,1 +1,1 @@
-"""Train and evaluate small fully connected networks, many replicas at once; knows nothing of sweeps."""
+"""Train and evaluate small fully connected networks, many replicas at once. Knows nothing of sweeps."""

@@ -35,11 +35,9 @@ def mean_losses(
         The sum over points runs in float64 on either road.
     """
     if (road or choose_evaluation_road(network, loss)) == "compiled":
-        from engine.roads.compiled import (
-            session as kernels,  # Numba takes half a second to import: only for those who use it
-        )
+        from engine.roads.compiled import session  # Numba takes half a second to import: only for those who use it
 
-        return kernels.mean_losses(network, parameters, split, loss)
+        return session.mean_losses(network, parameters, split, loss)
     from engine.roads import plain
 
     return plain.mean_losses(network, parameters, split, loss)

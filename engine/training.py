@@ -24,7 +24,7 @@ from engine.state import TrainingState
 from engine.validation import check_parameters, check_replicas, validate, validate_split
 
 if TYPE_CHECKING:
-    from engine.roads.compiled import session as kernels
+    from engine.roads.compiled import session
 
 SeedArray = npt.NDArray[np.uint64]
 
@@ -217,13 +217,11 @@ def _open_session(
     split: Split,
     evaluate_on: Sequence[Split],
     road: Road,
-) -> kernels.Session | plain.Session:
+) -> session.Session | plain.Session:
     if road == "compiled":
-        from engine.roads.compiled import (
-            session as kernels,  # Numba takes half a second to import: only for those who use it
-        )
+        from engine.roads.compiled import session  # Numba takes half a second to import: only for those who use it
 
-        return kernels.Session(state, network, training, split, evaluate_on)
+        return session.Session(state, network, training, split, evaluate_on)
     return plain.Session(state, network, training, split, evaluate_on)
 
 

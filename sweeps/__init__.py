@@ -1,1 +1,1 @@
-"""Choose, run and record trials: the only package that knows Optuna and MLflow."""
+"""Choose, run and record trials: the only package that knows Optuna and MLflow. Decides no meaning of a number."""

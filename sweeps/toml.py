@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 import tomllib
@@ -12,6 +13,11 @@ from engine.names import LONGEST_SHOWN, InputMessageError, cut, nearest, unknown
 
 DEEPEST = 16
 """Tables and lists in each other; no spec needs a third of it, and Python's own stack ends at about a thousand."""
+
+_WIDE = (
+    ((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "UTF-32"),  # before UTF-16, whose little-endian mark begins it
+    ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "UTF-16"),
+)
 
 
 LONGEST_INTEGER = 128
@@ -38,9 +44,11 @@ def read_toml(content: bytes, where: str) -> dict[str, Any]:
         If it is not TOML, or nests deeper than `DEEPEST`.
     """
     try:
-        table = tomllib.loads(content.decode())
+        table = tomllib.loads(_toml_source(content, where))
     except RecursionError:
         raise _depth_error(where) from None
+    except SpecError:
+        raise
     except ValueError as error:  # not UTF-8, not TOML, or a number of more digits than Python reads
         raise SpecError(f"{where}: not TOML: {(str(error).splitlines() or [''])[0]}") from None
     check_depth(table, where)
@@ -63,6 +71,14 @@ def check_depth(value: Any, where: str) -> None:
 
 def _depth_error(where: str) -> SpecError:
     return SpecError(f"{where}: tables or lists nest deeper than {DEEPEST}; write them out flat")
+
+
+def _toml_source(content: bytes, where: str) -> str:
+    """Return the text of a TOML file without its byte-order mark."""
+    for marks, name in _WIDE:
+        if content.startswith(marks):
+            raise SpecError(f"{where}: {name} text; TOML is UTF-8: save it as UTF-8")
+    return content.decode("utf-8-sig")
 
 
 class SpecTable:

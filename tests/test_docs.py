@@ -49,3 +49,27 @@ def commands_of_the_readme() -> list[str]:
 def test_every_command_of_the_readme_is_understood(command):
     parser, _ = build_parser()
     assert callable(parser.parse_args(shlex.split(command.split("  #")[0])).call)
+
+
+def rooms() -> dict[str, str]:
+    """Return what each folder with code says of itself."""
+    found = {}
+    for package in ("sweeps", "analysis", "engine"):
+        for path in (ROOT / package).rglob("__init__.py"):
+            found[f"{path.parent.relative_to(ROOT).as_posix()}/"] = path.read_text("utf-8").strip().strip('"')
+    return found
+
+
+def test_the_map_of_the_rooms_is_the_folder_listing():
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    listed = dict(re.findall(r"^\| `((?:sweeps|analysis|engine)/[a-z_/]*)` \| (.*) \|$", text, re.MULTILINE))
+    assert listed == rooms()
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_a_room_says_in_plain_words_what_belongs_there(room: str):
+    """What is in it, and for all but the kinds of rooms that speak for themselves what is not."""
+    words = rooms()[room]
+    assert "\n" not in words
+    assert words.endswith(".")
+    assert len(words) <= 130

@@ -1,1 +1,1 @@
-"""What a polynomial study's records say: fits, claims, its page. No training, no drawing library but here."""
+"""What a polynomial study's records say: fits, claims, its page. No training."""

@@ -94,6 +94,15 @@ class Chain:
     is_sealed: bool = False
     is_chained: bool = True
 
+    @property
+    def proves(self) -> str:
+        """What the log says about itself, for a reader."""
+        if not self.is_chained:
+            return "written by an earlier version: each line proves itself, not that none is missing or repeated"
+        if not self.is_sealed:
+            return "unfinished: its lines are whole and in order, not that none followed"
+        return "sealed: nothing is missing, added or altered"
+
     def encode(self, kind: str, data: Any, canonical: str | None = None) -> str:
         """Return the next line and count it."""
         text = encode_chained_line(kind, data, self.study, self.n_lines + 1, self.head, canonical)

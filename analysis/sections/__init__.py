@@ -1,1 +1,1 @@
-"""One report section a file: numbers first, drawing second."""
+"""One report section a file: numbers first, drawing second. No output format."""

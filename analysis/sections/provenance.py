@@ -23,6 +23,11 @@ COLUMNS = (
     Column("road", "Engine", "text"),
     Column("cost_s", "Training time, all stages, s"),
 )
+LOG_COLUMNS = (
+    Column("dataset", "Data type", "text"),
+    Column("proves", "What the log says of itself", "text"),
+    Column("digest", "Digest of its records", "text"),
+)
 LOOK_COLUMNS = (
     Column("dataset", "Data type", "text"),
     Column("stage", "Stage", "text"),
@@ -53,6 +58,13 @@ def build(studies: Sequence[Study]) -> Section:
             "any number of workers; only the times differ.",
             COLUMNS,
             tuple(study_cells(study, name) for study, name in zip(studies, names, strict=True)),
+        ),
+        Table(
+            "logs",
+            "By which logs these figures can be known again. The digest is over all records by their numbers, times "
+            "apart; MLflow's parent runs have it, too, as tag sweep.digest, and python -m sweeps audit compares.",
+            LOG_COLUMNS,
+            tuple(log_cells(study, name) for study, name in zip(studies, names, strict=True)),
         ),
         Table(
             "looks",
@@ -93,6 +105,13 @@ def study_cells(study: Study, name: str) -> tuple[Cell, ...]:
         ", ".join(roads) if roads else Missing("nothing trained"),
         round(sum(record.duration_s for record in records), 1),
     )
+
+
+def log_cells(study: Study, name: str) -> tuple[Cell, ...]:
+    """Return one row of the table of logs."""
+    if study.chain is None:
+        return name, Missing("no log"), Missing("no log")
+    return name, study.chain.proves, study.digest
 
 
 def look_rows(study: Study, name: str) -> list[tuple[Cell, ...]]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from analysis.records.study import Scalar, Stage, Study, TrialRecord
 from analysis.records.table import is_table
 from analysis.statistics.intervals import Interval, mean_interval, paired_difference, wilson
+from engine.playground.registry import DATASETS
 
 LEAST_POINTS = 10
-DATASET_TITLES = {"gauss": "two blobs", "xor": "XOR", "circle": "circle", "spiral": "spiral"}
 # From the most to the least trustworthy draw: what a table shows where the better one is not there yet.
 WINNER_STAGES: tuple[Stage, ...] = ("certificate", "finalist", "search")
 PAGE_STAGES: tuple[Stage, ...] = ("page_certificate", "page_finalist", "page_search")
@@ -151,7 +151,8 @@ class RangeRow:
 
 def dataset_title(name: str) -> str:
     """Return the name a reader knows a dataset by."""
-    return DATASET_TITLES.get(name, name)
+    known = DATASETS.get(name)
+    return name if known is None else known.title
 
 
 def chosen_records(study: Study) -> list[tuple[str, TrialRecord]]:

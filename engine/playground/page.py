@@ -13,12 +13,11 @@ from typing import Any, Literal
 import numpy as np
 
 from engine.configuration import TrainingConfig
+from engine.names import nearest
 from engine.network import NetworkConfig
+from engine.playground.address import HIDE_SUFFIX, PAGE, PastedAddress, read_address
 from engine.playground.draws import FEATURES, count_training_points
 from engine.playground.registry import DATASETS
-
-PAGE = "https://playground.tensorflow.org/"
-
 
 # --- the page's address -----------------------------------------------------------------------------------------------
 
@@ -33,7 +32,6 @@ REGULARIZATION_RATES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 MAX_BATCH_SIZE = 30
 MAX_HIDDEN_LAYERS = 6
 MAX_UNITS = 8
-HIDE_SUFFIX = "_hide"
 UNDEFINED = "undefined"
 """What the page makes of the name of a built-in JavaScript property where it expects a name of its own."""
 
@@ -144,8 +142,42 @@ _PROPERTIES: tuple[tuple[str, str, Literal["choice", "number", "numbers", "flag"
 _FIELD_OF_FEATURE = MappingProxyType({page: field for page, field, _, _ in _PROPERTIES if page in FEATURES})
 
 
+_KINDS = MappingProxyType({page: kind for page, _, kind, _ in _PROPERTIES})
+
+
+def pasted_address(text: str) -> PastedAddress:
+    """Return what the page reads of an address as it was pasted, and what was undone to get it.
+
+    Raises
+    ------
+    ValueError
+        If it is no address of the page, or it has more than one meaning.
+    """
+    return read_address(
+        text,
+        lambda name: name in _KINDS or name.endswith(HIDE_SUFFIX),
+        lambda name: _KINDS.get(name) == "text",
+    )
+
+
+def ignored_parts(content: str) -> tuple[str, ...]:
+    """Return what the page passes over in the part after its ``#``, each with what it does instead."""
+    found = []
+    for pair in content.split("&"):
+        name, equals, value = pair.partition("=")
+        if not name or name.endswith(HIDE_SUFFIX):
+            continue
+        if name not in _KINDS:
+            found.append(f"the page knows no {name!r} and passes over it; did you mean {nearest(name, _KINDS, 0.0)!r}?")
+        for page_name, field, kind, choices in _PROPERTIES:
+            if page_name == name and kind == "choice" and value not in choices and equals:
+                default = getattr(PageState(), field)
+                found.append(f"{name}={value} is none of {', '.join(choices)}: the page takes {default}")
+    return tuple(found)
+
+
 def parse_hash(text: str) -> PageState:
-    """Read a page address as the page does.
+    """Read a page address as the page does, once what wrapped or escaped it on its way is undone (`pasted_address`).
 
     Parameters
     ----------
@@ -162,10 +194,7 @@ def parse_hash(text: str) -> PageState:
     ValueError
         If the page itself would stop with an error, or `text` is no page address at all.
     """
-    is_url = re.match(r"[a-z]+://", text, re.IGNORECASE) is not None
-    content = text.partition("#")[2] if is_url or text.startswith("#") else text
-    if content and not is_url and "=" not in content:
-        raise ValueError(f"URL: {text!r} is not a Playground address; give {PAGE}#name=value&name=value")
+    content = pasted_address(text).content
     # Split as JavaScript's split("=") assigned to two names: what follows a second "=" is lost.
     given: dict[str, str | None] = {}
     for pair in content.split("&"):

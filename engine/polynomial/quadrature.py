@@ -257,14 +257,15 @@ def train_full_batch(
         raise ValueError(f"checkpoints: {list(checkpoints)}; give ascending numbers of updates, at least 1")
     if any(np.diff(thresholds) >= 0):
         raise ValueError(f"thresholds: {list(thresholds)}; give them descending")
-    from engine.roads.compiled import session as kernels  # Numba takes half a second to import
+    from engine.roads.compiled.rule import RuleRun  # Numba takes half a second to import
+    from engine.roads.compiled.vectors import LANES
 
-    lanes = kernels.LANES["float64"]
+    lanes = LANES["float64"]
     groups = [np.arange(start, min(start + lanes, R)) for start in range(0, R, lanes)]
 
     def train(group: npt.NDArray[np.int64]) -> FullBatchHistory:
         part = rule.select(group)
-        run = kernels.RuleRun(
+        run = RuleRun(
             part.nodes, part.weights, part.targets, part.residual, parameters[group], trainable[group], thresholds
         )
         seen = []

@@ -1,1 +1,1 @@
-"""The two ways to train: compiled for narrow networks, NumPy and BLAS for wide ones, and the choice between them."""
+"""The two ways to train, compiled for narrow networks and NumPy for wide ones, and the choice. No data."""

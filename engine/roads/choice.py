@@ -45,9 +45,9 @@ def choose_road(
     too_many = n_samples * network.n_inputs > MOST_INPUTS_COMPILED
     if is_weighted or too_many or network.most_weights > MOST_WEIGHTS_COMPILED:
         return "numpy"
-    from engine.roads.compiled import session as kernels  # Numba takes half a second to import: only for small layers
+    from engine.roads.compiled import session  # Numba takes half a second to import: only for small layers
 
-    return "compiled" if kernels.supports(network, training) else "numpy"
+    return "compiled" if session.supports(network, training) else "numpy"
 
 
 def choose_evaluation_road(network: NetworkConfig, loss: str) -> Road:

@@ -1,1 +1,1 @@
-"""One module a group of commands: each adds its parsers, and does its heavy imports only when called."""
+"""All that speaks to a person: parsing, printing, live display. Heavy imports wait until a command is called."""

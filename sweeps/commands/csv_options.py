@@ -9,23 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.commands.options import InputError, Parser
+from sweeps.commands.table_reading import add_reading_options, one_target, print_notes, reading_changes
 from sweeps.toml import read_toml
 
 if TYPE_CHECKING:
     from analysis.records.study import Study
     from sweeps.spec.sweep import SweepSpec
 
-_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
+_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
 LARGE_FILE = 20_000_000
 """Bytes from which a file's memory is stated before it is taken."""
 _OPTIONS = {
-    "target": ("COLUMN", "column to predict; makes SPEC a data file (CSV, TSV, either gzipped, Parquet)"),
     "test_file": ("FILE", "rows to test on, instead of a share of the rows set aside"),
     "task": ("TASK", "regression or classification, where the rule does not tell them apart as meant"),
     "target_transform": ("NAME", "what is learnt instead of a number: standardize (default), log1p_standardize, ..."),
-    "encoding": ("NAME", "of the text, where it is not UTF-8: cp949, latin-1, utf-16, ..."),
-    "separator": ("CHARACTER", "between cells, where the header does not tell it"),
-    "decimal": ("CHARACTER", "decimal point of the numbers: . (default) or ,"),
     "folds": ("KIND", "plain, stratified, grouped, contiguous or time"),
     "group_column": ("COLUMN", "whose rows stay on one side of a fold (with --folds grouped)"),
     "time_column": ("COLUMN", "that orders the rows (with --folds time)"),
@@ -36,8 +33,15 @@ _OPTIONS = {
 def add_table_options(run: Parser) -> None:
     """Add to ``run`` what a table needs."""
     group = run.add_argument_group("tables")
+    group.add_argument(
+        "--target",
+        action="append",
+        metavar="COLUMN",
+        help="column to predict; makes SPEC a data file (CSV, TSV, either gzipped, Parquet)",
+    )
     for name, (metavar, text) in _OPTIONS.items():
         group.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
+    add_reading_options(group)
     group.add_argument(
         "--role", action="append", metavar="COLUMN=ROLE", help="number, category, boolean, date, text, ..."
     )
@@ -75,6 +79,9 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     for name in (*_OPTIONS, "test_share"):
         if getattr(arguments, name) is not None:
             dataset[name] = getattr(arguments, name)
+    if arguments.target:
+        dataset["target"] = one_target(arguments.target)
+    dataset |= reading_changes(arguments, dataset)
     if arguments.allow_leak:
         dataset["allow_leak"] = True
     if arguments.role:
@@ -95,7 +102,9 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     for name in ("seed", "name"):
         if getattr(arguments, name) is not None:
             given[name] = getattr(arguments, name)
-    return build_spec(given, where)
+    spec = build_spec(given, where)
+    print_notes(spec, where)
+    return spec
 
 
 def first_sentences(spec: SweepSpec) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from typing import TYPE_CHECKING
 
 from sweeps.commands.compiling import tell_cache
 from sweeps.commands.options import (
@@ -20,6 +21,9 @@ from sweeps.commands.options import (
     sweep_folder,
     whole_number,
 )
+
+if TYPE_CHECKING:
+    from engine.playground.page import PageSettings
 
 EXAMPLE_URL = "'https://playground.tensorflow.org/#dataset=xor&networkShape=4,2&seed=0.5'"
 
@@ -138,18 +142,22 @@ def playground_command(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from engine.playground.draws import draw
-    from engine.playground.page import parse_hash, random_seed, settings_of
+    from engine.playground.page import ignored_parts, parse_hash, pasted_address, random_seed, settings_of
     from engine.training import Look, train
 
     try:
+        address = pasted_address(arguments.url)
         settings = settings_of(parse_hash(arguments.url), arguments.epochs)
         seed = random_seed(np.random.default_rng()) if settings.seed is None else settings.seed
         data = draw(settings.dataset, settings.noise, settings.train_share, [seed], settings.features)
         first = data.initial_parameters(settings.network.layer_sizes, settings.init_zero)
     except ValueError as error:
         raise InputError(str(error)) from None
+    for note in (*address.notes, *ignored_parts(address.content)):
+        print(f"address: {note}", file=sys.stderr)
     if settings.seed is None:
         print(f"the address has no seed; took {seed}", file=sys.stderr)
+    print(_page_text(settings, seed), file=sys.stderr, flush=True)
 
     def on_look(look: Look) -> bool:
         print(f"{look.epoch} {look.losses['train'][0]:.17g} {look.losses['test'][0]:.17g}")
@@ -167,3 +175,16 @@ def playground_command(arguments: argparse.Namespace) -> int:
         on_look=on_look,
     )
     return 0
+
+
+def _page_text(settings: PageSettings, seed: str) -> str:
+    """Return in one line what a page address trains."""
+    network, training = settings.network, settings.training
+    layers = ",".join(map(str, network.hidden_layer_sizes)) or "none"
+    penalty = "" if training.regularizer == "none" else f", {training.regularizer} {training.regularization_rate:g}"
+    return (
+        f"trains {settings.dataset}: noise {settings.noise:.0%}, {settings.train_share:.0%} of the points; inputs "
+        f"{','.join(settings.features)}; hidden layers {layers}, {network.activation}; learning rate "
+        f"{training.learning_rate:g}, batches of {training.batch_size}{penalty}; seed {seed}; "
+        f"{training.max_epochs} epochs"
+    )

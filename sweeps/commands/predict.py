@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
 from sweeps.commands.options import Commands, InputError, add_command, add_results_option
+from sweeps.commands.table_reading import add_reading_options, print_lines, reading_changes
 
 
 def add_commands(commands: Commands) -> None:
@@ -22,16 +24,26 @@ def add_commands(commands: Commands) -> None:
     )
     predict.add_argument("file", metavar="FILE", help="new rows: CSV, TSV or Parquet with the columns trained on")
     predict.add_argument("--output", metavar="FILE", help="CSV to write (default: standard output)")
-    predict.add_argument("--encoding", metavar="NAME", help="of the text, where it is not as in training")
-    predict.add_argument("--separator", metavar="CHARACTER", help="between cells, where it is not as in training")
-    predict.add_argument("--decimal", metavar="CHARACTER", help="decimal point, where it is not as in training")
+    add_reading_options(predict.add_argument_group("how FILE is written, where it is not as in training"))
+    predict.add_argument("--id", action="append", metavar="COLUMN", help="of the file, to carry through")
+    predict.add_argument(
+        "--without-target", action="store_true", help="predict only the rows whose target is missing in the file"
+    )
     add_results_option(predict)
     predict.set_defaults(call=predict_command)
 
 
 def predict_command(arguments: argparse.Namespace) -> int:
     """Write predictions with what the networks disagree by and how far each row lies beyond the training range."""
-    from sweeps.data.table.predicting import load_table_model, predict_file, predictions_csv
+    from sweeps.data.table.predicting import (
+        load_table_model,
+        output_names,
+        predict_rows,
+        predictions_csv,
+        read_new_rows,
+        rows_without,
+    )
+    from sweeps.data.table.table import same_form
     from sweeps.store.log import write_atomically
 
     path = Path(arguments.model)
@@ -42,16 +54,22 @@ def predict_command(arguments: argparse.Namespace) -> int:
     from threadpoolctl import threadpool_limits
 
     model = load_table_model(path)
-    told = {
-        key: value for key in ("encoding", "separator", "decimal") if (value := getattr(arguments, key)) is not None
-    }
+    changes = reading_changes(arguments, dataclasses.asdict(model.told))
+    table = read_new_rows(model, Path(arguments.file), changes)
+    rows = rows_without(table.frame, model.target) if arguments.without_target else None
+    frame = table.frame if rows is None else table.frame.iloc[rows].reset_index(drop=True)
     with threadpool_limits(limits=1, user_api="blas"):  # the last digit hangs on the number of threads
-        frame, found = predict_file(model, Path(arguments.file), told)
-    text = predictions_csv(model, frame, found)
+        found = predict_rows(model, frame)
+    text = predictions_csv(model, frame, found, rows, [same_form(name) for name in arguments.id or ()])
+    print_lines(table.notes, Path(arguments.file).name)
     if arguments.output is None:
         sys.stdout.write(text)
     else:
         write_atomically(Path(arguments.output), text.encode())
+    renamed = {old: new for old, new in output_names(model.target, map(str, frame.columns)).items() if old != new}
+    if renamed:
+        listed = ", ".join(f"{old} is called {new}" for old, new in renamed.items())
+        print(f"names that the file or the target has: {listed}", file=sys.stderr)
     n_outside = sum(bool(one) for one in found.outside)
     n_networks = model.saved.parameters.n_replicas
     print(

@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.study import Stage
-from analysis.statistics.ranges import Box
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.splits import Split
 from sweeps.data.asked import Asked
 from sweeps.data.kind import Kind
 from sweeps.data.numbered import NumberedSource
-from sweeps.data.source import STREAM_BEYOND, Draws, mean_loss
+from sweeps.data.source import STREAM_BEYOND, Draws, draws_of_a_rule
 from sweeps.fields import number, read_fields, whole
 
 
@@ -107,27 +106,13 @@ class PerceptronSource(NumberedSource):
         beyond = self._drawn(numbers, STREAM_BEYOND, self._data.stretch)
         fresh = seeds[0].startswith("fresh")
         test = self._drawn(numbers, STREAM_FRESH, 1.0) if fresh else self._points(orders[:, n_train:])
-        box = Box.fit(train.X)
-        inside, outside = box.contains(test.X), ~box.contains(beyond.X)
-        splits = {
-            "train": train,
-            "test": test,
-            "in_range": Split(test.X, test.y, inside.astype(np.float64)),
-            "out_of_range": Split(beyond.X, beyond.y, outside.astype(np.float64)),
-        }
-        constant = train.y.mean(axis=1, keepdims=True)
-        return Draws(
-            seeds=seeds,
-            train=train,
-            test=test,
-            in_range=splits["in_range"],
-            out_of_range=splits["out_of_range"],
-            n_in_range=inside.sum(axis=1),
-            n_out_of_range=outside.sum(axis=1),
-            constant={
-                name: mean_loss(self._loss, np.broadcast_to(constant, one.y.shape), one) for name, one in splits.items()
-            },
-            floors={name: mean_loss(self._loss, perceptron_truth(one.X), one) for name, one in splits.items()},
+        return draws_of_a_rule(
+            seeds,
+            train,
+            test,
+            beyond,
+            loss=self._loss,
+            truth=perceptron_truth,
             training_seeds=self._keys(seeds),
             initialize=lambda network: self._initialize(numbers, network),
         )

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.study import Stage, Study
+from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig
 from engine.methods.losses import LOSSES
 from engine.network import FloatArray, NetworkConfig, Parameters
@@ -132,6 +133,59 @@ def mean_loss(loss: str, predictions: FloatArray, split: Split) -> npt.NDArray[n
         return np.asarray(losses.mean(axis=1), np.float64)
     n = split.weight.sum(axis=1)
     return np.where(n > 0, (losses * split.weight).sum(axis=1) / np.maximum(n, 1), np.nan)
+
+
+def draws_of_a_rule(
+    seeds: tuple[str, ...],
+    train: Split,
+    test: Split,
+    beyond: Split,
+    *,
+    loss: str,
+    truth: Callable[[FloatArray], FloatArray],
+    training_seeds: npt.NDArray[np.uint64],
+    initialize: Callable[[NetworkConfig], Parameters],
+) -> Draws:
+    """Return draws of data whose conditional mean is known; what is in range is decided by the training points' box.
+
+    Parameters
+    ----------
+    seeds : tuple of str
+        One a replica.
+    train, test, beyond : Split
+        Points (R, n, d) with labels (R, n, 1): trained on, compared by, and drawn beyond the range; those of `beyond`
+        that lie inside the box count for nothing.
+    loss : str
+        Name in `engine.methods.losses.LOSSES`.
+    truth : callable X -> E[y | X]
+        The conditional mean, (R, n, d) -> (R, n, 1).
+    training_seeds : ndarray (R,) of uint64
+        Keys of the engine's streams.
+    initialize : callable
+        First weights of a network.
+    """
+    box = Box.fit(train.X)
+    inside, outside = box.contains(test.X), ~box.contains(beyond.X)
+    splits = {
+        "train": train,
+        "test": test,
+        "in_range": Split(test.X, test.y, inside.astype(np.float64)),
+        "out_of_range": Split(beyond.X, beyond.y, outside.astype(np.float64)),
+    }
+    constant = train.y.mean(axis=1, keepdims=True)
+    return Draws(
+        seeds=seeds,
+        train=train,
+        test=test,
+        in_range=splits["in_range"],
+        out_of_range=splits["out_of_range"],
+        n_in_range=inside.sum(axis=1),
+        n_out_of_range=outside.sum(axis=1),
+        constant={name: mean_loss(loss, np.broadcast_to(constant, one.y.shape), one) for name, one in splits.items()},
+        floors={name: mean_loss(loss, truth(one.X), one) for name, one in splits.items()},
+        training_seeds=training_seeds,
+        initialize=initialize,
+    )
 
 
 def join_draws(draws: list[Draws]) -> Draws:

@@ -1,1 +1,1 @@
-"""Polynomial studies: fixed recipes on full batches, their records and runs."""
+"""Polynomial studies: fixed recipes on full batches, their records and runs. No search."""

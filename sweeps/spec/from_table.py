@@ -32,7 +32,7 @@ from sweeps.data.table.table import TableError
 from sweeps.spec.sweep import NAME, SweepSpec, parse_spec
 from sweeps.toml import SpecError, SpecTable, check_depth, shown
 
-SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".gz")
+SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
 """Endings of files that ``run`` takes for a table."""
 FULL_SEARCH_ROWS = 50_000
 """Of more rows than this the folds of a search divide this many, where nothing else is said."""

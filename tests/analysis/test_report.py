@@ -520,10 +520,7 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path, capsys: pyte
         (lambda lines: [lines[0], lines[1].replace(b"0.", b"1.", 1), *lines[2:]], r"xor/log\.jsonl: line 2: altered"),
         (lambda lines: [lines[0], lines[1][:40] + b"\n", *lines[2:]], r"xor/log\.jsonl: line 2: not a log line"),
         (lambda lines: [b"\xff\n", *lines[1:]], r"xor/log\.jsonl: line 1: not UTF-8"),
-        (
-            lambda lines: lines[1:],
-            r"xor/log\.jsonl: line 1: a 'asked' line; expected the study's header; restore it from a copy",
-        ),
+        (lambda lines: lines[1:], r"xor/log\.jsonl: line 1: a 'asked' line; expected the study's header; restore it"),
         (lambda lines: [], r"xor/log\.jsonl: empty"),
     ],
     ids=["altered", "truncated", "not text", "no header", "empty"],

@@ -1,1 +1,1 @@
-"""The compiled road, a file a subject: vectors, functions, products, passes, updates, loop, session; all of Numba."""
+"""The compiled road, a file a subject, from vectors to the session; all of Numba. No NumPy arithmetic."""

@@ -18,7 +18,7 @@ from sweeps.data.table.numerals import (
     settle,
     settle_by_file,
 )
-from sweeps.data.table.table import MISSING_ANY_CASE, USUAL_MISSING, TableError, Told, shown
+from sweeps.data.table.table import MISSING_ANY_CASE, USUAL_MISSING, TableError, Told, missing_option, shown
 
 _SPACE = r"[ \t]*+"
 _POWER = "[eE][+-]?[0-9]{1,4}"
@@ -254,7 +254,7 @@ class Decider:
         if form is None:
             ways = [f"{_number(found.example, forms[0])} ({option_for(forms[0])})" for forms in found.readings]
             raise TableError(
-                f"{self._source}: column {column.name!r}: {shown(found.example)} can be read as {' or as '.join(ways)}; "
+                f"{self._source}: column {column.name!r}: {shown(found.example)} can be {' or '.join(ways)}; "
                 "say which with that option"
             )
         column.numeric, column.form = True, form
@@ -274,13 +274,12 @@ class Decider:
         row, cell = column.first["usual"]
         words = [word for word in column.others if word.casefold() in USUAL_MISSING - MISSING_ANY_CASE]
         times = f"{column.n_usual} cells" if len(words) == 1 else f"the first of {column.n_usual} such cells"
-        listed = ",".join(words[:5])
         raise self._refusal(
             row,
             cell,
             column,
             f"expected a number, as in {present} of {present + column.n_usual} cells ({times}: "
-            f"--missing '{listed}' reads {'it' if len(words) == 1 else 'them'} as missing)",
+            f"{missing_option(words[:5])} reads {'it' if len(words) == 1 else 'them'} as missing)",
         )
 
     def _odd(self, column: Column, row: int, cell: str, n_numbers: int, example: str) -> TableError:
@@ -292,7 +291,9 @@ class Decider:
         elif any(map(str.isdigit, word)) or "," in word:
             advice = f"mend it, write NA, or keep the column as text: --text-column '{column.name}'"
         else:
-            advice = f"--missing '{word}' reads it as missing, --text-column '{column.name}' keeps the column as text"
+            advice = (
+                f"{missing_option([word])} reads it as missing, --text-column '{column.name}' keeps the column as text"
+            )
         expected = f"expected {like}, as in {n_numbers} of {n_numbers + n_odd} cells ({advice})"
         return self._refusal(row, cell, column, expected)
 
@@ -307,7 +308,7 @@ class Decider:
             words.update({word: n for word, n in usual.items() if word.casefold() in MISSING_ANY_CASE})
         elif usual:
             told = ", ".join(f"{word!r} {n} times" for word, n in list(usual.items())[:3])
-            self._note(column, f"kept as words: {told} (--missing '{','.join(list(usual)[:3])}' reads them as missing)")
+            self._note(column, f"kept as words: {told} ({missing_option(list(usual)[:3])} reads them as missing)")
         if words:
             told = ", ".join(f"{word!r} {n} times" for word, n in words.most_common(3))
             self._note(column, f"read as missing: {told}")

@@ -15,9 +15,10 @@ identifier
 number
     Any other column of numbers.
 category
-    Text with at most `MOST_CATEGORIES` different values and at most one in twenty rows (20 are always allowed).
+    Text with at most `MOST_CATEGORIES` different values and at most one in twenty rows (20 are always allowed, and up
+    to `WELL_FILLED` where there are five rows to each on average).
 text
-    Any other text. Left out.
+    Any other text. Left out; where its first words would be categories, that is said.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sweeps.data.table.table import TableError
+from sweeps.data.table.table import TableError, is_value
 
 Role = Literal["number", "category", "boolean", "date", "text", "identifier", "constant"]
 Task = Literal["regression", "classification"]
@@ -54,6 +55,7 @@ ROLES: MappingProxyType[Role, str] = MappingProxyType(
 USED_ROLES: tuple[Role, ...] = ("number", "category", "boolean", "date")
 BOOLEAN_WORDS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"), ("off", "on"))
 MOST_CATEGORIES = 1_000
+WELL_FILLED = 50
 MOST_CLASSES = 100
 _IDENTIFIER_NAME = re.compile(r"(?:^|[_\s.-])(?:id|uuid|guid|index|idx|row)$|^\(row\)$|[a-z]I[dD]$|^Unnamed: 0$", re.I)
 _ISO_DATE = re.compile(
@@ -169,7 +171,9 @@ def find_target(frame: pd.DataFrame, name: str, task: Task | None = None) -> Tar
     numeric = series.dtype.kind in "if"
     found, reason = _task(series, numeric, len(distinct))
     if task == "regression" and not numeric:
-        raise TableError(f"target {name!r}: text such as {distinct[0]!r}; expected numbers for task='regression'")
+        raise TableError(
+            f"target {name!r}: text such as {first_text(series)!r}; expected numbers for --task regression"
+        )
     if task is not None:
         found, reason = task, "settled by the user"
     if found == "regression":
@@ -177,11 +181,17 @@ def find_target(frame: pd.DataFrame, name: str, task: Task | None = None) -> Tar
     if len(distinct) > MOST_CLASSES:
         raise TableError(
             f"target {name!r}: {len(distinct)} different values; expected at most {MOST_CLASSES} classes"
-            + (" (or task='regression')" if numeric else "")
+            + (" (or --task regression)" if numeric else "")
         )
     ordered = sorted(distinct.tolist())
     codes = pd.Index(ordered, dtype=series.dtype).get_indexer(pd.Index(series))
     return Target(name, found, reason, tuple(_label(value) for value in ordered), codes.astype(np.float64))
+
+
+def first_text(series: pd.Series[Any]) -> Any:
+    """Return the first cell that is no number: the one to blame for a column that is none of numbers."""
+    present = [cell for cell in series.tolist() if not pd.isna(cell)]
+    return next((cell for cell in present if not is_value(str(cell).strip())), present[0] if present else None)
 
 
 def dates_of(series: pd.Series[Any]) -> npt.NDArray[np.float64]:
@@ -246,9 +256,18 @@ def _role(name: str, series: pd.Series[Any], n_missing: int, n_distinct: int) ->
             return "identifier", "whole numbers that differ in every row"
     if not text:
         return "number", "numbers"
-    if n_distinct <= min(MOST_CATEGORIES, max(20, n_rows // 20)):
+    if n_distinct <= _most_words(n_rows):
         return "category", f"{n_distinct} different words"
-    return "text", f"{n_distinct} different texts in {n_rows} rows"
+    reason = f"{n_distinct} different texts in {n_rows} rows"
+    n_first = len({str(cell).split(maxsplit=1)[0] for cell in present if str(cell).strip()})
+    if n_first < n_distinct / 2 and 1 < n_first <= _most_words(n_rows):
+        reason += f"; their {n_first} first words would do in a column of their own"
+    return "text", reason
+
+
+def _most_words(n_rows: int) -> int:
+    """Return how many different words make a category."""
+    return min(MOST_CATEGORIES, max(20, n_rows // 20, min(WELL_FILLED, n_rows // 5)))
 
 
 def _real(present: Any) -> bool:
@@ -265,8 +284,7 @@ def _check_role(name: str, series: pd.Series[Any], role: Role) -> None:
         near = difflib.get_close_matches(role, [*ROLES], 1, 0.0)
         raise TableError(f"column {name!r}: role {role!r} is none of {', '.join(ROLES)}; nearest: {near[0]!r}")
     if role == "number" and series.dtype.kind not in "ifb":
-        first = series.dropna().iloc[0] if series.notna().any() else None
-        raise TableError(f"column {name!r}: text such as {first!r}; expected numbers for role 'number'")
+        raise TableError(f"column {name!r}: text such as {first_text(series)!r}; expected numbers for role 'number'")
     present = series.dropna()
     if role == "boolean" and (np.isnan(booleans_of(present)).any() or not set(booleans_of(present)) <= {0.0, 1.0}):
         raise TableError(f"column {name!r}: {present.iloc[0]!r} ...; expected yes and no or 1 and 0 for role 'boolean'")

@@ -57,9 +57,11 @@ class Lines:
         self.first = 0
 
     def __iter__(self) -> Iterator[str]:
+        """Return itself."""
         return self
 
     def __next__(self) -> str:
+        """Return the next line that is not left out."""
         while True:
             number, line = next(self._lines)
             if not self.first and self._comment and line.lstrip().startswith(self._comment):

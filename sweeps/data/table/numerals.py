@@ -34,8 +34,9 @@ _CURRENCIES = (
 _UNIT = "|".join([rf"[{_SYMBOLS}]", *map(re.escape, _CURRENCIES)])
 _BLANK = rf"[\t{SPACES}]*"
 _PARTS = re.compile(
-    rf"{_BLANK}(?P<before>[+\-\u2212]?){_BLANK}(?P<prefix>{_UNIT})?{_BLANK}(?P<after>[+\-\u2212]?)"
-    rf"(?P<digits>[0-9.,][0-9.,'\u2019{SPACES}]*?(?:[eE][+-]?[0-9]{{1,4}})?){_BLANK}(?P<suffix>{_UNIT}|%)?{_BLANK}"
+    rf"{_BLANK}(?P<before>[+\-\u2212]?)(?:(?P<prefix>{_UNIT}){_BLANK}(?P<after>[+\-\u2212]?))?"
+    rf"(?P<digits>[0-9.,](?:[0-9.,'\u2019{SPACES}]*[0-9.,])?(?:[eE][+-]?[0-9]{{1,4}})?)"
+    rf"(?:{_BLANK}(?P<suffix>{_UNIT}|%))?{_BLANK}"
 )
 _GROUP_CLASS = {",": ",", ".": r"\.", " ": f"[{SPACES}]", "'": "['\u2019]"}
 
@@ -263,8 +264,8 @@ def _split(cell: str) -> tuple[tuple[str, str], str] | None:
     found = _PARTS.fullmatch(cell)
     if found is None or (found["before"] and found["after"]):
         return None
-    sign = (found["before"] or found["after"]).replace("\u2212", "-")
-    return (found["prefix"] or "", found["suffix"] or ""), sign + found["digits"].strip(SPACES)
+    sign = (found["before"] or found["after"] or "").replace("\u2212", "-")
+    return (found["prefix"] or "", found["suffix"] or ""), sign + found["digits"]
 
 
 def _plain(text: str, decimal: str, thousands: str) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,22 @@ import pandas as pd
 from analysis.statistics.ranges import Box
 from engine.evaluation import predict
 from engine.model_files import ModelFileError, SavedModel, load_model
-from engine.names import LONGEST_SHOWN, cut
+from engine.names import LONGEST_SHOWN, cut, nearest
 from sweeps.data.table.columns import Task
 from sweeps.data.table.judging import ensemble_of
 from sweeps.data.table.metrics import predicted_classes
+from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.preprocessing import Preprocessing, TargetTransform
 from sweeps.data.table.reading import read_table
 from sweeps.data.table.scoring import outputs_to_predictions
+from sweeps.data.table.table import Table, TableError, Told
 
 FloatArray = npt.NDArray[np.float64]
 LOW, HIGH = 0.025, 0.975
+OUTPUTS = ("row", "probability", "networks_low", "networks_high", "out_of_range", "distance", "outside")
+"""Columns that go with the predictions."""
+PREFIX = "predict_"
+"""Before an output's name that the target or another column has."""
 MOST_NAMED = 3
 """Columns that `Predictions.outside` names for a row."""
 
@@ -51,8 +58,12 @@ class TableModel:
         Of the target; None for classification.
     box : Box
         Of the inputs trained on.
-    reading : dict
-        How the training file was written: what `sweeps.data.table.reading.read_table` was told.
+    told : Told
+        How the training file was written, as far as its reader was told.
+    formats : mapping of str to NumberFormat
+        Columns whose numbers were not written plainly there, and how they were.
+    n_columns : int
+        Columns of the training file; 0 where that is not known.
     trained_on : str
         In words.
     """
@@ -64,7 +75,9 @@ class TableModel:
     preprocessing: Preprocessing
     transform: TargetTransform | None
     box: Box
-    reading: dict[str, Any]
+    told: Told
+    formats: Mapping[str, NumberFormat]
+    n_columns: int
     trained_on: str
 
 
@@ -121,14 +134,16 @@ def load_table_model(path: Path) -> TableModel:
             preprocessing=Preprocessing.from_json(data["preprocessing"]),
             transform=None if data["target_transform"] is None else TargetTransform.from_json(data["target_transform"]),
             box=Box(**box),
-            reading=dict(data["reading"]),
+            told=_told(data["reading"]),
+            formats={name: NumberFormat(**form) for name, form in data.get("formats", {}).items()},
+            n_columns=int(data.get("n_columns", 0)),
             trained_on=str(data["trained_on"]),
         )
         n_inputs = model.preprocessing.n_outputs
         if saved.network.n_inputs != n_inputs or any(values.shape != (1, n_inputs) for values in box.values()):
             raise ValueError(f"{n_inputs} prepared columns for {saved.network.n_inputs} inputs")
         _check_outputs(model)
-    except (KeyError, OverflowError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         reason = cut(" ".join(str(error).split()), 2 * LONGEST_SHOWN)
         raise ModelFileError(f"{path}: not a table's model ({reason}); name one that a sweep of a table left") from None
     return model
@@ -144,8 +159,20 @@ def _check_outputs(model: TableModel) -> None:
         raise ValueError(f"a {model.task} with {n_classes} classes and {n_outputs} outputs")
 
 
-def predict_file(model: TableModel, path: Path, options: Mapping[str, str]) -> tuple[pd.DataFrame, Predictions]:
-    """Read a file of new rows as the training file was read, and predict them.
+def _told(reading: Mapping[str, Any]) -> Told:
+    """Return what a model file says of how its training file was written."""
+    default = Told()
+    for key, value in reading.items():
+        words = isinstance(getattr(default, key), tuple)
+        fits = isinstance(value, list) and all(isinstance(word, str) for word in value) if words else True
+        if not fits or not (words or value is None or isinstance(value, (str, bool, int))):
+            raise ValueError(f"reading: {key}")
+    told: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in reading.items()}
+    return Told(**told)
+
+
+def read_new_rows(model: TableModel, path: Path, changes: Mapping[str, Any]) -> Table:
+    """Read a file of new rows as the training file was read.
 
     Parameters
     ----------
@@ -153,17 +180,39 @@ def predict_file(model: TableModel, path: Path, options: Mapping[str, str]) -> t
         The model.
     path : Path
         CSV, TSV or Parquet with the columns that the model was trained on, in any order; others are passed over.
-    options : mapping
-        ``encoding``, ``separator`` or ``decimal`` where the file is written otherwise.
+    changes : mapping
+        Fields of `Told` in which the file is written otherwise.
 
     Raises
     ------
     TableError
         If the file cannot be read exactly, or a column is missing or holds something else.
     """
-    told = {key: value for key, value in {**model.reading, **options}.items() if value}
-    frame = read_table(path, **told).frame
-    return frame, predict_rows(model, frame)
+    lists = {name: tuple(value) for name, value in changes.items() if isinstance(value, list)}
+    told = dataclasses.replace(model.told, **{**changes, **lists})
+    table = read_table(path, told, formats=model.formats)
+    if not told.header and model.n_columns and table.n_columns != model.n_columns:
+        raise TableError(
+            f"{path}: {table.n_columns} columns without names; expected {model.n_columns}, as in training, each in its "
+            "place (an empty one for what is to be predicted)"
+        )
+    return table
+
+
+def rows_without(frame: pd.DataFrame, target: str) -> npt.NDArray[np.intp]:
+    """Return the numbers of the rows that have no target.
+
+    Raises
+    ------
+    TableError
+        If the file has no such column, or a target in every row.
+    """
+    if target not in frame.columns:
+        raise TableError(f"no column {target!r} in the file, so no row has one: leave --without-target out")
+    rows = np.flatnonzero(frame[target].isna().to_numpy())
+    if not len(rows):
+        raise TableError(f"every row has a {target!r}: leave --without-target out")
+    return rows
 
 
 def predict_rows(model: TableModel, frame: pd.DataFrame) -> Predictions:
@@ -200,26 +249,89 @@ def predict_rows(model: TableModel, frame: pd.DataFrame) -> Predictions:
     )
 
 
-def predictions_csv(model: TableModel, frame: pd.DataFrame, found: Predictions) -> str:
-    """Return the predictions as CSV text: one line a row, numbered from 1.
+def output_names(target: str, taken: Iterable[str]) -> dict[str, str]:
+    """Return what each column that goes with the predictions is called: no name of the target or of the file twice.
+
+    A name that is taken gets `PREFIX` before it, and again until it is free.
+    """
+    used = {target, *taken}
+    names = {}
+    for name in OUTPUTS:
+        free = name
+        while free in used:
+            free = PREFIX + free
+        used.add(free)
+        names[name] = free
+    return names
+
+
+def predictions_csv(
+    model: TableModel,
+    frame: pd.DataFrame,
+    found: Predictions,
+    rows: npt.NDArray[np.intp] | None = None,
+    identifiers: Sequence[str] = (),
+) -> str:
+    """Return the predictions as CSV text: one line a row.
 
     A cell that a spreadsheet would take for a formula begins with an apostrophe.
+
+    Parameters
+    ----------
+    model : TableModel
+        That predicted them.
+    frame : DataFrame
+        The file's rows.
+    found : Predictions
+        Of these rows.
+    rows : ndarray of int, optional
+        Their numbers in the file, from 0; default: all of them.
+    identifiers : sequence of str
+        Columns of the file that are carried through.
+
+    Raises
+    ------
+    TableError
+        If one of these is not in the file, is the target, or is named twice.
     """
-    columns: dict[str, list[Any]] = {"row": list(range(1, len(frame) + 1)), model.target: found.values.tolist()}
+    _check_identifiers(model, frame, identifiers)
+    names = output_names(model.target, map(str, frame.columns))
+    numbers = range(len(frame)) if rows is None else rows.tolist()
+    columns: dict[str, list[Any]] = {names["row"]: [number + 1 for number in numbers]}
+    columns |= {name: [_identifier(cell) for cell in frame[name].tolist()] for name in identifiers}
+    columns[model.target] = found.values.tolist()
     if found.probability is not None:
-        columns["probability"] = found.probability.tolist()
+        columns[names["probability"]] = found.probability.tolist()
     columns |= {
-        "networks_low": found.low.tolist(),
-        "networks_high": found.high.tolist(),
-        "out_of_range": ["yes" if text else "no" for text in found.outside],
-        "distance": found.distance.tolist(),
-        "outside": found.outside,
+        names["networks_low"]: found.low.tolist(),
+        names["networks_high"]: found.high.tolist(),
+        names["out_of_range"]: ["yes" if text else "no" for text in found.outside],
+        names["distance"]: found.distance.tolist(),
+        names["outside"]: found.outside,
     }
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(map(_cell, columns))
     writer.writerows(map(_cell, row) for row in zip(*columns.values(), strict=True))
     return stream.getvalue()
+
+
+def _check_identifiers(model: TableModel, frame: pd.DataFrame, identifiers: Sequence[str]) -> None:
+    names = [str(name) for name in frame.columns]
+    for k, name in enumerate(identifiers):
+        if name == model.target:
+            raise TableError(f"--id {name}: that is what is predicted; name another column")
+        if name in identifiers[:k]:
+            raise TableError(f"--id {name}: named twice; once is enough")
+        if name not in names:
+            raise TableError(f"--id {name}: not in the file; nearest: {nearest(name, names)!r}")
+
+
+def _identifier(value: Any) -> Any:
+    """Return a cell that is carried through: a whole number that missing ones have made a float is whole again."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else int(value) if value.is_integer() else repr(value)
+    return value
 
 
 def _cell(value: Any) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sweeps.data.table.columns import Column, booleans_of, dates_of
+from sweeps.data.table.columns import Column, booleans_of, dates_of, first_text
 from sweeps.data.table.table import TableError
 
 if TYPE_CHECKING:
@@ -393,7 +393,7 @@ def _number_cells(series: pd.Series[Any], name: str, kind: str) -> FloatArray:
     if series.dtype.kind not in "ifb":
         present = series.dropna()
         if len(present):
-            raise TableError(f"column {name!r}: {present.iloc[0]!r}; expected numbers, as in training")
+            raise TableError(f"column {name!r}: {first_text(present)!r}; expected numbers, as in training")
         return np.full(len(series), np.nan)
     return series.to_numpy(np.float64)
 

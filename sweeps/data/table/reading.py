@@ -14,8 +14,8 @@ once, so that nothing is guessed in silence:
   exponent, finite; or marks for thousands, a decimal comma, currency or percent by the rules of `numerals`, each such
   column with its note. Where nine tenths are and the rest is not, the file is refused and the first odd cell named.
   Digits with leading zeros or more than 15 of them are codes: the column stays text.
-- Missing is an empty cell or a word of `MISSING` (those of pandas; in a column of numbers in any case); which words were
-  read so is told in `Table.notes`. Other usual words are named with the option that reads them so.
+- Missing is an empty cell or a word of `MISSING` (those of pandas; in a column of numbers in any case); which words
+  were read so is told in `Table.notes`. Other usual words are named with the option that reads them so.
 - Text is kept to the letter.
 """
 
@@ -103,7 +103,11 @@ def read_table(
         decimal=told.decimal or ".",
         lines=survey.lines,
         notes=tuple(survey.notes),
-        formats=tuple((column.name, column.form) for column in survey.columns if column.rewritten),
+        formats=tuple(
+            (column.name, column.form)
+            for column in survey.columns
+            if column.numeric and (column.rewritten or column.has_point)
+        ),
     )
 
 

@@ -23,12 +23,14 @@ from sweeps.data.table.columns import (
     dates_of,
     find_columns,
     find_target,
+    first_text,
 )
 from sweeps.data.table.folds import Fold, HeldOutEnd, hold_out_end, plan_folds, set_aside
 from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.preprocessing import Preprocessing, find_vocabulary, fit_textbook
 from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.reading import read_table
+from sweeps.data.table.sentinels import find_sentinels
 from sweeps.data.table.settings import AUTO, NO_END, TableData
 from sweeps.data.table.table import Table, TableError, Told, with_known_target
 
@@ -74,6 +76,8 @@ class TableRows:
         Time of each row.
     text_columns : list of str
         Columns that are text and are to be read as text again.
+    formats : tuple of (str, NumberFormat)
+        Columns whose numbers are not written plainly, and how they are.
     """
 
     frame: pd.DataFrame
@@ -93,6 +97,7 @@ class TableRows:
     groups: npt.NDArray[np.intp] | None
     times: FloatArray | None
     text_columns: list[str]
+    formats: tuple[tuple[str, NumberFormat], ...]
 
     @property
     def n_inputs(self) -> int:
@@ -192,7 +197,10 @@ def _open(data: TableData, seed: int) -> TableRows:
     target = _target(table.frame, data)
     columns = find_columns(table.frame, data.target, roles)
     files = [_file(table, "rows")]
-    notes = list(table.notes)
+    notes = [*find_sentinels(table.frame, columns, data.target), *table.notes]
+    notes += [
+        f"column {c.name!r}: text, left out: {c.reason}" for c in columns if c.role == "text" and c.name not in roles
+    ]
     frame, n_rows = table.frame, table.n_rows
     test_has_targets = True
     if data.test_file:
@@ -234,6 +242,7 @@ def _open(data: TableData, seed: int) -> TableRows:
         groups=groups,
         times=times,
         text_columns=[c.name for c in columns if c.role == "category" and frame[c.name].dtype == object],
+        formats=table.formats,
     )
 
 
@@ -271,7 +280,7 @@ def _with_test_rows(
             cells = test.frame[column.name]
             if cells.dtype.kind not in "ifb" and cells.notna().any():
                 raise TableError(
-                    f"{test.source}: column {column.name!r}: {cells.dropna().iloc[0]!r}; expected numbers as in "
+                    f"{test.source}: column {column.name!r}: {first_text(cells)!r}; expected numbers as in "
                     f"{table.source}"
                 )
     has_targets = target.name in there and bool(test.frame[target.name].notna().all())
@@ -280,7 +289,7 @@ def _with_test_rows(
         cells = test.frame[target.name]
         if target.task == "regression":
             if cells.dtype.kind not in "if":
-                raise TableError(f"{test.source}: target {target.name!r}: {cells.iloc[0]!r}; expected numbers")
+                raise TableError(f"{test.source}: target {target.name!r}: {first_text(cells)!r}; expected numbers")
             values = cells.to_numpy(np.float64)
         else:
             place = {name: float(k) for k, name in enumerate(target.classes)}

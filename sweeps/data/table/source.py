@@ -6,6 +6,7 @@ on fold 2 of another one, and ``"certificate.seed3"`` on all rows that are neith
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 import threading
@@ -250,9 +251,14 @@ class TableSource:
                     "encoding": self._data.encoding,
                     "separator": self._data.separator,
                     "decimal": self._data.decimal,
+                    "thousands": self._data.thousands,
                     "text_columns": rows.text_columns,
                     "missing": list(self._data.missing),
+                    "header": self._data.header,
+                    "comment": self._data.comment,
                 },
+                "n_columns": rows.frame.shape[1],
+                "formats": {name: dataclasses.asdict(form) for name, form in rows.formats},
                 "trained_on": f"{len(fitted.fold.train)} rows of {Path(self._data.file).name}",
             }
         }

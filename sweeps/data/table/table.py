@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,25 +26,7 @@ MISSING_ANY_CASE = frozenset(word.casefold() for word in MISSING if word)
 """The same words in any case: read as missing in a column that is otherwise of numbers."""
 USUAL_MISSING = frozenset(
     (
-        *(
-            "?",
-            "??",
-            "-",
-            "--",
-            "---",
-            "\u2013",
-            "\u2014",
-            ".",
-            "..",
-            "...",
-            "*",
-            "**",
-            "x",
-            "n.a.",
-            "n.d.",
-            "nd",
-            "nil",
-        ),
+        *("?", "??", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "*", "**", "n.a.", "n.d.", "nd", "nil"),
         *("unknown", "missing", "not available", "not known", "no data", "blank", "empty", "undefined", "unspecified"),
         *("#value!", "#div/0!", "#ref!", "#null!", "#num!", "#name?", "(null)", "(missing)", "(blank)", "<null>"),
         *MISSING_ANY_CASE,
@@ -135,7 +118,7 @@ class Table:
     notes : tuple of str
         What a reader of the report should know: words read as missing, codes kept as text, ...
     formats : tuple of (str, NumberFormat)
-        Columns whose numbers are not written plainly, and how they are.
+        Columns whose numbers have marks, and how they are written.
     """
 
     frame: pd.DataFrame
@@ -171,9 +154,6 @@ def with_known_target(table: Table, target: str) -> Table:
         return table
     lines = table.lines[~known]
     frame = table.frame[known].reset_index(drop=True)
-    cells = frame[target]
-    if cells.dtype.kind == "f" and (cells == cells.round()).all() and cells.abs().max() < 1e15:
-        frame[target] = cells.astype(np.int64)  # it was no whole number for its missing ones only
     which = f"line {lines[0]}" if len(lines) == 1 else f"the first on line {lines[0]}"
     note = (
         f"{len(lines)} of {len(known)} rows have no {target!r} ({which}) and are left out of training; "
@@ -228,6 +208,12 @@ def check_header(source: str, line: int, row: list[str], missing: frozenset[str]
             f"{source}: line {line}, columns {places}: all named {repeated[0]!r}; expected different names"
         )
     return names, notes
+
+
+def missing_option(words: Sequence[str]) -> str:
+    """Return the option of the command line that reads words as missing."""
+    listed = ",".join(words)
+    return f"--missing='{listed}'" if listed.startswith("-") else f"--missing '{listed}'"
 
 
 def shown(cell: str) -> str:

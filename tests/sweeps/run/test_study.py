@@ -67,8 +67,15 @@ def test_the_log_satisfies_its_invariants(whole: Path) -> None:
 
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_digest_does_not_depend_on_the_workers(whole: Path, tmp_path: Path, workers: int) -> None:
-    run_sweep(SPEC, tmp_path, workers=workers)
+    studies = run_sweep(SPEC, tmp_path, workers=workers)
     assert digest(tmp_path / "tiny") == digest(whole)
+    for study, there, other in zip(studies, read_sweep(tmp_path / "tiny"), read_sweep(whole), strict=True):
+        assert study.chain == there.chain
+        assert there.chain is not None
+        assert there.chain.proves == "sealed: nothing is missing, added or altered"
+        assert other.chain is not None
+        assert there.chain.seals == other.chain.seals == [study.digest]
+        assert there.chain.head != other.chain.head  # times differ, if nothing else does
 
 
 def test_the_digest_survives_kills_and_torn_lines(whole: Path, tmp_path: Path) -> None:

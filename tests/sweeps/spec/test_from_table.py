@@ -130,7 +130,7 @@ def test_inputs_beyond_the_memory_are_refused_with_the_widest_column(
     ("column", "values", "message"),
     [
         ("y", [1.0] * 40, "target 'y': always 1; expected at least two different values"),
-        ("y", [np.nan, *range(39)], "target 'y': 1 of 40 values are missing (the first in row 1)"),
+        ("y", [np.nan] * 40, "target 'y': 40 of 40 values are missing (the first in row 1)"),
     ],
 )
 def test_a_target_that_cannot_be_learnt_is_one_line_and_status_2(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import sqlite3
 import warnings
@@ -16,6 +17,7 @@ import record_builders as build
 from tiny import tiny_spec
 
 from analysis.records.lines import RecordError
+from analysis.records.reading import read_sweep
 from sweeps.commands.main import main
 from sweeps.run.study import run_sweep
 from sweeps.store.log import SweepHeldError, SweepLock, digest
@@ -303,3 +305,19 @@ def test_a_file_that_is_no_mlflow_database_is_refused_and_left_alone(tmp_path: P
         import_sweeps(sqlite_uri(path), tmp_path / "imported")
     assert before
     assert not (tmp_path / "imported").exists()
+
+
+def test_a_log_that_is_not_the_one_its_anchor_names_is_refused(origin: Path, sent: Path) -> None:
+    digests = {study.header.dataset: study.digest for study in read_sweep(origin / "results" / "tiny")}
+    with sqlite3.connect(sent / "mlflow.db") as connection:
+        tags = dict(connection.execute("SELECT value, run_uuid FROM tags WHERE key = 'sweep.digest'"))
+        connection.execute("UPDATE tags SET value = ? WHERE key = 'sweep.digest'", ("0" * 64,))
+    connection.close()
+    assert sorted(tags) == sorted(digests.values())
+    message = refuse(sent)
+    name = "gauss" if f"run {tags[digests['gauss']]} says" in message else "xor"
+    assert re.search(
+        rf"tiny\.\d+\.import/{name}/log\.jsonl: sealed as {digests[name][:12]}; expected 000000000000, as run "
+        rf"{tags[digests[name]]} says; restore it from a copy, or from MLflow with `import`$",
+        message,
+    )

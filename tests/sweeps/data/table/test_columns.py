@@ -134,7 +134,7 @@ def test_the_user_overrules_the_task() -> None:
         (
             pd.Series(["a", "b"], dtype=object),
             "regression",
-            "target 'y': text such as 'a'; expected numbers for task='regression'",
+            "target 'y': text such as 'a'; expected numbers for --task regression",
         ),
         (
             pd.Series([f"c{i}" for i in range(101)], dtype=object),

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from sweeps.data.table.reading import read_table
-from sweeps.data.table.table import Limits, Table, TableError
+from sweeps.data.table.table import Limits, Table, TableError, Told
 
 
 def write(folder: Path, data: bytes | str, name: str = "t.csv") -> Path:
@@ -23,10 +23,10 @@ def write(folder: Path, data: bytes | str, name: str = "t.csv") -> Path:
     return path
 
 
-def refusal(path: Path | str, **told: object) -> str:
+def refusal(path: Path | str, told: Told | None = None, limits: Limits | None = None) -> str:
     """Return the message after the file's name; fail unless the file is refused in one line."""
     with pytest.raises(TableError) as caught:
-        read_table(path, **told)  # type: ignore[arg-type]
+        read_table(path, told or Told(), limits=limits)
     message = str(caught.value)
     assert "\n" not in message
     return message.replace(f"{path}: ", "", 1)
@@ -45,28 +45,28 @@ def test_a_byte_order_mark_says_the_encoding(tmp_path: Path, encoding: str) -> N
 
 @pytest.mark.parametrize("encoding", ["cp949", "utf-16-le", "utf-16-be", "utf-32-be"])
 def test_a_named_encoding_is_used(tmp_path: Path, encoding: str) -> None:
-    table = read_table(write(tmp_path, KOREAN.encode(encoding)), encoding=encoding.upper())
+    table = read_table(write(tmp_path, KOREAN.encode(encoding)), Told(encoding=encoding.upper()))
     assert table.frame["이름"].tolist() == ["가격", "나무"]
 
 
 def test_an_unnamed_encoding_is_not_guessed_but_proposed(tmp_path: Path) -> None:
     message = refusal(write(tmp_path, KOREAN.encode("cp949")))
-    assert message.startswith("line 1: byte 0xC0 is not utf-8; name its encoding: encoding='cp949' (Korean Windows)")
+    assert message.startswith("line 1: byte 0xC0 is not utf-8; name its encoding: --encoding cp949 (Korean Windows)")
 
 
 def test_latin_1_text_names_the_line_of_the_first_letter_that_is_no_utf_8(tmp_path: Path) -> None:
     data = "city,n\nParis,1\nKöln,2\n".encode("latin-1")
     assert refusal(write(tmp_path, data)).startswith("line 3: byte 0xF6 is not utf-8")
-    assert read_table(write(tmp_path, data), encoding="latin1").frame["city"].tolist() == ["Paris", "Köln"]
+    assert read_table(write(tmp_path, data), Told(encoding="latin1")).frame["city"].tolist() == ["Paris", "Köln"]
 
 
 def test_an_encoding_against_the_byte_order_mark_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, KOREAN.encode("utf-16"))
-    assert refusal(path, encoding="cp949") == "encoding='cp949', but its byte-order mark says UTF-16; name that"
+    assert refusal(path, Told(encoding="cp949")) == "--encoding cp949, but its byte-order mark says UTF-16; name that"
 
 
 def test_an_unknown_encoding_names_the_nearest(tmp_path: Path) -> None:
-    assert refusal(write(tmp_path, "a\n1\n"), encoding="cp94").endswith("nearest: 'cp949'")
+    assert refusal(write(tmp_path, "a\n1\n"), Told(encoding="cp94")).endswith("nearest: 'cp949'")
 
 
 @pytest.mark.parametrize(
@@ -80,17 +80,18 @@ def test_the_separator_is_the_one_of_the_header(tmp_path: Path, mark: str, name:
 
 def test_two_possible_separators_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "a;b,c\n1;2,3\n")
-    assert refusal(path) == "line 1: the header holds ',' and ';'; say which of them separates: separator=..."
-    assert "decimal" in refusal(path, separator=";")
-    assert read_table(path, separator=";", decimal=",").frame["b,c"].tolist() == [2.3]
-
-
-def test_a_decimal_comma_is_refused_until_it_is_named(tmp_path: Path) -> None:
-    path = write(tmp_path, "a;b\n1,5;x\n2;y\n")
-    assert refusal(path) == (
-        "line 2, column 'a': '1,5'; expected a number with a decimal point (name decimal=',' if the comma is one)"
+    assert (
+        refusal(path)
+        == "line 1: the header holds ',' and ';'; say which of them separates: --separator ';' for instance"
     )
-    assert read_table(path, decimal=",").frame["a"].tolist() == [1.5, 2.0]
+    assert read_table(path, Told(separator=";")).notes == ("column 'b,c': '2,3' read as 2.3, and so 1 cells",)
+    assert read_table(path, Told(separator=";", decimal=",")).frame["b,c"].tolist() == [2.3]
+
+
+def test_a_decimal_comma_is_read_and_told(tmp_path: Path) -> None:
+    path = write(tmp_path, "a;b\n1,5;x\n2;y\n")
+    assert read_table(path).notes == ("column 'a': '1,5' read as 1.5, and so 1 cells",)
+    assert read_table(path, Told(decimal=",")).frame["a"].tolist() == [1.5, 2.0]
 
 
 def test_gzip_is_unpacked(tmp_path: Path) -> None:
@@ -128,15 +129,15 @@ def test_words_read_as_missing_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_word_of_the_users_can_mean_missing(tmp_path: Path) -> None:
-    table = read_table(write(tmp_path, "a,b\n1,x\n?,y\n3,z\n"), missing=["?"])
+    table = read_table(write(tmp_path, "a,b\n1,x\n?,y\n3,z\n"), Told(missing=("?",)))
     assert table.frame["a"].isna().tolist() == [False, True, False]
 
 
 def test_one_odd_cell_in_a_column_of_numbers_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "a,b\n" + "".join(f"{k},x\n" for k in range(20)) + "2O,x\n")
-    message = "line 22, column 'a': '2O'; expected a number, as in 20 of 21 cells (or name it in text_columns, or NA)"
+    message = "line 22, column 'a': '2O'; expected a number, as in 20 of 21 cells (mend it, write NA, or keep the column as text: --text-column 'a')"
     assert refusal(path) == message
-    assert read_table(path, text_columns=["a"]).frame["a"].tolist()[-1] == "2O"
+    assert read_table(path, Told(text_columns=("a",))).frame["a"].tolist()[-1] == "2O"
 
 
 def test_a_column_of_some_numbers_stays_text_and_it_is_told(tmp_path: Path) -> None:
@@ -154,8 +155,8 @@ def test_a_column_of_some_numbers_stays_text_and_it_is_told(tmp_path: Path) -> N
         ("a,b\n", "line 2: no row below the header; expected at least one"),
         ("a,a\n1,2\n", "line 1, columns 1, 2: all named 'a'; expected different names"),
         ("a,\n1,2\n", "line 1, column 2: no name; expected one for every column"),
-        ("1.5,x\n2.5,y\n", "line 1, column 1: '1.5' looks like a value, not a name; expected a header line"),
-        ("x,NA\n2.5,y\n", "line 1, column 2: 'NA' looks like a value, not a name; expected a header line"),
+        ("1.5,x\n2.5,y\n", "line 1, column 1: '1.5' looks like a value, not a name; expected a header line (--no-header if there is none: columns are then called 1, 2, 3)"),
+        ("x,NA\n2.5,y\n", "line 1, column 2: 'NA' looks like a value, not a name; expected a header line (--no-header if there is none: columns are then called 1, 2, 3)"),
         ("a,b\n1,2\n3\n", "line 3: 1 cells; expected 2, as in the header"),
         ("a,b\n1,2\n3,4,5\n", "line 3: 3 cells; expected 2, as in the header"),
         ("a,b\n1,2\n\n3,4\n", "line 3: blank; expected 2 cells (write NA for a missing value)"),

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.reading import read_table
-from sweeps.data.table.table import MISSING, Table, TableError
+from sweeps.data.table.table import MISSING, MISSING_ANY_CASE, Table, TableError
 
 Mutator = Callable[[bytes, np.random.Generator], bytes]
 
@@ -165,18 +166,29 @@ def cells_of(data: bytes, table: Table) -> list[list[str]]:
     return [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=table.separator or ",") if row]
 
 
+def number_of(cell: str, form: NumberFormat) -> float:
+    """Read a number by hand, as somebody does who has been told how it is written."""
+    text = cell.strip().removeprefix(form.prefix).removesuffix(form.suffix)
+    return float(
+        text.replace(form.thousands, "").replace(form.decimal, ".")
+        if form.thousands
+        else text.replace(form.decimal, ".")
+    )
+
+
 def check_equal(data: bytes, table: Table) -> None:
     header, *rows = cells_of(data, table)
     assert [name.strip() or "(row)" for name in header] == list(table.frame.columns)
     assert len(rows) == table.n_rows
+    forms = dict(table.formats)
     for k, name in enumerate(table.frame.columns):
         for row, value in zip(rows, table.frame[name].tolist(), strict=True):
             if isinstance(value, str):
                 assert value == row[k]
             elif math.isnan(value):
-                assert row[k].strip() in MISSING
+                assert row[k].strip() in MISSING or row[k].strip().casefold() in MISSING_ANY_CASE
             else:
-                assert value == float(row[k])
+                assert value == number_of(row[k], forms.get(name, NumberFormat()))
                 assert math.isfinite(value)
 
 
