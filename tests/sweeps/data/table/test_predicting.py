@@ -19,7 +19,7 @@ from tiny_tables import class_frame, regression_frame, table_spec
 from analysis.records.reading import read_sweep
 from engine.model_files import ModelFileError
 from sweeps.commands.main import main
-from sweeps.data.table.predicting import load_table_model, predict_rows, predictions_csv
+from sweeps.data.table.predicting import load_table_model, predict_file, predict_rows, predictions_csv
 from sweeps.data.table.table import TableError
 from sweeps.run.study import run_sweep
 from sweeps.spec.sweep import open_source
@@ -138,11 +138,11 @@ def test_a_wrong_model_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.C
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # forged numbers may well overflow
 @pytest.mark.parametrize("n", [150, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_forged_model_is_refused_in_one_line_or_predicts(
-    regression: Path, classification: Path, tmp_path: Path, n: int
+    regression: Path, classification: Path, houses: Path, kinds: Path, tmp_path: Path, n: int
 ) -> None:
     rng = random.Random(n)
     n_refused = n_bad = 0
-    for folder, rows in ((regression, regression_frame()), (classification, class_frame())):
+    for folder, rows in ((regression, houses), (classification, kinds)):
         (source,) = folder.glob("*/models/certificate-0.npz")
         path = tmp_path / source.name
         shutil.copy(source, path)
@@ -153,7 +153,7 @@ def test_a_forged_model_is_refused_in_one_line_or_predicts(
             write_forged(path, description, None)
             try:
                 model = load_table_model(path)
-                predictions_csv(model, rows, predict_rows(model, rows))
+                predictions_csv(model, *predict_file(model, rows, {}))
             except (ModelFileError, TableError) as error:
                 n_refused += 1
                 n_bad += "\n" in str(error) or len(str(error)) > 300
