@@ -12,6 +12,8 @@ A study's log is a text file of chained JSON lines (`analysis.records.lines`). T
     a `TrialRecord` trained afresh on draws the search never saw (see `TrialRecord.stage`).
 ``page_search``
     the `TrialRecord` of a setting that the Playground page can express, tried on the search's draws.
+``network``
+    the `NetworkRecord` of a polynomial study (`analysis.records.polynomial`).
 ``verdict``
     last line of a finished study: `Verdict`. It seals the log with the digest of the study's canonical form; behind it
     there may only be lines that open the study again.
@@ -23,19 +25,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from analysis.records.lines import Chain, encode_line
+from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
 
 Scalar = str | int | float | bool | None
 State = Literal["complete", "diverged", "failed"]
-Stage = Literal["search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate"]
+Stage = Literal["search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate", "network"]
 STAGES: tuple[Stage, ...] = (
     "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate",
 )  # fmt: skip
+"""Of trials; ``"network"`` is the one stage of a polynomial study."""
+NETWORK: Stage = "network"
 TIMING_FIELDS = ("started_at_s", "duration_s", "worker")
 
 
@@ -256,6 +261,8 @@ class Verdict:
         Why the search ended: ``"reached"``, ``"budget"``, ``"timeout"``, ``"all_failed"``.
     text : str
         One sentence for the reader, with how to go on where nothing passed.
+    claims : dict of str to str, or None
+        Of a study that judges claims, not settings: what was found for each; None where certificates decide.
     """
 
     certified: bool
@@ -266,6 +273,10 @@ class Verdict:
     n_certificates: int
     stopped: str
     text: str
+    claims: dict[str, str] | None = None
+
+
+Record = TrialRecord | NetworkRecord
 
 
 @dataclass(slots=True)
@@ -275,6 +286,7 @@ class Study:
     header: StudyHeader
     asked: dict[int, dict[str, Scalar]] = field(default_factory=dict)
     records: dict[Stage, list[TrialRecord]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
+    networks: list[NetworkRecord] = field(default_factory=list)
     verdict: Verdict | None = None
     path: Path | None = None
     chain: Chain | None = None
@@ -292,6 +304,29 @@ class Study:
         return self.records["search"]
 
     @property
+    def is_polynomial(self) -> bool:
+        """Whether its records are `networks`."""
+        return self.header.data.get("kind") == POLYNOMIAL
+
+    def of_stage(self, stage: Stage) -> Sequence[Record]:
+        """Return the records of a stage, by number."""
+        return self.networks if stage == "network" else self.records[stage]
+
+    def all_records(self) -> list[Record]:
+        """Return all records, by stage and number."""
+        return [record for stage in (*STAGES, NETWORK) for record in self.of_stage(stage)]
+
+    def add(self, record: Record) -> None:
+        """Take in one more record, in its place."""
+        if isinstance(record, NetworkRecord):
+            self.networks.append(record)
+            self.networks.sort(key=lambda one: one.number)
+            return
+        records = self.records[record.stage]
+        records.append(record)
+        records.sort(key=lambda one: one.number)
+
+    @property
     def winner(self) -> TrialRecord | None:
         """The record of the certificate the verdict names, or None."""
         return self._chosen("certificate", self.verdict.winner if self.verdict else None)
@@ -305,7 +340,7 @@ class Study:
         return next((record for record in self.records[stage] if record.number == number), None)
 
 
-def as_data(item: StudyHeader | Asked | TrialRecord | Verdict) -> dict[str, Any]:
+def as_data(item: StudyHeader | Asked | Record | Verdict) -> dict[str, Any]:
     """Return a record as plain JSON values; what it holds is shared, not copied."""
     return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
 
@@ -322,14 +357,13 @@ def canonical_lines(study: Study) -> list[str]:
     """
     lines = [encode_line("study", as_data(study.header))]
     lines += [encode_line("asked", {"number": n, "params": study.asked[n]}) for n in sorted(study.asked)]
-    for stage in STAGES:
-        lines += [encode_line(stage, without_timing(record)) for record in study.records[stage]]
+    lines += [encode_line(record.stage, without_timing(record)) for record in study.all_records()]
     if study.verdict is not None:
         lines.append(encode_line("verdict", as_data(study.verdict)))
     return lines
 
 
-def without_timing(record: TrialRecord) -> dict[str, Any]:
+def without_timing(record: Record) -> dict[str, Any]:
     """Return a record as plain values, without the fields that differ from run to run."""
     return {key: value for key, value in as_data(record).items() if key not in TIMING_FIELDS}
 

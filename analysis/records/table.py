@@ -104,7 +104,7 @@ class HeldOutRecord:
     Parameters
     ----------
     rule : str
-        ``"top"``, ``"bottom"`` or ``"farthest"``.
+        ``"top"``, ``"bottom"``, ``"farthest"``, ``"value"`` or ``"each"``.
     feature : str or None
         Whose end it is; None for ``"farthest"``.
     bound : float
@@ -113,6 +113,8 @@ class HeldOutRecord:
         How many these are.
     n_kept : int
         Rows beyond it that stay in range, as their class would lose more than its share.
+    value : str
+        Of the feature: the one held out, or all that are held out in turn.
     """
 
     rule: str
@@ -120,6 +122,7 @@ class HeldOutRecord:
     bound: float
     n_rows: int
     n_kept: int = 0
+    value: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -415,6 +415,12 @@ def plan_sentences(one: TableStudy) -> list[str]:
         folds += "Nothing held out as out of range."
     elif end.feature is None:
         folds += f"Out of range: the {end.n_rows} rows farthest from the middle of all features, held out beforehand."
+    elif end.rule == "value":
+        folds += f"Out of range: the {end.n_rows} rows with {end.feature} {end.value}, held out beforehand."
+    elif end.rule == "each":
+        folds += (
+            f"Out of range: each {end.feature} in turn ({end.value}), one a fold, whose networks saw none of its rows."
+        )
     else:
         side = "above" if end.rule == "top" else "below"
         folds += f"Out of range: the {end.n_rows} rows with {end.feature} {side} {end.bound:.6g}, "

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.study import Study, TrialRecord
+from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.homework import LEAST_POINTS, few_points, winner_record
 from analysis.statistics.intervals import (
     Interval,
     Values,
     difference_p_value,
     holm,
-    mean_interval,
     paired_difference,
     welch_difference,
 )
@@ -69,16 +69,19 @@ class Arm:
         The trial with the lowest mean test loss among them.
     losses : dict of str to ndarray (R,)
         By key of `MEASURES`, the loss of each replica; see `arms`. NaN where it has no point on that side.
+    bound : float
+        Largest loss there can be in any trial of the search.
     """
 
     choice: str
     n_trials: int
     number: int
     losses: dict[str, npt.NDArray[np.float64]]
+    bound: float
 
     def interval(self, measure: str) -> Interval:
         """Return the mean over replicas with its 95 % interval."""
-        return mean_interval(self.losses[measure])
+        return bounded_interval(self.losses[measure], self.bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +136,20 @@ def arms(study: Study) -> list[ArmSet]:
     data = candidates(study.trials)
     if data is None or data.test.shape[1] < LEAST_REPLICAS_FOR_PRICE:
         return []
+    bound = max(loss_bound(study.header, record) for record in data.records)
     result = []
     for param in sorted({key for record in data.records for key in record.params}):
         values = [record.params.get(param) for record in data.records]
         names = sorted({value for value in values if isinstance(value, str)})
         if not 2 <= len(names) <= MOST_ARMS or any(not isinstance(value, str | None) for value in values):
             continue
-        found = [_arm(data, name, np.array([i for i, v in enumerate(values) if v == name])) for name in names]
+        found = [_arm(data, name, np.array([i for i, v in enumerate(values) if v == name]), bound) for name in names]
         found.sort(key=lambda arm: (float(arm.losses["test_loss"].mean()), arm.choice))
         result.append(ArmSet(param, tuple(found), tuple(_arm_differences(found))))
     return result
 
 
-def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64]) -> Arm:
+def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64], bound: float) -> Arm:
     chosen = members[chosen_by_other_half(data.test[members])]
     replicas = np.arange(data.test.shape[1])
     best = members[int(np.argmin(data.test[members].mean(axis=1)))]
@@ -154,7 +158,7 @@ def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64]) -> Arm:
         "in_range_loss": data.in_range[chosen, replicas],
         "out_of_range_loss": data.out_of_range[chosen, replicas],
     }
-    return Arm(choice, len(members), data.records[best].number, losses)
+    return Arm(choice, len(members), data.records[best].number, losses, bound)
 
 
 def _arm_differences(found: Sequence[Arm]) -> list[Difference]:

@@ -75,10 +75,11 @@ def plain_line(progress: Progress) -> str:
 
 def cells(progress: Progress) -> tuple[str, ...]:
     """Return the text of every column of `COLUMNS`."""
-    staged = progress.phase not in ("search", "done", "stopped") and progress.n_stage_total > 0
+    staged = progress.phase not in ("search", "training", "done", "stopped") and progress.n_stage_total > 0
     phase = f"{progress.phase} {progress.n_stage_done}/{progress.n_stage_total}" if staged else progress.phase
-    if progress.verdict is not None:
-        phase = "certified" if progress.verdict.certified else "not certified"
+    verdict = progress.verdict
+    if verdict is not None and verdict.claims is None:
+        phase = "certified" if verdict.certified else "not certified"
     return (
         dataset_title(progress.header.dataset),
         phase,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from sweeps.commands.compiling import tell_cache
 from sweeps.commands.options import (
-    POLYNOMIAL_RUNS,
     Commands,
     InputError,
     add_command,
@@ -117,18 +116,16 @@ def train_command(arguments: argparse.Namespace) -> int:
 
 def replay_command(arguments: argparse.Namespace) -> int:
     """Run a trial again; status 1 where it differs although the versions are equal, 2 where they are not."""
-    from sweeps.run.study import replay
+    from sweeps.run.replay import replay
 
     sweep, _, dataset = arguments.study.rpartition("/")
     if not sweep:
         raise InputError(f"replay {arguments.study}: name sweep and dataset, as in homework/xor")
     folder = sweep_folder(arguments.results, sweep)
-    if (folder / POLYNOMIAL_RUNS).is_file():
-        raise InputError(f"replay {arguments.study}: a polynomial study has no trials; run it into another --results")
     tell_cache()
     result = replay(folder, dataset, arguments.number)
     if not result.differences:
-        print(f"{arguments.study} {arguments.number}: equal bit for bit (sha256 {result.rerun.sha256})")
+        print(f"{arguments.study} {arguments.number}: equal bit for bit (sha256 {result.sha256})")
         return 0
     print(f"{arguments.study} {arguments.number}: differs in {', '.join(result.differences)}")
     if not result.changed:

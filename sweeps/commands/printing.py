@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from analysis.polynomial.claims import SAME_VERDICT, Question, claims, mean_over_converged
-from analysis.polynomial.sections import findings
-from analysis.records.study import Scalar, Study, TrialRecord
+from analysis.formats.plain import aligned_text, interval_text
+from analysis.records.polynomial import NetworkRecord
+from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord
 from analysis.records.table import TableRecord
+from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side
 from analysis.statistics.intervals import Interval, mean_interval
 from sweeps.data.table.metrics import METRICS
@@ -27,8 +28,6 @@ MOST_LEFT_OUT = 12
 MOST_NOTES = 3
 _LAYER_SIZE = "network.hidden_layer_sizes."
 RANGE_COLUMNS = ("data type", "setting", "in range", "out of range", "difference", "floors in, out", "constant in, out")
-
-POLYNOMIAL_COLUMNS = ("recipe", "converged", "MSE in range", "out of range", "total")
 
 
 def homework_text(rows: Iterable[HomeworkRow]) -> str:
@@ -89,36 +88,6 @@ def side_text(side: Side) -> str:
     """Return the loss on one side of the range with the number of points behind it."""
     text = interval_text(side.loss)
     return text if side.loss.estimate is None else f"{text} ({side.n_points} points)"
-
-
-def interval_text(interval: Interval, digits: int = 4) -> str:
-    """Return ``"0.0834 [0.0829, 0.0839]"``, or why there is no figure."""
-    if interval.estimate is None:
-        return interval.reason or "not measured"
-    if interval.low is None or interval.high is None:
-        return f"{interval.estimate:.{digits}f} (no interval: {interval.reason})"
-    return f"{interval.estimate:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
-
-
-def polynomial_text(question: Question) -> str:
-    """Return a polynomial study's findings, its errors by recipe and its verdict on each claim."""
-    recipes = question.recipes()
-    rows = [
-        (
-            networks.label,
-            f"{int(networks.converged.sum())} of {len(networks.converged)}",
-            *(
-                interval_text(mean_over_converged(values, networks), 2)
-                for values in (networks.errors.in_range, networks.errors.out_of_range, networks.errors.total)
-            ),
-        )
-        for networks in recipes
-    ]
-    lines = [*findings(question), "", aligned_text(POLYNOMIAL_COLUMNS, rows), ""]
-    for claim in claims(question):
-        fair = "" if claim.fair_verdict == SAME_VERDICT else f"\n  with equal budgets: {claim.fair_verdict}"
-        lines.append(f"{claim.text}\n  {claim.verdict}{fair}")
-    return "\n".join(lines)
 
 
 def models_text(study: Study, record: TableRecord) -> str:
@@ -194,15 +163,6 @@ def table_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str
     return "\n".join(lines)
 
 
-def aligned_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Return a table whose columns are as wide as their widest cell."""
-    lines = [columns, *rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-
-
 def trials_text(trials: Iterable[TrialRecord]) -> str:
     """Return one line for each search trial."""
     columns = ("trial", "state", "candidate", "epochs", "training loss", "test loss", "out of range", "setting")
@@ -222,7 +182,7 @@ def trials_text(trials: Iterable[TrialRecord]) -> str:
     return aligned_text(columns, rows)
 
 
-def record_text(record: TrialRecord) -> str:
+def record_text(header: StudyHeader, record: TrialRecord) -> str:
     """Return everything about one record that fits a screen."""
     lines = [f"{record.study} {record.stage} {record.number}: {record.state}"]
     lines += [f"  {record.reason}"] if record.reason else []
@@ -234,8 +194,9 @@ def record_text(record: TrialRecord) -> str:
         "in range": record.in_range_loss,
         "out of range": record.out_of_range_loss,
     }
-    lines += [f"  {name} {interval_text(mean_interval(losses))}" for name, losses in sides.items()]
-    lines.append(f"  one-sided upper bounds {record.train_upper:.4f} (training), {record.test_upper:.4f} (test)")
+    bound = loss_bound(header, record)
+    lines += [f"  {name} {interval_text(bounded_interval(losses, bound))}" for name, losses in sides.items()]
+    lines.append(f"  bounds that stop a search {record.train_upper:.4f} (training), {record.test_upper:.4f} (test)")
     lines.append(f"  engine {record.road}, digest {record.sha256}")
     lines += [f"  {record.playground_url}"] if record.playground_url else []
     return "\n".join(lines)
@@ -278,3 +239,23 @@ def _homework_cells(row: HomeworkRow) -> tuple[str, ...]:
 
 def _pair(a: float | None, b: float | None) -> str:
     return ", ".join("-" if value is None else f"{value:.4f}" for value in (a, b))
+
+
+def networks_text(networks: Iterable[NetworkRecord]) -> str:
+    """Return one line for each network of a polynomial study."""
+    rows = [
+        (str(one.number), one.arm, f"{one.learning_rate:.3g}", str(one.seed), f"{one.loss[-1]:.5g}") for one in networks
+    ]
+    return aligned_text(("network", "arm", "rate", "seed", "training error"), rows)
+
+
+def network_text(record: NetworkRecord) -> str:
+    """Return everything a reader may want to know of one network of a polynomial study."""
+    H = len(record.parameters[-1]) // 3
+    names = [f"{name}{i}" for name in ("w", "b", "W") for i in range(1, H + 1)] + ["B"]
+    numbers = ", ".join(f"{name} {value:.6g}" for name, value in zip(names, record.parameters[-1], strict=True))
+    return (
+        f"{record.study} {record.number}: {record.arm}, rate {record.learning_rate:.3g}, seed {record.seed}\n"
+        f"  training error {record.loss[-1]:.6g}, lowest since the look before {record.lowest[-1]:.6g}\n"
+        f"  {numbers}"
+    )

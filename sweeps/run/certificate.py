@@ -12,7 +12,8 @@ from types import MappingProxyType
 import numpy as np
 
 from analysis.records.lines import canonical_json
-from analysis.records.study import Scalar, Stage, Study, TrialRecord, Verdict
+from analysis.records.study import Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
+from analysis.statistics.bounded import certificate_bound, draws_needed, loss_bound
 from analysis.statistics.intervals import upper_bound
 from engine.playground.page import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground.page import LEARNING_RATES, REGULARIZATION_RATES
@@ -66,15 +67,18 @@ def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [first[key] for key in order]
 
 
-def passes(record: TrialRecord, goal: float, level: float) -> bool:
+def passes(header: StudyHeader, record: TrialRecord, goal: float, level: float) -> bool:
     """Return whether the upper bounds of both mean losses, one-sided at 1 - `level`, are below the goal.
+
+    The bounds hold whatever the law of the losses, up to the largest loss there can be (`analysis.statistics.bounded`).
 
     Where all replicas have the same test rows, the rows have been judged:
     `analysis.records.study.TrialRecord.ensemble`.
     """
     if record.ensemble is not None:
         return record.state == "complete" and bool(record.ensemble["passed"])
-    bounds = [upper_bound(losses, 1 - level) for losses in (record.train_loss, record.test_loss)]
+    largest = loss_bound(header, record)
+    bounds = [certificate_bound(losses, largest, 1 - level) for losses in (record.train_loss, record.test_loss)]
     return record.state == "complete" and max(bounds) < goal
 
 
@@ -87,8 +91,10 @@ def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
         return table_verdict(spec.certificates.level, study, stopped)
     certificates = study.records["certificate"]
     level = spec.certificates.level / max(len(certificates), 1)
-    winner, certified = _winner(certificates, spec.goal.below, level)
-    page_winner, page_certified = _winner(study.records["page_certificate"], spec.goal.below, spec.certificates.level)
+    winner, certified = _winner(study.header, certificates, spec.goal.below, level)
+    page_winner, page_certified = _winner(
+        study.header, study.records["page_certificate"], spec.goal.below, spec.certificates.level
+    )
     return Verdict(
         certified=certified,
         winner=None if winner is None else winner.number,
@@ -97,18 +103,22 @@ def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
         level=level,
         n_certificates=len(certificates),
         stopped=stopped,
-        text=_text(spec, winner, certified, level, stopped),
+        text=_text(spec, study.header, winner, certified, level, stopped),
     )
 
 
-def _winner(certificates: Sequence[TrialRecord], goal: float, level: float) -> tuple[TrialRecord | None, bool]:
+def _winner(
+    header: StudyHeader, certificates: Sequence[TrialRecord], goal: float, level: float
+) -> tuple[TrialRecord | None, bool]:
     usable = [record for record in certificates if record.state != "failed"]
-    passed = [record for record in usable if passes(record, goal, level)]
+    passed = [record for record in usable if passes(header, record, goal, level)]
     best = min(passed or usable, key=lambda record: (record.value, record.number), default=None)
     return best, bool(passed)
 
 
-def _text(spec: SweepSpec, winner: TrialRecord | None, certified: bool, level: float, stopped: str) -> str:
+def _text(
+    spec: SweepSpec, header: StudyHeader, winner: TrialRecord | None, certified: bool, level: float, stopped: str
+) -> str:
     goal = spec.goal.below
     if winner is None and not spec.certificates.n:
         return "No certificate was asked for: the best trial was chosen by the very figures shown for it."
@@ -130,8 +140,16 @@ def _text(spec: SweepSpec, winner: TrialRecord | None, certified: bool, level: f
             )
     if certified:
         return f"Certified: {means} are below {goal:g}, at level {level:.2g}."
+    not_shown = f"Not certified: {means}; below {goal:g} is not shown at level {level:.2g}. "
+    largest = loss_bound(header, winner)
+    needed = draws_needed(max(winner.value, train), goal, largest, level)
+    if winner.ensemble is None and needed is not None and needed > n:
+        return not_shown + (
+            f"{n} draws cannot show it of losses of up to {largest:.3g}: "
+            f"ask for at least {needed} in [certificates] n_replicas of another sweep."
+        )
     return (
-        f"Not certified: {means}; below {goal:g} is not shown at level {level:.2g}. "
+        f"{not_shown}"
         f"Go on with a larger budget (--trials above {spec.search.n_trials}, --until budget), a wider space, "
         "or a higher goal."
     )

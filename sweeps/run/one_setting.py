@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from analysis.records.study import Scalar, Study
-from sweeps.run.study import study_header
 from sweeps.run.trial import Setting, run_trial
+from sweeps.run.trials import study_header
 from sweeps.search.space import apply
 from sweeps.spec.sweep import SweepSpec, load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_table, with_overrides

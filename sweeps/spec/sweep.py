@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -23,7 +22,7 @@ from sweeps.data.source import Source
 from sweeps.fields import number, numbers, read_fields, text, whole, wholes
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
 from sweeps.spec.samplers import LISTS, SAMPLERS
-from sweeps.toml import SpecError, SpecTable, check_depth, read_toml, shown
+from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, shown, study_name
 
 _T = TypeVar("_T")
 
@@ -33,7 +32,6 @@ POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
 TABLES = "tables"
 """Folder of the built-in sweeps of tables; `sweeps.spec.from_table` completes them."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,10 +308,23 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
     SpecError
         If there is no such file, it is not TOML, or anything in it is unknown, of the wrong type or out of range.
     """
+    table, where = read_table(name_or_path)
+    return parse_spec(table, where)
+
+
+def read_table(name_or_path: str | Path, folders: Sequence[str] = (".",)) -> tuple[dict[str, Any], str]:
+    """Return the table of a built-in spec in one of `folders`, or of a TOML file, and what messages call it.
+
+    Raises
+    ------
+    SpecError
+        If there is no such file, or it is not TOML.
+    """
     asked = str(name_or_path)
-    if asked in builtin_specs():
+    folder = next((one for one in folders if asked in builtin_specs(one)), None)
+    if folder is not None:
         where = f"{asked}.toml"
-        raw = resources.files("sweeps").joinpath("specs", where).read_bytes()
+        raw = resources.files("sweeps").joinpath("specs", folder, where).read_bytes()
     else:
         path = Path(name_or_path)
         if not path.suffix and not path.exists():
@@ -324,7 +335,7 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
             raw = path.read_bytes()
         except OSError as error:
             raise SpecError(f"{asked}: cannot be read: {error.strerror}") from None
-    return parse_spec(read_toml(raw, where), where)
+    return read_toml(raw, where), where
 
 
 def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
@@ -337,11 +348,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     """
     check_depth(table, where)
     root = SpecTable(table, where)
-    name = root.text("name")
-    if not NAME.fullmatch(name):
-        raise SpecError(
-            f"{where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first"
-        )
+    name = study_name(root)
     seed = root.integer("seed", 0, 2**63 - 1)
     goal = root.table("goal")
     datasets = _datasets(root)

@@ -110,9 +110,9 @@ def as_toml(spec: SweepSpec) -> str:
     return "\n".join(lines) + "\n"
 
 
-def spec_difference(old: SweepSpec, new: SweepSpec) -> list[str]:
-    """Return ``"search.n_trials: 100 there, 200 here"`` for each setting in which two specs differ."""
-    there, here = (dict(_flatten(as_table(spec))) for spec in (old, new))
+def table_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return ``"search.n_trials: 100 there, 200 here"`` for each setting in which two specs' tables differ."""
+    there, here = (dict(_flatten(table)) for table in (old, new))
     return [
         f"{key}: {shown(there[key]) if key in there else 'absent'} there, "
         f"{shown(here[key]) if key in here else 'absent'} here"

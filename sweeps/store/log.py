@@ -16,18 +16,13 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from analysis.records.lines import Chain, RecordError, canonical_json, is_whole, unix_ends
-from analysis.records.polynomial import (
-    RUNS_NAME,
-    PolynomialHeader,
-    read_polynomial_study,
-)
 from analysis.records.reading import read_log, read_sweep
 from analysis.records.study import (
     Asked,
+    Record,
     Scalar,
     Study,
     StudyHeader,
-    TrialRecord,
     Verdict,
     as_data,
     canonical_lines,
@@ -164,12 +159,10 @@ class StudyLog:
         self.points[number] = point
         self.sources[number] = source
 
-    def record(self, record: TrialRecord) -> None:
+    def record(self, record: Record) -> None:
         """Write a trial's whole record."""
         self._log.append([("finished" if record.stage == "search" else record.stage, as_data(record))])
-        records = self.study.records[record.stage]
-        records.append(record)
-        records.sort(key=lambda other: other.number)
+        self.study.add(record)
 
     def verdict(self, verdict: Verdict) -> None:
         """Write how the study ended, and seal the log with the digest of the study's canonical form.
@@ -313,12 +306,10 @@ def digest(folder: Path) -> str:
     RecordError
         If there is no log, or one is damaged.
     """
-    if (folder / RUNS_NAME).exists():
-        return read_polynomial_study(folder / RUNS_NAME).digest
     return digest_of(line for study in read_sweep(folder) for line in canonical_lines(study))
 
 
-def header_difference(there: StudyHeader | PolynomialHeader, here: StudyHeader | PolynomialHeader) -> str:
+def header_difference(there: StudyHeader, here: StudyHeader) -> str:
     """Return in what two headers differ, and what to do about it."""
     old, new = dataclasses.asdict(there), dataclasses.asdict(here)
     old |= {f"versions.{key}": value for key, value in old.pop("versions").items()}

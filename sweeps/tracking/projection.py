@@ -20,25 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.records.lines import Line, canonical_json, decode_raw_line
-from analysis.records.polynomial import (
-    RUNS_NAME,
-    PolynomialEnd,
-    PolynomialHeader,
-    PolynomialReader,
-    PolynomialRun,
-    PolynomialStudy,
-)
+from analysis.records.polynomial import NetworkRecord
 from analysis.records.reading import StudyReader
-from analysis.records.study import Study, StudyHeader, TrialRecord, Verdict
+from analysis.records.study import Record, Study, StudyHeader, TrialRecord, Verdict
 from analysis.records.table import TABLE_NAME
-from sweeps.polynomial.run_contents import polynomial_run_content, polynomial_study_content
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking.database import artifact_root, first_line, fold_write_ahead, open_client, sqlite_path
 from sweeps.tracking.errors import DatabaseGoneError, TrackingBusyError, TrackingError
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload
 from sweeps.tracking.run_contents import (
     FILES_TAG,
-    NOTE,
     RunContent,
     file_tags,
     parent_content,
@@ -47,6 +38,7 @@ from sweeps.tracking.run_contents import (
     study_digest,
     study_uid,
 )
+from sweeps.tracking.trial_contents import NOTE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -84,8 +76,7 @@ class SyncReport:
 
 def sweep_folders(results: Path) -> list[Path]:
     """Return the folders of all sweeps below a results folder, by name."""
-    sweeps = {path.parent.parent for path in results.glob(f"*/{LOG_PATTERN}")}
-    return sorted(sweeps | {path.parent for path in results.glob(f"*/{RUNS_NAME}")})
+    return sorted({path.parent.parent for path in results.glob(f"*/{LOG_PATTERN}")})
 
 
 def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
@@ -94,7 +85,7 @@ def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
     Parameters
     ----------
     results_folder : Path
-        Holds ``<sweep>/<dataset>/log.jsonl`` and ``<polynomial study>/runs.jsonl``.
+        Holds ``<sweep>/<dataset>/log.jsonl``.
     tracking_uri : str
         As from `resolve_uri`.
 
@@ -204,7 +195,7 @@ class SweepProjection:
             raise DatabaseGoneError(f"{self._database}: deleted or replaced while runs were written to it")
 
     def _known_studies(self) -> list[StudyProjection]:
-        paths = [*sorted(self._folder.glob(LOG_PATTERN)), *self._folder.glob(RUNS_NAME)]
+        paths = sorted(self._folder.glob(LOG_PATTERN))
         for path in paths:
             if path not in self._studies:
                 self._studies[path] = StudyProjection(path, self._client, self._artifacts, self._report)
@@ -245,14 +236,14 @@ class StudyProjection:
 
     def __init__(self, path: Path, client: MlflowClient, artifacts: Path | None, report: SyncReport) -> None:
         self._tail = LogTail(path)
-        self._reader = PolynomialReader(path) if path.name == RUNS_NAME else StudyReader(path)
+        self._reader = StudyReader(path)
         self._upload = LogUpload(path, client)
         self._client = client
         self._artifacts = artifacts
         self._report = report
         self._user = _user_name()
-        self._study: Study | PolynomialStudy | None = None
-        self._waiting: list[TrialRecord | PolynomialRun] = []
+        self._study: Study | None = None
+        self._waiting: list[Record] = []
         self._experiment = ""
         self._present: set[str] = set()
         self._deleted: set[str] = set()
@@ -289,12 +280,12 @@ class StudyProjection:
         for line in self._tail.read():
             item = self._reader.take(line)
             self._study = self._reader.study
-            if isinstance(item, TrialRecord | PolynomialRun):
+            if isinstance(item, TrialRecord | NetworkRecord):
                 self._waiting.append(item)
-            if isinstance(item, TrialRecord | PolynomialRun | PolynomialEnd | Verdict):
+            if isinstance(item, TrialRecord | NetworkRecord | Verdict):
                 self._closed = False
 
-    def _survey(self, study: Study | PolynomialStudy) -> None:
+    def _survey(self, study: Study) -> None:
         """Find the runs that are there, delete half-written ones, and make sure of a parent."""
         header = study.header
         self._experiment = _experiment_id(self._client, header.sweep, self._artifacts)
@@ -322,11 +313,11 @@ class StudyProjection:
         if parent.deleted:
             self._closed = True
         else:
-            files = {} if isinstance(study, PolynomialStudy) else file_tags(self._parent_files())
+            files = file_tags(self._parent_files())
             self._closed = parent.status == "FINISHED" and parent.tags.get(FILES_TAG) == files.get(FILES_TAG)
             self._report.n_present += 1
 
-    def _delete_half_written(self, header: StudyHeader | PolynomialHeader) -> None:
+    def _delete_half_written(self, header: StudyHeader) -> None:
         for run in _runs_of(self._client, self._experiment, header, "attributes.status = 'RUNNING'", active_only=True):
             if run.info.run_id != self._parent:
                 self._delete_half(run.info.run_id)
@@ -335,34 +326,23 @@ class StudyProjection:
         self._client.delete_run(run_id)
         self._report.n_repaired += 1
 
-    def _create_parent(self, study: Study | PolynomialStudy) -> str:
-        content = self._parent_content(study)
+    def _create_parent(self, study: Study) -> str:
+        content = parent_content(study, self._user, self._parent_files())
         start_ms = content.start_ms or int(1000 * time.time())
         run = self._client.create_run(self._experiment, start_time=start_ms, tags=content.tags)
         _fill_run(self._client, run.info.run_id, content)
         self._report.n_written += 1
         return str(run.info.run_id)
 
-    def _parent_content(self, study: Study | PolynomialStudy) -> RunContent:
-        if isinstance(study, PolynomialStudy):
-            return polynomial_study_content(study, self._user)
-        return parent_content(study, self._user, self._parent_files())
-
-    def _record_content(self, study: Study | PolynomialStudy, record: TrialRecord | PolynomialRun) -> RunContent:
-        if isinstance(record, PolynomialRun):
-            assert isinstance(study, PolynomialStudy), "a log holds records of one kind"
-            return polynomial_run_content(study.header, record, self._user)
-        assert isinstance(study, Study), "a log holds records of one kind"
-        return record_content(study.header, record, self._user, _model_files(self._tail.path.parent, record))
-
-    def _write_record(self, study: Study | PolynomialStudy, record: TrialRecord | PolynomialRun) -> None:
+    def _write_record(self, study: Study, record: Record) -> None:
         uid = record_uid(record)
         if uid in self._deleted:
             self._report.n_deleted += 1
         elif uid in self._present:
             self._report.n_present += 1
         else:
-            content = self._record_content(study, record)
+            files = _model_files(self._tail.path.parent, record)
+            content = record_content(study.header, record, self._user, files)
             tags = content.tags | {"mlflow.parentRunId": str(self._parent)}
             run = self._client.create_run(self._experiment, start_time=content.start_ms or None, tags=tags)
             _fill_run(self._client, run.info.run_id, content)
@@ -370,9 +350,9 @@ class StudyProjection:
             self._present.add(uid)
             self._report.n_written += 1
 
-    def _close_parent(self, study: Study | PolynomialStudy) -> None:
+    def _close_parent(self, study: Study) -> None:
         if self._parent is not None and study_uid(study.header) not in self._deleted:
-            content = self._parent_content(study)
+            content = parent_content(study, self._user, self._parent_files())
             _fill_run(self._client, self._parent, content, with_tags=True)
             self._client.set_terminated(self._parent, content.status, content.end_ms or None)
         self._closed = True
@@ -464,7 +444,7 @@ def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> s
 def _runs_of(
     client: MlflowClient,
     experiment: str,
-    header: StudyHeader | PolynomialHeader,
+    header: StudyHeader,
     condition: str = "",
     active_only: bool = False,
 ) -> Iterator[Run]:
@@ -509,7 +489,7 @@ def _fill_run(client: MlflowClient, run_id: str, content: RunContent, with_tags:
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def _model_files(folder: Path, record: TrialRecord) -> tuple[Path, ...]:
+def _model_files(folder: Path, record: Record) -> tuple[Path, ...]:
     """Return the saved model and curves of a record, where the sweep kept them."""
     return tuple(sorted((folder / MODELS_NAME).glob(f"{record.stage}-{record.number}.*")))
 

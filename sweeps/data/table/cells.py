@@ -227,7 +227,7 @@ class Decider:
             column.numeric = bool(present) or not column.n_usual
             if column.proven and self._told.decimal == ",":
                 self._note(column, "read with decimal points, which its numbers show, though --decimal ,")
-        elif found is not None and found.odd is not None and found.n_odd < NEARLY_ALL * present:
+        elif found is not None and found.odd is not None and self._is_odd(*found.odd, found.n_odd, present):
             raise self._odd(column, *found.odd, present - found.n_odd, found.example)
         elif column.n_infinite and column.n_number + column.n_infinite == present:
             raise self._refusal(*column.first["infinite"], column, "expected a finite number, or NA")
@@ -240,6 +240,15 @@ class Decider:
             self._note(column, told)
         if column.numeric and column.n_usual:
             self._check_usual(column, present)
+
+    def _is_odd(self, row: int, cell: str, n_odd: int, present: int) -> bool:
+        """Whether a cell is to blame for a column that is not of numbers."""
+        return n_odd <= (1 - NEARLY_ALL) * present or self._are_units(row, cell, n_odd, present)
+
+    def _are_units(self, row: int, cell: str, n_odd: int, present: int) -> bool:
+        """Whether the first row, and only it, holds no number."""
+        first = row == 0 and n_odd == 1 and present > 2 and not any(map(str.isdigit, cell))
+        return first and not any(map(_NUMBER.fullmatch, self._first_row))
 
     def _read_as(self, column: Column, found: Found, decimals: set[str], both: set[tuple[str, str]]) -> None:
         """Settle how a column of numbers is written."""
@@ -286,7 +295,7 @@ class Decider:
         n_odd = column.present(len(self._lines)) - n_numbers
         like = f"a number like {example.strip()!r}" if example else "a number"
         word = cell.strip()
-        if row == 0 and n_odd == 1 and n_numbers > 1 and not any(map(_NUMBER.fullmatch, self._first_row)):
+        if self._are_units(row, cell, n_odd, n_numbers + n_odd):
             advice = "--units-row leaves out a row of units below the header"
         elif any(map(str.isdigit, word)) or "," in word:
             advice = f"mend it, write NA, or keep the column as text: --text-column '{column.name}'"

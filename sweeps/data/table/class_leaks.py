@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 NEAR = 0.03
-"""One column that leaves at most this share of wrong rows, each class weighing the same, is suspect ..."""
+"""One column that leaves at most this share of wrong rows, each class weighing the same, its standard error
+added, is suspect ..."""
 NEAR_PAIR = 0.005
 """... two columns together at most this ..."""
 GAP = 3.0
@@ -67,17 +69,22 @@ def find_class_leaks(columns: LeakColumns, y: FloatArray, target: Target) -> lis
     if recoded:
         return [((name,), f"{shown(target.name)} is a recoding of {shown(name)}, exactly") for name in recoded]
     errors = {name: _single_error(columns, name, y, folds) for name in _likeliest(columns, y)}
-    copies = {name: error for name, error in errors.items() if error <= NEAR}
+    copies = {name: error for name, error in errors.items() if _at_most(error, len(y)) <= NEAR}
     if copies:
         best = min(copies, key=lambda name: (copies[name], name))
         rest = rest_error(columns.without(tuple(copies)), y, folds, k)
-        if rest < max(GAP * copies[best], LEAST_REST):
+        if rest < max(GAP * _at_most(copies[best], len(y)), LEAST_REST):
             return []
         others = [name for name in copies if name != best]
         beside = f" (so does {joined(others[:3])})" if others else ""
         how = "follows from" if copies[best] == 0 else "nearly follows from"
         return [((best,), f"{shown(target.name)} {how} {shown(best)} alone{beside}: {_shares(copies[best], rest)}")]
     return _pairs(columns, y, folds, k, target.name, errors)
+
+
+def _at_most(error: float, n: int) -> float:
+    """Return a share of wrong rows with its standard error: few rows with few errors show little."""
+    return error + math.sqrt(error * (1.0 - error) / n)
 
 
 def _shares(error: float, rest: float) -> str:

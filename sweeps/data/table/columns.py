@@ -11,7 +11,8 @@ date
     or stored as one. Day-first and month-first dates are not told apart by looking: they stay categories or text.
 identifier
     No missing value, all different, at least 20 rows, and either text or whole numbers that count up by one or whose
-    name says so (``id``, ``Id``, ``customer_id``, ``uuid``, ``index``, ``(row)``). Left out.
+    name says so (``id``, ``Id``, ``customer_id``, ``uuid``, ``index``, ``(row)``). Left out, but for numbers that only
+    count up and are the only column to learn from.
 number
     Any other column of numbers.
 category
@@ -141,8 +142,12 @@ def find_columns(frame: pd.DataFrame, target: str, roles: Mapping[str, Role] | N
         _column(str(name), frame[name], told.get(str(name))) for name in frame.columns if str(name) != target
     )
     if not any(column.used for column in columns):
+        columns = tuple(_counting(column, frame[column.name], told) for column in columns)
+    if not any(column.used for column in columns):
         listed = ", ".join(f"{column.name!r} ({column.role})" for column in columns[:5]) or "none"
-        raise TableError(f"no column to learn from beside the target {target!r}: {listed}; settle a role by name")
+        raise TableError(
+            f"no column to learn from beside the target {target!r}: {listed}; settle a role: --role COLUMN=number"
+        )
     return columns
 
 
@@ -229,6 +234,16 @@ def _column(name: str, series: pd.Series[Any], told: Role | None) -> Column:
         _check_role(name, series, told)
         role, reason = told, "settled by the user"
     return Column(name, role, reason, n_missing, n_distinct)
+
+
+def _counting(column: Column, series: pd.Series[Any], told: Mapping[str, Role]) -> Column:
+    """Return a number instead of an identifier where only its counting up says that it is one."""
+    if column.role != "identifier" or column.name in told or series.dtype.kind != "i":
+        return column
+    if _IDENTIFIER_NAME.search(column.name):
+        return column
+    reason = "whole numbers that count up, and the only column to learn from"
+    return Column(column.name, "number", reason, column.n_missing, column.n_distinct)
 
 
 def _role(name: str, series: pd.Series[Any], n_missing: int, n_distinct: int) -> tuple[Role, str]:

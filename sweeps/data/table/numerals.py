@@ -146,7 +146,7 @@ class Formats:
         for cell, n, row, parts in split:
             text = parts[1] if parts is not None and parts[0] == self._unit else None
             self._add(cell, n, row, text)
-        allowed = (1 - NEARLY_ALL) * self._n_cells
+        allowed = max((1 - NEARLY_ALL) * self._n_cells, 1)  # one: a row of units
         self._alive = [marks for marks in self._alive if self._n_missed[marks] <= allowed]
 
     def _add(self, cell: str, n: int, row: int, text: str | None) -> None:
@@ -201,7 +201,7 @@ class Formats:
         return Found(
             tuple(map(tuple, classes.values())),
             shows_decimals=only in self._decimals,
-            shows_both=only in self._decimals and bool(only and only[1]),
+            shows_both=only is not None and only in self._decimals and bool(only[1]),
             fixed=self._fixed,
             grouped=only is None and grouped,
             example=("" if only else self._differing) or self._unusual or self._any,

@@ -89,7 +89,7 @@ def baseline_scores(
     confusion = {name: np.zeros((k, k), np.int64) for name in BASELINES}
     for fitted in folds:
         prepared = prepare(fitted)
-        parts = {"validation": fitted.fold.validation, "out_of_range": rows.out_of_range}
+        parts = {"validation": fitted.fold.validation, "out_of_range": rows.beyond(fitted.fold)}
         for name in BASELINES:
             one = run_baseline(problem, name, prepared)
             words[name].append(one.words)
@@ -140,7 +140,7 @@ def network_scores(
         together.setdefault(k, []).append(inside[: len(fold.validation)])
         for part, chosen, values in (
             ("validation", fold.validation, inside),
-            ("out_of_range", rows.out_of_range, beyond),
+            ("out_of_range", rows.beyond(fold), beyond),
         ):
             if len(chosen):
                 for metric, value in score_all(task, y[chosen], values[None, : len(chosen)]).items():
@@ -226,7 +226,7 @@ def table_record(
         has_test_targets=rows.test_has_targets and len(rows.test) > 0,
         held_out=None
         if end is None
-        else HeldOutRecord(end.rule, end.feature, end.bound, len(end.out_of_range), end.n_kept),
+        else HeldOutRecord(end.rule, end.feature, end.bound, len(end.out_of_range), end.n_kept, end.value),
         metric=goal.metric,
         goal=goal.text,
         goal_value=value,

@@ -2,7 +2,7 @@
 
 A value is named where it is the least or the greatest of its column, recurs, and lies further from the next one than
 the others spread (-200 among 0.1 to 12); where it is written as such codes are (-9, -99, 999, 9999, ..., or the end of
-all dates), a quarter of that does, and for a negative code beside numbers that are all at or above 0 a tenth.
+all dates), a quarter of that does, and the sign alone where all others are at or above 0.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _is_far(distinct: npt.NDArray[np.float64], k: int, codes: frozenset[float]) 
     gap = float(np.abs(rest - value).min())
     share = 1.0
     if value in codes or _is_code(value):
-        share = 0.1 if value < 0 <= rest[0] else 0.25
+        share = 0.0 if value < 0 <= rest[0] else 0.25
     return gap > share * float(rest[-1] - rest[0])
 
 

@@ -39,10 +39,10 @@ from sweeps.data.source import STREAM_WEIGHTS, Configured, Draws, Losses
 from sweeps.data.table.baselines import FoldRows, Problem, best_baseline, run_baseline
 from sweeps.data.table.fitted import FittedFold
 from sweeps.data.table.folds import Fold
-from sweeps.data.table.judging import ensemble_of, judge_test_rows
+from sweeps.data.table.judging import ensemble_of, judge_test_rows, test_units
 from sweeps.data.table.metrics import METRICS, Goal, Metric, parse_goal, predicted_classes
 from sweeps.data.table.preprocessing import TargetTransform, fit_preprocessing, fit_target
-from sweeps.data.table.rows import TableRows, make_folds, open_rows
+from sweeps.data.table.rows import TableRows, make_folds, open_rows, read_data
 from sweeps.data.table.scoring import (
     baseline_scores,
     network_scores,
@@ -178,7 +178,7 @@ class TableSource:
     def fold_rows(self, fitted: FittedFold) -> FoldRows:
         """Return a fold as baselines take it."""
         rows, fold = self.rows, fitted.fold
-        parts = {"validation": fold.validation, "out_of_range": rows.out_of_range}
+        parts = {"validation": fold.validation, "out_of_range": rows.beyond(fold)}
         return FoldRows(
             X=fitted.preprocessing.transform(rows.frame.iloc[fold.train]),
             y=rows.target.values[fold.train],
@@ -229,6 +229,7 @@ class TableSource:
             against,
             self._asked.level / self._asked.max_certificates,
             text_seed(self._asked.seed, self._name, "test rows"),
+            test_units(self.rows, self._data),
         )
         if self._data.withheld:
             judged |= {"passed": False, "withheld": self._data.withheld}
@@ -257,6 +258,7 @@ class TableSource:
                     "header": self._data.header,
                     "comment": self._data.comment,
                 },
+                "date_formats": dict(read_data(self._data).date_formats),
                 "n_columns": rows.frame.shape[1],
                 "formats": {name: dataclasses.asdict(form) for name, form in rows.formats},
                 "trained_on": f"{len(fitted.fold.train)} rows of {Path(self._data.file).name}",
@@ -354,7 +356,7 @@ class TableSource:
         parts = {
             "train": [fold.fold.train for fold in folds],
             "test": [fold.fold.validation for fold in folds],
-            "out_of_range": [rows.out_of_range for _ in folds],
+            "out_of_range": [rows.beyond(fold.fold) for fold in folds],
         }
         splits = {name: self._split(folds, numbers) for name, numbers in parts.items()}
         targets = {name: self._targets(numbers) for name, numbers in parts.items()}
@@ -390,7 +392,7 @@ class TableSource:
             in_range=splits["test"],
             out_of_range=splits["out_of_range"],
             n_in_range=np.broadcast_to(n_validation, (R,)).copy(),
-            n_out_of_range=np.full(R, len(rows.out_of_range)),
+            n_out_of_range=np.broadcast_to([len(numbers) for numbers in parts["out_of_range"]], (R,)).copy(),
             constant=scores(constant),
             floors=None,
             training_seeds=keys,

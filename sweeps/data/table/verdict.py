@@ -63,6 +63,12 @@ def _text(winner: TrialRecord | None, judged: dict[str, Any] | None, stopped: st
         f"{metric.title} {_number(judged['value'])} of {len(winner.seeds)} networks together on {n} test rows, "
         f"looked at once (best baseline, {BASELINES[against].titles[metric.task]}: {_number(theirs)})"
     )
+    if judged.get("n_units", n) != n:
+        result = result.replace(" test rows,", f" test rows ({judged['n_units']} {judged['units']}),")
+    if judged.get("suspected"):
+        return f"Not certified: rows may depend on each other ({judged['suspected']}): {result}."
+    if judged.get("scope"):
+        result += f"; for {judged['scope']}"
     if judged["passed"]:
         return f"Certified: {result} reaches the goal, {judged['goal']}, at level {judged['level']:.2g}."
     if judged.get("withheld"):

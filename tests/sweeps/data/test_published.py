@@ -15,7 +15,8 @@ from sweeps.data.fashion_mnist import FashionData, FashionSource
 from sweeps.data.kinds import KINDS
 from sweeps.data.perceptron import PerceptronData, PerceptronSource, perceptron_truth
 from sweeps.data.table.published.named import FashionImages
-from sweeps.run.study import replay, run_sweep
+from sweeps.run.replay import replay
+from sweeps.run.study import run_sweep
 from sweeps.spec.sweep import SweepSpec, load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_table, with_overrides
 from sweeps.store.log import digest

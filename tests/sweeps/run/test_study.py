@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tiny import tiny_spec, tiny_table
 
-import sweeps.run.study
+import sweeps.run.trials
 from analysis.records.lines import RecordError
 from analysis.records.reading import read_sweep
 from analysis.records.study import STAGES, Study, canonical_lines
@@ -24,7 +24,8 @@ from analysis.statistics.intervals import upper_bound
 from engine.model_files import load_model
 from sweeps.data.source import Source
 from sweeps.run.progress import Progress
-from sweeps.run.study import replay, run_sweep
+from sweeps.run.replay import replay
+from sweeps.run.study import run_sweep
 from sweeps.run.trial import Outcome, Setting, run_chunk, run_trial, search_setting
 from sweeps.spec.sweep import DatasetSpec, SweepSpec, open_source, parse_spec
 from sweeps.spec.writing import with_overrides
@@ -132,7 +133,7 @@ def test_out_of_range_targets_reach_no_decision(whole: Path, tmp_path: Path, mon
     def flipped(spec: SweepSpec, dataset: DatasetSpec, folder: Path) -> Source:
         return Flipped(open_source(spec, dataset, folder))
 
-    monkeypatch.setattr(sweeps.run.study, "open_source", flipped)
+    monkeypatch.setattr(sweeps.run.trials, "open_source", flipped)
     for study, straight in zip(run_sweep(SPEC, tmp_path, workers=2), read_sweep(whole), strict=True):
         assert study.asked == straight.asked
         assert study.verdict == straight.verdict

@@ -78,7 +78,7 @@ def test_a_name_that_no_folder_should_have_becomes_one(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"folds": "grouped"}, 'dataset: group_column: goes with folds = "grouped"; give both or none'),
-        ({"group_column": "color"}, 'dataset: group_column: goes with folds = "grouped"; give both or none'),
+        ({"group_column": "colour"}, "no column 'colour' to divide rows by; nearest: 'color'"),
         ({"end_feature": "area"}, 'dataset: end_feature: goes with end_rule "top" or "bottom", not "farthest"'),
         ({"end_rule": "top", "end_feature": "aera"}, "dataset: held-out end: no feature 'aera'; nearest: 'area'"),
         ({"n_folds": 90}, "dataset: folds: n_folds=90 with 60 rows; expected 2 to 60"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import csv
+import dataclasses
+import io
 import json
 import random
 import shutil
@@ -19,8 +21,15 @@ from tiny_tables import class_frame, regression_frame, table_spec
 from analysis.records.reading import read_sweep
 from engine.model_files import ModelFileError
 from sweeps.commands.main import main
-from sweeps.data.table.predicting import load_table_model, predict_file, predict_rows, predictions_csv
-from sweeps.data.table.table import TableError
+from sweeps.data.table.numerals import NumberFormat
+from sweeps.data.table.predicting import (
+    load_table_model,
+    output_names,
+    predict_rows,
+    predictions_csv,
+    read_new_rows,
+)
+from sweeps.data.table.table import TableError, Told
 from sweeps.run.study import run_sweep
 from sweeps.spec.sweep import open_source
 
@@ -135,6 +144,82 @@ def test_a_wrong_model_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.C
     assert "a.json: cannot be read" in error
 
 
+@pytest.mark.parametrize("target", ["distance", "row", "networks_low"])
+def test_no_output_column_is_called_as_the_target_or_another_column(regression: Path, target: str) -> None:
+    model = dataclasses.replace(load_table_model(regression), target=target)
+    frame = regression_frame().assign(outside="o")
+    found = predict_rows(model, frame)
+    header, *lines = csv.reader(io.StringIO(predictions_csv(model, frame, found)))
+    assert len(set(header)) == len(header)
+    assert not set(header) - {target} & {*map(str, frame.columns)}
+    assert "predict_outside" in header
+    assert f"predict_{target}" in header
+    assert [float(line[header.index(target)]) for line in lines] == pytest.approx(found.values.tolist(), rel=1e-8)
+
+
+@pytest.mark.parametrize("target", ["probability", "out_of_range"])
+def test_a_class_by_the_name_of_an_output_keeps_it(classification: Path, target: str) -> None:
+    model = dataclasses.replace(load_table_model(classification), target=target)
+    found = predict_rows(model, class_frame())
+    header, *lines = csv.reader(io.StringIO(predictions_csv(model, class_frame(), found)))
+    assert header.count(target) == 1
+    assert [line[header.index(target)] for line in lines] == found.values.tolist()
+
+
+def test_a_name_is_prefixed_until_it_is_free() -> None:
+    names = output_names("row", ["predict_row", "distance"])
+    assert names["row"] == "predict_predict_row"
+    assert names["distance"] == "predict_distance"
+    assert names["outside"] == "outside"
+
+
+def test_identifiers_are_carried_through(regression: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = regression_frame().drop(columns=["price"]).head(4)
+    frame["who"] = ["007", "", "12", "30"]
+    frame["number"] = ["5", "6", "", "8"]
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    command = ["predict", str(regression), str(tmp_path / "new.csv")]
+    assert main([*command, "--id", "who", "--id", "number"]) == 0
+    header, *lines = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert header[:4] == ["row", "who", "number", "price"]
+    assert [line[:3] for line in lines] == [["1", "007", "5"], ["2", "", "6"], ["3", "12", ""], ["4", "30", "8"]]
+    for name, message in (
+        ("price", "--id price: that is what is predicted; name another column"),
+        ("numbr", "--id numbr: not in the file; nearest: 'number'"),
+    ):
+        assert main([*command, "--id", name]) == 2
+        assert capsys.readouterr().err == f"python -m sweeps: {message}\n"
+
+
+def test_rows_without_a_target_are_predicted_on_request(
+    regression: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = regression_frame().head(6)
+    frame.loc[[1, 4], "price"] = np.nan
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    command = ["predict", str(regression), str(tmp_path / "new.csv")]
+    assert main([*command, "--without-target"]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [line["row"] for line in lines] == ["2", "5"]
+    found = predict_rows(load_table_model(regression), frame)
+    assert [float(line["price"]) for line in lines] == pytest.approx(found.values[[1, 4]].tolist(), rel=1e-8)
+    frame.fillna({"price": 1.0}).to_csv(tmp_path / "new.csv", index=False)
+    assert main([*command, "--without-target"]) == 2
+    assert capsys.readouterr().err == "python -m sweeps: every row has a 'price': leave --without-target out\n"
+
+
+def test_new_rows_are_read_as_those_trained_on(regression: Path, tmp_path: Path) -> None:
+    model = load_table_model(regression)
+    path = tmp_path / "new.csv"
+    path.write_text('area,rooms,color\n"1.234",3,red\n"700",2,blue\n')
+    european = dataclasses.replace(model, formats={"area": NumberFormat(",", ".")})
+    assert read_new_rows(european, path, {}).frame["area"].tolist() == [1234, 700]
+    assert read_new_rows(model, path, {"decimal": "."}).frame["area"].tolist() == [1.234, 700]
+    nameless = dataclasses.replace(model, told=Told(header=False), n_columns=5)
+    with pytest.raises(TableError, match=r"3 columns without names; expected 5, as in training, each in its place"):
+        read_new_rows(nameless, path, {"skip_rows": 1, "decimal": "."})
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # forged numbers may well overflow
 @pytest.mark.parametrize("n", [150, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_forged_model_is_refused_in_one_line_or_predicts(
@@ -153,7 +238,8 @@ def test_a_forged_model_is_refused_in_one_line_or_predicts(
             write_forged(path, description, None)
             try:
                 model = load_table_model(path)
-                predictions_csv(model, *predict_file(model, rows, {}))
+                frame = read_new_rows(model, rows, {}).frame
+                predictions_csv(model, frame, predict_rows(model, frame))
             except (ModelFileError, TableError) as error:
                 n_refused += 1
                 n_bad += "\n" in str(error) or len(str(error)) > 300

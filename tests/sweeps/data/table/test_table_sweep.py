@@ -17,7 +17,8 @@ from analysis.records.reading import read_sweep
 from analysis.records.table import read_table_record
 from sweeps.data.table.table import TableError
 from sweeps.data.table.verdict import table_verdict
-from sweeps.run.study import replay, run_sweep
+from sweeps.run.replay import replay
+from sweeps.run.study import run_sweep
 from sweeps.run.trial import run_chunk, search_setting
 from sweeps.spec.from_table import build_spec
 from sweeps.spec.sweep import TABLES, builtin_specs, load_spec, open_source, parse_spec
