@@ -478,6 +478,8 @@ def _fill_run(client: MlflowClient, run_id: str, content: RunContent, with_tags:
             for file in content.files:
                 shutil.copy(file, folder)
             client.log_artifacts(run_id, folder)
+    if not content.data_name:
+        return
     dataset = Dataset(
         content.data_name,
         content.data_digest,
