@@ -34,8 +34,9 @@ EARLIER_NAME = "runs.jsonl"
 REOPENING_KINDS = frozenset({"look", "extension"})
 """Kinds of lines that may follow a verdict; another verdict has to come after them."""
 LINE_TYPES: Mapping[str, type] = MappingProxyType(
-    {"study": StudyHeader, "asked": Asked, "finished": TrialRecord, NETWORK: NetworkRecord, "verdict": Verdict}
+    {"study": StudyHeader, "asked": Asked, "finished": TrialRecord, "verdict": Verdict}
     | dict.fromkeys(STAGES[1:], TrialRecord)
+    | {NETWORK: NetworkRecord}
 )
 """What each kind of line holds."""
 
