@@ -30,6 +30,7 @@ from analysis.records.study import (
     study_name,
 )
 
+LOCK_NAME = "lock"
 LOG_NAME = "log.jsonl"
 SPEC_NAME = "spec.toml"
 MODELS_NAME = "models"
@@ -51,7 +52,7 @@ class SweepLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "lock"
+        self._path = folder / LOCK_NAME
         self._stream: FileIO | None = None
 
     def __enter__(self) -> SweepLock:  # noqa: D105
@@ -89,7 +90,7 @@ def check_free(folder: Path) -> None:
         If one does.
     """
     try:
-        stream = (folder / "lock").open("rb")
+        stream = (folder / LOCK_NAME).open("rb")
     except OSError:
         return  # no driver has been here, or the folder will not do for other reasons
     with stream:

@@ -169,8 +169,9 @@ def _read_file(name: str, data: TableData, test: bool) -> Table:
         raise TableError(f"{name}: cannot be read: {error.strerror}") from None
     except ValueError:  # a path from a spec may hold what no file's name can
         raise TableError(f"{name!r}: cannot be read: no file's name") from None
-    told, target, dates = data.told, "" if test else data.target, None
+    told, target = data.told, "" if test else data.target
     formats: tuple[tuple[str, NumberFormat], ...] = ()
+    dates: tuple[tuple[str, str], ...] | None = None
     if test and not is_named(data.file):
         table = read_data(data)
         formats, dates = table.formats, table.date_formats

@@ -73,6 +73,11 @@ def _text(winner: TrialRecord | None, judged: dict[str, Any] | None, stopped: st
         return f"Certified: {result} reaches the goal, {judged['goal']}, at level {judged['level']:.2g}."
     if judged.get("withheld"):
         return f"Not certified: {judged['withheld']}; {ALLOW_LEAK} and another --name. {result}."
+    if judged["method"].startswith("a class has"):
+        return (
+            f"Not certified: {result}; to {judged['goal']} is not shown at level {judged['level']:.2g}: "
+            f"{judged['method']}."
+        )
     if judged["goal"].startswith("beat"):
         better = theirs is not None and judged["value"] is not None and metric.is_better(judged["value"], theirs)
         how = "worse"
