@@ -104,6 +104,8 @@ class Setting:
     prune_above : tuple of (int, float)
         Epochs at which training ends if the lowest mean test loss so far is above the number; see
         `sweeps.search.pruners`.
+    level : float
+        Of a certificate's test.
     """
 
     stage: Stage
@@ -115,6 +117,7 @@ class Setting:
     epochs: int | None = None
     stops_early: bool = False
     prune_above: tuple[tuple[int, float], ...] = ()
+    level: float = 0.0
 
     @property
     def n_chunks(self) -> int:
@@ -416,7 +419,7 @@ def make_record(
     goal = Goals(math.inf if source.is_finite else source.goal, source.goal)
     judged = None
     if setting.stage == "certificate" and outcome and network:
-        judged = source.judge(setting.seeds, network, outcome.parameters)
+        judged = source.judge(setting.seeds, network, outcome.parameters, setting.level)
     return TrialRecord(
         study=study,
         stage=setting.stage,

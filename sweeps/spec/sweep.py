@@ -215,6 +215,9 @@ class SweepSpec:
         fixed nor searched has the default given there.
     space : tuple of Dimension
         What is searched, in the order of choice.
+    draws : str
+        Name of the block of draws that finalists and certificates are measured on, for sweeps that are to be compared
+        draw by draw; empty: draws of the question's own. See `sweeps.run.looks`.
     """
 
     name: str
@@ -230,6 +233,7 @@ class SweepSpec:
     training: tuple[tuple[str, Any], ...]
     space: tuple[Dimension, ...]
     pruning: PruningSpec = PruningSpec()
+    draws: str = ""
 
     def dataset(self, name: str) -> DatasetSpec:
         """Return the dataset of that name.
@@ -267,6 +271,16 @@ class SweepSpec:
     def sha256(self) -> str:
         """Digest of everything in the spec."""
         return hashlib.sha256(canonical_json(dataclasses.asdict(self.without_folders())).encode()).hexdigest()
+
+    def with_budget(self, n_trials: int, until: str) -> SweepSpec:
+        """Return the same question with another budget: trial k, where both have it, is the same."""
+        return dataclasses.replace(self, search=dataclasses.replace(self.search, n_trials=n_trials, until=until))
+
+    def extends(self, other: SweepSpec) -> bool:
+        """Return whether this is the other spec with a larger budget: more trials, or all of them whatever is found."""
+        mine, theirs = self.search, other.search
+        grows = mine.n_trials >= theirs.n_trials and mine.until in (theirs.until, "budget")
+        return grows and other.with_budget(mine.n_trials, mine.until) == self
 
     def without_folders(self) -> SweepSpec:
         """Return the spec with the bare names of its files: where they lie is no part of what is asked."""
@@ -350,6 +364,9 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     root = SpecTable(table, where)
     name = study_name(root)
     seed = root.integer("seed", 0, 2**63 - 1)
+    draws = root.text("draws") if "draws" in root else ""
+    if draws and not NAME.fullmatch(draws):
+        raise SpecError(f"{where}: draws: {draws!r} must be a name as a sweep's")
     goal = root.table("goal")
     datasets = _datasets(root)
     space = read_space(root.table("space"))
@@ -367,6 +384,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         training=read_fixed(root.table("training"), TrainingConfig, "training"),
         space=space,
         pruning=_section(PruningSpec, root.table("pruning")) if "pruning" in root else PruningSpec(),
+        draws=draws,
     )
     root.close()
     _check_whole(spec, where)
