@@ -130,7 +130,7 @@ def _content_of_page(parts: SplitResult, outer_fragment: str, is_known: Callable
 
 def _wrapped(parts: SplitResult) -> str | None:
     """Return the page's address within another site's, or None where there is none or several."""
-    found = set()
+    found: set[str | None] = set()
     values = [value for _, value in parse_qsl(parts.query)]
     for value in values:
         if value.startswith(("https-3A__", "http-3A__")):
@@ -142,8 +142,8 @@ def _wrapped(parts: SplitResult) -> str | None:
             value = unquote(value)
     if defense := _DEFENSE.search(parts._replace(scheme="", netloc="").geturl()):
         found.add(_undefended(defense))
-    pages = [one for one in found if one is not None]
-    return pages[0] if len(pages) == 1 else None
+    pages = found - {None}
+    return pages.pop() if len(pages) == 1 else None
 
 
 def _is_page(url: str) -> bool:
