@@ -6,11 +6,12 @@ import base64
 import hashlib
 import io
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -33,10 +34,11 @@ from analysis.formats.csv_files import csv_text
 from analysis.formats.html import HtmlBlock, html_table
 from analysis.formats.latex import latex_table
 from analysis.formats.markdown import markdown, markdown_table
-from analysis.records.polynomial import RUNS_NAME, PolynomialStudy, read_polynomial_study
+from analysis.records.polynomial import POLYNOMIAL, polynomial_settings
 from analysis.records.reading import read_sweep
 from analysis.records.study import Study
 from analysis.records.table import is_table
+from analysis.sections.provenance import network_provenance
 from analysis.sections.registry import OF_DRAWN_DATA, SECTIONS
 from analysis.statistics.homework import homework_rows
 
@@ -84,9 +86,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     if not folders:
         raise ValueError("folders: none given; name a folder that `sweeps run` has written, such as results/homework")
     out = folders[0] / "report" if out is None else out
-    polynomials = [read_polynomial_study(folder / RUNS_NAME) for folder in folders if (folder / RUNS_NAME).exists()]
-    studies = [study for folder in folders if not (folder / RUNS_NAME).exists() for study in read_sweep(folder)]
-    pages = render(studies, polynomials)
+    pages = render([study for folder in folders for study in read_sweep(folder)])
     for name, content in pages.files.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,12 +94,14 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     return out / "index.html"
 
 
-def render(studies: Sequence[Study], polynomials: Sequence[PolynomialStudy] = ()) -> Pages:
+def render(studies: Sequence[Study]) -> Pages:
     """Return the report of some studies, nothing written yet: `Pages.files` holds every file by its relative name.
 
-    Where polynomial studies stand beside others, their sections and files carry their names.
+    Where studies with a report of their own stand beside others, their sections and files carry their names.
     """
-    parts = [polynomial_report(study) for study in polynomials]
+    apart = [study for study in studies if _own_report(study) is not None]
+    studies = [study for study in studies if _own_report(study) is None]
+    parts = [report(study) for study in apart if (report := _own_report(study)) is not None]
     if studies or not parts:
         names = dict.fromkeys(printable(name) for name in sweep_names(studies))
         own = Report(f"Sweep report: {', '.join(names)}", lead_sentence(studies), sections_of(studies))
@@ -109,10 +111,10 @@ def render(studies: Sequence[Study], polynomials: Sequence[PolynomialStudy] = ()
     elif len(parts) == 1:
         return render_sections(parts[0].title, parts[0].lead, parts[0].sections)
     sections = []
-    slugs = ["", *file_names("study", [study.header.name for study in polynomials])][0 if studies else 1 :]
+    slugs = ["", *file_names("study", [study.header.sweep for study in apart])][0 if studies else 1 :]
     for slug, part in zip(slugs, parts, strict=True):
         sections += [named(section, slug, part.title) if slug else section for section in part.sections]
-    if side_by_side := beside_each_other(polynomials, parts[-len(polynomials) :]):
+    if side_by_side := beside_each_other(apart, parts[-len(apart) :]):
         sections.append(side_by_side)
     leads = " ".join(f"{part.title}. {part.lead}" for part in parts)
     return render_sections(f"{len(parts)} reports in one", leads, sections)
@@ -147,10 +149,10 @@ def named(section: Section, slug: str, title: str) -> Section:
     return Section(f"{slug}-{section.key}", f"{title}: {section.title}", tuple(blocks))
 
 
-def beside_each_other(studies: Sequence[PolynomialStudy], reports: Sequence[Report]) -> Section | None:
+def beside_each_other(studies: Sequence[Study], reports: Sequence[Report]) -> Section | None:
     """Return the errors of several polynomial studies in one table, or None where fewer than two have any."""
     found = [
-        (printable(study.header.name), block)
+        (printable(study.header.sweep), block)
         for study, report in zip(studies, reports, strict=True)
         for section in report.sections
         for block in section.blocks
@@ -176,19 +178,29 @@ def sections_of(studies: Sequence[Study]) -> list[Section]:
     return [section for section in sections if section.blocks]
 
 
-def polynomial_report(study: PolynomialStudy) -> Report:
+def polynomial_report(study: Study) -> Report:
     """Return the report of a polynomial study."""
-    from analysis.polynomial.claims import Question
-    from analysis.polynomial.sections import polynomial_text, sections
+    from analysis.polynomial.question import Question
+    from analysis.polynomial.sections import sections
+    from analysis.polynomial.tables import polynomial_text
 
-    header = study.header
-    noise = f" with noise {header.noise_sd:g}" if header.noise_sd else ""
+    settings = polynomial_settings(study.header.data)
+    noise = f" with noise {settings.noise_sd:g}" if settings.noise_sd else ""
     lead = (
-        f"{len(study.runs)} of {study.n_expected} networks trained: {header.n_hidden} sigmoid units, {header.n_seeds} "
-        f"seeds a recipe, {header.n_rows} rows of {polynomial_text(header.coefficients)}{noise}. Can they be trusted "
-        "outside the range they were trained on, and is that the merit of the constraint?"
+        f"{len(study.networks)} of {study.header.n_trials} networks trained: {settings.n_hidden} sigmoid units, "
+        f"{settings.n_seeds} seeds a recipe, {settings.n_rows} rows of {polynomial_text(settings.coefficients)}"
+        f"{noise}. Can they be trusted outside the range they were trained on, and is that the merit of the constraint?"
     )
-    return Report(f"Polynomial study: {printable(header.name)}", lead, sections(Question(study)))
+    parts = [*sections(Question(study)), network_provenance(study)]
+    return Report(f"Polynomial study: {printable(study.header.sweep)}", lead, parts)
+
+
+OWN_REPORTS: Mapping[str, Callable[[Study], Report]] = MappingProxyType({POLYNOMIAL: polynomial_report})
+"""By kind of data; studies of other kinds share the sections of `analysis.sections.registry`."""
+
+
+def _own_report(study: Study) -> Callable[[Study], Report] | None:
+    return OWN_REPORTS.get(str(study.header.data.get("kind", "")))
 
 
 def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages:

@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[0] = str(ROOT)  # not this folder, whose files have names of packages
+if sys.path[0] == str(ROOT / "benchmarks"):  # run as a script: its files have names of packages
+    sys.path[0] = str(ROOT)
 
 from benchmarks.engine import machine  # noqa: E402
 from engine.configuration import TrainingConfig  # noqa: E402

@@ -24,19 +24,19 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.statistics.intervals import (
-    MEAN_METHODS,
-    BoundRule,
-    bootstrap_interval,
-    rank_correlation_interval,
-    student_bound,
-    wilson,
-)
+from analysis.statistics.bounded import CERTIFICATE_WEIGHT, LOWEST_WEIGHT, stuck_weight, weighted_upper
+from analysis.statistics.intervals import MEAN_METHODS, BoundRule, student_bound, wilson
+from analysis.statistics.resampling import bootstrap_interval, rank_correlation_interval
 from analysis.statistics.selection import halves
+from benchmarks.bounded_coverage import TABLES, write_tables
 
 FloatArray = npt.NDArray[np.float64]
 N_REPLICAS = (8, 16, 64)
 STUCK_FACTOR = 5.0
+SWEEPS_AT_ONCE = 50
+BODY_BOUND = 25.0
+"""Largest loss that the published interval and the certificate are told, over the body's mean: 2.0 over 0.08."""
+PUBLISHED, CERTIFICATE = "imagined draw", "certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,39 @@ class Law:
         """Return independent losses of that shape."""
         body = np.exp(rng.normal(-0.5 * self.log_sd**2, self.log_sd, shape))
         factor = np.where(rng.random(shape) < self.stuck, STUCK_FACTOR, 1.0)
-        losses: FloatArray = body * factor / (1.0 + self.stuck * (STUCK_FACTOR - 1.0))
+        losses: FloatArray = body * factor / self.scale
         return losses
+
+    @property
+    def scale(self) -> float:
+        """Mean loss, in units of the body's."""
+        return 1.0 + self.stuck * (STUCK_FACTOR - 1.0)
+
+
+def published_rule(law: Law) -> BoundRule:
+    """Return the ends of the published interval of losses of this law, by probability."""
+    bound = BODY_BOUND / law.scale
+
+    def rule(samples: FloatArray, probability: float) -> FloatArray:
+        flat = np.minimum(samples.reshape(-1, samples.shape[-1]), bound)
+        if probability < 0.5:
+            ends = -weighted_upper(-flat, 1.0 - probability, 0.0, LOWEST_WEIGHT)
+        else:
+            ends = weighted_upper(flat, probability, bound, stuck_weight(flat, bound))
+        return ends.reshape(samples.shape[:-1])
+
+    return rule
+
+
+def certificate_rule(law: Law) -> BoundRule:
+    """Return the certificate's bound of losses of this law, by confidence."""
+    bound = BODY_BOUND / law.scale
+
+    def rule(samples: FloatArray, probability: float) -> FloatArray:
+        flat = np.minimum(samples.reshape(-1, samples.shape[-1]), bound)
+        return weighted_upper(flat, probability, bound, CERTIFICATE_WEIGHT).reshape(samples.shape[:-1])
+
+    return rule
 
 
 LAWS = (
@@ -218,17 +249,18 @@ def certificate_false_positives(
     more at level 0.05 / 3. Trials draw independently here; in a sweep they share draws, which makes the three
     certificates agree more and lowers their joint rate.
     """
-    best_trial = first_candidate = 0
+    best_trial = first_candidate = done = 0
     certified = {name: 0 for name, _ in methods}
-    for _ in range(n_simulations):
-        search = (1.0 + excess) * law.draw(rng, (n_trials, 16))
-        scores = search.mean(axis=1)
-        best_trial += bool(scores.min() < 1.0)
-        first_candidate += bool((MEAN_METHODS["Student t"](search, 0.95) < 1.0).any())
+    while done < n_simulations:
+        sweeps = min(SWEEPS_AT_ONCE, n_simulations - done)
+        search = (1.0 + excess) * law.draw(rng, (sweeps, n_trials, 16))
+        best_trial += int((search.mean(axis=2).min(axis=1) < 1.0).sum())
+        first_candidate += int((MEAN_METHODS["Student t"](search, 0.95) < 1.0).any(axis=1).sum())
         # All trials have one law, so which ten and which three go on does not change the law of the fresh draws.
-        certificates = (1.0 + excess) * law.draw(rng, (3, n_certificate))
+        certificates = (1.0 + excess) * law.draw(rng, (sweeps, 3, n_certificate))
         for name, rule in methods:
-            certified[name] += bool((rule(certificates, 1.0 - 0.05 / 3.0) < 1.0).any())
+            certified[name] += int((rule(certificates, 1.0 - 0.05 / 3.0) < 1.0).any(axis=1).sum())
+        done += sweeps
     shares = {name: count / n_simulations for name, count in certified.items()}
     largest = max(p * (1.0 - p) for p in (best_trial / n_simulations, *shares.values()))
     return CertificateRow(
@@ -295,6 +327,7 @@ def coverage_table(n_simulations: int, n_bootstrap: int, rng: np.random.Generato
     rows: list[CoverageRow] = []
     for law in LAWS:
         for n in N_REPLICAS:
+            rows += mean_coverage(PUBLISHED, published_rule(law), law, n, n_simulations, rng)
             for name, rule in MEAN_METHODS.items():
                 rows += mean_coverage(name, rule, law, n, n_simulations, rng)
                 rows.append(paired_coverage(name, rule, law, n, n_simulations, rng))
@@ -325,7 +358,7 @@ def print_tables(rows: Sequence[CoverageRow], certificates: Sequence[Certificate
     methods = list(certificates[0].certificate) if certificates else []
     print(f"{'law':<14}{'best trial':>12}{'candidate':>12}" + "".join(f"{'certificate, ' + m:>31}" for m in methods))
     for sweeps in certificates:
-        shares = "".join(f"{100 * sweeps.certificate[m]:>31.1f}" for m in methods)
+        shares = "".join(f"{100 * sweeps.run.certificate[m]:>31.1f}" for m in methods)
         print(
             f"{sweeps.law:<14}{100 * sweeps.best_trial:>12.1f}{100 * sweeps.first_candidate:>12.1f}{shares}"
             f"  ± {100 * sweeps.standard_error:.1f}"
@@ -337,18 +370,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.interval_coverage", description=__doc__.split("\n")[0])
     parser.add_argument("--simulations", type=int, default=20_000, help="samples per row (default 20000)")
     parser.add_argument("--bootstrap", type=int, default=1000, help="samples per bootstrap row; 0 leaves them out")
-    parser.add_argument("--sweeps", type=int, default=10_000, help="sweeps per row of the certificate (default 10000)")
+    parser.add_argument("--sweeps", type=int, default=5000, help="sweeps per row of the certificate (default 5000)")
+    parser.add_argument("--into", type=Path, help="also write the tables of bounded losses into this document")
+    parser.add_argument("--bounded-only", action="store_true", help="leave out everything but those tables")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the samples behind those (default 1)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     args = parser.parse_args(argv)
-    rng = np.random.default_rng(args.seed)
-    rows = coverage_table(args.simulations, args.bootstrap, rng)
-    methods: list[tuple[str, Callable[[FloatArray, float], FloatArray]]] = list(MEAN_METHODS.items())
-    certificates = [certificate_false_positives(law, args.sweeps, rng, methods) for law in LAWS]
-    print_tables(rows, certificates)
-    if args.json is not None:
-        tables = {"coverage": [asdict(row) for row in rows], "certificate": [asdict(row) for row in certificates]}
-        args.json.write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+    if not args.bounded_only:
+        rng = np.random.default_rng(args.seed)
+        rows = coverage_table(args.simulations, args.bootstrap, rng)
+        methods: list[tuple[str, Callable[[FloatArray, float], FloatArray]]] = list(MEAN_METHODS.items())
+        certificates = [
+            certificate_false_positives(law, args.sweeps, rng, [(CERTIFICATE, certificate_rule(law)), *methods])
+            for law in LAWS
+        ]
+        print_tables(rows, certificates)
+        if args.json is not None:
+            tables = {"coverage": [asdict(row) for row in rows], "certificate": [asdict(row) for row in certificates]}
+            args.json.write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+    if args.into is not None:
+        # Streams of their own: these tables do not depend on how much is drawn for those above.
+        write_tables(
+            args.into,
+            {
+                name: lines(args.scale, np.random.default_rng([args.seed, i]))
+                for i, (name, lines) in enumerate(TABLES.items())
+            },
+        )
     return 0
 
 

@@ -19,6 +19,9 @@ _WIDE = (
     ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "UTF-16"),
 )
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""Of sweeps, studies and datasets: they are names of folders, too."""
+
 
 LONGEST_INTEGER = 128
 """Bits of a whole number that is written in decimal digits."""
@@ -162,6 +165,16 @@ class SpecTable:
         if self._left:
             known = list(dict.fromkeys(self._known))
             raise SpecError(f"{self.where}: {unknown('', next(iter(self._left)), known)}")
+
+
+def study_name(table: SpecTable) -> str:
+    """Return the name that a spec gives itself."""
+    name = table.text("name")
+    if not NAME.fullmatch(name):
+        raise SpecError(
+            f"{table.where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first"
+        )
+    return name
 
 
 def check_name(value: str, choices: Iterable[str], where: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.commands.main import build_parser
-from sweeps.polynomial.study import parse_study
+from sweeps.data.polynomial import parse_polynomial_spec
 from sweeps.spec.from_table import build_spec
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,8 +26,9 @@ def test_the_example_in_the_docs_is_the_built_in_sweep():
 def test_the_polynomial_study_in_the_docs_is_accepted():
     text = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
     example = next(one for one in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if one.startswith("kind"))
-    header = parse_study(tomllib.loads(example), "cubic.toml")
-    assert (header.name, header.n_hidden, len(header.recipes)) == ("cubic", 3, 2)
+    spec = parse_polynomial_spec(tomllib.loads(example), "cubic.toml")
+    settings = spec.settings
+    assert (spec.name, settings.n_hidden, len(settings.recipes)) == ("cubic", 3, 2)
 
 
 def test_the_table_spec_in_the_docs_is_accepted(tmp_path, monkeypatch):

@@ -13,10 +13,14 @@ from types import MappingProxyType
 
 from analysis.records.fields import build
 from analysis.records.lines import RESTORE, Chain, Line, RecordError, read_lines, short
-from analysis.records.polynomial import PolynomialStudy
+from analysis.records.polynomial import NetworkRecord, polynomial_settings
 from analysis.records.study import (
+    NETWORK,
     STAGES,
     Asked,
+    Extension,
+    Look,
+    Record,
     Stage,
     Study,
     StudyHeader,
@@ -27,13 +31,20 @@ from analysis.records.study import (
     study_name,
 )
 
-REOPENING_KINDS = frozenset({"look", "extension"})
+EARLIER_NAME = "runs.jsonl"
+"""What polynomial studies left before they had a log."""
+REOPENING_KINDS = frozenset({"extension"})
 """Kinds of lines that may follow a verdict; another verdict has to come after them."""
 LINE_TYPES: Mapping[str, type] = MappingProxyType(
-    {"study": StudyHeader, "asked": Asked, "finished": TrialRecord, "verdict": Verdict}
+    {"study": StudyHeader, "asked": Asked, "finished": TrialRecord, NETWORK: NetworkRecord, "verdict": Verdict}
+    | {"look": Look, "extension": Extension}
     | dict.fromkeys(STAGES[1:], TrialRecord)
 )
 """What each kind of line holds."""
+
+
+Item = StudyHeader | Asked | Record | Verdict | Look | Extension
+"""What a line holds."""
 
 
 class StudyReader:
@@ -56,11 +67,12 @@ class StudyReader:
         self._path = path
         self.study: Study | None = None
         self.chosen: dict[int, Asked] = {}
-        self._numbers: dict[Stage, set[int]] = {stage: set() for stage in STAGES}
+        self._numbers: dict[Stage, set[int]] = {stage: set() for stage in (*STAGES, NETWORK)}
+        self._first: Stage = "search"
         self._n_lines = 0
         self._chain = Chain("")
 
-    def take(self, line: Line) -> StudyHeader | Asked | TrialRecord | Verdict:
+    def take(self, line: Line) -> Item:
         """Take in the next line and return what it holds.
 
         Raises
@@ -74,7 +86,7 @@ class StudyReader:
         if kind is None:
             raise RecordError(f"{where}: kind: {short(line.kind)}; expected one of {', '.join(LINE_TYPES)}; {RESTORE}")
         try:
-            item: StudyHeader | Asked | TrialRecord | Verdict = build(kind, line.data, line.kind)
+            item: Item = build(kind, line.data, line.kind)
             self._place(line, item, where)
         except ValueError as error:
             if isinstance(error, RecordError):
@@ -82,7 +94,7 @@ class StudyReader:
             raise RecordError(f"{where}: {error}; {RESTORE}") from None
         return item
 
-    def _place(self, line: Line, item: StudyHeader | Asked | TrialRecord | Verdict, where: str) -> None:
+    def _place(self, line: Line, item: Item, where: str) -> None:
         if self.study is None:
             if not isinstance(item, StudyHeader):
                 raise ValueError(f"a {line.kind!r} line; expected the study's header")
@@ -97,8 +109,12 @@ class StudyReader:
             raise ValueError(f"a {line.kind!r} line behind the verdict; expected none")
         if isinstance(item, Asked):
             self._ask(study, item)
-        elif isinstance(item, TrialRecord):
+        elif isinstance(item, TrialRecord | NetworkRecord):
             self._record(study, line.kind, item)
+        elif isinstance(item, Look):
+            self._look(study, item)
+        elif isinstance(item, Extension):
+            study.extend(item)
         else:
             self._end(study, item, line)
 
@@ -107,7 +123,11 @@ class StudyReader:
         if header.dataset != folder:
             raise ValueError(f"study.dataset: {short(header.dataset)}; expected {folder}, the name of the log's folder")
         self._chain.study = study_name(header)
-        return Study(header, path=self._path, chain=self._chain)
+        study = Study(header, path=self._path, chain=self._chain)
+        if study.is_polynomial:
+            polynomial_settings(header.data)
+            self._first = NETWORK
+        return study
 
     def _ask(self, study: Study, asked: Asked) -> None:
         if asked.number != len(self.chosen):
@@ -117,7 +137,7 @@ class StudyReader:
         self.chosen[asked.number] = asked
         study.asked[asked.number] = asked.params
 
-    def _record(self, study: Study, kind: str, record: TrialRecord) -> None:
+    def _record(self, study: Study, kind: str, record: Record) -> None:
         name, stage = study_name(study.header), record.stage
         if record.study != name:
             raise ValueError(f"{kind}.study: {short(record.study)}; expected {name}")
@@ -125,7 +145,9 @@ class StudyReader:
             raise ValueError(f"{kind}.stage: {stage!r}; expected that of a {kind!r} line")
         if record.number in self._numbers[stage]:
             raise ValueError(f"{kind}.number: {record.number} is there already; expected each once")
-        if stage == "search":
+        if (stage == NETWORK) != study.is_polynomial:
+            raise ValueError(f"a {kind!r} line; expected {self._first} records in a study of {study.header.dataset}")
+        if stage == self._first:
             asked = self.chosen.get(record.number)
             if asked is None:
                 raise ValueError(f"{kind}.number: {record.number}; expected a trial that was asked")
@@ -134,10 +156,22 @@ class StudyReader:
         elif record.number < 0 or (record.source is not None and record.source not in self._numbers["search"]):
             raise ValueError(f"{kind}.source: {record.source}; expected a finished trial")
         self._numbers[stage].add(record.number)
-        study.records[stage].append(record)
+        if isinstance(record, NetworkRecord):
+            study.networks.append(record)
+        else:
+            study.records[stage].append(record)
+
+    def _look(self, study: Study, look: Look) -> None:
+        n_there = len(self._numbers[look.stage])
+        if (look.number, look.first) != (study.look_number, n_there) or study.look_of(look.stage) is not None:
+            raise ValueError(
+                f"look.number: {look.number} of {look.stage}s from {look.first}; expected look {study.look_number}, "
+                f"from {n_there}, once"
+            )
+        study.looks.append(look)
 
     def _end(self, study: Study, verdict: Verdict, line: Line) -> None:
-        if missing := sorted(self.chosen.keys() - self._numbers["search"]):
+        if missing := sorted(self.chosen.keys() - self._numbers[self._first]):
             raise ValueError(f"a verdict without the record of trial {missing[0]}; expected all that were asked")
         for stage in STAGES[1:]:
             numbers = self._numbers[stage]
@@ -158,6 +192,7 @@ def sort_records(study: Study) -> None:
     """Put a study's records in the order of their numbers."""
     for records in study.records.values():
         records.sort(key=lambda record: record.number)
+    study.networks.sort(key=lambda network: network.number)
 
 
 def read_log(path: Path) -> StudyReader:
@@ -194,6 +229,19 @@ def read_study(path: Path) -> Study:
     return study
 
 
+def check_version(folder: Path) -> None:
+    """Refuse the folder of a polynomial study whose records an earlier version wrote.
+
+    Raises
+    ------
+    RecordError
+        If it is one.
+    """
+    path = folder / EARLIER_NAME
+    if path.is_file():
+        raise RecordError(f"{path}: the records of an earlier version, which cannot go on here; use another --results")
+
+
 def read_sweep(folder: Path) -> list[Study]:
     """Read every study below ``results/<sweep>/``, in the order the sweep names its datasets.
 
@@ -202,6 +250,7 @@ def read_sweep(folder: Path) -> list[Study]:
     RecordError
         If there is no log below `folder`, one is damaged, or they are of several sweeps.
     """
+    check_version(folder)
     paths = sorted(folder.glob("*/log.jsonl"))
     if not paths:
         raise RecordError(f"{folder}: no <dataset>/log.jsonl below it; name a folder that `sweeps run` has written")
@@ -218,12 +267,12 @@ def read_sweep(folder: Path) -> list[Study]:
     return studies
 
 
-def anchor_difference(study: Study | PolynomialStudy, canonical: str, where: str) -> str | None:
+def anchor_difference(study: Study, canonical: str, where: str) -> str | None:
     """Return in one sentence that a log is not the one sealed with a digest that stands outside it, or None.
 
     Parameters
     ----------
-    study : Study or PolynomialStudy
+    study : Study
         As read.
     canonical : str
         What stands outside.

@@ -12,9 +12,15 @@ A study's log is a text file of chained JSON lines (`analysis.records.lines`). T
     a `TrialRecord` trained afresh on draws the search never saw (see `TrialRecord.stage`).
 ``page_search``
     the `TrialRecord` of a setting that the Playground page can express, tried on the search's draws.
+``look``
+    a `Look` at draws that nothing has seen, written before it is taken.
+``network``
+    the `NetworkRecord` of a polynomial study (`analysis.records.polynomial`).
 ``verdict``
     last line of a finished study: `Verdict`. It seals the log with the digest of the study's canonical form; behind it
     there may only be lines that open the study again.
+``extension``
+    the search goes on, with a larger budget: `Extension`. What was looked at before stays counted.
 
 `analysis.records.reading` has the one reader.
 """
@@ -23,19 +29,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from analysis.records.lines import Chain, encode_line
+from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
 
 Scalar = str | int | float | bool | None
 State = Literal["complete", "diverged", "failed"]
-Stage = Literal["search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate"]
+Stage = Literal["search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate", "network"]
 STAGES: tuple[Stage, ...] = (
     "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate",
 )  # fmt: skip
+"""Of trials; ``"network"`` is the one stage of a polynomial study."""
+NETWORK: Stage = "network"
 TIMING_FIELDS = ("started_at_s", "duration_s", "worker")
 
 
@@ -134,7 +143,7 @@ class TrialRecord:
         finalist on the fresh draws that decide, looked at once at an epoch fixed before. ``"page_*"``: the same for
         settings that can be entered on the Playground page (``"page_search"``: tried on the search's draws).
     number : int
-        Search trials: 0, 1, 2, ... Other stages: rank within the stage, from 0.
+        Search trials: 0, 1, 2, ... Other stages: rank within the look, from its `Look.first`: 0 for the first look.
     source : int or None
         Number of the search trial this one repeats (a duplicate's earlier trial, a finalist's search trial), or None;
         None for all ``"page_*"`` stages, whose settings the search never tried.
@@ -256,6 +265,8 @@ class Verdict:
         Why the search ended: ``"reached"``, ``"budget"``, ``"timeout"``, ``"all_failed"``.
     text : str
         One sentence for the reader, with how to go on where nothing passed.
+    claims : dict of str to str, or None
+        Of a study that judges claims, not settings: what was found for each; None where certificates decide.
     """
 
     certified: bool
@@ -266,18 +277,85 @@ class Verdict:
     n_certificates: int
     stopped: str
     text: str
+    claims: dict[str, str] | None = None
+
+
+Record = TrialRecord | NetworkRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at draws that nothing has seen: they are spent when this is written, before anything trains on them.
+
+    Parameters
+    ----------
+    number : int
+        1, and 1 more each time the search goes on after one.
+    stage : str
+        ``"finalist"``, ``"certificate"`` or their ``"page_*"``.
+    draws : str
+        The block that the draws are from: digest of the question, or ``"shared:NAME"`` where the spec names a block.
+    n_trials : int
+        Search trials that could choose what is looked at.
+    first, n_records : int
+        Number of its first record within the stage, and how many it has.
+    n_draws : int
+        Replicas of each.
+    level : float
+        Of the test of each of its records; 0 where nothing is claimed from it.
+    """
+
+    number: int
+    stage: Stage
+    draws: str
+    n_trials: int
+    first: int
+    n_records: int
+    n_draws: int
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """A larger budget for a search.
+
+    Parameters
+    ----------
+    n_trials, until : int, str
+        As in `StudyHeader`.
+    spec_sha256 : str
+        Digest of the spec with this budget.
+    """
+
+    n_trials: int
+    until: str
+    spec_sha256: str
 
 
 @dataclass(slots=True)
 class Study:
-    """One study read back from its log."""
+    """One study read back from its log.
+
+    Attributes
+    ----------
+    looks : list of Look
+        In the order in which they were taken.
+    extensions : list of Extension
+        Larger budgets, in order.
+    rounds : list of int
+        Search trials behind each look number before the present one.
+    """
 
     header: StudyHeader
     asked: dict[int, dict[str, Scalar]] = field(default_factory=dict)
     records: dict[Stage, list[TrialRecord]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
+    networks: list[NetworkRecord] = field(default_factory=list)
     verdict: Verdict | None = None
     path: Path | None = None
     chain: Chain | None = None
+    looks: list[Look] = field(default_factory=list)
+    extensions: list[Extension] = field(default_factory=list)
+    rounds: list[int] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
@@ -292,6 +370,29 @@ class Study:
         return self.records["search"]
 
     @property
+    def is_polynomial(self) -> bool:
+        """Whether its records are `networks`."""
+        return self.header.data.get("kind") == POLYNOMIAL
+
+    def of_stage(self, stage: Stage) -> Sequence[Record]:
+        """Return the records of a stage, by number."""
+        return self.networks if stage == "network" else self.records[stage]
+
+    def all_records(self) -> list[Record]:
+        """Return all records, by stage and number."""
+        return [record for stage in (*STAGES, NETWORK) for record in self.of_stage(stage)]
+
+    def add(self, record: Record) -> None:
+        """Take in one more record, in its place."""
+        if isinstance(record, NetworkRecord):
+            self.networks.append(record)
+            self.networks.sort(key=lambda one: one.number)
+            return
+        records = self.records[record.stage]
+        records.append(record)
+        records.sort(key=lambda one: one.number)
+
+    @property
     def winner(self) -> TrialRecord | None:
         """The record of the certificate the verdict names, or None."""
         return self._chosen("certificate", self.verdict.winner if self.verdict else None)
@@ -301,11 +402,47 @@ class Study:
         """The same for the setting that can be entered on the Playground page."""
         return self._chosen("page_certificate", self.verdict.page_winner if self.verdict else None)
 
+    @property
+    def budget(self) -> Extension:
+        """What the search may spend: as the header says, or the last extension."""
+        header = self.header
+        first = Extension(header.n_trials, header.until, header.spec_sha256)
+        return self.extensions[-1] if self.extensions else first
+
+    @property
+    def look_number(self) -> int:
+        """The number of the looks that come next or are under way."""
+        return len(self.rounds) + 1
+
+    def extend(self, extension: Extension) -> None:
+        """Let the search go on; what has been looked at closes a round, so that the next look is another one."""
+        if self.verdict is not None or any(look.number == self.look_number for look in self.looks):
+            self.rounds.append(len(self.trials))
+        self.verdict = None
+        self.extensions.append(extension)
+
+    def look_of(self, stage: Stage, number: int | None = None) -> Look | None:
+        """Return a stage's look of a number (None: the present one), or None where it has not been taken."""
+        wanted = self.look_number if number is None else number
+        return next((look for look in self.looks if look.stage == stage and look.number == wanted), None)
+
+    def look_behind(self, record: TrialRecord) -> Look | None:
+        """Return the look that a record belongs to, or None (searches, settings for the page, older logs)."""
+        found = [look for look in self.looks if look.stage == record.stage and look.first <= record.number]
+        return max(found, key=lambda look: look.first, default=None)
+
+    def records_of(self, stage: Stage, number: int | None = None) -> list[TrialRecord]:
+        """Return the records of one look at a stage (None: the present one); all where no look is on record."""
+        if not any(look.stage == stage for look in self.looks):
+            return list(self.records[stage])
+        look = self.look_of(stage, number)
+        return [] if look is None else [one for one in self.records[stage] if self.look_behind(one) == look]
+
     def _chosen(self, stage: Stage, number: int | None) -> TrialRecord | None:
         return next((record for record in self.records[stage] if record.number == number), None)
 
 
-def as_data(item: StudyHeader | Asked | TrialRecord | Verdict) -> dict[str, Any]:
+def as_data(item: StudyHeader | Asked | Record | Verdict | Look | Extension) -> dict[str, Any]:
     """Return a record as plain JSON values; what it holds is shared, not copied."""
     return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
 
@@ -322,14 +459,17 @@ def canonical_lines(study: Study) -> list[str]:
     """
     lines = [encode_line("study", as_data(study.header))]
     lines += [encode_line("asked", {"number": n, "params": study.asked[n]}) for n in sorted(study.asked)]
-    for stage in STAGES:
-        lines += [encode_line(stage, without_timing(record)) for record in study.records[stage]]
+    if study.extensions:
+        lines.append(encode_line("extension", as_data(study.budget)))
+    looks = sorted(study.looks, key=lambda look: (look.number, STAGES.index(look.stage)))
+    lines += [encode_line("look", as_data(look)) for look in looks]
+    lines += [encode_line(record.stage, without_timing(record)) for record in study.all_records()]
     if study.verdict is not None:
         lines.append(encode_line("verdict", as_data(study.verdict)))
     return lines
 
 
-def without_timing(record: TrialRecord) -> dict[str, Any]:
+def without_timing(record: Record) -> dict[str, Any]:
     """Return a record as plain values, without the fields that differ from run to run."""
     return {key: value for key, value in as_data(record).items() if key not in TIMING_FIELDS}
 

@@ -28,15 +28,18 @@ from analysis.formats.blocks import (
 )
 from analysis.records.study import Study, TrialRecord
 from analysis.sections.curves import STAGE_WORDS
+from analysis.statistics.bounded import certificate_bound, excess_interval, floor_interval, loss_bound
 from analysis.statistics.coverage import (
     BEST_TRIAL_FALSE_POSITIVE,
     CERTIFICATE_FALSE_POSITIVES,
     COMMAND,
     COVERAGES,
     N_REPLICAS,
+    WORST_CERTIFICATE,
 )
 from analysis.statistics.homework import attainable_pass_rate, homework_rows, winner_record
-from analysis.statistics.intervals import Interval, paired_difference, welch_difference
+from analysis.statistics.intervals import Interval, welch_difference
+from analysis.statistics.overtuning import above_floor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,10 +51,12 @@ COLUMNS = (
     Column("level", "Level of the test"),
     Column("train_upper", "Upper bound of training loss"),
     Column("test_upper", "Upper bound of test loss"),
+    Column("bound", "Largest loss there can be"),
     Column("goal", "Goal"),
     Column("pass_rate", "Pass rate", "interval"),
     Column("attainable_pass_rate", "Attainable pass rate"),
     Column("excess", "Test loss above the floor, paired by draw", "interval"),
+    Column("by_floor", "Test loss, exact floor and excess", "interval"),
     Column("flattered_by", "Search score flattered by", "interval"),
     Column("n", "Draws n"),
     Column("verdict", "Verdict", "text"),
@@ -110,11 +115,25 @@ def first_passage(record: TrialRecord, goal: float) -> FirstPassage:
     )
 
 
-def excess(record: TrialRecord) -> Interval:
+def excess(study: Study, record: TrialRecord) -> Interval:
     """Return the mean test loss above the best possible predictor's on the same points, paired by draw."""
     if record.floor_test_loss is None:
         return Interval(None, None, None, 0, "paired", "this dataset declares no floor")
-    return paired_difference(record.test_loss, record.floor_test_loss)
+    return excess_interval(record.test_loss, record.floor_test_loss, loss_bound(study.header, record))
+
+
+def by_floor(study: Study, record: TrialRecord) -> Interval:
+    """Return the mean test loss as the dataset's exact floor plus the mean excess, which varies less from draw to draw.
+
+    Only under the loss the floor is of.
+    """
+    floor, loss = study.header.floor, record.training.get("loss", "half_squared_error")
+    if record.floor_test_loss is None or floor is None:
+        return Interval(None, None, None, 0, "paired", "this dataset declares no floor")
+    if loss != ("half_squared_error" if study.header.data.get("kind") == "playground" else "mse"):
+        return Interval(None, None, None, 0, "paired", f"no exact floor is known of {loss}")
+    bound = loss_bound(study.header, record)
+    return floor_interval(record.test_loss, record.floor_test_loss, floor, bound)
 
 
 def flattery(study: Study, record: TrialRecord) -> Interval:
@@ -129,12 +148,6 @@ def flattery(study: Study, record: TrialRecord) -> Interval:
     return welch_difference(above_floor(record), above_floor(searched))
 
 
-def above_floor(record: TrialRecord) -> list[float]:
-    """Return each draw's test loss above the best possible predictor's, or the plain loss where that is not known."""
-    floors = record.floor_test_loss or [0.0] * len(record.test_loss)
-    return [loss - floor for loss, floor in zip(record.test_loss, floors, strict=True) if floor is not None]
-
-
 def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
     names = labels(studies)
@@ -142,7 +155,8 @@ def build(studies: Sequence[Study]) -> Section:
         Text(
             "A certificate trains the setting once on fresh draws that nothing has seen, at an epoch fixed before, "
             "and looks once. It passes if the upper confidence bounds of mean training and mean test loss are both "
-            "below the goal. What varies between draws: data, split, initial weights, order."
+            "below the goal; they hold whatever the law of the losses, up to the largest loss there can be. What "
+            "varies between draws: data, split, initial weights, order."
         )
     ]
     rows: list[tuple[Cell, ...]] = []
@@ -188,10 +202,11 @@ def coverage_blocks() -> list[Block]:
         Table(
             "coverage",
             "How often intervals called 95 % held the truth in simulations of losses like these, % of samples of n "
-            f"draws ({COMMAND}). Where a few draws in a hundred are stuck, most small samples hold none of them and no "
-            "interval can know. Certificates rest on many more draws: of searches in which all 50 trials miss the goal "
-            f"by 0.1 %, a certificate passes one in at most {worst:g} % (nominal 5 %); naming the best trial would be "
-            f"wrong in {BEST_TRIAL_FALSE_POSITIVE:g} %.",
+            f"draws ({COMMAND}). Where a few draws in a hundred are stuck, most small samples hold none of them: the "
+            "interval of a mean loss reaches up to what they cannot exclude, given the largest loss there can be, and "
+            "is wide for it. Of searches in which all 50 trials miss the goal by 0.1 %, a certificate passes one in at "
+            f"most {worst:g} % (nominal 5 %), and in {WORST_CERTIFICATE:g} % where the share stuck at the bound is the "
+            f"worst there is; naming the best trial would be wrong in {BEST_TRIAL_FALSE_POSITIVE:g} %.",
             (
                 Column("figure", "Interval of a", "text"),
                 Column("losses", "Where", "text"),
@@ -207,15 +222,21 @@ def certificate_cells(study: Study, record: TrialRecord, name: str) -> tuple[Cel
     row = next(row for row in homework_rows([study]) if row.setting == "winner")
     no_certificate = Missing("no certificate yet")
     certified = record.stage == "certificate" and study.verdict is not None
+    bound = loss_bound(study.header, record)
+    uppers: tuple[float, ...] = ()
+    if certified and study.verdict:
+        confidence = 1 - study.verdict.level
+        uppers = tuple(certificate_bound(losses, bound, confidence) for losses in (record.train_loss, record.test_loss))
     return (
         name,
         study.verdict.level if certified and study.verdict else no_certificate,
-        record.train_upper if certified else no_certificate,
-        record.test_upper if certified else no_certificate,
+        *(uppers or (no_certificate,) * 2),
+        bound,
         study.header.goal,
         shown(row.pass_rate),
         optional(attainable_pass_rate(record, study.header.goal), "this dataset declares no floor"),
-        shown(excess(record)),
+        shown(excess(study, record)),
+        shown(by_floor(study, record)),
         shown(flattery(study, record)),
         len(record.test_loss),
         row.verdict,

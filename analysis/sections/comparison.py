@@ -24,9 +24,11 @@ from analysis.formats.blocks import (
     shown,
 )
 from analysis.records.study import Study
+from analysis.records.table import is_table
+from analysis.statistics.bounded import excess_interval, loss_bound
 from analysis.statistics.comparison import MEASURES, ArmSet, Difference, arms, winner_differences
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side, homework_rows, range_rows, setting_text
-from analysis.statistics.intervals import Interval, Values, paired_difference
+from analysis.statistics.intervals import Interval, Values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,12 +84,14 @@ def build(studies: Sequence[Study]) -> Section:
     ]
     rows = []
     for study, name in zip(studies, names, strict=True):
+        if is_table(study):  # its section and the answer have its scores, whose unit is the row
+            continue
         winner = next((row for row in homework_rows([study]) if row.setting == "winner"), None)
         if winner is None:
             blocks.append(Text(f"{name}: not shown: no trial has given a loss.", "missing"))
         else:
             ranges = next(row for row in range_rows([study]) if row.setting == "winner")
-            rows.append(winner_cells(name, winner, ranges))
+            rows.append(winner_cells(name, winner, ranges, loss_bound(study.header, winner.record)))
     if rows:
         blocks.append(
             Table(
@@ -103,25 +107,25 @@ def build(studies: Sequence[Study]) -> Section:
     return Section("comparison", "Side by side", tuple(blocks))
 
 
-def winner_cells(name: str, row: HomeworkRow, ranges: RangeRow) -> tuple[Cell, ...]:
-    """Return one winner's row."""
+def winner_cells(name: str, row: HomeworkRow, ranges: RangeRow, bound: float) -> tuple[Cell, ...]:
+    """Return one winner's row; `bound` is the largest loss there can be."""
     record = row.record
     return (
         name,
         setting_text(record),
-        *side_cells(ranges.in_range, record.in_range_loss, record.floor_in_range_loss),
-        *side_cells(ranges.out_of_range, record.out_of_range_loss, record.floor_out_of_range_loss),
+        *side_cells(ranges.in_range, record.in_range_loss, record.floor_in_range_loss, bound),
+        *side_cells(ranges.out_of_range, record.out_of_range_loss, record.floor_out_of_range_loss, bound),
         shown(row.pass_rate),
         row.verdict,
         row.n_replicas,
     )
 
 
-def side_cells(side: Side, losses: Values, floors: Values | None) -> tuple[Cell, ...]:
+def side_cells(side: Side, losses: Values, floors: Values | None, bound: float) -> tuple[Cell, ...]:
     """Return loss, floor and excess of one side of the range."""
     if side.loss.estimate is None:
         return (Missing(side.loss.reason or "not measured"),) * 3
-    excess: Cell = Missing(NO_FLOOR) if floors is None else shown(paired_difference(losses, floors))
+    excess: Cell = Missing(NO_FLOOR) if floors is None else shown(excess_interval(losses, floors, bound))
     return shown(side.loss), optional(side.floor, NO_FLOOR), excess
 
 

@@ -24,9 +24,9 @@ from analysis.formats.blocks import (
     printable,
     shown,
 )
-from analysis.records.study import Scalar, Study, TrialRecord
+from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord
+from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.effects import CLAIMS, Effect, Grid, effects, grid_of, judge, level_text, turned_round
-from analysis.statistics.intervals import mean_interval
 from analysis.statistics.selection import n_parameters
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def grid_blocks(study: Study, grid: Grid, name: str, file_name: str) -> list[Blo
     blocks.append(
         turned_table(turned, name, file_name) if turned else Text(f"{name}: no effect on the test loss turns round.")
     )
-    blocks.append(cells_table(grid, name, file_name))
+    blocks.append(cells_table(study.header, grid, name, file_name))
     picture = curves_picture(study, grid, name, file_name)
     return [*blocks, picture]
 
@@ -158,7 +158,7 @@ def turned_table(turned: Sequence[Effect], name: str, file_name: str) -> Table:
     )
 
 
-def cells_table(grid: Grid, name: str, file_name: str) -> Table:
+def cells_table(header: StudyHeader, grid: Grid, name: str, file_name: str) -> Table:
     """Return every cell with its losses, best first."""
     cells = sorted(grid.trials.values(), key=lambda trial: (trial.value, trial.number))
     rows = [
@@ -168,8 +168,8 @@ def cells_table(grid: Grid, name: str, file_name: str) -> Table:
             n_parameters(trial.network),
             trial.epochs,
             max(trial.epoch_grid),
-            shown(mean_interval(trial.train_loss)),
-            shown(mean_interval(trial.test_loss)),
+            shown(bounded_interval(trial.train_loss, loss_bound(header, trial))),
+            shown(bounded_interval(trial.test_loss, loss_bound(header, trial))),
             _seconds(trial),
         )
         for trial in cells

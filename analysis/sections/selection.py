@@ -24,8 +24,9 @@ from analysis.formats.blocks import (
     shown,
 )
 from analysis.records.study import Study
+from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.homework import LEAST_POINTS, setting_text
-from analysis.statistics.intervals import Interval, mean_interval
+from analysis.statistics.intervals import Interval
 from analysis.statistics.selection import (
     EVALUATOR,
     LEAST_TRIALS_FOR_CORRELATION,
@@ -101,7 +102,7 @@ def build(studies: Sequence[Study]) -> Section:
             )
             continue
         chosen = choices(data)
-        rules += [rule_cells(choice, data, name) for choice in chosen]
+        rules += [rule_cells(choice, data, name, loss_bound(study.header, choice.record)) for choice in chosen]
         found = correlations(data)
         groups += [
             (name, one.by, one.group, shown(one.rank_correlation), one.rank_correlation.n)
@@ -138,8 +139,8 @@ def build(studies: Sequence[Study]) -> Section:
     return Section("selection", "Does choosing in range help out of range?", (*blocks, *rest))
 
 
-def rule_cells(choice: Choice, data: Candidates, name: str) -> tuple[Cell, ...]:
-    """Return the row of one rule."""
+def rule_cells(choice: Choice, data: Candidates, name: str, bound: float) -> tuple[Cell, ...]:
+    """Return the row of one rule; `bound` is the largest loss its choice can have."""
     seen = {"in_range": data.in_range, "oracle": data.out_of_range}.get(choice.rule.name)
     if seen is not None and np.isnan(seen).all():
         side = "out of" if choice.rule.oracle else "in"
@@ -157,8 +158,8 @@ def rule_cells(choice: Choice, data: Candidates, name: str) -> tuple[Cell, ...]:
         choice.record.number,
         setting_text(choice.record),
         choice.n_parameters,
-        shown(mean_interval(data.in_range[i])),
-        shown(mean_interval(data.out_of_range[i])),
+        shown(bounded_interval(data.in_range[i], bound)),
+        shown(bounded_interval(data.out_of_range[i], bound)),
         price,
     )
 

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.study import Study, TrialRecord
+from analysis.records.table import is_table
+from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.homework import LEAST_POINTS, few_points, winner_record
 from analysis.statistics.intervals import (
     Interval,
     Values,
     difference_p_value,
     holm,
-    mean_interval,
     paired_difference,
     welch_difference,
 )
@@ -69,16 +70,19 @@ class Arm:
         The trial with the lowest mean test loss among them.
     losses : dict of str to ndarray (R,)
         By key of `MEASURES`, the loss of each replica; see `arms`. NaN where it has no point on that side.
+    bound : float
+        Largest loss there can be in any trial of the search.
     """
 
     choice: str
     n_trials: int
     number: int
     losses: dict[str, npt.NDArray[np.float64]]
+    bound: float
 
     def interval(self, measure: str) -> Interval:
         """Return the mean over replicas with its 95 % interval."""
-        return mean_interval(self.losses[measure])
+        return bounded_interval(self.losses[measure], self.bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,8 @@ def winner_differences(studies: Sequence[Study]) -> list[Difference]:
             continue
         paired = first.seeds == second.seeds and a.data == b.data
         for measure in MEASURES:
-            reason = _other_losses((first, second)) or _too_few((first, second), measure)
+            reason = _of_tables(studies[i], studies[j]) or _other_losses((first, second))
+            reason = reason or _too_few((first, second), measure)
             if reason is not None:
                 result.append(Difference(i, j, measure, Interval(None, None, None, 0, "", reason), None))
                 continue
@@ -133,19 +138,20 @@ def arms(study: Study) -> list[ArmSet]:
     data = candidates(study.trials)
     if data is None or data.test.shape[1] < LEAST_REPLICAS_FOR_PRICE:
         return []
+    bound = max(loss_bound(study.header, record) for record in data.records)
     result = []
     for param in sorted({key for record in data.records for key in record.params}):
         values = [record.params.get(param) for record in data.records]
         names = sorted({value for value in values if isinstance(value, str)})
         if not 2 <= len(names) <= MOST_ARMS or any(not isinstance(value, str | None) for value in values):
             continue
-        found = [_arm(data, name, np.array([i for i, v in enumerate(values) if v == name])) for name in names]
+        found = [_arm(data, name, np.array([i for i, v in enumerate(values) if v == name]), bound) for name in names]
         found.sort(key=lambda arm: (float(arm.losses["test_loss"].mean()), arm.choice))
         result.append(ArmSet(param, tuple(found), tuple(_arm_differences(found))))
     return result
 
 
-def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64]) -> Arm:
+def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64], bound: float) -> Arm:
     chosen = members[chosen_by_other_half(data.test[members])]
     replicas = np.arange(data.test.shape[1])
     best = members[int(np.argmin(data.test[members].mean(axis=1)))]
@@ -154,7 +160,7 @@ def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64]) -> Arm:
         "in_range_loss": data.in_range[chosen, replicas],
         "out_of_range_loss": data.out_of_range[chosen, replicas],
     }
-    return Arm(choice, len(members), data.records[best].number, losses)
+    return Arm(choice, len(members), data.records[best].number, losses, bound)
 
 
 def _arm_differences(found: Sequence[Arm]) -> list[Difference]:
@@ -175,6 +181,12 @@ def _difference(first: int, second: int, measure: str, a: Values, b: Values, pai
 def _adjusted(differences: list[Difference]) -> list[Difference]:
     adjusted = holm([one.p_value for one in differences])
     return [replace(one, adjusted=p) for one, p in zip(differences, adjusted, strict=True)]
+
+
+def _of_tables(*studies: Study) -> str | None:
+    """Return why winners of tables are not compared by their networks, or None where none is of a table."""
+    told = "not compared: networks of one table share its rows, so that their spread is no measure of it"
+    return told if any(is_table(study) for study in studies) else None
 
 
 def _other_losses(records: Sequence[TrialRecord]) -> str | None:

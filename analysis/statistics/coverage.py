@@ -1,7 +1,7 @@
 """What the report's intervals are worth: how often each nominal 95 % interval held the truth in simulations.
 
 The figures are those of ``python -m benchmarks.interval_coverage`` (20 000 samples each, 2 000 for the price and the
-rank correlation; the rate's are exact sums); a test simulates some of them again.
+rank correlation; the rate's are exact sums; 1 200 searches for the certificate); a test simulates some of them again.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class Coverage:
     covered: tuple[float, float, float]
 
 
-MEAN, PAIRED, PRICE = "Hall t", "Student t, paired difference", "price, halves"
+MEAN, PAIRED, PRICE = "imagined draw", "Student t, paired difference", "price, halves"
 COVERAGES = (
-    Coverage(MEAN, "body only", "mean", "no draw is stuck", (94.2, 94.8, 94.9)),
-    Coverage(MEAN, "long tail", "mean", "a long tail", (92.3, 93.2, 94.1)),
-    Coverage(MEAN, "0.3 % stuck", "mean", "0.3 % of draws stuck at five times the rest", (93.7, 94.0, 93.4)),
-    Coverage(MEAN, "1 % stuck", "mean", "1 % stuck", (92.6, 92.4, 90.1)),
-    Coverage(MEAN, "5 % stuck", "mean", "5 % stuck", (81.3, 78.6, 92.8)),
-    Coverage(MEAN, "20 % stuck", "mean", "20 % stuck", (86.2, 95.6, 96.2)),
+    Coverage(MEAN, "body only", "mean", "no draw is stuck", (100.0, 99.6, 98.6)),
+    Coverage(MEAN, "long tail", "mean", "a long tail", (99.0, 98.6, 98.2)),
+    Coverage(MEAN, "0.3 % stuck", "mean", "0.3 % of draws stuck at five times the rest", (99.9, 99.5, 98.6)),
+    Coverage(MEAN, "1 % stuck", "mean", "1 % stuck", (99.8, 99.4, 98.8)),
+    Coverage(MEAN, "5 % stuck", "mean", "5 % stuck", (99.4, 99.1, 98.6)),
+    Coverage(MEAN, "20 % stuck", "mean", "20 % stuck", (99.0, 98.8, 98.3)),
     Coverage(PAIRED, "body only", "paired difference", "no draw is stuck", (95.5, 95.1, 95.2)),
     Coverage(PAIRED, "long tail", "paired difference", "a long tail", (96.6, 96.0, 95.3)),
     Coverage(PAIRED, "1 % stuck", "paired difference", "1 % stuck", (95.9, 96.4, 96.7)),
@@ -53,13 +53,15 @@ COVERAGES = (
     Coverage("Spearman, Bonett-Wright", "rank correlation 0.48", "rank correlation", "0.48", (97.0, 96.0, 95.8)),
 )
 CERTIFICATE_FALSE_POSITIVES = {
-    "body only": 3.9,
-    "long tail": 3.8,
-    "0.3 % stuck": 4.4,
-    "1 % stuck": 4.0,
-    "5 % stuck": 2.9,
-    "20 % stuck": 3.6,
+    "body only": 0.0,
+    "long tail": 0.0,
+    "0.3 % stuck": 0.0,
+    "1 % stuck": 0.0,
+    "5 % stuck": 0.0,
+    "20 % stuck": 1.2,
 }
 """Percent of searches, 50 trials all 0.1 % above the goal, of which a certificate passed (nominal 5 %)."""
+WORST_CERTIFICATE = 4.5
+"""Percent of certificates of 1 000 draws at level 5 % that are false where most are (`docs/intervals.md`)."""
 BEST_TRIAL_FALSE_POSITIVE = 100.0
 """The same for naming the trial with the lowest mean test loss."""

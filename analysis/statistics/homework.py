@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from analysis.records.study import Scalar, Stage, Study, TrialRecord
 from analysis.records.table import is_table
-from analysis.statistics.intervals import Interval, mean_interval, paired_difference, wilson
+from analysis.statistics.bounded import bounded_interval, loss_bound
+from analysis.statistics.intervals import Interval, paired_difference, wilson
 from engine.playground.registry import DATASETS
 
 LEAST_POINTS = 10
@@ -166,13 +167,12 @@ def chosen_records(study: Study) -> list[tuple[str, TrialRecord]]:
         winner = _best(study, WINNER_STAGES[1:] if winner else WINNER_STAGES) or winner
     page = study.page_winner or _best(study, PAGE_STAGES)
     chosen = [("winner", winner), ("page", page)]
-    return [(setting, record) for setting, record in chosen if record is not None]
+    return [(setting, record) for setting, record in chosen if record is not None and record.state == "complete"]
 
 
 def winner_record(study: Study) -> TrialRecord | None:
-    """Return the record that speaks for a study, or None where no trial gave a number."""
-    record = next((record for setting, record in chosen_records(study) if setting == "winner"), None)
-    return None if record is None or record.state == "failed" else record
+    """Return the record that speaks for a study, or None where every trial failed or diverged."""
+    return next((record for setting, record in chosen_records(study) if setting == "winner"), None)
 
 
 def few_points(n: int, side: str) -> str:
@@ -203,24 +203,14 @@ def setting_text(record: TrialRecord) -> str:
 def homework_rows(studies: Iterable[Study]) -> list[HomeworkRow]:
     """Return the homework table: per study the winner and the best setting of the Playground page.
 
-    A study without any finished trial gives no row.
+    A study in which no trial is complete gives no row: what diverged counts with a cap, which is no loss.
     """
-    return [
-        _homework_row(study, setting, record)
-        for study in studies
-        for setting, record in chosen_records(study)
-        if record.state != "failed"
-    ]
+    return [_homework_row(study, setting, record) for study in studies for setting, record in chosen_records(study)]
 
 
 def range_rows(studies: Iterable[Study]) -> list[RangeRow]:
     """Return in range against out of range, one row for each row of `homework_rows`."""
-    return [
-        _range_row(study, setting, record)
-        for study in studies
-        for setting, record in chosen_records(study)
-        if record.state != "failed"
-    ]
+    return [_range_row(study, setting, record) for study in studies for setting, record in chosen_records(study)]
 
 
 def n_passed(record: TrialRecord, goal: float) -> int:
@@ -242,7 +232,7 @@ def attainable_pass_rate(record: TrialRecord, goal: float) -> float | None:
 
 def _best(study: Study, stages: Sequence[Stage]) -> TrialRecord | None:
     for stage in stages:
-        records = [record for record in study.records[stage] if record.state != "failed"]
+        records = [record for record in study.records[stage] if record.state == "complete"]
         if records:
             return min(records, key=lambda record: (record.value, record.number))
     return None
@@ -250,7 +240,7 @@ def _best(study: Study, stages: Sequence[Stage]) -> TrialRecord | None:
 
 def _homework_row(study: Study, setting: str, record: TrialRecord) -> HomeworkRow:
     goal = study.header.goal
-    n = len(record.test_loss)
+    n, bound = len(record.test_loss), loss_bound(study.header, record)
     floor = known_mean(record.floor_test_loss)
     certified = _is_certified(study, setting, record)
     searched = next((trial for trial in study.trials if trial.number == record.source), None)
@@ -265,8 +255,8 @@ def _homework_row(study: Study, setting: str, record: TrialRecord) -> HomeworkRo
         epochs=record.epochs,
         params=record.params,
         goal=goal,
-        train_loss=mean_interval(record.train_loss),
-        test_loss=mean_interval(record.test_loss),
+        train_loss=bounded_interval(record.train_loss, bound),
+        test_loss=bounded_interval(record.test_loss, bound),
         pass_rate=wilson(n_passed(record, goal), n),
         attainable_pass_rate=attainable_pass_rate(record, goal),
         floor=study.header.floor if floor is None else floor,
@@ -294,12 +284,17 @@ def _verdict(study: Study, record: TrialRecord, certified: bool) -> str:
 
 
 def _range_row(study: Study, setting: str, record: TrialRecord) -> RangeRow:
+    bound = loss_bound(study.header, record)
     in_range = _side(
-        "in range", record.in_range_loss, record.n_in_range, record.floor_in_range_loss, record.constant_in_range_loss
+        "in range",
+        bounded_interval(record.in_range_loss, bound),
+        record.n_in_range,
+        record.floor_in_range_loss,
+        record.constant_in_range_loss,
     )
     out_of_range = _side(
         "out of range",
-        record.out_of_range_loss,
+        bounded_interval(record.out_of_range_loss, bound),
         record.n_out_of_range,
         record.floor_out_of_range_loss,
         record.constant_out_of_range_loss,
@@ -319,13 +314,12 @@ def _range_row(study: Study, setting: str, record: TrialRecord) -> RangeRow:
 
 def _side(
     name: str,
-    losses: Sequence[float | None],
+    loss: Interval,
     n_points: Sequence[int],
     floors: Sequence[float | None] | None,
     constant: float | None,
 ) -> Side:
     total = sum(n_points)
-    loss = mean_interval(losses)
     if total < LEAST_POINTS:
         return Side(total, Interval(None, None, None, 0, loss.method, few_points(total, name)), None, None)
     return Side(total, loss, known_mean(floors), constant)

@@ -13,7 +13,6 @@ from sweeps.commands.table_reading import add_reading_options, one_target, print
 from sweeps.toml import read_toml
 
 if TYPE_CHECKING:
-    from analysis.records.study import Study
     from sweeps.spec.sweep import SweepSpec
 
 _SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
@@ -23,9 +22,11 @@ _OPTIONS = {
     "test_file": ("FILE", "rows to test on, instead of a share of the rows set aside"),
     "task": ("TASK", "regression or classification, where the rule does not tell them apart as meant"),
     "target_transform": ("NAME", "what is learnt instead of a number: standardize (default), log1p_standardize, ..."),
+    "date_format": ("FORMAT", "of dates that are not ISO: '%%d/%%m/%%Y' has the day first"),
     "folds": ("KIND", "plain, stratified, grouped, contiguous or time"),
-    "group_column": ("COLUMN", "whose rows stay on one side of a fold (with --folds grouped)"),
-    "time_column": ("COLUMN", "that orders the rows (with --folds time)"),
+    "group_column": ("COLUMN", "whose rows stay on one side of every division; none: no column, whatever is found"),
+    "time_column": ("COLUMN", "that orders the rows, which are divided by time; none: no column, whatever is found"),
+    "equal_rows": ("HOW", "together (default where that can be): on one side of every division, or apart"),
     "preprocessing": ("NAME", "standard, or textbook: fitted on all rows together, which leaks"),
 }
 
@@ -40,7 +41,8 @@ def add_table_options(run: Parser) -> None:
         help="column to predict; makes SPEC a data file (CSV, TSV, either gzipped, Parquet)",
     )
     for name, (metavar, text) in _OPTIONS.items():
-        group.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
+        names = [f"--{name.replace('_', '-')}", *(["--group"] if name == "group_column" else [])]
+        group.add_argument(*names, dest=name, metavar=metavar, help=text)
     add_reading_options(group)
     group.add_argument(
         "--role", action="append", metavar="COLUMN=ROLE", help="number, category, boolean, date, text, ..."
@@ -49,7 +51,8 @@ def add_table_options(run: Parser) -> None:
     group.add_argument(
         "--out-of-range",
         metavar="END",
-        help="rows held out as out of range: farthest:0.1 (default), COLUMN:top:0.1, COLUMN:bottom:0.1 or none",
+        help="rows held out as out of range: farthest:0.1 (default), COLUMN:top:0.1, COLUMN:bottom:0.1, COLUMN=VALUE, "
+        "COLUMN (each value in turn) or none",
     )
     group.add_argument(
         "--allow-leak",
@@ -107,27 +110,6 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     return spec
 
 
-def first_sentences(spec: SweepSpec) -> list[str]:
-    """Return what a user must know of a spec's tables before anything is searched."""
-    from sweeps.data.table.settings import TableData
-
-    return [
-        f"{dataset.name}: {sentence}"
-        for dataset in spec.datasets
-        if isinstance(dataset.data, TableData)
-        for sentence in dataset.data.said_first
-    ]
-
-
-def answer_text(study: Study) -> str | None:
-    """Return how a study's network did beside the simple models, in the user's unit; None without a table's record."""
-    from analysis.records.table import read_table_record, table_path
-    from sweeps.commands.printing import models_text
-
-    path = table_path(study)
-    return None if path is None else models_text(study, read_table_record(path))
-
-
 def _toml_of(name: str) -> dict[str, Any] | None:
     path = Path(name)
     if not path.suffix:
@@ -182,6 +164,12 @@ def _role(text: str) -> tuple[str, str]:
 def _end(text: str) -> dict[str, Any]:
     if text == "none":
         return {"end_rule": "none"}
+    if ":" not in text and text:
+        column, equals, value = text.rpartition("=")
+        if equals and column and value:
+            return {"end_rule": "value", "end_feature": column, "end_value": value}
+        if not equals:
+            return {"end_rule": "each", "end_feature": value}
     head, _, share = text.rpartition(":")
     feature, _, rule = head.rpartition(":")
     try:
@@ -189,5 +177,8 @@ def _end(text: str) -> dict[str, Any]:
     except ValueError:
         number = None
     if not head or number is None or (rule == "farthest") == bool(feature):
-        raise InputError(f"--out-of-range {text}: write farthest:0.1, COLUMN:top:0.1, COLUMN:bottom:0.1 or none")
+        raise InputError(
+            f"--out-of-range {text}: write farthest:0.1, COLUMN:top:0.1, COLUMN:bottom:0.1, "
+            "COLUMN=VALUE, COLUMN (each value in turn) or none"
+        )
     return {"end_rule": rule, "end_share": number, **({"end_feature": feature} if feature else {})}

@@ -67,7 +67,8 @@ class PlainDisplay:
 def plain_line(progress: Progress) -> str:
     """Return one line that says where a study stands."""
     title, phase, trials, best, candidates, floor, left = cells(progress)
-    parts = [f"{title}: {phase}", f"{trials} trials", f"best {best}", f"candidates {candidates}"]
+    parts = [f"{title}: {phase}", f"{trials} trials", f"best {best}"]
+    parts += [f"candidates {candidates}"] if candidates != "-" else []
     parts += [f"floor {floor}"] if floor != "-" else []
     parts += [f"{left} left"] if left != "-" else []
     return ", ".join(parts)
@@ -75,16 +76,17 @@ def plain_line(progress: Progress) -> str:
 
 def cells(progress: Progress) -> tuple[str, ...]:
     """Return the text of every column of `COLUMNS`."""
-    staged = progress.phase not in ("search", "done", "stopped") and progress.n_stage_total > 0
+    staged = progress.phase not in ("search", "training", "done", "stopped") and progress.n_stage_total > 0
     phase = f"{progress.phase} {progress.n_stage_done}/{progress.n_stage_total}" if staged else progress.phase
-    if progress.verdict is not None:
-        phase = "certified" if progress.verdict.certified else "not certified"
+    verdict = progress.verdict
+    if verdict is not None and verdict.claims is None:
+        phase = "certified" if verdict.certified else "not certified"
     return (
         dataset_title(progress.header.dataset),
         phase,
         f"{progress.n_finished}/{progress.header.n_trials}",
         best_text(progress.header, progress.best_value),
-        str(progress.n_candidates),
+        "-" if progress.phase == "training" or (verdict and verdict.claims) else str(progress.n_candidates),
         _number(progress.header.floor),
         duration_text(progress.seconds_left),
     )

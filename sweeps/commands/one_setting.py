@@ -8,7 +8,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from sweeps.commands.options import (
-    POLYNOMIAL_RUNS,
     Commands,
     InputError,
     add_command,
@@ -22,7 +21,7 @@ from sweeps.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from engine.playground.page import PageSettings
+    from engine.playground.page_settings import PageSettings
 
 EXAMPLE_URL = "'https://playground.tensorflow.org/#dataset=xor&networkShape=4,2&seed=0.5'"
 
@@ -115,17 +114,15 @@ def train_command(arguments: argparse.Namespace) -> int:
 
 def replay_command(arguments: argparse.Namespace) -> int:
     """Run a trial again; status 1 where it differs although the versions are equal, 2 where they are not."""
-    from sweeps.run.study import replay
+    from sweeps.run.replay import replay
 
     sweep, _, dataset = arguments.study.rpartition("/")
     if not sweep:
         raise InputError(f"replay {arguments.study}: name sweep and dataset, as in homework/xor")
     folder = sweep_folder(arguments.results, sweep)
-    if (folder / POLYNOMIAL_RUNS).is_file():
-        raise InputError(f"replay {arguments.study}: a polynomial study has no trials; run it into another --results")
     result = replay(folder, dataset, arguments.number)
     if not result.differences:
-        print(f"{arguments.study} {arguments.number}: equal bit for bit (sha256 {result.rerun.sha256})")
+        print(f"{arguments.study} {arguments.number}: equal bit for bit (sha256 {result.sha256})")
         return 0
     print(f"{arguments.study} {arguments.number}: differs in {', '.join(result.differences)}")
     if not result.changed:
@@ -139,7 +136,8 @@ def playground_command(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from engine.playground.draws import draw
-    from engine.playground.page import ignored_parts, parse_hash, pasted_address, random_seed, settings_of
+    from engine.playground.page import ignored_parts, parse_hash, pasted_address, random_seed
+    from engine.playground.page_settings import settings_of
     from engine.training import Look, train
 
     try:

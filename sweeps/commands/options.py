@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from analysis.records.reading import check_version
 from engine.names import InputMessageError, cut, nearest, unknown
 
 DEFAULT_RESULTS = "results"
 DEFAULT_URI = "sqlite:///mlflow.db"
 NO_TRACKING = "none"
 PROGRAM = "python -m sweeps"
-POLYNOMIAL_RUNS = "runs.jsonl"  # as in analysis.records.polynomial, which brings NumPy along
 
 
 class InputError(InputMessageError):
@@ -133,20 +133,16 @@ def sweep_folder(results: str, sweep: str) -> Path:
         If there is no such folder.
     """
     for folder in (Path(results) / sweep, Path(sweep)):
-        if any(folder.glob("*/log.jsonl")) or (folder / POLYNOMIAL_RUNS).is_file():
+        if any(folder.glob("*/log.jsonl")):
             return folder
-    known = [folder.name for folder in [*run_sweeps(Path(results)), *run_polynomial_studies(Path(results))]]
+        check_version(folder)
+    known = [folder.name for folder in run_sweeps(Path(results))]
     raise InputError(f"{unknown('sweep', sweep, known)}; `{PROGRAM} list --results {results}` lists what has been run")
 
 
 def run_sweeps(results: Path) -> list[Path]:
     """Return the folders of all sweeps below a results folder, by name."""
     return sorted({path.parent.parent for path in results.glob("*/*/log.jsonl")})
-
-
-def run_polynomial_studies(results: Path) -> list[Path]:
-    """Return the folders of all polynomial studies below a results folder, by name."""
-    return sorted(path.parent for path in results.glob(f"*/{POLYNOMIAL_RUNS}"))
 
 
 def _with_hint(message: str, parser: argparse.ArgumentParser) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 
-from analysis.polynomial.claims import SAME_VERDICT, Question, claims, mean_over_converged
-from analysis.polynomial.sections import findings
-from analysis.records.study import Scalar, Study, TrialRecord
-from analysis.records.table import TableRecord
+from analysis.formats.plain import aligned_text, interval_text
+from analysis.records.polynomial import NetworkRecord
+from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord
+from analysis.records.table import NO_SPLIT, ModelScores, TableRecord
+from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side
-from analysis.statistics.intervals import Interval, mean_interval
+from analysis.statistics.intervals import mean_interval
 from sweeps.data.table.metrics import METRICS
 
 HOMEWORK_COLUMNS = (
@@ -25,10 +25,16 @@ HOMEWORK_COLUMNS = (
 )
 MOST_LEFT_OUT = 12
 MOST_NOTES = 3
+PARTS = {
+    "validation": "validation rows of the folds",
+    "out_of_range": "held out, out of range",
+    "test": "test rows",
+    "test_in_range": "of these in range",
+    "test_out_of_range": "of these out of range",
+}
+"""Parts of a table's rows as columns, by their names in `analysis.records.table.ModelScores`."""
 _LAYER_SIZE = "network.hidden_layer_sizes."
 RANGE_COLUMNS = ("data type", "setting", "in range", "out of range", "difference", "floors in, out", "constant in, out")
-
-POLYNOMIAL_COLUMNS = ("recipe", "converged", "MSE in range", "out of range", "total")
 
 
 def homework_text(rows: Iterable[HomeworkRow]) -> str:
@@ -91,36 +97,6 @@ def side_text(side: Side) -> str:
     return text if side.loss.estimate is None else f"{text} ({side.n_points} points)"
 
 
-def interval_text(interval: Interval, digits: int = 4) -> str:
-    """Return ``"0.0834 [0.0829, 0.0839]"``, or why there is no figure."""
-    if interval.estimate is None:
-        return interval.reason or "not measured"
-    if interval.low is None or interval.high is None:
-        return f"{interval.estimate:.{digits}f} (no interval: {interval.reason})"
-    return f"{interval.estimate:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
-
-
-def polynomial_text(question: Question) -> str:
-    """Return a polynomial study's findings, its errors by recipe and its verdict on each claim."""
-    recipes = question.recipes()
-    rows = [
-        (
-            networks.label,
-            f"{int(networks.converged.sum())} of {len(networks.converged)}",
-            *(
-                interval_text(mean_over_converged(values, networks), 2)
-                for values in (networks.errors.in_range, networks.errors.out_of_range, networks.errors.total)
-            ),
-        )
-        for networks in recipes
-    ]
-    lines = [*findings(question), "", aligned_text(POLYNOMIAL_COLUMNS, rows), ""]
-    for claim in claims(question):
-        fair = "" if claim.fair_verdict == SAME_VERDICT else f"\n  with equal budgets: {claim.fair_verdict}"
-        lines.append(f"{claim.text}\n  {claim.verdict}{fair}")
-    return "\n".join(lines)
-
-
 def models_text(study: Study, record: TableRecord) -> str:
     """Return how a table's network did beside the simple models, in the unit of whoever brought the rows."""
     metric = METRICS[record.metric]
@@ -142,47 +118,47 @@ def models_text(study: Study, record: TableRecord) -> str:
     if record.leaks:
         lines.append(f"  preprocessing: {record.preprocessing}")
     lines.append(f"  goal: {record.goal}{_goal_value(record)}; {metric.title}{unit}:")
+    parts = [part for part in PARTS if any(part in model.parts for model in record.models)]
     cells = [
         (
             model.title if model.trial is None else f"{model.title} (trial {model.trial})",
-            interval_text(_within(mean_interval(model.validation.get(record.metric, ())), metric.highest)),
-            _mean_score(model.out_of_range.get(record.metric, ())),
-            _score(model.test.get(record.metric)),
+            *(_part_text(model, part, record.metric) for part in parts),
         )
         for model in record.models
     ]
-    table = aligned_text(("model", "validation, mean over folds", "out of range", "test rows"), cells)
+    table = aligned_text(("model", *(PARTS[part] for part in parts)), cells)
     lines += [f"  {line}" for line in table.splitlines()]
+    lines += [f"  {model.title}: {words}" for model in record.models for words in model.words if NO_SPLIT in words]
     titles = {model.name: model.title for model in record.models}
-    if record.test_differences:
+    for where, differences in (
+        ("in the folds", record.fold_differences),
+        ("on the test rows", record.test_differences),
+    ):
         lines += [
-            f"  on the test rows, {one.loss} of the network minus {titles[one.baseline]}: {one.difference:.4g} "
-            f"[{one.low:.4g}, {one.high:.4g}]"
-            for one in record.test_differences
+            f"  {where} the network is {one.words(titles[one.baseline])}: {one.loss} differs by "
+            f"{one.difference:.4g} [{one.low:.4g}, {one.high:.4g}]"
+            for one in differences
         ]
     looks = "once" if record.n_test_looks == 1 else f"{record.n_test_looks} times"
     lines.append(f"  the test rows were looked at {looks if record.n_test_looks else 'never'}")
     return "\n".join(lines)
 
 
-def _within(interval: Interval, highest: float) -> Interval:
-    """Return the interval cut at what the metric can be at most."""
-    if interval.high is None or interval.high <= highest:
-        return interval
-    return dataclasses.replace(interval, high=highest)
+def _part_text(model: ModelScores, part: str, metric: str) -> str:
+    """Return a model's score on some rows with its interval, or why it has none."""
+    scores = {} if part not in model.parts else model.parts[part].scores
+    if metric not in scores:
+        return "-"
+    one = scores[metric]
+    if one.value is None:
+        return one.method
+    ends = "no interval" if one.low is None or one.high is None else f"[{one.low:.4f}, {one.high:.4f}]"
+    return f"{one.value:.4f} {ends}"
 
 
 def _goal_value(record: TableRecord) -> str:
     is_known = record.goal_value is not None and record.goal.startswith("beat")
     return f", {record.goal_value:.6g}" if is_known else ""
-
-
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _mean_score(values: Sequence[float | None]) -> str:
-    return _score(mean_interval(values).estimate)
 
 
 def table_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -194,15 +170,6 @@ def table_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str
     return "\n".join(lines)
 
 
-def aligned_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Return a table whose columns are as wide as their widest cell."""
-    lines = [columns, *rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-
-
 def trials_text(trials: Iterable[TrialRecord]) -> str:
     """Return one line for each search trial."""
     columns = ("trial", "state", "candidate", "epochs", "training loss", "test loss", "out of range", "setting")
@@ -212,9 +179,10 @@ def trials_text(trials: Iterable[TrialRecord]) -> str:
             trial.state if trial.pruned_at is None else f"pruned at epoch {trial.pruned_at}",
             "yes" if trial.candidate else "no",
             str(trial.epochs),
-            mean_text(trial.train_loss),
-            mean_text(trial.test_loss),
-            mean_text(trial.out_of_range_loss),
+            *(
+                "-" if trial.state == "diverged" else mean_text(losses)
+                for losses in (trial.train_loss, trial.test_loss, trial.out_of_range_loss)
+            ),
             setting_text(trial),
         )
         for trial in trials
@@ -222,7 +190,7 @@ def trials_text(trials: Iterable[TrialRecord]) -> str:
     return aligned_text(columns, rows)
 
 
-def record_text(record: TrialRecord) -> str:
+def record_text(header: StudyHeader, record: TrialRecord) -> str:
     """Return everything about one record that fits a screen."""
     lines = [f"{record.study} {record.stage} {record.number}: {record.state}"]
     lines += [f"  {record.reason}"] if record.reason else []
@@ -234,8 +202,10 @@ def record_text(record: TrialRecord) -> str:
         "in range": record.in_range_loss,
         "out of range": record.out_of_range_loss,
     }
-    lines += [f"  {name} {interval_text(mean_interval(losses))}" for name, losses in sides.items()]
-    lines.append(f"  one-sided upper bounds {record.train_upper:.4f} (training), {record.test_upper:.4f} (test)")
+    if record.state != "diverged":
+        bound = loss_bound(header, record)
+        lines += [f"  {name} {interval_text(bounded_interval(losses, bound))}" for name, losses in sides.items()]
+        lines.append(f"  bounds that stop a search {record.train_upper:.4f} (training), {record.test_upper:.4f} (test)")
     lines.append(f"  engine {record.road}, digest {record.sha256}")
     lines += [f"  {record.playground_url}"] if record.playground_url else []
     return "\n".join(lines)
@@ -278,3 +248,23 @@ def _homework_cells(row: HomeworkRow) -> tuple[str, ...]:
 
 def _pair(a: float | None, b: float | None) -> str:
     return ", ".join("-" if value is None else f"{value:.4f}" for value in (a, b))
+
+
+def networks_text(networks: Iterable[NetworkRecord]) -> str:
+    """Return one line for each network of a polynomial study."""
+    rows = [
+        (str(one.number), one.arm, f"{one.learning_rate:.3g}", str(one.seed), f"{one.loss[-1]:.5g}") for one in networks
+    ]
+    return aligned_text(("network", "arm", "rate", "seed", "training error"), rows)
+
+
+def network_text(record: NetworkRecord) -> str:
+    """Return everything a reader may want to know of one network of a polynomial study."""
+    H = len(record.parameters[-1]) // 3
+    names = [f"{name}{i}" for name in ("w", "b", "W") for i in range(1, H + 1)] + ["B"]
+    numbers = ", ".join(f"{name} {value:.6g}" for name, value in zip(names, record.parameters[-1], strict=True))
+    return (
+        f"{record.study} {record.number}: {record.arm}, rate {record.learning_rate:.3g}, seed {record.seed}\n"
+        f"  training error {record.loss[-1]:.6g}, lowest since the look before {record.lowest[-1]:.6g}\n"
+        f"  {numbers}"
+    )

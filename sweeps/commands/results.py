@@ -6,15 +6,14 @@ import argparse
 from pathlib import Path
 
 from engine.names import unknown
+from sweeps.commands.auditing import warn_of_findings
 from sweeps.commands.options import (
-    POLYNOMIAL_RUNS,
     Commands,
     InputError,
     add_command,
     add_results_option,
     add_tracking_option,
     positive_int,
-    run_polynomial_studies,
     run_sweeps,
     sweep_folder,
 )
@@ -85,7 +84,7 @@ def report_command(arguments: argparse.Namespace) -> int:
 
     folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
     print(write_report(folders, arguments.out))
-    return 0
+    return max(map(warn_of_findings, folders))
 
 
 def schema_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
@@ -100,7 +99,6 @@ def schema_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
 
 def list_command(arguments: argparse.Namespace) -> int:
     """Print the built-in sweeps and the state of what has been run."""
-    from analysis.records.polynomial import read_polynomial_study
     from analysis.records.reading import read_sweep
     from sweeps.spec.sweep import POLYNOMIALS, TABLES, builtin_specs
 
@@ -108,55 +106,56 @@ def list_command(arguments: argparse.Namespace) -> int:
     print(f"built-in polynomial studies: {', '.join(builtin_specs(POLYNOMIALS))}")
     print(f"built-in tables: {', '.join(builtin_specs(TABLES))}")
     folders = run_sweeps(Path(arguments.results))
-    polynomials = run_polynomial_studies(Path(arguments.results))
-    for folder in polynomials:
-        found = read_polynomial_study(folder / POLYNOMIAL_RUNS)
-        print(f"{folder.name}: polynomial study, {len(found.runs)} of {found.n_expected} networks trained")
-    if not folders and not polynomials:
+    if not folders:
         print(f"{arguments.results}: nothing has been run yet")
     for folder in folders:
         for study in read_sweep(folder):
             state = "unfinished" if study.verdict is None else study.verdict.text
-            print(f"{folder.name}/{study.header.dataset}: {len(study.trials)} trials, {state}")
+            n = len(study.trials) + len(study.networks)
+            noun = "networks" if study.is_polynomial else "trials"
+            print(f"{folder.name}/{study.header.dataset}: {n} {noun}, {state}")
     return 0
 
 
 def show_command(arguments: argparse.Namespace) -> int:
     """Print a sweep's tables, a study's trials, or one trial's record."""
-    from analysis.polynomial.claims import Question
-    from analysis.records.polynomial import read_polynomial_study
+    from analysis.records.polynomial import NetworkRecord
     from analysis.records.reading import read_study, read_sweep
-    from analysis.statistics.homework import homework_rows, range_rows
-    from sweeps.commands.printing import homework_text, polynomial_text, range_text, record_text, trials_text
+    from sweeps.commands.printing import network_text, networks_text, record_text, trials_text
 
     sweep, _, dataset = arguments.what.partition("/")
     folder = sweep_folder(arguments.results, sweep)
-    if (folder / POLYNOMIAL_RUNS).is_file():
-        if dataset or arguments.number is not None:
-            raise InputError(f"show {arguments.what}: a polynomial study has no dataset or trial; `show {sweep}` does")
-        found = read_polynomial_study(folder / POLYNOMIAL_RUNS)
-        if found.verdict is None:
-            print(f"{len(found.runs)} of {found.n_expected} networks trained; nothing is judged before all are")
-        else:
-            print(polynomial_text(Question(found)))
-        return 0
     if not dataset:
         if arguments.number is not None:
-            raise InputError(f"show {sweep} {arguments.number}: name the dataset too, as in {sweep}/xor")
-        studies = read_sweep(folder)
-        print(homework_text(homework_rows(studies)))
-        print()
-        print(range_text(range_rows(studies)))
+            names = [study.header.dataset for study in read_sweep(folder)]
+            raise InputError(f"show {sweep} {arguments.number}: name the dataset too, as in {sweep}/{names[0]}")
+        _show_sweep(folder)
         return 0
     study = read_study(study_log(folder, dataset))
     if arguments.number is None:
-        print(trials_text(study.trials))
+        print(networks_text(study.networks) if study.is_polynomial else trials_text(study.trials))
         return 0
-    record = next((trial for trial in study.trials if trial.number == arguments.number), None)
+    found = study.networks if study.is_polynomial else study.trials
+    record = next((one for one in found if one.number == arguments.number), None)
     if record is None:
-        raise InputError(f"{arguments.what}: no finished trial {arguments.number}; it has {len(study.trials)}")
-    print(record_text(record))
+        raise InputError(f"{arguments.what}: no finished trial {arguments.number}; it has {len(found)}")
+    print(network_text(record) if isinstance(record, NetworkRecord) else record_text(study.header, record))
     return 0
+
+
+def _show_sweep(folder: Path) -> None:
+    """Print the tables of a sweep, and the answers of kinds of data that have their own."""
+    from analysis.records.reading import read_sweep
+    from analysis.statistics.homework import homework_rows, range_rows
+    from sweeps.commands.answers import polynomial_answer
+    from sweeps.commands.printing import homework_text, range_text
+
+    studies = read_sweep(folder)
+    trials = [study for study in studies if not study.is_polynomial]
+    parts = [polynomial_answer(study) for study in studies if study.is_polynomial]
+    if trials:
+        parts = [homework_text(homework_rows(trials)), range_text(range_rows(trials)), *parts]
+    print("\n\n".join(parts))
 
 
 def digest_command(arguments: argparse.Namespace) -> int:
@@ -172,7 +171,7 @@ def sync_command(arguments: argparse.Namespace) -> int:
     from sweeps.tracking.projection import resolve_uri, sync
 
     results = Path(arguments.results)
-    if not (run_sweeps(results) or run_polynomial_studies(results)):
+    if not run_sweeps(results):
         raise InputError(
             f"--results {results}: no <sweep>/<dataset>/log.jsonl below it; name a folder `run` has written"
         )
@@ -181,7 +180,7 @@ def sync_command(arguments: argparse.Namespace) -> int:
         f"{report.n_written} runs written, {report.n_present} were there, {report.n_repaired} half-written replaced,"
         f" {report.n_deleted} deleted by a user left alone"
     )
-    return 0
+    return max(map(warn_of_findings, run_sweeps(results)))
 
 
 def import_command(arguments: argparse.Namespace) -> int:
@@ -201,7 +200,7 @@ def import_command(arguments: argparse.Namespace) -> int:
             f"{sweep.folder}: {sweep.n_studies} logs of {sweep.n_lines} lines, {sweep.n_model_files} model files;"
             f" {sweep.n_new} files written"
         )
-    return 0
+    return max((warn_of_findings(sweep.folder) for sweep in imported), default=0)
 
 
 def ui_command(arguments: argparse.Namespace) -> int:

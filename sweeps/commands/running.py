@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import shlex
 import sys
 import threading
@@ -12,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
-from sweeps.commands.csv_options import add_table_options, answer_text, first_sentences, is_table, table_spec
+from sweeps.commands.auditing import warn_of_findings
+from sweeps.commands.csv_options import add_table_options, is_table, table_spec
 from sweeps.commands.options import (
     DEFAULT_RESULTS,
     DEFAULT_URI,
     NO_TRACKING,
     PROGRAM,
     Commands,
-    InputError,
     add_command,
     add_driver_options,
     positive_int,
@@ -30,8 +29,7 @@ from sweeps.commands.options import (
 from sweeps.toml import read_toml
 
 if TYPE_CHECKING:
-    from analysis.records.polynomial import PolynomialHeader
-    from sweeps.spec.sweep import SweepSpec
+    from sweeps.run.kinds import Spec
     from sweeps.tracking.writer_process import TrackingProcess
 
 DEFAULT_SPEC = "homework"
@@ -73,42 +71,32 @@ def add_commands(commands: Commands) -> None:
 
 
 def run_command(arguments: argparse.Namespace) -> int:
-    """Run a sweep from its spec, or a polynomial study."""
+    """Run a sweep, or a study of another kind, from its spec."""
     _check_free(Path(arguments.results), arguments.spec)
-    from sweeps.polynomial.study import find_study
-    from sweeps.spec.sweep import load_spec
-    from sweeps.spec.writing import with_overrides
+    from sweeps.run.kinds import Changes, kind_of, load
 
     if is_table(arguments):
         return drive(table_spec(arguments), Path(arguments.results), arguments)
-    study = find_study(arguments.spec)
-    if study is not None:
-        return drive_polynomials(_polynomials_of(study, arguments), Path(arguments.results), arguments)
-    spec = with_overrides(
-        load_spec(arguments.spec),
+    spec = load(arguments.spec)
+    changes = Changes(
         n_trials=arguments.trials,
         goal=arguments.goal,
         until=arguments.until,
         n_replicas=arguments.replicas,
         seed=arguments.seed,
     )
-    return drive(spec, Path(arguments.results), arguments)
+    return drive(kind_of(spec).change(spec, changes), Path(arguments.results), arguments)
 
 
 def resume_command(arguments: argparse.Namespace) -> int:
-    """Go on with a sweep from the spec in its folder, or with a polynomial study from its first line."""
-    from analysis.records.polynomial import RUNS_NAME, read_polynomial_study
-    from sweeps.spec.sweep import load_spec
+    """Go on with a sweep from the spec in its folder."""
     from sweeps.store.log import check_free
 
     folder = sweep_folder(arguments.results, arguments.sweep)
     check_free(folder)
-    if (folder / RUNS_NAME).exists():
-        from sweeps.run.versions import versions
+    from sweeps.run.kinds import load  # takes seconds: only once nobody else holds the folder
 
-        header = read_polynomial_study(folder / RUNS_NAME).header
-        return drive_polynomials(dataclasses.replace(header, versions=versions()), folder.parent, arguments)
-    return drive(load_spec(folder / "spec.toml"), folder.parent, arguments)
+    return drive(load(folder / "spec.toml"), folder.parent, arguments)
 
 
 def _check_free(results: Path, spec: str) -> None:
@@ -123,27 +111,20 @@ def _check_free(results: Path, spec: str) -> None:
         check_free(results / name)
 
 
-def _polynomials_of(study: PolynomialHeader, arguments: argparse.Namespace) -> PolynomialHeader:
-    """Return the study with the number of seeds asked for; other options of a sweep do not go with it."""
-    for name in ("trials", "goal", "until", "seed"):
-        if getattr(arguments, name) is not None:
-            raise InputError(f"--{name}: a polynomial study has none; --replicas is its number of seeds")
-    return study if arguments.replicas is None else dataclasses.replace(study, n_seeds=arguments.replicas)
-
-
-def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
+def drive(spec: Spec, results: Path, arguments: argparse.Namespace) -> int:
     """Run a sweep, its display and its MLflow writer; print the answers."""
     from sweeps.commands.display import showing
+    from sweeps.run.kinds import kind_of
     from sweeps.run.study import run_sweep
 
     exporter = Exporter(results / spec.name, _tracking_uri(arguments))
     options = _options(arguments, results)
-    for sentence in first_sentences(spec):
+    for sentence in kind_of(spec).first_sentences(spec):
         print(sentence, file=sys.stderr, flush=True)
 
     def prepare() -> None:
         exporter.start()
-        compile_loop(str(dict(spec.training).get("dtype", "float32")))
+        compile_loop(kind_of(spec).dtype(spec))
 
     try:
         with showing(sys.stderr) as show:
@@ -155,46 +136,13 @@ def drive(spec: SweepSpec, results: Path, arguments: argparse.Namespace) -> int:
                 on_event=starting_with(prepare, show),
             )
         print_answers(results / spec.name, exporter, options)
+        status = warn_of_findings(results / spec.name)
     except KeyboardInterrupt:
         print(f"interrupted; `{PROGRAM} resume {spec.name}{options}` goes on", file=sys.stderr)
         raise
     finally:
         exporter.abandon()
-    return 0
-
-
-def drive_polynomials(study: PolynomialHeader, results: Path, arguments: argparse.Namespace) -> int:
-    """Run a polynomial study, or what is missing of it; print its claims and write its report."""
-    from analysis.polynomial.claims import Question
-    from analysis.report import write_report
-    from sweeps.commands.printing import polynomial_text
-    from sweeps.polynomial.study import run_polynomial_study
-
-    if arguments.timeout is not None:
-        raise InputError("--timeout: a polynomial study has none; interrupt it, and `resume` goes on")
-    folder, options = results / study.name, _options(arguments, results)
-    exporter = Exporter(folder, _tracking_uri(arguments))
-
-    def prepare() -> None:
-        exporter.start()
-        compile_loop("float64")
-
-    def show(n_done: int, n: int) -> None:
-        print(f"{study.name}: {n_done} of {n} networks trained", file=sys.stderr, flush=True)
-
-    try:
-        workers = arguments.workers or usable_cores()
-        found = run_polynomial_study(study, folder, workers, starting_with(prepare, show))
-        print(polynomial_text(Question(found)))
-        print()
-        print(f"report: {write_report([folder])} (open it in a browser)")
-        print_tracking(exporter, options)
-    except KeyboardInterrupt:
-        print(f"interrupted; `{PROGRAM} resume {study.name}{options}` goes on", file=sys.stderr)
-        raise
-    finally:
-        exporter.abandon()
-    return 0
+    return status
 
 
 def starting_with(action: Callable[[], None], show: Callable[P, None]) -> Callable[P, None]:
@@ -268,10 +216,11 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     from analysis.records.reading import read_sweep
     from analysis.report import write_report
     from analysis.statistics.homework import homework_rows, range_rows
+    from sweeps.commands.answers import ANSWERS, kind_of_data
     from sweeps.commands.printing import homework_text, range_text
 
     studies = read_sweep(folder)
-    drawn = [study for study in studies if study.header.data["kind"] != "table"]
+    drawn = [study for study in studies if kind_of_data(study) not in ANSWERS]
     rows = homework_rows(drawn)
     if rows:
         print(homework_text(rows))
@@ -279,13 +228,14 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
         print(range_text(range_rows(drawn)))
         print()
     for study in studies:
-        text = answer_text(study)
+        answer = ANSWERS.get(kind_of_data(study))
+        text = None if answer is None else answer(study)
         if text is not None:
             print(f"{text}\n")
     for study in studies:
         if study.verdict is None:
             print(f"{study.header.dataset}: unfinished; `{PROGRAM} resume {folder.name}{options}` goes on")
-        elif not study.verdict.certified or study not in drawn:
+        elif study.verdict.claims is None and (not study.verdict.certified or study not in drawn):
             print(f"{study.header.dataset}: {study.verdict.text}")
     page = write_report([folder])
     print(f"report: {page} (open it in a browser)")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.records.study import StudyHeader, TrialRecord, Verdict
+from analysis.records.study import Record, StudyHeader, Verdict
 
-Phase = Literal["search", "finalists", "certificates", "page", "done", "stopped"]
+Phase = Literal["search", "training", "finalists", "certificates", "page", "done", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +23,19 @@ class Progress:
     header : StudyHeader
         The study: sweep, dataset, goal, floor, number of trials.
     phase : str
-        ``"search"``, ``"finalists"``, ``"certificates"``, ``"page"`` (settings for the Playground page), ``"done"``,
-        or ``"stopped"`` (timeout or interruption: the rest waits for a resume).
+        ``"search"``, ``"training"`` (of a list of settings), ``"finalists"``, ``"certificates"``, ``"page"`` (settings
+        for the Playground page), ``"done"``, or ``"stopped"`` (timeout or interruption: the rest waits for a resume).
     n_asked, n_finished : int
-        Search trials chosen and search trials with a record.
+        Trials chosen and trials with a record, stages after the first apart.
     best_value : float or None
-        Lowest mean test loss of a search trial.
+        Lowest value of a search trial, its mean test loss, or of a network.
     n_candidates : int
         Search trials whose bounds are below the goal.
     n_stage_done, n_stage_total : int
         Pieces of work done and planned in this phase.
     seconds_left : float or None
         Estimated time to the end of this phase, or None while there is nothing to estimate from.
-    record : TrialRecord or None
+    record : TrialRecord, NetworkRecord or None
         The record just written, if this event is about one.
     verdict : Verdict or None
         How the study ended, once it has.
@@ -50,7 +50,7 @@ class Progress:
     n_stage_done: int
     n_stage_total: int
     seconds_left: float | None
-    record: TrialRecord | None = None
+    record: Record | None = None
     verdict: Verdict | None = None
 
 

@@ -14,23 +14,24 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from engine.roads.memory import available_bytes
 from sweeps.data.table.classes import class_findings, unbalanced_metric
-from sweeps.data.table.columns import find_target
+from sweeps.data.table.columns import Role, find_columns, find_target
+from sweeps.data.table.dependence import settle_dependence
 from sweeps.data.table.folds import EndError
-from sweeps.data.table.leaks import find_leaks
+from sweeps.data.table.leaks import find_leaks, some_rows
 from sweeps.data.table.metrics import BEAT_BASELINE, METRICS, parse_goal
 from sweeps.data.table.preprocessing import fit_target
 from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.rows import TableRows, is_named, make_folds, open_rows, read_data
 from sweeps.data.table.settings import AUTO, NO_END, TableData, parse_table_data
 from sweeps.data.table.table import TableError
-from sweeps.spec.sweep import NAME, SweepSpec, parse_spec
-from sweeps.toml import SpecError, SpecTable, check_depth, shown
+from sweeps.spec.sweep import SweepSpec, parse_spec
+from sweeps.toml import NAME, SpecError, SpecTable, check_depth, shown
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
 """Endings of files that ``run`` takes for a table."""
@@ -136,10 +137,12 @@ def settled(data: TableData, given: Mapping[str, Any], where: str) -> TableData:
         changes["target_transform"] = "standardize" if target.task == "regression" else "none"
     elif target.task == "classification" and data.target_transform != "none":
         raise SpecError(f"{where}: dataset: target_transform: {data.target_transform} is for numbers, not for classes")
+    columns = find_columns(table.frame, data.target, cast("Mapping[str, Role]", dict(data.roles)))
+    data = settle_dependence(dataclasses.replace(data, **changes), table.frame, columns, target)
+    changes = {}
     if data.folds == AUTO:
         changes["folds"] = "stratified" if target.task == "classification" else "plain"
-    may_draw = data.folds in (AUTO, "plain", "stratified") and "n_search_rows" not in given
-    if may_draw and table.n_rows > 2 * FULL_SEARCH_ROWS:
+    if "n_search_rows" not in given and data.folds != "contiguous" and table.n_rows > 2 * FULL_SEARCH_ROWS:
         changes["n_search_rows"] = FULL_SEARCH_ROWS
     return dataclasses.replace(data, **changes)
 
@@ -151,7 +154,7 @@ def _largest(rows: TableRows) -> int:
 
 def _with_findings(data: TableData, rows: TableRows, goal: str, *, is_default: bool) -> TableData:
     """Return the settings with what has to be said first: what gives the target away, and which classes are rare."""
-    looked_at = np.sort(np.concatenate([rows.in_range, rows.out_of_range]))
+    looked_at = some_rows(np.sort(np.concatenate([rows.in_range, rows.out_of_range])))
     target = dataclasses.replace(rows.target, values=rows.target.values[looked_at])
     leaks = find_leaks(rows.frame.iloc[looked_at], rows.columns, target)
     said = [f"{leak.text}: there is nothing else to learn, and a formula needs no network" for leak in leaks[:1]]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,9 +20,9 @@ from sweeps.data.kind import Settings
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.fields import number, numbers, read_fields, text, whole, wholes
-from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
+from sweeps.spec.dimensions import LARGEST_GRID, Dimension, grid_size, read_fixed, read_space
 from sweeps.spec.samplers import LISTS, SAMPLERS
-from sweeps.toml import SpecError, SpecTable, check_depth, read_toml, shown
+from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, shown, study_name
 
 _T = TypeVar("_T")
 
@@ -33,7 +32,6 @@ POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
 TABLES = "tables"
 """Folder of the built-in sweeps of tables; `sweeps.spec.from_table` completes them."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +215,9 @@ class SweepSpec:
         fixed nor searched has the default given there.
     space : tuple of Dimension
         What is searched, in the order of choice.
+    draws : str
+        Name of the block of draws that finalists and certificates are measured on, for sweeps that are to be compared
+        draw by draw; empty: draws of the question's own. See `sweeps.run.looks`.
     """
 
     name: str
@@ -232,6 +233,7 @@ class SweepSpec:
     training: tuple[tuple[str, Any], ...]
     space: tuple[Dimension, ...]
     pruning: PruningSpec = PruningSpec()
+    draws: str = ""
 
     def dataset(self, name: str) -> DatasetSpec:
         """Return the dataset of that name.
@@ -269,6 +271,16 @@ class SweepSpec:
     def sha256(self) -> str:
         """Digest of everything in the spec."""
         return hashlib.sha256(canonical_json(dataclasses.asdict(self.without_folders())).encode()).hexdigest()
+
+    def with_budget(self, n_trials: int, until: str) -> SweepSpec:
+        """Return the same question with another budget: trial k, where both have it, is the same."""
+        return dataclasses.replace(self, search=dataclasses.replace(self.search, n_trials=n_trials, until=until))
+
+    def extends(self, other: SweepSpec) -> bool:
+        """Return whether this is the other spec with a larger budget: more trials, or all of them whatever is found."""
+        mine, theirs = self.search, other.search
+        grows = mine.n_trials >= theirs.n_trials and mine.until in (theirs.until, "budget")
+        return grows and other.with_budget(mine.n_trials, mine.until) == self
 
     def without_folders(self) -> SweepSpec:
         """Return the spec with the bare names of its files: where they lie is no part of what is asked."""
@@ -310,10 +322,23 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
     SpecError
         If there is no such file, it is not TOML, or anything in it is unknown, of the wrong type or out of range.
     """
+    table, where = read_table(name_or_path)
+    return parse_spec(table, where)
+
+
+def read_table(name_or_path: str | Path, folders: Sequence[str] = (".",)) -> tuple[dict[str, Any], str]:
+    """Return the table of a built-in spec in one of `folders`, or of a TOML file, and what messages call it.
+
+    Raises
+    ------
+    SpecError
+        If there is no such file, or it is not TOML.
+    """
     asked = str(name_or_path)
-    if asked in builtin_specs():
+    folder = next((one for one in folders if asked in builtin_specs(one)), None)
+    if folder is not None:
         where = f"{asked}.toml"
-        raw = resources.files("sweeps").joinpath("specs", where).read_bytes()
+        raw = resources.files("sweeps").joinpath("specs", folder, where).read_bytes()
     else:
         path = Path(name_or_path)
         if not path.suffix and not path.exists():
@@ -324,7 +349,7 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
             raw = path.read_bytes()
         except OSError as error:
             raise SpecError(f"{asked}: cannot be read: {error.strerror}") from None
-    return parse_spec(read_toml(raw, where), where)
+    return read_toml(raw, where), where
 
 
 def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
@@ -337,15 +362,14 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     """
     check_depth(table, where)
     root = SpecTable(table, where)
-    name = root.text("name")
-    if not NAME.fullmatch(name):
-        raise SpecError(
-            f"{where}: name: {name!r} must be 1 to 64 letters, digits, '_', '.', '-', letter or digit first"
-        )
+    name = study_name(root)
     seed = root.integer("seed", 0, 2**63 - 1)
+    draws = root.text("draws") if "draws" in root else ""
+    if draws and not NAME.fullmatch(draws):
+        raise SpecError(f"{where}: draws: {draws!r} must be a name as a sweep's")
     goal = root.table("goal")
     datasets = _datasets(root)
-    space = _space(root.table("space"))
+    space = read_space(root.table("space"))
     spec = SweepSpec(
         name=name,
         seed=seed,
@@ -356,10 +380,11 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         certificates=_section(CertificateSpec, root.table("certificates")),
         page=_page(root.table("page")),
         datasets=datasets,
-        network=_fixed(root.table("network"), NetworkConfig, "network"),
-        training=_fixed(root.table("training"), TrainingConfig, "training"),
+        network=read_fixed(root.table("network"), NetworkConfig, "network"),
+        training=read_fixed(root.table("training"), TrainingConfig, "training"),
         space=space,
         pruning=_section(PruningSpec, root.table("pruning")) if "pruning" in root else PruningSpec(),
+        draws=draws,
     )
     root.close()
     _check_whole(spec, where)
@@ -383,7 +408,7 @@ def _goal(table: SpecTable, datasets: tuple[DatasetSpec, ...]) -> Goal:
 def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
     known: dict[str, Any] = {"sampler": table.text("sampler", SAMPLERS)} if "sampler" in table else {}
     sampler = known.get("sampler", "tpe")
-    n_settings = _grid_size(space, table.where) if sampler == "grid" else LARGEST_GRID
+    n_settings = grid_size(space, table.where) if sampler == "grid" else LARGEST_GRID
     if sampler == "grid" and "n_trials" not in table:
         known["n_trials"] = n_settings
     if sampler in LISTS and "n_startup_trials" not in table:

@@ -77,6 +77,7 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "seed": spec.seed,
+        **({"draws": spec.draws} if spec.draws else {}),
         "goal": {"words": spec.goal.words}
         if spec.goal.words
         else {"metric": spec.goal.metric, "below": spec.goal.below},
@@ -99,7 +100,7 @@ def as_toml(spec: SweepSpec) -> str:
     """Return the spec as TOML text; reading it gives an equal spec."""
     table = as_table(spec)
     datasets, space = table.pop("datasets"), table.pop("space")
-    lines = [f"{key} = {toml_text(table.pop(key))}" for key in ("name", "seed")]
+    lines = [f"{key} = {toml_text(table.pop(key))}" for key in ("name", "seed", "draws") if key in table]
     for section, content in table.items():
         lines += ["", f"[{section}]", *(f"{key} = {toml_text(value)}" for key, value in content.items())]
     for dataset in datasets:
@@ -110,9 +111,9 @@ def as_toml(spec: SweepSpec) -> str:
     return "\n".join(lines) + "\n"
 
 
-def spec_difference(old: SweepSpec, new: SweepSpec) -> list[str]:
-    """Return ``"search.n_trials: 100 there, 200 here"`` for each setting in which two specs differ."""
-    there, here = (dict(_flatten(as_table(spec))) for spec in (old, new))
+def table_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return ``"search.n_trials: 100 there, 200 here"`` for each setting in which two specs' tables differ."""
+    there, here = (dict(_flatten(table)) for table in (old, new))
     return [
         f"{key}: {shown(there[key]) if key in there else 'absent'} there, "
         f"{shown(here[key]) if key in here else 'absent'} here"

@@ -9,25 +9,22 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 from analysis.records.lines import Chain, RecordError, canonical_json, is_whole, unix_ends
-from analysis.records.polynomial import (
-    RUNS_NAME,
-    PolynomialHeader,
-    read_polynomial_study,
-)
 from analysis.records.reading import read_log, read_sweep
 from analysis.records.study import (
     Asked,
+    Extension,
+    Look,
+    Record,
     Scalar,
     Study,
     StudyHeader,
-    TrialRecord,
     Verdict,
     as_data,
     canonical_lines,
@@ -35,6 +32,7 @@ from analysis.records.study import (
     study_name,
 )
 
+LOCK_NAME = "lock"
 LOG_NAME = "log.jsonl"
 SPEC_NAME = "spec.toml"
 MODELS_NAME = "models"
@@ -56,7 +54,7 @@ class SweepLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "lock"
+        self._path = folder / LOCK_NAME
         self._stream: FileIO | None = None
 
     def __enter__(self) -> SweepLock:  # noqa: D105
@@ -94,7 +92,7 @@ def check_free(folder: Path) -> None:
         If one does.
     """
     try:
-        stream = (folder / "lock").open("rb")
+        stream = (folder / LOCK_NAME).open("rb")
     except OSError:
         return  # no driver has been here, or the folder will not do for other reasons
     with stream:
@@ -120,6 +118,8 @@ class StudyLog:
         which never counted, is cut off.
     header : StudyHeader
         What this driver asks.
+    may_extend : callable
+        Whether `header`, with another budget than the log's, is the same sweep with a larger one.
 
     Attributes
     ----------
@@ -136,7 +136,9 @@ class StudyLog:
         If a line is damaged, or the log was written by other versions, whose numbers may differ.
     """
 
-    def __init__(self, path: Path, header: StudyHeader) -> None:
+    def __init__(
+        self, path: Path, header: StudyHeader, may_extend: Callable[[Extension], bool] = lambda _: False
+    ) -> None:
         self.path = path
         self.points: dict[int, dict[str, Any]] = {}
         self.sources: dict[int, int | None] = {}
@@ -150,12 +152,21 @@ class StudyLog:
         reader = read_log(path)
         assert reader.study is not None, "or it would not have been read"
         self.study = reader.study
-        if self.study.header != header:
-            raise RecordError(f"{path}: line 1: {header_difference(self.study.header, header)}")
+        there = self.study.header
+        budget = Extension(header.n_trials, header.until, header.spec_sha256)
+        same_budget = dataclasses.replace(
+            header, n_trials=there.n_trials, until=there.until, spec_sha256=there.spec_sha256
+        )
+        if there != same_budget or (budget != self.study.budget and not may_extend(self.study.budget)):
+            last = dataclasses.replace(there, **dataclasses.asdict(self.study.budget))
+            raise RecordError(f"{path}: line 1: {header_difference(last, header)}")
         for number, asked in reader.chosen.items():
             self.points[number] = asked.point
             self.sources[number] = asked.source
         self._log = ChainedLog(path, self.study.chain)
+        if budget != self.study.budget:
+            self._log.append([("extension", as_data(budget))])
+            self.study.extend(budget)
 
     def asked(self, number: int, params: dict[str, Scalar], point: dict[str, Any], source: int | None) -> None:
         """Write that a trial was chosen."""
@@ -164,12 +175,15 @@ class StudyLog:
         self.points[number] = point
         self.sources[number] = source
 
-    def record(self, record: TrialRecord) -> None:
+    def record(self, record: Record) -> None:
         """Write a trial's whole record."""
         self._log.append([("finished" if record.stage == "search" else record.stage, as_data(record))])
-        records = self.study.records[record.stage]
-        records.append(record)
-        records.sort(key=lambda other: other.number)
+        self.study.add(record)
+
+    def look(self, look: Look) -> None:
+        """Write that draws which nothing has seen are about to be looked at."""
+        self._log.append([("look", as_data(look))])
+        self.study.looks.append(look)
 
     def verdict(self, verdict: Verdict) -> None:
         """Write how the study ended, and seal the log with the digest of the study's canonical form.
@@ -313,12 +327,10 @@ def digest(folder: Path) -> str:
     RecordError
         If there is no log, or one is damaged.
     """
-    if (folder / RUNS_NAME).exists():
-        return read_polynomial_study(folder / RUNS_NAME).digest
     return digest_of(line for study in read_sweep(folder) for line in canonical_lines(study))
 
 
-def header_difference(there: StudyHeader | PolynomialHeader, here: StudyHeader | PolynomialHeader) -> str:
+def header_difference(there: StudyHeader, here: StudyHeader) -> str:
     """Return in what two headers differ, and what to do about it."""
     old, new = dataclasses.asdict(there), dataclasses.asdict(here)
     old |= {f"versions.{key}": value for key, value in old.pop("versions").items()}

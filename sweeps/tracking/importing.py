@@ -23,10 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from analysis.records.lines import decode_raw_line
-from analysis.records.polynomial import RUNS_NAME, read_polynomial_study
 from analysis.records.reading import anchor_difference, read_study
-from analysis.records.study import StudyHeader
-from sweeps.polynomial.run_contents import POLYNOMIAL_KIND
 from sweeps.run.models import write_sums
 from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, SweepLock, write_atomically
 from sweeps.tracking.errors import TrackingError
@@ -198,7 +195,7 @@ def _inside(folder: Path, name: str, run: Run) -> Path:
 def _parents(client: MlflowClient) -> list[Run]:
     """Return the parent runs of all studies in the store."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return list(_search(client, experiments, "tags.kind LIKE '%study'"))
+    return list(_search(client, experiments, "tags.kind = 'study'"))
 
 
 def _search(client: MlflowClient, experiments: list[str], condition: str) -> Iterator[Run]:
@@ -245,8 +242,7 @@ def _import_sweep(client: MlflowClient, fetch: Fetch, name: str, parents: list[R
     try:
         n_lines = n_files = 0
         for run in parents:
-            of_polynomial = run.data.tags["kind"] == POLYNOMIAL_KIND
-            log = draft / RUNS_NAME if of_polynomial else draft / _dataset_name(run) / LOG_NAME
+            log = draft / _dataset_name(run) / LOG_NAME
             log.parent.mkdir(exist_ok=True)
             n_lines += _fetch_log(run, fetch, log)
             _check_study(run, log, name)
@@ -297,10 +293,10 @@ def _fetch_log(run: Run, fetch: Fetch, target: Path) -> int:
 
 def _check_study(run: Run, log: Path, sweep: str) -> None:
     """Make sure that a log is what its run says it is: reports believe the log."""
-    study = read_polynomial_study(log) if log.name == RUNS_NAME else read_study(log)
+    study = read_study(log)
     header, anchor = study.header, run.data.tags.get(DIGEST_TAG)
-    elsewhere = isinstance(header, StudyHeader) and header.dataset != log.parent.name
-    if elsewhere or header.sweep != sweep or study_digest(header) != run.data.tags.get("sweep.study"):
+    elsewhere = header.dataset != log.parent.name or header.sweep != sweep
+    if elsewhere or study_digest(header) != run.data.tags.get("sweep.study"):
         raise TrackingError(
             f"run {run.info.run_id}: artifacts in {FOLDER}/: the log of {study_uid(header)}, not of what the run's tags"
             " say; not imported"

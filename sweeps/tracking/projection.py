@@ -24,24 +24,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from analysis.records.lines import Line, canonical_json, decode_raw_line
-from analysis.records.polynomial import (
-    RUNS_NAME,
-    PolynomialEnd,
-    PolynomialHeader,
-    PolynomialReader,
-    PolynomialRun,
-    PolynomialStudy,
-)
-from analysis.records.reading import StudyReader
-from analysis.records.study import Study, StudyHeader, TrialRecord, Verdict
+from analysis.records.polynomial import NetworkRecord
+from analysis.records.reading import StudyReader, anchor_difference
+from analysis.records.study import Extension, Record, Study, StudyHeader, TrialRecord, Verdict
 from analysis.records.table import TABLE_NAME
-from sweeps.polynomial.run_contents import polynomial_run_content, polynomial_study_content
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking.errors import DatabaseGoneError, TrackingBusyError, TrackingError
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload
 from sweeps.tracking.run_contents import (
+    DIGEST_TAG,
     FILES_TAG,
-    NOTE,
     RunContent,
     file_tags,
     parent_content,
@@ -50,6 +42,7 @@ from sweeps.tracking.run_contents import (
     study_digest,
     study_uid,
 )
+from sweeps.tracking.trial_contents import NOTE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,6 +65,7 @@ ENVIRONMENT = {
     "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",  # a server does not get to send our runs elsewhere
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -192,8 +186,7 @@ def prepare_environment() -> None:
 
 def sweep_folders(results: Path) -> list[Path]:
     """Return the folders of all sweeps below a results folder, by name."""
-    sweeps = {path.parent.parent for path in results.glob(f"*/{LOG_PATTERN}")}
-    return sorted(sweeps | {path.parent for path in results.glob(f"*/{RUNS_NAME}")})
+    return sorted({path.parent.parent for path in results.glob(f"*/{LOG_PATTERN}")})
 
 
 def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
@@ -202,7 +195,7 @@ def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
     Parameters
     ----------
     results_folder : Path
-        Holds ``<sweep>/<dataset>/log.jsonl`` and ``<polynomial study>/runs.jsonl``.
+        Holds ``<sweep>/<dataset>/log.jsonl``.
     tracking_uri : str
         As from `resolve_uri`.
 
@@ -219,10 +212,15 @@ def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
     client = open_client(tracking_uri)
     for folder in sweep_folders(results_folder):
         with writer_lock(folder):
-            projection = SweepProjection(folder, client, artifact_root(tracking_uri), report, sqlite_path(tracking_uri))
-            advance_patiently(projection, ended=True)
+            sync_sweep(folder, client, tracking_uri, report)
     fold_write_ahead(tracking_uri)
     return report
+
+
+def sync_sweep(folder: Path, client: MlflowClient, tracking_uri: str, report: SyncReport) -> None:
+    """Write every run that one sweep's logs have and MLflow has not; the caller holds `writer_lock`."""
+    projection = SweepProjection(folder, client, artifact_root(tracking_uri), report, sqlite_path(tracking_uri))
+    advance_patiently(projection, ended=True)
 
 
 @contextmanager
@@ -321,7 +319,7 @@ class SweepProjection:
             raise DatabaseGoneError(f"{self._database}: deleted or replaced while runs were written to it")
 
     def _known_studies(self) -> list[StudyProjection]:
-        paths = [*sorted(self._folder.glob(LOG_PATTERN)), *self._folder.glob(RUNS_NAME)]
+        paths = sorted(self._folder.glob(LOG_PATTERN))
         for path in paths:
             if path not in self._studies:
                 self._studies[path] = StudyProjection(path, self._client, self._artifacts, self._report)
@@ -362,18 +360,19 @@ class StudyProjection:
 
     def __init__(self, path: Path, client: MlflowClient, artifacts: Path | None, report: SyncReport) -> None:
         self._tail = LogTail(path)
-        self._reader = PolynomialReader(path) if path.name == RUNS_NAME else StudyReader(path)
+        self._reader = StudyReader(path)
         self._upload = LogUpload(path, client)
         self._client = client
         self._artifacts = artifacts
         self._report = report
         self._user = _user_name()
-        self._study: Study | PolynomialStudy | None = None
-        self._waiting: list[TrialRecord | PolynomialRun] = []
+        self._study: Study | None = None
+        self._waiting: list[Record] = []
         self._experiment = ""
         self._present: set[str] = set()
         self._deleted: set[str] = set()
         self._parent: str | None = None
+        self._anchor: str | None = None
         self._closed = False
         self._surveyed = False  # false again whenever a write breaks off, as it may have left half a run
 
@@ -391,10 +390,12 @@ class StudyProjection:
         if not self._surveyed:
             self._survey(study)
         self._surveyed = False
+        over = ended or study.verdict is not None
+        if over:
+            self._check_anchor(study)
         while self._waiting:
             self._write_record(study, self._waiting[0])
             del self._waiting[0]
-        over = ended or study.verdict is not None
         if self._parent is not None and study_uid(study.header) not in self._deleted:
             self._upload.send(self._parent, self._tail.offset, at_once=over)
         if over and not self._closed:
@@ -406,12 +407,12 @@ class StudyProjection:
         for line in self._tail.read():
             item = self._reader.take(line)
             self._study = self._reader.study
-            if isinstance(item, TrialRecord | PolynomialRun):
+            if isinstance(item, TrialRecord | NetworkRecord):
                 self._waiting.append(item)
-            if isinstance(item, TrialRecord | PolynomialRun | PolynomialEnd | Verdict):
+            if isinstance(item, TrialRecord | NetworkRecord | Verdict | Extension):
                 self._closed = False
 
-    def _survey(self, study: Study | PolynomialStudy) -> None:
+    def _survey(self, study: Study) -> None:
         """Find the runs that are there, delete half-written ones, and make sure of a parent."""
         header = study.header
         self._experiment = _experiment_id(self._client, header.sweep, self._artifacts)
@@ -432,6 +433,7 @@ class StudyProjection:
         self._deleted = {run.uid for run in whole} - self._present
         parent = next((run for run in [*parents, *whole] if run.uid == study_uid(header)), None)
         self._upload.go_on_from({} if parent is None else parent.tags)
+        self._anchor = None if parent is None else parent.tags.get(DIGEST_TAG)
         if parent is None:
             self._parent = self._create_parent(study)
             return
@@ -439,11 +441,17 @@ class StudyProjection:
         if parent.deleted:
             self._closed = True
         else:
-            files = {} if isinstance(study, PolynomialStudy) else file_tags(self._parent_files())
+            files = file_tags(parent_files(self._tail.path))
             self._closed = parent.status == "FINISHED" and parent.tags.get(FILES_TAG) == files.get(FILES_TAG)
             self._report.n_present += 1
 
-    def _delete_half_written(self, header: StudyHeader | PolynomialHeader) -> None:
+    def _check_anchor(self, study: Study) -> None:
+        """Make sure that a log is still the one whose digest MLflow has: what differs must not be written over it."""
+        difference = None if self._anchor is None else anchor_difference(study, self._anchor, f"run {self._parent}")
+        if difference is not None:
+            raise TrackingError(difference)
+
+    def _delete_half_written(self, header: StudyHeader) -> None:
         for run in _runs_of(self._client, self._experiment, header, "attributes.status = 'RUNNING'", active_only=True):
             if run.info.run_id != self._parent:
                 self._delete_half(run.info.run_id)
@@ -452,34 +460,23 @@ class StudyProjection:
         self._client.delete_run(run_id)
         self._report.n_repaired += 1
 
-    def _create_parent(self, study: Study | PolynomialStudy) -> str:
-        content = self._parent_content(study)
+    def _create_parent(self, study: Study) -> str:
+        content = parent_content(study, self._user, parent_files(self._tail.path))
         start_ms = content.start_ms or int(1000 * time.time())
         run = self._client.create_run(self._experiment, start_time=start_ms, tags=content.tags)
         _fill_run(self._client, run.info.run_id, content)
         self._report.n_written += 1
         return str(run.info.run_id)
 
-    def _parent_content(self, study: Study | PolynomialStudy) -> RunContent:
-        if isinstance(study, PolynomialStudy):
-            return polynomial_study_content(study, self._user)
-        return parent_content(study, self._user, self._parent_files())
-
-    def _record_content(self, study: Study | PolynomialStudy, record: TrialRecord | PolynomialRun) -> RunContent:
-        if isinstance(record, PolynomialRun):
-            assert isinstance(study, PolynomialStudy), "a log holds records of one kind"
-            return polynomial_run_content(study.header, record, self._user)
-        assert isinstance(study, Study), "a log holds records of one kind"
-        return record_content(study.header, record, self._user, _model_files(self._tail.path.parent, record))
-
-    def _write_record(self, study: Study | PolynomialStudy, record: TrialRecord | PolynomialRun) -> None:
+    def _write_record(self, study: Study, record: Record) -> None:
         uid = record_uid(record)
         if uid in self._deleted:
             self._report.n_deleted += 1
         elif uid in self._present:
             self._report.n_present += 1
         else:
-            content = self._record_content(study, record)
+            files = model_files(self._tail.path.parent, record)
+            content = record_content(study.header, record, self._user, files)
             tags = content.tags | {"mlflow.parentRunId": str(self._parent)}
             run = self._client.create_run(self._experiment, start_time=content.start_ms or None, tags=tags)
             _fill_run(self._client, run.info.run_id, content)
@@ -487,17 +484,12 @@ class StudyProjection:
             self._present.add(uid)
             self._report.n_written += 1
 
-    def _close_parent(self, study: Study | PolynomialStudy) -> None:
+    def _close_parent(self, study: Study) -> None:
         if self._parent is not None and study_uid(study.header) not in self._deleted:
-            content = self._parent_content(study)
+            content = parent_content(study, self._user, parent_files(self._tail.path))
             _fill_run(self._client, self._parent, content, with_tags=True)
             self._client.set_terminated(self._parent, content.status, content.end_ms or None)
         self._closed = True
-
-    def _parent_files(self) -> tuple[Path, ...]:
-        folder = self._tail.path.parent
-        paths = (folder.parent / SPEC_NAME, *(folder / name for name in BESIDE_LOG))
-        return tuple(path for path in paths if path.is_file())
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,7 +505,9 @@ class _FoundRun:
 
     @classmethod
     def of(cls, run: Run) -> _FoundRun:
-        tags = {key: value for key, value in run.data.tags.items() if key in (LINES_TAG, SHA256_TAG, FILES_TAG)}
+        tags = {
+            key: value for key, value in run.data.tags.items() if key in (LINES_TAG, SHA256_TAG, FILES_TAG, DIGEST_TAG)
+        }
         deleted = run.info.lifecycle_stage == "deleted"
         parent = run.data.tags.get("mlflow.parentRunId")
         return cls(run.data.tags["sweep.uid"], run.info.run_id, run.info.status, deleted, parent, tags)
@@ -581,7 +575,7 @@ def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> s
 def _runs_of(
     client: MlflowClient,
     experiment: str,
-    header: StudyHeader | PolynomialHeader,
+    header: StudyHeader,
     condition: str = "",
     active_only: bool = False,
 ) -> Iterator[Run]:
@@ -626,7 +620,13 @@ def _fill_run(client: MlflowClient, run_id: str, content: RunContent, with_tags:
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def _model_files(folder: Path, record: TrialRecord) -> tuple[Path, ...]:
+def parent_files(log: Path) -> tuple[Path, ...]:
+    """Return what a study's parent run keeps beside the log: the spec, and what the kind of data has to add."""
+    paths = (log.parent.parent / SPEC_NAME, *(log.parent / name for name in BESIDE_LOG))
+    return tuple(path for path in paths if path.is_file())
+
+
+def model_files(folder: Path, record: Record) -> tuple[Path, ...]:
     """Return the saved model and curves of a record, where the sweep kept them."""
     return tuple(sorted((folder / MODELS_NAME).glob(f"{record.stage}-{record.number}.*")))
 

@@ -1,37 +1,26 @@
-"""What of a study and its records becomes an MLflow run: plain values, without MLflow itself."""
+"""MLflow runs of a study and its records as plain values, without MLflow itself; what is of one kind of study apart."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from analysis.records.lines import canonical_json
-from analysis.records.polynomial import PolynomialHeader, PolynomialRun
-from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord, Verdict, as_data
-from analysis.statistics.homework import attainable_pass_rate, known_mean, n_passed, winner_record
+from analysis.records.polynomial import POLYNOMIAL
+from analysis.records.study import Record, Study, StudyHeader, Verdict, as_data
+from sweeps.tracking.content_parts import LONGEST_DIGEST, LONGEST_TAG, MetricPoint, OfRecord, OfStudy, legal_key
+from sweeps.tracking.network_contents import of_network, of_polynomial_study
+from sweeps.tracking.trial_contents import of_trial, of_trial_study
 
-# MLflow's own limits; longer texts it cuts without an error.
-LONGEST_KEY = 250
-LONGEST_PARAM = 6000
-LONGEST_TAG = 8000
-LONGEST_DIGEST = 36
 FILES_TAG = "sweep.files"
 """Of runs with artifacts that `sweeps import` brings back: JSON of their names and SHA-256."""
 ID_TAG = "sweep.id"
 DIGEST_TAG = "sweep.digest"
 """Of the parent run of a finished study: the digest of its canonical form, by which its log is known."""
-CURVES = {"train_loss": "train_loss_mean", "test_loss": "test_loss_mean"}
-NOTE = (
-    "One run per trial under a parent run per dataset. train_loss and test_loss are means over replicas, with the "
-    "epoch as step; final_train_loss and final_test_loss are the means at the trial's chosen epoch (metric epochs). "
-    "in_range_loss and out_of_range_loss are means at that epoch over test points inside and outside the box of the "
-    "training inputs. The log.jsonl files are the truth; `python -m sweeps sync` writes these runs again from them."
-)
-
-MetricPoint = tuple[str, float, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,38 +60,19 @@ class RunContent:
     data_profile: str = ""
 
 
-def study_digest(header: StudyHeader | PolynomialHeader) -> str:
+def study_digest(header: StudyHeader) -> str:
     """Return the digest that tells studies of one name apart: same spec, seed and versions, same digest."""
     return hashlib.sha256(canonical_json(asdict(header)).encode()).hexdigest()
 
 
-def study_uid(header: StudyHeader | PolynomialHeader) -> str:
+def study_uid(header: StudyHeader) -> str:
     """Return the identity of a study's parent run."""
-    return header.name if isinstance(header, PolynomialHeader) else f"{header.sweep}/{header.dataset}"
+    return f"{header.sweep}/{header.dataset}"
 
 
-def record_uid(record: TrialRecord | PolynomialRun) -> str:
+def record_uid(record: Record) -> str:
     """Return the identity of a record's run: ``"homework/xor:search:12"``."""
-    if isinstance(record, PolynomialRun):
-        return f"{record.arm}:{record.learning_rate!r}:{record.seed}"
     return f"{record.study}:{record.stage}:{record.number}"
-
-
-def legal_key(name: str) -> str:
-    """Return `name` in the characters that MLflow takes, distinct names staying distinct."""
-    legal = re.sub(r"[^A-Za-z0-9_\-. :/]", "_", name)
-    if legal == name and len(name) <= LONGEST_KEY:
-        return name
-    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{legal[: LONGEST_KEY - 9]}_{mark}"
-
-
-def short_text(value: Scalar, limit: int) -> str:
-    """Return `value` as text, or a digest of it where MLflow would cut it."""
-    text = str(value)
-    return (
-        text if len(text) <= limit else f"sha256:{hashlib.sha256(text.encode()).hexdigest()} ({len(text)} characters)"
-    )
 
 
 def sweep_id(header: StudyHeader) -> str:
@@ -111,32 +81,40 @@ def sweep_id(header: StudyHeader) -> str:
     return hashlib.sha256(canonical_json(shared).encode()).hexdigest()[:12]
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What one kind of study says of its own: in its parent run, and in the run of a record."""
+
+    study: Callable[[Study], OfStudy]
+    record: Callable[[StudyHeader, Any], OfRecord]
+
+
+OF_TRIALS = Contents(of_trial_study, of_trial)
+CONTENTS: Mapping[str, Contents] = MappingProxyType({POLYNOMIAL: Contents(of_polynomial_study, of_network)})
+"""By kind of data, where records are not trials."""
+
+
+def contents_of(header: StudyHeader) -> Contents:
+    """Return what a study's kind says of its own."""
+    return CONTENTS.get(str(header.data.get("kind", "")), OF_TRIALS)
+
+
 def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> RunContent:
     """Return the parent run of one study, as far as its log goes."""
-    header = study.header
-    starts = [record.started_at_s for record in study.trials if record.started_at_s > 0.0]
-    records = [record for stage in study.records.values() for record in stage]
+    header, own = study.header, contents_of(study.header).study(study)
+    records = study.all_records()
+    starts = [record.started_at_s for record in records if record.started_at_s > 0.0]
     ends = [record.started_at_s + record.duration_s for record in records]
     start_ms = int(1000 * min(starts, default=0.0))
     tags = {
         "mlflow.runName": study_uid(header),
-        "mlflow.note.content": study.verdict.text if study.verdict else f"Search on {header.dataset}. {NOTE}",
+        "mlflow.note.content": study.verdict.text if study.verdict else f"{header.dataset}. {own.note}",
         "kind": "study",
         ID_TAG: sweep_id(header),
         **file_tags(files),
         **_common_tags(header, study_uid(header), user),
     }
-    params = {
-        "goal": f"{header.metric} < {header.goal}",
-        "n_trials": str(header.n_trials),
-        "until": header.until,
-        "n_replicas": str(header.n_replicas),
-        "max_epochs": str(header.max_epochs),
-        "seed": str(header.seed),
-        "spec_sha256": header.spec_sha256,
-        **{f"data.{key}": short_text(value, LONGEST_PARAM) for key, value in sorted(header.data.items())[:12]},
-    }
-    texts = {"study.json": canonical_json(as_data(header))}
+    texts = {"study.json": canonical_json(as_data(header)), **own.texts}
     if study.verdict is not None:
         tags |= _verdict_tags(study.verdict) | {DIGEST_TAG: study.digest}
         texts["verdict.json"] = canonical_json(as_data(study.verdict))
@@ -144,8 +122,8 @@ def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> Run
     return RunContent(
         uid=study_uid(header),
         tags=_cut(tags),
-        params={legal_key(key): value for key, value in params.items()},
-        metrics=_study_metrics(study),
+        params={legal_key(key): value for key, value in own.params.items()},
+        metrics=own.metrics,
         status="FINISHED" if study.verdict is not None else "KILLED",
         start_ms=start_ms,
         end_ms=max(start_ms, int(1000 * max(ends, default=0.0))),
@@ -157,92 +135,35 @@ def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> Run
     )
 
 
-def record_content(header: StudyHeader, record: TrialRecord, user: str, files: tuple[Path, ...] = ()) -> RunContent:
+def record_content(header: StudyHeader, record: Record, user: str, files: tuple[Path, ...] = ()) -> RunContent:
     """Return the run of one record."""
-    activation = record.network.get("activation", "?")
-    hidden = "-".join(str(size) for size in record.network.get("hidden_layer_sizes", ())) or "no hidden layer"
+    own = contents_of(header).record(header, record)
     tags = {
-        "mlflow.runName": f"{header.dataset} {record.stage} {record.number}: {activation} {hidden}",
+        "mlflow.runName": own.name,
         "kind": "trial",
         "state": record.state,
         "stage": record.stage,
         "number": str(record.number),
-        "candidate": str(record.candidate).lower(),
-        "sha256": record.sha256,
-        "road": record.road,
+        **own.tags,
         **file_tags(files),
         **_common_tags(header, record_uid(record), user),
     }
-    optional = {
-        "reason": record.reason,
-        "playground_url": record.playground_url,
-        "source_trial": record.source,
-        "pruned_at": record.pruned_at,
-    }
-    tags |= {key: str(value) for key, value in optional.items() if value is not None}
-    params = {
-        **{legal_key(key): short_text(value, LONGEST_PARAM) for key, value in record.params.items()},
-        "hidden_layer_sizes": ", ".join(str(size) for size in record.network.get("hidden_layer_sizes", ())),
-        "n_replicas": str(len(record.seeds)),
-    }
     start_ms = int(1000 * record.started_at_s)
-    keeps_record = record.candidate or record.stage != "search"
-    name, digest, profile = _dataset(header, record.seeds)
+    name, digest, profile = _dataset(header, own.seeds)
     return RunContent(
         uid=record_uid(record),
         tags=_cut(tags),
-        params=params,
-        metrics=record_metrics(header.goal, record),
+        params={legal_key(key): value for key, value in own.params.items()},
+        metrics=own.metrics,
         status="FAILED" if record.state == "failed" else "FINISHED",
         start_ms=start_ms,
         end_ms=start_ms + max(0, int(1000 * record.duration_s)),
-        texts={"record.json": canonical_json(as_data(record))} if keeps_record else {},
+        texts={"record.json": canonical_json(as_data(record))} if own.keeps_record else {},
         files=files,
         data_name=name,
         data_digest=digest,
         data_profile=profile,
     )
-
-
-def record_metrics(goal: float, record: TrialRecord) -> list[MetricPoint]:
-    """Return the metrics of one record: curves on the epoch grid, then numbers at the chosen epoch."""
-    points: list[MetricPoint] = []
-    for key, curve in CURVES.items():
-        values = record.curves.get(curve, [])
-        # A trial that failed early may have a shorter curve than grid.
-        points += [
-            (key, float(value), epoch)
-            for epoch, value in zip(record.epoch_grid, values, strict=False)
-            if value is not None and math.isfinite(value)
-        ]
-    n = len(record.test_loss)
-    single = {
-        "value": record.value,
-        "epochs": record.epochs,
-        "final_train_loss": known_mean(record.train_loss),
-        "final_test_loss": known_mean(record.test_loss),
-        "train_upper": record.train_upper,
-        "test_upper": record.test_upper,
-        "pass_rate": n_passed(record, goal) / n if n else None,
-        "attainable_pass_rate": attainable_pass_rate(record, goal),
-        "in_range_loss": known_mean(record.in_range_loss),
-        "out_of_range_loss": known_mean(record.out_of_range_loss),
-        "floor_train_loss": known_mean(record.floor_train_loss),
-        "floor_test_loss": known_mean(record.floor_test_loss),
-        "floor_in_range_loss": known_mean(record.floor_in_range_loss),
-        "floor_out_of_range_loss": known_mean(record.floor_out_of_range_loss),
-        "constant_loss": record.constant_loss,
-        "constant_in_range_loss": record.constant_in_range_loss,
-        "constant_out_of_range_loss": record.constant_out_of_range_loss,
-        "n_diverged": sum(epoch is not None for epoch in record.diverged_at),
-        "duration_s": record.duration_s,
-    }
-    points += [
-        (key, float(value), record.epochs)
-        for key, value in single.items()
-        if value is not None and math.isfinite(value)
-    ]
-    return points
 
 
 def _common_tags(header: StudyHeader, uid: str, user: str) -> dict[str, str]:
@@ -266,6 +187,8 @@ def file_tags(files: tuple[Path, ...]) -> dict[str, str]:
 
 
 def _verdict_tags(verdict: Verdict) -> dict[str, str]:
+    if verdict.claims is not None:
+        return {"verdict": verdict.text, "stopped": verdict.stopped}
     return {
         "verdict": verdict.text,
         "certified": str(verdict.certified).lower(),
@@ -274,26 +197,10 @@ def _verdict_tags(verdict: Verdict) -> dict[str, str]:
     }
 
 
-def _study_metrics(study: Study) -> list[MetricPoint]:
-    n = len(study.trials)
-    single: dict[str, float | None] = {
-        "n_finished": n,
-        "n_candidates": sum(trial.candidate for trial in study.trials),
-        "n_diverged_trials": sum(trial.state == "diverged" for trial in study.trials),
-        "n_failed_trials": sum(trial.state == "failed" for trial in study.trials),
-        "best_test_loss": min((t.value for t in study.trials if t.state == "complete"), default=None),
-        "floor": study.header.floor,
-    }
-    winner = None if study.winner is None else winner_record(study)
-    if winner is not None:
-        single |= {key: value for key, value, _ in record_metrics(study.header.goal, winner) if key not in CURVES}
-    return [(key, float(value), n) for key, value in single.items() if value is not None and math.isfinite(value)]
-
-
-def _dataset(header: StudyHeader, seeds: list[str]) -> tuple[str, str, str]:
+def _dataset(header: StudyHeader, seeds: Sequence[str]) -> tuple[str, str, str]:
     """Return name, digest and description of the data behind a run: what generates them, and every seed."""
     profile = canonical_json({"dataset": header.dataset, "settings": header.data, "n_draws": len(seeds)})
-    text = canonical_json({"dataset": header.dataset, "settings": header.data, "seeds": seeds})
+    text = canonical_json({"dataset": header.dataset, "settings": header.data, "seeds": list(seeds)})
     return header.dataset, hashlib.sha256(text.encode()).hexdigest()[:LONGEST_DIGEST], profile
 
 

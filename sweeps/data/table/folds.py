@@ -27,10 +27,11 @@ class EndError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Row numbers to train on and to validate with, ascending."""
+    """Row numbers to train on, to validate with and, where that differs from fold to fold, out of range; ascending."""
 
     train: Rows
     validation: Rows
+    out_of_range: Rows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class HeldOutEnd:
         Rows are out of range beyond this value of the feature, or of the distance.
     in_range, out_of_range : ndarray of int
         Row numbers, ascending.
+    value : str
+        Value of the feature that rows out of range have (``"value"``), or the values that are so in turn (``"each"``).
     n_kept : int
         Rows beyond the bound that stay in range, as their class would lose more than its share.
     """
@@ -65,6 +68,7 @@ class HeldOutEnd:
     in_range: Rows
     out_of_range: Rows
     n_kept: int = 0
+    value: str = ""
 
 
 def plan_folds(
@@ -76,6 +80,7 @@ def plan_folds(
     classes: FloatArray | None = None,
     groups: Sequence[Any] | None = None,
     times: FloatArray | None = None,
+    units: Rows | None = None,
 ) -> tuple[Fold, ...]:
     """Divide rows into folds.
 
@@ -98,6 +103,9 @@ def plan_folds(
         Group of each row.
     times : ndarray (n_rows,)
         Time of each row; rows of equal time stay in their order.
+    units : ndarray (n_rows,) of int
+        Rows with the same number stay on one side: the units are divided as rows would be (a unit has the class that
+        most of its rows have, and the time of its last row). Default: every row is one.
 
     Returns
     -------
@@ -120,7 +128,64 @@ def plan_folds(
         name, given = needed
         if given is None or len(given) != n_rows:
             raise ValueError(f"folds: {kind!r} needs {name}, one for each of {n_rows} rows")
-    return FOLDS[kind](_Plan(n_rows, n_folds, seed, classes, groups, times))
+    if units is None or len(np.unique(units)) == n_rows:
+        return FOLDS[kind](_Plan(n_rows, n_folds, seed, classes, groups, times))
+    return _of_units(kind, n_folds, np.unique(units, return_inverse=True)[1], seed, classes, groups, times)
+
+
+def _of_units(
+    kind: str,
+    n_folds: int,
+    units: Rows,
+    seed: int,
+    classes: FloatArray | None,
+    groups: Sequence[Any] | None,
+    times: FloatArray | None,
+) -> tuple[Fold, ...]:
+    """Divide units, numbered 0, 1, ..., and return the folds of their rows."""
+    first = np.unique(units, return_index=True)[1]
+    order = np.argsort(first, kind="stable")  # units in the order of their first rows, as contiguous folds need them
+    place = np.empty(len(order), np.intp)
+    place[order] = np.arange(len(order))
+    units, first = place[units], first[order]
+    if kind == "time":
+        assert times is not None
+        return _time_of_units(n_folds, units, times)
+    folds = plan_folds(
+        kind,
+        len(first),
+        n_folds,
+        seed=seed,
+        classes=None if classes is None else unit_classes(classes, units),
+        groups=None if groups is None else [groups[row] for row in first.tolist()],
+    )
+    return tuple(
+        Fold(np.flatnonzero(np.isin(units, fold.train)), np.flatnonzero(np.isin(units, fold.validation)))
+        for fold in folds
+    )
+
+
+def _time_of_units(n_folds: int, units: Rows, times: FloatArray) -> tuple[Fold, ...]:
+    """Divide the rows into blocks of equally many rows as far as units allow; a unit's time is that of its last row."""
+    last = np.full(int(units.max()) + 1, -np.inf)
+    np.maximum.at(last, units, times)
+    order = np.lexsort((units, last[units]))
+    blocks = np.empty(len(units), np.intp)
+    for k, rows in enumerate(np.array_split(order, n_folds + 1)):
+        blocks[rows] = k
+    start = np.full(len(last), n_folds + 1)
+    np.minimum.at(start, units, blocks)
+    blocks = start[units]
+    if len(np.unique(blocks)) < n_folds + 1:
+        raise ValueError(f"folds: too few different rows for {n_folds} folds by time; take fewer (n_folds)")
+    return tuple(Fold(np.flatnonzero(blocks <= k), np.flatnonzero(blocks == k + 1)) for k in range(n_folds))
+
+
+def unit_classes(classes: FloatArray, units: Rows) -> FloatArray:
+    """Return the class that most rows of each unit have, the lowest among equals; units are numbered 0, 1, ..."""
+    counts = np.zeros((int(units.max()) + 1, int(classes.max()) + 1))
+    np.add.at(counts, (units, classes.astype(np.intp)), 1)
+    return np.asarray(counts.argmax(axis=1), np.float64)
 
 
 def plan_replicas(n_folds: int, n_seeds: int, seed: int) -> tuple[Replica, ...]:
@@ -169,6 +234,28 @@ def set_aside(
     test = np.zeros(n_rows, dtype=bool)
     test[chosen] = True
     return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def set_aside_latest(times: FloatArray, units: Rows, share: float) -> tuple[Rows, Rows]:
+    """Return ``(rest, test)``: the latest rows, whole units, which are as late as their last row.
+
+    Parameters
+    ----------
+    times : ndarray (n,)
+        Time of each row.
+    units : ndarray (n,) of int
+        Unit of each row, numbered 0, 1, ...
+    share : float
+        Share of the rows, as in `set_aside`.
+    """
+    last = np.full(int(units.max()) + 1, -np.inf)
+    np.maximum.at(last, units, times)
+    order = np.lexsort((units, last[units]))
+    early, late = set_aside(len(times), share, seed=0, ordered=True)
+    in_rest = np.isin(units, units[order[early]])
+    if in_rest.all():  # one unit reaches over the bound and has the last row
+        in_rest = ~np.isin(units, units[order[late]])
+    return np.flatnonzero(in_rest), np.flatnonzero(~in_rest)
 
 
 def hold_out_end(
@@ -296,6 +383,14 @@ def _grouped(plan: _Plan) -> tuple[Fold, ...]:
     n_groups = len(np.unique(groups))
     if n_groups < plan.n_folds:
         raise ValueError(f"folds: {n_groups} groups; expected at least n_folds={plan.n_folds}")
+    if plan.classes is not None:
+        numbers = np.unique(groups, return_inverse=True)[1]
+        of_groups = unit_classes(np.asarray(plan.classes), numbers)
+        if np.unique(of_groups, return_counts=True)[1].min() >= plan.n_folds:
+            return tuple(
+                Fold(np.flatnonzero(np.isin(numbers, fold.train)), np.flatnonzero(np.isin(numbers, fold.validation)))
+                for fold in _stratified(_Plan(n_groups, plan.n_folds, plan.seed, of_groups, None, None))
+            )
     splits = GroupKFold(plan.n_folds, shuffle=True, random_state=plan.seed).split(np.zeros(plan.n_rows), groups=groups)
     return tuple(Fold(train, validation) for train, validation in splits)
 
@@ -328,6 +423,29 @@ FOLDS: MappingProxyType[str, Callable[[_Plan], tuple[Fold, ...]]] = MappingProxy
 """Kinds of folds by name."""
 
 
+def beyond_end(end: HeldOutEnd, X: FloatArray, names: Sequence[str], known: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which other rows lie beyond a held-out end.
+
+    Parameters
+    ----------
+    end : HeldOutEnd
+        Its rule and bound.
+    X : ndarray (m, n_features)
+        The other rows' numbers.
+    names : sequence of str
+        Names of the features.
+    known : ndarray (n, n_features)
+        The rows that `hold_out_end` was given: distances are from their medians.
+
+    Returns
+    -------
+    ndarray (m,) of bool
+    """
+    values = _distances(known, X) if end.feature is None else X[:, list(names).index(end.feature)]
+    beyond: npt.NDArray[np.bool_] = values < end.bound if end.rule == "bottom" else values > end.bound
+    return beyond
+
+
 def _beyond_own_class(beyond: FloatArray, classes: FloatArray, share: float) -> npt.NDArray[np.bool_]:
     """Return which rows are among the farthest `share` of their own class."""
     fair = np.zeros(len(beyond), dtype=bool)
@@ -337,10 +455,15 @@ def _beyond_own_class(beyond: FloatArray, classes: FloatArray, share: float) -> 
     return fair
 
 
-def _distances(X: FloatArray) -> FloatArray:
-    filled = np.where(np.isnan(X), np.nanmedian(X, axis=0), X)
-    apart = np.abs(filled - np.median(filled, axis=0))
+def _distances(X: FloatArray, others: FloatArray | None = None) -> FloatArray:
+    """Return the distances of rows from their medians, or those of other rows from the medians of these."""
+    medians = np.nanmedian(X, axis=0)
+    filled = np.where(np.isnan(X), medians, X)
+    middle = np.median(filled, axis=0)
+    apart = np.abs(filled - middle)
     spread = np.median(apart, axis=0)
+    if others is not None:
+        apart = np.abs(np.where(np.isnan(others), medians, others) - middle)
     if not (spread > 0).any():
         raise EndError("held-out end: no feature varies enough for 'farthest'; name a feature's 'top' or 'bottom'")
     distances: FloatArray = np.sqrt(((apart[:, spread > 0] / spread[spread > 0]) ** 2).mean(axis=1))

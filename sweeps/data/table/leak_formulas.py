@@ -198,7 +198,8 @@ def _between_error(x: FloatArray, y: FloatArray) -> float:
 def _complete(columns: LeakColumns, y: FloatArray) -> tuple[IntArray, list[str]]:
     """Return rows without a missing number, and the columns that leave enough of them, at most `MOST_NUMBERS`."""
     names = sorted(columns.numbers, key=lambda name: (int(np.isnan(columns.numbers[name]).sum()), name))
-    whole, kept = np.ones(len(y), dtype=bool), []
+    kept: list[str] = []
+    whole = np.ones(len(y), dtype=bool)
     for name in names:
         more = whole & np.isfinite(columns.numbers[name])
         if more.sum() >= max(_FEWEST_ROWS, 0.6 * len(y)):
@@ -365,7 +366,7 @@ def _pruned(X: FloatArray, y: FloatArray, chosen: list[int], limit: float) -> li
 
     def solve(kept: list[int]) -> tuple[FloatArray, float]:
         found = np.linalg.lstsq(products[np.ix_(kept, kept)], with_y[kept], rcond=1e-10)[0]
-        return found, float(np.sqrt(max(1.0 - found @ with_y[kept], 0.0)))
+        return np.asarray(found, np.float64), float(np.sqrt(max(1.0 - float(found @ with_y[kept]), 0.0)))
 
     kept = list(range(len(chosen)))
     weights, _ = solve(kept)

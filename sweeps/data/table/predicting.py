@@ -20,6 +20,7 @@ from engine.evaluation import predict
 from engine.model_files import ModelFileError, SavedModel, load_model
 from engine.names import LONGEST_SHOWN, cut, nearest
 from sweeps.data.table.columns import Task
+from sweeps.data.table.dates import convert_dates
 from sweeps.data.table.judging import ensemble_of
 from sweeps.data.table.metrics import predicted_classes
 from sweeps.data.table.numerals import NumberFormat
@@ -66,6 +67,8 @@ class TableModel:
         Columns of the training file; 0 where that is not known.
     trained_on : str
         In words.
+    date_formats : dict of str to str
+        How the columns of dates are written that are not ISO 8601.
     """
 
     saved: SavedModel
@@ -79,6 +82,7 @@ class TableModel:
     formats: Mapping[str, NumberFormat]
     n_columns: int
     trained_on: str
+    date_formats: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ def load_table_model(path: Path) -> TableModel:
             formats=_formats(data.get("formats", {})),
             n_columns=int(data.get("n_columns", 0)),
             trained_on=str(data["trained_on"]),
+            date_formats={str(name): str(text) for name, text in data.get("date_formats", {}).items()},
         )
         n_inputs = model.preprocessing.n_outputs
         if saved.network.n_inputs != n_inputs or any(values.shape != (1, n_inputs) for values in box.values()):
@@ -206,7 +211,7 @@ def read_new_rows(model: TableModel, path: Path, changes: Mapping[str, Any]) -> 
             f"{path}: {table.n_columns} columns without names; expected {model.n_columns}, as in training, each in its "
             "place (an empty one for what is to be predicted)"
         )
-    return table
+    return dataclasses.replace(table, frame=convert_dates(table.frame, model.date_formats))
 
 
 def rows_without(frame: pd.DataFrame, target: str) -> npt.NDArray[np.intp]:

@@ -25,14 +25,28 @@ from sweeps.data.table.columns import (
     find_target,
     first_text,
 )
-from sweeps.data.table.folds import Fold, HeldOutEnd, hold_out_end, plan_folds, set_aside
+from sweeps.data.table.dates import convert_dates, with_dates
+from sweeps.data.table.domains import EACH, VALUE, domain_numbers, domain_rows, hold_out_in_turn
+from sweeps.data.table.folds import (
+    ENDS,
+    Fold,
+    HeldOutEnd,
+    beyond_end,
+    hold_out_end,
+    plan_folds,
+    set_aside,
+    set_aside_latest,
+    unit_classes,
+)
+from sweeps.data.table.grouping import group_units
 from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.preprocessing import Preprocessing, find_vocabulary, fit_textbook
 from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.reading import read_table
 from sweeps.data.table.sentinels import find_sentinels
-from sweeps.data.table.settings import AUTO, NO_END, TableData
+from sweeps.data.table.settings import APART, AUTO, NO_END, TableData
 from sweeps.data.table.table import Table, TableError, Told, with_known_target
+from sweeps.data.table.units import EqualRows, find_equal_rows, first_rows, joined, numbered, unit_means
 
 Rows = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
@@ -74,6 +88,10 @@ class TableRows:
         Group of each row.
     times : ndarray or None
         Time of each row.
+    equal : EqualRows
+        Which rows are equal.
+    units : ndarray of int
+        Unit of each row: rows with the same number are on one side of every division.
     text_columns : list of str
         Columns that are text and are to be read as text again.
     formats : tuple of (str, NumberFormat)
@@ -96,8 +114,14 @@ class TableRows:
     folded: Rows
     groups: npt.NDArray[np.intp] | None
     times: FloatArray | None
+    equal: EqualRows
+    units: Rows
     text_columns: list[str]
     formats: tuple[tuple[str, NumberFormat], ...]
+
+    def beyond(self, fold: Fold) -> Rows:
+        """Return the rows that are out of range for a fold."""
+        return self.out_of_range if fold.out_of_range is None else fold.out_of_range
 
     @property
     def n_inputs(self) -> int:
@@ -147,14 +171,17 @@ def _read_file(name: str, data: TableData, test: bool) -> Table:
         raise TableError(f"{name}: cannot be read: {error.strerror}") from None
     except ValueError:  # a path from a spec may hold what no file's name can
         raise TableError(f"{name!r}: cannot be read: no file's name") from None
-    told, formats, target = data.told, (), "" if test else data.target
+    told, target = data.told, "" if test else data.target
+    formats: tuple[tuple[str, NumberFormat], ...] = ()
+    dates: tuple[tuple[str, str], ...] | None = None
     if test and not is_named(data.file):
-        formats = read_data(data).formats
+        table = read_data(data)
+        formats, dates = table.formats, table.date_formats
         told = dataclasses.replace(told, skip_rows=0, units_row=False)
-    return _read(name, state.st_mtime_ns, state.st_size, told, formats, target)
+    return _read(name, state.st_mtime_ns, state.st_size, told, formats, target, data.date_format, dates)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def _read(
     name: str,
     mtime_ns: int,  # noqa: ARG001 (a changed file is read again)
@@ -162,9 +189,14 @@ def _read(
     told: Told,
     formats: tuple[tuple[str, NumberFormat], ...],
     target: str,
+    date_format: str,
+    dates: tuple[tuple[str, str], ...] | None,
 ) -> Table:
     table = read_table(name, told, formats=dict(formats))
-    return with_known_target(table, target) if target else table
+    table = with_known_target(table, target) if target else table
+    if dates is None:
+        return with_dates(table, date_format)
+    return dataclasses.replace(table, frame=convert_dates(table.frame, dict(dates)), date_formats=dates)
 
 
 def open_rows(data: TableData, seed: int) -> TableRows:
@@ -209,18 +241,29 @@ def _open(data: TableData, seed: int) -> TableRows:
         files.append(_file(other, "test"))
         notes += [f"{files[-1].name}: {note}" for note in other.notes]
     groups = None
-    if data.group_column:
-        groups = pd.factorize(_column(frame, data.group_column, table))[0].astype(np.intp)
+    if data.groups_by:
+        groups = group_units(_named(frame, data.groups_by, table))
         # A group that a network sees by name would let it look up its rows.
-        columns = tuple(_unused(c, "groups of the folds") if c.name == data.group_column else c for c in columns)
-    times = _times(frame, data.time_column, columns, table) if data.time_column else None
-    rest, test, origin = _test_part(data, n_rows, len(frame), target, groups, times, seed)
-    end = _held_out(data, frame.iloc[rest], columns, target.values[rest], target.task)
-    in_range, out_of_range = (rest[end.in_range], rest[end.out_of_range]) if end else (rest, rest[:0])
+        columns = tuple(_unused(c, "groups of the folds") if c.name == data.groups_by else c for c in columns)
+    times = _times(frame, data.ordered_by, columns, table) if data.ordered_by else None
+    equal = find_equal_rows(frame, columns, target, n_rows)
+    units = equal.units if equal.together and data.equal_rows != APART else np.arange(len(frame))
+    copied = np.isin(units[:n_rows], units[n_rows:])
+    if copied.any():
+        notes.append(f"{copied.sum()} rows that {files[-1].name} has, too, are left out of training")
+    if groups is not None:
+        groups = units = joined(groups, units)
+    away = _domain(data, frame, n_rows, units)
+    rest, test, origin = _test_part(data, np.flatnonzero(~copied & ~away), n_rows, target, units, times, seed)
+    if data.end_rule == VALUE:
+        in_range, out_of_range = rest, np.flatnonzero(away)
+        end: HeldOutEnd | None = HeldOutEnd(VALUE, data.end_feature, 0.0, in_range, out_of_range, value=data.end_value)
+    else:
+        end = _held_out(data, frame.iloc[rest], columns, target.values[rest], target.task, numbered(units[rest]))
+        in_range, out_of_range = (rest[end.in_range], rest[end.out_of_range]) if end else (rest, rest[:0])
     folded = in_range
     if data.n_search_rows and data.n_search_rows < len(in_range):
-        order = np.random.default_rng([seed, 2]).permutation(len(in_range))
-        folded = np.sort(in_range[order[: data.n_search_rows]])
+        folded = in_range[_drawn(numbered(units[in_range]), data.n_search_rows, seed)]
     textbook = None
     if data.preprocessing == "textbook":
         textbook = fit_textbook(frame[[column.name for column in columns if column.role != "identifier"]])
@@ -241,6 +284,8 @@ def _open(data: TableData, seed: int) -> TableRows:
         folded=folded,
         groups=groups,
         times=times,
+        equal=equal,
+        units=units,
         text_columns=[c.name for c in columns if c.role == "category" and frame[c.name].dtype == object],
         formats=table.formats,
     )
@@ -305,9 +350,14 @@ def _with_test_rows(
     return frame, dataclasses.replace(target, values=np.concatenate([target.values, values])), has_targets
 
 
-def _column(frame: pd.DataFrame, name: str, table: Table) -> pd.Series[Any]:
+def _named(frame: pd.DataFrame, name: str, table: Table) -> pd.Series[Any]:
     if name not in frame.columns:
         raise TableError(f"{table.source}: no column {name!r}")
+    return frame[name]
+
+
+def _column(frame: pd.DataFrame, name: str, table: Table) -> pd.Series[Any]:
+    _named(frame, name, table)
     if frame[name].isna().any():
         row = int(np.flatnonzero(frame[name].isna().to_numpy())[0]) + 1
         raise TableError(f"{table.source}: column {name!r}: missing in row {row}; expected a value in every row")
@@ -330,30 +380,40 @@ def _times(frame: pd.DataFrame, name: str, columns: tuple[Column, ...], table: T
 
 def _test_part(
     data: TableData,
-    n_rows: int,
-    n_all: int,
+    rows: Rows,
+    n_table: int,
     target: Target,
-    groups: npt.NDArray[np.intp] | None,
+    units: Rows,
     times: FloatArray | None,
     seed: int,
 ) -> tuple[Rows, Rows, str]:
-    rows = np.arange(n_rows)
+    """Return the rows to learn from, the test rows and where these come from; `rows` are the table's own."""
     if data.test_file:
-        return rows, np.arange(n_rows, n_all), f"all rows of {Path(data.test_file).name}"
+        if len(rows) < 2:
+            raise TableError(
+                f"{data.test_file}: holds the rows of {data.file}; expected rows to test on that it has not"
+            )
+        return rows, np.arange(n_table, len(units)), f"all rows of {Path(data.test_file).name}"
     if data.test_share == 0:
         return rows, rows[:0], ""
+    units = numbered(units[rows])
     share = f"{data.test_share:.0%} of the rows"
     if times is not None:
-        order = np.argsort(times, kind="stable")
-        rest, test = set_aside(n_rows, data.test_share, seed=seed, ordered=True)
-        return np.sort(order[rest]), np.sort(order[test]), f"the latest {share}"
-    if groups is not None:
-        n_groups = int(groups.max()) + 1
-        rest, test = set_aside(n_groups, data.test_share, seed=seed)
-        return rows[np.isin(groups, rest)], rows[np.isin(groups, test)], f"{data.test_share:.0%} of the groups, drawn"
-    classes = target.values if target.task == "classification" else None
-    rest, test = set_aside(n_rows, data.test_share, seed=seed, classes=classes)
-    return rest, test, f"{share}, drawn{' from each class' if classes is not None else ''}"
+        rest, test = set_aside_latest(times[rows], units, data.test_share)
+        return rows[rest], rows[test], f"the latest {share}"
+    classes = unit_classes(target.values[rows], units) if target.task == "classification" else None
+    rest, test = set_aside(int(units.max()) + 1, data.test_share, seed=seed, classes=classes)
+    origin = f"{share}, drawn{' from each class' if classes is not None else ''}"
+    if data.groups_by:
+        origin = f"{data.test_share:.0%} of the groups, drawn"
+    return rows[np.isin(units, rest)], rows[np.isin(units, test)], origin
+
+
+def _drawn(units: Rows, n_rows: int, seed: int) -> Rows:
+    """Return the rows of whole units, drawn until `n_rows` are there."""
+    sizes = np.bincount(units)
+    order = np.random.default_rng([seed, 2]).permutation(len(sizes))
+    return np.flatnonzero(np.isin(units, order[np.cumsum(sizes[order]) <= n_rows]))
 
 
 def make_folds(data: TableData, rows: TableRows, seed: int) -> tuple[Fold, ...]:
@@ -373,8 +433,21 @@ def make_folds(data: TableData, rows: TableRows, seed: int) -> tuple[Fold, ...]:
         classes=rows.target.values[of] if rows.target.task == "classification" else None,
         groups=None if rows.groups is None else rows.groups[of].tolist(),
         times=None if rows.times is None else rows.times[of],
+        units=rows.units[of],
     )
-    return tuple(Fold(of[fold.train], of[fold.validation]) for fold in folds)
+    found = tuple(Fold(of[fold.train], of[fold.validation]) for fold in folds)
+    if data.end_rule != EACH:
+        return found
+    domains, values = domain_numbers(rows.frame.iloc[: max(int(of.max()) + 1, 1)], data.end_feature)
+    return hold_out_in_turn(found, domains, len(values))
+
+
+def _domain(data: TableData, frame: pd.DataFrame, n_rows: int, units: Rows) -> npt.NDArray[np.bool_]:
+    """Return which rows of the table are of the domain held out; whole units are."""
+    if data.end_rule != VALUE:
+        return np.zeros(n_rows, dtype=np.bool_)
+    there = domain_rows(frame.iloc[:n_rows], data.end_feature, data.end_value)
+    return np.isin(units[:n_rows], units[:n_rows][there])
 
 
 def number_columns(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[FloatArray, list[str]]:
@@ -387,18 +460,40 @@ def number_columns(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[Fl
     return np.column_stack([*found.values()]) if found else np.zeros((len(frame), 0)), list(found)
 
 
+def rows_beyond(rows: TableRows, numbers: Rows) -> npt.NDArray[np.bool_] | None:
+    """Return which rows lie beyond the held-out end, or None where no end is held out."""
+    end = rows.held_out
+    if end is None or end.rule not in ENDS:
+        return None
+    X, names = number_columns(rows.frame, rows.columns)
+    return beyond_end(end, X[numbers], names, X[np.sort(np.concatenate([rows.in_range, rows.out_of_range]))])
+
+
 def _held_out(
-    data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], y: FloatArray, task: Task
+    data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], y: FloatArray, task: Task, units: Rows
 ) -> HeldOutEnd | None:
+    """Return the end beyond the range; whole units lie there, by their means."""
     if data.end_rule == NO_END:
         return None
+    if data.end_rule == EACH:
+        values = ", ".join(domain_numbers(frame, data.end_feature)[1])
+        return HeldOutEnd(EACH, data.end_feature, 0.0, np.arange(len(y)), np.arange(0), value=values)
     X, names = number_columns(frame, columns)
-    return hold_out_end(
+    classes = y if task == "classification" else None
+    whole = len(first_rows(units)) == len(units)
+    if not whole:
+        X, y = unit_means(X, units), unit_means(y, units)
+        classes = None if classes is None else unit_classes(classes, units)
+    end = hold_out_end(
         X,
         names,
         y,
         rule=data.end_rule,
         share=data.end_share,
         feature=data.end_feature or None,
-        classes=y if task == "classification" else None,
+        classes=classes,
     )
+    if whole:
+        return end
+    inside = np.isin(units, end.in_range)
+    return dataclasses.replace(end, in_range=np.flatnonzero(inside), out_of_range=np.flatnonzero(~inside))

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sweeps.data.table.columns import ROLES
+from sweeps.data.table.domains import EACH, VALUE
 from sweeps.data.table.folds import ENDS, FOLDS
 from sweeps.data.table.numerals import THOUSANDS
 from sweeps.data.table.preprocessing import TARGET_TRANSFORMS
@@ -19,6 +20,9 @@ from sweeps.toml import SpecError, SpecTable, shown
 AUTO = "auto"
 ALLOW_LEAK = "if these columns are known when you predict, give --allow-leak"
 NO_END = "none"
+NONE = "none"
+"""Instead of a column: rows are not divided by any, and nothing is looked for."""
+TOGETHER, APART = "together", "apart"
 PREPROCESSINGS: Mapping[str, str] = MappingProxyType(
     {
         "standard": "fitted on the training rows of each fold",
@@ -46,6 +50,8 @@ class TableData:
         Key of `sweeps.data.table.preprocessing.TARGET_TRANSFORMS`, or ``"auto"``: standardized for regression.
     encoding, separator, decimal, thousands : str
         How the text is written; empty means the rules of `sweeps.data.table.reading`.
+    date_format : str
+        How dates are written, where it is not ISO 8601 and the rules of `sweeps.data.table.dates` do not tell.
     text_columns, missing : tuple of str
         Columns kept as text; further words for a missing cell.
     header, units_row : bool
@@ -61,11 +67,23 @@ class TableData:
     n_folds : int
         How many.
     group_column, time_column : str
-        What grouped and time-ordered folds go by.
+        What grouped and time-ordered folds go by; ``"none"``: nothing, whatever the rows show.
+    equal_rows : str
+        ``"together"``: never on both sides of a division, ``"apart"``: divided like others, or ``"auto"``: together
+        where that can be (`sweeps.data.table.units.find_equal_rows`).
+    found : tuple of str
+        What was found out about rows that depend on each other, and what follows: said first.
+    suspected : str
+        The dependence that the division does not heed; then nothing is certified. Empty: none.
+    scope : str
+        What new rows scores hold for, where that has to be said: ``"another row of a known shop"``.
+    stretch : int
+        Over how many rows, in the order of time, rows remain alike; 0 where that was not looked at.
     test_share : float
         Share set aside before anything looks at the rows; 0 sets nothing aside.
     end_rule : str
-        Which end of the rows is held out as out of range: a rule of `sweeps.data.table.folds.ENDS`, or ``"none"``.
+        Which end of the rows is held out as out of range: a rule of `sweeps.data.table.folds.ENDS`, ``"value"``:
+        the rows with `end_value` in `end_feature`, ``"each"``: each value of `end_feature` in turn, or ``"none"``.
     end_share : float
         Largest share of the rows held out there.
     end_feature : str
@@ -93,6 +111,7 @@ class TableData:
     separator: str = ""
     decimal: str = ""
     thousands: str = ""
+    date_format: str = ""
     text_columns: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     header: bool = True
@@ -104,10 +123,16 @@ class TableData:
     n_folds: int = 5
     group_column: str = ""
     time_column: str = ""
+    equal_rows: str = AUTO
+    found: tuple[str, ...] = ()
+    suspected: str = ""
+    scope: str = ""
+    stretch: int = 0
     test_share: float = 0.2
     end_rule: str = "farthest"
     end_share: float = 0.1
     end_feature: str = ""
+    end_value: str = ""
     preprocessing: str = "standard"
     n_search_rows: int = 0
     sha256: str = ""
@@ -115,6 +140,16 @@ class TableData:
     allow_leak: bool = False
     leaks: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
+
+    @property
+    def groups_by(self) -> str:
+        """Column whose groups stay whole, or empty."""
+        return "" if self.group_column == NONE else self.group_column
+
+    @property
+    def ordered_by(self) -> str:
+        """Column that the rows are ordered by, or empty."""
+        return "" if self.time_column == NONE else self.time_column
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that `parse_table_data` reads."""
@@ -132,7 +167,8 @@ class TableData:
 
     def of_rows(self) -> TableData:
         """Return the same without what decides nothing about how the rows are read and divided."""
-        return dataclasses.replace(self, allow_leak=False, leaks=(), findings=())
+        same = dataclasses.replace(self, allow_leak=False, leaks=(), findings=())
+        return dataclasses.replace(same, found=(), suspected="", scope="", stretch=0)
 
     @property
     def withheld(self) -> str:
@@ -143,12 +179,12 @@ class TableData:
     def said_first(self) -> tuple[str, ...]:
         """What has to be said before any figure, one sentence each."""
         if not self.leaks:
-            return self.findings
+            return (*self.found, *self.findings)
         *leaks, last = self.leaks
         reading = "columns that are known when you predict, as --allow-leak says"
         if not self.allow_leak:
             reading = f"nothing will be certified; {ALLOW_LEAK}"
-        return (*leaks, f"{last}: {reading}", *self.findings)
+        return (*self.found, *leaks, f"{last}: {reading}", *self.findings)
 
 
 def parse_table_data(table: SpecTable) -> TableData:
@@ -181,6 +217,7 @@ def parse_table_data(table: SpecTable) -> TableData:
         separator=text("separator"),
         decimal=text("decimal", ("", ".", ",")),
         thousands=text("thousands", ("", *THOUSANDS)),
+        date_format=text("date_format"),
         text_columns=words("text_columns"),
         missing=words("missing"),
         header=table.boolean("header") if "header" in table else True,
@@ -192,9 +229,15 @@ def parse_table_data(table: SpecTable) -> TableData:
         n_folds=table.integer("n_folds", 2, 1000) if "n_folds" in table else default.n_folds,
         group_column=same_form(text("group_column")),
         time_column=same_form(text("time_column")),
+        equal_rows=text("equal_rows", (AUTO, TOGETHER, APART)),
+        found=words("found"),
+        suspected=text("suspected"),
+        scope=text("scope"),
+        stretch=table.integer("stretch", 0, 10**9) if "stretch" in table else default.stretch,
         test_share=table.number("test_share", 0.0, 0.9) if "test_share" in table else default.test_share,
-        end_rule=text("end_rule", (NO_END, *ENDS)),
+        end_rule=text("end_rule", (NO_END, *ENDS, VALUE, EACH)),
         end_share=table.number("end_share", 0.0, 0.5, open_low=True) if "end_share" in table else default.end_share,
+        end_value=text("end_value"),
         end_feature=same_form(text("end_feature")),
         preprocessing=text("preprocessing", tuple(PREPROCESSINGS)),
         n_search_rows=table.integer("n_search_rows", 0, 10**9) if "n_search_rows" in table else 0,
@@ -223,14 +266,18 @@ def _check(data: TableData, where: str) -> None:
     if not data.file or not data.target:
         raise SpecError(f"{where}: {'target' if data.file else 'file'}: empty; name one")
     for kind, column, key in (
-        ("grouped", data.group_column, "group_column"),
-        ("time", data.time_column, "time_column"),
+        ("grouped", data.groups_by, "group_column"),
+        ("time", data.ordered_by, "time_column"),
     ):
+        if column and data.folds == AUTO:
+            continue  # the column settles the folds
         if (data.folds == kind) != bool(column):
             raise SpecError(f'{where}: {key}: goes with folds = "{kind}"; give both or none')
-    if data.end_feature and data.end_rule not in ("top", "bottom"):
+    if (data.end_rule in (VALUE, EACH)) > bool(data.end_feature) or (data.end_rule == VALUE) != bool(data.end_value):
+        raise SpecError(f'{where}: end_rule: "value" needs end_feature and end_value, "each" end_feature alone')
+    if data.end_feature and data.end_rule not in ("top", "bottom", VALUE, EACH):
         raise SpecError(f'{where}: end_feature: goes with end_rule "top" or "bottom", not {shown(data.end_rule)}')
-    if data.n_search_rows and data.folds in ("grouped", "contiguous", "time"):
+    if data.n_search_rows and data.folds == "contiguous":
         raise SpecError(f"{where}: n_search_rows: rows are drawn at random, which {data.folds} folds forbid; give 0")
     if data.n_search_rows and data.n_search_rows < 10 * data.n_folds:
         raise SpecError(

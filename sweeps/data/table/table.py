@@ -119,6 +119,8 @@ class Table:
         What a reader of the report should know: words read as missing, codes kept as text, ...
     formats : tuple of (str, NumberFormat)
         Columns whose numbers have marks, and how they are written.
+    date_formats : tuple of (str, str)
+        Columns of dates that were not written as ISO 8601, and how they were.
     """
 
     frame: pd.DataFrame
@@ -130,6 +132,7 @@ class Table:
     lines: npt.NDArray[np.int64]
     notes: tuple[str, ...]
     formats: tuple[tuple[str, NumberFormat], ...] = ()
+    date_formats: tuple[tuple[str, str], ...] = ()
 
     @property
     def n_rows(self) -> int:

@@ -16,7 +16,7 @@ from analysis.polynomial.fits import (
     recovered_by_truth,
     unit_correlation,
 )
-from analysis.polynomial.sections import polynomial_text
+from analysis.polynomial.tables import polynomial_text
 from analysis.statistics.intervals import Interval
 from engine.polynomial.quadrature import gauss_rule, hidden_outputs, loss_and_gradient, predict
 from engine.polynomial.rows import PUBLISHED_PARAMETERS, draw_rows, trainable

@@ -210,9 +210,11 @@ def test_first_passage_counts_draws_that_rose_again(rng: np.random.Generator) ->
 def test_excess_is_paired_by_draw(rng: np.random.Generator) -> None:
     record = build.record(rng, n_replicas=50)
     floors = (np.array(record.test_loss) - 0.01).tolist()
-    interval = excess(dataclasses.replace(record, floor_test_loss=floors))
+    study = build.finished_study(n_trials=1)
+    interval = excess(study, dataclasses.replace(record, floor_test_loss=floors))
     assert interval.estimate == pytest.approx(0.01)
-    assert interval.high - interval.low < 1e-6
+    assert interval.low == pytest.approx(0.01, abs=0.01)
+    assert interval.high == pytest.approx(0.01 + 2.97 / 50 * 2, abs=0.02)  # what 50 draws cannot exclude at the bound
 
 
 def test_flattery_does_not_count_easy_draws(rng: np.random.Generator) -> None:

@@ -16,7 +16,8 @@ from analysis.records.reading import read_study, read_sweep
 from analysis.records.study import STAGES, Study, TrialRecord, canonical_lines
 from sweeps.commands.printing import trials_text
 from sweeps.run.certificate import ranked
-from sweeps.run.study import replay, run_sweep
+from sweeps.run.replay import replay
+from sweeps.run.study import run_sweep
 from sweeps.search.pruners import largest_promoted, prune_above, rungs, value_at
 from sweeps.spec.sweep import EpochSpec, PruningSpec, SpecError, SweepSpec, parse_spec
 from sweeps.store.log import digest

@@ -78,7 +78,7 @@ def test_a_name_that_no_folder_should_have_becomes_one(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"folds": "grouped"}, 'dataset: group_column: goes with folds = "grouped"; give both or none'),
-        ({"group_column": "color"}, 'dataset: group_column: goes with folds = "grouped"; give both or none'),
+        ({"group_column": "colour"}, "no column 'colour' to divide rows by; nearest: 'color'"),
         ({"end_feature": "area"}, 'dataset: end_feature: goes with end_rule "top" or "bottom", not "farthest"'),
         ({"end_rule": "top", "end_feature": "aera"}, "dataset: held-out end: no feature 'aera'; nearest: 'area'"),
         ({"n_folds": 90}, "dataset: folds: n_folds=90 with 60 rows; expected 2 to 60"),
@@ -204,7 +204,7 @@ def test_groups_and_times_rule_the_test_part_too(tmp_path: Path) -> None:
     source = open_source(spec, spec.datasets[0])
     cities = frame["city"].to_numpy()
     assert not set(cities[source.rows.test]) & set(cities[source.rows.in_range])
-    for seed in source.seed_block("search"):
+    for seed in source.search_seeds():
         fold = source.fold(seed.rpartition(".")[0])
         assert not set(cities[fold.train]) & set(cities[fold.validation])
     assert not next(column for column in source.rows.columns if column.name == "city").used
@@ -212,7 +212,7 @@ def test_groups_and_times_rule_the_test_part_too(tmp_path: Path) -> None:
     source = open_source(spec, spec.datasets[0])
     days = frame["sold"].to_numpy()
     assert days[source.rows.in_range].max() <= days[source.rows.test].min()
-    for seed in source.seed_block("search"):
+    for seed in source.search_seeds():
         fold = source.fold(seed.rpartition(".")[0])
         assert days[fold.train].max() <= days[fold.validation].min()
 

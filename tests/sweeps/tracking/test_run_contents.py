@@ -12,14 +12,9 @@ import record_builders as build
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.tracking.run_contents import (
-    legal_key,
-    parent_content,
-    record_content,
-    record_metrics,
-    record_uid,
-    short_text,
-)
+from sweeps.tracking.content_parts import legal_key, short_text
+from sweeps.tracking.run_contents import parent_content, record_content, record_uid
+from sweeps.tracking.trial_contents import trial_metrics
 
 LEGAL = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. :/")
 
@@ -60,7 +55,7 @@ def test_a_run_has_at_most_25_metric_keys_and_20_params() -> None:
 def test_nothing_that_is_not_finite_is_sent() -> None:
     plain = build.record(np.random.default_rng(0))
     record = dataclasses.replace(plain, value=math.inf, train_upper=math.nan, test_loss=[math.inf] * 16)
-    assert all(math.isfinite(value) for _, value, _ in record_metrics(0.1, record))
+    assert all(math.isfinite(value) for _, value, _ in trial_metrics(0.1, record))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from analysis.records.study import TrialRecord
 from sweeps.tracking.errors import TrackingBusyError, TrackingError
 from sweeps.tracking.importing import import_sweeps
 from sweeps.tracking.projection import open_client, resolve_uri, sqlite_uri, sync, writer_lock
-from sweeps.tracking.run_contents import record_metrics, record_uid, study_uid
+from sweeps.tracking.run_contents import record_uid, study_uid
+from sweeps.tracking.trial_contents import trial_metrics
 from sweeps.tracking.writer_process import TrackingProcess
 
 # MLflow's dependencies warn of their own future; that is not ours to mend.
@@ -90,7 +91,7 @@ def test_metrics_params_and_the_record_itself_equal_the_log(results: Path, uri: 
     runs = by_uid(uri)
     for uid, record in records_of(results).items():
         run = runs[uid]
-        expected = Counter(record_metrics(0.1, record))
+        expected = Counter(trial_metrics(0.1, record))
         keys = {key for key, _, _ in expected}
         found = Counter(
             (m.key, m.value, m.step) for key in keys for m in client.get_metric_history(run.info.run_id, key)

@@ -7,8 +7,9 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from analysis.polynomial.claims import ARMS, Question
-from sweeps.polynomial.study import parse_study, run_polynomial_study
+from analysis.polynomial.question import ARMS, Question
+from sweeps.data.polynomial import parse_polynomial_spec
+from sweeps.run.study import run_sweep
 
 # Out-of-range error over the networks that converge, of 20 seeds of that implementation: mean, standard deviation, n.
 MEASURED = {"constrained": (1764.0, 160.0, 20), "unconstrained": (2899.0, 200.0, 11)}
@@ -18,7 +19,8 @@ MEASURED = {"constrained": (1764.0, 160.0, 20), "unconstrained": (2899.0, 200.0,
 def test_the_published_recipes_from_scratch_give_the_measured_errors_and_shares(tmp_path):
     table = tomllib.loads(resources.files("sweeps").joinpath("specs", "polynomials", "quadratic.toml").read_text())
     table |= {"recipes": table["recipes"][:2], "valley": []}
-    question = Question(run_polynomial_study(parse_study(table, "quadratic.toml"), tmp_path, 2, lambda *_: None))
+    (study,) = run_sweep(parse_polynomial_spec(table, "quadratic.toml"), tmp_path, workers=2)
+    question = Question(study)
     converged = {}
     for arm in ARMS:
         networks = question.own(arm)

@@ -1,6 +1,7 @@
 """A polynomial study is read strictly, runs the same on any number of workers, and goes on where it stopped."""
 
 import base64
+import dataclasses
 import re
 import shutil
 import tomllib
@@ -14,17 +15,23 @@ import record_builders as build
 from PIL import Image
 
 from analysis.formats.csv_files import read_csv
-from analysis.polynomial.claims import Question, claims
+from analysis.polynomial.claims import claims
+from analysis.polynomial.question import Question
 from analysis.records.lines import RecordError
-from analysis.records.polynomial import RUNS_NAME, PolynomialHeader, read_polynomial_study
+from analysis.records.reading import read_study
+from analysis.records.study import Study, canonical_lines
 from analysis.report import write_report
 from engine.polynomial.rows import polynomial
 from sweeps.commands.main import main
-from sweeps.polynomial.study import ARMS, find_study, parse_study, run_polynomial_study
+from sweeps.data.polynomial import ARMS, PolynomialSpec, parse_polynomial_spec
+from sweeps.run.kinds import load
+from sweeps.run.replay import replay
+from sweeps.run.study import run_sweep
 from sweeps.spec.sweep import POLYNOMIALS, builtin_specs
-from sweeps.store.log import digest
+from sweeps.store.log import StudyLog, digest
 from sweeps.toml import SpecError
 
+LOG = "polynomial/log.jsonl"
 TOML = resources.files("sweeps").joinpath("specs", "polynomials", "quadratic.toml").read_text(encoding="utf-8")
 
 
@@ -35,26 +42,31 @@ def table(**changes: Any) -> dict[str, Any]:
     return small | changes
 
 
-def study(**changes: Any) -> PolynomialHeader:
-    return parse_study(table(**changes), "tiny.toml")
+def spec(**changes: Any) -> PolynomialSpec:
+    return parse_polynomial_spec(table(**changes), "tiny.toml")
 
 
-def run(header: PolynomialHeader, folder: Path, workers: int = 1) -> str:
-    run_polynomial_study(header, folder, workers, lambda *_: None)
-    return digest(folder)
+def run(asked: PolynomialSpec, results: Path, workers: int = 1) -> str:
+    run_sweep(asked, results, workers=workers)
+    return digest(results / asked.name)
+
+
+def read(folder: Path) -> Study:
+    return read_study(folder / LOG)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("results") / "tiny"
-    run(study(), folder)
-    return folder
+    results = tmp_path_factory.mktemp("results")
+    run(spec(), results)
+    return results / "tiny"
 
 
 def test_the_built_in_study_has_the_published_recipes_first():
     assert builtin_specs(POLYNOMIALS) == ("quadratic",)
-    header = find_study("quadratic")
-    assert header is not None
+    quadratic = load("quadratic")
+    assert isinstance(quadratic, PolynomialSpec)
+    header = quadratic.settings
     assert [header.coefficients, header.n_rows, header.stretch, header.n_seeds] == [[1.0, 2.0, 3.0], 10_000, 3.0, 20]
     own = header.recipes[:2]
     assert [r["arm"] for r in own] == ["constrained", "unconstrained"]
@@ -65,7 +77,7 @@ def test_the_built_in_study_has_the_published_recipes_first():
 
 def test_several_studies_share_a_report_and_a_table(finished: Path, tmp_path: Path):
     other = tmp_path / "other"
-    run(study(name="other", noise_sd=0.1), other)
+    run(spec(name="other", noise_sd=0.1), tmp_path)
     page = write_report([finished, other], tmp_path / "report")
     text = page.read_text("utf-8")
     rows = read_csv(page.parent / "data" / "polynomials.csv")
@@ -90,16 +102,11 @@ def test_a_sweep_and_a_study_share_a_report(finished: Path, tmp_path: Path):
     assert (page.parent / "data" / "homework.csv").is_file()
 
 
-def test_what_is_no_polynomial_study_is_left_to_the_sweeps():
-    assert find_study("homework") is None
-    assert find_study("nothing.toml") is None
-
-
 def test_looks_are_spread_over_the_decades_and_include_every_length():
-    header = study()
-    assert header.checkpoints[0] == 1
-    assert header.checkpoints[-1] == 1000
-    assert 200 in header.checkpoints
+    looks = spec().settings.checkpoints
+    assert looks[0] == 1
+    assert looks[-1] == 1000
+    assert 200 in looks
 
 
 @pytest.mark.parametrize(
@@ -144,43 +151,93 @@ def test_looks_are_spread_over_the_decades_and_include_every_length():
 )
 def test_a_bad_spec_is_one_line_with_place_and_value(changes, message):
     with pytest.raises(SpecError, match=f"^{re.escape(message)}$"):
-        study(**changes)
+        spec(**changes)
 
 
 def test_two_workers_and_an_interruption_give_the_same_networks(finished, tmp_path):
     reference = digest(finished)
-    assert run(study(), tmp_path / "two", workers=2) == reference
-    torn = tmp_path / "torn"
-    torn.mkdir()
-    lines = (finished / RUNS_NAME).read_bytes().splitlines(keepends=True)
-    (torn / RUNS_NAME).write_bytes(b"".join(lines[:4]) + lines[4][:100])
-    assert run(study(), torn) == reference
+    assert run(spec(), tmp_path / "two", workers=2) == reference
+    lines = (finished / LOG).read_bytes().splitlines(keepends=True)
+    for n in (4, 12):  # within what is asked, and after three networks
+        torn = tmp_path / f"torn {n}" / "tiny"
+        (torn / LOG).parent.mkdir(parents=True)
+        (torn / LOG).write_bytes(b"".join(lines[:n]) + lines[n][:100])
+        assert run(spec(), torn.parent) == reference
 
 
 def test_a_folder_of_another_study_is_refused_with_what_differs(finished):
-    path = finished / RUNS_NAME
-    before = path.read_bytes()
-    changes = "n_seeds 2 there, 3 here; noise_sd 0.0 there, 0.5 here"
-    message = f"{path}: line 1: written by another setup ({changes}); resume it there, or run into another --results"
-    with pytest.raises(RecordError, match=f"^{re.escape(message)}$"):
-        run(study(n_seeds=3, noise_sd=0.5), finished)
-    assert path.read_bytes() == before
+    before = (finished / LOG).read_bytes()
+    message = (
+        f"{finished}: holds another sweep (n_seeds: 2 there, 3 here; noise_sd: 0.0 there, 0.5 here); use another "
+        "--results or name"
+    )
+    with pytest.raises(SpecError, match=f"^{re.escape(message)}$"):
+        run(spec(n_seeds=3, noise_sd=0.5), finished.parent)
+    assert (finished / LOG).read_bytes() == before
+
+
+def test_the_written_spec_is_the_spec_that_was_run(finished):
+    assert load(finished / "spec.toml") == spec()
 
 
 def test_a_damaged_line_is_named(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "damaged")
-    path = tmp_path / "damaged" / RUNS_NAME
+    path = tmp_path / "damaged" / LOG
     lines = path.read_bytes().splitlines(keepends=True)
-    lines[2] = lines[2].replace(b"0.1", b"0.2", 1)
+    lines[10] = lines[10].replace(b"0.1", b"0.2", 1)
     path.write_bytes(b"".join(lines))
-    with pytest.raises(RecordError, match=r"line 3: altered"):
-        read_polynomial_study(path)
+    with pytest.raises(RecordError, match=r"line 11: altered"):
+        read_study(path)
+
+
+def test_any_network_is_trained_again_bit_for_bit(finished, tmp_path):
+    for number in (0, 7):
+        assert replay(finished, "polynomial", number).differences == ()
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "spec.toml").write_bytes((finished / "spec.toml").read_bytes())
+    study = read(finished)
+    network = study.networks[3]
+    log = StudyLog(tmp_path / "tiny" / LOG, study.header)
+    for number in range(4):
+        log.asked(number, study.asked[number], {}, None)
+    log.record(dataclasses.replace(network, valley_loss=[*network.valley_loss[:-1], 0.5]))
+    log.close()
+    assert replay(tmp_path / "tiny", "polynomial", 3).differences == ("valley_loss",)
+    with pytest.raises(SpecError, match=r"^tiny/polynomial: no network trial 8; recorded: 0 to 7$"):
+        replay(finished, "polynomial", 8)
+
+
+def test_a_timeout_leaves_a_prefix_that_a_resume_completes(finished, tmp_path):
+    (cut,) = run_sweep(spec(), tmp_path, workers=1, timeout=0.01)
+    assert cut.verdict is None
+    assert len(cut.networks) < 8
+    assert set(canonical_lines(cut)) <= set(canonical_lines(read(finished)))
+    assert run(spec(), tmp_path) == digest(finished)
+
+
+def test_a_study_of_an_earlier_version_is_refused(tmp_path, capsys):
+    folder = tmp_path / "quadratic"
+    folder.mkdir()
+    (folder / "runs.jsonl").write_text("{}\n")
+    message = (
+        f"python -m sweeps: {folder / 'runs.jsonl'}: the records of an earlier version, which cannot go on here; "
+        "use another --results\n"
+    )
+    for command in (["run", "quadratic"], ["show", "quadratic"], ["digest", "quadratic"], ["report", "quadratic"]):
+        untracked = ["--tracking-uri", "none"] if command[0] == "run" else []
+        assert main([*command, "--results", str(tmp_path), *untracked]) == 2
+        assert capsys.readouterr().err == message
+    assert (folder / "runs.jsonl").read_text() == "{}\n"
+    assert {path.name for path in folder.iterdir()} == {"lock", "runs.jsonl"}
 
 
 def test_every_claim_gets_a_verdict_even_where_nothing_converged(finished):
-    found = claims(Question(read_polynomial_study(finished / RUNS_NAME)))
+    study = read(finished)
+    found = claims(Question(study))
     assert len(found) == 12
     assert all(claim.verdict for claim in found)
+    assert study.verdict is not None
+    assert study.verdict.claims == {claim.text: claim.verdict for claim in found}
     published = next(c for c in found if "far better out of range" in c.text)
     assert [e.budgets_differ for e in published.evidence][:2] == [True, False]
 
@@ -195,14 +252,18 @@ def test_the_report_has_every_section_and_equal_records_give_equal_bytes(finishe
         "Errors in range and out of range",
         "Polynomials of the units",
         "The loss between",
+        "Where the figures come from",
     ):
         assert title in text
+    assert read(finished).digest in text
+    assert "python -m sweeps replay tiny/polynomial 0" in text
 
 
 def test_the_animation_has_a_frame_for_every_look_and_is_small(tmp_path):
-    header = study(converged_below=1000.0, n_seeds=1)
-    run(header, tmp_path)
-    page = write_report([tmp_path], tmp_path).read_text()
+    asked = spec(converged_below=1000.0, n_seeds=1)
+    run(asked, tmp_path)
+    header = asked.settings
+    page = write_report([tmp_path / "tiny"], tmp_path).read_text()
     path = tmp_path / "pictures" / "animation.gif"
     assert path.stat().st_size < 2_000_000
     with Image.open(path) as animation:
@@ -217,16 +278,19 @@ def test_the_animation_has_a_frame_for_every_look_and_is_small(tmp_path):
 
 
 def test_an_unfinished_study_judges_nothing(finished, tmp_path, capsys):
-    lines = (finished / RUNS_NAME).read_bytes().splitlines(keepends=True)
+    lines = (finished / LOG).read_bytes().splitlines(keepends=True)
     folder = tmp_path / "tiny"
-    folder.mkdir()
-    (folder / RUNS_NAME).write_bytes(b"".join(lines[:3]))
+    shutil.copytree(finished, folder)
+    (folder / LOG).write_bytes(b"".join(lines[:11]))  # the header, what was asked, two networks
     text = write_report([folder]).read_text()
     assert "6 of 8 networks are not trained yet; nothing is judged." in text
+    (folder / LOG).write_bytes(b"".join(lines[:9]))
+    assert "No network has been trained yet." in write_report([folder]).read_text()
+    (folder / LOG).write_bytes(b"".join(lines[:11]))
     assert main(["show", "tiny", "--results", str(tmp_path)]) == 0
     assert "2 of 8 networks trained; nothing is judged before all are" in capsys.readouterr().out
-    assert main(["replay", "tiny/xor", "0", "--results", str(tmp_path)]) == 2
-    assert "replay tiny/xor: a polynomial study has no trials" in capsys.readouterr().err
+    assert main(["list", "--results", str(tmp_path)]) == 0
+    assert "tiny/polynomial: 2 networks, unfinished\n" in capsys.readouterr().out
 
 
 def test_the_command_runs_a_study_resumes_it_and_lists_it(tmp_path, capsys):
@@ -247,10 +311,18 @@ def test_the_command_runs_a_study_resumes_it_and_lists_it(tmp_path, capsys):
     assert capsys.readouterr().out.strip() == digest(tmp_path / "results" / "quadratic")
     assert main(["show", "quadratic", *results]) == 0
     assert out.startswith(capsys.readouterr().out)
-    assert main(["show", "quadratic/xor", *results]) == 2
-    assert "a polynomial study has no dataset or trial" in capsys.readouterr().err
+    assert main(["show", "quadratic/polynomial", *results]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "network | arm           | rate   | seed | training error"
+    assert main(["show", "quadratic/polynomial", "3", *results]) == 0
+    assert capsys.readouterr().out.startswith("quadratic/polynomial 3: constrained, rate 0.316, seed 1\n")
+    assert main(["show", "quadratic", "3", *results]) == 2
+    assert capsys.readouterr().err == (
+        "python -m sweeps: show quadratic 3: name the dataset too, as in quadratic/polynomial\n"
+    )
+    assert main(["replay", "quadratic/polynomial", "0", *results]) == 0
+    assert capsys.readouterr().out.startswith("quadratic/polynomial 0: equal bit for bit (sha256 ")
     assert main(["list", *results]) == 0
-    assert "quadratic: polynomial study, 4 of 4 networks trained" in capsys.readouterr().out
+    assert "quadratic/polynomial: 4 networks, All 4 networks trained.\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("option", "value"), [("--trials", "3"), ("--goal", "test_loss < 1"), ("--seed", "4")])
@@ -269,7 +341,7 @@ def test_a_misspelt_name_is_told_the_nearest(capsys):
 def test_a_short_spec_gets_marks_that_follow_the_polynomial():
     recipes = [{"arm": arm, "learning_rate": 0.1, "n_steps": 5} for arm in ARMS]
     short = {"kind": "polynomial", "name": "line", "coefficients": [0.0, 2.0], "noise_sd": 0.5, "recipes": recipes}
-    header = parse_study(short, "line.toml")
+    header = parse_polynomial_spec(short, "line.toml").settings
     assert [header.n_rows, header.stretch, header.n_hidden, header.n_seeds, header.n_nodes] == [10_000, 3.0, 2, 20, 64]
     assert header.converged_below == pytest.approx(0.25 + 0.05 * 4)  # 2 x has variance 4
     assert header.equal_error == pytest.approx(0.25 + 0.002 * 4)
@@ -288,12 +360,38 @@ def test_a_short_spec_gets_marks_that_follow_the_polynomial():
 )
 def test_any_polynomial_is_run_and_reported_to_the_end(changes, tmp_path):
     recipes = [{"arm": arm, "learning_rate": r, "n_steps": 60} for arm in ARMS for r in (0.1, 1000.0)]
-    header = study(recipes=recipes, valley=[1.0, 0.0], **changes)
-    run(header, tmp_path / "tiny")
-    conditions = [pair.condition for pair in Question(read_polynomial_study(tmp_path / "tiny" / RUNS_NAME)).pairs()]
+    asked = spec(recipes=recipes, valley=[1.0, 0.0], **changes)
+    run(asked, tmp_path)
+    conditions = [pair.condition for pair in Question(read(tmp_path / "tiny")).pairs()]
     assert len(set(conditions)) == len(conditions)
     text = write_report([tmp_path / "tiny"]).read_text()
     assert "The evidence, claim by claim" in text
     assert "nan" not in re.sub("<[^>]*>", "", text)
-    if header.stretch < 1.1:
+    if asked.settings.stretch < 1.1:
         assert "fewer than 10 are not shown" in text
+
+
+def test_a_network_that_was_not_asked_for_and_another_kind_of_record_are_refused(finished, tmp_path):
+    study = read(finished)
+    wrong = dataclasses.replace(study.networks[0], learning_rate=0.5)
+    trial = build.record(np.random.default_rng(0), study="tiny/polynomial")
+    cases = {
+        "params": (wrong, "network.params: not those that trial 0 was asked with"),
+        "kind": (trial, "a 'finished' line; expected network records in a study of polynomial"),
+    }
+    for name, (record, message) in cases.items():
+        path = tmp_path / name / LOG
+        log = StudyLog(path, study.header)
+        log.asked(0, study.asked[0], {}, None)
+        log.record(record)
+        log.close()
+        with pytest.raises(RecordError, match=f"^{re.escape(f'{path}: line 3: {message}')}; "):
+            read_study(path)
+
+
+def test_settings_of_another_type_are_refused_where_they_stand(finished, tmp_path):
+    header = read(finished).header
+    path = tmp_path / LOG
+    StudyLog(path, dataclasses.replace(header, data={**header.data, "n_rows": "200"})).close()
+    with pytest.raises(RecordError, match=f"^{re.escape(str(path))}: line 1: study.data.n_rows: '200'"):
+        read_study(path)

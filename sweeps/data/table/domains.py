@@ -1,0 +1,103 @@
+"""Places as the out-of-range part: the rows of one hospital, or of each in turn, that nothing has learnt from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sweeps.data.table.folds import Fold
+from sweeps.data.table.table import TableError
+
+Rows = npt.NDArray[np.intp]
+
+VALUE, EACH = "value", "each"
+MOST_DOMAINS = 20
+"""Values of a column that are held out in turn: each takes a fold."""
+
+
+def domain_words(series: pd.Series[Any]) -> list[str]:
+    """Return each cell as it is named on the command line; a missing one is empty."""
+    return ["" if pd.isna(cell) else _word(cell) for cell in series.tolist()]
+
+
+def domain_rows(frame: pd.DataFrame, column: str, value: str) -> npt.NDArray[np.bool_]:
+    """Return which rows have a value in a column.
+
+    Raises
+    ------
+    TableError
+        If there is no such column, no row has the value, or all have.
+    """
+    words = np.array(domain_words(_series(frame, column)), dtype=object)
+    found = np.asarray(words == value, dtype=np.bool_)
+    if not found.any():
+        near = difflib.get_close_matches(value, sorted(set(words.tolist())), 1, 0.0)
+        raise TableError(f"out of range: no row has {value!r} in column {column!r}; nearest: {near[0]!r}")
+    if found.all():
+        raise TableError(f"out of range: all rows have {value!r} in column {column!r}; expected rows to learn from")
+    return found
+
+
+def domain_numbers(frame: pd.DataFrame, column: str) -> tuple[Rows, list[str]]:
+    """Return the number of each row's value in a column, and the values in order.
+
+    Raises
+    ------
+    TableError
+        If there is no such column, a cell is missing, or there are fewer than 2 or more than `MOST_DOMAINS` values.
+    """
+    words = domain_words(_series(frame, column))
+    values = sorted(set(words))
+    if "" in values:
+        raise TableError(f"out of range: column {column!r}: missing in row {words.index('') + 1}; expected a value")
+    if not 2 <= len(values) <= MOST_DOMAINS:
+        raise TableError(
+            f"out of range: column {column!r} has {len(values)} different values; expected 2 to {MOST_DOMAINS} to hold "
+            f"out in turn (one alone: {column}={values[0]})"
+        )
+    return np.searchsorted(values, words).astype(np.intp), values
+
+
+def hold_out_in_turn(folds: Sequence[Fold], domains: Rows, n_domains: int) -> tuple[Fold, ...]:
+    """Return folds each of which leaves one domain out: fold k knows nothing of domain k, which is out of range for it.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+        Folds of all rows.
+    domains : ndarray (n_rows of the table,) of int
+        Domain of each row.
+    n_domains : int
+        How many; with more folds than that they come round again.
+
+    Raises
+    ------
+    ValueError
+        If a fold has no row left.
+    """
+    found = []
+    for k, fold in enumerate(folds):
+        held = k % n_domains
+        everything = np.sort(np.concatenate([fold.train, fold.validation]))
+        beyond = everything[domains[everything] == held]
+        train, validation = (part[domains[part] != held] for part in (fold.train, fold.validation))
+        if len(train) < 2 or not len(validation) or not len(beyond):
+            raise ValueError("folds: a fold without rows of one domain has none left; take fewer folds (n_folds)")
+        found.append(Fold(train, validation, beyond))
+    return tuple(found)
+
+
+def _series(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
+    if column not in frame.columns:
+        near = difflib.get_close_matches(column, [str(name) for name in frame.columns], 1, 0.0)
+        raise TableError(f"out of range: no column {column!r}; nearest: {near[0]!r}")
+    return frame[column]
+
+
+def _word(cell: Any) -> str:
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)

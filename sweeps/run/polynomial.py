@@ -1,0 +1,204 @@
+"""The plan of a polynomial study: a list of networks, eight of a recipe at a time, and a verdict on claims."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.polynomial.claims import claims
+from analysis.polynomial.fits import flat_valley
+from analysis.polynomial.question import Question
+from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
+from analysis.records.study import NETWORK, Extension, Scalar, Stage, Study, StudyHeader, Verdict
+from engine.polynomial.quadrature import FullBatchHistory, Rule, gauss_rule, train_full_batch
+from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
+from sweeps.data.polynomial import PolynomialSpec, networks
+from sweeps.run.plan import Piece, Timing
+from sweeps.run.progress import Phase
+from sweeps.run.trial import Cancelled, Setting
+from sweeps.run.versions import versions
+from sweeps.search.samplers import ListSampler, Sampler
+
+TOGETHER = 8
+"""Networks that the compiled loop trains side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training one network gave.
+
+    Parameters
+    ----------
+    history : FullBatchHistory
+        Of all networks that trained together.
+    replica : int
+        Which of them this one is.
+    valley_loss : list of float
+        See `analysis.records.polynomial.NetworkRecord`, as for `valley_parameters`.
+    """
+
+    history: FullBatchHistory
+    replica: int
+    valley_loss: list[float]
+    valley_parameters: list[list[float]]
+
+
+class PolynomialPlan:
+    """The networks of a polynomial study; see `sweeps.run.plan.Plan`.
+
+    Parameters
+    ----------
+    spec : PolynomialSpec
+        The study.
+    results : Path
+        Folder of the spec's results.
+    """
+
+    first: Stage = NETWORK
+    phase: Phase = "training"
+    n_candidates: int | None = None
+    stages: tuple[tuple[Stage, ...], ...] = ()
+
+    def __init__(self, spec: PolynomialSpec, results: Path) -> None:
+        self._spec = spec
+        self._settings = spec.settings
+        self._networks = networks(spec.settings)
+        self.folder = results / POLYNOMIAL
+        self.lag = len(self._networks)
+
+    @property
+    def header(self) -> StudyHeader:
+        """What is asked."""
+        settings = self._settings
+        return StudyHeader(
+            sweep=self._spec.name,
+            dataset=POLYNOMIAL,
+            position=0,
+            data={"kind": POLYNOMIAL, **asdict(settings)},
+            goal=settings.converged_below,
+            metric="train_mse",
+            n_trials=len(self._networks),
+            until="budget",
+            n_replicas=1,
+            max_epochs=settings.checkpoints[-1],
+            seed=1,
+            floor=None,
+            spec_sha256=self._spec.sha256,
+            versions=versions(),
+            has_page=False,
+        )
+
+    def proposer(self) -> Sampler:
+        """Return who proposes: the list."""
+        return ListSampler(lambda number: (self._networks[number], {}))
+
+    def setting(self, study: Study, number: int, params: Mapping[str, Scalar], earlier: Sequence[int]) -> Setting:  # noqa: ARG002
+        """Return the setting of one network."""
+        return Setting(NETWORK, number, None, dict(params), (str(params["seed"]),), tuple(self._settings.checkpoints))
+
+    def setting_of(self, study: Study, record: NetworkRecord) -> Setting:
+        """Return the setting that a record is about."""
+        return self.setting(study, record.number, record.params, ())
+
+    def extends(self, earlier: Extension) -> bool:  # noqa: ARG002
+        """Return False: a design is complete."""
+        return False
+
+    def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
+        """Return nothing: no stage follows."""
+        return None, []
+
+    def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
+        """Return the networks in eights of one arm and rate."""
+        by_training: dict[tuple[Scalar, Scalar], list[Piece]] = {}
+        for piece in pieces:
+            params = piece.setting.params
+            by_training.setdefault((params["arm"], params["learning_rate"]), []).append(piece)
+        return [
+            tuple(group[i : i + TOGETHER]) for group in by_training.values() for i in range(0, len(group), TOGETHER)
+        ]
+
+    def train(self, batch: Sequence[Piece], cancel: threading.Event) -> list[Trained | str]:
+        """Train networks of one arm and rate; each result depends on its own seed only.
+
+        Raises
+        ------
+        Cancelled
+            At the next look after `cancel` was set.
+        """
+
+        def check(n_done: int) -> None:  # noqa: ARG001
+            if cancel.is_set():
+                raise Cancelled
+
+        settings, params = self._settings, batch[0].setting.params
+        arm: Arm = "constrained" if params["arm"] == "constrained" else "unconstrained"
+        seeds = [int(seed) for piece in batch for seed in piece.setting.seeds]
+        rows = draw_rows(seeds, settings.coefficients, settings.n_rows, settings.noise_sd, settings.stretch)
+        rule = gauss_rule(rows.X, rows.y, settings.n_nodes)
+        history = train_full_batch(
+            rule,
+            first_parameters(arm, seeds, settings.n_hidden),
+            trainable(arm, len(seeds), settings.n_hidden),
+            np.full(len(seeds), float(str(params["learning_rate"]))),
+            settings.checkpoints,
+            settings.thresholds,
+            on_look=check,
+        )
+        return [self._trained(arm, history, rule, r) for r in range(len(seeds))]
+
+    def _trained(self, arm: Arm, history: FullBatchHistory, rule: Rule, r: int) -> Trained:
+        last = history.parameters[-1, r]
+        weights = [factor * float(last[0]) for factor in self._settings.valley]
+        free = trainable(arm, 1, self._settings.n_hidden)[0]
+        loss, parameters = flat_valley(last, rule.select(slice(r, r + 1)), 0, weights, free)
+        return Trained(history, r, loss.tolist(), parameters.tolist())
+
+    def record(self, setting: Setting, outcomes: Sequence[Trained | str], timing: Timing) -> NetworkRecord:
+        """Return a network's record."""
+        (trained,) = (one for one in outcomes if isinstance(one, Trained))
+        history, r = trained.history, trained.replica
+        steps = history.passage_step[:, r].tolist()
+        at_passage = history.passage_parameters[:, r].tolist()
+        return NetworkRecord(
+            study=f"{self._spec.name}/{POLYNOMIAL}",
+            number=setting.number,
+            arm="constrained" if setting.params["arm"] == "constrained" else "unconstrained",
+            learning_rate=float(str(setting.params["learning_rate"])),
+            seed=int(setting.seeds[0]),
+            parameters=history.parameters[:, r].tolist(),
+            loss=history.loss[:, r].tolist(),
+            lowest=history.lowest[:, r].tolist(),
+            highest=history.highest[:, r].tolist(),
+            passage_step=[step if step >= 0 else None for step in steps],
+            passage_parameters=[p if step >= 0 else None for step, p in zip(steps, at_passage, strict=True)],
+            valley_loss=trained.valley_loss,
+            valley_parameters=trained.valley_parameters,
+            started_at_s=timing.started_at_s,
+            duration_s=timing.duration_s,
+            worker=timing.worker,
+        )
+
+    def keep(self, setting: Setting, record: NetworkRecord, outcomes: Sequence[Trained | str]) -> None:
+        """Keep nothing: the record has all parameters."""
+
+    def verdict(self, study: Study, stopped: str) -> Verdict:
+        """Return what was found for each claim."""
+        return Verdict(
+            certified=False,
+            winner=None,
+            page_winner=None,
+            page_certified=False,
+            level=0.0,
+            n_certificates=0,
+            stopped=stopped,
+            text=f"All {len(study.networks)} networks trained.",
+            claims={claim.text: claim.verdict for claim in claims(Question(study))},
+        )
+
+    def finish(self, study: Study) -> None:
+        """Keep nothing beside the log."""

@@ -1,0 +1,175 @@
+"""The plan of a study of trials: R replicas of each setting, then finalists and certificates on fresh data."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from analysis.records.study import Extension, Look, Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
+from sweeps.data.kinds import KINDS
+from sweeps.data.source import Source
+from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
+from sweeps.run.looks import FRESH, plan_look, with_records
+from sweeps.run.models import save_outcome
+from sweeps.run.plan import Piece, Timing
+from sweeps.run.progress import Phase
+from sweeps.run.trial import Outcome, Setting, join, make_record, run_chunk, search_setting, train_frames
+from sweeps.run.versions import versions
+from sweeps.search.pruners import prune_above
+from sweeps.search.samplers import Sampler, make_sampler
+from sweeps.search.space import apply
+from sweeps.spec.sweep import DatasetSpec, SweepSpec, open_source
+from sweeps.store.log import MODELS_NAME
+
+
+class TrialPlan:
+    """The trials of one of a sweep's datasets; see `sweeps.run.plan.Plan`.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        The sweep.
+    dataset : DatasetSpec
+        The dataset.
+    results : Path
+        Folder of the sweep's results.
+    """
+
+    first: Stage = "search"
+    phase: Phase = "search"
+    stages: tuple[tuple[Stage, ...], ...] = (MAIN_STAGES, PAGE_STAGES)
+
+    def __init__(self, spec: SweepSpec, dataset: DatasetSpec, results: Path) -> None:
+        self.folder = results / dataset.name
+        self.lag = spec.search.lag
+        self.n_candidates = spec.search.n_candidates if spec.search.until == "reached" else None
+        self._spec = spec
+        self._dataset = dataset
+        self._source = open_source(spec, dataset, self.folder)
+
+    @property
+    def header(self) -> StudyHeader:
+        """What is asked."""
+        return study_header(self._spec, self._dataset, self._spec.datasets.index(self._dataset), self._source)
+
+    def proposer(self) -> Sampler:
+        """Return who proposes: the sampler that the spec names."""
+        return make_sampler(self._spec, self._dataset.name)
+
+    def setting(self, study: Study, number: int, params: Mapping[str, Scalar], earlier: Sequence[int]) -> Setting:
+        """Return a search trial; one whose params were tried before gets draws of its own."""
+        return search_setting(
+            self._spec,
+            number,
+            params,
+            self._source.search_seeds(len(earlier)),
+            source=earlier[0] if earlier else None,
+            prune_above=prune_above(self._spec, number, study.trials),
+        )
+
+    def setting_of(self, study: Study, record: TrialRecord) -> Setting:
+        """Return the setting that a record is about."""
+        seeds = tuple(record.seeds)
+        if record.stage in ("search", "page_search"):
+            bounds = prune_above(self._spec, record.number, study.trials) if record.stage == "search" else ()
+            return search_setting(
+                self._spec,
+                record.number,
+                record.params,
+                seeds,
+                source=record.source,
+                stage=record.stage,
+                prune_above=bounds,
+            )
+        epochs = record.epochs if record.stage in ("certificate", "page_certificate") else None
+        look_at = tuple(record.epoch_grid)
+        look = study.look_behind(record)
+        level = 0.0 if look is None else look.level
+        return Setting(
+            record.stage, record.number, record.source, dict(record.params), seeds, look_at, epochs, level=level
+        )
+
+    def look(self, study: Study, stage: Stage) -> tuple[Look | None, list[Setting]]:
+        """Return what a stage after the search trains, and the look that it is: the one on record, or a new one."""
+        if stage not in FRESH:
+            return None, stage_settings(self._spec, self._source, study, stage, None)
+        known = study.look_of(stage)
+        planned = known or plan_look(self._spec, self._dataset, self._source, study, stage)
+        settings = stage_settings(self._spec, self._source, study, stage, planned)
+        if not settings:
+            return None, []
+        look = known or with_records(planned, len(settings), self._spec, self._source)
+        return look, [dataclasses.replace(setting, level=look.level) for setting in settings]
+
+    def extends(self, earlier: Extension) -> bool:
+        """Return whether the spec is that of an earlier budget, with a larger one."""
+        old = self._spec.with_budget(earlier.n_trials, earlier.until)
+        return old.sha256 == earlier.spec_sha256 and self._spec.extends(old)
+
+    def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
+        """Return each piece by itself: the replicas of a trial train together already."""
+        return [(piece,) for piece in pieces]
+
+    def train(self, batch: Sequence[Piece], cancel: threading.Event) -> list[Outcome | str]:
+        """Train some of a trial's replicas."""
+        return [run_chunk(self._spec, self._source, piece.setting, piece.i, cancel) for piece in batch]
+
+    def record(self, setting: Setting, outcomes: Sequence[Outcome | str], timing: Timing) -> TrialRecord:
+        """Return a trial's record; it has failed if one of its pieces has."""
+        outcome, reason = _joined(outcomes)
+        study = f"{self._spec.name}/{self._dataset.name}"
+        record = make_record(self._spec, self._source, study, setting, outcome, reason)
+        return dataclasses.replace(record, **dataclasses.asdict(timing))
+
+    def keep(self, setting: Setting, record: TrialRecord, outcomes: Sequence[Outcome | str]) -> None:
+        """Write the networks and curves of a certificate."""
+        outcome, _ = _joined(outcomes)
+        if outcome is None or setting.stage not in ("certificate", "page_certificate"):
+            return
+        extra = self._source.model_extra(setting.seeds)
+        # Only what can be drawn again from its seed is animated; a table's rows are its owner's.
+        frames = None if self._source.is_finite else train_frames(self._spec, self._source, setting)
+        save_outcome(self.folder / MODELS_NAME, record, outcome, extra, frames)
+
+    def verdict(self, study: Study, stopped: str) -> Verdict:
+        """Return whether a certificate passed."""
+        return verdict_of(self._spec, study, stopped)
+
+    def finish(self, study: Study) -> None:
+        """Keep what a source has found out about its data."""
+        winner, source = study.winner, self._source
+        setting = None if winner is None else apply(self._spec, winner.params, source.n_inputs, source.n_outputs)
+        source.finish(study, setting)
+
+
+def _joined(outcomes: Sequence[Outcome | str]) -> tuple[Outcome, None] | tuple[None, str]:
+    """Return what all pieces gave together, or why the first of those that failed has."""
+    whole = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    return (None, failures[0]) if failures else (join(whole), None)
+
+
+def study_header(spec: SweepSpec, dataset: DatasetSpec, position: int, source: Source) -> StudyHeader:
+    """Return the header of the study of one of a spec's datasets."""
+    without_folders = spec.without_folders().dataset(dataset.name)
+    kind = KINDS[dataset.kind]
+    return StudyHeader(
+        sweep=spec.name,
+        dataset=dataset.name,
+        position=position,
+        data={"kind": dataset.kind, **without_folders.data.as_table()},
+        about=kind.describe(dataset.data) if kind.describe else "",
+        has_page=kind.has_page,
+        goal=source.goal,
+        metric=source.loss_name,
+        n_trials=spec.search.n_trials,
+        until=spec.search.until,
+        n_replicas=spec.search.n_replicas,
+        max_epochs=spec.epochs.max_epochs,
+        seed=spec.seed,
+        floor=source.floor,
+        spec_sha256=spec.sha256,
+        versions=versions(),
+    )

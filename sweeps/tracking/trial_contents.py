@@ -1,0 +1,119 @@
+"""What is a trial's own in MLflow: params, curves on the epoch grid, numbers at the chosen epoch."""
+
+from __future__ import annotations
+
+import math
+
+from analysis.records.study import Study, StudyHeader, TrialRecord
+from analysis.statistics.homework import attainable_pass_rate, known_mean, n_passed, winner_record
+from sweeps.tracking.content_parts import (
+    LONGEST_PARAM,
+    MetricPoint,
+    OfRecord,
+    OfStudy,
+    finite_points,
+    short_text,
+)
+
+CURVES = {"train_loss": "train_loss_mean", "test_loss": "test_loss_mean"}
+NOTE = (
+    "One run per trial under a parent run per dataset. train_loss and test_loss are means over replicas, with the "
+    "epoch as step; final_train_loss and final_test_loss are the means at the trial's chosen epoch (metric epochs). "
+    "in_range_loss and out_of_range_loss are means at that epoch over test points inside and outside the box of the "
+    "training inputs. The log.jsonl files are the truth; `python -m sweeps sync` writes these runs again from them."
+)
+
+
+def of_trial_study(study: Study) -> OfStudy:
+    """Return what the parent run of a study of trials shows."""
+    header = study.header
+    params = {
+        "goal": f"{header.metric} < {header.goal}",
+        "n_trials": str(header.n_trials),
+        "until": header.until,
+        "n_replicas": str(header.n_replicas),
+        "max_epochs": str(header.max_epochs),
+        "seed": str(header.seed),
+        "spec_sha256": header.spec_sha256,
+        **{f"data.{key}": short_text(value, LONGEST_PARAM) for key, value in sorted(header.data.items())[:12]},
+    }
+    return OfStudy(NOTE, params, _study_metrics(study))
+
+
+def of_trial(header: StudyHeader, record: TrialRecord) -> OfRecord:
+    """Return what the run of a trial shows."""
+    activation = record.network.get("activation", "?")
+    sizes = [str(size) for size in record.network.get("hidden_layer_sizes", ())]
+    tags = {"candidate": str(record.candidate).lower(), "sha256": record.sha256, "road": record.road}
+    optional = {
+        "reason": record.reason,
+        "playground_url": record.playground_url,
+        "source_trial": record.source,
+        "pruned_at": record.pruned_at,
+    }
+    tags |= {key: str(value) for key, value in optional.items() if value is not None}
+    params = {
+        **{key: short_text(value, LONGEST_PARAM) for key, value in record.params.items()},
+        "hidden_layer_sizes": ", ".join(sizes),
+        "n_replicas": str(len(record.seeds)),
+    }
+    return OfRecord(
+        name=f"{header.dataset} {record.stage} {record.number}: {activation} {'-'.join(sizes) or 'no hidden layer'}",
+        tags=tags,
+        params=params,
+        metrics=trial_metrics(header.goal, record),
+        keeps_record=record.candidate or record.stage != "search",
+        seeds=record.seeds,
+    )
+
+
+def trial_metrics(goal: float, record: TrialRecord) -> list[MetricPoint]:
+    """Return the metrics of one record: curves on the epoch grid, then numbers at the chosen epoch."""
+    points: list[MetricPoint] = []
+    for key, curve in CURVES.items():
+        values = record.curves.get(curve, [])
+        # A trial that failed early may have a shorter curve than grid.
+        points += [
+            (key, float(value), epoch)
+            for epoch, value in zip(record.epoch_grid, values, strict=False)
+            if value is not None and math.isfinite(value)
+        ]
+    n = len(record.test_loss)
+    single = {
+        "value": record.value,
+        "epochs": record.epochs,
+        "final_train_loss": known_mean(record.train_loss),
+        "final_test_loss": known_mean(record.test_loss),
+        "train_upper": record.train_upper,
+        "test_upper": record.test_upper,
+        "pass_rate": n_passed(record, goal) / n if n else None,
+        "attainable_pass_rate": attainable_pass_rate(record, goal),
+        "in_range_loss": known_mean(record.in_range_loss),
+        "out_of_range_loss": known_mean(record.out_of_range_loss),
+        "floor_train_loss": known_mean(record.floor_train_loss),
+        "floor_test_loss": known_mean(record.floor_test_loss),
+        "floor_in_range_loss": known_mean(record.floor_in_range_loss),
+        "floor_out_of_range_loss": known_mean(record.floor_out_of_range_loss),
+        "constant_loss": record.constant_loss,
+        "constant_in_range_loss": record.constant_in_range_loss,
+        "constant_out_of_range_loss": record.constant_out_of_range_loss,
+        "n_diverged": sum(epoch is not None for epoch in record.diverged_at),
+        "duration_s": record.duration_s,
+    }
+    return points + finite_points(single, record.epochs)
+
+
+def _study_metrics(study: Study) -> list[MetricPoint]:
+    n = len(study.trials)
+    single: dict[str, float | None] = {
+        "n_finished": n,
+        "n_candidates": sum(trial.candidate for trial in study.trials),
+        "n_diverged_trials": sum(trial.state == "diverged" for trial in study.trials),
+        "n_failed_trials": sum(trial.state == "failed" for trial in study.trials),
+        "best_test_loss": min((t.value for t in study.trials if t.state == "complete"), default=None),
+        "floor": study.header.floor,
+    }
+    winner = None if study.winner is None else winner_record(study)
+    if winner is not None:
+        single |= {key: value for key, value, _ in trial_metrics(study.header.goal, winner) if key not in CURVES}
+    return finite_points(single, n)
