@@ -114,7 +114,7 @@ def _drawn(
 
 
 def _cautious(found: float, drawn: FloatArray, fewest: int, level: float) -> float:
-    """Return the larger of the draws' quantile and Student's bound with the draws' deviation, at a quarter of the level.
+    """Return the larger of the draws' quantile and Student's bound from their deviation, at a quarter of the level.
 
     Rows drawn twice flatter average precision, and quantiles of few rows are too narrow: at the full level one bound in
     nine was wrong.
