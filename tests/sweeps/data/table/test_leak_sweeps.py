@@ -121,12 +121,12 @@ def test_an_unbalanced_sweep_runs_to_its_verdict_and_claims_nothing_of_three_row
     assert all(np.isfinite(trial.value) for trial in study.trials)
     assert study.winner is not None
     assert study.winner.ensemble is not None
-    assert study.winner.ensemble["method"] == "a class has 3 test rows; a bound needs 10"
+    assert study.winner.ensemble["method"] == "a class has 3 test rows; a bound needs 20"
     assert study.verdict is not None
     assert not study.verdict.certified
     assert study.verdict.text.endswith(
         "to beat the best baseline in average_precision is not shown at level 0.05: a class has 3 test rows; a bound "
-        "needs 10."
+        "needs 20."
     )
     (again,) = read_sweep(tmp_path / "some")
     assert again.verdict == study.verdict
