@@ -31,6 +31,7 @@ from engine.training import train
 from sweeps.data.table.baselines import run_baseline
 from sweeps.data.table.judging import judge_test_rows, test_units
 from sweeps.data.table.scoring import outputs_to_predictions
+from sweeps.run.looks import level_of_look
 from sweeps.search.space import apply
 from sweeps.spec.from_table import build_spec
 from sweeps.spec.sweep import open_source
@@ -200,7 +201,7 @@ def is_certified(frame: pd.DataFrame, goal: str, dataset: Mapping[str, Any]) -> 
             one = dataclasses.replace(one, data=dataclasses.replace(one.data, suspected="", found=(), scope=""))
             spec = dataclasses.replace(spec, datasets=(one,))
         source = open_source(spec, one)
-        seeds = source.seed_block("certificate")
+        seeds = source.fresh_seeds("certificate", "benchmark")
         params: dict[str, Scalar] = {"training.learning_rate": 0.015}
         network, training = apply(spec, params, source.n_inputs, source.n_outputs)
         draws = source.draws(seeds)
@@ -213,8 +214,9 @@ def is_certified(frame: pd.DataFrame, goal: str, dataset: Mapping[str, Any]) -> 
             look_at=(MAX_EPOCHS,),
             evaluate_on={},
         )
+        level = level_of_look(spec.certificates.level, 1, is_finite=True)
         if source.goal_asked.value is None:
-            judged = source.judge(seeds, network, result.state.parameters)
+            judged = source.judge(seeds, network, result.state.parameters, level)
             return judged is not None and bool(judged["passed"])
         # To a goal in numbers the simple models have nothing to say, and they take longest.
         rows, fitted = source.rows, source.fitted("certificate")
@@ -223,7 +225,6 @@ def is_certified(frame: pd.DataFrame, goal: str, dataset: Mapping[str, Any]) -> 
         predictions = outputs_to_predictions(outputs, task, [fitted.target])
         constant = run_baseline(source.problem, "constant", source.fold_rows(fitted)).predictions["validation"]
         units = test_units(rows, one.data)
-        level = spec.certificates.level
         return bool(
             judge_test_rows(
                 source.goal_asked, task, y, predictions, {"constant": constant}, "constant", level, 0, units

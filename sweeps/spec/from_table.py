@@ -24,7 +24,7 @@ from sweeps.data.table.columns import Role, find_columns, find_target
 from sweeps.data.table.dependence import settle_dependence
 from sweeps.data.table.domains import EACH, domain_numbers
 from sweeps.data.table.folds import EndError
-from sweeps.data.table.leaks import find_leaks
+from sweeps.data.table.leaks import find_leaks, some_rows
 from sweeps.data.table.metrics import BEAT_BASELINE, METRICS, parse_goal
 from sweeps.data.table.preprocessing import fit_target
 from sweeps.data.table.published.named import NAMED_SETS
@@ -160,7 +160,7 @@ def _largest(rows: TableRows) -> int:
 
 def _with_findings(data: TableData, rows: TableRows, goal: str, *, is_default: bool) -> TableData:
     """Return the settings with what has to be said first: what gives the target away, and which classes are rare."""
-    looked_at = np.sort(np.concatenate([rows.in_range, rows.out_of_range]))
+    looked_at = some_rows(np.sort(np.concatenate([rows.in_range, rows.out_of_range])))
     target = dataclasses.replace(rows.target, values=rows.target.values[looked_at])
     leaks = find_leaks(rows.frame.iloc[looked_at], rows.columns, target)
     said = [f"{leak.text}: there is nothing else to learn, and a formula needs no network" for leak in leaks[:1]]

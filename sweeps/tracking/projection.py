@@ -25,13 +25,14 @@ from urllib.parse import unquote
 
 from analysis.records.lines import Line, canonical_json, decode_raw_line
 from analysis.records.polynomial import NetworkRecord
-from analysis.records.reading import StudyReader
-from analysis.records.study import Record, Study, StudyHeader, TrialRecord, Verdict
+from analysis.records.reading import StudyReader, anchor_difference
+from analysis.records.study import Extension, Record, Study, StudyHeader, TrialRecord, Verdict
 from analysis.records.table import TABLE_NAME
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking.errors import DatabaseGoneError, TrackingBusyError, TrackingError
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload
 from sweeps.tracking.run_contents import (
+    DIGEST_TAG,
     FILES_TAG,
     RunContent,
     file_tags,
@@ -64,6 +65,7 @@ ENVIRONMENT = {
     "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",  # a server does not get to send our runs elsewhere
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -210,10 +212,15 @@ def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
     client = open_client(tracking_uri)
     for folder in sweep_folders(results_folder):
         with writer_lock(folder):
-            projection = SweepProjection(folder, client, artifact_root(tracking_uri), report, sqlite_path(tracking_uri))
-            advance_patiently(projection, ended=True)
+            sync_sweep(folder, client, tracking_uri, report)
     fold_write_ahead(tracking_uri)
     return report
+
+
+def sync_sweep(folder: Path, client: MlflowClient, tracking_uri: str, report: SyncReport) -> None:
+    """Write every run that one sweep's logs have and MLflow has not; the caller holds `writer_lock`."""
+    projection = SweepProjection(folder, client, artifact_root(tracking_uri), report, sqlite_path(tracking_uri))
+    advance_patiently(projection, ended=True)
 
 
 @contextmanager
@@ -365,6 +372,7 @@ class StudyProjection:
         self._present: set[str] = set()
         self._deleted: set[str] = set()
         self._parent: str | None = None
+        self._anchor: str | None = None
         self._closed = False
         self._surveyed = False  # false again whenever a write breaks off, as it may have left half a run
 
@@ -382,10 +390,12 @@ class StudyProjection:
         if not self._surveyed:
             self._survey(study)
         self._surveyed = False
+        over = ended or study.verdict is not None
+        if over:
+            self._check_anchor(study)
         while self._waiting:
             self._write_record(study, self._waiting[0])
             del self._waiting[0]
-        over = ended or study.verdict is not None
         if self._parent is not None and study_uid(study.header) not in self._deleted:
             self._upload.send(self._parent, self._tail.offset, at_once=over)
         if over and not self._closed:
@@ -399,7 +409,7 @@ class StudyProjection:
             self._study = self._reader.study
             if isinstance(item, TrialRecord | NetworkRecord):
                 self._waiting.append(item)
-            if isinstance(item, TrialRecord | NetworkRecord | Verdict):
+            if isinstance(item, TrialRecord | NetworkRecord | Verdict | Extension):
                 self._closed = False
 
     def _survey(self, study: Study) -> None:
@@ -423,6 +433,7 @@ class StudyProjection:
         self._deleted = {run.uid for run in whole} - self._present
         parent = next((run for run in [*parents, *whole] if run.uid == study_uid(header)), None)
         self._upload.go_on_from({} if parent is None else parent.tags)
+        self._anchor = None if parent is None else parent.tags.get(DIGEST_TAG)
         if parent is None:
             self._parent = self._create_parent(study)
             return
@@ -430,9 +441,15 @@ class StudyProjection:
         if parent.deleted:
             self._closed = True
         else:
-            files = file_tags(self._parent_files())
+            files = file_tags(parent_files(self._tail.path))
             self._closed = parent.status == "FINISHED" and parent.tags.get(FILES_TAG) == files.get(FILES_TAG)
             self._report.n_present += 1
+
+    def _check_anchor(self, study: Study) -> None:
+        """Make sure that a log is still the one whose digest MLflow has: what differs must not be written over it."""
+        difference = None if self._anchor is None else anchor_difference(study, self._anchor, f"run {self._parent}")
+        if difference is not None:
+            raise TrackingError(difference)
 
     def _delete_half_written(self, header: StudyHeader) -> None:
         for run in _runs_of(self._client, self._experiment, header, "attributes.status = 'RUNNING'", active_only=True):
@@ -444,7 +461,7 @@ class StudyProjection:
         self._report.n_repaired += 1
 
     def _create_parent(self, study: Study) -> str:
-        content = parent_content(study, self._user, self._parent_files())
+        content = parent_content(study, self._user, parent_files(self._tail.path))
         start_ms = content.start_ms or int(1000 * time.time())
         run = self._client.create_run(self._experiment, start_time=start_ms, tags=content.tags)
         _fill_run(self._client, run.info.run_id, content)
@@ -458,7 +475,7 @@ class StudyProjection:
         elif uid in self._present:
             self._report.n_present += 1
         else:
-            files = _model_files(self._tail.path.parent, record)
+            files = model_files(self._tail.path.parent, record)
             content = record_content(study.header, record, self._user, files)
             tags = content.tags | {"mlflow.parentRunId": str(self._parent)}
             run = self._client.create_run(self._experiment, start_time=content.start_ms or None, tags=tags)
@@ -469,15 +486,10 @@ class StudyProjection:
 
     def _close_parent(self, study: Study) -> None:
         if self._parent is not None and study_uid(study.header) not in self._deleted:
-            content = parent_content(study, self._user, self._parent_files())
+            content = parent_content(study, self._user, parent_files(self._tail.path))
             _fill_run(self._client, self._parent, content, with_tags=True)
             self._client.set_terminated(self._parent, content.status, content.end_ms or None)
         self._closed = True
-
-    def _parent_files(self) -> tuple[Path, ...]:
-        folder = self._tail.path.parent
-        paths = (folder.parent / SPEC_NAME, *(folder / name for name in BESIDE_LOG))
-        return tuple(path for path in paths if path.is_file())
 
 
 @dataclass(frozen=True, slots=True)
@@ -493,7 +505,9 @@ class _FoundRun:
 
     @classmethod
     def of(cls, run: Run) -> _FoundRun:
-        tags = {key: value for key, value in run.data.tags.items() if key in (LINES_TAG, SHA256_TAG, FILES_TAG)}
+        tags = {
+            key: value for key, value in run.data.tags.items() if key in (LINES_TAG, SHA256_TAG, FILES_TAG, DIGEST_TAG)
+        }
         deleted = run.info.lifecycle_stage == "deleted"
         parent = run.data.tags.get("mlflow.parentRunId")
         return cls(run.data.tags["sweep.uid"], run.info.run_id, run.info.status, deleted, parent, tags)
@@ -606,7 +620,13 @@ def _fill_run(client: MlflowClient, run_id: str, content: RunContent, with_tags:
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def _model_files(folder: Path, record: Record) -> tuple[Path, ...]:
+def parent_files(log: Path) -> tuple[Path, ...]:
+    """Return what a study's parent run keeps beside the log: the spec, and what the kind of data has to add."""
+    paths = (log.parent.parent / SPEC_NAME, *(log.parent / name for name in BESIDE_LOG))
+    return tuple(path for path in paths if path.is_file())
+
+
+def model_files(folder: Path, record: Record) -> tuple[Path, ...]:
     """Return the saved model and curves of a record, where the sweep kept them."""
     return tuple(sorted((folder / MODELS_NAME).glob(f"{record.stage}-{record.number}.*")))
 

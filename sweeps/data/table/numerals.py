@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 NEARLY_ALL = 0.9
@@ -133,6 +133,25 @@ class Formats:
     def alive(self) -> bool:
         """Whether nearly all cells may still be numbers in some format."""
         return bool(self._alive)
+
+    def add_alike(self, cells: Sequence[str]) -> bool:
+        """Take cells that only say again what is known, all at once; return whether they were such, else take none."""
+        decimals = {decimal for decimal, _ in self._alive}
+        if len(decimals) != 1 or self._unit != ("", "") or any(self._n_missed[marks] for marks in self._alive):
+            return False
+        decimal = decimals.pop()
+        marks = (decimal, "") if (decimal, "") in self._alive else self._alive[0]
+        if marks not in _COLUMNS or (marks[1] and len(self._alive) > 1):
+            return False
+        if not _COLUMNS[marks].fullmatch("\n".join(cells) + "\n"):
+            return False
+        changing = [mark for mark in (marks[1], decimal.replace(".", "")) if mark]
+        n_changed = sum(any(mark in cell for mark in changing) for cell in cells)
+        for one in self._alive:  # those that part thousands, too, read cells without such marks as the same numbers
+            self._n_changed[one] += n_changed
+            if one not in self._decimals and any(decimal in cell for cell in cells):
+                self._decimals.add(one)
+        return True
 
     def add(self, cells: Iterable[tuple[str, int, int]]) -> None:
         """Take different cells, each with how often it is there and the row it is first in."""
@@ -292,3 +311,8 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
 _PATTERNS = {
     (decimal, mark): _pattern(decimal, mark) for decimal in ".," for mark in ("", *THOUSANDS) if mark != decimal
 }
+_COLUMNS = {
+    marks: re.compile(rf"(?:[ \t]*+(?:{_PATTERNS[marks].pattern})[ \t]*+\n)*+")
+    for marks in ((",", ""), (",", "."), (".", ","))
+}
+"""The commonest of them for whole columns, cells joined by line ends."""

@@ -84,13 +84,13 @@ def test_two_possible_separators_are_refused(tmp_path: Path) -> None:
         refusal(path)
         == "line 1: the header holds ',' and ';'; say which of them separates: --separator ';' for instance"
     )
-    assert read_table(path, Told(separator=";")).notes == ("column 'b,c': '2,3' read as 2.3, and so 1 cells",)
+    assert read_table(path, Told(separator=";")).notes == ("column 'b,c': '2,3' read as 2.3 (1 cells)",)
     assert read_table(path, Told(separator=";", decimal=",")).frame["b,c"].tolist() == [2.3]
 
 
 def test_a_decimal_comma_is_read_and_told(tmp_path: Path) -> None:
     path = write(tmp_path, "a;b\n1,5;x\n2;y\n")
-    assert read_table(path).notes == ("column 'a': '1,5' read as 1.5, and so 1 cells",)
+    assert read_table(path).notes == ("column 'a': '1,5' read as 1.5 (1 cells)",)
     assert read_table(path, Told(decimal=",")).frame["a"].tolist() == [1.5, 2.0]
 
 
