@@ -61,16 +61,19 @@ class TrackingProcess:
     folder : Path
         ``<results>/<sweep>``, which exists.
     tracking_uri : str
-        As from `sweeps.tracking.projection.resolve_uri`.
+        As from `sweeps.tracking.database.resolve_uri`.
+    log_runs : str or None
+        Which search trials get a run, as `sweeps.tracking.choice.parse_choice` reads it; None goes on as begun.
     """
 
-    def __init__(self, folder: Path, tracking_uri: str) -> None:
+    def __init__(self, folder: Path, tracking_uri: str, log_runs: str | None = None) -> None:
         self._log: IO[bytes] = (folder / LOG_NAME).open("ab")
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
             # -P: an engine.py in the working directory is nobody's engine.
-            [sys.executable, "-P", "-m", "sweeps.tracking.writer_process", str(folder.absolute()), tracking_uri],
+            [sys.executable, "-P", "-m", "sweeps.tracking.writer_process", str(folder.absolute()), tracking_uri]
+            + ([] if log_runs is None else [log_runs]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -115,7 +118,8 @@ def main(arguments: Sequence[str]) -> int:
     # MLflow prints to the standard output now and then; that is where the driver reads the result.
     with os.fdopen(os.dup(1), "w") as output:
         os.dup2(2, 1)
-        result = follow(folder, tracking_uri, sys.stdin.fileno(), output)
+        log_runs = arguments[2] if len(arguments) > 2 else None
+        result = follow(folder, tracking_uri, sys.stdin.fileno(), output, log_runs)
         with contextlib.suppress(BrokenPipeError):
             output.write(json.dumps(dataclasses.asdict(result)))
             output.flush()
@@ -124,9 +128,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def follow(folder: Path, tracking_uri: str, commands: int, output: IO[str]) -> TrackingResult:
+def follow(
+    folder: Path, tracking_uri: str, commands: int, output: IO[str], log_runs: str | None = None
+) -> TrackingResult:
     """Write runs as the logs of `folder` grow, until the file descriptor `commands` says or reaches its end."""
-    writer = _Writer(folder, tracking_uri)
+    writer = _Writer(folder, tracking_uri, log_runs)
     pause_s, resume_at_s = POLL_S, 0.0
     with writer_lock(folder, wait=True):
         while not _is_told_to_end(commands):
@@ -149,7 +155,8 @@ def follow(folder: Path, tracking_uri: str, commands: int, output: IO[str]) -> T
 class _Writer:
     """The projection of one sweep, opened when the store can be, and what keeps it from getting on."""
 
-    def __init__(self, folder: Path, tracking_uri: str) -> None:
+    def __init__(self, folder: Path, tracking_uri: str, log_runs: str | None) -> None:
+        self._log_runs = log_runs
         self._folder = folder
         self._uri = tracking_uri
         self._projection: SweepProjection | None = None
@@ -163,7 +170,8 @@ class _Writer:
         try:
             if self._projection is None:
                 client, root = open_client(self._uri), artifact_root(self._uri)
-                self._projection = SweepProjection(self._folder, client, root, self.report, sqlite_path(self._uri))
+                database = sqlite_path(self._uri)
+                self._projection = SweepProjection(self._folder, client, root, self.report, database, self._log_runs)
             advance_patiently(self._projection, ended)
         except TrackingError as error:
             self.problem = str(error)
@@ -178,7 +186,7 @@ def _beat(report: SyncReport, output: IO[str]) -> None:
     """Let the driver know, as long as runs are written, that waiting is worth it."""
     n_before = -1
     while True:
-        n = report.n_written + report.n_present + report.n_deleted
+        n = report.n_steps
         if n != n_before:
             try:
                 output.write("\n")  # white space before the JSON of the result
