@@ -220,8 +220,8 @@ class SweepProjection:
         self._report = report
         self._studies: dict[Path, StudyProjection] = {}
 
-    def advance(self, ended: bool) -> int:
-        """Write what the logs have gained; return the number of runs written.
+    def advance(self, ended: bool, stop: threading.Event | None = None) -> int:
+        """Write what the logs have gained, until `stop` is set; return the number of runs written.
 
         `ended` says that no driver is at work: parents of unfinished studies are then closed as KILLED.
 
@@ -233,7 +233,7 @@ class SweepProjection:
         n_before = self._report.n_written
         for study in self._known_studies():
             self.check_database()
-            study.advance(ended)
+            study.advance(ended, stop)
         self.check_database()
         return self._report.n_written - n_before
 
@@ -261,7 +261,7 @@ class SweepProjection:
         return [self._studies[path] for path in paths]
 
 
-def advance_patiently(projection: SweepProjection, ended: bool) -> int:
+def advance_patiently(projection: SweepProjection, ended: bool, stop: threading.Event | None = None) -> int:
     """Call `SweepProjection.advance`; wait up to a minute for a database that another process has locked.
 
     Raises
@@ -276,7 +276,7 @@ def advance_patiently(projection: SweepProjection, ended: bool) -> int:
 
     for n_left in reversed(range(BUSY_ATTEMPTS)):
         try:
-            return projection.advance(ended)
+            return projection.advance(ended, stop)
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if n_left == 0 or "database is locked" not in str(error):
                 projection.check_database()
@@ -327,8 +327,8 @@ class StudyProjection:
         self._read()
         return len(self._unchosen) + len(self._waiting)
 
-    def advance(self, ended: bool) -> None:
-        """Write the runs of all new lines, and close the parent when the study is over."""
+    def advance(self, ended: bool, stop: threading.Event | None = None) -> None:
+        """Write the runs of all new lines, or until `stop` is set; close the parent when the study is over."""
         self._read()
         study = self._study
         is_new = bool(self._unchosen or self._waiting)
@@ -338,7 +338,7 @@ class StudyProjection:
             self._survey(study)
         self._surveyed = False
         self._choose()
-        while self._waiting:
+        while self._waiting and not (stop is not None and stop.is_set()):
             self._write_record(study, self._waiting[0])
             del self._waiting[0]
         over = ended or study.verdict is not None
