@@ -22,7 +22,8 @@ sample), and the inputs look alike.
 What it costs to call
 ---------------------
 A `CompiledSession` packs state and splits once (transposed copies), trains, and measures losses from the packed
-parameters, several looks in one call; the state is unpacked when somebody reads it. `advance` and `mean_losses` pack at each call.
+parameters, several looks in one call; the state is unpacked when somebody reads it. `advance` and `mean_losses` pack
+at each call.
 
 There is one compiled function and it is compiled once for each of the two types; Numba keeps the result on disk, so
 later processes load it. `is_compiled` says whether the first call will have to wait, `warm_up` makes that call.
