@@ -65,5 +65,5 @@ def test_new_rows_are_read_as_the_training_rows_were(tmp_path: Path) -> None:
     frame = read(tmp_path, ["01/02/2020", "02/03/2020"]).frame  # nothing here proves anything
     assert convert_dates(frame, {"when": "%d/%m/%Y"})["when"].tolist() == ["2020-02-01", "2020-03-02"]
     bad = read(tmp_path, ["01/02/2020", "02/13/2020"]).frame
-    with pytest.raises(TableError, match="^column 'when': '02/13/2020'; expected dates written as %d/%m/%Y$"):
+    with pytest.raises(TableError, match=r"^column 'when': '02/13/2020'; expected dates written as %d/%m/%Y$"):
         convert_dates(bad, {"when": "%d/%m/%Y"})

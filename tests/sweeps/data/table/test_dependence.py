@@ -100,9 +100,7 @@ def test_copied_rows_of_the_test_file_are_left_out_of_training(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("copies", "suspected"), [(4, "every row is there 4 times or more"), (1, "")])
-def test_inputs_of_few_values_cannot_be_kept_apart_and_it_is_said(
-    tmp_path: Path, copies: int, suspected: str
-) -> None:
+def test_inputs_of_few_values_cannot_be_kept_apart_and_it_is_said(tmp_path: Path, copies: int, suspected: str) -> None:
     rng = np.random.default_rng(1)
     frame = pd.DataFrame({"sex": rng.choice(["f", "m"], 200), "kind": rng.integers(0, 4, 200)})
     frame["target"] = rng.integers(0, 2, 200)
@@ -147,7 +145,7 @@ def test_a_group_that_is_not_heeded_leaves_nothing_certified(tmp_path: Path) -> 
     assert data.suspected == "rows of one patient are alike"
     named = settled(made("honest_numbers"), tmp_path, group_column="make", n_folds=3)
     assert (named.folds, named.group_column, named.suspected) == ("grouped", "make", "")
-    with pytest.raises(TableError, match="^no column 'patent' to divide rows by; nearest: 'patient'$"):
+    with pytest.raises(TableError, match=r"^no column 'patent' to divide rows by; nearest: 'patient'$"):
         settled(made("patients"), tmp_path, group_column="patent")
 
 
@@ -226,13 +224,14 @@ def test_a_place_is_out_of_range_alone_or_each_in_turn(tmp_path: Path) -> None:
     rows = open_rows(alone, 1)
     assert set(frame["place"].iloc[rows.out_of_range]) == {"E"}
     assert "E" not in set(frame["place"].iloc[[*rows.in_range, *rows.test]])
-    each = settled(frame, tmp_path, end_rule="each", end_feature="place", n_folds=5, search={"n_replicas": 5})
+    five = {"search": {"n_replicas": 5}, "finalists": {"n_replicas": 5}}
+    each = settled(frame, tmp_path, end_rule="each", end_feature="place", n_folds=5, **five)
     rows = open_rows(each, 1)
     for value, fold in zip("ABCDE", make_folds(each, rows, 0), strict=True):
         assert fold.out_of_range is not None
         assert set(frame["place"].iloc[fold.out_of_range]) == {value}
         assert value not in set(frame["place"].iloc[[*fold.train, *fold.validation]])
-    with pytest.raises(TableError, match="^out of range: no row has 'F' in column 'place'; nearest: 'E'$"):
+    with pytest.raises(TableError, match=r"^out of range: no row has 'F' in column 'place'; nearest: 'E'$"):
         settled(frame, tmp_path, end_rule="value", end_feature="place", end_value="F")
 
 
