@@ -36,9 +36,10 @@ EARLIER_NAME = "runs.jsonl"
 REOPENING_KINDS = frozenset({"extension"})
 """Kinds of lines that may follow a verdict; another verdict has to come after them."""
 LINE_TYPES: Mapping[str, type] = MappingProxyType(
-    {"study": StudyHeader, "asked": Asked, "finished": TrialRecord, NETWORK: NetworkRecord, "verdict": Verdict}
+    {"study": StudyHeader, "asked": Asked, "finished": TrialRecord, "verdict": Verdict}
     | {"look": Look, "extension": Extension}
     | dict.fromkeys(STAGES[1:], TrialRecord)
+    | {NETWORK: NetworkRecord}
 )
 """What each kind of line holds."""
 

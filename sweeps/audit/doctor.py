@@ -16,7 +16,8 @@ from pathlib import Path
 
 from sweeps.audit.leftovers import dead_holder
 from sweeps.store.log import SweepHeldError, check_free
-from sweeps.tracking.projection import sqlite_path, sweep_folders
+from sweeps.tracking.database import sqlite_path
+from sweeps.tracking.projection import sweep_folders
 
 LIBRARIES = ("numpy", "numba", "scipy", "optuna", "mlflow", "matplotlib")
 LEAST_FREE_BYTES = 10**9

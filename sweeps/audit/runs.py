@@ -17,8 +17,9 @@ from analysis.records.lines import short, unix_ends
 from analysis.records.reading import anchor_difference, read_sweep
 from analysis.records.study import Study
 from sweeps.audit.finding import Finding, Rule
+from sweeps.tracking.database import open_client, sqlite_path
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG
-from sweeps.tracking.projection import PAGE_SIZE, model_files, open_client, parent_files, sqlite_path
+from sweeps.tracking.projection import PAGE_SIZE, model_files, parent_files
 from sweeps.tracking.run_contents import (
     DIGEST_TAG,
     FILES_TAG,

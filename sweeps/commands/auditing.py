@@ -98,6 +98,6 @@ def _summary(folder: Path, n_findings: int, n_runs: int, n_deleted: int) -> str:
 def _tracking_uri(arguments: argparse.Namespace) -> str | None:
     if arguments.tracking_uri == NO_TRACKING:
         return None
-    from sweeps.tracking.projection import resolve_uri
+    from sweeps.tracking.database import resolve_uri
 
     return resolve_uri(arguments.tracking_uri, Path.cwd())

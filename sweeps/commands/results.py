@@ -168,7 +168,8 @@ def digest_command(arguments: argparse.Namespace) -> int:
 
 def sync_command(arguments: argparse.Namespace) -> int:
     """Bring MLflow level with the logs."""
-    from sweeps.tracking.projection import resolve_uri, sync
+    from sweeps.tracking.database import resolve_uri
+    from sweeps.tracking.projection import sync
 
     results = Path(arguments.results)
     if not run_sweeps(results):
@@ -185,8 +186,8 @@ def sync_command(arguments: argparse.Namespace) -> int:
 
 def import_command(arguments: argparse.Namespace) -> int:
     """Make sweeps' folders again from MLflow."""
+    from sweeps.tracking.database import resolve_uri
     from sweeps.tracking.importing import import_sweeps
-    from sweeps.tracking.projection import resolve_uri
 
     imported = import_sweeps(
         resolve_uri(arguments.tracking_uri, Path.cwd()),
@@ -205,7 +206,7 @@ def import_command(arguments: argparse.Namespace) -> int:
 
 def ui_command(arguments: argparse.Namespace) -> int:
     """Serve the MLflow UI until it is interrupted."""
-    from sweeps.tracking.projection import resolve_uri
+    from sweeps.tracking.database import resolve_uri
     from sweeps.tracking.ui import serve
 
     return serve(resolve_uri(arguments.tracking_uri, Path.cwd()), arguments.host, arguments.port)

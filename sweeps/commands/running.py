@@ -6,12 +6,12 @@ import argparse
 import contextlib
 import shlex
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
 from sweeps.commands.auditing import warn_of_findings
+from sweeps.commands.compiling import compile_loop
 from sweeps.commands.csv_options import add_table_options, is_table, table_spec
 from sweeps.commands.options import (
     DEFAULT_RESULTS,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SPEC = "homework"
 P = ParamSpec("P")
-LOADING_S = 3.0  # longer than loading the compiled loop takes; who waits longer waits for the compiler
 
 
 def add_commands(commands: Commands) -> None:
@@ -157,19 +156,6 @@ def starting_with(action: Callable[[], None], show: Callable[P, None]) -> Callab
     return on_event
 
 
-def compile_loop(dtype: str) -> None:
-    """Compile the training loop, or load it; say on stderr when it is the compiler that everything waits for."""
-    from engine.roads.compiled.session import warm_up
-
-    text = "compiling the training loop (once on this machine) ..."
-    notice = threading.Timer(LOADING_S, print, (text,), {"file": sys.stderr, "flush": True})
-    notice.start()
-    try:
-        warm_up(dtype)
-    finally:
-        notice.cancel()
-
-
 class Exporter:
     """The MLflow writer of one sweep, or none.
 
@@ -255,7 +241,7 @@ def print_tracking(exporter: Exporter, options: str) -> None:
 
 
 def _ui_option(uri: str) -> str:
-    from sweeps.tracking.projection import resolve_uri
+    from sweeps.tracking.database import resolve_uri
 
     return "" if uri == resolve_uri(DEFAULT_URI, Path.cwd()) else f" --tracking-uri {shlex.quote(uri)}"
 
@@ -269,6 +255,6 @@ def _options(arguments: argparse.Namespace, results: Path) -> str:
 def _tracking_uri(arguments: argparse.Namespace) -> str | None:
     if arguments.tracking_uri == NO_TRACKING:
         return None
-    from sweeps.tracking.projection import resolve_uri
+    from sweeps.tracking.database import resolve_uri
 
     return resolve_uri(arguments.tracking_uri, Path.cwd())

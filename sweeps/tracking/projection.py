@@ -9,19 +9,15 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
-import shlex
 import shutil
-import sqlite3
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from analysis.records.lines import Line, canonical_json, decode_raw_line
 from analysis.records.polynomial import NetworkRecord
@@ -29,6 +25,7 @@ from analysis.records.reading import StudyReader, anchor_difference
 from analysis.records.study import Extension, Record, Study, StudyHeader, TrialRecord, Verdict
 from analysis.records.table import TABLE_NAME
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
+from sweeps.tracking.database import artifact_root, first_line, fold_write_ahead, open_client, sqlite_path
 from sweeps.tracking.errors import DatabaseGoneError, TrackingBusyError, TrackingError
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload
 from sweeps.tracking.run_contents import (
@@ -53,23 +50,7 @@ BESIDE_LOG = (TABLE_NAME, SUBMISSION_NAME)
 """What a study may keep beside its log, that its parent run keeps as well."""
 LOG_PATTERN = "*/log.jsonl"
 PAGE_SIZE = 500
-LONGEST_REASON = 160
-OTHER_SCHEMA = "out-of-date database schema"
-"""What MLflow says of a database that it would have to migrate; it does not do that by itself."""
 BUSY_ATTEMPTS = 3  # each waits as long as MLflow's own busy time-out, 20 s
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",  # a server does not get to send our runs elsewhere
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
 
 
 @dataclass(slots=True)
@@ -92,96 +73,6 @@ class SyncReport:
     n_present: int = 0
     n_repaired: int = 0
     n_deleted: int = 0
-
-
-def resolve_uri(text: str, folder: Path) -> str:
-    """Return a tracking URI in full: sqlite paths absolute, from `folder`, and quoted.
-
-    Parameters
-    ----------
-    text : str
-        ``"sqlite:///mlflow.db"``, a server's ``"http://..."``, or another database MLflow knows.
-    folder : Path
-        Where relative paths start.
-
-    Raises
-    ------
-    TrackingError
-        If MLflow could not store runs there.
-    """
-    scheme, separator, rest = text.partition("://")
-    if not separator or scheme == "file":
-        raise TrackingError(
-            f"--tracking-uri {text}: MLflow keeps no runs in plain files; give sqlite:///PATH.db or http://HOST:PORT"
-        )
-    if scheme == "sqlite":
-        return sqlite_uri(Path(os.path.abspath(folder / unquote(rest.removeprefix("/")))))
-    known = ("http", "https", "postgresql", "mysql", "mssql")
-    if scheme.partition("+")[0] not in known:
-        raise TrackingError(
-            f"--tracking-uri {text}: unknown scheme {scheme!r}; give sqlite:///PATH.db or http://HOST:PORT"
-        )
-    return text
-
-
-def sqlite_uri(path: Path) -> str:
-    """Return the URI of an SQLite file, safe for any character in its path."""
-    from sqlalchemy import URL
-
-    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
-
-
-def sqlite_path(uri: str) -> Path | None:
-    """Return the file behind an sqlite URI, or None for another kind of URI."""
-    return Path(unquote(uri.removeprefix("sqlite:///"))) if uri.startswith("sqlite:///") else None
-
-
-def open_client(uri: str, shown: str | None = None) -> MlflowClient:
-    """Return a client of a ready store: the database created, migrated and set to a write-ahead log.
-
-    Parameters
-    ----------
-    uri : str
-        As from `resolve_uri`.
-    shown : str or None
-        What messages call the store; None means `uri`.
-
-    Raises
-    ------
-    TrackingError
-        If the file cannot be written or is not MLflow's.
-    """
-    prepare_environment()
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    path = sqlite_path(uri)
-    try:
-        if path is None:
-            return MlflowClient(uri)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Two processes must not migrate one database at once; the lock goes with the process, whatever happens.
-        with _locked_folder(path.parent):
-            _set_write_ahead(path)
-            client = MlflowClient(uri)
-            client.search_experiments(max_results=1)
-        return client
-    except (OSError, sqlite3.Error, MlflowException, SQLAlchemyError) as error:
-        name = shown or uri
-        if OTHER_SCHEMA in str(error):
-            raise TrackingError(
-                f"{name}: made by another version of MLflow; back it up, then `{sys.executable} -m mlflow db upgrade"
-                f" {shlex.quote(name)}`, or give another --tracking-uri"
-            ) from None
-        raise TrackingError(
-            f"{name}: cannot be used by MLflow ({first_line(error)}); move the file away or give another --tracking-uri"
-        ) from None
-
-
-def prepare_environment() -> None:
-    """Set what MLflow reads from the environment when it is imported: no telemetry, short waits, no pickles."""
-    os.environ.update({key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()})
 
 
 def sweep_folders(results: Path) -> list[Path]:
@@ -242,15 +133,6 @@ def writer_lock(folder: Path, wait: bool = False) -> Iterator[None]:
                 f"{folder}: another process is writing its MLflow runs; try again when it has ended"
             ) from None
         yield
-
-
-def artifact_root(uri: str) -> Path | None:
-    """Return where artifacts go: beside an SQLite file; None leaves the choice to the server.
-
-    Beside the database, because runs of several results folders may share an experiment, whose place is fixed once.
-    """
-    path = sqlite_path(uri)
-    return None if path is None else path.parent / "mlartifacts"
 
 
 class SweepProjection:
@@ -609,6 +491,8 @@ def _fill_run(client: MlflowClient, run_id: str, content: RunContent, with_tags:
             for file in content.files:
                 shutil.copy(file, folder)
             client.log_artifacts(run_id, folder)
+    if not content.data_name:
+        return
     dataset = Dataset(
         content.data_name,
         content.data_digest,
@@ -629,37 +513,6 @@ def parent_files(log: Path) -> tuple[Path, ...]:
 def model_files(folder: Path, record: Record) -> tuple[Path, ...]:
     """Return the saved model and curves of a record, where the sweep kept them."""
     return tuple(sorted((folder / MODELS_NAME).glob(f"{record.stage}-{record.number}.*")))
-
-
-@contextmanager
-def _locked_folder(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _set_write_ahead(path: Path) -> None:
-    # Kept in the file: readers (the UI) and the one writer then do not wait for each other. SQLite's own default of
-    # synchronous=FULL, which every connection has, stays.
-    with closing(sqlite3.connect(path, timeout=60.0)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-
-
-def fold_write_ahead(uri: str) -> None:
-    """Bring an SQLite store into its one file, so that copying that file copies all of it; not while others use it."""
-    path = sqlite_path(uri)
-    if path is not None and path.is_file():
-        with closing(sqlite3.connect(path, timeout=0.0)) as connection, suppress(sqlite3.Error):
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, of a length that fits a message."""
-    text = next(iter(str(error).splitlines()), type(error).__name__)
-    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} ..."
 
 
 def _user_name() -> str:

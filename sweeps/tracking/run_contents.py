@@ -43,7 +43,7 @@ class RunContent:
     files : tuple of Path
         Artifacts that are files already.
     data_name, data_digest, data_profile : str
-        The dataset behind the run.
+        The dataset behind the run; an empty name leaves it to the parent run.
     """
 
     uid: str
@@ -146,7 +146,7 @@ def record_content(header: StudyHeader, record: Record, user: str, files: tuple[
         "number": str(record.number),
         **own.tags,
         **file_tags(files),
-        **_common_tags(header, record_uid(record), user),
+        **(_identity_tags if own.is_slim else _common_tags)(header, record_uid(record), user),
     }
     start_ms = int(1000 * record.started_at_s)
     name, digest, profile = _dataset(header, own.seeds)
@@ -160,21 +160,23 @@ def record_content(header: StudyHeader, record: Record, user: str, files: tuple[
         end_ms=start_ms + max(0, int(1000 * record.duration_s)),
         texts={"record.json": canonical_json(as_data(record))} if own.keeps_record else {},
         files=files,
-        data_name=name,
+        data_name="" if own.is_slim else name,
         data_digest=digest,
         data_profile=profile,
     )
 
 
+def _identity_tags(header: StudyHeader, uid: str, user: str) -> dict[str, str]:
+    return {"sweep.uid": uid, "sweep.study": study_digest(header), "mlflow.user": user}
+
+
 def _common_tags(header: StudyHeader, uid: str, user: str) -> dict[str, str]:
     return {
-        "sweep.uid": uid,
-        "sweep.study": study_digest(header),
+        **_identity_tags(header, uid, user),
         "sweep": header.sweep,
         "dataset": header.dataset,
         "seed": str(header.seed),
         "code_version": header.versions.get("rangesweep", "unknown"),
-        "mlflow.user": user,
         "mlflow.source.name": "sweeps",
         "mlflow.source.type": "LOCAL",
     }

@@ -20,17 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from sweeps.tracking.database import artifact_root, fold_write_ahead, open_client, sqlite_path
 from sweeps.tracking.errors import DatabaseGoneError, TrackingError
-from sweeps.tracking.projection import (
-    SweepProjection,
-    SyncReport,
-    advance_patiently,
-    artifact_root,
-    fold_write_ahead,
-    open_client,
-    sqlite_path,
-    writer_lock,
-)
+from sweeps.tracking.projection import SweepProjection, SyncReport, advance_patiently, writer_lock
 
 FINISH = b"finish\n"
 POLL_S = 0.5

@@ -233,8 +233,10 @@ def _by_class(
     bound, gap, method = bounds(network, other, level)
     ours, theirs = (metric.as_loss(float(metric.score(y, one[None])[0])) for one in (network, other))
     low, high = (finite_or_none(end) for end in (-bounds(other, network, tail)[1], bounds(network, other, tail)[1]))
-    ends = (None, None) if low is None or high is None else (low, high)
-    return Comparison(finite_or_none(ours - theirs), *ends, gap, units.n, f"{method}, 95 %"), bound, method
+    if low is None or high is None:
+        low = high = None
+    found = Comparison(finite_or_none(ours - theirs), low, high, gap, units.n, f"{method}, 95 %")
+    return found, bound, method
 
 
 def _best_here(metric: Metric, y: FloatArray, baselines: Mapping[str, FloatArray]) -> str:

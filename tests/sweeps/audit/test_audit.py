@@ -29,7 +29,8 @@ from sweeps.commands.main import main
 from sweeps.run.models import write_sums
 from sweeps.run.study import run_sweep
 from sweeps.store.log import SweepLock
-from sweeps.tracking.projection import open_client, sqlite_uri, sync
+from sweeps.tracking.database import open_client, sqlite_uri
+from sweeps.tracking.projection import sync
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's dependencies warn of their own future

@@ -14,7 +14,7 @@ from sweeps.audit import doctor
 from sweeps.audit.doctor import examine
 from sweeps.commands.main import main
 from sweeps.store.log import SweepLock
-from sweeps.tracking.projection import sqlite_uri
+from sweeps.tracking.database import sqlite_uri
 
 
 @pytest.fixture

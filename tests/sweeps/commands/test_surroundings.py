@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
 
@@ -53,3 +54,33 @@ def test_files_named_as_our_modules_in_the_working_directory_are_left_alone(
     result = TrackingProcess(strange_folder / "results" / "homework", "http://127.0.0.1:9").finish()
     assert result.n_waiting  # it got as far as asking the server
     assert not (strange_folder.parent / "trace").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_temporary", [True, False])
+def test_a_user_without_a_home_trains_from_a_read_only_installation(tmp_path: Path, with_temporary: bool) -> None:
+    """As in a container started with a bare user number. Files where folders should be stop root as well."""
+    for package in ("sweeps", "analysis", "engine"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "engine" / "roads" / "compiled" / "__pycache__").touch()
+    (tmp_path / "file").touch()
+    work, temporary = tmp_path / "work", tmp_path / "temporary"
+    work.mkdir()
+    temporary.mkdir(mode=0o777 if with_temporary else 0o555)
+    if not with_temporary:
+        (temporary / f"rangesweep-{os.getuid()}").touch()
+    result = run(
+        *(work, "train", "--dataset", "gauss", "--epochs", "2", "--replicas", "2"),
+        HOME=str(tmp_path / "file"),
+        XDG_CACHE_HOME=str(tmp_path / "file"),
+        NUMBA_CACHE_DIR="",
+        TMPDIR=str(temporary),
+        MPLCONFIGDIR=str(temporary),
+        PYTHONPATH=str(tmp_path),
+        PYTHONDONTWRITEBYTECODE="1",
+    )
+    assert result.returncode == 0, result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("neither the installation nor a home can be written; ")
+    assert ("every start compiles anew" in line) != with_temporary
+    assert list(work.iterdir()) == []

@@ -25,9 +25,10 @@ import record_builders as build
 
 from analysis.records.reading import read_sweep
 from sweeps.store.log import digest
+from sweeps.tracking.database import fold_write_ahead, open_client, sqlite_uri
 from sweeps.tracking.errors import TrackingError
 from sweeps.tracking.importing import import_sweeps
-from sweeps.tracking.projection import fold_write_ahead, open_client, sqlite_uri, sync
+from sweeps.tracking.projection import sync
 from sweeps.tracking.run_contents import record_uid
 from sweeps.tracking.ui import free_port, server_command, server_environment
 from sweeps.tracking.writer_process import TrackingProcess

@@ -19,9 +19,10 @@ import record_builders as build
 
 from analysis.records.reading import read_sweep
 from analysis.records.study import TrialRecord
+from sweeps.tracking.database import open_client, resolve_uri, sqlite_uri
 from sweeps.tracking.errors import TrackingBusyError, TrackingError
 from sweeps.tracking.importing import import_sweeps
-from sweeps.tracking.projection import open_client, resolve_uri, sqlite_uri, sync, writer_lock
+from sweeps.tracking.projection import sync, writer_lock
 from sweeps.tracking.run_contents import record_uid, study_uid
 from sweeps.tracking.trial_contents import trial_metrics
 from sweeps.tracking.writer_process import TrackingProcess

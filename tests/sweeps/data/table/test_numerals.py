@@ -130,7 +130,8 @@ def test_what_is_no_number_in_one_format_stays_text_to_the_letter(tmp_path: Path
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        (("$1,200",) * 20 + ("abc",), "line 22, column 'x': 'abc'; expected a number like '$1,200', as in 20 of 21 cells "
+        (("$1,200",) * 20 + ("abc",), "line 22, column 'x': 'abc'; expected a number like '$1,200', as in 20 of 21 "
+                                      "cells "
          "(--missing 'abc' reads it as missing, --text-column 'x' keeps the column as text)"),
         (("0,5",) * 30 + ("0.5",), "line 32, column 'x': '0.5'; expected a number like '0,5', as in 30 of 31 cells "
          "(mend it, write NA, or keep the column as text: --text-column 'x')"),
@@ -185,9 +186,9 @@ def round_trips(n_columns: int, seed: int, folder: Path) -> tuple[int, int]:
         try:
             table = read(folder, *cells)
         except TableError as error:
+            if "can be" not in str(error) or "--decimal" not in str(error):
+                raise
             n_asked += 1
-            assert "can be" in str(error)
-            assert "--decimal" in str(error)
             continue
         n_read += 1
         if form.decimal == "," and form.thousands == "." and is_plain_by_default(cells):
