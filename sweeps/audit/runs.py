@@ -18,8 +18,9 @@ from analysis.records.reading import anchor_difference, read_sweep
 from analysis.records.study import Study
 from sweeps.audit.finding import Finding, Rule
 from sweeps.tracking.database import open_client, sqlite_path
+from sweeps.tracking.experiments import PAGE_SIZE
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG
-from sweeps.tracking.projection import PAGE_SIZE, model_files, parent_files
+from sweeps.tracking.projection import model_files, parent_files
 from sweeps.tracking.run_contents import (
     DIGEST_TAG,
     FILES_TAG,

@@ -11,6 +11,7 @@ from sweeps.commands.options import (
     Commands,
     InputError,
     add_command,
+    add_log_runs_option,
     add_results_option,
     add_tracking_option,
     positive_int,
@@ -49,6 +50,7 @@ def add_commands(commands: Commands) -> None:
     sync = add_command(commands, "sync", "write to MLflow what the logs have and it has not", "sync --results results")
     add_results_option(sync)
     add_tracking_option(sync)
+    add_log_runs_option(sync)
     sync.set_defaults(call=sync_command)
 
     importer = add_command(
@@ -176,10 +178,11 @@ def sync_command(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"--results {results}: no <sweep>/<dataset>/log.jsonl below it; name a folder `run` has written"
         )
-    report = sync(results, resolve_uri(arguments.tracking_uri, Path.cwd()))
+    report = sync(results, resolve_uri(arguments.tracking_uri, Path.cwd()), arguments.log_runs)
     print(
         f"{report.n_written} runs written, {report.n_present} were there, {report.n_repaired} half-written replaced,"
         f" {report.n_deleted} deleted by a user left alone"
+        + (f", {report.n_left_out} left out as --log-runs says" if report.n_left_out else "")
     )
     return max(map(warn_of_findings, run_sweeps(results)))
 

@@ -116,7 +116,7 @@ def drive(spec: Spec, results: Path, arguments: argparse.Namespace) -> int:
     from sweeps.run.kinds import kind_of
     from sweeps.run.study import run_sweep
 
-    exporter = Exporter(results / spec.name, _tracking_uri(arguments))
+    exporter = Exporter(results / spec.name, _tracking_uri(arguments), arguments.log_runs)
     options = _options(arguments, results)
     for sentence in kind_of(spec).first_sentences(spec):
         print(sentence, file=sys.stderr, flush=True)
@@ -165,11 +165,14 @@ class Exporter:
         ``<results>/<sweep>``.
     tracking_uri : str or None
         None leaves MLflow out.
+    log_runs : str or None
+        As in `sweeps.tracking.writer_process.TrackingProcess`.
     """
 
-    def __init__(self, folder: Path, tracking_uri: str | None) -> None:
+    def __init__(self, folder: Path, tracking_uri: str | None, log_runs: str | None = None) -> None:
         self._folder = folder
         self.tracking_uri = tracking_uri
+        self._log_runs = log_runs
         self._process: TrackingProcess | None = None
 
     def start(self) -> None:
@@ -177,7 +180,7 @@ class Exporter:
         if self.tracking_uri is not None:
             from sweeps.tracking.writer_process import TrackingProcess
 
-            self._process = TrackingProcess(self._folder, self.tracking_uri)
+            self._process = TrackingProcess(self._folder, self.tracking_uri, self._log_runs)
 
     def finish(self) -> str | None:
         """Wait for the writer; return what to tell the user where runs are missing."""
