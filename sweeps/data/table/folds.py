@@ -6,7 +6,6 @@ left, `plan_folds` divides the rest. Everything is drawn before a search starts 
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,6 +18,9 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
+
+
+from engine.names import nearest
 
 
 class EndError(ValueError):
@@ -110,8 +112,8 @@ def plan_folds(
         If the kind is unknown, what it needs is missing, or the rows do not suffice.
     """
     if kind not in FOLDS:
-        near = difflib.get_close_matches(kind, [*FOLDS], 1, 0.0)
-        raise ValueError(f"folds: {kind!r} is none of {', '.join(FOLDS)}; nearest: {near[0]!r}")
+        near = nearest(kind, [*FOLDS], cutoff=0.0)
+        raise ValueError(f"folds: {kind!r} is none of {', '.join(FOLDS)}; nearest: {near!r}")
     most = n_rows - 1 if kind == "time" else n_rows
     if not 2 <= n_folds <= most:
         raise ValueError(f"folds: n_folds={n_folds} with {n_rows} rows; expected 2 to {max(most, 2)}")
@@ -287,8 +289,8 @@ def hold_out_end(
         If a name is unknown, the share is out of range, or no bound leaves rows on both sides.
     """
     if rule not in ENDS:
-        near = difflib.get_close_matches(rule, ENDS, 1, 0.0)
-        raise EndError(f"held-out end: rule {rule!r} is none of {', '.join(ENDS)}; nearest: {near[0]!r}")
+        near = nearest(rule, ENDS, cutoff=0.0)
+        raise EndError(f"held-out end: rule {rule!r} is none of {', '.join(ENDS)}; nearest: {near!r}")
     if not 0.0 < share <= 0.5:
         raise EndError(f"held-out end: share={share!r}; expected above 0 and at most 0.5")
     if rule == "farthest":
@@ -296,8 +298,8 @@ def hold_out_end(
     else:
         feature = _choose_feature(X, names, y) if feature is None else feature
         if feature not in names:
-            near = difflib.get_close_matches(feature, [*names], 1, 0.0)
-            hint = f"; nearest: {near[0]!r}" if near else ": no column of numbers or dates is used"
+            near = nearest(feature, [*names], cutoff=0.0)
+            hint = f"; nearest: {near!r}" if near else ": no column of numbers or dates is used"
             raise EndError(f"held-out end: no feature {feature!r}{hint}")
         values = X[:, list(names).index(feature)]
     sign = -1.0 if rule == "bottom" else 1.0
