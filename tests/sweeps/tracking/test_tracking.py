@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 import warnings
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -348,6 +351,54 @@ def test_the_writer_ends_by_itself_when_its_driver_is_gone(results: Path, uri: s
     writer.abandon()
     assert writer._process.wait(60) == 0
     assert all(run.info.status != "RUNNING" for run in runs_of(uri))
+
+
+LOCK = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(float(sys.argv[2]))
+connection.execute("COMMIT")
+"""
+
+
+@contextmanager
+def locked(uri: str, seconds: float) -> Iterator[int]:
+    """Let another process hold the database locked for some time; yield its number."""
+    command = [sys.executable, "-c", LOCK, uri.removeprefix("sqlite:///"), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("seconds", [3.0, pytest.param(30.0, marks=pytest.mark.slow)])
+def test_a_locked_database_is_only_a_delay(results: Path, uri: str, seconds: float) -> None:
+    begin = time.monotonic()
+    with locked(uri, seconds):
+        sync(results, uri)
+    assert time.monotonic() - begin > seconds - 1.0
+    assert set(by_uid(uri)) == {"homework/xor", *records_of(results)}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="Linux alone says who holds a lock")
+def test_a_database_that_stays_locked_is_named_with_its_holder(results: Path, uri: str) -> None:
+    path = Path(uri.removeprefix("sqlite:///"))
+    with locked(uri, 300.0) as number:
+        name = Path(f"/proc/{number}/comm").read_text().strip()
+        with pytest.raises(TrackingError) as caught:
+            sync(results, uri)
+    assert str(caught.value) == (
+        f"{path}: locked by {name} (process {number}) for more than a minute; the logs have every run, `sync` goes on"
+        " once it can"
+    )
+    sync(results, uri)
+    assert set(by_uid(uri)) == {"homework/xor", *records_of(results)}
 
 
 def test_times_are_the_trials_own(uri: str, tmp_path: Path) -> None:
