@@ -38,6 +38,7 @@ from analysis.records.polynomial import POLYNOMIAL, polynomial_settings
 from analysis.records.reading import read_sweep
 from analysis.records.study import Study
 from analysis.records.table import is_table
+from analysis.sections.provenance import network_provenance
 from analysis.sections.registry import OF_DRAWN_DATA, SECTIONS
 from analysis.statistics.homework import homework_rows
 
@@ -99,7 +100,7 @@ def render(studies: Sequence[Study]) -> Pages:
     Where studies with a report of their own stand beside others, their sections and files carry their names.
     """
     apart = [study for study in studies if _own_report(study) is not None]
-    studies = [study for study in studies if study not in apart]
+    studies = [study for study in studies if _own_report(study) is None]
     parts = [report(study) for study in apart if (report := _own_report(study)) is not None]
     if studies or not parts:
         names = dict.fromkeys(printable(name) for name in sweep_names(studies))
@@ -190,7 +191,8 @@ def polynomial_report(study: Study) -> Report:
         f"{settings.n_seeds} seeds a recipe, {settings.n_rows} rows of {polynomial_text(settings.coefficients)}"
         f"{noise}. Can they be trusted outside the range they were trained on, and is that the merit of the constraint?"
     )
-    return Report(f"Polynomial study: {printable(study.header.sweep)}", lead, sections(Question(study)))
+    parts = [*sections(Question(study)), network_provenance(study)]
+    return Report(f"Polynomial study: {printable(study.header.sweep)}", lead, parts)
 
 
 OWN_REPORTS: Mapping[str, Callable[[Study], Report]] = MappingProxyType({POLYNOMIAL: polynomial_report})

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from analysis.records.study import read_sweep
+from analysis.records.reading import read_sweep
 from analysis.statistics.bounded import CERTIFICATE_WEIGHT, bounded_ends, floor_interval, loss_bound, weighted_upper
 from analysis.statistics.intervals import hall_bound, student_bound
 

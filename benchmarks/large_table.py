@@ -62,7 +62,7 @@ def measure(path: Path) -> list[tuple[str, float, float, float]]:
         source = open_source(spec, spec.datasets[0])
         goal = source.goal
         stage(f"baselines fitted (goal: RMSE {goal:.3f})")
-        seeds = source.seed_block("search")
+        seeds = source.search_seeds()
         for group in source.groups(seeds):
             source.draws(group)
         stage("rows prepared: the first trial can run")

@@ -16,6 +16,7 @@ from analysis.sections import (
     distance,
     effects,
     network,
+    overtuning,
     provenance,
     ranges,
     selection,
@@ -44,6 +45,7 @@ SECTIONS: MappingProxyType[str, Build] = MappingProxyType(
         "choices": choices.build,
         "network": network.build,
         "certainty": certainty.build,
+        "overtuning": overtuning.build,
         "provenance": provenance.build,
     }
 )

@@ -167,13 +167,12 @@ def chosen_records(study: Study) -> list[tuple[str, TrialRecord]]:
         winner = _best(study, WINNER_STAGES[1:] if winner else WINNER_STAGES) or winner
     page = study.page_winner or _best(study, PAGE_STAGES)
     chosen = [("winner", winner), ("page", page)]
-    return [(setting, record) for setting, record in chosen if record is not None]
+    return [(setting, record) for setting, record in chosen if record is not None and record.state == "complete"]
 
 
 def winner_record(study: Study) -> TrialRecord | None:
-    """Return the record that speaks for a study, or None where no trial gave a number."""
-    record = next((record for setting, record in chosen_records(study) if setting == "winner"), None)
-    return None if record is None or record.state == "failed" else record
+    """Return the record that speaks for a study, or None where every trial failed or diverged."""
+    return next((record for setting, record in chosen_records(study) if setting == "winner"), None)
 
 
 def few_points(n: int, side: str) -> str:
@@ -204,24 +203,14 @@ def setting_text(record: TrialRecord) -> str:
 def homework_rows(studies: Iterable[Study]) -> list[HomeworkRow]:
     """Return the homework table: per study the winner and the best setting of the Playground page.
 
-    A study without any finished trial gives no row.
+    A study in which no trial is complete gives no row: what diverged counts with a cap, which is no loss.
     """
-    return [
-        _homework_row(study, setting, record)
-        for study in studies
-        for setting, record in chosen_records(study)
-        if record.state != "failed"
-    ]
+    return [_homework_row(study, setting, record) for study in studies for setting, record in chosen_records(study)]
 
 
 def range_rows(studies: Iterable[Study]) -> list[RangeRow]:
     """Return in range against out of range, one row for each row of `homework_rows`."""
-    return [
-        _range_row(study, setting, record)
-        for study in studies
-        for setting, record in chosen_records(study)
-        if record.state != "failed"
-    ]
+    return [_range_row(study, setting, record) for study in studies for setting, record in chosen_records(study)]
 
 
 def n_passed(record: TrialRecord, goal: float) -> int:
@@ -243,7 +232,7 @@ def attainable_pass_rate(record: TrialRecord, goal: float) -> float | None:
 
 def _best(study: Study, stages: Sequence[Stage]) -> TrialRecord | None:
     for stage in stages:
-        records = [record for record in study.records[stage] if record.state != "failed"]
+        records = [record for record in study.records[stage] if record.state == "complete"]
         if records:
             return min(records, key=lambda record: (record.value, record.number))
     return None

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from analysis.records.study import Scalar, TrialRecord
 from analysis.statistics.homework import LEAST_POINTS
-from analysis.statistics.intervals import Interval, paired_difference, rank_correlation_interval
+from analysis.statistics.intervals import Interval, paired_difference
+from analysis.statistics.resampling import rank_correlation_interval
 
 FloatArray = npt.NDArray[np.float64]
 Side = Literal["in_range", "out_of_range"]

@@ -1,6 +1,7 @@
 """The command line: parse, call one function, turn what it raises into one line and an exit status.
 
-Exit status: 0 done, 1 a bug (with its traceback), 2 input or usage, 75 held by another process, 130 interrupted.
+Exit status: 0 done, 1 a bug (with its traceback), 2 input or usage, 3 something is not as it must be (`audit`), 75 held
+by another process, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from engine.names import InputMessageError, cut
-from sweeps.commands import one_setting, predict, results, running
+from sweeps.commands import auditing, one_setting, predict, results, running
 from sweeps.commands.interrupting import ending_soon
 from sweeps.commands.options import PROGRAM, Commands, Parser, checked_remainder
 
@@ -20,7 +21,7 @@ USAGE, HELD, INTERRUPTED = 2, 75, 130
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 EPILOG = f"""example: {PROGRAM} run --trials 20
 
-exit status: 0 done, 1 a bug, 2 input or usage, 75 held by another process, 130 interrupted"""
+exit status: 0 done, 1 a bug, 2 input or usage, 3 findings of the audit, 75 held by another process, 130 interrupted"""
 
 
 def build_parser() -> tuple[Parser, Commands]:
@@ -36,6 +37,7 @@ def build_parser() -> tuple[Parser, Commands]:
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     running.add_commands(commands)
     results.add_commands(commands)
+    auditing.add_commands(commands)
     one_setting.add_commands(commands)
     predict.add_commands(commands)
     return parser, commands

@@ -22,7 +22,7 @@ from sweeps.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from engine.playground.page import PageSettings
+    from engine.playground.page_settings import PageSettings
 
 EXAMPLE_URL = "'https://playground.tensorflow.org/#dataset=xor&networkShape=4,2&seed=0.5'"
 
@@ -139,7 +139,8 @@ def playground_command(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from engine.playground.draws import draw
-    from engine.playground.page import ignored_parts, parse_hash, pasted_address, random_seed, settings_of
+    from engine.playground.page import ignored_parts, parse_hash, pasted_address, random_seed
+    from engine.playground.page_settings import settings_of
     from engine.training import Look, train
 
     try:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from engine.names import unknown
+from sweeps.commands.auditing import warn_of_findings
 from sweeps.commands.options import (
     Commands,
     InputError,
@@ -85,7 +86,7 @@ def report_command(arguments: argparse.Namespace) -> int:
 
     folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
     print(write_report(folders, arguments.out))
-    return 0
+    return max(map(warn_of_findings, folders))
 
 
 def schema_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
@@ -183,7 +184,7 @@ def sync_command(arguments: argparse.Namespace) -> int:
         f" {report.n_deleted} deleted by a user left alone"
         + (f", {report.n_left_out} left out as --log-runs says" if report.n_left_out else "")
     )
-    return 0
+    return max(map(warn_of_findings, run_sweeps(results)))
 
 
 def import_command(arguments: argparse.Namespace) -> int:
@@ -203,7 +204,7 @@ def import_command(arguments: argparse.Namespace) -> int:
             f"{sweep.folder}: {sweep.n_studies} logs of {sweep.n_lines} lines, {sweep.n_model_files} model files;"
             f" {sweep.n_new} files written"
         )
-    return 0
+    return max((warn_of_findings(sweep.folder) for sweep in imported), default=0)
 
 
 def ui_command(arguments: argparse.Namespace) -> int:

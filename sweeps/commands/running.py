@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
+from sweeps.commands.auditing import warn_of_findings
 from sweeps.commands.compiling import compile_loop
 from sweeps.commands.csv_options import add_table_options, is_table, table_spec
 from sweeps.commands.options import (
@@ -134,12 +135,13 @@ def drive(spec: Spec, results: Path, arguments: argparse.Namespace) -> int:
                 on_event=starting_with(prepare, show),
             )
         print_answers(results / spec.name, exporter, options)
+        status = warn_of_findings(results / spec.name)
     except KeyboardInterrupt:
         print(f"interrupted; `{PROGRAM} resume {spec.name}{options}` goes on", file=sys.stderr)
         raise
     finally:
         exporter.abandon()
-    return 0
+    return status
 
 
 def starting_with(action: Callable[[], None], show: Callable[P, None]) -> Callable[P, None]:

@@ -51,7 +51,7 @@ def train_setting(
     spec = with_overrides(spec, goal=goal)
     chosen = spec.datasets[0]
     source = open_source(spec, chosen)
-    setting = Setting("search", 0, None, dict(params), source.seed_block("search"), spec.epochs.grid, epochs)
+    setting = Setting("search", 0, None, dict(params), source.search_seeds(), spec.epochs.grid, epochs)
     apply(spec, params, source.n_inputs, source.n_outputs)
     study = Study(study_header(spec, chosen, 0, source))
     study.trials.append(run_trial(spec, source, f"{spec.name}/{dataset}", setting))

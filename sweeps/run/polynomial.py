@@ -13,7 +13,7 @@ from analysis.polynomial.claims import claims
 from analysis.polynomial.fits import flat_valley
 from analysis.polynomial.question import Question
 from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
-from analysis.records.study import NETWORK, Scalar, Stage, Study, StudyHeader, Verdict
+from analysis.records.study import NETWORK, Extension, Scalar, Stage, Study, StudyHeader, Verdict
 from engine.polynomial.quadrature import FullBatchHistory, Rule, gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from sweeps.data.polynomial import PolynomialSpec, networks
@@ -104,9 +104,13 @@ class PolynomialPlan:
         """Return the setting that a record is about."""
         return self.setting(study, record.number, record.params, ())
 
-    def stage_settings(self, study: Study, stage: Stage) -> list[Setting]:  # noqa: ARG002
+    def extends(self, earlier: Extension) -> bool:  # noqa: ARG002
+        """Return False: a design is complete."""
+        return False
+
+    def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
         """Return nothing: no stage follows."""
-        return []
+        return None, []
 
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return the networks in eights of one arm and rate."""

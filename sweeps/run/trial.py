@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import threading
 import time
@@ -22,6 +21,7 @@ from engine.state import TrainingState
 from engine.stopping import Plateau
 from engine.training import Look, train
 from sweeps.data.source import Draws, Losses, Source, join_draws, join_parameters
+from sweeps.run.outcome_digest import outcome_digest
 from sweeps.search.space import apply
 from sweeps.spec.sweep import EpochSpec, SweepSpec
 
@@ -78,16 +78,7 @@ class Outcome:
     @property
     def sha256(self) -> str:
         """Digest of all losses and final weights."""
-        arrays = [np.asarray(self.epochs, np.int64), *(self.losses[name] for name in sorted(self.losses))]
-        arrays += [*self.parameters.weights, *self.parameters.biases]
-        if self.parameters.slopes is not None:
-            arrays.append(self.parameters.slopes)
-        digest = hashlib.sha256()
-        for array in arrays:
-            # Not-a-numbers have many bit patterns; which one arises is not part of a result.
-            numbers = np.where(np.isnan(array), np.nan, array) if array.dtype.kind == "f" else array
-            digest.update(str(array.shape).encode() + np.ascontiguousarray(numbers, array.dtype).tobytes())
-        return digest.hexdigest()
+        return outcome_digest(self.epochs, self.losses, self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +104,8 @@ class Setting:
     prune_above : tuple of (int, float)
         Epochs at which training ends if the lowest mean test loss so far is above the number; see
         `sweeps.search.pruners`.
+    level : float
+        Of a certificate's test.
     """
 
     stage: Stage
@@ -124,6 +117,7 @@ class Setting:
     epochs: int | None = None
     stops_early: bool = False
     prune_above: tuple[tuple[int, float], ...] = ()
+    level: float = 0.0
 
     @property
     def n_chunks(self) -> int:
@@ -425,7 +419,7 @@ def make_record(
     goal = Goals(math.inf if source.is_finite else source.goal, source.goal)
     judged = None
     if setting.stage == "certificate" and outcome and network:
-        judged = source.judge(setting.seeds, network, outcome.parameters)
+        judged = source.judge(setting.seeds, network, outcome.parameters, setting.level)
     return TrialRecord(
         study=study,
         stage=setting.stage,

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 from analysis.records.lines import Line, canonical_json, decode_raw_line
 from analysis.records.polynomial import NetworkRecord
-from analysis.records.reading import StudyReader
-from analysis.records.study import Record, Study, StudyHeader, TrialRecord, Verdict
+from analysis.records.reading import StudyReader, anchor_difference
+from analysis.records.study import Extension, Record, Study, StudyHeader, TrialRecord, Verdict
 from analysis.records.table import TABLE_NAME
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking.choice import ALL, CHOICE_TAG, RunChoice, parse_choice
@@ -32,6 +32,7 @@ from sweeps.tracking.errors import DatabaseGoneError, StoreFailedError, Tracking
 from sweeps.tracking.experiments import delete_moved, experiment_id, runs_of
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload
 from sweeps.tracking.run_contents import (
+    DIGEST_TAG,
     FILES_TAG,
     RunContent,
     file_tags,
@@ -49,7 +50,7 @@ LOCK_NAME = "tracking.lock"
 BESIDE_LOG = (TABLE_NAME, SUBMISSION_NAME)
 """What a study may keep beside its log, that its parent run keeps as well."""
 LOG_PATTERN = "*/log.jsonl"
-KEPT_TAGS = (LINES_TAG, SHA256_TAG, FILES_TAG, CHOICE_TAG)
+KEPT_TAGS = (LINES_TAG, SHA256_TAG, FILES_TAG, CHOICE_TAG, DIGEST_TAG)
 """Of a parent run that is found: what tells how to go on."""
 LONGEST_SILENCE_S = 28.0
 """Without a run written or found, of a server: more than one request takes that times out twice."""
@@ -155,12 +156,19 @@ def _sync(results_folder: Path, tracking_uri: str, log_runs: str | None, report:
     client = open_client(tracking_uri)
     for folder in sweep_folders(results_folder):
         with writer_lock(folder):
-            root, database = artifact_root(tracking_uri), sqlite_path(tracking_uri)
-            try:
-                advance_patiently(SweepProjection(folder, client, root, report, database, log_runs), ended=True)
-            except StoreFailedError as error:
-                raise TrackingError(f"{error}; the logs have every run, `sync` goes on once it can") from None
+            sync_sweep(folder, client, tracking_uri, report, log_runs)
     fold_write_ahead(tracking_uri)
+
+
+def sync_sweep(
+    folder: Path, client: MlflowClient, tracking_uri: str, report: SyncReport, log_runs: str | None = None
+) -> None:
+    """Write every run that one sweep's logs have and MLflow has not; the caller holds `writer_lock`."""
+    root, database = artifact_root(tracking_uri), sqlite_path(tracking_uri)
+    try:
+        advance_patiently(SweepProjection(folder, client, root, report, database, log_runs), ended=True)
+    except StoreFailedError as error:
+        raise TrackingError(f"{error}; the logs have every run, `sync` goes on once it can") from None
 
 
 @contextmanager
@@ -323,6 +331,7 @@ class StudyProjection:
         self._present: set[str] = set()
         self._deleted: set[str] = set()
         self._parent: str | None = None
+        self._anchor: str | None = None
         self._closed = False
         self._surveyed = False  # false again whenever a write breaks off, as it may have left half a run
 
@@ -341,11 +350,13 @@ class StudyProjection:
         if not self._surveyed:
             self._survey(study)
         self._surveyed = False
+        over = ended or study.verdict is not None
+        if over:
+            self._check_anchor(study)
         self._choose()
         while self._waiting and not (stop is not None and stop.is_set()):
             self._write_record(study, self._waiting[0])
             del self._waiting[0]
-        over = ended or study.verdict is not None
         if self._parent is not None and study_uid(study.header) not in self._deleted:
             self._upload.send(self._parent, self._tail.offset, at_once=over)
         if over and not self._closed:
@@ -359,7 +370,7 @@ class StudyProjection:
             self._study = self._reader.study
             if isinstance(item, TrialRecord | NetworkRecord):
                 self._unchosen.append(item)
-            if isinstance(item, TrialRecord | NetworkRecord | Verdict):
+            if isinstance(item, TrialRecord | NetworkRecord | Verdict | Extension):
                 self._closed = False
 
     def _choose(self) -> None:
@@ -393,6 +404,7 @@ class StudyProjection:
         self._deleted = ({run.uid for run in whole} | gone) - self._present
         parent = next((run for run in [*parents, *whole] if run.uid == study_uid(header)), None)
         self._upload.go_on_from({} if parent is None else parent.tags)
+        self._anchor = None if parent is None else parent.tags.get(DIGEST_TAG)
         if self._log_runs is None and parent is not None:
             self._log_runs = parent.tags.get(CHOICE_TAG)
         if parent is None:
@@ -402,9 +414,15 @@ class StudyProjection:
         if parent.deleted:
             self._closed = True
         else:
-            files = file_tags(self._parent_files())
+            files = file_tags(parent_files(self._tail.path))
             self._closed = parent.status == "FINISHED" and parent.tags.get(FILES_TAG) == files.get(FILES_TAG)
             self._report.n_present += 1
+
+    def _check_anchor(self, study: Study) -> None:
+        """Make sure that a log is still the one whose digest MLflow has: what differs must not be written over it."""
+        difference = None if self._anchor is None else anchor_difference(study, self._anchor, f"run {self._parent}")
+        if difference is not None:
+            raise TrackingError(difference)
 
     def _delete_half_written(self, header: StudyHeader) -> None:
         for run in runs_of(self._client, [self._experiment], header, "attributes.status = 'RUNNING'", active_only=True):
@@ -416,7 +434,7 @@ class StudyProjection:
         self._report.n_repaired += 1
 
     def _create_parent(self, study: Study) -> str:
-        content = parent_content(study, self._user, self._parent_files())
+        content = parent_content(study, self._user, parent_files(self._tail.path))
         start_ms = content.start_ms or int(1000 * time.time())
         tags = content.tags | self._choice_tag()
         run = self._client.create_run(self._experiment, start_time=start_ms, tags=tags)
@@ -434,7 +452,7 @@ class StudyProjection:
         elif uid in self._present:
             self._report.n_present += 1
         else:
-            files = _model_files(self._tail.path.parent, record)
+            files = model_files(self._tail.path.parent, record)
             content = record_content(study.header, record, self._user, files)
             tags = content.tags | {"mlflow.parentRunId": str(self._parent)}
             run = self._client.create_run(self._experiment, start_time=content.start_ms or None, tags=tags)
@@ -445,15 +463,10 @@ class StudyProjection:
 
     def _close_parent(self, study: Study) -> None:
         if self._parent is not None and study_uid(study.header) not in self._deleted:
-            content = parent_content(study, self._user, self._parent_files())
+            content = parent_content(study, self._user, parent_files(self._tail.path))
             _fill_run(self._client, self._parent, content, content.tags | self._choice_tag())
             self._client.set_terminated(self._parent, content.status, content.end_ms or None)
         self._closed = True
-
-    def _parent_files(self) -> tuple[Path, ...]:
-        folder = self._tail.path.parent
-        paths = (folder.parent / SPEC_NAME, *(folder / name for name in BESIDE_LOG))
-        return tuple(path for path in paths if path.is_file())
 
 
 @dataclass(frozen=True, slots=True)
@@ -542,7 +555,13 @@ def _fill_run(client: MlflowClient, run_id: str, content: RunContent, tags: dict
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def _model_files(folder: Path, record: Record) -> tuple[Path, ...]:
+def parent_files(log: Path) -> tuple[Path, ...]:
+    """Return what a study's parent run keeps beside the log: the spec, and what the kind of data has to add."""
+    paths = (log.parent.parent / SPEC_NAME, *(log.parent / name for name in BESIDE_LOG))
+    return tuple(path for path in paths if path.is_file())
+
+
+def model_files(folder: Path, record: Record) -> tuple[Path, ...]:
     """Return the saved model and curves of a record, where the sweep kept them."""
     return tuple(sorted((folder / MODELS_NAME).glob(f"{record.stage}-{record.number}.*")))
 

@@ -37,7 +37,7 @@ CACHE = choose_cache(HERE)
 """Where the machine code is kept."""
 if CACHE.folder is not None:
     # Not by the environment: Numba has read it, perhaps long before, if somebody imported it first.
-    numba.config.CACHE_DIR = str(CACHE.folder)
+    vars(numba.config)["CACHE_DIR"] = str(CACHE.folder)
 
 # Numba's own type hints cover half of it and want the typing context from every caller of an intrinsic.
 types: Any = numba.types

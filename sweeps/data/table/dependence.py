@@ -125,8 +125,8 @@ def _settle_groups(
 
 def _both_figures(one: Grouping) -> str:
     return (
-        f"rows of one {one.column} are alike ({one.n_groups} of them): a quick model gets {one.known} for another row of "
-        f"a known {one.column}, {one.new} for a new {one.column}"
+        f"rows of one {one.column} are alike ({one.n_groups} of them): a quick model gets {one.known} for another row "
+        f"of a known {one.column}, {one.new} for a new {one.column}"
     )
 
 

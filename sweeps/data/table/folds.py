@@ -423,6 +423,29 @@ FOLDS: MappingProxyType[str, Callable[[_Plan], tuple[Fold, ...]]] = MappingProxy
 """Kinds of folds by name."""
 
 
+def beyond_end(end: HeldOutEnd, X: FloatArray, names: Sequence[str], known: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which other rows lie beyond a held-out end.
+
+    Parameters
+    ----------
+    end : HeldOutEnd
+        Its rule and bound.
+    X : ndarray (m, n_features)
+        The other rows' numbers.
+    names : sequence of str
+        Names of the features.
+    known : ndarray (n, n_features)
+        The rows that `hold_out_end` was given: distances are from their medians.
+
+    Returns
+    -------
+    ndarray (m,) of bool
+    """
+    values = _distances(known, X) if end.feature is None else X[:, list(names).index(end.feature)]
+    beyond: npt.NDArray[np.bool_] = values < end.bound if end.rule == "bottom" else values > end.bound
+    return beyond
+
+
 def _beyond_own_class(beyond: FloatArray, classes: FloatArray, share: float) -> npt.NDArray[np.bool_]:
     """Return which rows are among the farthest `share` of their own class."""
     fair = np.zeros(len(beyond), dtype=bool)
@@ -432,10 +455,15 @@ def _beyond_own_class(beyond: FloatArray, classes: FloatArray, share: float) -> 
     return fair
 
 
-def _distances(X: FloatArray) -> FloatArray:
-    filled = np.where(np.isnan(X), np.nanmedian(X, axis=0), X)
-    apart = np.abs(filled - np.median(filled, axis=0))
+def _distances(X: FloatArray, others: FloatArray | None = None) -> FloatArray:
+    """Return the distances of rows from their medians, or those of other rows from the medians of these."""
+    medians = np.nanmedian(X, axis=0)
+    filled = np.where(np.isnan(X), medians, X)
+    middle = np.median(filled, axis=0)
+    apart = np.abs(filled - middle)
     spread = np.median(apart, axis=0)
+    if others is not None:
+        apart = np.abs(np.where(np.isnan(others), medians, others) - middle)
     if not (spread > 0).any():
         raise EndError("held-out end: no feature varies enough for 'farthest'; name a feature's 'top' or 'bottom'")
     distances: FloatArray = np.sqrt(((apart[:, spread > 0] / spread[spread > 0]) ** 2).mean(axis=1))

@@ -276,13 +276,16 @@ def score_all(
 
     Metrics of logarithms are left out where a target has none. For the arguments see `Metric.score`.
     """
+    return {name: METRICS[name].score(targets, predictions, weight) for name in metrics_of(task, targets)}
+
+
+def metrics_of(task: Task, targets: FloatArray) -> tuple[str, ...]:
+    """Return the metrics of a task that the targets allow: those of logarithms only where all have one."""
     lowest = float(np.min(targets)) if task == "regression" else math.inf
     needs = {"log_mse": 0.0, "rmsle": -1.0}
-    return {
-        name: metric.score(targets, predictions, weight)
-        for name, metric in METRICS.items()
-        if metric.task == task and lowest > needs.get(name, -math.inf)
-    }
+    return tuple(
+        name for name, metric in METRICS.items() if metric.task == task and lowest > needs.get(name, -math.inf)
+    )
 
 
 def confusion_table(targets: FloatArray, probabilities: FloatArray) -> npt.NDArray[np.int64]:

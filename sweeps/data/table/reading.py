@@ -45,6 +45,7 @@ from sweeps.data.table.table import MISSING, Limits, Table, TableError, Told, ch
 from sweeps.data.table.text import ENCODINGS, Text, codec_name, open_text, read_bytes
 
 _CHUNK_ROWS = 20_000
+_FEW_ROWS = 500
 _SPACE = r"[ \t]*+"
 _ZERO = re.compile(rf"{_SPACE}[+-]?[0.,]+(?:[eE][+-]?[0-9]+)?{_SPACE}")
 
@@ -249,17 +250,23 @@ def _gather(source: str, survey: _Survey) -> dict[str, Formats]:
     for lines, block in _chunks(rows.body, survey.n_width):
         for k, formats in doubtful.items():
             if formats.alive:
-                firsts: dict[str, int] = {}
-                for offset, cell in enumerate(block[k]):
-                    firsts.setdefault(cell, row + offset)
-                counts = Counter(block[k])
-                formats.add(
-                    (cell, counts[cell], first) for cell, first in firsts.items() if is_counted(cell, survey.missing)
-                )
+                _feed(formats, block[k], row, survey.missing)
         if not any(formats.alive for formats in doubtful.values()):
             break
         row += len(lines)
     return {survey.columns[k].name: formats for k, formats in doubtful.items() if formats.alive}
+
+
+def _feed(formats: Formats, cells: tuple[str, ...], row: int, missing: frozenset[str]) -> None:
+    """Show the cells of some rows to a column's formats: one by one those that say something new."""
+    for start in range(0, len(cells), _FEW_ROWS):
+        some = cells[start : start + _FEW_ROWS]
+        counted = [cell for cell in some if is_counted(cell, missing)]
+        if counted and not formats.add_alike(counted):
+            firsts: dict[str, int] = {}
+            for offset, cell in enumerate(some):
+                firsts.setdefault(cell, row + start + offset)
+            formats.add([(cell, n, firsts[cell]) for cell, n in Counter(counted).items()])
 
 
 def _chunks(rows: Iterator[tuple[int, list[str]]], width: int) -> Iterator[Block]:
@@ -312,7 +319,7 @@ def _numbers(
     if column.n_missing or column.n_any_case:
         cells = ["nan" if column.is_missing(cell, missing) else cell for cell in chunk]
     if column.rewritten:
-        cells = [cell if cell == "nan" else str(column.form.plain(cell)) for cell in cells]
+        cells = _rewritten(cells, column.form)
     values = np.array(list(map(float, cells)))
     for k in np.flatnonzero(np.isinf(values)).tolist():
         raise TableError(
@@ -324,6 +331,16 @@ def _numbers(
                 f"{source}: line {lines[k]}, column {column.name!r}: {chunk[k]!r}; expected 0 or a number beyond 1e-307"
             )
     return values
+
+
+def _rewritten(cells: Sequence[str], form: NumberFormat) -> Sequence[str]:
+    """Return cells of a format as Python's float reads them."""
+    simple = not form.prefix and not form.suffix and form.thousands in ("", ",", ".")
+    joined = "\n".join(cells)
+    if simple and joined.isascii() and joined.count("\n") + 1 == len(cells):  # checked cell by cell when it was found
+        bare = joined.replace(form.thousands, "") if form.thousands else joined
+        return bare.replace(form.decimal, ".").split("\n")
+    return [cell if cell == "nan" else str(form.plain(cell)) for cell in cells]
 
 
 def _blank_numbers(survey: _Survey, arrays: list[npt.NDArray[Any]]) -> None:

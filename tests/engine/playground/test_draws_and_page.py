@@ -18,17 +18,15 @@ from engine.network import NetworkConfig
 from engine.playground.draws import FEATURES, Draws, count_training_points, draw
 from engine.playground.page import (
     PAGE,
-    PageSettings,
     PageState,
     format_number,
-    page_state_of,
     page_url,
     parse_hash,
     parse_number,
     random_seed,
     serialise,
-    settings_of,
 )
+from engine.playground.page_settings import PageSettings, page_state_of, settings_of
 from engine.training import train
 
 PLAYGROUND = Path(__file__).parents[2] / "playground"

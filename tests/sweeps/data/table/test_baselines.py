@@ -150,3 +150,18 @@ def test_best_baseline_is_best_by_the_mean_over_the_folds():
     scores = {"constant": [3.0, 3.0], "linear": [1.0, 4.0], "boosting": [2.0, 3.0]}
     assert best_baseline(scores, "rmse") == "linear"  # the first among equals
     assert best_baseline(scores, "r2") == "constant"
+
+
+@pytest.mark.parametrize(("task", "load"), [("regression", load_diabetes), ("classification", load_iris)])
+def test_boosting_that_cannot_split_says_that_it_equals_a_constant(task, load):
+    X, y = shuffled(load())
+    n_classes = len(np.unique(y)) if task == "classification" else 0
+    problem = Problem(task, "rmse" if task == "regression" else "accuracy", n_classes)
+    rows, _ = fold(X[:60], y[:60], 32)
+    few = run_baselines(problem, [rows])["boosting"][0]
+    told = "no split leaves 20 of the 32 training rows on both sides, so that it equals a constant"
+    assert few.words.endswith(f": {told}")
+    assert np.ptp(few.predictions["validation"], axis=0).max() == 0
+    more = run_baselines(problem, [fold(X[:100], y[:100], 80)[0]])["boosting"][0]
+    assert "constant" not in more.words
+    assert np.ptp(more.predictions["validation"], axis=0).max() > 0
