@@ -21,6 +21,7 @@ import record_builders as build
 
 from analysis.records.reading import read_sweep
 from analysis.records.study import TrialRecord
+from sweeps.audit.runs import check_runs
 from sweeps.store.log import digest
 from sweeps.tracking.choice import ChoiceError, parse_choice
 from sweeps.tracking.database import fold_write_ahead, open_client, resolve_uri, sqlite_uri
@@ -211,6 +212,7 @@ def test_a_moved_projects_runs_get_their_artifacts_back(results: Path, empty_dat
         names = {artifact.path for artifact in MlflowClient(uri).list_artifacts(run.info.run_id)}
         assert ("log" if uid == "homework/xor" else "record.json") in names or ":search:" in uid
     assert "log" in {artifact.path for artifact in MlflowClient(uri).list_artifacts(runs["homework/xor"].info.run_id)}
+    assert check_runs(new / "results" / "homework", uri).findings == []
     before = MlflowClient(uri).get_experiment_by_name("homework (before it was moved, 1)")
     assert MlflowClient(uri).search_runs([before.experiment_id]) == []
     assert sync(new / "results", uri).n_written == 0
@@ -234,8 +236,16 @@ def test_only_the_best_so_far_get_runs_where_that_is_asked_and_a_later_sync_goes
     assert set(by_uid(uri)) == {"homework/xor", *expected}
     assert report.n_left_out == len(records) - len(expected) > 0
     assert {record_uid(r) for r in sorted(searched, key=lambda r: r.value)[:5]} <= expected
+    assert check_runs(tmp_path / "results" / "homework", uri).findings == []
     again = sync(tmp_path / "results", uri)
     assert (again.n_written, again.n_left_out) == (0, report.n_left_out)
+    best = min(searched, key=lambda record: record.value)
+    client = MlflowClient(uri)
+    client.update_run(by_uid(uri)[record_uid(best)].info.run_id, status="RUNNING")
+    client.delete_run(by_uid(uri)[record_uid(best)].info.run_id)
+    (finding,) = check_runs(tmp_path / "results" / "homework", uri).findings
+    assert f"{record_uid(best)}: no run in MLflow" in finding.text
+    sync(tmp_path / "results", uri)
     assert sync(tmp_path / "results", uri, "all").n_written == report.n_left_out
     import_sweeps(uri, tmp_path / "imported")  # the log has every trial, whatever has a run
     assert digest(tmp_path / "imported" / "homework") == digest(tmp_path / "results" / "homework")
