@@ -270,7 +270,7 @@ def test_late_search_trials_have_slim_runs_and_candidates_whole_ones(tmp_path: P
         assert ("train_loss" in keys) == ("sha256" in content.tags) == bool(content.data_name) == (not is_slim)
         assert {"value", "in_range_loss", "out_of_range_loss"} <= keys
         assert content.params["training.learning_rate"] == str(record.params["training.learning_rate"])
-        assert {"sweep.uid", "sweep.study", "kind", "state", "stage", "number"} <= content.tags.keys()
+        assert {"sweep.uid", "sweep.study", "kind", "state", "number"} <= content.tags.keys()
 
 
 def test_two_writers_of_one_sweep_exclude_each_other(results: Path, uri: str) -> None:
