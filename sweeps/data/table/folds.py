@@ -35,14 +35,6 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True)
-class Replica:
-    """One network of a trial: which fold it sees and which seed draws its weights and orders."""
-
-    fold: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
 class HeldOutEnd:
     """Rows that no search sees, at one end of the data.
 
@@ -186,11 +178,6 @@ def unit_classes(classes: FloatArray, units: Rows) -> FloatArray:
     counts = np.zeros((int(units.max()) + 1, int(classes.max()) + 1))
     np.add.at(counts, (units, classes.astype(np.intp)), 1)
     return np.asarray(counts.argmax(axis=1), np.float64)
-
-
-def plan_replicas(n_folds: int, n_seeds: int, seed: int) -> tuple[Replica, ...]:
-    """Return folds x seeds: replica r trains on fold ``r % n_folds`` with seed ``seed + r // n_folds``."""
-    return tuple(Replica(r % n_folds, seed + r // n_folds) for r in range(n_folds * n_seeds))
 
 
 def set_aside(
