@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-GRACE_S = 4.0
+GRACE_S = 3.5
 STATUS = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOW_CURSOR = "\x1b[?25h"
@@ -32,19 +32,30 @@ def ending_soon() -> Iterator[None]:
     before = signal.set_wakeup_fd(waking, warn_on_full_buffer=False)  # written to whatever the main thread does
     watcher = threading.Thread(target=_watch, args=(listening,), daemon=True, name="interruptions")
     watcher.start()
+    is_interrupted = False
     try:
         yield
+    except KeyboardInterrupt:
+        is_interrupted = True  # still watched: what the interpreter does at its end takes its time as well
+        raise
     finally:
-        signal.set_wakeup_fd(before)
-        os.close(waking)
-        watcher.join()
-        os.close(listening)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        if not is_interrupted:
+            signal.set_wakeup_fd(before)
+            os.close(waking)
+            watcher.join()
+            os.close(listening)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    for other in SIGNALS:
+        signal.signal(other, _pass_over)
     raise KeyboardInterrupt
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """Leave another interruption to the watcher; were it ignored, nobody would hear of it."""
 
 
 def _watch(listening: int) -> None:
@@ -54,10 +65,10 @@ def _watch(listening: int) -> None:
         wait_s = None if leave_at is None else max(leave_at - time.monotonic(), 0.0)
         if not select.select([listening], [], [], wait_s)[0]:
             _leave()
-        caught = os.read(listening, 64)
-        if not caught:
+        numbers = os.read(listening, 64)
+        if not numbers:
             return
-        for number in caught:
+        for number in numbers:
             if number in SIGNALS and leave_at is not None:
                 _leave()
             elif number in SIGNALS:

@@ -6,14 +6,15 @@ import heapq
 import re
 from dataclasses import dataclass, field
 
-from analysis.records.study import Record
+from analysis.records.study import Record, TrialRecord
+from engine.names import InputMessageError
 
 CHOICE_TAG = "sweep.log_runs"
 """Of the parent run: what was asked for, so that a later `sync` goes on with it."""
 ALL = "all"
 
 
-class ChoiceError(ValueError):
+class ChoiceError(InputMessageError):
     """A choice that is none; the message says what would do."""
 
 
@@ -35,7 +36,7 @@ class RunChoice:
 
     def takes(self, record: Record) -> bool:
         """Return whether the next record of the log gets a run."""
-        if self.n_best is None or record.stage != "search" or not hasattr(record, "candidate"):
+        if self.n_best is None or not isinstance(record, TrialRecord) or record.stage != "search":
             return True
         if record.state == "failed":
             return False
@@ -46,7 +47,7 @@ class RunChoice:
         is_better = record.value < -heap[0]
         if is_better:
             heapq.heapreplace(heap, -record.value)
-        return is_better or bool(record.candidate)
+        return is_better or record.candidate
 
 
 def parse_choice(text: str) -> RunChoice:

@@ -245,3 +245,27 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, of a length that fits a message."""
     text = next(iter(str(error).splitlines()), type(error).__name__)
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} ..."
+
+
+def holders(path: Path) -> list[str]:
+    """Return the other processes that hold an SQLite file locked, as ``"sqlite3 (process 12)"``; Linux tells them."""
+    inodes = set()
+    for name in (path.name, f"{path.name}-shm", f"{path.name}-journal"):
+        with suppress(OSError):
+            inodes.add(str(path.with_name(name).stat().st_ino))
+    found: dict[str, str] = {}
+    try:
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        fields = line.split()
+        # number: POSIX ADVISORY WRITE process major:minor:inode first last
+        if len(fields) == 8 and fields[3] == "WRITE" and fields[5].rpartition(":")[2] in inodes:
+            number = fields[4]
+            if number != str(os.getpid()):
+                name = "a process"
+                with suppress(OSError):
+                    name = Path(f"/proc/{number}/comm").read_text(encoding="utf-8").strip()
+                found[number] = f"{name} (process {number})"
+    return list(found.values())

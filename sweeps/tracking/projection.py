@@ -27,7 +27,7 @@ from analysis.records.study import Extension, Record, Study, StudyHeader, TrialR
 from analysis.records.table import TABLE_NAME
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking.choice import ALL, CHOICE_TAG, RunChoice, parse_choice
-from sweeps.tracking.database import artifact_root, first_line, fold_write_ahead, open_client, sqlite_path
+from sweeps.tracking.database import artifact_root, first_line, fold_write_ahead, holders, open_client, sqlite_path
 from sweeps.tracking.errors import DatabaseGoneError, StoreFailedError, TrackingBusyError, TrackingError
 from sweeps.tracking.experiments import delete_moved, experiment_id, runs_of
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload
@@ -220,7 +220,7 @@ class SweepProjection:
         log_runs: str | None = None,
     ) -> None:
         self._log_runs = log_runs
-        self._database = database
+        self.database = database
         self._database_state = None if database is None else database.stat()
         self._folder = folder
         self._client = client
@@ -252,14 +252,14 @@ class SweepProjection:
     def check_database(self) -> None:
         """Raise `DatabaseGoneError` if the database is not the file it was."""
         # An open connection goes on with a file that has no name any more: whatever it writes is lost.
-        if self._database is None or self._database_state is None:
+        if self.database is None or self._database_state is None:
             return
         try:
-            there = self._database.stat()
+            there = self.database.stat()
         except FileNotFoundError:
             there = None
         if there is None or not os.path.samestat(there, self._database_state):
-            raise DatabaseGoneError(f"{self._database}: deleted or replaced while runs were written to it")
+            raise DatabaseGoneError(f"{self.database}: deleted or replaced while runs were written to it")
 
     def _known_studies(self) -> list[StudyProjection]:
         paths = sorted(self._folder.glob(LOG_PATTERN))
@@ -286,8 +286,12 @@ def advance_patiently(projection: SweepProjection, ended: bool, stop: threading.
         try:
             return projection.advance(ended, stop)
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            if n_left == 0 or "database is locked" not in str(error):
+            is_locked = "database is locked" in str(error)
+            if n_left == 0 or not is_locked:
                 projection.check_database()
+                if is_locked and projection.database is not None:
+                    who = " and ".join(holders(projection.database)) or "another process"
+                    raise StoreFailedError(f"{projection.database}: locked by {who} for more than a minute") from None
                 raise StoreFailedError(f"MLflow cannot be written: {first_line(error)}") from None
     raise AssertionError("unreachable: the last attempt returns or raises")
 

@@ -137,16 +137,16 @@ def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> Run
 
 def record_content(header: StudyHeader, record: Record, user: str, files: tuple[Path, ...] = ()) -> RunContent:
     """Return the run of one record."""
-    own = contents_of(header).record(header, record)
+    own, uid = contents_of(header).record(header, record), record_uid(record)
     tags = {
         "mlflow.runName": own.name,
         "kind": "trial",
         "state": record.state,
-        "stage": record.stage,
         "number": str(record.number),
+        **({} if own.is_slim else {"stage": record.stage}),  # all slim ones are of the search
         **own.tags,
         **file_tags(files),
-        **(_identity_tags if own.is_slim else _common_tags)(header, record_uid(record), user),
+        **(_identity_tags(header, uid) if own.is_slim else _common_tags(header, uid, user)),
     }
     start_ms = int(1000 * record.started_at_s)
     name, digest, profile = _dataset(header, own.seeds)
@@ -166,17 +166,18 @@ def record_content(header: StudyHeader, record: Record, user: str, files: tuple[
     )
 
 
-def _identity_tags(header: StudyHeader, uid: str, user: str) -> dict[str, str]:
-    return {"sweep.uid": uid, "sweep.study": study_digest(header), "mlflow.user": user}
+def _identity_tags(header: StudyHeader, uid: str) -> dict[str, str]:
+    return {"sweep.uid": uid, "sweep.study": study_digest(header)}
 
 
 def _common_tags(header: StudyHeader, uid: str, user: str) -> dict[str, str]:
     return {
-        **_identity_tags(header, uid, user),
+        **_identity_tags(header, uid),
         "sweep": header.sweep,
         "dataset": header.dataset,
         "seed": str(header.seed),
         "code_version": header.versions.get("rangesweep", "unknown"),
+        "mlflow.user": user,
         "mlflow.source.name": "sweeps",
         "mlflow.source.type": "LOCAL",
     }

@@ -99,7 +99,7 @@ def test_a_sweep_and_its_writer_are_gone_within_seconds_and_sync_writes_the_rest
     while lives(writer) and time.monotonic() < begin + 60.0:
         time.sleep(0.05)
     writer_took_s = time.monotonic() - begin - took_s
-    assert process.returncode == 130
+    assert process.returncode in (130, -signal.SIGINT)  # 130 either way to a shell: Python's very end knows no handlers
     assert "Traceback" not in error
     assert "`python -m sweeps resume homework` goes on" in error or "`resume` goes on" in error
     assert took_s < (5.0 if n_signals == 1 else 1.5)

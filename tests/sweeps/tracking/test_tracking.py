@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 import warnings
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import record_builders as build
 
 from analysis.records.reading import read_sweep
 from analysis.records.study import TrialRecord
+from sweeps.audit.runs import check_runs
 from sweeps.store.log import digest
 from sweeps.tracking.choice import ChoiceError, parse_choice
 from sweeps.tracking.database import fold_write_ahead, open_client, resolve_uri, sqlite_uri
@@ -208,6 +212,7 @@ def test_a_moved_projects_runs_get_their_artifacts_back(results: Path, empty_dat
         names = {artifact.path for artifact in MlflowClient(uri).list_artifacts(run.info.run_id)}
         assert ("log" if uid == "homework/xor" else "record.json") in names or ":search:" in uid
     assert "log" in {artifact.path for artifact in MlflowClient(uri).list_artifacts(runs["homework/xor"].info.run_id)}
+    assert check_runs(new / "results" / "homework", uri).findings == []
     before = MlflowClient(uri).get_experiment_by_name("homework (before it was moved, 1)")
     assert MlflowClient(uri).search_runs([before.experiment_id]) == []
     assert sync(new / "results", uri).n_written == 0
@@ -231,8 +236,16 @@ def test_only_the_best_so_far_get_runs_where_that_is_asked_and_a_later_sync_goes
     assert set(by_uid(uri)) == {"homework/xor", *expected}
     assert report.n_left_out == len(records) - len(expected) > 0
     assert {record_uid(r) for r in sorted(searched, key=lambda r: r.value)[:5]} <= expected
+    assert check_runs(tmp_path / "results" / "homework", uri).findings == []
     again = sync(tmp_path / "results", uri)
     assert (again.n_written, again.n_left_out) == (0, report.n_left_out)
+    best = min(searched, key=lambda record: record.value)
+    client = MlflowClient(uri)
+    client.update_run(by_uid(uri)[record_uid(best)].info.run_id, status="RUNNING")
+    client.delete_run(by_uid(uri)[record_uid(best)].info.run_id)
+    (finding,) = check_runs(tmp_path / "results" / "homework", uri).findings
+    assert f"{record_uid(best)}: no run in MLflow" in finding.text
+    sync(tmp_path / "results", uri)
     assert sync(tmp_path / "results", uri, "all").n_written == report.n_left_out
     import_sweeps(uri, tmp_path / "imported")  # the log has every trial, whatever has a run
     assert digest(tmp_path / "imported" / "homework") == digest(tmp_path / "results" / "homework")
@@ -257,7 +270,7 @@ def test_late_search_trials_have_slim_runs_and_candidates_whole_ones(tmp_path: P
         assert ("train_loss" in keys) == ("sha256" in content.tags) == bool(content.data_name) == (not is_slim)
         assert {"value", "in_range_loss", "out_of_range_loss"} <= keys
         assert content.params["training.learning_rate"] == str(record.params["training.learning_rate"])
-        assert {"sweep.uid", "sweep.study", "kind", "state", "stage", "number"} <= content.tags.keys()
+        assert {"sweep.uid", "sweep.study", "kind", "state", "number"} <= content.tags.keys()
 
 
 def test_two_writers_of_one_sweep_exclude_each_other(results: Path, uri: str) -> None:
@@ -348,6 +361,54 @@ def test_the_writer_ends_by_itself_when_its_driver_is_gone(results: Path, uri: s
     writer.abandon()
     assert writer._process.wait(60) == 0
     assert all(run.info.status != "RUNNING" for run in runs_of(uri))
+
+
+LOCK = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(float(sys.argv[2]))
+connection.execute("COMMIT")
+"""
+
+
+@contextmanager
+def locked(uri: str, seconds: float) -> Iterator[int]:
+    """Let another process hold the database locked for some time; yield its number."""
+    command = [sys.executable, "-c", LOCK, uri.removeprefix("sqlite:///"), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("seconds", [3.0, pytest.param(30.0, marks=pytest.mark.slow)])
+def test_a_locked_database_is_only_a_delay(results: Path, uri: str, seconds: float) -> None:
+    begin = time.monotonic()
+    with locked(uri, seconds):
+        sync(results, uri)
+    assert time.monotonic() - begin > seconds - 1.0
+    assert set(by_uid(uri)) == {"homework/xor", *records_of(results)}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="Linux alone says who holds a lock")
+def test_a_database_that_stays_locked_is_named_with_its_holder(results: Path, uri: str) -> None:
+    path = Path(uri.removeprefix("sqlite:///"))
+    with locked(uri, 300.0) as number:
+        name = Path(f"/proc/{number}/comm").read_text().strip()
+        with pytest.raises(TrackingError) as caught:
+            sync(results, uri)
+    assert str(caught.value) == (
+        f"{path}: locked by {name} (process {number}) for more than a minute; the logs have every run, `sync` goes on"
+        " once it can"
+    )
+    sync(results, uri)
+    assert set(by_uid(uri)) == {"homework/xor", *records_of(results)}
 
 
 def test_times_are_the_trials_own(uri: str, tmp_path: Path) -> None:
