@@ -20,6 +20,8 @@ from analysis.formats.blocks import (
     Animation,
     Block,
     Column,
+    Fold,
+    Guess,
     Heading,
     Picture,
     Section,
@@ -34,6 +36,7 @@ from analysis.formats.csv_files import csv_text
 from analysis.formats.html import HtmlBlock, html_table
 from analysis.formats.latex import latex_table
 from analysis.formats.markdown import markdown, markdown_table
+from analysis.records.lesson import LESSON
 from analysis.records.polynomial import POLYNOMIAL, polynomial_settings
 from analysis.records.reading import read_sweep
 from analysis.records.study import Study
@@ -193,7 +196,16 @@ def polynomial_report(study: Study) -> Report:
     return Report(f"Polynomial study: {printable(study.header.sweep)}", lead, sections(Question(study)))
 
 
-OWN_REPORTS: Mapping[str, Callable[[Study], Report]] = MappingProxyType({POLYNOMIAL: polynomial_report})
+def lesson_report(study: Study) -> Report:
+    """Return the report of a lesson."""
+    from analysis.course.page import lesson_lead, lesson_sections, lesson_title
+
+    return Report(lesson_title(study), lesson_lead(study), lesson_sections(study))
+
+
+OWN_REPORTS: Mapping[str, Callable[[Study], Report]] = MappingProxyType(
+    {POLYNOMIAL: polynomial_report, LESSON: lesson_report}
+)
 """By kind of data; studies of other kinds share the sections of `analysis.sections.registry`."""
 
 
@@ -251,28 +263,40 @@ def lead_sentence(studies: Sequence[Study]) -> str:
 
 def add_section(pages: Pages, section: Section) -> None:
     """Add one section to the page, the Markdown text and the files."""
-    blocks: list[HtmlBlock] = []
     pages.markdown.append(f"## {markdown(section.title)}")
-    for block in section.blocks:
-        if isinstance(block, Text):
-            blocks.append(HtmlBlock("text", text=printable(block.text), role=block.role))
+    blocks = [add_block(pages, block, section.key) for block in section.blocks]
+    pages.sections.append((section.key, section.title, blocks))
+
+
+def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
+    """Add one block of the section `key` to the Markdown text and the files; return it ready for the page."""
+    match block:
+        case Text():
             pages.markdown.append(markdown(block.text))
-        elif isinstance(block, Heading):
-            blocks.append(HtmlBlock("heading", text=printable(block.text)))
+            return HtmlBlock("text", text=printable(block.text), role=block.role)
+        case Heading():
             pages.markdown.append(f"### {markdown(block.text)}")
-        elif isinstance(block, Table):
+            return HtmlBlock("heading", text=printable(block.text))
+        case Table():
             name = add_csv(pages, block)
             latex_name = f"data/{block.name}.tex"
             pages.files[latex_name] = latex_table(block).encode()
-            blocks.append(html_table(block, name, latex_name))
             pages.markdown.append(markdown_table(block))
-        elif isinstance(block, Animation):
-            blocks.append(add_animation(pages, block))
-        elif isinstance(block, Stills):
-            blocks.append(add_picture(pages, block.picture, add_gif(pages, block)))
-        else:
-            blocks.append(add_picture(pages, block))
-    pages.sections.append((section.key, section.title, blocks))
+            return html_table(block, name, latex_name)
+        case Guess():
+            pages.markdown.append(f"{markdown(block.question)} ({markdown(' / '.join(block.options))})")
+            options = tuple(printable(option) for option in block.options)
+            return HtmlBlock("guess", text=printable(block.question), label=key, options=options)
+        case Fold():
+            pages.markdown.append(f"**{markdown(block.summary)}**")
+            inner = tuple(add_block(pages, one, key) for one in block.blocks)
+            return HtmlBlock("fold", text=printable(block.summary), blocks=inner)
+        case Animation():
+            return add_animation(pages, block)
+        case Stills():
+            return add_picture(pages, block.picture, add_gif(pages, block))
+        case _:
+            return add_picture(pages, block)
 
 
 def add_csv(pages: Pages, table: Table) -> str:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from analysis.records.lines import Line, canonical_json, decode_raw_line
+from analysis.records.lesson import CellRecord
 from analysis.records.polynomial import NetworkRecord
 from analysis.records.reading import StudyReader
 from analysis.records.study import Record, Study, StudyHeader, TrialRecord, Verdict
@@ -397,9 +398,9 @@ class StudyProjection:
         for line in self._tail.read():
             item = self._reader.take(line)
             self._study = self._reader.study
-            if isinstance(item, TrialRecord | NetworkRecord):
+            if isinstance(item, TrialRecord | NetworkRecord | CellRecord):
                 self._waiting.append(item)
-            if isinstance(item, TrialRecord | NetworkRecord | Verdict):
+            if isinstance(item, TrialRecord | NetworkRecord | CellRecord | Verdict):
                 self._closed = False
 
     def _survey(self, study: Study) -> None:
