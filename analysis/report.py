@@ -62,6 +62,50 @@ class Pages:
     files: dict[str, bytes] = field(default_factory=dict)
 
 
+def write_course(folders: Sequence[Path], out: Path, left_out: Sequence[tuple[str, str]] = ()) -> Path:
+    """Write the course: one page of lessons, in the order given, then what else belongs to it.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Of lessons' results; those of other kinds of study follow the lessons with the sections of their own reports.
+    out : Path
+        Folder to write to, as `write_report` does.
+    left_out : sequence of (str, str)
+        Lessons without records, and why.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    from analysis.course.page import course_sections, left_out_section
+
+    studies = [study for folder in folders for study in read_sweep(folder)]
+    lessons = [study for study in studies if study.is_lesson]
+    sections = course_sections(lessons)
+    others = [study for study in studies if not study.is_lesson]
+    slugs = file_names("study", [study.header.sweep for study in others])
+    for slug, study in zip(slugs, others, strict=True):
+        own = _own_report(study)
+        title = f"Lesson: {printable(study.header.sweep)}"
+        sections += [named(one, slug, title) for one in (own(study).sections if own else sections_of([study]))]
+    if left_out:
+        sections.append(left_out_section(left_out))
+    n = len(lessons) + len(others)
+    lead = f"{n} lessons. Each asks one question, says what was done, and judges what its sources claim."
+    return write_pages(render_sections("A course on small networks", lead, sections), out)
+
+
+def write_pages(pages: Pages, out: Path) -> Path:
+    """Write a report's files; return its page."""
+    for name, content in pages.files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return out / "index.html"
+
+
 def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     """Write the report of some sweeps.
 
@@ -88,12 +132,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     if not folders:
         raise ValueError("folders: none given; name a folder that `sweeps run` has written, such as results/homework")
     out = folders[0] / "report" if out is None else out
-    pages = render([study for folder in folders for study in read_sweep(folder)])
-    for name, content in pages.files.items():
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return out / "index.html"
+    return write_pages(render([study for folder in folders for study in read_sweep(folder)]), out)
 
 
 def render(studies: Sequence[Study]) -> Pages:

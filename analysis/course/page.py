@@ -250,3 +250,14 @@ def course_sections(studies: Sequence[Study]) -> list[Section]:
     """Return a course of lessons, in the order given."""
     lessons = [told(study) for study in studies]
     return [contents_section(lessons), *(lesson_section(one) for one in lessons), contradicted(lessons)]
+
+
+def left_out_section(left_out: Sequence[tuple[str, str]]) -> Section:
+    """Return which lessons are not in the course, and why."""
+    table = Table(
+        "left-out",
+        "Lessons that are not in this course.",
+        (Column("lesson", "Lesson", "text"), Column("why", "Why", "text")),
+        tuple(left_out),
+    )
+    return Section("left-out", "Not in this course", (table,))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from engine.names import InputMessageError, cut
-from sweeps.commands import one_setting, predict, results, running
+from sweeps.commands import lessons, one_setting, predict, results, running
 from sweeps.commands.options import PROGRAM, Commands, Parser, checked_remainder
 
 USAGE, HELD, INTERRUPTED = 2, 75, 130
@@ -36,6 +36,7 @@ def build_parser() -> tuple[Parser, Commands]:
     )
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     running.add_commands(commands)
+    lessons.add_commands(commands)
     results.add_commands(commands)
     one_setting.add_commands(commands)
     predict.add_commands(commands)

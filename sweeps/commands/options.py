@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from analysis.records.reading import check_version
 from engine.names import InputMessageError, cut, nearest, unknown
@@ -64,6 +64,20 @@ def add_driver_options(parser: Parser) -> None:
         "--timeout", type=positive_float, metavar="SECONDS", help="stop after this long; `resume` goes on"
     )
     add_tracking_option(parser, "`none` leaves MLflow out")
+
+
+def add_size_options(parser: Parser) -> None:
+    """Add ``--quick`` and ``--full``."""
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--quick", action="store_true", help="a lesson with fewer replicas and shorter training")
+    sizes.add_argument("--full", action="store_true", help="a lesson with more replicas and longer training")
+
+
+def size_of(arguments: argparse.Namespace) -> Literal["default", "quick", "full"]:
+    """Return in which size a lesson is asked for."""
+    if arguments.quick:
+        return "quick"
+    return "full" if arguments.full else "default"
 
 
 def add_tracking_option(parser: Parser, note: str = "a database or server") -> None:
