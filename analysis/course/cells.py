@@ -34,9 +34,14 @@ class Cells:
         """Return a design as it ran; empty where the lesson has none of that name."""
         return next((design for design in self.settings.designs if design["name"] == name), {})
 
-    def target(self, design: str) -> float:
-        """Return the loss that counts as reached."""
-        return float(self.design(design).get("target", 0.0))
+    def target(self, design: str, dataset: str = "") -> float:
+        """Return the loss that counts as reached, on a dataset."""
+        found = self.design(design)
+        return float(found.get("targets", {}).get(dataset, found.get("target", 0.0)))
+
+    def target_of(self, cell: CellRecord) -> float:
+        """Return the loss that counts as reached in a cell."""
+        return self.target(str(cell.params["design"]), str(cell.params.get("dataset", "")))
 
     def levels(self, design: str, key: str) -> list[Level]:
         """Return the levels of a factor, in the order of the cells."""

@@ -63,11 +63,11 @@ def _samples(
 
 
 def _reached(cells: Cells, chosen: Sequence[CellRecord]) -> np.ndarray:
-    return np.isfinite(time_to(chosen[0], cells.target("sets"))).astype(np.float64)
+    return np.isfinite(time_to(chosen[0], cells.target_of(chosen[0]))).astype(np.float64)
 
 
 def _slower_twice(cells: Cells, chosen: Sequence[CellRecord]) -> np.ndarray:
-    base, lower = (time_to(cell, cells.target("sets")) for cell in chosen)
+    base, lower = (time_to(cell, cells.target_of(cell)) for cell in chosen)
     return np.where(np.isfinite(base), sooner(2.0 * base, lower), np.nan)
 
 
@@ -85,7 +85,7 @@ def _rougher(cells: Cells, chosen: Sequence[CellRecord]) -> np.ndarray:  # noqa:
 
 
 def _leaves(cells: Cells, chosen: Sequence[CellRecord]) -> np.ndarray:
-    return leaves_again(chosen[0], cells.target("sets"))
+    return leaves_again(chosen[0], cells.target_of(chosen[0]))
 
 
 def _gap(cell: CellRecord) -> np.ndarray:
@@ -172,11 +172,10 @@ def claims(cells: Cells) -> list[Claim]:
 
 def _surface_claims(cells: Cells) -> list[Claim]:
     bumps, arrivals = [], []
-    target = cells.target("starts")
     for cell in cells.of("starts"):
         rise = measured(cell, "swap_rise")
         bumps.append((rise > 0).sum())
-        reached = np.isfinite(time_to(cell, target)).astype(np.float64)
+        reached = np.isfinite(time_to(cell, cells.target_of(cell))).astype(np.float64)
         arrivals.append(Sample(title(str(cell.params["dataset"])), "share", reached))
     found = Sample("", "exact", np.array([float(sum(bumps))] if bumps else []))
     return [
@@ -253,12 +252,11 @@ def _bowl_table(cells: Cells) -> Table:
 
 
 def _rates_table(cells: Cells) -> Table:
-    target = cells.target("sets")
     rows = []
     for rate in cells.levels("sets", RATE):
         group = cells.of("sets", {RATE: rate})
-        times = np.stack([time_to(cell, target) for cell in group])
-        left = np.concatenate([leaves_again(cell, target) for cell in group])
+        times = np.stack([time_to(cell, cells.target_of(cell)) for cell in group])
+        left = np.concatenate([leaves_again(cell, cells.target_of(cell)) for cell in group])
         left = left[~np.isnan(left)]
         middle = float(np.median(times))
         rows.append(
@@ -290,21 +288,20 @@ def _rates_table(cells: Cells) -> Table:
 
 
 def _survival_picture(cells: Cells) -> Picture:
-    target = cells.target("sets")
     rows = []
     for dataset in cells.datasets("sets"):
         for rate in cells.levels("sets", RATE):
             cell = cells.one("sets", {"dataset": dataset, RATE: rate})
             if cell is not None:
-                times = time_to(cell, target)
+                times = time_to(cell, cells.target_of(cell))
                 rows += [
                     (title(dataset), float(str(rate)), look, float((times > look).mean())) for look in cell.looks
                 ]
     best = _best_rate(cells)
     return Picture(
         "learning-rate-survival",
-        f"Share of networks that have not reached a loss below {target:g} yet, by epoch: one panel a set, one line a "
-        "rate. Lines that stay at 1 never arrive.",
+        f"Share of networks that have not reached a loss below {cells.target('sets'):g} ({_low_target(cells):g} on the "
+        "regression sets) yet, by epoch: one panel a set, one line a rate. Lines that stay at 1 never arrive.",
         f"Survival curves by rate; over all sets most networks arrive at rate {best[0]:g}: {best[1]:.0%}.",
         lambda: _draw_survival(cells),
         Table(
@@ -322,7 +319,6 @@ def _draw_survival(cells: Cells) -> Figure:
     from analysis.formats.style import framed_axes, new_figure
 
     datasets, rates = cells.datasets("sets"), cells.levels("sets", RATE)
-    target = cells.target("sets")
     n = max(1, len(datasets))
     figure = new_figure(1.75 * n + 1.0, 2.9)
     colors = colormaps["viridis"](np.linspace(0.0, 0.92, max(len(rates), 2)))
@@ -331,7 +327,7 @@ def _draw_survival(cells: Cells) -> Figure:
         for rate, color in zip(rates, colors, strict=False):
             cell = cells.one("sets", {"dataset": dataset, RATE: rate})
             if cell is not None:
-                times = time_to(cell, target)
+                times = time_to(cell, cells.target_of(cell))
                 left = [(times > look).mean() for look in cell.looks]
                 axes.step(cell.looks, left, where="post", color=color, linewidth=1.4, label=f"{rate:g}")
         axes.set_xscale("log")
@@ -348,13 +344,16 @@ def _draw_survival(cells: Cells) -> Figure:
     return figure
 
 
+def _low_target(cells: Cells) -> float:
+    return min((cells.target("sets", name) for name in cells.datasets("sets")), default=0.0)
+
+
 def _best_rate(cells: Cells) -> tuple[float, float]:
     """Return the rate at which most networks arrive, and their share."""
-    target = cells.target("sets")
     shares: list[tuple[float, Level]] = []
     for rate in cells.levels("sets", RATE):
         group = cells.of("sets", {RATE: rate})
-        shares.append((float(np.mean([np.isfinite(time_to(cell, target)).mean() for cell in group])), rate))
+        shares.append((float(np.mean([np.isfinite(time_to(cell, cells.target_of(cell))).mean() for cell in group])), rate))
     share, rate = max(shares, key=lambda one: one[0]) if shares else (math.nan, math.nan)
     return float(str(rate)), share
 

@@ -9,9 +9,11 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from engine.configuration import TrainingConfig
 from engine.evaluation import mean_losses, predict
 from engine.methods.activations import ACTIVATIONS
 from engine.network import NetworkConfig, Parameters
+from engine.training import train
 from sweeps.data.source import Draws
 
 FloatArray = npt.NDArray[np.float64]
@@ -19,6 +21,7 @@ N_RAYS, N_ON_RAY = 24, 16
 NEAR, FAR = 1.2, 3.0
 """Where a ray begins and ends, in units of the distance at which it leaves the box."""
 LEAST_CHANGE = 1e-9
+STEP = 1e-3
 SATURATED_BELOW = 0.05
 """Share of its largest derivative below which a unit counts as saturated."""
 LARGEST_DERIVATIVE: Mapping[str, float] = MappingProxyType({"sigmoid": 0.25})
@@ -167,7 +170,55 @@ def swap_rise(trained: Trained) -> FloatArray:
     return np.asarray(there - here, np.float64)
 
 
+def first_gradient(trained: Trained) -> FloatArray:
+    """Return the gradient of the first layer's weights over that of the last's, before training: small is vanishing.
+
+    Root mean squares of the whole training set's gradient, read off one step of plain gradient descent.
+    """
+    network, split = trained.network, trained.draws.train
+    start = trained.draws.initialize(network)
+    config = TrainingConfig(
+        loss=trained.loss,
+        optimizer="sgd",
+        learning_rate=STEP,
+        batch_size=split.X.shape[1],
+        partial_batch="keep",
+        max_epochs=1,
+        dtype="float64",
+    )
+    stepped = train(network, config, split, start, trained.draws.training_seeds, look_at=[1], evaluate_on={})
+    sizes = [
+        np.sqrt(((np.asarray(before, np.float64) - after) ** 2).mean(axis=(1, 2)))
+        for before, after in zip(start.weights, stepped.state.parameters.weights, strict=True)
+    ]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(sizes[-1] > 0, sizes[0] / sizes[-1], np.nan)
+
+
+def collapse_error(trained: Trained) -> FloatArray:
+    """Return how far a network's scores are from those of the one layer that its weights multiply to.
+
+    The largest difference at the training points, over the largest score; NaN where an activation is not linear.
+    """
+    network, parameters = trained.network, trained.parameters
+    if network.activation != "linear" and network.hidden_layer_sizes:
+        return np.full(parameters.n_replicas, np.nan)
+    X = np.asarray(trained.draws.train.X, np.float64)
+    weight = parameters.weights[0].astype(np.float64)
+    bias = parameters.biases[0].astype(np.float64)[:, None, :]
+    for W, b in zip(parameters.weights[1:], parameters.biases[1:], strict=True):
+        weight, bias = weight @ W.astype(np.float64), bias @ W.astype(np.float64) + b.astype(np.float64)[:, None, :]
+    one_layer = (X @ weight + bias)[..., 0]
+    scores = trained.scores(X)
+    return np.asarray(np.abs(scores - one_layer).max(axis=1) / np.maximum(np.abs(scores).max(axis=1), 1e-30))
+
+
 PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
-    {one.__name__: one for one in (ray_line, ray_change, saturated, agreement, far_right, swap_rise)}
+    {
+        one.__name__: one
+        for one in (
+            ray_line, ray_change, saturated, agreement, far_right, swap_rise, first_gradient, collapse_error,
+        )
+    }
 )
 """By the names of `sweeps.spec.lesson.PROBES`."""

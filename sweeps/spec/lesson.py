@@ -23,7 +23,9 @@ from sweeps.toml import SpecError, SpecTable, check_depth, check_name, checked_n
 
 LESSONS = "lessons"
 """Folder of the built-in lessons, among the built-in sweeps."""
-PROBES = ("ray_line", "ray_change", "saturated", "agreement", "far_right", "swap_rise")
+PROBES = (
+    "ray_line", "ray_change", "saturated", "agreement", "far_right", "swap_rise", "first_gradient", "collapse_error",
+)  # fmt: skip
 """What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
 SPLITS = ("train", "test", "in_range", "out_of_range")
 MOST_CELLS = 2000
@@ -46,6 +48,8 @@ class Design:
         Epochs at which losses are measured, the last one being the length of training.
     target : float
         Loss that counts as reached.
+    targets : dict of str to float
+        Of datasets that have another one.
     scales : bool
         Whether a quick or full run changes replicas and length.
     held : bool
@@ -68,6 +72,7 @@ class Design:
     n_replicas: int
     looks: tuple[int, ...]
     target: float
+    targets: dict[str, float]
     scales: bool
     held: bool
     splits: tuple[str, ...]
@@ -287,6 +292,7 @@ def _design(table: SpecTable) -> Design:
         n_replicas=table.integer("n_replicas", 1, 10_000),
         looks=tuple(looks),
         target=table.number("target", 0.0, 1e6),
+        targets=_targets(table, where),
         scales=table.boolean("scales") if "scales" in table else True,
         held=table.boolean("held") if "held" in table else False,
         splits=splits,
@@ -300,6 +306,13 @@ def _design(table: SpecTable) -> Design:
     )
     table.close()
     return design
+
+
+def _targets(table: SpecTable, where: str) -> dict[str, float]:
+    if "targets" not in table:
+        return {}
+    rest = table.table("targets").rest()
+    return {key: checked_number(value, f"{where}: targets: {key}") for key, value in rest.items()}
 
 
 def _data(table: SpecTable, where: str) -> dict[str, Any]:
