@@ -72,8 +72,8 @@ def _slower_twice(cells: Cells, chosen: Sequence[CellRecord]) -> np.ndarray:
 
 
 def _roughness(cell: CellRecord) -> np.ndarray:
-    """Return the mean size of the moves of the training loss from look to look, after the first twenty epochs."""
-    late = losses(cell, "train")[np.array(cell.looks) >= 20]
+    """Return the mean size of the moves of the training loss from look to look, over the last two thirds of them."""
+    late = losses(cell, "train")[min(len(cell.looks) // 3, len(cell.looks) - 2) :]
     with np.errstate(invalid="ignore"):
         moves = np.abs(np.diff(late, axis=0))
     return np.where(np.isnan(moves), np.inf, moves).mean(axis=0)
@@ -131,7 +131,8 @@ def claims(cells: Cells) -> list[Claim]:
         *_bowl_claims(cells),
         _claim(
             cells, "5", "Rate 3 oscillates",
-            "share of draws whose training loss moves more from look to look at rate 3 than at 0.1, after epoch 20",
+            "share of draws whose training loss moves more from look to look at rate 3 than at 0.1, over "
+            "the last two thirds of the looks",
             "rougher", (3.0, 0.1), "above", 0.5,
         ),
         _claim(
@@ -294,9 +295,7 @@ def _survival_picture(cells: Cells) -> Picture:
             cell = cells.one("sets", {"dataset": dataset, RATE: rate})
             if cell is not None:
                 times = time_to(cell, cells.target_of(cell))
-                rows += [
-                    (title(dataset), float(str(rate)), look, float((times > look).mean())) for look in cell.looks
-                ]
+                rows += [(title(dataset), float(str(rate)), look, float((times > look).mean())) for look in cell.looks]
     best = _best_rate(cells)
     return Picture(
         "learning-rate-survival",
@@ -353,7 +352,9 @@ def _best_rate(cells: Cells) -> tuple[float, float]:
     shares: list[tuple[float, Level]] = []
     for rate in cells.levels("sets", RATE):
         group = cells.of("sets", {RATE: rate})
-        shares.append((float(np.mean([np.isfinite(time_to(cell, cells.target_of(cell))).mean() for cell in group])), rate))
+        shares.append(
+            (float(np.mean([np.isfinite(time_to(cell, cells.target_of(cell))).mean() for cell in group])), rate)
+        )
     share, rate = max(shares, key=lambda one: one[0]) if shares else (math.nan, math.nan)
     return float(str(rate)), share
 

@@ -68,9 +68,7 @@ def _linear_claims(cells: Cells) -> list[Claim]:
     on_xor = [cell for cell in linear if cell.params["dataset"] == "xor"] + cells.of("xor", {ACTIVATION: "linear"})
     elsewhere = [cell for cell in linear if cell.params["dataset"] != "xor"]
     n_xor, n_else = (sum(len(cell.seeds) for cell in group) for group in (on_xor, elsewhere))
-    passed_xor, passed_else = (
-        float(sum(learnt(cells, cell).sum() for cell in group)) for group in (on_xor, elsewhere)
-    )
+    passed_xor, passed_else = (float(sum(learnt(cells, cell).sum() for cell in group)) for group in (on_xor, elsewhere))
     errors = np.concatenate([measured(cell, "collapse_error") for cell in linear]) if linear else np.array([])
     return [
         Claim(
@@ -162,9 +160,7 @@ def _share_table(cells: Cells) -> Table:
         row: list[Cell] = [str(shape)]
         for activation in activations:
             cell = cells.one("xor", {ACTIVATION: activation, SHAPE: shape})
-            row.append(
-                Missing("not trained") if cell is None else shown(share_interval(learnt(cells, cell)))
-            )
+            row.append(Missing("not trained") if cell is None else shown(share_interval(learnt(cells, cell))))
         rows.append(tuple(row))
     n = cells.design("xor").get("n_replicas", 0)
     return Table(

@@ -33,13 +33,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from analysis.records.lines import Chain, encode_line
 from analysis.records.lesson import LESSON, CellRecord
+from analysis.records.lines import Chain, encode_line
 from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
 
 Scalar = str | int | float | bool | None
 State = Literal["complete", "diverged", "failed"]
-Stage = Literal["search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate", "network", "cell"]
+Stage = Literal[
+    "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate", "network", "cell"
+]
 STAGES: tuple[Stage, ...] = (
     "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate",
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """A bowl: the loss of one linear unit over its weights, sum_i h_i w_i^2 / 2, whose gradient descent has a closed form.
 
-Points +-sqrt(d h_i) e_i with target 0 make it: their mean squares are the curvatures h_i, their means are 0, so that the
-bias, of curvature 1 and started at 0, stays there. A full batch at rate r takes w_i to (1 - r h_i)^t w_i.
+Points +-sqrt(d h_i) e_i with target 0 make it: their mean squares are the curvatures h_i, their means are 0, so that
+the bias, of curvature 1 and started at 0, stays there but for rounding (a lesson freezes it). A full batch at
+rate r takes w_i to (1 - r h_i)^t w_i.
 """
 
 from __future__ import annotations
@@ -106,4 +107,3 @@ KIND = Kind(
     floor="0, at the bottom",
     describe=lambda _: "the loss is that of one linear unit, a bowl over its weights.",
 )
-

@@ -18,7 +18,6 @@ from analysis.course.lesson import judgments
 from analysis.records.lesson import LESSON, CellRecord
 from analysis.records.lines import canonical_json
 from analysis.records.study import CELL, Scalar, Stage, Study, StudyHeader, Verdict
-from engine.network import NetworkConfig
 from engine.splits import Split
 from engine.training import Look, train
 from sweeps.data.kinds import KINDS
@@ -71,6 +70,7 @@ class LessonPlan:
     def __init__(self, spec: LessonSpec, results: Path) -> None:
         self._spec = spec
         self._cells = spec.cells()
+        self._settings = spec.settings()
         self._sources: dict[str, Source] = {}
         self._lock = threading.Lock()
         self.folder = results / LESSON
@@ -117,7 +117,7 @@ class LessonPlan:
 
     def setting(self, study: Study, number: int, params: Mapping[str, Scalar], earlier: Sequence[int]) -> Setting:  # noqa: ARG002
         """Return the setting of one cell."""
-        design, _ = self._spec.settings(number)
+        design, _ = self._settings[number]
         seeds = self._source(number).seed_block("search")
         return Setting(CELL, number, None, dict(params), seeds, design.looks, stops_early=True)
 
@@ -146,7 +146,7 @@ class LessonPlan:
     def record(self, setting: Setting, outcomes: Sequence[CellOutcome | str], timing: Timing) -> CellRecord:
         """Return a cell's record; its training has failed if its outcome is a text."""
         (outcome,) = outcomes
-        design, settings = self._spec.settings(setting.number)
+        design, settings = self._settings[setting.number]
         source = self._source(setting.number)
         network, training = configs(design, settings, source.n_inputs, source.n_outputs)
         empty = CellOutcome([], {}, [], {}, {}, {}, 0, "", "", None)
@@ -188,7 +188,7 @@ class LessonPlan:
 
     def _source(self, number: int) -> Source:
         """Return the source of a cell's data; cells of equal data share one."""
-        design, settings = self._spec.settings(number)
+        design, settings = self._settings[number]
         table, dataset = data_table(design, settings), str(settings["dataset"])
         asked = asked_of(self._spec, design, dataset, settings)
         key = canonical_json([design.name, table, dataset, asked.loss])
@@ -200,7 +200,7 @@ class LessonPlan:
             return self._sources[key]
 
     def _train(self, setting: Setting, cancel: threading.Event) -> CellOutcome | str:
-        design, settings = self._spec.settings(setting.number)
+        design, settings = self._settings[setting.number]
         source = self._source(setting.number)
         network, training = configs(design, settings, source.n_inputs, source.n_outputs)
 
@@ -226,7 +226,7 @@ class LessonPlan:
         except TRIAL_ERRORS as error:
             return f"{type(error).__name__}: {error}"
         parameters = result.state.parameters
-        measured = _probed(design.probes, network, Trained(network, training.loss, parameters, draws), result.state.diverged_at)
+        measured = _probed(design.probes, Trained(network, training.loss, parameters, draws), result.state.diverged_at)
         arrays = [*result.losses.values(), *parameters.weights, *parameters.biases, *measured.values()]
         return CellOutcome(
             looks=list(result.epochs),
@@ -264,7 +264,7 @@ def held(draws: Draws) -> Draws:
 
 
 def _probed(
-    names: Sequence[str], network: NetworkConfig, trained: Trained, diverged_at: npt.NDArray[np.int64]
+    names: Sequence[str], trained: Trained, diverged_at: npt.NDArray[np.int64]
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Return what the probes find, NaN for replicas that diverged."""
     with np.errstate(all="ignore"):
@@ -290,7 +290,7 @@ def _as_plain(config: Any) -> dict[str, Any]:
 
 
 def lesson_plan(spec: LessonSpec, folder: Path, dataset: str) -> LessonPlan:
-    """Return a lesson's one plan.
+    """Return the one plan of a lesson.
 
     Raises
     ------

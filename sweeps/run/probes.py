@@ -217,7 +217,14 @@ PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
     {
         one.__name__: one
         for one in (
-            ray_line, ray_change, saturated, agreement, far_right, swap_rise, first_gradient, collapse_error,
+            ray_line,
+            ray_change,
+            saturated,
+            agreement,
+            far_right,
+            swap_rise,
+            first_gradient,
+            collapse_error,
         )
     }
 )

@@ -159,14 +159,9 @@ class LessonSpec:
         """Return the design of that name."""
         return next(design for design in self.designs if design.name == name)
 
-    def settings(self, number: int) -> tuple[Design, dict[str, Any]]:
-        """Return a cell's design and all its settings by key, fixed ones included."""
-        for design in self.designs:
-            cells = list(design.cells())
-            if number < len(cells):
-                return design, {**design.fixed, **cells[number]}
-            number -= len(cells)
-        raise AssertionError(f"the lesson has no cell {number}")
+    def settings(self) -> list[tuple[Design, dict[str, Any]]]:
+        """Return each cell's design and all its settings by key, fixed ones included."""
+        return [(design, {**design.fixed, **cell}) for design in self.designs for cell in design.cells()]
 
 
 def level(value: Any) -> Level:
@@ -299,9 +294,7 @@ def _design(table: SpecTable) -> Design:
         probes=probes,
         data=_data(table.table("data"), where),
         fixed=_settings(table.table("fixed").rest(), where),
-        cross={
-            key: _levels(key, levels, where) for key, levels in _flat(table.table("cross").rest()).items()
-        },
+        cross={key: _levels(key, levels, where) for key, levels in _flat(table.table("cross").rest()).items()},
         paired=[_settings(row, where) for row in table.list("paired")] if "paired" in table else [],
     )
     table.close()
@@ -361,8 +354,7 @@ def _check(spec: LessonSpec, where: str) -> None:
     if len(cells) > MOST_CELLS:
         raise SpecError(f"{where}: {len(cells)} cells; at most {MOST_CELLS}")
     seen: set[str] = set()
-    for number in range(len(cells)):
-        design, settings = spec.settings(number)
+    for design, settings in spec.settings():
         place = f"{where}: designs {design.name}"
         if "dataset" not in settings:
             raise SpecError(f"{place}: dataset is missing; name it in cross or paired")

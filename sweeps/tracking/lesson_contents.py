@@ -26,8 +26,7 @@ def of_lesson(study: Study) -> OfStudy:
         "size": settings.size,
         "changed": "; ".join(settings.changed) or "nothing",
         **{
-            f"design.{design['name']}": short_text(canonical_json(design), LONGEST_PARAM)
-            for design in settings.designs
+            f"design.{design['name']}": short_text(canonical_json(design), LONGEST_PARAM) for design in settings.designs
         },
     }
     metrics: list[MetricPoint] = [("n_cells", float(len(study.cells)), 0)]

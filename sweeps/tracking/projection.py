@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from analysis.records.lines import Line, canonical_json, decode_raw_line
 from analysis.records.lesson import CellRecord
+from analysis.records.lines import Line, canonical_json, decode_raw_line
 from analysis.records.polynomial import NetworkRecord
 from analysis.records.reading import StudyReader
 from analysis.records.study import Record, Study, StudyHeader, TrialRecord, Verdict

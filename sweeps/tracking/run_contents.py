@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from analysis.records.lines import canonical_json
 from analysis.records.lesson import LESSON
+from analysis.records.lines import canonical_json
 from analysis.records.polynomial import POLYNOMIAL
 from analysis.records.study import Record, Study, StudyHeader, Verdict, as_data
 from sweeps.tracking.content_parts import LONGEST_DIGEST, LONGEST_TAG, MetricPoint, OfRecord, OfStudy, legal_key
