@@ -27,7 +27,6 @@ from analysis.formats.blocks import (
     shown,
 )
 from analysis.records.study import Scalar, Study
-from analysis.records.table import is_table
 from analysis.sections.answer import NO_FLOOR, page_link, verdict_text
 from analysis.sections.curves import curve_block
 from analysis.sections.distance import crossing, distance_bins, points_beyond
@@ -47,8 +46,8 @@ from analysis.statistics.homework import (
 )
 from analysis.statistics.intervals import Interval
 from analysis.statistics.ranges import Box
+from analysis.statistics.selection import LEAST_TRIALS_FOR_IMPORTANCE as ENOUGH
 from analysis.statistics.why import LEAST_TRIALS, Arm, Comparison, comparisons, edges, importance_is_weak, n_comparable
-from analysis.statistics.why import LEAST_TRIALS_FOR_IMPORTANCE as ENOUGH
 from engine.playground.registry import DATASETS
 
 if TYPE_CHECKING:

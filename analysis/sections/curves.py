@@ -99,6 +99,7 @@ def _cell(values: Sequence[float | None], i: int) -> Cell:
 
 
 def curve_line(record: TrialRecord, key: str) -> list[float]:
+    """Return a curve's points, NaN where it has none."""
     values = record.curves.get(key, [])
     return [
         math.nan if i >= len(values) or (value := values[i]) is None or value <= 0 else value
@@ -135,7 +136,9 @@ def draw_curves(study: Study, record: TrialRecord, name: str) -> Figure:
         )
         axes.plot(epochs, curve_line(record, f"{key}_loss_mean"), color=color, label=text, marker=marker, markersize=3)
     if any(value is not None for value in record.curves.get("out_of_range_loss_mean", ())):
-        axes.plot(epochs, curve_line(record, "out_of_range_loss_mean"), color=ORANGE, linestyle="--", label="out of range")
+        axes.plot(
+            epochs, curve_line(record, "out_of_range_loss_mean"), color=ORANGE, linestyle="--", label="out of range"
+        )
     horizontal(axes, study.header.goal, RED, f"goal {study.header.goal:g}")
     if study.header.floor:
         horizontal(axes, study.header.floor, BLACK, f"floor {number_text(study.header.floor)}", (1, 1.5))

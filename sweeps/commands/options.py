@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from analysis.records.reading import check_version
 from engine.names import InputMessageError, cut, nearest, unknown
@@ -66,6 +66,20 @@ def add_driver_options(parser: Parser) -> None:
     )
     add_tracking_option(parser, "`none` leaves MLflow out")
     add_log_runs_option(parser)
+
+
+def add_size_options(parser: Parser) -> None:
+    """Add ``--quick`` and ``--full``."""
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--quick", action="store_true", help="a lesson with fewer replicas and shorter training")
+    sizes.add_argument("--full", action="store_true", help="a lesson with more replicas and longer training")
+
+
+def size_of(arguments: argparse.Namespace) -> Literal["default", "quick", "full"]:
+    """Return in which size a lesson is asked for."""
+    if arguments.quick:
+        return "quick"
+    return "full" if arguments.full else "default"
 
 
 def add_tracking_option(parser: Parser, note: str = "a database or server") -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.records.lesson import CellRecord
 from analysis.records.lines import Line, canonical_json, decode_raw_line
 from analysis.records.polynomial import NetworkRecord
 from analysis.records.reading import StudyReader, anchor_difference
@@ -368,9 +369,9 @@ class StudyProjection:
         for line in self._tail.read():
             item = self._reader.take(line)
             self._study = self._reader.study
-            if isinstance(item, TrialRecord | NetworkRecord):
+            if isinstance(item, TrialRecord | NetworkRecord | CellRecord):
                 self._unchosen.append(item)
-            if isinstance(item, TrialRecord | NetworkRecord | Verdict | Extension):
+            if isinstance(item, TrialRecord | NetworkRecord | CellRecord | Verdict | Extension):
                 self._closed = False
 
     def _choose(self) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from analysis.records.lesson import LESSON
 from analysis.records.lines import canonical_json
 from analysis.records.polynomial import POLYNOMIAL
 from analysis.records.study import Record, Study, StudyHeader, Verdict, as_data
 from sweeps.tracking.content_parts import LONGEST_DIGEST, LONGEST_TAG, MetricPoint, OfRecord, OfStudy, legal_key
+from sweeps.tracking.lesson_contents import of_cell, of_lesson
 from sweeps.tracking.network_contents import of_network, of_polynomial_study
 from sweeps.tracking.trial_contents import of_trial, of_trial_study
 
@@ -90,7 +92,9 @@ class Contents:
 
 
 OF_TRIALS = Contents(of_trial_study, of_trial)
-CONTENTS: Mapping[str, Contents] = MappingProxyType({POLYNOMIAL: Contents(of_polynomial_study, of_network)})
+CONTENTS: Mapping[str, Contents] = MappingProxyType(
+    {POLYNOMIAL: Contents(of_polynomial_study, of_network), LESSON: Contents(of_lesson, of_cell)}
+)
 """By kind of data, where records are not trials."""
 
 
@@ -191,7 +195,10 @@ def file_tags(files: tuple[Path, ...]) -> dict[str, str]:
 
 def _verdict_tags(verdict: Verdict) -> dict[str, str]:
     if verdict.claims is not None:
-        return {"verdict": verdict.text, "stopped": verdict.stopped}
+        claims = {
+            f"claim.{i:02}": f"{text}: {found}" for i, (text, found) in enumerate(verdict.claims.items(), start=1)
+        }
+        return {"verdict": verdict.text, "stopped": verdict.stopped, **claims}
     return {
         "verdict": verdict.text,
         "certified": str(verdict.certified).lower(),

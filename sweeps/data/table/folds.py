@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.names import nearest
+
 Rows = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
-
-
-from engine.names import nearest
 
 
 class EndError(ValueError):
