@@ -41,12 +41,15 @@ class Node:
     gradient: float = field(default=0.0)
 
     def __add__(self, other: Node) -> Node:
+        """Return the sum."""
         return Node(self.value + other.value, "+", ((self, 1.0), (other, 1.0)))
 
     def __sub__(self, other: Node) -> Node:
+        """Return the difference."""
         return Node(self.value - other.value, "-", ((self, 1.0), (other, -1.0)))
 
     def __mul__(self, other: Node) -> Node:
+        """Return the product."""
         return Node(self.value * other.value, "*", ((self, other.value), (other, self.value)))
 
     def times(self, factor: float) -> Node:

@@ -95,13 +95,15 @@ def _doubling_claims() -> list[Claim]:
     return [
         Claim(
             "61", "A hinge loss of 0 stays 0 with all weights doubled",
-            f"of {N_PROBLEMS} separable problems with hinge loss 0 those whose loss is 0 at twice the weights", "equals",
+            f"of {N_PROBLEMS} separable problems with hinge loss 0 those whose loss is 0 at twice the weights",
+            "equals",
             float(N_PROBLEMS), (Sample("", "exact", np.array([kept * N_PROBLEMS])),), budget="exact",
         ),
         Claim(
             "61", "Cross-entropy has no such end: doubling the weights lowers it further",
             f"share of the same {N_PROBLEMS} problems in which cross-entropy falls and stays above 0", "above", 0.95,
-            (Sample("", "share", ((soft_after < soft_before) & (soft_after > 0)).astype(float)),), budget="same problems",
+            (Sample("", "share", ((soft_after < soft_before) & (soft_after > 0)).astype(float)),),
+            budget="same problems",
         ),
     ]  # fmt: skip
 
@@ -222,8 +224,8 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         errors = [f"{number_text(float(np.median(judged(cell))))} with {name}" for name, cell in found if cell]
         parts.append(f"{units(shape)}: {', '.join(errors)}")
     return (
-        f"Share of wrong test images, each loss at its best rate: {'; '.join(parts)}. A hinge loss of 0 stays 0 with all "
-        "weights doubled, so that a penalty must choose among weights."
+        f"Share of wrong test images, each loss at its best rate: {'; '.join(parts)}. A hinge loss of 0 stays 0 "
+        "with all weights doubled, so that a penalty must choose among weights."
     )
 
 
