@@ -94,8 +94,9 @@ def claims(cells: Cells) -> list[Claim]:
     dead = _dead(cells, "leaky_relu")
     found.append(
         Claim(
-            "35", "Leaky ReLU has no dead units", "networks with a unit whose derivative is 0 at every training point, "
-            "all rates", "equals", 0.0, (Sample("", "exact", np.array([float((dead > 0).sum())])),) if len(dead) else (),
+            "35", "Leaky ReLU has no dead units",
+            "networks with a unit whose derivative is 0 at every training point, all rates", "equals", 0.0,
+            (Sample("", "exact", np.array([float((dead > 0).sum())])),) if len(dead) else (),
             budget="exact",
         )
     )  # fmt: skip
@@ -166,8 +167,8 @@ def _best_table(cells: Cells) -> Table:
             rows.append(tuple(row))
     return Table(
         "activations-best",
-        "Median test loss by set, depth and activation, each at its best rate (chosen on other draws); the best of them, "
-        "and the share of draws in which none of the others is better.",
+        "Median test loss by set, depth and activation, each at its best rate (chosen on other draws); the best of "
+        "them, and the share of draws in which none of the others is better.",
         (
             Column("set", "Set", "text"), Column("depth", "Hidden layers", "text"), Column("best", "Best", "text"),
             Column("share", "Best of all in"), *(Column(str(a), NAMES[str(a)]) for a in activations),
