@@ -109,7 +109,8 @@ def claims(cells: Cells) -> list[Claim]:
     found.append(
         Claim(
             "35", "More than one ReLU network in twenty has a dead unit",
-            "share of ReLU networks with a dead unit after training, by rate", "above", 0.05, relu, pooled(relu), budget=budget,
+            "share of ReLU networks with a dead unit after training, by rate", "above", 0.05, relu, pooled(relu),
+            budget=budget,
         )
     )  # fmt: skip
     centred = _versus(cells, "tanh", "sigmoid", _judged("off_centre"))
@@ -126,7 +127,7 @@ def claims(cells: Cells) -> list[Claim]:
 def _dead(cells: Cells, activation: str) -> FloatArray:
     found = [measured(cell, "dead_units") for cell in cells.of("sets", {ACTIVATION: activation})]
     values = np.concatenate(found) if found else np.array([])
-    return values[~np.isnan(values)]
+    return np.asarray(values[~np.isnan(values)], np.float64)
 
 
 def _dead_by_rate(cells: Cells) -> tuple[Sample, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -227,10 +227,11 @@ def _versus_sigmoid(cells: Cells) -> tuple[Sample, ...]:
 
 def _start_claims(cells: Cells) -> list[Claim]:
     found = []
-    for design, name, measure, value in (
+    starts: tuple[tuple[str, str, str, Callable[[CellRecord], FloatArray]], ...] = (
         ("linear_start", "linear regression", "test loss", lambda cell: last(cell, "test")),
         ("softmax_start", "softmax regression", "share of wrong digits", lambda cell: measured(cell, "test_error")),
-    ):
+    )
+    for design, name, measure, value in starts:
         groups = [cells.of(design, {INITIALIZER: start}) for start in ("constant", "normal")]
         samples: tuple[Sample, ...] = ()
         if all(len(group) == 1 for group in groups):
@@ -348,9 +349,9 @@ def _draw(cells: Cells) -> Figure:
     from analysis.formats.style import COLORS, GRAY, framed_axes, new_figure
 
     activations = cells.levels("depths", ACTIVATION)
-    figure = new_figure(2.6 * max(1, len(activations)) + 0.4, 2.8)
+    figure = new_figure(2.8 * max(1, len(activations)) + 0.4, 2.8)
     for i, activation in enumerate(activations):
-        axes = framed_axes(figure, 0.65, 0.5, 0.1, 0.3, i, len(activations))
+        axes = framed_axes(figure, 0.85, 0.5, 0.1, 0.3, i, len(activations))
         for name, color in zip(STARTS, COLORS, strict=False):
             points = [
                 (str(shape).count("-") + 1, kept)

@@ -248,9 +248,9 @@ def _draw(cells: Cells) -> Figure:
     from analysis.formats.style import COLORS, framed_axes, new_figure
 
     datasets, rates = cells.datasets("penalties"), _rates(cells)
-    figure = new_figure(2.6 * max(1, len(datasets)) + 0.3, 2.8)
+    figure = new_figure(2.75 * max(1, len(datasets)) + 0.3, 2.8)
     for i, dataset in enumerate(datasets):
-        axes = framed_axes(figure, 0.6, 0.55, 0.1, 0.3, i, len(datasets))
+        axes = framed_axes(figure, 0.75, 0.55, 0.1, 0.3, i, len(datasets))
         for (penalty, name), color in zip(NAMES.items(), COLORS, strict=False):
             for value, dash, side in ((_test, "-", "in range"), (_beyond, "--", "beyond")):
                 points = [
