@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -169,7 +169,7 @@ def _gaps(cells: Cells, probe: str) -> FloatArray:
     return np.asarray(values[~np.isnan(values)], np.float64)
 
 
-GRAPHS = (simple_graph, sigmoid_graph, hidden_layer_graph)
+GRAPHS: tuple[Callable[[], Graph], ...] = (simple_graph, sigmoid_graph, hidden_layer_graph)
 
 
 def blocks(cells: Cells) -> list[Block]:

@@ -138,8 +138,8 @@ def _accuracy_claims(cells: Cells) -> list[Claim]:
     found.append(
         Claim(
             "", "A hidden layer beats a linear classifier on digits (claim 31 says it of Fashion-MNIST)",
-            "share of wrong test images with 32 units less that of the linear classifier", "below", 0.0, tuple(hidden_gain),
-            pooled(hidden_gain), budget="equal epochs, rates tried and draws",
+            "share of wrong test images with 32 units less that of the linear classifier", "below", 0.0,
+            tuple(hidden_gain), pooled(hidden_gain), budget="equal epochs, rates tried and draws",
         )
     )  # fmt: skip
     return found
