@@ -76,7 +76,7 @@ def curve_block(study: Study, name: str, file_name: str) -> Block:
         )
         + f" over {n} draws; goal {number_text(study.header.goal)}"
     )
-    alt += "." if study.header.floor is None else f", floor {number_text(study.header.floor)}."
+    alt += "." if study.header.floor is None else f", expected floor {number_text(study.header.floor)}."
     data = Table(
         file_name,
         "",
@@ -135,10 +135,12 @@ def draw_curves(study: Study, record: TrialRecord, name: str) -> Figure:
         )
         axes.plot(epochs, curve_line(record, f"{key}_loss_mean"), color=color, label=text, marker=marker, markersize=3)
     if any(value is not None for value in record.curves.get("out_of_range_loss_mean", ())):
-        axes.plot(epochs, curve_line(record, "out_of_range_loss_mean"), color=ORANGE, linestyle="--", label="out of range")
+        axes.plot(
+            epochs, curve_line(record, "out_of_range_loss_mean"), color=ORANGE, linestyle="--", label="out of range"
+        )
     horizontal(axes, study.header.goal, RED, f"goal {study.header.goal:g}")
     if study.header.floor:
-        horizontal(axes, study.header.floor, BLACK, f"floor {number_text(study.header.floor)}", (1, 1.5))
+        horizontal(axes, study.header.floor, BLACK, f"expected floor {number_text(study.header.floor)}", (1, 1.5))
     axes.axvline(record.epochs, color=GRAY, linewidth=1.2)
     axes.set_xscale("log")
     axes.set_yscale("log")

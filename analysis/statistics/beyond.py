@@ -72,9 +72,7 @@ def beyond_points(
     return BeyondPoints(float(np.mean(farther.sum(axis=1) / n)), positive, int(n.sum()))
 
 
-def boundary_distance(
-    rule: Dataset, noise: float, points: FloatArray, reach: float
-) -> npt.NDArray[np.float64] | None:
+def boundary_distance(rule: Dataset, noise: float, points: FloatArray, reach: float) -> npt.NDArray[np.float64] | None:
     """Return the distance of each point (R, n, 2) to the true boundary, (R, n), or None where the rule has none.
 
     The boundary is where the true mean label changes sign, found between neighbors of a grid from -reach to reach: a
