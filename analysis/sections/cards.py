@@ -28,7 +28,6 @@ from analysis.formats.blocks import (
     shown,
 )
 from analysis.records.study import Scalar, Study
-from analysis.records.table import is_table
 from analysis.sections.answer import NO_FLOOR, page_link, verdict_text
 from analysis.sections.curves import curve_block, curve_line
 from analysis.sections.distance import crossing, distance_bins, points_beyond

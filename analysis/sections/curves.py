@@ -99,6 +99,7 @@ def _cell(values: Sequence[float | None], i: int) -> Cell:
 
 
 def curve_line(record: TrialRecord, key: str) -> list[float]:
+    """Return one curve of a record for a logarithmic axis: NaN where nothing above 0 was measured."""
     values = record.curves.get(key, [])
     return [
         math.nan if i >= len(values) or (value := values[i]) is None or value <= 0 else value

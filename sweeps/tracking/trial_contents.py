@@ -90,7 +90,7 @@ def of_trial(header: StudyHeader, record: TrialRecord) -> OfRecord:
 
 
 def run_name(header: StudyHeader, record: TrialRecord) -> str:
-    """Return what MLflow calls a trial: ``"xor #42 tanh 8-8 adam 0.01"``; of another stage ``"xor certificate 0 ..."``."""
+    """Return what MLflow calls a trial: ``"xor #42 tanh 8-8 adam 0.01"``; other stages by their names."""
     sizes = "-".join(str(size) for size in record.network.get("hidden_layer_sizes", ())) or "no-hidden-layer"
     place = f"#{record.number}" if record.stage == "search" else f"{record.stage.replace('_', ' ')} {record.number}"
     optimizer, rate = record.training.get("optimizer", "sgd"), record.training.get("learning_rate")

@@ -48,7 +48,7 @@ def page_cards(html: str) -> list[dict[str, str]]:
     """Return each card's figures as the page shows them, by title."""
     found = []
     for element in html5lib.parse(html).iter(f"{XHTML}article"):
-        one = {"setting": "".join(element.find(f".//*[@class='setting']").itertext())}
+        one = {"setting": "".join(element.find(".//*[@class='setting']").itertext())}
         for row in element.iterfind(f".//{XHTML}dl/{XHTML}div"):
             one["".join(row[0].itertext())] = "".join(row[1].itertext())
         found.append(one)
@@ -99,8 +99,8 @@ def read_csv_bytes(content: bytes) -> list[dict[str, str]]:
 
 def test_the_verdict_beyond_the_range_comes_with_its_reason(card: Card) -> None:
     pattern = (
-        r"Worse out of range, 0\.\d+ against 0\.\d+: the floor there is 0\.\d+ against 0\.\d+; (over |under )?\d+ % of those points "
-        r"lie farther from the true boundary than any training point; both classes occur there \(\d+ % \+1\); "
+        r"Worse out of range, 0\.\d+ against 0\.\d+: the floor there is 0\.\d+ against 0\.\d+; "
+        r"(over |under )?\d+ % of those points lie farther from the true boundary than any training point; both classes occur there \(\d+ % \+1\); "
         r"(nowhere|first) worse than a constant guess.*\."
     )
     assert re.fullmatch(pattern, card.beyond)
@@ -169,7 +169,7 @@ def nothing_beyond() -> Study:
             n_out_of_range=[0] * 8,
             constant_out_of_range_loss=None,
             floor_out_of_range_loss=[None] * 8,
-        )  # fmt: skip
+        )
     ]
     return study
 
@@ -203,7 +203,7 @@ def test_names_with_markup_stay_text() -> None:
     ]
     (article,) = html5lib.parse(render([study]).files["index.html"].decode()).iter(f"{XHTML}article")
     assert not list(article.iter(f"{XHTML}b"))
-    assert article.findtext(f".//*[@class='setting']").startswith(MARKUP)
+    assert article.findtext(".//*[@class='setting']").startswith(MARKUP)
     assert "`python -m sweeps" not in markdown_card(card_of(study))  # a backtick would end the code marks
     assert "<b" not in markdown_card(card_of(study)).replace("\\<b", "")
 
