@@ -224,7 +224,23 @@ class Cards:
     cards: tuple[Card, ...]
 
 
-Block = Text | Heading | Table | Picture | Animation | Stills | Cards
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A question to the reader, who may mark one of the options: in the browser only, nothing is sent or kept."""
+
+    question: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Blocks that the reader opens after having read `summary`; Markdown shows them below it."""
+
+    summary: str
+    blocks: tuple[Text | Heading | Table | Picture, ...]
+
+
+Block = Text | Heading | Table | Picture | Animation | Stills | Cards | Guess | Fold
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class HtmlBlock:
     alt: str = ""
     width: int = 0
     height: int = 0
+    options: tuple[str, ...] = ()
+    blocks: tuple[HtmlBlock, ...] = ()
 
 
 def html_table(table: Table, csv_name: str, latex_name: str) -> HtmlBlock:

@@ -48,8 +48,8 @@ from analysis.statistics.homework import (
 )
 from analysis.statistics.intervals import Interval
 from analysis.statistics.ranges import Box
+from analysis.statistics.selection import LEAST_TRIALS_FOR_IMPORTANCE as ENOUGH
 from analysis.statistics.why import LEAST_TRIALS, Arm, Comparison, comparisons, edges, importance_is_weak, n_comparable
-from analysis.statistics.why import LEAST_TRIALS_FOR_IMPORTANCE as ENOUGH
 from engine.playground.registry import DATASETS
 
 if TYPE_CHECKING:

@@ -21,7 +21,9 @@ from sweeps.commands.options import (
     Commands,
     add_command,
     add_driver_options,
+    add_size_options,
     positive_int,
+    size_of,
     sweep_folder,
     usable_cores,
     whole_number,
@@ -49,7 +51,7 @@ def add_commands(commands: Commands) -> None:
         nargs="?",
         default=DEFAULT_SPEC,
         metavar="SPEC",
-        help="built-in sweep, TOML file or data file (default: homework)",
+        help="built-in sweep or lesson, TOML file or data file (default: homework)",
     )
     run.add_argument("--trials", type=positive_int, metavar="N", help="budget of trials for each dataset")
     run.add_argument("--goal", metavar="GOAL", help="for instance 'test_loss < 0.1'; of a table 'rmse < 20000'")
@@ -58,6 +60,14 @@ def add_commands(commands: Commands) -> None:
     )
     run.add_argument("--replicas", type=positive_int, metavar="R", help="replicas of a search trial")
     run.add_argument("--seed", type=whole_number, metavar="N", help="seed of the sweep")
+    add_size_options(run)
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a factor or fixed setting of a lesson, as in --set training.learning_rate=0.1",
+    )
     add_driver_options(run)
     add_table_options(run)
     run.set_defaults(call=run_command)
@@ -83,6 +93,8 @@ def run_command(arguments: argparse.Namespace) -> int:
         until=arguments.until,
         n_replicas=arguments.replicas,
         seed=arguments.seed,
+        size=size_of(arguments),
+        settings=tuple(arguments.set),
     )
     return drive(kind_of(spec).change(spec, changes), Path(arguments.results), arguments)
 
@@ -116,7 +128,7 @@ def drive(spec: Spec, results: Path, arguments: argparse.Namespace) -> int:
     from sweeps.run.kinds import kind_of
     from sweeps.run.study import run_sweep
 
-    exporter = Exporter(results / spec.name, _tracking_uri(arguments))
+    exporter = Exporter(results / spec.name, _tracking_uri(arguments), arguments.log_runs)
     options = _options(arguments, results)
     for sentence in kind_of(spec).first_sentences(spec):
         print(sentence, file=sys.stderr, flush=True)
@@ -165,11 +177,14 @@ class Exporter:
         ``<results>/<sweep>``.
     tracking_uri : str or None
         None leaves MLflow out.
+    log_runs : str or None
+        As in `sweeps.tracking.writer_process.TrackingProcess`.
     """
 
-    def __init__(self, folder: Path, tracking_uri: str | None) -> None:
+    def __init__(self, folder: Path, tracking_uri: str | None, log_runs: str | None = None) -> None:
         self._folder = folder
         self.tracking_uri = tracking_uri
+        self._log_runs = log_runs
         self._process: TrackingProcess | None = None
 
     def start(self) -> None:
@@ -177,7 +192,7 @@ class Exporter:
         if self.tracking_uri is not None:
             from sweeps.tracking.writer_process import TrackingProcess
 
-            self._process = TrackingProcess(self._folder, self.tracking_uri)
+            self._process = TrackingProcess(self._folder, self.tracking_uri, self._log_runs)
 
     def finish(self) -> str | None:
         """Wait for the writer; return what to tell the user where runs are missing."""

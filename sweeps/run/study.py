@@ -23,7 +23,8 @@ from sweeps.run.executors import local_executor
 from sweeps.run.kinds import Spec, kind_of, load, spec_difference
 from sweeps.run.plan import Piece, Plan, Timing
 from sweeps.run.progress import OnEvent, Phase, Progress
-from sweeps.run.trial import Cancelled, Setting
+from sweeps.run.setting import Setting
+from sweeps.run.trial import Cancelled
 from sweeps.search.samplers import Sampler
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.log import LOG_NAME, SPEC_NAME, StudyLog, SweepLock, write_atomically

@@ -61,7 +61,7 @@ def open_all(opened) -> None:
 
 def test_a_person_sees_every_section_and_the_answer(opened) -> None:
     assert text_of(opened, "h1") == ["Sweep report: homework"]
-    assert text_of(opened, "details.fold h2") == list(GROUPS)
+    assert text_of(opened, "details.question h2") == list(GROUPS)
     open_all(opened)
     assert all(text_of(opened, "section > h3.title"))
     assert len(opened.find_elements("css selector", "section")) == len(build.SHOWN_SECTIONS)
@@ -74,7 +74,7 @@ def test_a_person_sees_every_section_and_the_answer(opened) -> None:
 def test_all_pictures_are_loaded_and_wide_enough_to_read(opened) -> None:
     open_all(opened)
     sizes = opened.execute_script(
-        "return [...document.querySelectorAll('.fold img')].map(i => [i.complete, i.naturalWidth, i.clientWidth])"
+        "return [...document.querySelectorAll('.question img')].map(i => [i.complete, i.naturalWidth, i.clientWidth])"
     )
     assert len(sizes) >= 10
     assert all(complete and natural > 0 and shown > 300 for complete, natural, shown in sizes)
@@ -204,7 +204,7 @@ def test_a_section_opens_by_its_address(sized, homework: str, key: str) -> None:
 @pytest.mark.parametrize("sized", [(1400, 900)], indirect=True)
 def test_a_section_opens_by_click_and_by_keyboard(sized) -> None:
     keys = pytest.importorskip("selenium.webdriver.common.keys", reason="selenium drives the browser").Keys
-    first, second = sized.find_elements("css selector", "details.fold > summary")[:2]
+    first, second = sized.find_elements("css selector", "details.question > summary")[:2]
     first.find_element("tag name", "h2").click()
     assert sized.find_element("id", "ranges").is_displayed()
     second.send_keys(keys.ENTER)

@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 
 NEARLY_ALL = 0.9
 """Share of numbers from which a column is taken for one of numbers, and its odd cells are refused."""
+_ENOUGH = 500
+"""Cells after which a format that most of them rule out is dropped."""
 SPACES = " \u00a0\u202f\u2009"
 THOUSANDS = (",", ".", " ", "'")
 _SYMBOLS = "$€£¥₩₹₽₺₴₪฿₫₱"
@@ -117,6 +119,7 @@ class Formats:
 
     def __init__(self, n_cells: int) -> None:
         self._n_cells = n_cells
+        self._n_seen = 0
         self._unit: tuple[str, str] | None = None
         self._alive = list(_PATTERNS)
         self._n_missed: Counter[tuple[str, str]] = Counter()
@@ -166,6 +169,9 @@ class Formats:
             text = parts[1] if parts is not None and parts[0] == self._unit else None
             self._add(cell, n, row, text)
         allowed = max((1 - NEARLY_ALL) * self._n_cells, 1)  # one: a row of units
+        self._n_seen += sum(n for _, n, _, _ in split)
+        if self._n_seen >= _ENOUGH and not all(self._n_missed[marks] for marks in self._alive):
+            allowed = min(allowed, self._n_seen / 2)  # what most cells rule out is no rival of what all agree with
         self._alive = [marks for marks in self._alive if self._n_missed[marks] <= allowed]
 
     def _add(self, cell: str, n: int, row: int, text: str | None) -> None:
@@ -220,7 +226,7 @@ class Formats:
         return Found(
             tuple(map(tuple, classes.values())),
             shows_decimals=only in self._decimals,
-            shows_both=only is not None and only in self._decimals and bool(only[1]),
+            shows_both=only is not None and only in self._decimals and only[1] != "",
             fixed=self._fixed,
             grouped=only is None and grouped,
             example=("" if only else self._differing) or self._unusual or self._any,
@@ -305,6 +311,8 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     if thousands:
         mark = _GROUP_CLASS[thousands]
         forms.insert(0, rf"[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+(?:{point}[0-9]*+)?")
+    if thousands == ",":  # lakhs and crores: 12,34,567
+        forms.insert(1, rf"[1-9][0-9]?(?:,[0-9]{{2}})+,[0-9]{{3}}(?:{point}[0-9]*+)?")
     return re.compile(rf"[+-]?(?:{'|'.join(forms)})")
 
 

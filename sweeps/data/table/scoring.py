@@ -262,8 +262,8 @@ def with_network(
         ]
         differences = tuple(
             _difference(record.metric, name, Comparison(**{**one, "bound": one["bound"] or 0.0}))
-            for name, one in judged["comparisons"].items()
-            if one["low"] is not None
+            for name in BASELINES
+            if (one := judged["comparisons"].get(name)) is not None and one["low"] is not None
         )
     numbers, losses = by_row.of("validation", metric.name)
     found = []

@@ -1,8 +1,9 @@
 """Values that may stand for a missing one: far from all others, and there again and again. Named, never changed.
 
-A value is named where it is the least or the greatest of its column, recurs, and lies three times as far from the next
-one as the others spread, or once as far where only it is negative (-200 among 0.1 to 12); where it is written as such codes are (-9, -99, 999, 9999, ..., or the end of
-all dates), a quarter of that does, and the sign alone where all others are at or above 0.
+A value is named where it is the least or the greatest of its column, recurs, and lies three times as far from the
+next one as the others spread, or once as far where only it is negative (-200 among 0.1 to 12). Where it is written as
+such codes are (-9, -99, 999, 9999, ..., or the end of all dates), a quarter does, and the sign alone where all others
+are at or above 0.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def _text(study: Study, level: float, winner: TrialRecord | None, judged: dict[s
             f"{judged['method']}."
         )
     if judged["goal"].startswith("beat"):
-        against = "; ".join(against_text(judged, name) for name in judged["comparisons"])
+        against = "; ".join(against_text(judged, name) for name in BASELINES if name in judged["comparisons"])
         if judged["passed"]:
             return f"Certified: {result} reaches the goal, {judged['goal']}, {at}: {against}."
         return f"Not certified: {result}; to {judged['goal']} is not shown {at}: {against}."

@@ -41,7 +41,8 @@ def test_several_targets_are_refused_with_the_reason(
     assert main(["run", str(tmp_path / "t.csv"), *options]) == 2
     apart = "".join(f" --role {name}=identifier" for name in names[1:])
     assert capsys.readouterr().err == (
-        f"python -m sweeps: {' '.join(f'--target {name}' for name in names)}: a sweep predicts one column, and the others "
+        f"python -m sweeps: {' '.join(f'--target {name}' for name in names)}: a sweep predicts one column, and the "
+        f"others "
         f"would be inputs; run it once for each, for instance --target {names[0]}{apart} --name {names[0]}\n"
     )
 
@@ -58,7 +59,15 @@ def test_a_spec_with_a_byte_order_mark_is_read(tmp_path: Path, end: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("encoding", "name"), [("utf-16", "UTF-16"), ("utf-16-be", "UTF-16"), ("utf-32", "UTF-32"), ("utf-32-be", "UTF-32")]
+    ("encoding", "name"),
+    [
+        ("utf-16", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("utf-16-le", "UTF-16"),
+        ("utf-32", "UTF-32"),
+        ("utf-32-be", "UTF-32"),
+        ("utf-32-le", "UTF-32"),
+    ],
 )
 @pytest.mark.parametrize("content", ["sweep", "table"])
 def test_a_spec_in_wide_letters_is_refused_by_its_name(
@@ -78,11 +87,13 @@ def test_a_spec_in_wide_letters_is_refused_by_its_name(
     [
         (f"{PAGE}?dataset=xor&amp;networkShape=4,2&amp;seed=0.5&amp;noise=10", [
             "address: HTML's &amp; read as &", "address: ? read as #",
-            "trains xor: noise 10%, 50% of the points; inputs x,y; hidden layers 4,2, tanh; learning rate 0.03, batches of "
+            "trains xor: noise 10%, 50% of the points; inputs x,y; hidden layers 4,2, tanh; learning rate 0.03, "
+            "batches of "
             "10; seed 0.5; 1 epochs"]),
         (f"{PAGE}#dataset=Spiral&regularization=L2&regularizationRate=0.1&seed=a&networkShape=", [
             "address: dataset=Spiral is none of gauss, xor, circle, spiral: the page takes circle",
-            "trains circle: noise 0%, 50% of the points; inputs x,y; hidden layers none, tanh; learning rate 0.03, batches "
+            "trains circle: noise 0%, 50% of the points; inputs x,y; hidden layers none, tanh; learning rate 0.03, "
+            "batches "
             "of 10, l2 0.1; seed a; 1 epochs"]),
     ],
 )  # fmt: skip
@@ -96,5 +107,6 @@ def test_playground_says_what_it_trains(url: str, said: list[str], capsys: pytes
 def test_another_sites_address_trains_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["playground", "https://example.com/#dataset=xor"]) == 2
     assert capsys.readouterr().err == (
-        f"python -m sweeps: URL: example.com is another site; give an address of {PAGE}, or only what stands after its #\n"
+        f"python -m sweeps: URL: example.com is another site; give an address of {PAGE}, or only what stands after "
+        f"its #\n"
     )

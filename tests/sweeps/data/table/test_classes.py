@@ -119,7 +119,7 @@ def test_few_rows_of_a_class_bound_the_metric_by_what_they_can_show() -> None:
     assert method == "Clopper and Pearson's bounds of the classes' error rates, averaged"
     bound, gap, method = class_bounds(METRICS["average_precision"], y, right, right, 0.05, rng)
     assert (bound, gap) == (np.inf, np.inf)
-    assert method == "a class has 3 test rows; a bound needs 10"
+    assert method == "a class has 3 test rows; a bound needs 20"
 
 
 @pytest.mark.parametrize("n_rare", [6, 30])

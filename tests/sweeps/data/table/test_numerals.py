@@ -38,6 +38,7 @@ def refusal(folder: Path, *cells: str, told: Told = Told(), **others: Sequence[s
     ("cells", "values", "note"),
     [
         (("12,345,678", "951"), [12345678, 951], "'12,345,678' read as 12345678 (1 cells)"),
+        (("12,34,567", "4,500"), [1234567, 4500], "'12,34,567' read as 1234567 (2 cells)"),
         (("1,234.5", "12", "3,951"), [1234.5, 12, 3951], "'1,234.5' read as 1234.5 (2 cells)"),
         (("0,5", "3,951", "7"), [0.5, 3.951, 7], "'0,5' read as 0.5 (2 cells)"),
         (("3,95", "3,951"), [3.95, 3.951], "'3,95' read as 3.95 (2 cells)"),
@@ -130,7 +131,8 @@ def test_what_is_no_number_in_one_format_stays_text_to_the_letter(tmp_path: Path
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        (("$1,200",) * 20 + ("abc",), "line 22, column 'x': 'abc'; expected a number like '$1,200', as in 20 of 21 cells "
+        (("$1,200",) * 20 + ("abc",), "line 22, column 'x': 'abc'; expected a number like '$1,200', as in 20 of 21 "
+                                      "cells "
          "(--missing 'abc' reads it as missing, --text-column 'x' keeps the column as text)"),
         (("0,5",) * 30 + ("0.5",), "line 32, column 'x': '0.5'; expected a number like '0,5', as in 30 of 31 cells "
          "(mend it, write NA, or keep the column as text: --text-column 'x')"),
@@ -185,9 +187,9 @@ def round_trips(n_columns: int, seed: int, folder: Path) -> tuple[int, int]:
         try:
             table = read(folder, *cells)
         except TableError as error:
+            if "can be" not in str(error) or "--decimal" not in str(error):
+                raise
             n_asked += 1
-            assert "can be" in str(error)
-            assert "--decimal" in str(error)
             continue
         n_read += 1
         if form.decimal == "," and form.thousands == "." and is_plain_by_default(cells):
