@@ -200,6 +200,39 @@ def record_text(header: StudyHeader, record: TrialRecord) -> str:
     return "\n".join(lines)
 
 
+def guess_sentences(study: Study, record: TrialRecord) -> list[str]:
+    """Return where a setting is worse than always guessing the mean training label, or cannot be told from it."""
+    bound = loss_bound(study.header, record)
+    told = []
+    for where, losses, constant in (
+        ("on test points", record.test_loss, record.constant_loss),
+        ("out of range", record.out_of_range_loss, record.constant_out_of_range_loss),
+    ):
+        loss = bounded_interval(losses, bound)
+        if constant is None or loss.low is None or loss.high is None or loss.high < constant:
+            continue
+        how = "worse than" if loss.low > constant else "not to be told from"
+        numbers = f"{interval_text(loss)} against {constant:.4f}"
+        told.append(f"{where}: {how} always guessing the mean training label ({numbers})")
+    return told
+
+
+def each_text(record: TrialRecord) -> str:
+    """Return one line for each replica of a trial."""
+    columns = ("replica", "seed", "training loss", "test loss", "in range", "out of range", "")
+    sides = (record.train_loss, record.test_loss, record.in_range_loss, record.out_of_range_loss)
+    rows = [
+        (
+            str(r),
+            seed,
+            *("-" if side[r] is None else f"{side[r]:.4f}" for side in sides),
+            "" if record.diverged_at[r] is None else f"diverged by epoch {record.diverged_at[r]}",
+        )
+        for r, seed in enumerate(record.seeds)
+    ]
+    return aligned_text(columns, rows)
+
+
 def setting_text(record: TrialRecord) -> str:
     """Return a trial's choices on one line: the layer sizes together, the rest by name."""
     layers = [value for key, value in record.params.items() if key.startswith(_LAYER_SIZE)]
