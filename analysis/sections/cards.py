@@ -33,7 +33,7 @@ from analysis.sections.curves import curve_block, curve_line
 from analysis.sections.distance import crossing, distance_bins, points_beyond
 from analysis.sections.models import WinnerModel, winner_model
 from analysis.sections.surface import MOST_IN_CSV, N_PIXELS, PAGE_HALF_WIDTH, Surface, surface
-from analysis.sections.table import TableStudy, best_baseline, metric_title, open_table_study, score_interval
+from analysis.sections.table import TableStudy, best_baseline, metric_title, open_table_study, score_interval, warning_text
 from analysis.statistics.beyond import BeyondPoints, beyond_points
 from analysis.statistics.homework import (
     HomeworkRow,
@@ -111,7 +111,9 @@ def card_of(study: Study, label: str = "", file_name: str = "card") -> Card:
         facts, beyond = draw_facts(winner, range_rows([study])[0]), beyond_sentence(range_rows([study])[0], model)
         basis = f"goal {study.header.goal:g}, n = {winner.n_replicas} draws"
     else:
-        facts, beyond, basis = table_facts(table), table_beyond(table), f"goal {table.table.goal}"
+        warnings = [warning_text(text) for text in table.table.warnings]
+        facts, beyond = table_facts(table), " ".join([*warnings, table_beyond(table)])
+        basis = f"goal {table.table.goal}"
     return Card(
         dataset=label,
         verdict=winner.verdict,

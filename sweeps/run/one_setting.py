@@ -65,6 +65,8 @@ def train_setting(
     spec = _spec_of(dataset, epochs, noise, train_share, n_replicas, seed)
     spec = with_overrides(spec, goal=goal)
     chosen = spec.datasets[0]
+    if not isinstance(chosen.data, PlaygroundData):
+        raise AssertionError(f"{dataset}: the homework has Playground sets only")
     source = GivenSource(spec.asked(chosen), chosen.data, same_data, on_draws)
     setting = Setting("search", 0, None, dict(params), source.search_seeds(), spec.epochs.grid, epochs)
     apply(spec, params, source.n_inputs, source.n_outputs)
@@ -106,13 +108,16 @@ class GivenSource(PlaygroundSource):
         def repeated(losses: Losses) -> Losses:
             return {name: np.repeat(values, R) for name, values in losses.items()}
 
-        splits = {
-            name: Split(*(None if part is None else np.repeat(part, R, axis=0) for part in (one.X, one.y, one.weight)))
-            for name, one in first.splits.items()
-        }
+        def shared(one: Split) -> Split:
+            weight = None if one.weight is None else np.repeat(one.weight, R, axis=0)
+            return Split(np.repeat(one.X, R, axis=0), np.repeat(one.y, R, axis=0), weight)
+
         return dataclasses.replace(
             own,
-            **splits,
+            train=shared(first.train),
+            test=shared(first.test),
+            in_range=shared(first.in_range),
+            out_of_range=shared(first.out_of_range),
             n_in_range=np.repeat(first.n_in_range, R),
             n_out_of_range=np.repeat(first.n_out_of_range, R),
             constant=repeated(first.constant),

@@ -24,6 +24,8 @@ from sweeps.tracking.experiments import NAME_TAG
 from sweeps.tracking.ui import free_port, run_addresses, serve, server_command, server_environment
 
 ROOT = Path(__file__).resolve().parents[3]
+# MLflow's dependencies warn of their own future; that is not ours to mend.
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
 LONGEST_START_S = 90.0
 
 
