@@ -33,7 +33,14 @@ from analysis.sections.curves import curve_block, curve_line
 from analysis.sections.distance import crossing, distance_bins, points_beyond
 from analysis.sections.models import WinnerModel, winner_model
 from analysis.sections.surface import MOST_IN_CSV, N_PIXELS, PAGE_HALF_WIDTH, Surface, surface
-from analysis.sections.table import TableStudy, best_baseline, metric_title, open_table_study, score_interval, warning_text
+from analysis.sections.table import (
+    TableStudy,
+    best_baseline,
+    metric_title,
+    open_table_study,
+    score_interval,
+    warning_text,
+)
 from analysis.statistics.beyond import BeyondPoints, beyond_points
 from analysis.statistics.homework import (
     HomeworkRow,
