@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.study import Scalar, Study, TrialRecord
+from analysis.statistics.comparison import LEAST_TRIALS_IN_ARM
 from analysis.statistics.effects import Grid, effects, grid_of
 from analysis.statistics.intervals import Interval, holm
 from analysis.statistics.selection import LEAST_TRIALS_FOR_IMPORTANCE, candidates, mean_losses
 
 LEAST_TRIALS = 8
-LEAST_ARM = 3
+LEAST_ARM = LEAST_TRIALS_IN_ARM
 LEVEL = 0.05
 MOST_VALUES = 5
 N_RANGES = 3

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +15,12 @@ import numpy as np
 import pytest
 import record_builders as build
 
-from analysis.formats.blocks import Card, Link, Missing, Picture, number_text
+from analysis.formats.blocks import Card, Cards, Link, Missing, Picture, Table, number_text
 from analysis.formats.markdown import markdown_card
 from analysis.formats.plain import WIDTH, cards_text, cell_text
 from analysis.records.reading import read_sweep
 from analysis.records.study import Study, Verdict
-from analysis.report import render
+from analysis.report import render, sections_of
 from analysis.sections.cards import MEANINGS, arm_text, card_of, card_title, cards_of, param_sentence, share_text
 from analysis.statistics.homework import setting_text
 from analysis.statistics.intervals import Interval
@@ -91,6 +92,25 @@ def test_a_figure_that_the_sections_have_too_is_the_card_s(card: Card, files: di
     for fact in card.facts:  # as text: in the card and again in its section
         number = number_text(fact.value.estimate if isinstance(fact.value, Interval) else fact.value)
         assert page.count(number) >= 2, fact.title
+
+
+def test_a_name_has_one_number_in_all_of_the_report(study: Study) -> None:
+    """Two tables with one row for a dataset that give a column one name give it one number."""
+    found: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for section in sections_of([study]):
+        for block in section.blocks:
+            if isinstance(block, Cards):
+                for card in block.cards:
+                    for fact in card.facts:
+                        found[card.dataset, fact.title.lower()][cell_text(fact.value)].add("cards")
+            elif isinstance(block, Table):
+                for row in block.rows:
+                    for column, cell in zip(block.columns, row, strict=True):
+                        if isinstance(cell, Interval | float) and sum(one[0] == row[0] for one in block.rows) == 1:
+                            found[str(row[0]), column.title.lower()][cell_text(cell)].add(block.name)
+    twice = {name: numbers for name, numbers in found.items() if len(set().union(*numbers.values())) > 1}
+    assert {"training loss", "test loss", "pass rate"} <= {title for _, title in twice}
+    assert {name: dict(numbers) for name, numbers in twice.items() if len(numbers) > 1} == {}
 
 
 def read_csv_bytes(content: bytes) -> list[dict[str, str]]:
