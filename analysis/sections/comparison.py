@@ -231,8 +231,8 @@ def arm_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
         if not found:
             blocks.append(
                 Text(
-                    f"{name}: arms not shown: no hyperparameter has two choices with {LEAST_TRIALS_IN_ARM} trials of at least "
-                    "4 draws each.",
+                    f"{name}: arms not shown: no hyperparameter has two choices with {LEAST_TRIALS_IN_ARM} trials of at "
+                    "least 4 draws each.",
                     "missing",
                 )
             )
@@ -243,7 +243,8 @@ def arm_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
     text = Text(
         "Arms are the choices of one search. An arm's figure is what choosing the lowest mean test loss inside it "
         "gives: half of the draws are judged by what the other half chooses, and the other way round, so that the "
-        f"choice does not flatter. Choices of fewer than {LEAST_TRIALS_IN_ARM} trials are left out. All trials of a search share their draws, so arms compare draw by draw."
+        f"choice does not flatter. Choices of fewer than {LEAST_TRIALS_IN_ARM} trials are left out. All trials of a "
+        "search share their draws, so arms compare draw by draw."
     )
     caption = (
         "The arms of each search, n draws as in the intervals. Differences are paired with the best arm of the same "
@@ -271,8 +272,8 @@ def arm_findings(arm_set: ArmSet) -> list[str]:
         return []
     best_arm = arm_set.arms[0].choice
     return [
-        f"with {best_arm}, the mean loss out of range is {with_best}; with choices of {param_title(arm_set.param)} that "
-        f"are not to be told from it in range, it is another: {', '.join(told)}."
+        f"with {best_arm}, the mean loss out of range is {with_best}; with choices of {param_title(arm_set.param)} "
+        f"that are not to be told from it in range, it is another: {', '.join(told)}."
     ]
 
 

@@ -28,8 +28,8 @@ def test_the_distance_to_the_true_boundary_is_the_closed_form(name: str) -> None
 
 
 def test_a_planted_half_lies_farther_than_any_training_point() -> None:
-    train = np.array([[[-5.0, -1.0], [5.0, 1.0], [1.0, 5.0], [-1.0, -5.0]]])  # farthest from XOR's axes: 1
-    points = np.array([[[7.0, 7.0], [8.0, 0.5], [-7.0, 7.0], [7.0, -0.5], [0.0, 0.0]]])  # the last is in range
+    train = np.array([[[-5.0, -1.0], [5.0, 0.2], [0.1, 5.0], [-0.1, -5.0]]])  # farthest from XOR's axes: 1
+    points = np.array([[[7.0, 7.0], [8.0, 0.7], [-7.0, 7.0], [7.0, -0.7], [0.0, 0.0]]])  # the last is in range
     found = beyond_points("xor", 0.0, train, points, np.array([[1.0, 1.0, -1.0, -1.0, 1.0]]))
     assert found is not None
     assert (found.farther, found.positive, found.n_points) == (0.5, 0.5, 4)
