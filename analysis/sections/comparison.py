@@ -231,8 +231,8 @@ def arm_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
         if not found:
             blocks.append(
                 Text(
-                    f"{name}: arms not shown: no hyperparameter has two choices with {LEAST_TRIALS_IN_ARM} trials of at "
-                    "least 4 draws each.",
+                    f"{name}: arms not shown: no hyperparameter has two choices with {LEAST_TRIALS_IN_ARM} trials of "
+                    "at least 4 draws each.",
                     "missing",
                 )
             )
