@@ -403,7 +403,9 @@ def small_curve(study: Study) -> Figure:
     record = winner_record(study)
     if record is not None:
         for key, color in (("train_loss", GREEN), ("test_loss", BLUE), ("out_of_range_loss", ORANGE)):
-            axes.plot(record.epoch_grid, curve_line(record, f"{key}_mean"), color=color, linewidth=1.5)
+            axes.plot(
+                record.epoch_grid, curve_line(record, f"{key}_mean"), "o-", color=color, linewidth=1.5, markersize=3
+            )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks([])
