@@ -214,11 +214,9 @@ def _holds(arm: Arm, value: Scalar) -> bool:
 def _ratio(other: npt.NDArray[np.float64], mine: npt.NDArray[np.float64]) -> tuple[Interval, float | None]:
     """Return the ratio of geometric means with Welch's interval, and the p-value of no difference."""
     difference = welch_difference(other, mine)
-    ends = [difference.estimate, difference.low, difference.high]
-    ratio = Interval(
-        *(None if end is None else math.exp(end) for end in ends),
-        n=len(other) + len(mine),
-        method=f"{difference.method} of logarithms",
-        reason=difference.reason,
+    estimate, low, high = (
+        None if end is None else math.exp(end) for end in (difference.estimate, difference.low, difference.high)
     )
+    n = len(other) + len(mine)
+    ratio = Interval(estimate, low, high, n, f"{difference.method} of logarithms", difference.reason)
     return ratio, difference_p_value(other, mine, paired=False)
