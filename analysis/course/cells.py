@@ -74,7 +74,8 @@ def losses(cell: CellRecord, split: str) -> FloatArray:
 
 def last(cell: CellRecord, split: str) -> FloatArray:
     """Return the loss of each replica at the last look."""
-    return losses(cell, split)[-1]
+    rows: FloatArray = losses(cell, split)[-1]
+    return rows
 
 
 def measured(cell: CellRecord, probe: str) -> FloatArray:
@@ -89,7 +90,7 @@ def floor(cell: CellRecord, split: str) -> FloatArray:
 
 def passes(cell: CellRecord, target: float, splits: Sequence[str] = ("train", "test")) -> npt.NDArray[np.bool_]:
     """Return whether each replica is below the target at each look on all splits, (looks, replicas)."""
-    return np.all([losses(cell, split) < target for split in splits], axis=0)
+    return np.asarray(np.all([losses(cell, split) < target for split in splits], axis=0), np.bool_)
 
 
 def time_to(cell: CellRecord, target: float, splits: Sequence[str] = ("train", "test")) -> FloatArray:

@@ -255,7 +255,10 @@ def held(draws: Draws) -> Draws:
 
     return dataclasses.replace(
         draws,
-        **{name: first(split) for name, split in draws.splits.items()},
+        train=first(draws.train),
+        test=first(draws.test),
+        in_range=first(draws.in_range),
+        out_of_range=first(draws.out_of_range),
         n_in_range=np.repeat(draws.n_in_range[:1], R),
         n_out_of_range=np.repeat(draws.n_out_of_range[:1], R),
         constant=repeated(draws.constant),
