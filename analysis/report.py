@@ -19,10 +19,12 @@ import jinja2
 from analysis.formats.blocks import (
     Animation,
     Block,
+    Cards,
     Column,
     Fold,
     Guess,
     Heading,
+    Missing,
     Picture,
     Section,
     Stills,
@@ -33,15 +35,16 @@ from analysis.formats.blocks import (
     sweep_names,
 )
 from analysis.formats.csv_files import csv_text
-from analysis.formats.html import HtmlBlock, html_table
+from analysis.formats.html import HtmlBlock, html_card, html_table
 from analysis.formats.latex import latex_table
-from analysis.formats.markdown import markdown, markdown_table
+from analysis.formats.markdown import markdown, markdown_card, markdown_table
 from analysis.records.lesson import LESSON
 from analysis.records.polynomial import POLYNOMIAL, polynomial_settings
 from analysis.records.reading import read_sweep
 from analysis.records.study import Study
 from analysis.records.table import is_table
-from analysis.sections.registry import OF_DRAWN_DATA, SECTIONS
+from analysis.sections.provenance import network_provenance
+from analysis.sections.registry import GROUP_OF, OF_DRAWN_DATA, SECTIONS
 from analysis.statistics.homework import homework_rows
 
 if TYPE_CHECKING:
@@ -55,9 +58,13 @@ PNG_COLORS = 128
 
 @dataclass(slots=True)
 class Pages:
-    """The report as it grows: the page's blocks, the Markdown text, and the files beside them."""
+    """The report as it grows: the page's blocks, the Markdown text, and the files beside them.
+
+    `groups` has the question that a section is folded away under, by its key.
+    """
 
     sections: list[tuple[str, str, list[HtmlBlock]]] = field(default_factory=list)
+    groups: dict[str, str] = field(default_factory=dict)
     markdown: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
@@ -141,7 +148,7 @@ def render(studies: Sequence[Study]) -> Pages:
     Where studies with a report of their own stand beside others, their sections and files carry their names.
     """
     apart = [study for study in studies if _own_report(study) is not None]
-    studies = [study for study in studies if study not in apart]
+    studies = [study for study in studies if _own_report(study) is None]
     parts = [report(study) for study in apart if (report := _own_report(study)) is not None]
     if studies or not parts:
         names = dict.fromkeys(printable(name) for name in sweep_names(studies))
@@ -214,7 +221,7 @@ def sections_of(studies: Sequence[Study]) -> list[Section]:
     for key, build in SECTIONS.items():
         chosen = drawn if key in OF_DRAWN_DATA else studies
         if chosen or not studies:
-            sections.append(build(chosen))
+            sections.append(replace(build(chosen), group=GROUP_OF.get(key, "")))
     # A section without blocks is about another kind of study.
     return [section for section in sections if section.blocks]
 
@@ -232,7 +239,8 @@ def polynomial_report(study: Study) -> Report:
         f"{settings.n_seeds} seeds a recipe, {settings.n_rows} rows of {polynomial_text(settings.coefficients)}"
         f"{noise}. Can they be trusted outside the range they were trained on, and is that the merit of the constraint?"
     )
-    return Report(f"Polynomial study: {printable(study.header.sweep)}", lead, sections(Question(study)))
+    parts = [*sections(Question(study)), network_provenance(study)]
+    return Report(f"Polynomial study: {printable(study.header.sweep)}", lead, parts)
 
 
 def lesson_report(study: Study) -> Report:
@@ -267,7 +275,7 @@ def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages
         title=title,
         lead=lead,
         first=pages.sections[0][0] if pages.sections else "",
-        sections=[{"key": key, "title": name, "blocks": blocks} for key, name, blocks in pages.sections],
+        folds=folds_of(pages),
         style=style,
         style_hash="sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         version=project_version(),
@@ -275,6 +283,20 @@ def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages
     pages.files["index.html"] = html.encode()
     pages.files["report.md"] = ("\n\n".join(pages.markdown) + "\n").encode()
     return pages
+
+
+def folds_of(pages: Pages) -> list[dict[str, Any]]:
+    """Return the page's sections by the question they are folded away under, in reading order.
+
+    A fold without a title stands open.
+    """
+    folds: list[dict[str, Any]] = []
+    for key, name, blocks in pages.sections:
+        group = pages.groups.get(key, "")
+        if not folds or not group or folds[-1]["title"] != group:
+            folds.append({"title": group, "sections": []})
+        folds[-1]["sections"].append({"key": key, "title": name, "blocks": blocks})
+    return folds
 
 
 def lead_sentence(studies: Sequence[Study]) -> str:
@@ -305,6 +327,7 @@ def add_section(pages: Pages, section: Section) -> None:
     pages.markdown.append(f"## {markdown(section.title)}")
     blocks = [add_block(pages, block, section.key) for block in section.blocks]
     pages.sections.append((section.key, section.title, blocks))
+    pages.groups[section.key] = section.group
 
 
 def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
@@ -330,12 +353,27 @@ def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
             pages.markdown.append(f"**{markdown(block.summary)}**")
             inner = tuple(add_block(pages, one, key) for one in block.blocks)
             return HtmlBlock("fold", text=printable(block.summary), blocks=inner)
+        case Cards():
+            return add_cards(pages, block)
         case Animation():
             return add_animation(pages, block)
         case Stills():
             return add_picture(pages, block.picture, add_gif(pages, block))
         case _:
             return add_picture(pages, block)
+
+
+def add_cards(pages: Pages, block: Cards) -> HtmlBlock:
+    """Draw the cards' pictures; add the cards, the pictures' files and their numbers."""
+    cards = []
+    places = file_names("card", [card.dataset for card in block.cards])
+    for card, place in zip(block.cards, places, strict=True):
+        pages.markdown.append(markdown_card(card))
+        picture = None if isinstance(card.picture, Missing) else add_picture(pages, card.picture)
+        if isinstance(card.picture, Missing):
+            pages.markdown.append(markdown(f"{card.picture.reason}."))
+        cards.append(html_card(card, place, picture))
+    return HtmlBlock("cards", cards=tuple(cards))
 
 
 def add_csv(pages: Pages, table: Table) -> str:

@@ -1,10 +1,11 @@
 """Count certificates on tables whose rows depend on each other, and on honest ones.
 
 ``python -m benchmarks.dependent_rows`` makes tables of each kind, without signal and with rows that depend on each
-other, divides each as ``sweeps run`` would, trains one setting's networks, judges them as a certificate, and prints how many were certified; every one of these
-certificates is false. At a level of 5 % there are at most 17 of 200 (with a probability of 99 %). Then honest tables
-with a goal in numbers: how often they are certified with everything that is looked for, and with nothing
-(``--group none --time-column none --equal-rows apart``). ``--tables N`` takes another number of tables of each kind.
+other, divides each as ``sweeps run`` would, trains one setting's networks, judges them as a certificate, and prints how
+many were certified. Every one of these certificates is false; at a level of 5 % there are at most 17 of 200 (with a
+probability of 99 %). Then honest tables with a goal in numbers: how often they are certified with everything that is
+looked for, and with nothing (``--group none --time-column none --equal-rows apart``, and no doubt heeded).
+``--tables N`` takes another number of tables of each kind, ``--only WORD`` some of the kinds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.records.study import Scalar
+from engine.evaluation import predict
 from engine.training import train
+from sweeps.data.table.baselines import run_baseline
+from sweeps.data.table.judging import judge_test_rows, test_units
+from sweeps.data.table.scoring import outputs_to_predictions
+from sweeps.run.looks import level_of_look
 from sweeps.search.space import apply
 from sweeps.spec.from_table import build_spec
 from sweeps.spec.sweep import open_source
@@ -71,20 +77,20 @@ class Kind:
 
 
 def copied_classes(rng: np.random.Generator) -> pd.DataFrame:
-    """Coin flips, every row there 2 to 9 times, a running number beside them."""
+    """Return coin flips, every row there 2 to 9 times, a running number beside them."""
     frame = _inputs(rng, 70).assign(target=rng.integers(0, 2, 70))
     frame = frame.loc[np.repeat(np.arange(70), rng.integers(2, 10, 70))].sample(frac=1.0, random_state=rng)
     return frame.reset_index(drop=True).reset_index(names="nr")
 
 
 def copied_numbers(rng: np.random.Generator) -> pd.DataFrame:
-    """Noise as the target, half of the rows copied four times."""
+    """Return noise as the target, half of the rows copied four times."""
     frame = _inputs(rng, 120).assign(target=rng.normal(size=120))
     return pd.concat([frame, *[frame.iloc[:60]] * 4]).sample(frac=1.0, random_state=rng)
 
 
 def patients(rng: np.random.Generator) -> pd.DataFrame:
-    """One coin flip a patient, eight visits each; age stays, weight nearly, pulse does not."""
+    """Return one coin flip a patient, eight visits each; age stays, weight nearly, pulse does not."""
     who = np.repeat(np.arange(60), 8)
     return pd.DataFrame(
         {
@@ -98,7 +104,7 @@ def patients(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def numbered_batches(rng: np.random.Generator) -> pd.DataFrame:
-    """A level a batch, the batch a number among the inputs, which otherwise say nothing."""
+    """Return a level a batch, the batch a number among the inputs, which otherwise say nothing."""
     batch = np.repeat(np.arange(50), 8)
     return _inputs(rng, 400).assign(
         batch=rng.permutation(50)[batch] + 101, target=rng.normal(size=50)[batch] + 0.3 * rng.normal(size=400)
@@ -106,19 +112,19 @@ def numbered_batches(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def hidden_levels(rng: np.random.Generator) -> pd.DataFrame:
-    """A level a subject that no input tells: rows of one subject are wrong together."""
+    """Return a level a subject that no input tells: rows of one subject are wrong together."""
     who = np.repeat(np.arange(30), 12)
     target = (rng.normal(size=30)[who] + 0.5 * rng.normal(size=360) > 0).astype(int)
     return _inputs(rng, 360).assign(subject_id=[f"s{k}" for k in who], target=target)
 
 
 def walk(rng: np.random.Generator) -> pd.DataFrame:
-    """A random walk, dated; the inputs say nothing."""
+    """Return a random walk, dated; the inputs say nothing."""
     return _inputs(rng, 400).assign(date=_days(400), target=np.cumsum(rng.normal(size=400)))
 
 
 def regimes(rng: np.random.Generator) -> pd.DataFrame:
-    """Two classes by the sign of a slow process, dated."""
+    """Return two classes by the sign of a slow process, dated."""
     process = np.zeros(400)
     for t in range(1, 400):
         process[t] = 0.97 * process[t - 1] + rng.normal()
@@ -126,7 +132,7 @@ def regimes(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def honest_numbers(rng: np.random.Generator) -> pd.DataFrame:
-    """A law with noise, an informative category beside it."""
+    """Return a law with noise, an informative category beside it."""
     frame = _inputs(rng, 300)
     frame["make"] = rng.choice([f"make {c}" for c in "abcdefgh"], 300)
     level = dict(zip([f"make {c}" for c in "abcdefgh"], rng.normal(size=8), strict=True))
@@ -134,14 +140,14 @@ def honest_numbers(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def honest_classes(rng: np.random.Generator) -> pd.DataFrame:
-    """Two classes by a law with noise; some rows are equal by chance."""
+    """Return two classes by a law with noise; some rows are equal by chance."""
     frame = _inputs(rng, 300).round(1)
     chance = 1.0 / (1.0 + np.exp(-2.0 * (frame["a"] - frame["b"])))
     return frame.assign(target=(rng.random(300) < chance).astype(int))
 
 
 def honest_identifiers(rng: np.random.Generator) -> pd.DataFrame:
-    """A law with noise, and an identifier that repeats and means nothing."""
+    """Return a law with noise, and an identifier that repeats and means nothing."""
     frame = _inputs(rng, 300)
     return frame.assign(
         customer_id=rng.integers(1000, 1060, 300), target=frame["a"] + 0.5 * frame["b"] ** 2 + rng.normal(size=300)
@@ -149,7 +155,7 @@ def honest_identifiers(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def honest_dates(rng: np.random.Generator) -> pd.DataFrame:
-    """A law with noise, dated; nothing changes over time."""
+    """Return a law with noise, dated; nothing changes over time."""
     frame = _inputs(rng, 300)
     return frame.assign(date=_days(300), target=frame["a"] + frame["b"] + rng.normal(size=300))
 
@@ -170,10 +176,10 @@ KINDS: tuple[Kind, ...] = (
     Kind("a level a subject that no input tells", hidden_levels, "accuracy > 0.5"),
     Kind("a dated random walk", walk, "beat the best baseline"),
     Kind("dated classes in slow regimes", regimes, "accuracy > 0.5"),
-    Kind("honest: numbers, an informative category", honest_numbers, "rmse < 1.35", honest=True),
+    Kind("honest: numbers, an informative category", honest_numbers, "rmse < 1.4", honest=True),
     Kind("honest: classes, some rows equal by chance", honest_classes, "accuracy > 0.7", honest=True),
-    Kind("honest: an identifier that means nothing", honest_identifiers, "rmse < 1.35", honest=True),
-    Kind("honest: dated, nothing changes", honest_dates, "rmse < 1.3", honest=True),
+    Kind("honest: an identifier that means nothing", honest_identifiers, "rmse < 1.4", honest=True),
+    Kind("honest: dated, nothing changes", honest_dates, "rmse < 1.4", honest=True),
 )
 
 
@@ -195,7 +201,7 @@ def is_certified(frame: pd.DataFrame, goal: str, dataset: Mapping[str, Any]) -> 
             one = dataclasses.replace(one, data=dataclasses.replace(one.data, suspected="", found=(), scope=""))
             spec = dataclasses.replace(spec, datasets=(one,))
         source = open_source(spec, one)
-        seeds = source.seed_block("certificate")
+        seeds = source.fresh_seeds("certificate", "benchmark")
         params: dict[str, Scalar] = {"training.learning_rate": 0.015}
         network, training = apply(spec, params, source.n_inputs, source.n_outputs)
         draws = source.draws(seeds)
@@ -208,8 +214,22 @@ def is_certified(frame: pd.DataFrame, goal: str, dataset: Mapping[str, Any]) -> 
             look_at=(MAX_EPOCHS,),
             evaluate_on={},
         )
-        judged = source.judge(seeds, network, result.state.parameters)
-        return judged is not None and bool(judged["passed"])
+        level = level_of_look(spec.certificates.level, 1, is_finite=True)
+        if source.goal_asked.value is None:
+            judged = source.judge(seeds, network, result.state.parameters, level)
+            return judged is not None and bool(judged["passed"])
+        # To a goal in numbers the simple models have nothing to say, and they take longest.
+        rows, fitted = source.rows, source.fitted("certificate")
+        y, task = rows.target.values[rows.test], rows.target.task
+        outputs = predict(network, result.state.parameters, draws.test.X)[:, : len(y)]
+        predictions = outputs_to_predictions(outputs, task, [fitted.target])
+        constant = run_baseline(source.problem, "constant", source.fold_rows(fitted)).predictions["validation"]
+        units = test_units(rows, one.data)
+        return bool(
+            judge_test_rows(
+                source.goal_asked, task, y, predictions, {"constant": constant}, "constant", level, 0, units
+            )["passed"]
+        )
 
 
 def count(kind: Kind, n_tables: int, dataset: Mapping[str, Any]) -> int:

@@ -25,14 +25,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from analysis.statistics.bounded import CERTIFICATE_WEIGHT, LOWEST_WEIGHT, stuck_weight, weighted_upper
-from analysis.statistics.intervals import (
-    MEAN_METHODS,
-    BoundRule,
-    bootstrap_interval,
-    rank_correlation_interval,
-    student_bound,
-    wilson,
-)
+from analysis.statistics.intervals import MEAN_METHODS, BoundRule, student_bound, wilson
+from analysis.statistics.resampling import bootstrap_interval, rank_correlation_interval
 from analysis.statistics.selection import halves
 from benchmarks.bounded_coverage import TABLES, write_tables
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -100,7 +101,9 @@ def real_tables(folder: Path | None) -> Iterator[tuple[str, Frame, str]]:
         yield "house prices", read_data(TableData("house_prices", "SalePrice")).frame, "SalePrice"
     except (OSError, TableError) as error:
         print(f"house prices: left out: {error}", file=sys.stderr)
-    for name, target in FILES.items() if folder is not None else ():
+    if folder is None:
+        return
+    for name, target in FILES.items():
         encoding = "cp949" if "cp949" in name else ("latin-1" if name == "seoul_bike.csv" else "")
         try:
             frame = read_data(TableData(str(folder / name), target, encoding=encoding, missing=("?",))).frame
@@ -240,20 +243,20 @@ PLANTED: dict[str, Callable[[Rng, FloatArray], tuple[dict[str, FloatArray], Floa
 }
 
 
-def _finer(rng: Rng, _: FloatArray, kind: npt.NDArray[np.str_]) -> dict[str, object]:
+def _finer(rng: Rng, _: FloatArray, kind: npt.NDArray[np.str_]) -> dict[str, Any]:
     return {"code": [f"{word}{digit}" for word, digit in zip(kind, rng.integers(0, 3, len(kind)), strict=True)]}
 
 
-def _filled(rng: Rng, _: FloatArray, kind: npt.NDArray[np.str_]) -> dict[str, object]:
+def _filled(rng: Rng, _: FloatArray, kind: npt.NDArray[np.str_]) -> dict[str, Any]:
     return {"month": np.where(kind == "high", rng.integers(1, 13, len(kind)), np.nan)}
 
 
-def _two(rng: Rng, y: FloatArray, _: npt.NDArray[np.str_]) -> dict[str, object]:
+def _two(rng: Rng, y: FloatArray, _: npt.NDArray[np.str_]) -> dict[str, Any]:
     part = rng.normal(100.0, 20.0, len(y))
     return {"start": part, "end": part + y}
 
 
-CLASSES: dict[str, Callable[[Rng, FloatArray, npt.NDArray[np.str_]], dict[str, object]]] = {
+CLASSES: dict[str, Callable[[Rng, FloatArray, npt.NDArray[np.str_]], dict[str, Any]]] = {
     "recoding of the class": lambda _, __, kind: {"code": [{"low": 3, "middle": 1, "high": 2}[word] for word in kind]},
     "finer word than the class": _finer,
     "the number the class was cut from": lambda _, y, __: {"score": y},

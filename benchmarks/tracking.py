@@ -24,7 +24,8 @@ def main() -> int:
     if not any(arguments.results.glob("*/*/log.jsonl")):
         parser.error(f"--results {arguments.results}: no <sweep>/<dataset>/log.jsonl below it; run a sweep first")
     begin = time.process_time()
-    from sweeps.tracking.projection import open_client, prepare_environment, sqlite_uri, sync
+    from sweeps.tracking.database import open_client, prepare_environment, sqlite_uri
+    from sweeps.tracking.projection import sync
 
     prepare_environment()
     import mlflow  # noqa: F401 (its import is what is measured)

@@ -69,13 +69,12 @@ class Cells:
 def losses(cell: CellRecord, split: str) -> FloatArray:
     """Return losses (looks, replicas), infinite where they were not finite."""
     rows = [[np.inf if loss is None else loss for loss in row] for row in cell.losses[split]]
-    return np.array(rows, np.float64)
+    return np.asarray(rows, np.float64)
 
 
 def last(cell: CellRecord, split: str) -> FloatArray:
     """Return the loss of each replica at the last look."""
-    rows: FloatArray = losses(cell, split)[-1]
-    return rows
+    return np.asarray(losses(cell, split)[-1], np.float64)
 
 
 def measured(cell: CellRecord, probe: str) -> FloatArray:

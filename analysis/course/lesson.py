@@ -5,14 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from analysis.course.cells import Cells
+from analysis.formats.blocks import Block
 from analysis.records.study import Study
 from analysis.statistics.verdicts import Claim, Judgment, judge
-
-if TYPE_CHECKING:
-    from analysis.formats.blocks import Block
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def _roughness(cell: CellRecord) -> np.ndarray:
     late = losses(cell, "train")[min(len(cell.looks) // 3, len(cell.looks) - 2) :]
     with np.errstate(invalid="ignore"):
         moves = np.abs(np.diff(late, axis=0))
-    return np.asarray(np.where(np.isnan(moves), np.inf, moves).mean(axis=0))
+    return np.asarray(np.where(np.isnan(moves), np.inf, moves).mean(axis=0), np.float64)
 
 
 def _rougher(cells: Cells, chosen: Sequence[CellRecord]) -> np.ndarray:  # noqa: ARG001

@@ -10,7 +10,8 @@ import numpy as np
 
 from analysis.polynomial.measures import article_distance, bent_share, forced_distance, forced_name, largest_weight
 from analysis.polynomial.question import FloatArray, Networks, Pair, Question, converged_share, ratio
-from analysis.statistics.intervals import Interval, paired_difference, rank_correlation_interval
+from analysis.statistics.intervals import Interval, paired_difference
+from analysis.statistics.resampling import rank_correlation_interval
 from engine.polynomial.rows import Arm
 
 Verdict = Literal["holds", "does not hold", "not decided"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -99,10 +100,15 @@ class Question:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.settings = settings = polynomial_settings(study.header.data)
+        self.settings = polynomial_settings(study.header.data)
         self.seeds = sorted({run.seed for run in study.networks})
         self._after: dict[tuple[Arm, float, int], Networks] = {}
-        self.rows = draw_rows(self.seeds, settings.coefficients, settings.n_rows, settings.noise_sd, settings.stretch)
+
+    @cached_property
+    def rows(self) -> PolynomialRows:
+        """The rows of every seed that has a network, of which there must be one."""
+        settings = self.settings
+        return draw_rows(self.seeds, settings.coefficients, settings.n_rows, settings.noise_sd, settings.stretch)
 
     def runs(self, arm: Arm, learning_rate: float) -> tuple[NetworkRecord, ...]:
         """Return the runs of a training, by seed."""

@@ -22,6 +22,8 @@ from analysis.records.study import (
     NETWORK,
     STAGES,
     Asked,
+    Extension,
+    Look,
     Record,
     Stage,
     Study,
@@ -35,24 +37,29 @@ from analysis.records.study import (
 
 EARLIER_NAME = "runs.jsonl"
 """What polynomial studies left before they had a log."""
-REOPENING_KINDS = frozenset({"look", "extension"})
+REOPENING_KINDS = frozenset({"extension"})
 """Kinds of lines that may follow a verdict; another verdict has to come after them."""
 LINE_TYPES: Mapping[str, type] = MappingProxyType(
     {
         "study": StudyHeader,
         "asked": Asked,
         "finished": TrialRecord,
-        NETWORK: NetworkRecord,
-        CELL: CellRecord,
         "verdict": Verdict,
+        "look": Look,
+        "extension": Extension,
     }
     | dict.fromkeys(STAGES[1:], TrialRecord)
+    | {NETWORK: NetworkRecord, CELL: CellRecord}
 )
 """What each kind of line holds."""
 DATA_OF: Mapping[str, Callable[[Mapping[str, Any]], object]] = MappingProxyType(
     {POLYNOMIAL: polynomial_settings, LESSON: lesson_settings}
 )
 """What reads the header's data of studies that train a list, by their kind."""
+
+
+Item = StudyHeader | Asked | Record | Verdict | Look | Extension
+"""What a line holds."""
 
 
 class StudyReader:
@@ -80,7 +87,7 @@ class StudyReader:
         self._n_lines = 0
         self._chain = Chain("")
 
-    def take(self, line: Line) -> StudyHeader | Asked | Record | Verdict:
+    def take(self, line: Line) -> Item:
         """Take in the next line and return what it holds.
 
         Raises
@@ -94,7 +101,7 @@ class StudyReader:
         if kind is None:
             raise RecordError(f"{where}: kind: {short(line.kind)}; expected one of {', '.join(LINE_TYPES)}; {RESTORE}")
         try:
-            item: StudyHeader | Asked | Record | Verdict = build(kind, line.data, line.kind)
+            item: Item = build(kind, line.data, line.kind)
             self._place(line, item, where)
         except ValueError as error:
             if isinstance(error, RecordError):
@@ -102,7 +109,7 @@ class StudyReader:
             raise RecordError(f"{where}: {error}; {RESTORE}") from None
         return item
 
-    def _place(self, line: Line, item: StudyHeader | Asked | Record | Verdict, where: str) -> None:
+    def _place(self, line: Line, item: Item, where: str) -> None:
         if self.study is None:
             if not isinstance(item, StudyHeader):
                 raise ValueError(f"a {line.kind!r} line; expected the study's header")
@@ -119,6 +126,10 @@ class StudyReader:
             self._ask(study, item)
         elif isinstance(item, TrialRecord | NetworkRecord | CellRecord):
             self._record(study, line.kind, item)
+        elif isinstance(item, Look):
+            self._look(study, item)
+        elif isinstance(item, Extension):
+            study.extend(item)
         else:
             self._end(study, item, line)
 
@@ -168,6 +179,15 @@ class StudyReader:
             study.cells.append(record)
         else:
             study.records[stage].append(record)
+
+    def _look(self, study: Study, look: Look) -> None:
+        n_there = len(self._numbers[look.stage])
+        if (look.number, look.first) != (study.look_number, n_there) or study.look_of(look.stage) is not None:
+            raise ValueError(
+                f"look.number: {look.number} of {look.stage}s from {look.first}; expected look {study.look_number}, "
+                f"from {n_there}, once"
+            )
+        study.looks.append(look)
 
     def _end(self, study: Study, verdict: Verdict, line: Line) -> None:
         if missing := sorted(self.chosen.keys() - self._numbers[self._first]):

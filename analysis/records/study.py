@@ -12,6 +12,8 @@ A study's log is a text file of chained JSON lines (`analysis.records.lines`). T
     a `TrialRecord` trained afresh on draws the search never saw (see `TrialRecord.stage`).
 ``page_search``
     the `TrialRecord` of a setting that the Playground page can express, tried on the search's draws.
+``look``
+    a `Look` at draws that nothing has seen, written before it is taken.
 ``network``
     the `NetworkRecord` of a polynomial study (`analysis.records.polynomial`).
 ``cell``
@@ -19,6 +21,8 @@ A study's log is a text file of chained JSON lines (`analysis.records.lines`). T
 ``verdict``
     last line of a finished study: `Verdict`. It seals the log with the digest of the study's canonical form; behind it
     there may only be lines that open the study again.
+``extension``
+    the search goes on, with a larger budget: `Extension`. What was looked at before stays counted.
 
 `analysis.records.reading` has the one reader.
 """
@@ -148,7 +152,7 @@ class TrialRecord:
         finalist on the fresh draws that decide, looked at once at an epoch fixed before. ``"page_*"``: the same for
         settings that can be entered on the Playground page (``"page_search"``: tried on the search's draws).
     number : int
-        Search trials: 0, 1, 2, ... Other stages: rank within the stage, from 0.
+        Search trials: 0, 1, 2, ... Other stages: rank within the look, from its `Look.first`: 0 for the first look.
     source : int or None
         Number of the search trial this one repeats (a duplicate's earlier trial, a finalist's search trial), or None;
         None for all ``"page_*"`` stages, whose settings the search never tried.
@@ -288,9 +292,68 @@ class Verdict:
 Record = TrialRecord | NetworkRecord | CellRecord
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at draws that nothing has seen: they are spent when this is written, before anything trains on them.
+
+    Parameters
+    ----------
+    number : int
+        1, and 1 more each time the search goes on after one.
+    stage : str
+        ``"finalist"``, ``"certificate"`` or their ``"page_*"``.
+    draws : str
+        The block that the draws are from: digest of the question, or ``"shared:NAME"`` where the spec names a block.
+    n_trials : int
+        Search trials that could choose what is looked at.
+    first, n_records : int
+        Number of its first record within the stage, and how many it has.
+    n_draws : int
+        Replicas of each.
+    level : float
+        Of the test of each of its records; 0 where nothing is claimed from it.
+    """
+
+    number: int
+    stage: Stage
+    draws: str
+    n_trials: int
+    first: int
+    n_records: int
+    n_draws: int
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """A larger budget for a search.
+
+    Parameters
+    ----------
+    n_trials, until : int, str
+        As in `StudyHeader`.
+    spec_sha256 : str
+        Digest of the spec with this budget.
+    """
+
+    n_trials: int
+    until: str
+    spec_sha256: str
+
+
 @dataclass(slots=True)
 class Study:
-    """One study read back from its log."""
+    """One study read back from its log.
+
+    Attributes
+    ----------
+    looks : list of Look
+        In the order in which they were taken.
+    extensions : list of Extension
+        Larger budgets, in order.
+    rounds : list of int
+        Search trials behind each look number before the present one.
+    """
 
     header: StudyHeader
     asked: dict[int, dict[str, Scalar]] = field(default_factory=dict)
@@ -300,6 +363,9 @@ class Study:
     verdict: Verdict | None = None
     path: Path | None = None
     chain: Chain | None = None
+    looks: list[Look] = field(default_factory=list)
+    extensions: list[Extension] = field(default_factory=list)
+    rounds: list[int] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
@@ -362,11 +428,47 @@ class Study:
         """The same for the setting that can be entered on the Playground page."""
         return self._chosen("page_certificate", self.verdict.page_winner if self.verdict else None)
 
+    @property
+    def budget(self) -> Extension:
+        """What the search may spend: as the header says, or the last extension."""
+        header = self.header
+        first = Extension(header.n_trials, header.until, header.spec_sha256)
+        return self.extensions[-1] if self.extensions else first
+
+    @property
+    def look_number(self) -> int:
+        """The number of the looks that come next or are under way."""
+        return len(self.rounds) + 1
+
+    def extend(self, extension: Extension) -> None:
+        """Let the search go on; what has been looked at closes a round, so that the next look is another one."""
+        if self.verdict is not None or any(look.number == self.look_number for look in self.looks):
+            self.rounds.append(len(self.trials))
+        self.verdict = None
+        self.extensions.append(extension)
+
+    def look_of(self, stage: Stage, number: int | None = None) -> Look | None:
+        """Return a stage's look of a number (None: the present one), or None where it has not been taken."""
+        wanted = self.look_number if number is None else number
+        return next((look for look in self.looks if look.stage == stage and look.number == wanted), None)
+
+    def look_behind(self, record: TrialRecord) -> Look | None:
+        """Return the look that a record belongs to, or None (searches, settings for the page, older logs)."""
+        found = [look for look in self.looks if look.stage == record.stage and look.first <= record.number]
+        return max(found, key=lambda look: look.first, default=None)
+
+    def records_of(self, stage: Stage, number: int | None = None) -> list[TrialRecord]:
+        """Return the records of one look at a stage (None: the present one); all where no look is on record."""
+        if not any(look.stage == stage for look in self.looks):
+            return list(self.records[stage])
+        look = self.look_of(stage, number)
+        return [] if look is None else [one for one in self.records[stage] if self.look_behind(one) == look]
+
     def _chosen(self, stage: Stage, number: int | None) -> TrialRecord | None:
         return next((record for record in self.records[stage] if record.number == number), None)
 
 
-def as_data(item: StudyHeader | Asked | Record | Verdict) -> dict[str, Any]:
+def as_data(item: StudyHeader | Asked | Record | Verdict | Look | Extension) -> dict[str, Any]:
     """Return a record as plain JSON values; what it holds is shared, not copied."""
     return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
 
@@ -383,6 +485,10 @@ def canonical_lines(study: Study) -> list[str]:
     """
     lines = [encode_line("study", as_data(study.header))]
     lines += [encode_line("asked", {"number": n, "params": study.asked[n]}) for n in sorted(study.asked)]
+    if study.extensions:
+        lines.append(encode_line("extension", as_data(study.budget)))
+    looks = sorted(study.looks, key=lambda look: (look.number, STAGES.index(look.stage)))
+    lines += [encode_line("look", as_data(look)) for look in looks]
     lines += [encode_line(record.stage, without_timing(record)) for record in study.all_records()]
     if study.verdict is not None:
         lines.append(encode_line("verdict", as_data(study.verdict)))

@@ -22,6 +22,8 @@ from analysis.records.lines import RecordError, decode_line, encode_line
 from analysis.records.study import Study
 
 TABLE_NAME = "table.json"
+NO_SPLIT = "equals a constant"
+"""In the words of a model that says the same of every row."""
 
 Scores = dict[str, tuple[float | None, ...]]
 """Values by metric, one a fold (baselines) or a replica (networks)."""
@@ -126,6 +128,46 @@ class HeldOutRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class RowScore:
+    """One metric on some rows.
+
+    Parameters
+    ----------
+    value, low, high : float or None
+        With a 95 % interval over units; None where there is none.
+    n_units : int
+        Rows, or groups of rows, behind it.
+    method : str
+        How the interval was found, or why there is none.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n_units: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartScores:
+    """Every metric on one part of the rows; a model that predicts a row several times has its mean loss there.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the part.
+    unit : str
+        What intervals are over: ``"row"`` or ``"group"``.
+    scores : dict of str to RowScore
+        By metric.
+    """
+
+    n_rows: int
+    unit: str
+    scores: dict[str, RowScore]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelScores:
     """How one model did.
 
@@ -151,6 +193,9 @@ class ModelScores:
         probable class of the mean of the replicas that did not train on it); empty for regression.
     trial : int or None
         Search trial of a network.
+    parts : dict of str to PartScores
+        With intervals over rows, by part: ``"validation"`` (validation rows of all folds), ``"out_of_range"`` (held-out
+        rows), ``"test"`` and of those ``"test_in_range"``, ``"test_out_of_range"``.
     """
 
     name: str
@@ -162,22 +207,23 @@ class ModelScores:
     test: dict[str, float | None] = dataclasses.field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
     trial: int | None = None
+    parts: dict[str, PartScores] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class RowDifference:
-    """How much better or worse the network is than a baseline on the same test rows.
+    """How much better or worse the network is than a baseline on the same rows.
 
     Parameters
     ----------
     baseline : str
         Key of `sweeps.data.table.baselines.BASELINES`.
     loss : str
-        What was compared row by row: ``"squared error"``, ``"share of wrong rows"``, ...
+        What was compared: ``"squared error a row"``, ``"share of wrong rows a row"``, ``"1 - average precision"``, ...
     difference, low, high : float
         Mean row loss of the network minus that of the baseline, with a 95 % interval over rows.
     n_rows : int
-        Test rows.
+        Rows, or groups of them, that are paired.
     method : str
         How the interval was found.
     """
@@ -189,6 +235,19 @@ class RowDifference:
     high: float
     n_rows: int
     method: str
+
+    def words(self, title: str) -> str:
+        """Return whether the network is better or worse than the baseline, as far as the pairs can tell."""
+        return told_apart(title, self.low, self.high, self.n_rows)
+
+
+def told_apart(title: str, low: float | None, high: float | None, n: int) -> str:
+    """Return in words what the interval of a paired difference of losses, first minus second, says of the first."""
+    if high is not None and high < 0:
+        return f"better than {title}"
+    if low is not None and low > 0:
+        return f"worse than {title}"
+    return f"not to be told apart from {title} at n = {n}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +296,9 @@ class TableRecord:
     models : tuple of ModelScores
         Baselines in their order, then the network; what has not run yet is not there.
     test_differences : tuple of RowDifference
-        Network against baselines on the test rows.
+        Network against every baseline on the test rows.
+    fold_differences : tuple of RowDifference
+        The same on the validation rows of the folds.
     n_test_looks : int
         How often anything was scored on the test rows.
     """
@@ -263,6 +324,7 @@ class TableRecord:
     goal_value: float | None
     models: tuple[ModelScores, ...] = ()
     test_differences: tuple[RowDifference, ...] = ()
+    fold_differences: tuple[RowDifference, ...] = ()
     n_test_looks: int = 0
 
     def model(self, name: str) -> ModelScores | None:

@@ -55,9 +55,10 @@ TABLE_COLUMNS = (
     Column("metric", "Metric", "text"),
     Column("network", "Network, folds", "interval"),
     Column("baseline", "Best simple model, folds", "interval"),
-    Column("network_test", "Network, test rows"),
-    Column("baseline_test", "Best simple model, test rows"),
-    Column("best", "Best simple model", "text"),
+    Column("best", "Which, folds", "text"),
+    Column("network_test", "Network, test rows", "interval"),
+    Column("baseline_test", "Best simple model, test rows", "interval"),
+    Column("best_test", "Which, test rows", "text"),
     Column("verdict", "Verdict", "text"),
 )
 
@@ -93,9 +94,9 @@ def build(studies: Sequence[Study]) -> Section:
         blocks.append(
             Table(
                 "tables",
-                "The network found for each table beside the best simple model (by its mean over the folds): means "
-                "over the folds that the search chose by, with 95 % intervals, and scores on the test rows, which no "
-                "search saw.",
+                "The network found for each table beside the best simple model, in the folds that the search chose by "
+                "and on the test rows, which no search saw: each with the simple model that is best there, and 95 % "
+                "intervals over rows.",
                 TABLE_COLUMNS,
                 tuple(table_cells(one, one.network) for one in tables if one.network),
             )
@@ -121,7 +122,7 @@ def build(studies: Sequence[Study]) -> Section:
         )
     elif winners and any(study.header.has_page for study in studies):
         blocks.append(Text("No setting that can be entered on the Playground page has been found yet.", "missing"))
-    return Section("answer", "The answer", tuple(blocks))
+    return Section("answer", "Every setting with its intervals", tuple(blocks))
 
 
 def homework_cells(row: HomeworkRow, label: str) -> tuple[Cell, ...]:
@@ -144,18 +145,20 @@ def homework_cells(row: HomeworkRow, label: str) -> tuple[Cell, ...]:
 
 
 def table_cells(one: TableStudy, network: ModelScores) -> tuple[Cell, ...]:
-    """Return one table's row: its network beside the best simple model."""
-    metric, best, winner, verdict = one.table.metric, best_baseline(one), one.study.winner, one.study.verdict
+    """Return one table's row: its network beside the best simple model, in the folds and on the test rows."""
+    metric, winner, verdict = one.table.metric, one.study.winner, one.study.verdict
+    best, best_test = best_baseline(one), best_baseline(one, "test")
     no_model = Interval(None, None, None, 0, "none", "no simple model has this score")
     return (
         one.label,
         Missing("no winner") if winner is None else setting_text(winner),
         metric_title(one.table, metric),
-        shown(score_interval(network, network.validation, metric)),
-        shown(no_model if best is None else score_interval(best, best.validation, metric)),
-        optional(network.test.get(metric), "not scored"),
-        optional(None if best is None else best.test.get(metric), "not scored"),
+        shown(score_interval(network, "validation", metric)),
+        shown(no_model if best is None else score_interval(best, "validation", metric)),
         Missing("none") if best is None else best.title,
+        shown(score_interval(network, "test", metric)),
+        shown(no_model if best_test is None else score_interval(best_test, "test", metric)),
+        Missing("none") if best_test is None else best_test.title,
         "certified" if verdict is not None and verdict.certified else "not certified",
     )
 

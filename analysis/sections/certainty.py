@@ -39,6 +39,7 @@ from analysis.statistics.coverage import (
 )
 from analysis.statistics.homework import attainable_pass_rate, homework_rows, winner_record
 from analysis.statistics.intervals import Interval, welch_difference
+from analysis.statistics.overtuning import above_floor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -145,12 +146,6 @@ def flattery(study: Study, record: TrialRecord) -> Interval:
     if record.stage == "search" or searched is None:
         return Interval(None, None, None, 0, "Welch, 95 %", "no fresh draws yet")
     return welch_difference(above_floor(record), above_floor(searched))
-
-
-def above_floor(record: TrialRecord) -> list[float]:
-    """Return each draw's test loss above the best possible predictor's, or the plain loss where that is not known."""
-    floors = record.floor_test_loss or [0.0] * len(record.test_loss)
-    return [loss - floor for loss, floor in zip(record.test_loss, floors, strict=True) if floor is not None]
 
 
 def build(studies: Sequence[Study]) -> Section:

@@ -24,6 +24,7 @@ from analysis.formats.blocks import (
     shown,
 )
 from analysis.records.study import Study
+from analysis.records.table import is_table
 from analysis.statistics.bounded import excess_interval, loss_bound
 from analysis.statistics.comparison import MEASURES, ArmSet, Difference, arms, winner_differences
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side, homework_rows, range_rows, setting_text
@@ -83,6 +84,8 @@ def build(studies: Sequence[Study]) -> Section:
     ]
     rows = []
     for study, name in zip(studies, names, strict=True):
+        if is_table(study):  # its section and the answer have its scores, whose unit is the row
+            continue
         winner = next((row for row in homework_rows([study]) if row.setting == "winner"), None)
         if winner is None:
             blocks.append(Text(f"{name}: not shown: no trial has given a loss.", "missing"))

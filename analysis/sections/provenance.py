@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from analysis.formats.blocks import Block, Cell, Column, Missing, Section, Table, Text, labels, number_text
-from analysis.records.study import STAGES, Stage, Study
-from analysis.statistics.homework import winner_record
+from analysis.records.study import STAGES, Look, Stage, Study
+from analysis.records.table import is_table
+from analysis.statistics.homework import replay_command, winner_record
+from analysis.statistics.looks import level_of_all
 
 COLUMNS = (
     Column("dataset", "Data type", "text"),
@@ -22,6 +24,17 @@ COLUMNS = (
     Column("spec", "Digest of the spec", "text"),
     Column("road", "Engine", "text"),
     Column("cost_s", "Training time, all stages, s"),
+)
+FRESH_COLUMNS = (
+    Column("dataset", "Data type", "text"),
+    Column("stage", "Stage", "text"),
+    Column("look", "Look"),
+    Column("draws", "Block of draws", "text"),
+    Column("n_trials", "Search trials before it"),
+    Column("n_records", "Settings"),
+    Column("n_draws", "Draws each"),
+    Column("level", "Level of the whole look"),
+    Column("shared", "Same draws looked at by", "text"),
 )
 LOG_COLUMNS = (
     Column("dataset", "Data type", "text"),
@@ -59,13 +72,7 @@ def build(studies: Sequence[Study]) -> Section:
             COLUMNS,
             tuple(study_cells(study, name) for study, name in zip(studies, names, strict=True)),
         ),
-        Table(
-            "logs",
-            "By which logs these figures can be known again. The digest is over all records by their numbers, times "
-            "apart; MLflow's parent runs have it, too, as tag sweep.digest, and python -m sweeps audit compares.",
-            LOG_COLUMNS,
-            tuple(log_cells(study, name) for study, name in zip(studies, names, strict=True)),
-        ),
+        log_table(studies, names),
         Table(
             "looks",
             "How often test points were looked at. One look: the test loss of all draws at one epoch of one "
@@ -75,16 +82,44 @@ def build(studies: Sequence[Study]) -> Section:
             LOOK_COLUMNS,
             tuple(row for study, name in zip(studies, names, strict=True) for row in look_rows(study, name)),
         ),
-        Table(
-            "versions",
-            "Versions that touch the numbers.",
-            (Column("what", "What", "text"), Column("version", "Version", "text"), Column("where", "Where", "text")),
-            version_rows(studies, names),
-        ),
+        *fresh_look_blocks(studies, names),
+        version_table(studies, names),
         Text("To train a trial again from its record and compare every bit:"),
         *(Text(replay_text(study, name)) for study, name in zip(studies, names, strict=True)),
     ]
     return Section("provenance", "Where the figures come from", tuple(blocks))
+
+
+def network_provenance(study: Study) -> Section:
+    """Return where the figures of a polynomial study come from."""
+    names = labels([study])
+    header = study.header
+    blocks: list[Block] = [log_table([study], names), version_table([study], names)]
+    if study.networks:
+        command = f"python -m sweeps replay {header.sweep}/{header.dataset} {study.networks[0].number}"
+        blocks.append(Text(f"To train a network again from its record and compare every bit: {command}"))
+    return Section("provenance", "Where the figures come from", tuple(blocks))
+
+
+def log_table(studies: Sequence[Study], names: Sequence[str]) -> Table:
+    """Return by which logs the figures can be known again."""
+    return Table(
+        "logs",
+        "By which logs these figures can be known again. The digest is over all records by their numbers, times "
+        "apart; MLflow's parent runs have it, too, as tag sweep.digest, and python -m sweeps audit compares.",
+        LOG_COLUMNS,
+        tuple(log_cells(study, name) for study, name in zip(studies, names, strict=True)),
+    )
+
+
+def version_table(studies: Sequence[Study], names: Sequence[str]) -> Table:
+    """Return the versions behind the figures."""
+    return Table(
+        "versions",
+        "Versions that touch the numbers.",
+        (Column("what", "What", "text"), Column("version", "Version", "text"), Column("where", "Where", "text")),
+        version_rows(studies, names),
+    )
 
 
 def study_cells(study: Study, name: str) -> tuple[Cell, ...]:
@@ -96,12 +131,12 @@ def study_cells(study: Study, name: str) -> tuple[Cell, ...]:
         name,
         str(header.seed),
         header.goal,
-        header.n_trials,
+        study.budget.n_trials,
         len(study.trials),
         Missing("not finished") if study.verdict is None else study.verdict.stopped,
         header.n_replicas,
         header.max_epochs,
-        header.spec_sha256[:12],
+        study.budget.spec_sha256[:12],
         ", ".join(roads) if roads else Missing("nothing trained"),
         round(sum(record.duration_s for record in records), 1),
     )
@@ -129,6 +164,72 @@ def look_rows(study: Study, name: str) -> list[tuple[Cell, ...]]:
     return rows
 
 
+def fresh_look_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
+    """Return the looks at fresh draws that are on record, and what level holds over them."""
+    rows = tuple(
+        row for study, name in zip(studies, names, strict=True) for row in fresh_look_rows(study, name, studies, names)
+    )
+    if not rows:
+        return []
+    claimed = [look for study in studies for look in study.looks if look.level]
+    everything = level_of_all(claimed)
+    told = (
+        "A level holds for one data set and one answer: the winner, or the setting for the page. "
+        f"The {len(claimed)} looks of this report that claim something find a goal reached that is not with a chance "
+        f"of at most {number_text(everything)} together: the sum of their levels."
+    )
+    return [
+        Table(
+            "fresh-looks",
+            "Looks at fresh draws: each was written to the log before it was taken, and has draws that no search and "
+            "no earlier look of its study had. Looks at one block of draws (or at the same test rows) count for each "
+            "other: a setting that was chosen in the knowledge of another's result there is not certified by it.",
+            FRESH_COLUMNS,
+            rows,
+        ),
+        Text(told),
+    ]
+
+
+def fresh_look_rows(study: Study, name: str, studies: Sequence[Study], names: Sequence[str]) -> list[tuple[Cell, ...]]:
+    """Return one row a look, with who else in this report has looked at the same draws."""
+    rows: list[tuple[Cell, ...]] = []
+    for look in study.looks:
+        others = [
+            label
+            for other, label in zip(studies, names, strict=True)
+            if other is not study and any(same_draws(study, look, other, one) for one in other.looks)
+        ]
+        total: Cell = look.level * look.n_records if look.level else Missing("claims nothing")
+        rows.append(
+            (
+                name,
+                look.stage.replace("_", " "),
+                look.number,
+                look.draws,
+                look.n_trials,
+                look.n_records,
+                look.n_draws,
+                total,
+                ", ".join(others) or "nobody in this report",
+            )
+        )
+    return rows
+
+
+def same_draws(study: Study, look: Look, other: Study, theirs: Look) -> bool:
+    """Return whether two studies' looks share what they look at: seeds of draws, or a table's test rows."""
+    if look.stage != theirs.stage or study.header.dataset != other.header.dataset:
+        return False
+    if is_table(study) and is_table(other):
+        keys = ("sha256", "test_sha256", "test_share")
+        same_rows = all(study.header.data.get(key) == other.header.data.get(key) for key in keys)
+        return "certificate" in look.stage and same_rows and study.header.seed == other.header.seed
+    if study.header.seed != other.header.seed:
+        return False
+    return (look.draws, look.number) == (theirs.draws, theirs.number)
+
+
 def version_rows(studies: Sequence[Study], names: Sequence[str]) -> tuple[tuple[Cell, ...], ...]:
     """Return each version once, with the datasets it holds for where they differ."""
     where: dict[tuple[str, str], list[str]] = {}
@@ -146,8 +247,7 @@ def replay_text(study: Study, name: str) -> str:
     record = winner_record(study)
     if record is None:
         return f"{name}: nothing to replay."
-    number = record.number if record.stage == "search" or record.source is None else record.source
     setting = ", ".join(
         f"{key} = {number_text(value) if isinstance(value, float) else value}" for key, value in record.params.items()
     )
-    return f"{name}: python -m sweeps replay {study.header.sweep}/{study.header.dataset} {number}   ({setting})"
+    return f"{name}: {replay_command(study, record)}   ({setting})"

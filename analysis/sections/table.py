@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.formats.blocks import (
@@ -20,7 +20,6 @@ from analysis.formats.blocks import (
     file_names,
     labels,
     number_text,
-    optional,
     shown,
 )
 from analysis.records.metric_words import METRIC_WORDS
@@ -28,13 +27,13 @@ from analysis.records.study import Study
 from analysis.records.table import (
     TABLE_NAME,
     ModelScores,
-    Scores,
+    RowDifference,
     TableRecord,
     is_table,
     read_table_record,
     table_path,
 )
-from analysis.statistics.intervals import Interval, mean_interval, paired_difference
+from analysis.statistics.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +42,13 @@ TITLE = "The table: network against simple models"
 NETWORK = "network"
 MOST_CLASSES = 12
 """Classes up to which a confusion table is shown."""
-PARTS = {"validation": "in range: validation rows of the folds", "out_of_range": "out of range: held-out rows"}
+PARTS = {
+    "validation": "in range: validation rows of the folds",
+    "out_of_range": "out of range: held-out rows",
+    "test": "test rows: all",
+    "test_in_range": "test rows: in range",
+    "test_out_of_range": "test rows: out of range",
+}
 ROLES = {
     "number": "a number, standardized",
     "category": "one input for each value",
@@ -163,33 +168,21 @@ def study_blocks(one: TableStudy, slug: str) -> list[Block]:
 # Scores
 
 
-def fold_scores(model: ModelScores, scores: Scores, metric: str) -> list[float | None]:
-    """Return a model's score in each fold: the mean over its seeds, None where one of them has none."""
-    values = scores.get(metric, ())
-    by_fold: dict[int, list[float | None]] = {}
-    for fold, value in zip(model.folds, values, strict=False):
-        by_fold.setdefault(fold, []).append(value)
-    return [_mean(by_fold[fold]) for fold in sorted(by_fold)]
+def score_interval(model: ModelScores, part: str, metric: str) -> Interval:
+    """Return a score on one part of the rows, with its 95 % interval over rows (or groups of them)."""
+    there = model.parts.get(part)
+    one = None if there is None else there.scores.get(metric)
+    if one is None or one.value is None:
+        reason = "not measured" if one is None else one.method
+        return Interval(None, None, None, 0, "none", reason)
+    return Interval(one.value, one.low, one.high, one.n_units, one.method, one.method if one.low is None else None)
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
-
-
-def score_interval(model: ModelScores, scores: Scores, metric: str) -> Interval:
-    """Return a score's mean over the folds with its 95 % interval, no end of which is beyond what the metric can be."""
-    found, words = mean_interval(fold_scores(model, scores, metric), method="Student t"), METRIC_WORDS[metric]
-    if found.low is None or found.high is None:
-        return found
-    return replace(found, low=max(found.low, words.lowest), high=min(found.high, words.highest))
-
-
-def best_baseline(one: TableStudy) -> ModelScores | None:
-    """Return the baseline with the best mean validation score in the goal's metric."""
+def best_baseline(one: TableStudy, part: str = "validation") -> ModelScores | None:
+    """Return the baseline with the best score in the goal's metric on some rows, the first among equals."""
     words, best, value = METRIC_WORDS[one.table.metric], None, math.nan
     for model in one.baselines:
-        estimate = score_interval(model, model.validation, one.table.metric).estimate
+        estimate = score_interval(model, part, one.table.metric).estimate
         if estimate is not None and (best is None or words.is_better(estimate, value)):
             best, value = model, estimate
     return best
@@ -203,58 +196,50 @@ def metric_title(table: TableRecord, metric: str) -> str:
 
 def findings(one: TableStudy) -> list[str]:
     """Return what the study found, in sentences that can be quoted."""
-    table, best = one.table, best_baseline(one)
+    best = best_baseline(one)
     if one.network is None or best is None:
         return []
-    network, metric = one.network, table.metric
-    words = METRIC_WORDS[metric]
-    ours, theirs = (score_interval(model, model.validation, metric) for model in (network, best))
-    if ours.estimate is None or theirs.estimate is None:
-        return [f"{one.label}: the network has no {words.title} in some fold; it is not compared."]
-    difference = paired_difference(
-        fold_scores(network, network.validation, metric),
-        fold_scores(best, best.validation, metric),
-        method="Student t",
-    )
-    at_least = not words.is_better(theirs.estimate, ours.estimate)
-    told = f"{one.label}: the tuned network is at least as good as the best simple model ({best.title}): "
-    told += f"{'yes' if at_least else 'no'}. Over {ours.n} folds the {words.title} is {_with_ends(ours)} against "
-    told += f"{_with_ends(theirs)}, paired difference {_with_ends(difference)}"
-    if difference.low is not None and difference.high is not None and difference.low <= 0 <= difference.high:
-        told += ", which could be none"
-    sentences = [f"{told}. The search chose the network by these folds, which flatters it."]
-    return sentences + [text for text in (_test_finding(one, best), _range_finding(one, best)) if text]
+    ours = score_interval(one.network, "validation", one.table.metric)
+    if ours.estimate is None:
+        return [f"{one.label}: the network has no {METRIC_WORDS[one.table.metric].title} in some fold; not compared."]
+    told = _part_finding(one, "validation", "in the folds", one.table.fold_differences)
+    sentences = [f"{told} The search chose the network by these folds, which flatters it."]
+    where = f"on {one.table.n_test_rows} test rows that no search saw"
+    tested = _part_finding(one, "test", where, one.table.test_differences)
+    return sentences + [text for text in (tested, _range_finding(one, best)) if text]
 
 
-def _test_finding(one: TableStudy, best: ModelScores) -> str:
-    assert one.network is not None
-    metric = one.table.metric
-    ours, theirs = one.network.test.get(metric), best.test.get(metric)
-    if ours is None or theirs is None:
+def _part_finding(one: TableStudy, part: str, where: str, differences: Sequence[RowDifference]) -> str:
+    """Return the network's score beside the best simple model's, and what pairs of rows say of every simple model."""
+    best, metric = best_baseline(one, part), one.table.metric
+    if one.network is None or best is None:
         return ""
-    words = METRIC_WORDS[metric]
-    verdict = "worse than" if words.is_better(theirs, ours) else "at least as good as"
-    told = f"{one.label}: on {one.table.n_test_rows} test rows that no search saw, {words.title} {number_text(ours)}, "
-    told += f"{verdict} the same simple model's {number_text(theirs)}"
-    for row in one.table.test_differences:
-        if row.baseline == best.name:
-            told += (
-                f"; {row.loss} a row differs by {number_text(row.difference)} ({number_text(row.low)} to "
-                f"{number_text(row.high)}, {row.method}, n = {row.n_rows} rows)"
-            )
-    return f"{told}."
+    ours, theirs = (score_interval(model, part, metric) for model in (one.network, best))
+    if ours.estimate is None:
+        return ""
+    told = f"{one.label}: {where}, {METRIC_WORDS[metric].title} {_with_ends(ours)}; the best simple model there, "
+    told += f"{best.title}, has {_with_ends(theirs)}"
+    titles = {model.name: model.title for model in one.baselines}
+    compared = [
+        f"{row.words(titles.get(row.baseline, row.baseline))} ({row.loss} differs by "
+        f"{number_text(row.difference)}, {number_text(row.low)} to {number_text(row.high)}, {row.method})"
+        for row in differences
+    ]
+    if not compared:
+        return f"{told}; differences row by row are not shown: too few rows, or the metric is no mean over rows."
+    return f"{told}. Row by row the network is {'; '.join(compared)}."
 
 
 def _range_finding(one: TableStudy, best: ModelScores) -> str:
     assert one.network is not None
     network, metric = one.network, one.table.metric
-    outside = score_interval(network, network.out_of_range, metric)
-    inside = score_interval(network, network.validation, metric)
+    outside = score_interval(network, "out_of_range", metric)
+    inside = score_interval(network, "validation", metric)
     if outside.estimate is None or inside.estimate is None:
         return ""
     told = f"{one.label}: out of range, the network's {METRIC_WORDS[metric].title} is {_with_ends(outside)}, in "
     told += f"range {number_text(inside.estimate)}"
-    theirs = score_interval(best, best.out_of_range, metric)
+    theirs = score_interval(best, "out_of_range", metric)
     if theirs.estimate is not None:
         told += f"; out of range the same simple model has {_with_ends(theirs)}"
     return f"{told}."
@@ -274,22 +259,20 @@ def score_table(one: TableStudy, slug: str) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for model in table.models:
         for part, name in PARTS.items():
-            scores: Scores = getattr(model, part)
-            if scores:
-                cells = [shown(score_interval(model, scores, metric)) for metric in metrics]
-                rows.append((model.title, name, *cells))
-        if model.test:
-            values = [optional(model.test.get(metric), "no such score") for metric in metrics]
-            rows.append((model.title, f"test rows, n = {table.n_test_rows}", *values))
-        rows += [(model.title, "no score", *[Missing("not measured")] * len(metrics))] if not model.validation else []
+            if part in model.parts:
+                cells = [shown(score_interval(model, part, metric)) for metric in metrics]
+                rows.append((model.title, f"{name}, n = {model.parts[part].n_rows}", *cells))
+        rows += [(model.title, "no score", *[Missing("not measured")] * len(metrics))] if not model.parts else []
     how = "; ".join(
         f"{model.title}: {' / '.join(dict.fromkeys(model.words))}" for model in one.table.models if model.words
     )
     return Table(
         f"{slug}-scores",
-        f"Scores in the target's own unit. Folds: mean over {table.n_folds} folds with a 95 % interval (Student t over "
-        "folds, which share training rows: somewhat too narrow), each fold the mean of its seeds. Test rows: the mean "
-        f"prediction of all networks; simple models fitted on all other rows. {how}.",
+        "Scores in the target's own unit with 95 % intervals over rows (groups of them where the folds keep groups "
+        "together), found in one way for all models. Folds: every row is predicted by models that did not train on it, "
+        "a network's seeds count with their mean loss in a row. Models of different folds share training rows, which "
+        "no interval here knows of. Test rows: the mean prediction of all networks; simple models fitted on all other "
+        f"rows. {how}.",
         (
             Column("model", "Model", "text"),
             Column("rows", "Rows", "text"),
@@ -303,10 +286,10 @@ def score_picture(one: TableStudy, slug: str) -> Picture | None:
     """Return the goal's metric of every model in and out of range as a picture, or None without a number."""
     metric = one.table.metric
     points = [
-        (model.title, part, score_interval(model, getattr(model, part), metric))
+        (model.title, part, score_interval(model, part, metric))
         for model in one.table.models
-        for part in PARTS
-        if getattr(model, part)
+        for part in ("validation", "out_of_range")
+        if part in model.parts
     ]
     points = [point for point in points if point[2].estimate is not None]
     if not points:
@@ -316,8 +299,8 @@ def score_picture(one: TableStudy, slug: str) -> Picture | None:
     alt = "; ".join(f"{name}, {PARTS[part].split(':')[0]}: {_with_ends(interval)}" for name, part, interval in points)
     return Picture(
         f"{slug}-models",
-        f"{one.label}: {title} of every model, mean over {one.table.n_folds} folds with 95 % intervals; {better} is "
-        "better.",
+        f"{one.label}: {title} of every model on the validation rows of all folds and on the held-out rows, with 95 % "
+        f"intervals over rows; {better} is better.",
         f"{title}: {alt}.",
         lambda: draw_scores(points, title),
         Table(

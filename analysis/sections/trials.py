@@ -115,6 +115,8 @@ def trials_block(study: Study, name: str, file_name: str) -> Block:
     drawn = thinned(points)
     caption = f"{name}, n = {study.header.n_replicas} draws a trial. {told}. Candidate: the upper 95 % bounds of both "
     caption += "mean losses are below the goal."
+    if count["diverged"]:
+        caption += " Diverged ones have no loss; their marks are at what they count with in the search."
     if len(drawn) < len(points):
         caption += f" {len(drawn)} marks are drawn; the CSV file has all."
     data = Table(
@@ -126,12 +128,14 @@ def trials_block(study: Study, name: str, file_name: str) -> Block:
             Column("kind", "Kind", "text"),
             Column("best_so_far", "Best so far"),
         ),
-        tuple(
-            (point.number, _or_why(point.value, "failed"), point.kind, _or_why(point.best, "none yet"))
-            for point in points
-        ),
+        tuple((point.number, loss_cell(point), point.kind, _or_why(point.best, "none yet")) for point in points),
     )
     return Picture(file_name, caption, alt, lambda: draw_trials(study, drawn, name), data)
+
+
+def loss_cell(point: TrialPoint) -> float | Missing:
+    """Return a trial's loss, or why it has none: what a diverged one counts with is no loss."""
+    return Missing(point.kind) if point.kind == "diverged" else _or_why(point.value, "failed")
 
 
 def _or_why(value: float | None, why: str) -> float | Missing:

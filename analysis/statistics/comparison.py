@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.study import Study, TrialRecord
+from analysis.records.table import is_table
 from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.homework import LEAST_POINTS, few_points, winner_record
 from analysis.statistics.intervals import (
@@ -118,7 +119,8 @@ def winner_differences(studies: Sequence[Study]) -> list[Difference]:
             continue
         paired = first.seeds == second.seeds and a.data == b.data
         for measure in MEASURES:
-            reason = _other_losses((first, second)) or _too_few((first, second), measure)
+            reason = _of_tables(studies[i], studies[j]) or _other_losses((first, second))
+            reason = reason or _too_few((first, second), measure)
             if reason is not None:
                 result.append(Difference(i, j, measure, Interval(None, None, None, 0, "", reason), None))
                 continue
@@ -179,6 +181,12 @@ def _difference(first: int, second: int, measure: str, a: Values, b: Values, pai
 def _adjusted(differences: list[Difference]) -> list[Difference]:
     adjusted = holm([one.p_value for one in differences])
     return [replace(one, adjusted=p) for one, p in zip(differences, adjusted, strict=True)]
+
+
+def _of_tables(*studies: Study) -> str | None:
+    """Return why winners of tables are not compared by their networks, or None where none is of a table."""
+    told = "not compared: networks of one table share its rows, so that their spread is no measure of it"
+    return told if any(is_table(study) for study in studies) else None
 
 
 def _other_losses(records: Sequence[TrialRecord]) -> str | None:

@@ -167,13 +167,12 @@ def chosen_records(study: Study) -> list[tuple[str, TrialRecord]]:
         winner = _best(study, WINNER_STAGES[1:] if winner else WINNER_STAGES) or winner
     page = study.page_winner or _best(study, PAGE_STAGES)
     chosen = [("winner", winner), ("page", page)]
-    return [(setting, record) for setting, record in chosen if record is not None]
+    return [(setting, record) for setting, record in chosen if record is not None and record.state == "complete"]
 
 
 def winner_record(study: Study) -> TrialRecord | None:
-    """Return the record that speaks for a study, or None where no trial gave a number."""
-    record = next((record for setting, record in chosen_records(study) if setting == "winner"), None)
-    return None if record is None or record.state == "failed" else record
+    """Return the record that speaks for a study, or None where every trial failed or diverged."""
+    return next((record for setting, record in chosen_records(study) if setting == "winner"), None)
 
 
 def few_points(n: int, side: str) -> str:
@@ -182,46 +181,76 @@ def few_points(n: int, side: str) -> str:
 
 
 def setting_text(record: TrialRecord) -> str:
-    """Return a record's setting as a reader would enter it, epochs at the end."""
+    """Return a record's whole setting as it can be typed in again, epochs at the end.
+
+    Every number stands as it was used, not rounded; what is at its default and not searched is left out, but for the
+    optimizer and the regularizer.
+    """
     training = record.training
-    optimizer, regularizer = str(training.get("optimizer", "sgd")), str(training.get("regularizer", "none"))
+    rate, penalty = training["learning_rate"], str(training.get("regularizer", "none"))
     sizes = ", ".join(str(size) for size in record.network["hidden_layer_sizes"]) or "none"
     parts = [
         str(record.network["activation"]),
-        f"layers {sizes}",
-        f"learning rate {training['learning_rate']:.3g}" + ("" if optimizer == "sgd" else f" ({optimizer})"),
+        f"hidden layers {sizes}",
         f"batch size {training['batch_size']}",
-        *([] if regularizer == "none" else [f"{regularizer.upper()} {training['regularization_rate']:.3g}"]),
+        f"{training.get('optimizer', 'sgd')}, learning rate {exact_text(rate)}",
+        "no regularizer" if penalty == "none" else f"{penalty.upper()} {exact_text(training['regularization_rate'])}",
     ]
-    for key in ("weight_decay", "input_dropout", "input_noise"):
+    for key in FURTHER_SETTINGS:
         if training.get(key):
-            parts.append(f"{key.replace('_', ' ')} {training[key]:.3g}")
+            parts.append(f"{key.replace('_', ' ')} {exact_text(training[key])}")
     if any(training.get("dropout", ())):
-        parts.append(f"dropout {' '.join(f'{rate:.3g}' for rate in training['dropout'])}")
+        parts.append(f"dropout {' '.join(map(exact_text, training['dropout']))}")
+    parts += [
+        f"{key.rpartition('.')[2].replace('_', ' ')} {exact_text(value)}"
+        for key, value in record.params.items()
+        if key.startswith(("training.", "network.")) and not _is_told(key)
+    ]
     return f"{', '.join(parts)}; {record.epochs} epochs"
+
+
+FURTHER_SETTINGS = ("weight_decay", "input_dropout", "input_noise", "label_noise", "max_norm", "max_grad_norm")
+_TOLD = frozenset(
+    (
+        "network.activation",
+        "network.n_hidden_layers",
+        "training.learning_rate",
+        "training.batch_size",
+        "training.optimizer",
+        "training.regularizer",
+        "training.regularization_rate",
+        "training.dropout",
+        *(f"training.{key}" for key in FURTHER_SETTINGS),
+    )
+)
+
+
+def _is_told(key: str) -> bool:
+    return key in _TOLD or key.startswith(("network.hidden_layer", "training.dropout"))
+
+
+def exact_text(value: Scalar) -> str:
+    """Return a value in the fewest digits that give it again: ``"0.01"``, ``"10"``."""
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e9 else str(value)
+
+
+def replay_command(study: Study, record: TrialRecord) -> str:
+    """Return the command that trains the search trial behind a record again and compares every bit."""
+    number = record.number if record.stage == "search" or record.source is None else record.source
+    return f"python -m sweeps replay {study.header.sweep}/{study.header.dataset} {number}"
 
 
 def homework_rows(studies: Iterable[Study]) -> list[HomeworkRow]:
     """Return the homework table: per study the winner and the best setting of the Playground page.
 
-    A study without any finished trial gives no row.
+    A study in which no trial is complete gives no row: what diverged counts with a cap, which is no loss.
     """
-    return [
-        _homework_row(study, setting, record)
-        for study in studies
-        for setting, record in chosen_records(study)
-        if record.state != "failed"
-    ]
+    return [_homework_row(study, setting, record) for study in studies for setting, record in chosen_records(study)]
 
 
 def range_rows(studies: Iterable[Study]) -> list[RangeRow]:
     """Return in range against out of range, one row for each row of `homework_rows`."""
-    return [
-        _range_row(study, setting, record)
-        for study in studies
-        for setting, record in chosen_records(study)
-        if record.state != "failed"
-    ]
+    return [_range_row(study, setting, record) for study in studies for setting, record in chosen_records(study)]
 
 
 def n_passed(record: TrialRecord, goal: float) -> int:
@@ -243,7 +272,7 @@ def attainable_pass_rate(record: TrialRecord, goal: float) -> float | None:
 
 def _best(study: Study, stages: Sequence[Stage]) -> TrialRecord | None:
     for stage in stages:
-        records = [record for record in study.records[stage] if record.state != "failed"]
+        records = [record for record in study.records[stage] if record.state == "complete"]
         if records:
             return min(records, key=lambda record: (record.value, record.number))
     return None

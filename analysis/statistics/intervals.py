@@ -9,7 +9,6 @@ of one another, so losses of the same replica are first reduced to one number.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -157,7 +156,7 @@ def mean_interval(values: Values, level: float = 0.95, method: MeanMethod = "Hal
     ValueError
         If `level` is not between 0 and 1.
     """
-    name = f"{method}, {_percent(level)}"
+    name = f"{method}, {percent_text(level)}"
     array = measured(values)
     n = len(array)
     if n == 0:
@@ -190,7 +189,7 @@ def upper_bound(values: Values, level: float = 0.95, method: MeanMethod = "cauti
     ValueError
         If `level` is not between 0 and 1.
     """
-    _percent(level)
+    percent_text(level)
     array = measured(values)
     if len(array) < 2 or not np.isfinite(array).all():
         return math.inf
@@ -222,7 +221,7 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
     E. B. Wilson, J. Am. Statist. Assoc. 22 (1927) 209-212; recommended by Brown, Cai and DasGupta, Statist. Sci. 16
     (2001) 101-133.
     """
-    name = f"Wilson, {_percent(level)}"
+    name = f"Wilson, {percent_text(level)}"
     if not 0 <= k <= n:
         raise ValueError(f"k: {k} successes of {n} tries; give 0 <= k <= n")
     if n == 0:
@@ -286,7 +285,7 @@ def welch_difference(a: Values, b: Values, level: float = 0.95) -> Interval:
     ----------
     B. L. Welch, Biometrika 34 (1947) 28-35.
     """
-    name = f"Welch, {_percent(level)}"
+    name = f"Welch, {percent_text(level)}"
     x, y = measured(a), measured(b)
     n = min(len(x), len(y))
     if n == 0:
@@ -334,94 +333,6 @@ def _welch(x: FloatArray, y: FloatArray) -> tuple[float, float]:
     return math.sqrt(total), total**2 / below if below > 0.0 else 1.0
 
 
-def bootstrap_interval(
-    values: Values,
-    statistic: Callable[..., Any],
-    rng: np.random.Generator,
-    level: float = 0.95,
-    strata: Sequence[Any] | None = None,
-    n_resamples: int = 9999,
-) -> Interval:
-    """Return a statistic with its bootstrap interval (BCa; percentile where BCa cannot be had).
-
-    Parameters
-    ----------
-    values : sequence of float or None
-        One value a replica.
-    statistic : callable
-        ``statistic(samples, axis=-1)``, reducing the last axis: ``np.mean``, ``np.median``, ...
-    rng : numpy.random.Generator
-        Draws the resamples.
-    level : float
-        Nominal coverage, between 0 and 1.
-    strata : sequence or None
-        Label of each value; resampling keeps the number of each label. None means one stratum.
-    n_resamples : int
-        Resamples.
-
-    Returns
-    -------
-    Interval
-        Without ends for fewer than 2 values, values all equal, an infinite one, or a stratum of one value.
-
-    Raises
-    ------
-    ValueError
-        If `strata` is not as long as `values`, or `level` not between 0 and 1.
-
-    References
-    ----------
-    B. Efron, Better bootstrap confidence intervals, J. Am. Statist. Assoc. 82 (1987) 171-185.
-    """
-    from scipy.stats import bootstrap
-
-    percent = _percent(level)
-    name = f"{'stratified ' if strata is not None else ''}bootstrap BCa, {percent}"
-    if strata is not None and len(strata) != len(values):
-        raise ValueError(f"strata: {len(strata)} labels for {len(values)} values; give one each")
-    labels = [0] * len(values) if strata is None else list(strata)
-    kept: dict[Any, list[float]] = {}
-    for value, label in zip(values, labels, strict=True):
-        if value is not None and not math.isnan(value):
-            kept.setdefault(label, []).append(float(value))
-    groups = [np.array(group, dtype=np.float64) for group in kept.values()]
-    n = sum(len(group) for group in groups)
-    if n == 0:
-        return Interval(None, None, None, 0, name, "no value was measured")
-    pooled = np.concatenate(groups)
-    estimate = float(statistic(pooled, axis=-1))
-    if not np.isfinite(pooled).all():
-        return Interval(estimate, None, None, n, name, "a value is infinite")
-    if min(len(group) for group in groups) < 2:
-        return Interval(estimate, None, None, n, name, "one value has no spread; an interval takes at least 2")
-    if all(np.ptp(group) == 0.0 for group in groups):
-        return Interval(estimate, None, None, n, name, f"all {n} values are equal within their stratum")
-
-    def pooled_statistic(*samples: FloatArray, axis: int = -1) -> Any:
-        return statistic(np.concatenate(samples, axis=axis), axis=axis)
-
-    def ends(method: Literal["BCa", "percentile"]) -> tuple[float, float]:
-        with warnings.catch_warnings():
-            # SciPy warns where BCa has no acceleration or bias; it then returns NaN, which is looked for below.
-            warnings.simplefilter("ignore")
-            result = bootstrap(
-                groups,
-                pooled_statistic,
-                confidence_level=level,
-                n_resamples=n_resamples,
-                method=method,
-                vectorized=True,
-                rng=rng,
-            )
-        return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-    low, high = ends("BCa")
-    if math.isnan(low) or math.isnan(high):
-        low, high = ends("percentile")
-        name = name.replace("BCa", "percentile")
-    return Interval(estimate, low, high, n, name)
-
-
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return Holm's adjusted p-values: reject those below the level and the family-wise error stays below it.
 
@@ -451,65 +362,8 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def rank_correlation_interval(x: Values, y: Values, level: float = 0.95) -> Interval:
-    """Return Spearman's rank correlation of pairs, with the Bonett-Wright interval.
-
-    Parameters
-    ----------
-    x, y : sequence of float or None, equally long
-        A pair counts only where both were measured; infinite values take the highest rank.
-    level : float
-        Nominal coverage, between 0 and 1.
-
-    Returns
-    -------
-    Interval
-        Without ends for fewer than 4 pairs; without estimate where one side does not vary.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ or `level` is not between 0 and 1.
-
-    References
-    ----------
-    D. G. Bonett and T. A. Wright, Sample size requirements for estimating Pearson, Kendall and Spearman correlations,
-    Psychometrika 65 (2000) 23-28: variance (1 + r^2 / 2) / (n - 3) of Fisher's z.
-    """
-    name = f"Spearman, Bonett-Wright, {_percent(level)}"
-    if len(x) != len(y):
-        raise ValueError(f"y: {len(y)} values against {len(x)}; pairs need one of each")
-    pairs = np.array(
-        [
-            (u, v)
-            for u, v in zip(x, y, strict=True)
-            if u is not None and v is not None and not math.isnan(u) and not math.isnan(v)
-        ],
-        dtype=np.float64,
-    ).reshape(-1, 2)
-    n = len(pairs)
-    if n < 2:
-        return Interval(None, None, None, n, name, f"{n} pairs; a rank correlation takes at least 2")
-    ranks_x, ranks_y = _ranks(pairs[:, 0]), _ranks(pairs[:, 1])
-    if np.ptp(ranks_x) == 0.0 or np.ptp(ranks_y) == 0.0:
-        return Interval(None, None, None, n, name, "one side does not vary")
-    r = min(1.0, max(-1.0, float(np.corrcoef(ranks_x, ranks_y)[0, 1])))
-    if n < 4:
-        return Interval(r, None, None, n, name, f"{n} pairs; an interval takes at least 4")
-    if abs(r) == 1.0:
-        return Interval(r, None, None, n, name, "the ranks agree perfectly; the method has no interval there")
-    half = float(special.ndtri((1.0 + level) / 2.0)) * math.sqrt((1.0 + r * r / 2.0) / (n - 3))
-    return Interval(r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half), n, name)
-
-
-def _ranks(values: FloatArray) -> FloatArray:
-    """Return the rank of each value, equal ones sharing the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: FloatArray = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return ranks
-
-
-def _percent(level: float) -> str:
+def percent_text(level: float) -> str:
+    """Return a level as text, ``"95 %"``."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"level: {level!r}; give a number between 0 and 1, such as 0.95")
     return f"{100.0 * level:g} %"

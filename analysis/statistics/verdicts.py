@@ -28,7 +28,8 @@ import numpy as np
 from scipy import special
 
 from analysis.statistics.bounded import CERTIFICATE_WEIGHT, weighted_upper
-from analysis.statistics.intervals import FloatArray, Interval, Values, rank_correlation_interval
+from analysis.statistics.intervals import FloatArray, Interval, Values
+from analysis.statistics.resampling import rank_correlation_interval
 
 LEVEL = 0.95
 MOST_NAMED = 6

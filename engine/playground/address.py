@@ -142,8 +142,8 @@ def _wrapped(parts: SplitResult) -> str | None:
             value = unquote(value)
     if defense := _DEFENSE.search(parts._replace(scheme="", netloc="").geturl()):
         found.add(_undefended(defense))
-    pages = [one for one in found if one is not None]
-    return pages[0] if len(pages) == 1 else None
+    pages = found - {None}
+    return pages.pop() if len(pages) == 1 else None
 
 
 def _is_page(url: str) -> bool:

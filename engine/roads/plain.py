@@ -23,13 +23,12 @@ import numpy.typing as npt
 from engine.configuration import TrainingConfig, dropout_rates
 from engine.methods.activations import ACTIVATIONS, Activation, Slope
 from engine.methods.losses import LOSSES
-from engine.methods.optimizers import OPTIMIZERS, weight_decay_of
-from engine.methods.regularizers import REGULARIZERS
 from engine.methods.schedules import learning_rate
 from engine.methods.streams import DROPOUT, INPUT_NOISE, Keys, normals, permutations, stream_keys, uniforms
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.roads.blas import one_blas_thread
 from engine.roads.memory import EVALUATION_ELEMENTS, MOST_AT_ONCE, count_pieces
+from engine.roads.plain_updates import add_to, arrays_of, update_parameters
 from engine.roads.subnormals import subnormals_are_zero
 from engine.splits import Split
 from engine.state import TrainingState
@@ -37,8 +36,8 @@ from engine.state import TrainingState
 WIDE = 2**14  # weights of a layer from which replicas are trained one after the other: theirs alone fill a cache
 
 
-class Session:
-    """Networks in training; the interface of `engine.roads.compiled.session.Session`.
+class PlainSession:
+    """Networks in training; the interface of `engine.roads.compiled.session.CompiledSession`.
 
     Parameters
     ----------
@@ -310,33 +309,23 @@ def _run_epoch(state: TrainingState, training: TrainingConfig, points: _Points, 
             break
         sums = gradients.sums(state.parameters, points, orders, noise, start, stop)
         if is_partial and training.partial_batch == "carry":
-            _add(state.pending, sums)
+            add_to(state.pending, sums)
             state.n_pending += stop - start
             break
         n_examples = stop - start + state.n_pending
         if state.n_pending:
-            _add(sums, state.pending)
-            for kept in _arrays(state.pending):
+            add_to(sums, state.pending)
+            for kept in arrays_of(state.pending):
                 kept[...] = 0
             state.n_pending = 0
-        _update(state, training, sums, n_examples, rate)
+        update_parameters(state, training, sums, n_examples, rate)
     state.epoch += 1
     _note_divergence(state)
 
 
-def _add(total: Parameters, more: Parameters) -> None:
-    for array, added in zip(_arrays(total), _arrays(more), strict=True):
-        array += added
-
-
-def _arrays(parameters: Parameters) -> list[FloatArray]:
-    slopes = [] if parameters.slopes is None else [parameters.slopes]
-    return [*parameters.weights, *parameters.biases, *slopes]
-
-
 def _note_divergence(state: TrainingState) -> None:
     finite = np.ones(len(state.seeds), dtype=np.bool_)
-    for array in _arrays(state.parameters):
+    for array in arrays_of(state.parameters):
         finite &= np.isfinite(array).reshape(len(finite), -1).all(axis=1)
     state.diverged_at[~finite & (state.diverged_at < 0)] = state.epoch
 
@@ -412,7 +401,7 @@ class _Gradients:
         if n_pieces == 1 or self._pool is None:
             total = sums_of(0)
             for i in range(1, n_pieces):
-                _add(total, sums_of(i))
+                add_to(total, sums_of(i))
             return total
         for first in range(0, n_pieces, self._n_at_once):
             wave = range(first, min(first + self._n_at_once, n_pieces))
@@ -420,7 +409,7 @@ class _Gradients:
                 if i == 0:
                     total = sums
                 else:
-                    _add(total, sums)
+                    add_to(total, sums)
         return total
 
 
@@ -493,78 +482,3 @@ def _dropout_mask(
         return None
     u = uniforms(noise.dropout_keys[layer], position * units, n * units).reshape(-1, n, units)
     return np.asarray((u >= np.float32(rate)).astype(dtype) * dtype.type(1 / (1 - rate)))
-
-
-def _update(state: TrainingState, training: TrainingConfig, sums: Parameters, n_examples: int, rate: float) -> None:
-    """Apply the eight steps of `TrainingConfig` to every parameter; `sums` is used up."""
-    parameters, regularizer = state.parameters, REGULARIZERS[training.regularizer]
-    strength = training.regularization_rate
-    for g in _arrays(sums):
-        g /= n_examples
-    if regularizer.in_gradient and strength:
-        for g, W in zip(sums.weights, parameters.weights, strict=True):
-            g += strength * regularizer.gradient(W)
-    if training.regularizer == "l1":
-        for g, dead in zip(sums.weights, state.dead, strict=True):
-            g[dead] = 0
-    for g in _frozen(sums, training.frozen):
-        g[...] = 0
-    if training.max_grad_norm is not None:
-        _clip(sums, training.max_grad_norm)
-    state.n_updates += 1
-    kept = [array.copy() for array in _frozen(parameters, training.frozen)]
-    for i, W in enumerate(parameters.weights):
-        _step_weights(state, training, i, W, sums.weights[i], rate)
-    for i, b in enumerate(parameters.biases):
-        b -= _decrease(training, sums.biases[i], tuple(m.biases[i] for m in state.moments), rate, state.n_updates)
-    if parameters.slopes is not None and sums.slopes is not None:
-        moments = tuple(m.slopes for m in state.moments if m.slopes is not None)
-        parameters.slopes -= _decrease(training, sums.slopes, moments, rate, state.n_updates)
-    for array, values in zip(_frozen(parameters, training.frozen), kept, strict=True):
-        array[...] = values
-
-
-def _decrease(
-    training: TrainingConfig, g: FloatArray, moments: tuple[FloatArray, ...], rate: float, t: int
-) -> FloatArray:
-    return OPTIMIZERS[training.optimizer].step(g, moments, training, rate, t)
-
-
-def _step_weights(
-    state: TrainingState, training: TrainingConfig, layer: int, W: FloatArray, g: FloatArray, rate: float
-) -> None:
-    decrease = _decrease(training, g, tuple(m.weights[layer] for m in state.moments), rate, state.n_updates)
-    decay = weight_decay_of(training)
-    with_l1 = training.regularizer == "l1" and training.regularization_rate > 0
-    pull = rate * training.regularization_rate * np.sign(W) if with_l1 else None
-    if decay:
-        W *= 1 - rate * decay
-    W -= decrease
-    if pull is not None:
-        pulled = W - pull
-        dead = state.dead[layer]
-        dead |= np.sign(W) * np.sign(pulled) < 0  # their product could underflow to 0
-        pulled[dead] = 0
-        W[...] = pulled
-    if training.max_norm is not None:
-        norms = np.sqrt((W * W).sum(axis=1, keepdims=True))
-        W *= np.where(norms > training.max_norm, training.max_norm / norms, 1).astype(W.dtype)
-
-
-def _clip(sums: Parameters, max_grad_norm: float) -> None:
-    squares = np.zeros(sums.n_replicas, dtype=np.float64)
-    for g in _arrays(sums):
-        squares += (g.astype(np.float64) ** 2).reshape(len(g), -1).sum(axis=1)
-    norms = np.sqrt(squares)
-    scale = np.where(norms > max_grad_norm, max_grad_norm / norms, 1.0)
-    for g in _arrays(sums):
-        g *= scale.astype(g.dtype).reshape(-1, *[1] * (g.ndim - 1))
-
-
-def _frozen(parameters: Parameters, names: tuple[str, ...]) -> list[FloatArray]:
-    chosen = []
-    for name in names:
-        kind, _, rest = name.partition("[")
-        arrays = parameters.weights if kind == "weights" else parameters.biases
-        chosen.append(arrays[int(rest.rstrip("]"))])
-    return chosen

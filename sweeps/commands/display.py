@@ -67,7 +67,8 @@ class PlainDisplay:
 def plain_line(progress: Progress) -> str:
     """Return one line that says where a study stands."""
     title, phase, trials, best, candidates, floor, left = cells(progress)
-    parts = [f"{title}: {phase}", f"{trials} trials", f"best {best}", f"candidates {candidates}"]
+    parts = [f"{title}: {phase}", f"{trials} trials", f"best {best}"]
+    parts += [f"candidates {candidates}"] if candidates != "-" else []
     parts += [f"floor {floor}"] if floor != "-" else []
     parts += [f"{left} left"] if left != "-" else []
     return ", ".join(parts)
@@ -85,7 +86,7 @@ def cells(progress: Progress) -> tuple[str, ...]:
         phase,
         f"{progress.n_finished}/{progress.header.n_trials}",
         best_text(progress.header, progress.best_value),
-        str(progress.n_candidates),
+        "-" if progress.phase == "training" or (verdict and verdict.claims) else str(progress.n_candidates),
         _number(progress.header.floor),
         duration_text(progress.seconds_left),
     )

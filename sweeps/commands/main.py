@@ -1,6 +1,7 @@
 """The command line: parse, call one function, turn what it raises into one line and an exit status.
 
-Exit status: 0 done, 1 a bug (with its traceback), 2 input or usage, 75 held by another process, 130 interrupted.
+Exit status: 0 done, 1 a bug (with its traceback), 2 input or usage, 3 something is not as it must be (`audit`), 75 held
+by another process, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -8,20 +9,19 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 from engine.names import InputMessageError, cut
-from sweeps.commands import lessons, one_setting, predict, results, running
+from sweeps.commands import auditing, lessons, one_setting, predict, results, running
+from sweeps.commands.interrupting import ending_soon
 from sweeps.commands.options import PROGRAM, Commands, Parser, checked_remainder
 
 USAGE, HELD, INTERRUPTED = 2, 75, 130
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 EPILOG = f"""example: {PROGRAM} run --trials 20
 
-exit status: 0 done, 1 a bug, 2 input or usage, 75 held by another process, 130 interrupted"""
+exit status: 0 done, 1 a bug, 2 input or usage, 3 findings of the audit, 75 held by another process, 130 interrupted"""
 
 
 def build_parser() -> tuple[Parser, Commands]:
@@ -38,6 +38,7 @@ def build_parser() -> tuple[Parser, Commands]:
     running.add_commands(commands)
     lessons.add_commands(commands)
     results.add_commands(commands)
+    auditing.add_commands(commands)
     one_setting.add_commands(commands)
     predict.add_commands(commands)
     return parser, commands
@@ -51,10 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checked_remainder(commands.choices[parsed.command], rest)
     except SystemExit as stop:  # argparse leaves by itself after --help and on misuse
         return stop.code if isinstance(stop.code, int) else USAGE
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     try:
-        status: int = parsed.call(parsed)
+        with ending_soon():
+            status: int = parsed.call(parsed)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -83,10 +83,6 @@ def _expected_status(error: Exception) -> int | None:
     if isinstance(error, (SweepHeldError, TrackingBusyError)):
         return HELD
     return USAGE if isinstance(error, InputMessageError) else None
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise KeyboardInterrupt
 
 
 def _fail(message: str, status: int) -> int:

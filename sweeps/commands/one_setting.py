@@ -7,6 +7,7 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING
 
+from sweeps.commands.compiling import tell_cache
 from sweeps.commands.options import (
     Commands,
     InputError,
@@ -21,7 +22,7 @@ from sweeps.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from engine.playground.page import PageSettings
+    from engine.playground.page_settings import PageSettings
 
 EXAMPLE_URL = "'https://playground.tensorflow.org/#dataset=xor&networkShape=4,2&seed=0.5'"
 
@@ -78,6 +79,7 @@ def train_command(arguments: argparse.Namespace) -> int:
     from sweeps.commands.printing import certainty_text, range_text, setting_text
     from sweeps.run.one_setting import train_setting
 
+    tell_cache()
     study: Study = train_setting(
         arguments.dataset,
         params={
@@ -120,6 +122,7 @@ def replay_command(arguments: argparse.Namespace) -> int:
     if not sweep:
         raise InputError(f"replay {arguments.study}: name sweep and dataset, as in homework/xor")
     folder = sweep_folder(arguments.results, sweep)
+    tell_cache()
     result = replay(folder, dataset, arguments.number)
     if not result.differences:
         print(f"{arguments.study} {arguments.number}: equal bit for bit (sha256 {result.sha256})")
@@ -136,7 +139,8 @@ def playground_command(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from engine.playground.draws import draw
-    from engine.playground.page import ignored_parts, parse_hash, pasted_address, random_seed, settings_of
+    from engine.playground.page import ignored_parts, parse_hash, pasted_address, random_seed
+    from engine.playground.page_settings import settings_of
     from engine.training import Look, train
 
     try:
@@ -157,6 +161,7 @@ def playground_command(arguments: argparse.Namespace) -> int:
         print(f"{look.epoch} {look.losses['train'][0]:.17g} {look.losses['test'][0]:.17g}")
         return False
 
+    tell_cache()
     train(
         settings.network,
         settings.training,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -64,6 +65,7 @@ def add_driver_options(parser: Parser) -> None:
         "--timeout", type=positive_float, metavar="SECONDS", help="stop after this long; `resume` goes on"
     )
     add_tracking_option(parser, "`none` leaves MLflow out")
+    add_log_runs_option(parser)
 
 
 def add_size_options(parser: Parser) -> None:
@@ -88,6 +90,23 @@ def add_tracking_option(parser: Parser, note: str = "a database or server") -> N
         metavar="URI",
         help=f"where MLflow keeps the runs (default: {DEFAULT_URI} in this folder; {note})",
     )
+
+
+def add_log_runs_option(parser: Parser) -> None:
+    """Add ``--log-runs``."""
+    parser.add_argument(
+        "--log-runs",
+        type=log_runs,
+        metavar="WHICH",
+        help="search trials with a run of their own in MLflow: all, or best:N so far (default: as begun, else all)",
+    )
+
+
+def log_runs(text: str) -> str:
+    """Read which search trials get a run."""
+    if text != "all" and not re.fullmatch("best:[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither all nor best:N, for instance best:500")
+    return text
 
 
 def positive_int(text: str) -> int:

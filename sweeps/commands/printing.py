@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 
 from analysis.formats.plain import aligned_text, interval_text
 from analysis.records.lesson import CellRecord
 from analysis.records.polynomial import NetworkRecord
 from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord
-from analysis.records.table import TableRecord
+from analysis.records.table import NO_SPLIT, ModelScores, TableRecord
 from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side
-from analysis.statistics.intervals import Interval, mean_interval
+from analysis.statistics.intervals import mean_interval
 from sweeps.data.table.metrics import METRICS
 
 HOMEWORK_COLUMNS = (
@@ -27,6 +26,14 @@ HOMEWORK_COLUMNS = (
 )
 MOST_LEFT_OUT = 12
 MOST_NOTES = 3
+PARTS = {
+    "validation": "validation rows of the folds",
+    "out_of_range": "held out, out of range",
+    "test": "test rows",
+    "test_in_range": "of these in range",
+    "test_out_of_range": "of these out of range",
+}
+"""Parts of a table's rows as columns, by their names in `analysis.records.table.ModelScores`."""
 _LAYER_SIZE = "network.hidden_layer_sizes."
 RANGE_COLUMNS = ("data type", "setting", "in range", "out of range", "difference", "floors in, out", "constant in, out")
 
@@ -112,47 +119,47 @@ def models_text(study: Study, record: TableRecord) -> str:
     if record.leaks:
         lines.append(f"  preprocessing: {record.preprocessing}")
     lines.append(f"  goal: {record.goal}{_goal_value(record)}; {metric.title}{unit}:")
+    parts = [part for part in PARTS if any(part in model.parts for model in record.models)]
     cells = [
         (
             model.title if model.trial is None else f"{model.title} (trial {model.trial})",
-            interval_text(_within(mean_interval(model.validation.get(record.metric, ())), metric.highest)),
-            _mean_score(model.out_of_range.get(record.metric, ())),
-            _score(model.test.get(record.metric)),
+            *(_part_text(model, part, record.metric) for part in parts),
         )
         for model in record.models
     ]
-    table = aligned_text(("model", "validation, mean over folds", "out of range", "test rows"), cells)
+    table = aligned_text(("model", *(PARTS[part] for part in parts)), cells)
     lines += [f"  {line}" for line in table.splitlines()]
+    lines += [f"  {model.title}: {words}" for model in record.models for words in model.words if NO_SPLIT in words]
     titles = {model.name: model.title for model in record.models}
-    if record.test_differences:
+    for where, differences in (
+        ("in the folds", record.fold_differences),
+        ("on the test rows", record.test_differences),
+    ):
         lines += [
-            f"  on the test rows, {one.loss} of the network minus {titles[one.baseline]}: {one.difference:.4g} "
-            f"[{one.low:.4g}, {one.high:.4g}]"
-            for one in record.test_differences
+            f"  {where} the network is {one.words(titles[one.baseline])}: {one.loss} differs by "
+            f"{one.difference:.4g} [{one.low:.4g}, {one.high:.4g}]"
+            for one in differences
         ]
     looks = "once" if record.n_test_looks == 1 else f"{record.n_test_looks} times"
     lines.append(f"  the test rows were looked at {looks if record.n_test_looks else 'never'}")
     return "\n".join(lines)
 
 
-def _within(interval: Interval, highest: float) -> Interval:
-    """Return the interval cut at what the metric can be at most."""
-    if interval.high is None or interval.high <= highest:
-        return interval
-    return dataclasses.replace(interval, high=highest)
+def _part_text(model: ModelScores, part: str, metric: str) -> str:
+    """Return a model's score on some rows with its interval, or why it has none."""
+    scores = {} if part not in model.parts else model.parts[part].scores
+    if metric not in scores:
+        return "-"
+    one = scores[metric]
+    if one.value is None:
+        return one.method
+    ends = "no interval" if one.low is None or one.high is None else f"[{one.low:.4f}, {one.high:.4f}]"
+    return f"{one.value:.4f} {ends}"
 
 
 def _goal_value(record: TableRecord) -> str:
     is_known = record.goal_value is not None and record.goal.startswith("beat")
     return f", {record.goal_value:.6g}" if is_known else ""
-
-
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _mean_score(values: Sequence[float | None]) -> str:
-    return _score(mean_interval(values).estimate)
 
 
 def table_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -173,9 +180,10 @@ def trials_text(trials: Iterable[TrialRecord]) -> str:
             trial.state if trial.pruned_at is None else f"pruned at epoch {trial.pruned_at}",
             "yes" if trial.candidate else "no",
             str(trial.epochs),
-            mean_text(trial.train_loss),
-            mean_text(trial.test_loss),
-            mean_text(trial.out_of_range_loss),
+            *(
+                "-" if trial.state == "diverged" else mean_text(losses)
+                for losses in (trial.train_loss, trial.test_loss, trial.out_of_range_loss)
+            ),
             setting_text(trial),
         )
         for trial in trials
@@ -195,9 +203,10 @@ def record_text(header: StudyHeader, record: TrialRecord) -> str:
         "in range": record.in_range_loss,
         "out of range": record.out_of_range_loss,
     }
-    bound = loss_bound(header, record)
-    lines += [f"  {name} {interval_text(bounded_interval(losses, bound))}" for name, losses in sides.items()]
-    lines.append(f"  bounds that stop a search {record.train_upper:.4f} (training), {record.test_upper:.4f} (test)")
+    if record.state != "diverged":
+        bound = loss_bound(header, record)
+        lines += [f"  {name} {interval_text(bounded_interval(losses, bound))}" for name, losses in sides.items()]
+        lines.append(f"  bounds that stop a search {record.train_upper:.4f} (training), {record.test_upper:.4f} (test)")
     lines.append(f"  engine {record.road}, digest {record.sha256}")
     lines += [f"  {record.playground_url}"] if record.playground_url else []
     return "\n".join(lines)

@@ -6,11 +6,13 @@ import argparse
 from pathlib import Path
 
 from engine.names import unknown
+from sweeps.commands.auditing import warn_of_findings
 from sweeps.commands.options import (
     PROGRAM,
     Commands,
     InputError,
     add_command,
+    add_log_runs_option,
     add_results_option,
     add_tracking_option,
     positive_int,
@@ -49,6 +51,7 @@ def add_commands(commands: Commands) -> None:
     sync = add_command(commands, "sync", "write to MLflow what the logs have and it has not", "sync --results results")
     add_results_option(sync)
     add_tracking_option(sync)
+    add_log_runs_option(sync)
     sync.set_defaults(call=sync_command)
 
     importer = add_command(
@@ -84,7 +87,7 @@ def report_command(arguments: argparse.Namespace) -> int:
 
     folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
     print(write_report(folders, arguments.out))
-    return 0
+    return max(map(warn_of_findings, folders))
 
 
 def schema_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
@@ -179,25 +182,27 @@ def digest_command(arguments: argparse.Namespace) -> int:
 
 def sync_command(arguments: argparse.Namespace) -> int:
     """Bring MLflow level with the logs."""
-    from sweeps.tracking.projection import resolve_uri, sync
+    from sweeps.tracking.database import resolve_uri
+    from sweeps.tracking.projection import sync
 
     results = Path(arguments.results)
     if not run_sweeps(results):
         raise InputError(
             f"--results {results}: no <sweep>/<dataset>/log.jsonl below it; name a folder `run` has written"
         )
-    report = sync(results, resolve_uri(arguments.tracking_uri, Path.cwd()))
+    report = sync(results, resolve_uri(arguments.tracking_uri, Path.cwd()), arguments.log_runs)
     print(
         f"{report.n_written} runs written, {report.n_present} were there, {report.n_repaired} half-written replaced,"
         f" {report.n_deleted} deleted by a user left alone"
+        + (f", {report.n_left_out} left out as --log-runs says" if report.n_left_out else "")
     )
-    return 0
+    return max(map(warn_of_findings, run_sweeps(results)))
 
 
 def import_command(arguments: argparse.Namespace) -> int:
     """Make sweeps' folders again from MLflow."""
+    from sweeps.tracking.database import resolve_uri
     from sweeps.tracking.importing import import_sweeps
-    from sweeps.tracking.projection import resolve_uri
 
     imported = import_sweeps(
         resolve_uri(arguments.tracking_uri, Path.cwd()),
@@ -211,12 +216,12 @@ def import_command(arguments: argparse.Namespace) -> int:
             f"{sweep.folder}: {sweep.n_studies} logs of {sweep.n_lines} lines, {sweep.n_model_files} model files;"
             f" {sweep.n_new} files written"
         )
-    return 0
+    return max((warn_of_findings(sweep.folder) for sweep in imported), default=0)
 
 
 def ui_command(arguments: argparse.Namespace) -> int:
     """Serve the MLflow UI until it is interrupted."""
-    from sweeps.tracking.projection import resolve_uri
+    from sweeps.tracking.database import resolve_uri
     from sweeps.tracking.ui import serve
 
     return serve(resolve_uri(arguments.tracking_uri, Path.cwd()), arguments.host, arguments.port)

@@ -6,11 +6,12 @@ import argparse
 import contextlib
 import shlex
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
+from sweeps.commands.auditing import warn_of_findings
+from sweeps.commands.compiling import compile_loop
 from sweeps.commands.csv_options import add_table_options, is_table, table_spec
 from sweeps.commands.options import (
     DEFAULT_RESULTS,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SPEC = "homework"
 P = ParamSpec("P")
-LOADING_S = 3.0  # longer than loading the compiled loop takes; who waits longer waits for the compiler
 
 
 def add_commands(commands: Commands) -> None:
@@ -128,7 +128,7 @@ def drive(spec: Spec, results: Path, arguments: argparse.Namespace) -> int:
     from sweeps.run.kinds import kind_of
     from sweeps.run.study import run_sweep
 
-    exporter = Exporter(results / spec.name, _tracking_uri(arguments))
+    exporter = Exporter(results / spec.name, _tracking_uri(arguments), arguments.log_runs)
     options = _options(arguments, results)
     for sentence in kind_of(spec).first_sentences(spec):
         print(sentence, file=sys.stderr, flush=True)
@@ -147,12 +147,13 @@ def drive(spec: Spec, results: Path, arguments: argparse.Namespace) -> int:
                 on_event=starting_with(prepare, show),
             )
         print_answers(results / spec.name, exporter, options)
+        status = warn_of_findings(results / spec.name)
     except KeyboardInterrupt:
         print(f"interrupted; `{PROGRAM} resume {spec.name}{options}` goes on", file=sys.stderr)
         raise
     finally:
         exporter.abandon()
-    return 0
+    return status
 
 
 def starting_with(action: Callable[[], None], show: Callable[P, None]) -> Callable[P, None]:
@@ -167,19 +168,6 @@ def starting_with(action: Callable[[], None], show: Callable[P, None]) -> Callab
     return on_event
 
 
-def compile_loop(dtype: str) -> None:
-    """Compile the training loop, or load it; say on stderr when it is the compiler that everything waits for."""
-    from engine.roads.compiled.session import warm_up
-
-    text = "compiling the training loop (once on this machine) ..."
-    notice = threading.Timer(LOADING_S, print, (text,), {"file": sys.stderr, "flush": True})
-    notice.start()
-    try:
-        warm_up(dtype)
-    finally:
-        notice.cancel()
-
-
 class Exporter:
     """The MLflow writer of one sweep, or none.
 
@@ -189,11 +177,14 @@ class Exporter:
         ``<results>/<sweep>``.
     tracking_uri : str or None
         None leaves MLflow out.
+    log_runs : str or None
+        As in `sweeps.tracking.writer_process.TrackingProcess`.
     """
 
-    def __init__(self, folder: Path, tracking_uri: str | None) -> None:
+    def __init__(self, folder: Path, tracking_uri: str | None, log_runs: str | None = None) -> None:
         self._folder = folder
         self.tracking_uri = tracking_uri
+        self._log_runs = log_runs
         self._process: TrackingProcess | None = None
 
     def start(self) -> None:
@@ -201,7 +192,7 @@ class Exporter:
         if self.tracking_uri is not None:
             from sweeps.tracking.writer_process import TrackingProcess
 
-            self._process = TrackingProcess(self._folder, self.tracking_uri)
+            self._process = TrackingProcess(self._folder, self.tracking_uri, self._log_runs)
 
     def finish(self) -> str | None:
         """Wait for the writer; return what to tell the user where runs are missing."""
@@ -265,7 +256,7 @@ def print_tracking(exporter: Exporter, options: str) -> None:
 
 
 def _ui_option(uri: str) -> str:
-    from sweeps.tracking.projection import resolve_uri
+    from sweeps.tracking.database import resolve_uri
 
     return "" if uri == resolve_uri(DEFAULT_URI, Path.cwd()) else f" --tracking-uri {shlex.quote(uri)}"
 
@@ -279,6 +270,6 @@ def _options(arguments: argparse.Namespace, results: Path) -> str:
 def _tracking_uri(arguments: argparse.Namespace) -> str | None:
     if arguments.tracking_uri == NO_TRACKING:
         return None
-    from sweeps.tracking.projection import resolve_uri
+    from sweeps.tracking.database import resolve_uri
 
     return resolve_uri(arguments.tracking_uri, Path.cwd())

@@ -7,6 +7,7 @@ rate r takes w_i to (1 - r h_i)^t w_i.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +66,15 @@ class BowlSource(NumberedSource):
         self.n_inputs = len(data.curvatures)
         self.floor = 0.0
 
-    def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
-        """Return the seeds of a stage's replicas."""
-        return tuple(f"start{k}" for k in self._block(stage, 1, replicate))
+    def search_seeds(self, replicate: int = 0) -> tuple[str, ...]:
+        """Return the seeds of a search's replicas."""
+        return tuple(f"start{k}" for k in self._search_numbers(1, replicate))
 
-    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> None:  # noqa: ARG002
+    def fresh_seeds(self, stage: Stage, block: str, used: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the seeds of a look's replicas."""
+        return tuple(f"start{k}" for k in self._fresh_numbers(stage, block, {int(seed[5:]) for seed in used}))
+
+    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters, level: float) -> None:  # noqa: ARG002
         """Return None: there are no rows to judge by."""
         return
 

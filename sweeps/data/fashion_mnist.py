@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -113,10 +114,15 @@ class FashionSource(NumberedSource):
         self._stage: tuple[str, dict[str, Split], npt.NDArray[np.bool_]] | None = None
         self._lock = threading.Lock()
 
-    def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
-        """Return the seeds of a stage's replicas."""
+    def search_seeds(self, replicate: int = 0) -> tuple[str, ...]:
+        """Return the seeds of a search trial's replicas."""
+        return tuple(f"search{k}" for k in self._search_numbers(0, replicate))
+
+    def fresh_seeds(self, stage: Stage, block: str, used: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the seeds of a look; its images are the stage's, whatever the look."""
         name = stage.removeprefix("page_")
-        return tuple(f"{name}{k}" for k in self._block(stage, 0, replicate))
+        known = [int(seed.removeprefix(name)) for seed in used if seed.startswith(name)]
+        return tuple(f"{name}{k}" for k in self._fresh_numbers(stage, block, known))
 
     def draws(self, seeds: tuple[str, ...]) -> Draws:
         """Return the images of a stage with the first weights of these replicas."""
@@ -145,7 +151,9 @@ class FashionSource(NumberedSource):
             measure=lambda network, parameters: _error_rates(network, parameters, splits, inside),
         )
 
-    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> dict[str, Any]:
+    def judge(
+        self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters, level: float
+    ) -> dict[str, Any]:
         """Return what a certificate's networks make of the test images.
 
         The units are the images: each has the share of the networks that take it for another kind. Shares vary less
@@ -165,7 +173,6 @@ class FashionSource(NumberedSource):
         wrong = ~finite | (outputs.argmax(axis=2) != y)
         scores = np.exp(outputs - outputs.max(axis=2, keepdims=True))
         together = np.where(finite[..., None], scores / scores.sum(axis=2, keepdims=True), 0.0).mean(axis=0)
-        level = self._asked.level / self._asked.max_certificates
         bound = wilson(math.ceil(wrong.mean(axis=0).sum()), len(y), 1 - 2 * level).high  # its upper end, one-sided
         if bound is None:
             raise AssertionError("no test image")

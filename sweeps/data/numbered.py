@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from sweeps.data.asked import Asked
 from sweeps.data.source import STREAM_WEIGHTS, Configured
 from sweeps.store.seeds import text_seed
 
-FIRST_FINALIST, FIRST_CERTIFICATE = 2_000_000, 3_000_000
-"""Numbers of replicas: a search's begin lower, so that no two stages share one."""
+FIRST_FINALIST, FIRST_CERTIFICATE = 1_000_000_000, 2_000_000_000
+"""Numbers of replicas: a search's are lower, so that no two stages share one; all fit a 32-bit seed."""
+_N_FRESH = 900_000_000
 
 
 class NumberedSource:
@@ -30,13 +32,20 @@ class NumberedSource:
         self.goal = asked.below
         self.loss_name = asked.metric
 
-    def _block(self, stage: Stage, first: int, replicate: int) -> range:
-        n = self._asked.n_replicas(stage)
-        if stage in ("certificate", "page_certificate"):
-            return range(FIRST_CERTIFICATE, FIRST_CERTIFICATE + n)
-        if stage in ("finalist", "page_finalist"):
-            return range(FIRST_FINALIST, FIRST_FINALIST + n)
+    def _search_numbers(self, first: int, replicate: int) -> range:
+        n = self._asked.n_search
         return range(first + replicate * n, first + (replicate + 1) * n)
+
+    def _fresh_numbers(self, stage: Stage, block: str, used: Collection[int]) -> range:
+        """Return numbers of a stage's own at a place that the block sets, the next such place where one is used."""
+        n, known, k = self._asked.n_replicas(stage), set(used), 0
+        first = FIRST_CERTIFICATE if stage.endswith("certificate") else FIRST_FINALIST
+        while True:
+            start = first + text_seed(block, k) % (_N_FRESH - n)
+            numbers = range(start, start + n)
+            if known.isdisjoint(numbers):
+                return numbers
+            k += 1
 
     def groups(self, seeds: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Return all of them in one group."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,12 +88,22 @@ class PerceptronSource(NumberedSource):
         if self._loss == "mse":
             self.floor = PERCEPTRON_NOISE**2
 
-    def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
-        """Return the seeds of a stage's replicas."""
-        name = "fresh" if stage.endswith("certificate") else "split"
-        return tuple(f"{name}{k}" for k in self._block(stage, self._data.first_split, replicate))
+    def search_seeds(self, replicate: int = 0) -> tuple[str, ...]:
+        """Return the seeds of a search trial's replicas."""
+        return tuple(f"split{k}" for k in self._search_numbers(self._data.first_split, replicate))
 
-    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> None:  # noqa: ARG002
+    def fresh_seeds(self, stage: Stage, block: str, used: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the seeds of a look; see `NumberedSource`."""
+        name = "fresh" if stage.endswith("certificate") else "split"
+        return tuple(f"{name}{k}" for k in self._fresh_numbers(stage, block, [int(seed[5:]) for seed in used]))
+
+    def judge(
+        self,
+        seeds: tuple[str, ...],  # noqa: ARG002
+        network: NetworkConfig,  # noqa: ARG002
+        parameters: Parameters,  # noqa: ARG002
+        level: float,  # noqa: ARG002
+    ) -> None:
         """Return None: each network is tested on points of its own."""
         return
 

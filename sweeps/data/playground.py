@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +17,16 @@ from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig
 from engine.methods.initializers import initialize
 from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.playground.draws import FEATURES, draw, expand
-from engine.playground.draws import Draws as PageDraws
-from engine.playground.page import page_state_of, page_url
+from engine.playground.draws import FEATURES, PageDraws, draw, expand
+from engine.playground.page import page_url
+from engine.playground.page_settings import page_state_of
 from engine.playground.registry import DATASETS, lowest_loss
 from engine.splits import Split
 from sweeps.data.asked import Asked
 from sweeps.data.kind import Kind
 from sweeps.data.source import STREAM_BEYOND, STREAM_WEIGHTS, Configured, Draws, mean_loss
 from sweeps.fields import number, read_fields, texts, whole
+from sweeps.store.seeds import text_seed
 from sweeps.toml import SpecError, SpecTable, check_name, shown
 
 STREAM_SEEDS = 10
@@ -117,30 +119,52 @@ class PlaygroundSource:
                 self._cache[seeds] = self._draw(seeds)
             return self._cache[seeds]
 
-    def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
-        """Return the page seeds of a stage's replicas.
+    def search_seeds(self, replicate: int = 0) -> tuple[str, ...]:
+        """Return the page seeds of a search trial's replicas.
 
-        All seeds are one permutation of the page's 100 000, fixed by the sweep's seed: certificates have its end,
-        finalists what comes before, and searches its beginning, so that no draw is seen by two of them.
+        All seeds are one permutation of the page's 100 000, fixed by the sweep's seed: searches have its beginning,
+        looks at fresh draws its end, so that no draw is seen by both.
         """
-        asked, order = self._asked, _seed_order(self._asked.seed)
-        n_certificates, n_finalists = asked.n_certificate, asked.n_finalist
-        n_search = N_PAGE_SEEDS - n_certificates - n_finalists
-        if stage in ("certificate", "page_certificate"):
-            block = order[n_search + n_finalists :]
-        elif stage in ("finalist", "page_finalist"):
-            block = order[n_search : n_search + n_finalists]
-        else:
-            R = asked.n_search
-            first = replicate % (n_search // R) * R  # more repetitions than seeds begin again
-            block = order[first : first + R]
-        return tuple(f"0.{k:05d}" for k in block.tolist())
+        R = self._asked.n_search
+        first = replicate % ((N_PAGE_SEEDS - self._n_fresh) // R) * R  # more repetitions than seeds begin again
+        return _page_seeds(_seed_order(self._asked.seed)[first : first + R])
+
+    def fresh_seeds(self, stage: Stage, block: str, used: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the page seeds of a look: of what no search has, in an order of the block's own.
+
+        Certificates have the beginning of that order and finalists its end, so that sweeps which share a block share
+        their certificates' draws whatever number of finalists each has.
+        """
+        asked = self._asked
+        pool = _seed_order(asked.seed)[N_PAGE_SEEDS - self._n_fresh :]
+        known = set(used)
+        order = np.random.default_rng(text_seed(block)).permutation(pool)
+        free = [seed for seed in _page_seeds(order) if seed not in known]
+        if len(free) < asked.n_certificate + asked.n_finalist:
+            raise SpecError(
+                f"{self._name}: no fresh draws left: earlier looks have had {len(known)} of {len(pool)} page seeds; "
+                "give the sweep another seed and name"
+            )
+        if stage.endswith("certificate"):
+            return tuple(free[: asked.n_certificate])
+        return tuple(free[len(free) - asked.n_finalist :])
+
+    @property
+    def _n_fresh(self) -> int:
+        """Page seeds kept for looks at fresh draws: half of them, unless one look needs more."""
+        return max(N_PAGE_SEEDS // 2, self._asked.n_certificate + self._asked.n_finalist)
 
     def groups(self, seeds: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Return all of them in one group: every draw has equally many points."""
         return (seeds,)
 
-    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> None:  # noqa: ARG002
+    def judge(
+        self,
+        seeds: tuple[str, ...],  # noqa: ARG002
+        network: NetworkConfig,  # noqa: ARG002
+        parameters: Parameters,  # noqa: ARG002
+        level: float,  # noqa: ARG002
+    ) -> None:
         """Return None: every replica has test points of its own."""
         return
 
@@ -152,7 +176,7 @@ class PlaygroundSource:
         """Keep nothing: the records say it all."""
 
     def page_url(self, network: NetworkConfig, training: TrainingConfig, seed: str) -> str | None:
-        """Return the page's address, or None; see `engine.playground.page.page_state_of`."""
+        """Return the page's address, or None; see `engine.playground.page_settings.page_state_of`."""
         data = self._data
         state = page_state_of(network, training, self._name, data.noise, data.train_share, seed, data.features)
         return None if state is None else page_url(state)
@@ -209,6 +233,10 @@ def _seed_order(seed: int) -> npt.NDArray[np.int64]:
     order = np.random.default_rng([seed, STREAM_SEEDS]).permutation(N_PAGE_SEEDS)
     order.flags.writeable = False
     return order
+
+
+def _page_seeds(numbers: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(f"0.{k:05d}" for k in numbers.tolist())
 
 
 def page_seed_number(seed: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -88,15 +88,31 @@ class Source(Protocol):
     def goal(self) -> float:
         """What the loss must stay below: training and test loss, or the latter alone where the rows are finite."""
 
-    def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
-        """Return the seeds of a stage's replicas.
+    def search_seeds(self, replicate: int = 0) -> tuple[str, ...]:
+        """Return the seeds of a search trial's replicas, the same for every question that has the sweep's seed.
+
+        Parameters
+        ----------
+        replicate : int
+            0 for the draws that all trials share, i for the i-th repetition of a trial.
+        """
+
+    def fresh_seeds(self, stage: Stage, block: str, used: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the seeds of a look: draws that no search of the sweep's seed and nothing in `used` has.
 
         Parameters
         ----------
         stage : str
-            See `analysis.records.study.TrialRecord`; no two stages share what their seeds draw.
-        replicate : int
-            0 for the draws that all trials share, i for the i-th repetition of a trial.
+            A finalists' or certificates' stage. The two have none in common; ``"page_*"`` has those of its namesake.
+        block : str
+            What the draws are taken for (`sweeps.run.looks`): another text, other draws.
+        used : collection of str
+            Seeds of earlier looks of the study.
+
+        Raises
+        ------
+        SpecError
+            If no draws are left.
         """
 
     def groups(self, seeds: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -105,8 +121,13 @@ class Source(Protocol):
     def draws(self, seeds: tuple[str, ...]) -> Draws:
         """Return the draws of one group; each replica's depends on its own seed only."""
 
-    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> dict[str, Any] | None:
-        """Return what a certificate's networks make of the test rows together, or None where each has its own."""
+    def judge(
+        self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters, level: float
+    ) -> dict[str, Any] | None:
+        """Return what a certificate's networks make of the test rows together, or None where each has its own.
+
+        The test is held at `level`.
+        """
 
     def model_extra(self, seeds: tuple[str, ...]) -> dict[str, Any]:
         """Return, as JSON values, what a certificate's networks need besides themselves to predict new rows."""

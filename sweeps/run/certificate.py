@@ -12,14 +12,16 @@ from types import MappingProxyType
 import numpy as np
 
 from analysis.records.lines import canonical_json
-from analysis.records.study import Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
+from analysis.records.study import Look, Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
 from analysis.statistics.bounded import certificate_bound, draws_needed, loss_bound
 from analysis.statistics.intervals import upper_bound
+from analysis.statistics.looks import looks_text, no_winner_text
 from engine.playground.page import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground.page import LEARNING_RATES, REGULARIZATION_RATES
 from sweeps.data.source import Source
 from sweeps.data.table.verdict import table_verdict
-from sweeps.run.trial import Setting, search_setting
+from sweeps.run.looks import CLAIMED, seeds_of
+from sweeps.run.setting import Setting, search_setting
 from sweeps.search.space import apply
 from sweeps.spec.sweep import SweepSpec
 
@@ -34,7 +36,7 @@ MAIN_STAGES: tuple[Stage, ...] = ("finalist", "certificate")
 PAGE_STAGES: tuple[Stage, ...] = ("page_search", "page_finalist", "page_certificate")
 
 
-def stage_settings(spec: SweepSpec, source: Source, study: Study, stage: Stage) -> list[Setting]:
+def stage_settings(spec: SweepSpec, source: Source, study: Study, stage: Stage, look: Look | None) -> list[Setting]:
     """Return what a stage after the search trains; the stages before it must be complete.
 
     Parameters
@@ -47,8 +49,14 @@ def stage_settings(spec: SweepSpec, source: Source, study: Study, stage: Stage) 
         What has been recorded.
     stage : str
         One of `MAIN_STAGES` or `PAGE_STAGES`.
+    look : Look or None
+        The look at fresh draws that the stage takes; None for ``"page_search"``, which takes the search's.
     """
-    return _SETTINGS[stage](spec, source, study)
+    if look is None:
+        return _page_search(spec, source, study)
+    seeds = seeds_of(source, study, stage, look.number, look.draws)
+    chosen = _CHOSEN[stage](spec, source, study)
+    return [_looked_at(spec, source, look, seeds, i, record) for i, record in enumerate(chosen)]
 
 
 def ranked(records: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -85,49 +93,52 @@ def passes(header: StudyHeader, record: TrialRecord, goal: float, level: float) 
 def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
     """Return how a study ended.
 
-    The winner is the certificate with the lowest mean test loss among those that passed, else among all.
+    The winner is the certificate with the lowest mean test loss among those that passed, else among all that did not
+    diverge; of several looks the last at which one passed, else the last, counts.
     """
     if study.header.data["kind"] == "table":
         return table_verdict(spec.certificates.level, study, stopped)
-    certificates = study.records["certificate"]
-    level = spec.certificates.level / max(len(certificates), 1)
-    winner, certified = _winner(study.header, certificates, spec.goal.below, level)
-    page_winner, page_certified = _winner(
-        study.header, study.records["page_certificate"], spec.goal.below, spec.certificates.level
-    )
+    goal = spec.goal.below
+    winner, level, certified = _winner(study, "certificate", goal, spec.certificates.level)
+    page_winner, _, page_certified = _winner(study, "page_certificate", goal, spec.certificates.level)
     return Verdict(
         certified=certified,
         winner=None if winner is None else winner.number,
         page_winner=None if page_winner is None else page_winner.number,
         page_certified=page_certified,
         level=level,
-        n_certificates=len(certificates),
+        n_certificates=len(study.records_of("certificate")),
         stopped=stopped,
-        text=_text(spec, study.header, winner, certified, level, stopped),
+        text=_text(spec, study, winner, certified, level, stopped),
     )
 
 
-def _winner(
-    header: StudyHeader, certificates: Sequence[TrialRecord], goal: float, level: float
-) -> tuple[TrialRecord | None, bool]:
-    usable = [record for record in certificates if record.state != "failed"]
-    passed = [record for record in usable if passes(header, record, goal, level)]
-    best = min(passed or usable, key=lambda record: (record.value, record.number), default=None)
-    return best, bool(passed)
+def _winner(study: Study, stage: Stage, goal: float, level: float) -> tuple[TrialRecord | None, float, bool]:
+    """Return the winner of a stage, the level of its test, and whether it passed."""
+    best: TrialRecord | None = None
+    for number in range(study.look_number, 0, -1):
+        records = study.records_of(stage, number)
+        look = study.look_of(stage, number)
+        at = look.level if look is not None else level / max(len(records), 1)
+        usable = [record for record in records if record.state == "complete"]
+        passed = [record for record in usable if passes(study.header, record, goal, at)]
+        if passed:
+            return min(passed, key=lambda record: (record.value, record.number)), at, True
+        if best is None and usable:
+            best, level = min(usable, key=lambda record: (record.value, record.number)), at
+    return best, level, False
 
 
 def _text(
-    spec: SweepSpec, header: StudyHeader, winner: TrialRecord | None, certified: bool, level: float, stopped: str
+    spec: SweepSpec, study: Study, winner: TrialRecord | None, certified: bool, level: float, stopped: str
 ) -> str:
     goal = spec.goal.below
-    if winner is None and not spec.certificates.n:
-        return "No certificate was asked for: the best trial was chosen by the very figures shown for it."
     if winner is None:
-        why = "every trial failed" if stopped == "all_failed" else "no trial could be certified"
-        return f"Nothing certified: {why}; look at the trials' reasons, or widen the space."
+        return no_winner_text(study, asked=bool(spec.certificates.n), stopped=stopped)
     n = len(winner.test_loss)
     train = math.fsum(winner.train_loss) / n
     means = f"mean training loss {train:.4f} and mean test loss {winner.value:.4f} over {n} fresh draws"
+    at = f"at level {level:.2g}{looks_text(study, spec.certificates.level, is_finite=winner.ensemble is not None)}"
     if winner.ensemble is not None:
         judged = winner.ensemble
         means = (
@@ -135,13 +146,12 @@ def _text(
             f"(upper bound {judged['bound']:.4f})"
         )
         if certified:
-            return (
-                f"Certified: {means}, below {goal:g} at level {level:.2g}; nothing before had looked at these images."
-            )
+            told = "nothing before had looked at these images" if study.look_number == 1 else "counting every look"
+            return f"Certified: {means}, below {goal:g} {at}; {told}."
     if certified:
-        return f"Certified: {means} are below {goal:g}, at level {level:.2g}."
-    not_shown = f"Not certified: {means}; below {goal:g} is not shown at level {level:.2g}. "
-    largest = loss_bound(header, winner)
+        return f"Certified: {means} are below {goal:g}, {at}."
+    not_shown = f"Not certified: {means}; below {goal:g} is not shown {at}. "
+    largest = loss_bound(study.header, winner)
     needed = draws_needed(max(winner.value, train), goal, largest, level)
     if winner.ensemble is None and needed is not None and needed > n:
         return not_shown + (
@@ -150,28 +160,24 @@ def _text(
         )
     return (
         f"{not_shown}"
-        f"Go on with a larger budget (--trials above {spec.search.n_trials}, --until budget), a wider space, "
-        "or a higher goal."
+        f"Go on with a larger budget (--trials above {spec.search.n_trials}, --until budget), which looks at fresh "
+        "draws, a wider space, or a higher goal."
     )
 
 
-def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
+def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:
     trials = ranked(study.trials)
     hopeful = [trial for trial in trials if trial.value < source.goal] or trials[:1]
-    return [
-        _on_fresh_draws(spec, source, "finalist", i, trial, trial.number)
-        for i, trial in enumerate(hopeful[: spec.finalists.n])
-    ]
+    return hopeful[: spec.finalists.n]
 
 
-def _certificates(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
-    finalists = ranked(study.records["finalist"])
+def _certificates(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:
+    finalists = ranked(study.records_of("finalist"))
     losses = [record.value if source.is_finite else max(record.value, _mean(record.train_loss)) for record in finalists]
     hopeful = [record for record, loss in zip(finalists, losses, strict=True) if loss < source.goal]
     # A finalist shown to be worse than the best on the same draws would only cost time and level.
     rivals = [record for record in hopeful if not _shown_worse(record, hopeful[0])]
-    chosen = (rivals or finalists[:1])[: spec.certificates.n]
-    return [_certificate(spec, source, "certificate", i, record, record.source) for i, record in enumerate(chosen)]
+    return (rivals or finalists[:1])[: spec.certificates.n]
 
 
 def _shown_worse(record: TrialRecord, best: TrialRecord) -> bool:
@@ -181,57 +187,56 @@ def _shown_worse(record: TrialRecord, best: TrialRecord) -> bool:
 
 
 def _page_search(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
-    best = ranked(study.trials)
-    sgd = [record for record in best if record.training["optimizer"] == "sgd"]
-    seeds = source.seed_block("page_search")
+    """Return the settings for the page: those of every round, in order, so that what was tried keeps its number."""
+    seeds = source.search_seeds()
     settings: dict[str, Setting] = {}
-    for record in [*best[: spec.page.n_best], *sgd[: spec.page.n_sgd]]:
-        for params in _snapped(record, spec.page.learning_rates):
-            key = canonical_json(params)
-            network, training = apply(spec, params, source.n_inputs, source.n_outputs)
-            if key not in settings and source.page_url(network, training, seeds[0]) is not None:
-                settings[key] = search_setting(spec, len(settings), params, seeds, stage="page_search")
+    for n_trials in (*study.rounds, len(study.trials)):
+        best = ranked(study.trials[:n_trials])
+        sgd = [record for record in best if record.training["optimizer"] == "sgd"]
+        for record in [*best[: spec.page.n_best], *sgd[: spec.page.n_sgd]]:
+            for params in _snapped(record, spec.page.learning_rates):
+                key = canonical_json(params)
+                network, training = apply(spec, params, source.n_inputs, source.n_outputs)
+                if key not in settings and source.page_url(network, training, seeds[0]) is not None:
+                    settings[key] = search_setting(spec, len(settings), params, seeds, stage="page_search")
     return list(settings.values())
 
 
-def _page_finalists(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
-    tried = ranked(study.records["page_search"])[: spec.page.n_finalists]
-    return [_on_fresh_draws(spec, source, "page_finalist", i, record, None) for i, record in enumerate(tried)]
+def _page_finalists(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:  # noqa: ARG001
+    return ranked(study.records["page_search"])[: spec.page.n_finalists]
 
 
-def _page_certificates(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
-    best = ranked(study.records["page_finalist"])[:PAGE_LEVEL_TESTS]
-    return [_certificate(spec, source, "page_certificate", i, record, None) for i, record in enumerate(best)]
+def _page_certificates(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:  # noqa: ARG001
+    return ranked(study.records_of("page_finalist"))[:PAGE_LEVEL_TESTS]
 
 
-_SETTINGS: Mapping[Stage, Callable[[SweepSpec, Source, Study], list[Setting]]] = MappingProxyType(
+_CHOSEN: Mapping[Stage, Callable[[SweepSpec, Source, Study], list[TrialRecord]]] = MappingProxyType(
     {
         "finalist": _finalists,
         "certificate": _certificates,
-        "page_search": _page_search,
         "page_finalist": _page_finalists,
         "page_certificate": _page_certificates,
     }
 )
+"""Whose settings a look is taken at, the best first."""
 
 
-def _on_fresh_draws(
-    spec: SweepSpec, source: Source, stage: Stage, number: int, record: TrialRecord, repeats: int | None
+def _looked_at(
+    spec: SweepSpec, source: Source, look: Look, seeds: tuple[str, ...], i: int, record: TrialRecord
 ) -> Setting:
-    """Return the setting of a record on the finalists' draws, free to choose among its epochs and a little later."""
-    grid = spec.epochs.grid
-    look_at = grid[: grid.index(record.epochs) + 1 + LOOKS_BEYOND]
-    return Setting(stage, number, repeats, dict(record.params), source.seed_block(stage), look_at)
+    """Return the i-th setting of a look: that of a record, on the look's draws.
 
-
-def _certificate(
-    spec: SweepSpec, source: Source, stage: Stage, number: int, record: TrialRecord, repeats: int | None
-) -> Setting:
-    """Return the setting of a record on the certificates' draws, judged at the epoch the record has chosen."""
-    grid, epochs = spec.epochs.grid, record.epochs
-    # What may be drawn anew can be looked at all along; test rows that are all there is, once.
-    look_at = (epochs,) if source.is_finite else grid[: grid.index(epochs) + 1]
-    return Setting(stage, number, repeats, dict(record.params), source.seed_block(stage), look_at, epochs=epochs)
+    Finalists are free to choose among the record's epochs and a little later ones; certificates are judged at the epoch
+    that the record has chosen.
+    """
+    grid, at, epochs = spec.epochs.grid, spec.epochs.grid.index(record.epochs), None
+    look_at = grid[: at + 1 + LOOKS_BEYOND]
+    if look.stage in CLAIMED:
+        # What may be drawn anew can be looked at all along; test rows that are all there is, once.
+        epochs = record.epochs
+        look_at = (epochs,) if source.is_finite else grid[: at + 1]
+    repeats = record.number if look.stage == "finalist" else record.source if look.stage == "certificate" else None
+    return Setting(look.stage, look.first + i, repeats, dict(record.params), seeds, look_at, epochs)
 
 
 def _snapped(record: TrialRecord, rates: Sequence[float]) -> list[dict[str, Scalar]]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from analysis.course.lesson import judgments
 from analysis.records.lesson import LESSON, CellRecord
 from analysis.records.lines import canonical_json
-from analysis.records.study import CELL, Scalar, Stage, Study, StudyHeader, Verdict
+from analysis.records.study import CELL, Extension, Scalar, Stage, Study, StudyHeader, Verdict
 from engine.splits import Split
 from engine.training import Look, train
 from sweeps.data.kinds import KINDS
@@ -25,7 +25,8 @@ from sweeps.data.source import Draws, Losses, Source
 from sweeps.run.plan import Piece, Timing
 from sweeps.run.probes import PROBE_FUNCTIONS, Trained
 from sweeps.run.progress import Phase
-from sweeps.run.trial import TRIAL_ERRORS, Cancelled, Setting
+from sweeps.run.setting import Setting
+from sweeps.run.trial import TRIAL_ERRORS, Cancelled
 from sweeps.run.versions import versions
 from sweeps.search.samplers import ListSampler, Sampler
 from sweeps.spec.lesson import LessonSpec, asked_of, configs, data_table, designs_as_data
@@ -118,16 +119,20 @@ class LessonPlan:
     def setting(self, study: Study, number: int, params: Mapping[str, Scalar], earlier: Sequence[int]) -> Setting:  # noqa: ARG002
         """Return the setting of one cell."""
         design, _ = self._settings[number]
-        seeds = self._source(number).seed_block("search")
+        seeds = self._source(number).search_seeds()
         return Setting(CELL, number, None, dict(params), seeds, design.looks, stops_early=True)
 
     def setting_of(self, study: Study, record: CellRecord) -> Setting:
         """Return the setting that a record is about."""
         return self.setting(study, record.number, record.params, ())
 
-    def stage_settings(self, study: Study, stage: Stage) -> list[Setting]:  # noqa: ARG002
+    def extends(self, earlier: Extension) -> bool:  # noqa: ARG002
+        """Return False: a design is complete."""
+        return False
+
+    def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
         """Return nothing: no stage follows."""
-        return []
+        return None, []
 
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return each cell by itself: its replicas train together already."""

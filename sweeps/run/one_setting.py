@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from analysis.records.study import Scalar, Study
-from sweeps.run.trial import Setting, run_trial
+from sweeps.run.setting import Setting
+from sweeps.run.trial import run_trial
 from sweeps.run.trials import study_header
 from sweeps.search.space import apply
 from sweeps.spec.sweep import SweepSpec, load_spec, open_source, parse_spec
@@ -51,7 +52,7 @@ def train_setting(
     spec = with_overrides(spec, goal=goal)
     chosen = spec.datasets[0]
     source = open_source(spec, chosen)
-    setting = Setting("search", 0, None, dict(params), source.seed_block("search"), spec.epochs.grid, epochs)
+    setting = Setting("search", 0, None, dict(params), source.search_seeds(), spec.epochs.grid, epochs)
     apply(spec, params, source.n_inputs, source.n_outputs)
     study = Study(study_header(spec, chosen, 0, source))
     study.trials.append(run_trial(spec, source, f"{spec.name}/{dataset}", setting))

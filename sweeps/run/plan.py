@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from analysis.records.study import Record, Scalar, Stage, Study, StudyHeader, Verdict
+from analysis.records.study import Extension, Look, Record, Scalar, Stage, Study, StudyHeader, Verdict
 from sweeps.run.progress import Phase
-from sweeps.run.trial import Setting
+from sweeps.run.setting import Setting
 from sweeps.search.samplers import Sampler
 
 
@@ -91,8 +91,14 @@ class Plan(Protocol):
     def setting_of(self, study: Study, record: Any) -> Setting:
         """Return the setting that a record of any stage is about, to train it again."""
 
-    def stage_settings(self, study: Study, stage: Stage) -> list[Setting]:
-        """Return what a stage after the first trains; the stages before it in its tuple are complete."""
+    def look(self, study: Study, stage: Stage) -> tuple[Look | None, list[Setting]]:
+        """Return what a stage after the first trains, and the look at fresh draws that it is, if it is one.
+
+        The stages before it in its tuple are complete.
+        """
+
+    def extends(self, earlier: Extension) -> bool:
+        """Return whether this is the study of an earlier budget, with a larger one."""
 
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return pieces grouped into those that train together."""

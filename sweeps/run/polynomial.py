@@ -13,13 +13,14 @@ from analysis.polynomial.claims import claims
 from analysis.polynomial.fits import flat_valley
 from analysis.polynomial.question import Question
 from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
-from analysis.records.study import NETWORK, Scalar, Stage, Study, StudyHeader, Verdict
-from engine.polynomial.quadrature import FullBatchHistory, Rule, gauss_rule, train_full_batch
+from analysis.records.study import NETWORK, Extension, Scalar, Stage, Study, StudyHeader, Verdict
+from engine.polynomial.quadrature import FullBatchHistory, GaussRule, gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from sweeps.data.polynomial import PolynomialSpec, networks
 from sweeps.run.plan import Piece, Timing
 from sweeps.run.progress import Phase
-from sweeps.run.trial import Cancelled, Setting
+from sweeps.run.setting import Setting
+from sweeps.run.trial import Cancelled
 from sweeps.run.versions import versions
 from sweeps.search.samplers import ListSampler, Sampler
 
@@ -104,9 +105,13 @@ class PolynomialPlan:
         """Return the setting that a record is about."""
         return self.setting(study, record.number, record.params, ())
 
-    def stage_settings(self, study: Study, stage: Stage) -> list[Setting]:  # noqa: ARG002
+    def extends(self, earlier: Extension) -> bool:  # noqa: ARG002
+        """Return False: a design is complete."""
+        return False
+
+    def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
         """Return nothing: no stage follows."""
-        return []
+        return None, []
 
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return the networks in eights of one arm and rate."""
@@ -147,7 +152,7 @@ class PolynomialPlan:
         )
         return [self._trained(arm, history, rule, r) for r in range(len(seeds))]
 
-    def _trained(self, arm: Arm, history: FullBatchHistory, rule: Rule, r: int) -> Trained:
+    def _trained(self, arm: Arm, history: FullBatchHistory, rule: GaussRule, r: int) -> Trained:
         last = history.parameters[-1, r]
         weights = [factor * float(last[0]) for factor in self._settings.valley]
         free = trainable(arm, 1, self._settings.n_hidden)[0]

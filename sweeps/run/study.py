@@ -7,6 +7,7 @@ numbers, so that neither the number of workers nor interruptions leave a trace i
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Sequence
@@ -22,8 +23,10 @@ from sweeps.run.executors import local_executor
 from sweeps.run.kinds import Spec, kind_of, load, spec_difference
 from sweeps.run.plan import Piece, Plan, Timing
 from sweeps.run.progress import OnEvent, Phase, Progress
-from sweeps.run.trial import Cancelled, Setting
+from sweeps.run.setting import Setting
+from sweeps.run.trial import Cancelled
 from sweeps.search.samplers import Sampler
+from sweeps.spec.sweep import SweepSpec
 from sweeps.store.log import LOG_NAME, SPEC_NAME, StudyLog, SweepLock, write_atomically
 from sweeps.toml import SpecError
 
@@ -106,7 +109,7 @@ def run_sweep(
 
 
 def _settle_spec(spec: Spec, folder: Path) -> None:
-    """Write the spec into a new folder, or make sure that the folder's is the same."""
+    """Write the spec into a new folder, or make sure that the folder's is the same but for a smaller budget."""
     check_version(folder)
     path = folder / SPEC_NAME
     if not path.exists():
@@ -114,7 +117,9 @@ def _settle_spec(spec: Spec, folder: Path) -> None:
         return
     there = load(path)
     old, new = there.without_folders(), spec.without_folders()
-    if old != new:
+    if old != new and isinstance(new, SweepSpec) and isinstance(old, SweepSpec) and new.extends(old):
+        write_atomically(path, kind_of(spec).as_toml(spec).encode())
+    elif old != new:
         changes = spec_difference(old, new)
         more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
         raise SpecError(
@@ -163,13 +168,13 @@ class _StudyRun:
         self.plan = plan
         self._on_event = on_event
         self._header = plan.header
-        self.log = StudyLog(plan.folder / LOG_NAME, self._header)
+        self.log = StudyLog(plan.folder / LOG_NAME, self._header, plan.extends)
         self._proposer: Sampler | None = None
         self._n_asked = self._n_told = self._n_candidates = self._n_failures = 0
         self._stopped: str | None = None
         self._first: dict[int, Setting] = {}
         self._repeats: dict[str, list[int]] = {}
-        self._stages: dict[Stage, list[Setting]] = {}
+        self._stages: dict[Stage, dict[int, Setting]] = {}
         self._under_way: set[_Key] = set()
         self._results: dict[_Key, _Result] = {}
         self._phase_start = time.monotonic()
@@ -235,9 +240,9 @@ class _StudyRun:
         for stages in self.plan.stages:
             for stage in stages:
                 if stage not in self._stages:
-                    self._stages[stage] = self.plan.stage_settings(study, stage)
+                    self._open_stage(stage)
                 known = {record.number for record in study.of_stage(stage)}
-                missing = [setting for setting in self._stages[stage] if setting.number not in known]
+                missing = [setting for number, setting in self._stages[stage].items() if number not in known]
                 if missing:
                     phases: dict[Stage, Phase] = {"finalist": "finalists", "certificate": "certificates"}
                     if not due:
@@ -245,6 +250,14 @@ class _StudyRun:
                     due += missing
                     break
         return due
+
+    def _open_stage(self, stage: Stage) -> None:
+        """Fix what a stage trains; where it looks at fresh draws, that is written before anything trains on them."""
+        study = self.log.study
+        look, settings = self.plan.look(study, stage)
+        if look is not None and study.look_of(stage) is None:
+            self.log.look(look)
+        self._stages[stage] = {setting.number: setting for setting in settings}
 
     def _ask_and_tell(self) -> None:
         """Ask and tell as far as the records go, in the one order there is: tell k, then ask k + lag."""
@@ -303,11 +316,11 @@ class _StudyRun:
             left = (time.monotonic() - self._phase_start) / self._phase_done * (total - done)
         self._on_event(
             Progress(
-                header=study.header,
+                header=dataclasses.replace(study.header, n_trials=study.budget.n_trials, until=study.budget.until),
                 phase="done" if study.verdict is not None else self._phase,
                 n_asked=len(study.asked),
                 n_finished=len(first),
-                best_value=min((one.value for one in first if one.state != "failed"), default=None),
+                best_value=min((one.value for one in first if one.state == "complete"), default=None),
                 n_candidates=sum(one.candidate for one in first),
                 n_stage_done=done,
                 n_stage_total=total,
@@ -327,5 +340,6 @@ class _StudyRun:
         study = self.log.study
         if self._phase not in stages:
             return len(study.of_stage(self.plan.first)), len(self._first) if self._stopped else self._header.n_trials
-        names = stages[self._phase]
-        return sum(len(study.of_stage(name)) for name in names), sum(len(self._stages.get(name, ())) for name in names)
+        planned = [(name, self._stages.get(name, {})) for name in stages[self._phase]]
+        done = sum(one.number in of for name, of in planned for one in study.of_stage(name))
+        return done, sum(len(of) for _, of in planned)

@@ -7,14 +7,17 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from analysis.records.study import Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
+from analysis.records.study import Extension, Look, Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
+from sweeps.run.looks import FRESH, plan_look, with_records
 from sweeps.run.models import save_outcome
 from sweeps.run.plan import Piece, Timing
 from sweeps.run.progress import Phase
-from sweeps.run.trial import Outcome, Setting, join, make_record, run_chunk, search_setting, train_frames
+from sweeps.run.setting import Setting, search_setting
+from sweeps.run.trial import join, run_chunk, train_frames
+from sweeps.run.trial_record import Outcome, make_record
 from sweeps.run.versions import versions
 from sweeps.search.pruners import prune_above
 from sweeps.search.samplers import Sampler, make_sampler
@@ -63,7 +66,7 @@ class TrialPlan:
             self._spec,
             number,
             params,
-            self._source.seed_block(self.first, len(earlier)),
+            self._source.search_seeds(len(earlier)),
             source=earlier[0] if earlier else None,
             prune_above=prune_above(self._spec, number, study.trials),
         )
@@ -84,11 +87,28 @@ class TrialPlan:
             )
         epochs = record.epochs if record.stage in ("certificate", "page_certificate") else None
         look_at = tuple(record.epoch_grid)
-        return Setting(record.stage, record.number, record.source, dict(record.params), seeds, look_at, epochs)
+        look = study.look_behind(record)
+        level = 0.0 if look is None else look.level
+        return Setting(
+            record.stage, record.number, record.source, dict(record.params), seeds, look_at, epochs, level=level
+        )
 
-    def stage_settings(self, study: Study, stage: Stage) -> list[Setting]:
-        """Return what a stage after the search trains."""
-        return stage_settings(self._spec, self._source, study, stage)
+    def look(self, study: Study, stage: Stage) -> tuple[Look | None, list[Setting]]:
+        """Return what a stage after the search trains, and the look that it is: the one on record, or a new one."""
+        if stage not in FRESH:
+            return None, stage_settings(self._spec, self._source, study, stage, None)
+        known = study.look_of(stage)
+        planned = known or plan_look(self._spec, self._dataset, self._source, study, stage)
+        settings = stage_settings(self._spec, self._source, study, stage, planned)
+        if not settings:
+            return None, []
+        look = known or with_records(planned, len(settings), self._spec, self._source)
+        return look, [dataclasses.replace(setting, level=look.level) for setting in settings]
+
+    def extends(self, earlier: Extension) -> bool:
+        """Return whether the spec is that of an earlier budget, with a larger one."""
+        old = self._spec.with_budget(earlier.n_trials, earlier.until)
+        return old.sha256 == earlier.spec_sha256 and self._spec.extends(old)
 
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return each piece by itself: the replicas of a trial train together already."""

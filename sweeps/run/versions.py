@@ -12,7 +12,6 @@ import numpy as np
 _VERSIONED = ("numpy", "numba", "scipy", "optuna")
 NUMBERS_DEPEND_ON = (
     "engine",
-    "analysis/course",
     "analysis/lessons",
     "analysis/polynomial",
     "analysis/records",

@@ -2,7 +2,7 @@
 
 A trial trains once. At a rung it ends unless its value there is among the best 1 / eta of the values that the trials
 told before it was asked had there, its own included. The bounds are therefore known before it starts, are part of what
-is trained (`sweeps.run.trial.Setting.prune_above`), and follow from the log alone: a resumed sweep and a replay come
+is trained (`sweeps.run.setting.Setting.prune_above`), and follow from the log alone: a resumed sweep and a replay come
 to the same ones.
 """
 
@@ -38,6 +38,9 @@ def prune_above(spec: SweepSpec, number: int, trials: Iterable[TrialRecord]) -> 
     .. [2] L. Li et al., "A system for massively parallel hyperparameter tuning", 2020, algorithm 2: the rule for
        trials that come one after the other. Unlike there a trial that was stopped is never taken up again.
     """
+    epochs = rungs(spec.epochs, spec.pruning, number)
+    if not epochs:  # a resume asks for every trial there is: nothing here may look at all the others in vain
+        return ()
     n_brackets = n_brackets_of(spec.epochs, spec.pruning)
     competitors = [
         trial
@@ -47,7 +50,7 @@ def prune_above(spec: SweepSpec, number: int, trials: Iterable[TrialRecord]) -> 
         and trial.state != "failed"
     ]
     bounds = []
-    for epoch in rungs(spec.epochs, spec.pruning, number):
+    for epoch in epochs:
         values = [value for trial in competitors if (value := value_at(trial, epoch)) is not None]
         bound = largest_promoted(values, spec.pruning.reduction_factor)
         if bound is not None:

@@ -66,7 +66,7 @@ class Dimension:
         return tuple(range(int(self.low), int(self.high) + 1)) if self.kind == "int" else self.choices
 
 
-def _grid_size(space: tuple[Dimension, ...], where: str) -> int:
+def grid_size(space: tuple[Dimension, ...], where: str) -> int:
     """Return how many settings a grid over the space has; it must be one of values that can be counted."""
     for dimension in space:
         if dimension.kind == "float":
@@ -201,7 +201,8 @@ def _list_item(kind: Any, item: Any, where: str) -> Any:
     return item
 
 
-def _fixed(table: SpecTable, config: type, group: str) -> tuple[tuple[str, Any], ...]:
+def read_fixed(table: SpecTable, config: type, group: str) -> tuple[tuple[str, Any], ...]:
+    """Return the fixed settings of a group, checked, in the order of the fields."""
     names = [field.name for field in dataclasses.fields(config)]
     rest = table.rest()
     for key in rest:
@@ -212,7 +213,8 @@ def _fixed(table: SpecTable, config: type, group: str) -> tuple[tuple[str, Any],
     )
 
 
-def _space(table: SpecTable) -> tuple[Dimension, ...]:
+def read_space(table: SpecTable) -> tuple[Dimension, ...]:
+    """Return the dimensions of a space in the order of choice."""
     where = table.where
     dimensions: list[Dimension] = []
     for group, content in table.rest().items():

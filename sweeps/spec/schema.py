@@ -24,6 +24,12 @@ def spec_schema() -> dict[str, Any]:
     properties: dict[str, Any] = {
         "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
         "seed": {"type": "integer", "minimum": 0},
+        "draws": {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+            "description": "name of the block of draws that finalists and certificates are measured on, for sweeps of "
+            "one seed that are to be compared draw by draw; draws of the question's own without it",
+        },
         "goal": {"type": "object"},
         **{name: fields_schema(kind) for name, kind in SECTIONS.items()},
         "datasets": {"type": "array", "minItems": 1, "items": {"oneOf": [_dataset_schema(kind) for kind in KINDS]}},
@@ -36,7 +42,7 @@ def spec_schema() -> dict[str, Any]:
         "title": "A sweep",
         "type": "object",
         "properties": properties,
-        "required": [name for name in properties if name != "pruning"],
+        "required": [name for name in properties if name not in ("draws", "pruning")],
         "additionalProperties": False,
     }
 

@@ -20,7 +20,7 @@ from sweeps.data.kind import Settings
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.fields import number, numbers, read_fields, text, whole, wholes
-from sweeps.spec.dimensions import LARGEST_GRID, Dimension, _fixed, _grid_size, _space
+from sweeps.spec.dimensions import LARGEST_GRID, Dimension, grid_size, read_fixed, read_space
 from sweeps.spec.samplers import LISTS, SAMPLERS
 from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, shown, study_name
 
@@ -215,6 +215,9 @@ class SweepSpec:
         fixed nor searched has the default given there.
     space : tuple of Dimension
         What is searched, in the order of choice.
+    draws : str
+        Name of the block of draws that finalists and certificates are measured on, for sweeps that are to be compared
+        draw by draw; empty: draws of the question's own. See `sweeps.run.looks`.
     """
 
     name: str
@@ -230,6 +233,7 @@ class SweepSpec:
     training: tuple[tuple[str, Any], ...]
     space: tuple[Dimension, ...]
     pruning: PruningSpec = PruningSpec()
+    draws: str = ""
 
     def dataset(self, name: str) -> DatasetSpec:
         """Return the dataset of that name.
@@ -267,6 +271,16 @@ class SweepSpec:
     def sha256(self) -> str:
         """Digest of everything in the spec."""
         return hashlib.sha256(canonical_json(dataclasses.asdict(self.without_folders())).encode()).hexdigest()
+
+    def with_budget(self, n_trials: int, until: str) -> SweepSpec:
+        """Return the same question with another budget: trial k, where both have it, is the same."""
+        return dataclasses.replace(self, search=dataclasses.replace(self.search, n_trials=n_trials, until=until))
+
+    def extends(self, other: SweepSpec) -> bool:
+        """Return whether this is the other spec with a larger budget: more trials, or all of them whatever is found."""
+        mine, theirs = self.search, other.search
+        grows = mine.n_trials >= theirs.n_trials and mine.until in (theirs.until, "budget")
+        return grows and other.with_budget(mine.n_trials, mine.until) == self
 
     def without_folders(self) -> SweepSpec:
         """Return the spec with the bare names of its files: where they lie is no part of what is asked."""
@@ -350,9 +364,12 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     root = SpecTable(table, where)
     name = study_name(root)
     seed = root.integer("seed", 0, 2**63 - 1)
+    draws = root.text("draws") if "draws" in root else ""
+    if draws and not NAME.fullmatch(draws):
+        raise SpecError(f"{where}: draws: {draws!r} must be a name as a sweep's")
     goal = root.table("goal")
     datasets = _datasets(root)
-    space = _space(root.table("space"))
+    space = read_space(root.table("space"))
     spec = SweepSpec(
         name=name,
         seed=seed,
@@ -363,10 +380,11 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         certificates=_section(CertificateSpec, root.table("certificates")),
         page=_page(root.table("page")),
         datasets=datasets,
-        network=_fixed(root.table("network"), NetworkConfig, "network"),
-        training=_fixed(root.table("training"), TrainingConfig, "training"),
+        network=read_fixed(root.table("network"), NetworkConfig, "network"),
+        training=read_fixed(root.table("training"), TrainingConfig, "training"),
         space=space,
         pruning=_section(PruningSpec, root.table("pruning")) if "pruning" in root else PruningSpec(),
+        draws=draws,
     )
     root.close()
     _check_whole(spec, where)
@@ -390,7 +408,7 @@ def _goal(table: SpecTable, datasets: tuple[DatasetSpec, ...]) -> Goal:
 def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
     known: dict[str, Any] = {"sampler": table.text("sampler", SAMPLERS)} if "sampler" in table else {}
     sampler = known.get("sampler", "tpe")
-    n_settings = _grid_size(space, table.where) if sampler == "grid" else LARGEST_GRID
+    n_settings = grid_size(space, table.where) if sampler == "grid" else LARGEST_GRID
     if sampler == "grid" and "n_trials" not in table:
         known["n_trials"] = n_settings
     if sampler in LISTS and "n_startup_trials" not in table:

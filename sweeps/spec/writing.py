@@ -77,6 +77,7 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "seed": spec.seed,
+        **({"draws": spec.draws} if spec.draws else {}),
         "goal": {"words": spec.goal.words}
         if spec.goal.words
         else {"metric": spec.goal.metric, "below": spec.goal.below},
@@ -99,7 +100,7 @@ def as_toml(spec: SweepSpec) -> str:
     """Return the spec as TOML text; reading it gives an equal spec."""
     table = as_table(spec)
     datasets, space = table.pop("datasets"), table.pop("space")
-    lines = [f"{key} = {toml_text(table.pop(key))}" for key in ("name", "seed")]
+    lines = [f"{key} = {toml_text(table.pop(key))}" for key in ("name", "seed", "draws") if key in table]
     for section, content in table.items():
         lines += ["", f"[{section}]", *(f"{key} = {toml_text(value)}" for key, value in content.items())]
     for dataset in datasets:

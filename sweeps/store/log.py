@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,8 @@ from analysis.records.lines import Chain, RecordError, canonical_json, is_whole,
 from analysis.records.reading import read_log, read_sweep
 from analysis.records.study import (
     Asked,
+    Extension,
+    Look,
     Record,
     Scalar,
     Study,
@@ -30,6 +32,7 @@ from analysis.records.study import (
     study_name,
 )
 
+LOCK_NAME = "lock"
 LOG_NAME = "log.jsonl"
 SPEC_NAME = "spec.toml"
 MODELS_NAME = "models"
@@ -51,7 +54,7 @@ class SweepLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "lock"
+        self._path = folder / LOCK_NAME
         self._stream: FileIO | None = None
 
     def __enter__(self) -> SweepLock:  # noqa: D105
@@ -89,7 +92,7 @@ def check_free(folder: Path) -> None:
         If one does.
     """
     try:
-        stream = (folder / "lock").open("rb")
+        stream = (folder / LOCK_NAME).open("rb")
     except OSError:
         return  # no driver has been here, or the folder will not do for other reasons
     with stream:
@@ -115,6 +118,8 @@ class StudyLog:
         which never counted, is cut off.
     header : StudyHeader
         What this driver asks.
+    may_extend : callable
+        Whether `header`, with another budget than the log's, is the same sweep with a larger one.
 
     Attributes
     ----------
@@ -131,7 +136,9 @@ class StudyLog:
         If a line is damaged, or the log was written by other versions, whose numbers may differ.
     """
 
-    def __init__(self, path: Path, header: StudyHeader) -> None:
+    def __init__(
+        self, path: Path, header: StudyHeader, may_extend: Callable[[Extension], bool] = lambda _: False
+    ) -> None:
         self.path = path
         self.points: dict[int, dict[str, Any]] = {}
         self.sources: dict[int, int | None] = {}
@@ -145,12 +152,21 @@ class StudyLog:
         reader = read_log(path)
         assert reader.study is not None, "or it would not have been read"
         self.study = reader.study
-        if self.study.header != header:
-            raise RecordError(f"{path}: line 1: {header_difference(self.study.header, header)}")
+        there = self.study.header
+        budget = Extension(header.n_trials, header.until, header.spec_sha256)
+        same_budget = dataclasses.replace(
+            header, n_trials=there.n_trials, until=there.until, spec_sha256=there.spec_sha256
+        )
+        if there != same_budget or (budget != self.study.budget and not may_extend(self.study.budget)):
+            last = dataclasses.replace(there, **dataclasses.asdict(self.study.budget))
+            raise RecordError(f"{path}: line 1: {header_difference(last, header)}")
         for number, asked in reader.chosen.items():
             self.points[number] = asked.point
             self.sources[number] = asked.source
         self._log = ChainedLog(path, self.study.chain)
+        if budget != self.study.budget:
+            self._log.append([("extension", as_data(budget))])
+            self.study.extend(budget)
 
     def asked(self, number: int, params: dict[str, Scalar], point: dict[str, Any], source: int | None) -> None:
         """Write that a trial was chosen."""
@@ -163,6 +179,11 @@ class StudyLog:
         """Write a trial's whole record."""
         self._log.append([("finished" if record.stage == "search" else record.stage, as_data(record))])
         self.study.add(record)
+
+    def look(self, look: Look) -> None:
+        """Write that draws which nothing has seen are about to be looked at."""
+        self._log.append([("look", as_data(look))])
+        self.study.looks.append(look)
 
     def verdict(self, verdict: Verdict) -> None:
         """Write how the study ended, and seal the log with the digest of the study's canonical form.

@@ -52,6 +52,8 @@ class OfRecord:
         Whether the whole record is an artifact.
     seeds : sequence of str
         What fixes the data behind it.
+    is_slim : bool
+        Whether it is one of very many: its run then has only what tells it from the others, and no dataset.
     """
 
     name: str
@@ -60,6 +62,7 @@ class OfRecord:
     metrics: list[MetricPoint]
     keeps_record: bool
     seeds: Sequence[str]
+    is_slim: bool = False
 
 
 def finite_points(values: Mapping[str, float | None], step: int) -> list[MetricPoint]:

@@ -45,7 +45,7 @@ class RunContent:
     files : tuple of Path
         Artifacts that are files already.
     data_name, data_digest, data_profile : str
-        The dataset behind the run.
+        The dataset behind the run; an empty name leaves it to the parent run.
     """
 
     uid: str
@@ -141,16 +141,16 @@ def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> Run
 
 def record_content(header: StudyHeader, record: Record, user: str, files: tuple[Path, ...] = ()) -> RunContent:
     """Return the run of one record."""
-    own = contents_of(header).record(header, record)
+    own, uid = contents_of(header).record(header, record), record_uid(record)
     tags = {
         "mlflow.runName": own.name,
         "kind": "trial",
         "state": record.state,
-        "stage": record.stage,
         "number": str(record.number),
+        **({} if own.is_slim else {"stage": record.stage}),  # all slim ones are of the search
         **own.tags,
         **file_tags(files),
-        **_common_tags(header, record_uid(record), user),
+        **(_identity_tags(header, uid) if own.is_slim else _common_tags(header, uid, user)),
     }
     start_ms = int(1000 * record.started_at_s)
     name, digest, profile = _dataset(header, own.seeds)
@@ -164,16 +164,19 @@ def record_content(header: StudyHeader, record: Record, user: str, files: tuple[
         end_ms=start_ms + max(0, int(1000 * record.duration_s)),
         texts={"record.json": canonical_json(as_data(record))} if own.keeps_record else {},
         files=files,
-        data_name=name,
+        data_name="" if own.is_slim else name,
         data_digest=digest,
         data_profile=profile,
     )
 
 
+def _identity_tags(header: StudyHeader, uid: str) -> dict[str, str]:
+    return {"sweep.uid": uid, "sweep.study": study_digest(header)}
+
+
 def _common_tags(header: StudyHeader, uid: str, user: str) -> dict[str, str]:
     return {
-        "sweep.uid": uid,
-        "sweep.study": study_digest(header),
+        **_identity_tags(header, uid),
         "sweep": header.sweep,
         "dataset": header.dataset,
         "seed": str(header.seed),

@@ -15,12 +15,19 @@ from sweeps.tracking.content_parts import (
     short_text,
 )
 
+N_FULL = 100
+"""Search trials of a study whose runs show everything. Of later ones only candidates' do: at MLflow's price of a row, a
+hundred thousand curves would take an hour and two gigabytes, and the log has them."""
+SLIM_METRICS = frozenset(
+    ("value", "epochs", "final_train_loss", "final_test_loss", "in_range_loss", "out_of_range_loss", "pass_rate")
+)
 CURVES = {"train_loss": "train_loss_mean", "test_loss": "test_loss_mean"}
 NOTE = (
     "One run per trial under a parent run per dataset. train_loss and test_loss are means over replicas, with the "
     "epoch as step; final_train_loss and final_test_loss are the means at the trial's chosen epoch (metric epochs). "
     "in_range_loss and out_of_range_loss are means at that epoch over test points inside and outside the box of the "
-    "training inputs. The log.jsonl files are the truth; `python -m sweeps sync` writes these runs again from them."
+    "training inputs. From search trial 100 on only candidates' runs hold curves, data and every metric. The log.jsonl "
+    "files are the truth; `python -m sweeps sync` writes these runs again from them."
 )
 
 
@@ -44,26 +51,28 @@ def of_trial(header: StudyHeader, record: TrialRecord) -> OfRecord:
     """Return what the run of a trial shows."""
     activation = record.network.get("activation", "?")
     sizes = [str(size) for size in record.network.get("hidden_layer_sizes", ())]
-    tags = {"candidate": str(record.candidate).lower(), "sha256": record.sha256, "road": record.road}
-    optional = {
-        "reason": record.reason,
-        "playground_url": record.playground_url,
-        "source_trial": record.source,
-        "pruned_at": record.pruned_at,
-    }
-    tags |= {key: str(value) for key, value in optional.items() if value is not None}
-    params = {
-        **{key: short_text(value, LONGEST_PARAM) for key, value in record.params.items()},
-        "hidden_layer_sizes": ", ".join(sizes),
-        "n_replicas": str(len(record.seeds)),
-    }
+    keeps_record = record.candidate or record.stage != "search"
+    is_slim = not keeps_record and record.number >= N_FULL
+    optional = {"reason": record.reason, "source_trial": record.source, "pruned_at": record.pruned_at}
+    params = {key: short_text(value, LONGEST_PARAM) for key, value in record.params.items()}
+    params["hidden_layer_sizes"] = ", ".join(sizes)
+    metrics = trial_metrics(header.goal, record)
+    tags: dict[str, str] = {}
+    if is_slim:
+        params = {key: value for key, value in params.items() if not key.startswith("network.hidden_layer_sizes")}
+        metrics = [point for point in metrics if point[0] in SLIM_METRICS]
+    else:
+        tags = {"candidate": str(record.candidate).lower(), "sha256": record.sha256, "road": record.road}
+        optional["playground_url"] = record.playground_url
+        params["n_replicas"] = str(len(record.seeds))
     return OfRecord(
         name=f"{header.dataset} {record.stage} {record.number}: {activation} {'-'.join(sizes) or 'no hidden layer'}",
-        tags=tags,
+        tags=tags | {key: str(value) for key, value in optional.items() if value is not None},
         params=params,
-        metrics=trial_metrics(header.goal, record),
-        keeps_record=record.candidate or record.stage != "search",
+        metrics=metrics,
+        keeps_record=keeps_record,
         seeds=record.seeds,
+        is_slim=is_slim,
     )
 
 

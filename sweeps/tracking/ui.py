@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sweeps.tracking import ui_guard
+from sweeps.tracking.database import ENVIRONMENT, artifact_root, open_client
 from sweeps.tracking.errors import UiError
-from sweeps.tracking.projection import ENVIRONMENT, artifact_root, open_client
 
 LOOPBACK = MappingProxyType({"127.0.0.1": socket.AF_INET, "localhost": socket.AF_INET, "::1": socket.AF_INET6})
 PORTS_TRIED = 50

@@ -7,7 +7,9 @@ import numpy as np
 from analysis.records.table import (
     HeldOutRecord,
     ModelScores,
+    PartScores,
     RowDifference,
+    RowScore,
     TableColumn,
     TableFile,
     TableRecord,
@@ -28,6 +30,7 @@ def table_record(task: str = "regression", n_test_looks: int = 1, network: float
         "boosting": "gradient boosting",
         "network": "network",
     }
+    loss_name = "squared error a row" if is_regression else "share of wrong rows a row"
     level = {"constant": 60.0, "linear": 25.0, "boosting": 20.0, "network": 20.0 * network}
 
     def scores(loss: float, n: int, worse: float = 1.0) -> dict[str, tuple[float | None, ...]]:
@@ -39,18 +42,32 @@ def table_record(task: str = "regression", n_test_looks: int = 1, network: float
         shares = 1 - losses / 100
         return scores_of({"accuracy": shares, "balanced_accuracy": shares - 0.01, "log_loss": losses / 50})
 
+    def part(found: dict[str, tuple[float | None, ...]], n: int) -> PartScores:
+        means = {metric: sum(v or 0.0 for v in values) / len(values) for metric, values in found.items()}
+        return PartScores(
+            n, "row", {m: RowScore(v, v - abs(v) / 20, v + abs(v) / 20, n, "made up, 95 %") for m, v in means.items()}
+        )
+
     models = []
     for name, loss in level.items():
         n = N_FOLDS * N_SEEDS if name == "network" else N_FOLDS
+        validation, out, test = scores(loss, n), scores(loss, n, 1.5), scores(loss, 1)
         models.append(
             ModelScores(
                 name=name,
                 title=titles[name],
                 words=(f"{titles[name]}, made up",),
                 folds=tuple(r % N_FOLDS for r in range(n)),
-                validation=scores(loss, n),
-                out_of_range=scores(loss, n, 1.5),
-                test={metric: values[0] for metric, values in scores(loss, 1).items()},
+                validation=validation,
+                out_of_range=out,
+                test={metric: values[0] for metric, values in test.items()},
+                parts={
+                    "validation": part(validation, 220),
+                    "out_of_range": part(out, 30),
+                    "test": part(test, 50),
+                    "test_in_range": part(test, 44),
+                    "test_out_of_range": part(test, 6),
+                },
                 confusion=() if is_regression else ((90, 10), (int(loss), 100 - int(loss))),
                 trial=4 if name == "network" else None,
             )
@@ -88,8 +105,9 @@ def table_record(task: str = "regression", n_test_looks: int = 1, network: float
         goal_value=20_000.0 if is_regression else 0.8,
         models=tuple(models),
         test_differences=(
-            RowDifference("boosting", "squared error" if is_regression else "share of wrong rows",
-                           -0.05, -0.08, -0.02, 50, "Student t, 95 %"),
+            RowDifference("linear", loss_name, -0.05, -0.08, -0.02, 50, "Student t, 95 %"),
+            RowDifference("boosting", loss_name, 0.01, -0.03, 0.05, 50, "Student t, 95 %"),
         ),
+        fold_differences=(RowDifference("boosting", loss_name, 0.2, 0.1, 0.3, 220, "Student t, 95 %"),),
         n_test_looks=n_test_looks,
     )  # fmt: skip

@@ -12,6 +12,8 @@ import numba.core.cgutils
 import numba.core.typing.templates
 import numba.extending
 
+from engine.roads.cache import choose_cache
+
 HERE = Path(__file__).parent
 METHODS = HERE.parents[1] / "methods"
 """The records whose codes and constants are compiled in."""
@@ -30,6 +32,12 @@ SOURCES = _digest_of_sources()
 Numba's cache looks at the file of the entry function alone and would miss an edit in a function that it calls. The
 values an entry closes over are part of the cache's key; so each entry closes over this number.
 """
+
+CACHE = choose_cache(HERE)
+"""Where the machine code is kept."""
+if CACHE.folder is not None:
+    # Not by the environment: Numba has read it, perhaps long before, if somebody imported it first.
+    vars(numba.config)["CACHE_DIR"] = str(CACHE.folder)
 
 # Numba's own type hints cover half of it and want the typing context from every caller of an intrinsic.
 types: Any = numba.types
@@ -58,5 +66,5 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 def outer(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls, without the interpreter's lock, and keep it on disk."""
-    options: dict[str, Any] = {"nogil": True, "cache": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
-    return numba.njit(**options)(function)
+    options: dict[str, Any] = {"nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+    return numba.njit(**options, cache=CACHE.is_kept)(function)

@@ -21,8 +21,9 @@ sample), and the inputs look alike.
 
 What it costs to call
 ---------------------
-A `Session` packs state and splits once (transposed copies), trains, and measures losses from the packed parameters,
-several looks in one call; the state is unpacked when somebody reads it. `advance` and `mean_losses` pack at each call.
+A `CompiledSession` packs state and splits once (transposed copies), trains, and measures losses from the packed
+parameters, several looks in one call; the state is unpacked when somebody reads it. `advance` and `mean_losses` pack
+at each call.
 
 There is one compiled function and it is compiled once for each of the two types; Numba keeps the result on disk, so
 later processes load it. `is_compiled` says whether the first call will have to wait, `warm_up` makes that call.
@@ -63,6 +64,7 @@ from engine.roads.compiled.codes import (
     unknown_codes,
 )
 from engine.roads.compiled.decorators import (
+    CACHE,
     types,
 )
 from engine.roads.compiled.loop import run
@@ -132,10 +134,10 @@ def warm_up(dtype: str) -> bool:
     network = NetworkConfig(1, (), 1)
     parameters = Parameters([np.zeros((1, 1, 1), dtype)], [np.zeros((1, 1), dtype)])
     mean_losses(network, parameters, Split(np.zeros((1, 1, 1), dtype), np.zeros((1, 1, 1), dtype)), "mse")
-    return bool(sum(run.stats.cache_misses.values()) > misses)
+    return bool(sum(run.stats.cache_misses.values()) > misses) or not CACHE.is_kept
 
 
-class Session:
+class CompiledSession:
     """Networks in training that stay in the kernel's layout from one call to the next.
 
     Parameters
@@ -289,7 +291,7 @@ def advance(
     n_epochs : int
         Epochs to do.
     """
-    session = Session(state, network, training, split)
+    session = CompiledSession(state, network, training, split)
     session.advance([n_epochs])
     session.read_state()
 

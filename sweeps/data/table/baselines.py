@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analysis.records.table import NO_SPLIT
 from sweeps.data.table.columns import Task
 from sweeps.data.table.metrics import METRICS
 from sweeps.data.table.preprocessing import TargetTransform
@@ -110,24 +111,6 @@ class Baseline:
     name: str
     titles: Mapping[Task, str]
     fit: Fit
-
-
-def run_baselines(problem: Problem, folds: Sequence[FoldRows]) -> dict[str, tuple[FoldBaseline, ...]]:
-    """Fit every baseline in every fold.
-
-    Parameters
-    ----------
-    problem : Problem
-        Task and metric.
-    folds : sequence of FoldRows
-        For the test rows, one "fold" of all rows that are not test rows.
-
-    Returns
-    -------
-    dict of str to tuple of FoldBaseline
-        By baseline in the order of `BASELINES`, one a fold.
-    """
-    return {name: tuple(run_baseline(problem, name, fold) for fold in folds) for name in BASELINES}
 
 
 def run_baseline(problem: Problem, name: str, fold: FoldRows) -> FoldBaseline:
@@ -239,9 +222,16 @@ def _fit_boosting(
 
     words = "histogram gradient boosting, 100 trees of at most 31 leaves"
     if problem.task == "regression":
-        return words, _learn_numbers(HistGradientBoostingRegressor(random_state=0, early_stopping=False), X, y, target)
-    model = HistGradientBoostingClassifier(random_state=0, early_stopping=False).fit(X, y)
-    return f"{words} a class" if problem.n_classes > 2 else words, _shares_of_all(model, problem.n_classes)
+        regressor = HistGradientBoostingRegressor(random_state=0, early_stopping=False)
+        predict = _learn_numbers(regressor, X, y, target)
+        leaf = regressor.min_samples_leaf
+    else:
+        words += " a class" if problem.n_classes > 2 else ""
+        classifier = HistGradientBoostingClassifier(random_state=0, early_stopping=False).fit(X, y)
+        predict, leaf = _shares_of_all(classifier, problem.n_classes), classifier.min_samples_leaf
+    if np.ptp(predict(X), axis=0).max() == 0:
+        words += f": no split leaves {leaf} of the {len(y)} training rows on both sides, so that it {NO_SPLIT}"
+    return words, predict
 
 
 def _learn_numbers(model: Any, X: FloatArray, y: FloatArray, target: TargetTransform | None) -> Predict:

@@ -31,6 +31,8 @@ _DOUBTFUL = re.compile(rf"(?:{_SPACE}[+-]?(?:0|[1-9][0-9]*+|[1-9][0-9]{{0,2}}\.[
 _INFINITE = re.compile(rf"{_SPACE}[+-]?(?:inf|infinity|1\.#inf){_SPACE}", re.IGNORECASE)
 _CODE = re.compile(rf"{_SPACE}[+-]?(?:0[0-9]+|[1-9][0-9]{{15,}}){_SPACE}")
 _MOST_WORDS = 200
+_MOST_TOLD = 6
+"""Columns whose words for missing are told one by one."""
 
 
 @dataclass(slots=True)
@@ -210,7 +212,7 @@ class Decider:
                 both |= {(form.decimal, form.thousands)} if one.shows_both else set()
         for column in columns:
             self._decide(column, found.get(column.name), decimals, both)
-            self._note_words(column)
+        self._note_words(columns)
 
     def _decide(self, column: Column, found: Found | None, decimals: set[str], both: set[tuple[str, str]]) -> None:
         present = column.present(len(self._lines))
@@ -269,11 +271,8 @@ class Decider:
         column.numeric, column.form = True, form
         column.rewritten = found.n_changed[form] > 0
         if column.rewritten:
-            self._note(
-                column,
-                f"{found.example.strip()!r} read as {_number(found.example, form)}, "
-                f"and so {found.n_changed[form]} cells{why}",
-            )
+            value, n_cells = _number(found.example, form), found.n_changed[form]
+            self._note(column, f"{found.example.strip()!r} read as {value} ({n_cells} cells){why}")
 
     def _check_usual(self, column: Column, present: int) -> None:
         """Refuse words that usually mean missing among numbers; text they are where numbers are few."""
@@ -309,18 +308,28 @@ class Decider:
     def _refusal(self, row: int, cell: str, column: Column, expected: str) -> TableError:
         return TableError(f"{self._source}: line {self._lines[row]}, column {column.name!r}: {shown(cell)}; {expected}")
 
-    def _note_words(self, column: Column) -> None:
+    def _note_words(self, columns: list[Column]) -> None:
         """Say which words were read as missing, and which were not though they often mean it."""
-        words = column.words.copy()
-        usual = {word: n for word, n in column.others.items() if word.casefold() in USUAL_MISSING}
-        if column.numeric:
-            words.update({word: n for word, n in usual.items() if word.casefold() in MISSING_ANY_CASE})
-        elif usual:
-            told = ", ".join(f"{word!r} {n} times" for word, n in list(usual.items())[:3])
-            self._note(column, f"kept as words: {told} ({missing_option(list(usual)[:3])} reads them as missing)")
-        if words:
+        read: dict[str, Counter[str]] = {}
+        for column in columns:
+            words = column.words.copy()
+            usual = {word: n for word, n in column.others.items() if word.casefold() in USUAL_MISSING}
+            if column.numeric:
+                words.update({word: n for word, n in usual.items() if word.casefold() in MISSING_ANY_CASE})
+            elif kept := {word: n for word, n in usual.items() if word.casefold() not in ("none", "nil")}:
+                told = ", ".join(f"{word!r} {n} times" for word, n in list(kept.items())[:3])
+                option = missing_option(list(kept)[:3])
+                self._note(column, f"kept as words: {told} ({option} reads them as missing)")
+            if words:
+                read[column.name] = words
+        if len(read) > _MOST_TOLD:
+            total = sum(read.values(), Counter[str]())
+            told = ", ".join(f"{word!r} {n} times" for word, n in total.most_common(3))
+            self.notes.append(f"{len(read)} columns: read as missing: {told}")
+            return
+        for name, words in read.items():
             told = ", ".join(f"{word!r} {n} times" for word, n in words.most_common(3))
-            self._note(column, f"read as missing: {told}")
+            self.notes.append(f"column {name!r}: read as missing: {told}")
 
     def _note(self, column: Column, text: str) -> None:
         self.notes.append(f"column {column.name!r}: {text}")

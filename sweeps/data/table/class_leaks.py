@@ -33,11 +33,15 @@ GAP = 3.0
 """... where all other columns together leave at least this many times as much, and at least ..."""
 LEAST_REST = 0.05
 """... this share, ..."""
+LEAST_REST_CRISP = 0.01
+"""... or this one, where rows crowd at the threshold and none is on the wrong side: nature has a gap there, or errors;
+..."""
 LEAST_REST_PAIR = 0.1
 """... or this one, where two columns are needed: of many columns some two often separate what is easy to separate."""
 HOPELESS = 0.2
 """What gets this share of the first fold's rows wrong is not looked at in the others."""
 _FEWEST_A_CLASS = 5
+_NEARBY = 10
 _COLUMNS_OF_PAIRS = 12
 
 
@@ -73,7 +77,9 @@ def find_class_leaks(columns: LeakColumns, y: FloatArray, target: Target) -> lis
     if copies:
         best = min(copies, key=lambda name: (copies[name], name))
         rest = rest_error(columns.without(tuple(copies)), y, folds, k)
-        if rest < max(GAP * _at_most(copies[best], len(y)), LEAST_REST):
+        crisp = [name for name, error in copies.items() if error == 0 and _is_crisp(columns, name, y)]
+        best = crisp[0] if crisp else best
+        if rest < max(GAP * _at_most(copies[best], len(y)), LEAST_REST_CRISP if crisp else LEAST_REST):
             return []
         others = [name for name in copies if name != best]
         beside = f" (so does {joined(others[:3])})" if others else ""
@@ -170,6 +176,25 @@ def _is_cut(X: FloatArray, y: FloatArray) -> bool:
 
     model = DecisionTreeClassifier(max_leaf_nodes=len(np.unique(y)), class_weight="balanced", random_state=0)
     return bool((model.fit(X, y).predict(X) == y).all())
+
+
+def _is_crisp(columns: LeakColumns, name: str, y: FloatArray) -> bool:
+    """Whether the classes touch where one column separates them: no gap wider than those between the rows nearby."""
+    if name in columns.words:
+        return False
+    known = np.isfinite(columns.numbers[name])
+    order = np.argsort(columns.numbers[name][known], kind="stable")
+    x, classes = columns.numbers[name][known][order], y[known][order]
+    steps = np.diff(np.unique(x))
+    borders = np.flatnonzero(classes[1:] != classes[:-1]) + 1
+    if len(borders) != len(np.unique(y)) - 1:
+        return False
+    for border in borders.tolist():
+        near = x[max(border - _NEARBY, 0) : border + _NEARBY]
+        spacing = (np.ptp(near) - (x[border] - x[border - 1])) / max(len(near) - 2, 1)
+        if x[border] - x[border - 1] > max(6.0 * spacing, 2.0 * steps.min()):
+            return False
+    return True
 
 
 def _pairs(

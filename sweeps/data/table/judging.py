@@ -1,12 +1,14 @@
 """The one look at the test rows: what a certificate's networks make of them together, beside the simple models.
 
-The units are the rows, or the groups and stretches of time that `Units` says. Where the metric follows from a mean over
-rows, its bound is that of the mean of the units' losses (for accuracy of rows Clopper and Pearson's of the error rate);
-a metric without row losses is in `sweeps.data.table.class_bounds`. Against a baseline the units are paired.
+The units are the rows, or the groups and stretches of time that `Units` says; bounds and intervals are those of
+`sweeps.data.table.row_intervals`, and of `sweeps.data.table.class_bounds` where classes weigh alike. "Better than the
+best baseline" has to be shown against every baseline on these very rows: whichever of them is truly the best is then
+among those beaten, so that no level is lost to their number.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,21 +16,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from analysis.records.table import finite_or_none
-from analysis.statistics.intervals import MeanMethod, mean_interval, upper_bound
 from sweeps.data.table.class_bounds import class_bounds
 from sweeps.data.table.columns import Task
-from sweeps.data.table.metrics import METRICS, Goal, Metric, confusion_table, score_all
+from sweeps.data.table.metrics import METRICS, Goal, Metric, confusion_table, metrics_of, score_all
+from sweeps.data.table.row_intervals import LEVEL, Comparison, compare, row_losses, score_predictions, upper_loss
 from sweeps.data.table.rows import TableRows
 from sweeps.data.table.settings import TableData
-from sweeps.data.table.units import TIME_BLOCKS, joined, numbered, time_blocks, unit_values
+from sweeps.data.table.units import TIME_BLOCKS, joined, numbered, time_blocks
 
 FloatArray = npt.NDArray[np.float64]
+Sides = Mapping[str, npt.NDArray[np.bool_]]
 
 N_RESAMPLES = 2000
-_HALL = "cautious Hall t"
 FEWEST_STRETCHES = 4
 """Stretches of time of which the test rows must have as many, or nothing is said with a level."""
 
@@ -77,7 +78,20 @@ def test_units(rows: TableRows, data: TableData) -> Units:
         words = f"groups ({data.groups_by})"
     elif len(np.unique(numbers)) == len(numbers):
         words = "rows"
-    return Units(numbers, words, suspected, data.scope)
+    return Units(numbers, words, suspected, _scope(rows, data))
+
+
+def _scope(rows: TableRows, data: TableData) -> str:
+    """Return which new rows the test rows stand for; those of a file of their own may be others than a division's."""
+    if not data.test_file:
+        return data.scope
+    if rows.groups is not None:
+        known = np.isin(rows.groups[rows.test], rows.groups[rows.in_range])
+        if known.any():
+            return f"rows of {'' if known.all() else 'new and '}known {data.groups_by}"
+    if rows.times is not None and rows.times[rows.test].min() <= rows.times[rows.in_range].max():
+        return ""
+    return data.scope
 
 
 def ensemble_of(predictions: FloatArray) -> FloatArray:
@@ -99,6 +113,8 @@ def judge_test_rows(
     level: float,
     seed: int,
     units: Units | None = None,
+    *,
+    sides: Sides | None = None,
 ) -> dict[str, Any]:
     """Score an ensemble on the test rows and hold it to its goal.
 
@@ -119,25 +135,41 @@ def judge_test_rows(
     level : float
         Of the test.
     seed : int
-        Of a bootstrap.
+        Of a bootstrap, for metrics that are no mean over rows.
     units : Units, optional
         What counts as one observation; default every row.
+    sides : mapping of str to ndarray (n,) of bool, optional
+        Rows in range and out of range.
 
     Returns
     -------
     dict
-        ``n_units`` and ``units``: their number and name, ``suspected`` and ``scope`` of `Units`, if told;
-        ``n_rows``; ``metric``; ``scores`` by metric; ``confusion``; ``baselines``: their scores; ``value``: the
-        metric; ``bound``: the worst value it may have at `level`; ``method``; ``goal``: in words; ``against``: the
-        baseline and, paired, ``difference``, ``difference_low``, ``difference_high`` of the mean row losses (95 %) and
-        ``difference_bound``; ``level``; ``passed``.
+        ``n_rows``; ``n_units`` and ``units``: their number and name, ``suspected`` and ``scope`` of `Units`, if told;
+        ``metric``; ``scores`` by metric; ``confusion``;
+        ``baselines``: their scores; ``value``: the metric, with ``low`` and ``high`` (95 %); ``bound``: the worst value
+        it may have at `level`; ``method``; ``goal``: in words; ``against``: the best baseline in the folds, and
+        ``best_here``: on these rows; ``comparisons``: by baseline a `Comparison`; ``parts``: by model (``"network"``,
+        ``"singly"`` for the networks one by one, or a baseline) and part (``"test"`` and sides) what
+        `analysis.records.table.PartScores` holds; ``level``; ``passed``.
     """
     metric = METRICS[goal.metric]
     network = ensemble_of(predictions)
-    rng = np.random.default_rng(seed)
     units = Units(np.arange(len(y))) if units is None else units
-    rows = _unit_losses(metric, y, network, units)
-    other = _unit_losses(metric, y, baselines[against], units)
+    numbers = None if units.n == len(y) else units.numbers
+    comparisons: dict[str, Comparison] = {}
+    if metric.row_losses is None:
+        rng = np.random.default_rng(seed)
+        loss_bound, method = math.inf, "no baseline"
+        for name, values in baselines.items():
+            comparisons[name], loss_bound, method = _by_class(metric, y, network, values, level, rng, units)
+    else:
+        losses = row_losses(metric, y, network[None])
+        others = {name: row_losses(metric, y, values[None]) for name, values in baselines.items()}
+        comparisons = {name: compare(metric, losses, other, numbers, level) for name, other in others.items()}
+        loss_bound, method = upper_loss(metric, y, losses, numbers, level)
+    shown = loss_bound < metric.as_loss(goal.value) if goal.value is not None else _beaten(comparisons)
+    parts = {"test": np.ones(len(y), bool), **(sides or {})}
+    models = {"network": network[None], "singly": predictions, **{name: one[None] for name, one in baselines.items()}}
     found: dict[str, Any] = {
         "n_rows": len(y),
         "n_units": units.n,
@@ -149,89 +181,89 @@ def judge_test_rows(
         "baselines": {name: _scores(task, y, values) for name, values in baselines.items()},
         "goal": goal.text,
         "against": against,
+        "best_here": _best_here(metric, y, baselines),
+        "comparisons": {name: _as_plain(one) for name, one in comparisons.items()},
         "level": level,
         "value": finite_or_none(float(metric.score(y, network[None])[0])),
+        "bound": finite_or_none(metric.highest - loss_bound if metric.higher_is_better else loss_bound),
+        "method": method,
+        "passed": bool(shown and not units.suspected),
+        "parts": {
+            model: {part: part_scores(task, y, values, rows, numbers) for part, rows in parts.items() if rows.any()}
+            for model, values in models.items()
+        },
     }
+    whole = found["parts"]["network"]["test"]["scores"][metric.name]
+    found |= {"low": whole["low"], "high": whole["high"]}
     if task == "classification":
         found["confusion"] = confusion_table(y, network).tolist()
-    if rows is None or other is None:
-        loss_bound, gap, found["method"] = class_bounds(metric, y, network, baselines[against], level, rng)
-        if units.n < len(y):
-            bounds = _unit_bounds(metric, y, network, baselines[against], level, rng, units)
-            loss_bound, gap = max(loss_bound, bounds[0]), max(gap, bounds[1])
-            found["method"] += f", and over {units.words}; the higher"
-        found["difference_bound"] = finite_or_none(gap)
-    else:
-        loss_bound, found["method"] = _bound(metric, y, rows, level, units)
-        differences = rows - other
-        interval = mean_interval(differences.tolist(), 0.95, "Student t")
-        gap = _difference_bound(metric, differences, level)
-        found |= {
-            "difference": interval.estimate,
-            "difference_low": interval.low,
-            "difference_high": interval.high,
-            "difference_bound": finite_or_none(gap),
-        }
-    found["bound"] = finite_or_none(metric.highest - loss_bound if metric.higher_is_better else loss_bound)
-    shown = gap < 0 if goal.value is None else loss_bound < metric.as_loss(goal.value)
-    found["passed"] = bool(shown and not units.suspected)
     return found
 
 
-def _row_losses(metric: Metric, y: FloatArray, predictions: FloatArray) -> FloatArray | None:
-    if metric.row_losses is None:
-        return None
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        return np.asarray(metric.row_losses(y, predictions[None])[0], np.float64)
+def _beaten(comparisons: Mapping[str, Comparison]) -> bool:
+    """Return whether the network is shown to be better than every baseline."""
+    return bool(comparisons) and all(one.bound < 0 for one in comparisons.values())
 
 
-def _unit_losses(metric: Metric, y: FloatArray, predictions: FloatArray, units: Units) -> FloatArray | None:
-    """Return one loss a unit, their mean that of the rows' losses."""
-    losses = _row_losses(metric, y, predictions)
-    return losses if losses is None or units.n == len(y) else unit_values(losses, units.numbers)
+def part_scores(
+    task: Task,
+    y: FloatArray,
+    predictions: FloatArray,
+    rows: npt.NDArray[np.bool_],
+    units: npt.NDArray[np.intp] | None,
+) -> dict[str, Any]:
+    """Return every metric of some rows with its interval, as `analysis.records.table.PartScores` holds it."""
+    own = None if units is None else units[rows]
+    scores = {
+        name: score_predictions(METRICS[name], y[rows], predictions[:, rows], own) for name in metrics_of(task, y[rows])
+    }
+    return {
+        "n_rows": int(rows.sum()),
+        "unit": "row" if units is None else "group",
+        "scores": {name: dataclasses.asdict(score) for name, score in scores.items()},
+    }
+
+
+def _by_class(
+    metric: Metric,
+    y: FloatArray,
+    network: FloatArray,
+    other: FloatArray,
+    level: float,
+    rng: np.random.Generator,
+    units: Units,
+) -> tuple[Comparison, float, str]:
+    """Return a comparison in a metric in which classes weigh alike, the bound of the network's loss, and how."""
+
+    def bounds(one: FloatArray, two: FloatArray, at: float) -> tuple[float, float, str]:
+        bound, gap, method = class_bounds(metric, y, one, two, at, rng)
+        if units.n == len(y):
+            return bound, gap, method
+        drawn = _unit_bounds(metric, y, one, two, at, rng, units)
+        return max(bound, drawn[0]), max(gap, drawn[1]), f"{method}, and over {units.words}; the higher"
+
+    tail = (1.0 - LEVEL) / 2.0
+    bound, gap, method = bounds(network, other, level)
+    ours, theirs = (metric.as_loss(float(metric.score(y, one[None])[0])) for one in (network, other))
+    low, high = (finite_or_none(end) for end in (-bounds(other, network, tail)[1], bounds(network, other, tail)[1]))
+    if low is None or high is None:
+        low = high = None
+    found = Comparison(finite_or_none(ours - theirs), low, high, gap, units.n, f"{method}, 95 %")
+    return found, bound, method
+
+
+def _best_here(metric: Metric, y: FloatArray, baselines: Mapping[str, FloatArray]) -> str:
+    """Return the baseline that is best on these rows, the first among equals."""
+    values = {name: metric.as_loss(float(metric.score(y, one[None])[0])) for name, one in baselines.items()}
+    return min(values, key=lambda name: (not np.isfinite(values[name]), values[name]))
+
+
+def _as_plain(one: Comparison) -> dict[str, Any]:
+    return dataclasses.asdict(one) | {"bound": finite_or_none(one.bound)}
 
 
 def _scores(task: Task, y: FloatArray, values: FloatArray) -> dict[str, float | None]:
     return {name: finite_or_none(float(score[0])) for name, score in score_all(task, y, values[None]).items()}
-
-
-def _bound(metric: Metric, y: FloatArray, rows: FloatArray, level: float, units: Units) -> tuple[float, str]:
-    """Return the upper bound of the metric as a loss, one-sided at 1 - `level`, and how it was found."""
-    if not np.isfinite(rows).all():
-        return math.inf, "a prediction is not finite"
-    if metric.name == "accuracy":
-        n, wrong = len(rows), float(rows.sum())
-        bound = float(stats.beta.ppf(1 - level, wrong + 1, n - wrong)) if wrong < n else 1.0
-        if units.n == len(y):
-            return bound, "Clopper and Pearson's bound of the error rate over rows"
-        # Groups that are right or wrong as a whole are as many observations as there are groups: no bound is lower.
-        return min(max(bound, upper_bound(rows.tolist(), 1 - level)), 1.0), f"{_HALL} of the {units.words}"
-    mean = upper_bound(rows.tolist(), 1 - level)
-    if metric.from_mean_loss is None or not math.isfinite(mean):
-        return math.inf, "too few rows"
-    weight = np.ones((1, len(y)))
-    value = float(metric.from_mean_loss(np.array([mean]), y, weight)[0])
-    return metric.as_loss(value), f"{_HALL} of the losses of {units.words}"
-
-
-def _difference_bound(metric: Metric, differences: FloatArray, level: float) -> float:
-    """Return a bound of the mean difference over rows, one-sided at 1 - `level`; below 0 only where that is shown.
-
-    Where rows are right or wrong, the exact sign test of the rows on which the two disagree decides (McNemar's): a few
-    such rows among many equal ones are too few for any bound by moments.
-    """
-    if len(differences) < 2 or not np.isfinite(differences).all():
-        return math.inf
-    better, worse = int((differences < 0).sum()), int((differences > 0).sum())
-    if better + worse == 0:
-        return 0.0
-    methods: tuple[MeanMethod, ...] = ("Student t", "cautious Hall t")
-    bounds = [upper_bound(differences.tolist(), 1 - level, method) for method in methods]
-    bound = max(bounds) if np.ptp(differences) > 0 else float(differences.mean())
-    if metric.name == "accuracy":
-        shown = stats.binomtest(better, better + worse, 0.5, alternative="greater").pvalue <= level
-        return min(bound, float(differences.mean())) if shown else max(bound, 0.0)
-    return bound
 
 
 def _unit_bounds(

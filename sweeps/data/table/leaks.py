@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from sweeps.data.table.class_leaks import find_class_leaks
@@ -77,11 +78,9 @@ def find_leaks(frame: pd.DataFrame, columns: Sequence[Column], target: Target) -
 
     if len(frame) < FEWEST_ROWS:
         return ()
-    if len(frame) > MOST_ROWS:
-        chosen = np.sort(np.random.default_rng(0).permutation(len(frame))[:MOST_ROWS])
-        frame, values = frame.iloc[chosen], target.values[chosen]
-    else:
-        values = target.values
+    chosen = some_rows(np.arange(len(frame)))
+    values = target.values[chosen]
+    frame = frame.iloc[chosen]
     found = leak_columns(frame, columns)
     others = {column.name for column in columns if column.role not in ("constant", "identifier")}
     with threadpool_limits(limits=1), warnings.catch_warnings():
@@ -95,6 +94,13 @@ def find_leaks(frame: pd.DataFrame, columns: Sequence[Column], target: Target) -
             leaks = [(one.columns, one.text(target.name)) for one in _exact(found, values)]
             leaks = leaks or _near(found, values, target.name)
     return tuple(Leak(names, text, not others - set(names)) for names, text in leaks)
+
+
+def some_rows(numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return at most `MOST_ROWS` of these row numbers, drawn by a fixed draw and in their order."""
+    if len(numbers) <= MOST_ROWS:
+        return numbers
+    return np.sort(np.random.default_rng(0).permutation(numbers)[:MOST_ROWS])
 
 
 def _class_numbers(target: Target, values: np.ndarray) -> np.ndarray | None:

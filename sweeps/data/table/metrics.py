@@ -10,7 +10,6 @@ compared in pairs of rows, and the step from the mean to the metric.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -21,8 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.metric_words import METRIC_WORDS, MetricWords, Task
+from engine.names import nearest
 
 FloatArray = npt.NDArray[np.float64]
+
 
 BEAT_BASELINE = "beat the best baseline"
 """The goal of a user who names none."""
@@ -276,13 +277,16 @@ def score_all(
 
     Metrics of logarithms are left out where a target has none. For the arguments see `Metric.score`.
     """
+    return {name: METRICS[name].score(targets, predictions, weight) for name in metrics_of(task, targets)}
+
+
+def metrics_of(task: Task, targets: FloatArray) -> tuple[str, ...]:
+    """Return the metrics of a task that the targets allow: those of logarithms only where all have one."""
     lowest = float(np.min(targets)) if task == "regression" else math.inf
     needs = {"log_mse": 0.0, "rmsle": -1.0}
-    return {
-        name: metric.score(targets, predictions, weight)
-        for name, metric in METRICS.items()
-        if metric.task == task and lowest > needs.get(name, -math.inf)
-    }
+    return tuple(
+        name for name, metric in METRICS.items() if metric.task == task and lowest > needs.get(name, -math.inf)
+    )
 
 
 def confusion_table(targets: FloatArray, probabilities: FloatArray) -> npt.NDArray[np.int64]:
@@ -397,6 +401,6 @@ def _metric_for(name: str, task: Task) -> Metric:
             f"goal: {key} is a metric of {METRICS[key].task}, this target sets a {task}; expected {', '.join(allowed)}"
         )
     if key not in METRICS:
-        near = difflib.get_close_matches(key, allowed, 1, 0.0)
-        raise ValueError(f"goal: unknown metric {name.strip()!r}; nearest: {near[0]!r} (of {', '.join(allowed)})")
+        near = nearest(key, allowed, cutoff=0.0)
+        raise ValueError(f"goal: unknown metric {name.strip()!r}; nearest: {near!r} (of {', '.join(allowed)})")
     return METRICS[key]

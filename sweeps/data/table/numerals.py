@@ -18,11 +18,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 NEARLY_ALL = 0.9
 """Share of numbers from which a column is taken for one of numbers, and its odd cells are refused."""
+_ENOUGH = 500
+"""Cells after which a format that most of them rule out is dropped."""
 SPACES = " \u00a0\u202f\u2009"
 THOUSANDS = (",", ".", " ", "'")
 _SYMBOLS = "$€£¥₩₹₽₺₴₪฿₫₱"
@@ -117,6 +119,7 @@ class Formats:
 
     def __init__(self, n_cells: int) -> None:
         self._n_cells = n_cells
+        self._n_seen = 0
         self._unit: tuple[str, str] | None = None
         self._alive = list(_PATTERNS)
         self._n_missed: Counter[tuple[str, str]] = Counter()
@@ -134,6 +137,25 @@ class Formats:
         """Whether nearly all cells may still be numbers in some format."""
         return bool(self._alive)
 
+    def add_alike(self, cells: Sequence[str]) -> bool:
+        """Take cells that only say again what is known, all at once; return whether they were such, else take none."""
+        decimals = {decimal for decimal, _ in self._alive}
+        if len(decimals) != 1 or self._unit != ("", "") or any(self._n_missed[marks] for marks in self._alive):
+            return False
+        decimal = decimals.pop()
+        marks = (decimal, "") if (decimal, "") in self._alive else self._alive[0]
+        if marks not in _COLUMNS or (marks[1] and len(self._alive) > 1):
+            return False
+        if not _COLUMNS[marks].fullmatch("\n".join(cells) + "\n"):
+            return False
+        changing = [mark for mark in (marks[1], decimal.replace(".", "")) if mark]
+        n_changed = sum(any(mark in cell for mark in changing) for cell in cells)
+        for one in self._alive:  # those that part thousands, too, read cells without such marks as the same numbers
+            self._n_changed[one] += n_changed
+            if one not in self._decimals and any(decimal in cell for cell in cells):
+                self._decimals.add(one)
+        return True
+
     def add(self, cells: Iterable[tuple[str, int, int]]) -> None:
         """Take different cells, each with how often it is there and the row it is first in."""
         split = [(cell, n, row, _split(cell)) for cell, n, row in cells]
@@ -147,6 +169,9 @@ class Formats:
             text = parts[1] if parts is not None and parts[0] == self._unit else None
             self._add(cell, n, row, text)
         allowed = max((1 - NEARLY_ALL) * self._n_cells, 1)  # one: a row of units
+        self._n_seen += sum(n for _, n, _, _ in split)
+        if self._n_seen >= _ENOUGH and not all(self._n_missed[marks] for marks in self._alive):
+            allowed = min(allowed, self._n_seen / 2)  # what most cells rule out is no rival of what all agree with
         self._alive = [marks for marks in self._alive if self._n_missed[marks] <= allowed]
 
     def _add(self, cell: str, n: int, row: int, text: str | None) -> None:
@@ -201,7 +226,7 @@ class Formats:
         return Found(
             tuple(map(tuple, classes.values())),
             shows_decimals=only in self._decimals,
-            shows_both=only is not None and only in self._decimals and bool(only[1]),
+            shows_both=only is not None and only in self._decimals and only[1] != "",
             fixed=self._fixed,
             grouped=only is None and grouped,
             example=("" if only else self._differing) or self._unusual or self._any,
@@ -286,9 +311,16 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     if thousands:
         mark = _GROUP_CLASS[thousands]
         forms.insert(0, rf"[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+(?:{point}[0-9]*+)?")
+    if thousands == ",":  # lakhs and crores: 12,34,567
+        forms.insert(1, rf"[1-9][0-9]?(?:,[0-9]{{2}})+,[0-9]{{3}}(?:{point}[0-9]*+)?")
     return re.compile(rf"[+-]?(?:{'|'.join(forms)})")
 
 
 _PATTERNS = {
     (decimal, mark): _pattern(decimal, mark) for decimal in ".," for mark in ("", *THOUSANDS) if mark != decimal
 }
+_COLUMNS = {
+    marks: re.compile(rf"(?:[ \t]*+(?:{_PATTERNS[marks].pattern})[ \t]*+\n)*+")
+    for marks in ((",", ""), (",", "."), (".", ","))
+}
+"""The commonest of them for whole columns, cells joined by line ends."""

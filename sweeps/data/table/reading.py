@@ -21,7 +21,6 @@ once, so that nothing is guessed in silence:
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import re
@@ -37,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.names import nearest
 from sweeps.data.table.cells import Column, Decider, is_counted, needs_formats
 from sweeps.data.table.layout import BLANKS, SEPARATORS, Layout, find_layout, read_rows
 from sweeps.data.table.numerals import THOUSANDS, Formats, NumberFormat
@@ -45,6 +45,7 @@ from sweeps.data.table.table import MISSING, Limits, Table, TableError, Told, ch
 from sweeps.data.table.text import ENCODINGS, Text, codec_name, open_text, read_bytes
 
 _CHUNK_ROWS = 20_000
+_FEW_ROWS = 500
 _SPACE = r"[ \t]*+"
 _ZERO = re.compile(rf"{_SPACE}[+-]?[0.,]+(?:[eE][+-]?[0-9]+)?{_SPACE}")
 
@@ -126,10 +127,8 @@ def expected_memory(path: str | os.PathLike[str]) -> int:
 
 def _check_choices(source: str, told: Told) -> None:
     if told.encoding and codec_name(told.encoding) is None:
-        near = difflib.get_close_matches(told.encoding.lower(), [*ENCODINGS], 1, 0.0)
-        raise TableError(
-            f"{source}: --encoding {told.encoding} is none of {', '.join(ENCODINGS)}; nearest: {near[0]!r}"
-        )
+        near = nearest(told.encoding.lower(), [*ENCODINGS], cutoff=0.0)
+        raise TableError(f"{source}: --encoding {told.encoding} is none of {', '.join(ENCODINGS)}; nearest: {near!r}")
     if told.separator and told.separator not in (*SEPARATORS, BLANKS):
         raise TableError(
             f"{source}: --separator {told.separator!r}; expected one of ',', ';', '\\t' (a tab), '|' or ' ' (blanks)"
@@ -191,8 +190,8 @@ def _survey(source: str, text: Text, told: Told, known: dict[str, NumberFormat],
     names, notes = check_header(source, *rows.header, missing=MISSING)
     told_text = {same_form(name) for name in told.text_columns}
     if unknown := told_text - set(names):
-        near = difflib.get_close_matches(min(unknown), names, 1, 0.0)
-        raise TableError(f"{source}: text column {min(unknown)!r} is not in the header; nearest: {near[0]!r}")
+        near = nearest(min(unknown), names, cutoff=0.0)
+        raise TableError(f"{source}: text column {min(unknown)!r} is not in the header; nearest: {near!r}")
     columns = [Column(name) for name in names]
     starts = array("q")
     first_row: tuple[str, ...] = ()
@@ -249,17 +248,23 @@ def _gather(source: str, survey: _Survey) -> dict[str, Formats]:
     for lines, block in _chunks(rows.body, survey.n_width):
         for k, formats in doubtful.items():
             if formats.alive:
-                firsts: dict[str, int] = {}
-                for offset, cell in enumerate(block[k]):
-                    firsts.setdefault(cell, row + offset)
-                counts = Counter(block[k])
-                formats.add(
-                    (cell, counts[cell], first) for cell, first in firsts.items() if is_counted(cell, survey.missing)
-                )
+                _feed(formats, block[k], row, survey.missing)
         if not any(formats.alive for formats in doubtful.values()):
             break
         row += len(lines)
     return {survey.columns[k].name: formats for k, formats in doubtful.items() if formats.alive}
+
+
+def _feed(formats: Formats, cells: tuple[str, ...], row: int, missing: frozenset[str]) -> None:
+    """Show the cells of some rows to a column's formats: one by one those that say something new."""
+    for start in range(0, len(cells), _FEW_ROWS):
+        some = cells[start : start + _FEW_ROWS]
+        counted = [cell for cell in some if is_counted(cell, missing)]
+        if counted and not formats.add_alike(counted):
+            firsts: dict[str, int] = {}
+            for offset, cell in enumerate(some):
+                firsts.setdefault(cell, row + start + offset)
+            formats.add([(cell, n, firsts[cell]) for cell, n in Counter(counted).items()])
 
 
 def _chunks(rows: Iterator[tuple[int, list[str]]], width: int) -> Iterator[Block]:
@@ -312,7 +317,7 @@ def _numbers(
     if column.n_missing or column.n_any_case:
         cells = ["nan" if column.is_missing(cell, missing) else cell for cell in chunk]
     if column.rewritten:
-        cells = [cell if cell == "nan" else str(column.form.plain(cell)) for cell in cells]
+        cells = _rewritten(cells, column.form)
     values = np.array(list(map(float, cells)))
     for k in np.flatnonzero(np.isinf(values)).tolist():
         raise TableError(
@@ -324,6 +329,16 @@ def _numbers(
                 f"{source}: line {lines[k]}, column {column.name!r}: {chunk[k]!r}; expected 0 or a number beyond 1e-307"
             )
     return values
+
+
+def _rewritten(cells: Sequence[str], form: NumberFormat) -> Sequence[str]:
+    """Return cells of a format as Python's float reads them."""
+    simple = not form.prefix and not form.suffix and form.thousands in ("", ",", ".")
+    joined = "\n".join(cells)
+    if simple and joined.isascii() and joined.count("\n") + 1 == len(cells):  # checked cell by cell when it was found
+        bare = joined.replace(form.thousands, "") if form.thousands else joined
+        return bare.replace(form.decimal, ".").split("\n")
+    return [cell if cell == "nan" else str(form.plain(cell)) for cell in cells]
 
 
 def _blank_numbers(survey: _Survey, arrays: list[npt.NDArray[Any]]) -> None:

@@ -28,8 +28,10 @@ from sweeps.data.table.columns import (
 from sweeps.data.table.dates import convert_dates, with_dates
 from sweeps.data.table.domains import EACH, VALUE, domain_numbers, domain_rows, hold_out_in_turn
 from sweeps.data.table.folds import (
+    ENDS,
     Fold,
     HeldOutEnd,
+    beyond_end,
     hold_out_end,
     plan_folds,
     set_aside,
@@ -169,8 +171,9 @@ def _read_file(name: str, data: TableData, test: bool) -> Table:
         raise TableError(f"{name}: cannot be read: {error.strerror}") from None
     except ValueError:  # a path from a spec may hold what no file's name can
         raise TableError(f"{name!r}: cannot be read: no file's name") from None
-    told, target, dates = data.told, "" if test else data.target, None
+    told, target = data.told, "" if test else data.target
     formats: tuple[tuple[str, NumberFormat], ...] = ()
+    dates: tuple[tuple[str, str], ...] | None = None
     if test and not is_named(data.file):
         table = read_data(data)
         formats, dates = table.formats, table.date_formats
@@ -455,6 +458,15 @@ def number_columns(frame: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[Fl
         if column.role in ("number", "date")
     }
     return np.column_stack([*found.values()]) if found else np.zeros((len(frame), 0)), list(found)
+
+
+def rows_beyond(rows: TableRows, numbers: Rows) -> npt.NDArray[np.bool_] | None:
+    """Return which rows lie beyond the held-out end, or None where no end is held out."""
+    end = rows.held_out
+    if end is None or end.rule not in ENDS:
+        return None
+    X, names = number_columns(rows.frame, rows.columns)
+    return beyond_end(end, X[numbers], names, X[np.sort(np.concatenate([rows.in_range, rows.out_of_range]))])
 
 
 def _held_out(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from analysis.records.study import Study, TrialRecord
 from analysis.records.table import (
     HeldOutRecord,
     ModelScores,
+    PartScores,
     RowDifference,
+    RowScore,
     TableColumn,
     TableRecord,
     TargetRecord,
@@ -25,9 +27,17 @@ from sweeps.data.table.columns import Task
 from sweeps.data.table.fitted import FittedFold
 from sweeps.data.table.folds import Fold
 from sweeps.data.table.judging import ensemble_of
-from sweeps.data.table.metrics import METRICS, Goal, confusion_table, score_all
+from sweeps.data.table.metrics import METRICS, Goal, confusion_table, metrics_of, score_all
 from sweeps.data.table.preprocessing import TargetTransform
-from sweeps.data.table.rows import TableRows
+from sweeps.data.table.row_intervals import (
+    Comparison,
+    compare,
+    has_row_losses,
+    row_losses,
+    score_rows,
+    without_interval,
+)
+from sweeps.data.table.rows import Rows, TableRows
 from sweeps.data.table.settings import PREPROCESSINGS, TableData
 
 ROW_LOSSES = {
@@ -40,7 +50,7 @@ ROW_LOSSES = {
     "accuracy": "share of wrong rows",
     "log_loss": "log loss",
 }
-"""What a row's loss is called, by metric."""
+"""What a row's loss is called, by metric that is a mean over rows."""
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -73,18 +83,74 @@ def outputs_to_predictions(
         return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
 
 
+class RowLosses:
+    """One model's losses by part of the rows, metric and row; several predictions of a row count with their mean.
+
+    Parameters
+    ----------
+    task : str
+        What the target sets.
+    y : ndarray (n,)
+        Targets of all rows of the table.
+    """
+
+    def __init__(self, task: Task, y: FloatArray) -> None:
+        self._task = task
+        self._y = y
+        self._found: dict[str, list[tuple[Rows, dict[str, FloatArray]]]] = {}
+        self._values: dict[str, dict[str, list[float]]] = {}
+
+    def add(self, part: str, numbers: Rows, predictions: FloatArray) -> None:
+        """Take in predictions (n,) or (n, k) of rows with these numbers."""
+        y = self._y[numbers]
+        losses, values = {}, self._values.setdefault(part, {})
+        for name in metrics_of(self._task, y):
+            if has_row_losses(METRICS[name]):
+                losses[name] = row_losses(METRICS[name], y, predictions[None])
+            else:
+                values.setdefault(name, []).append(float(METRICS[name].score(y, predictions[None])[0]))
+        self._found.setdefault(part, []).append((numbers, losses))
+
+    def of(self, part: str, metric: str) -> tuple[Rows, FloatArray]:
+        """Return row numbers, ascending, and their losses; none where some targets do not allow the metric."""
+        found = self._found.get(part, [])
+        if not found or any(metric not in losses for _, losses in found):
+            return np.zeros(0, np.intp), np.zeros(0)
+        numbers, places = np.unique(np.concatenate([rows for rows, _ in found]), return_inverse=True)
+        total = np.bincount(places, np.concatenate([losses[metric] for _, losses in found]), len(numbers))
+        return numbers, total / np.bincount(places, minlength=len(numbers))
+
+    def scores(self, groups: Rows | None) -> dict[str, PartScores]:
+        """Return every metric of every part with its interval over rows, or over groups of them."""
+        parts = {}
+        for part in self._found:
+            scores, n_rows = {}, 0
+            for name in METRICS:
+                numbers, losses = self.of(part, name)
+                if len(numbers):
+                    units = None if groups is None else groups[numbers]
+                    scores[name], n_rows = score_rows(METRICS[name], self._y[numbers], losses, units), len(numbers)
+            for name, values in self._values[part].items():
+                if len(values) == len(self._found[part]):
+                    scores[name] = without_interval(values, n_rows if groups is None else len(np.unique(groups)))
+            if scores:
+                parts[part] = PartScores(n_rows, "row" if groups is None else "group", scores)
+        return parts
+
+
 def baseline_scores(
     problem: Problem,
     rows: TableRows,
     folds: Sequence[FittedFold],
     prepare: Callable[[FittedFold], FoldRows],
-) -> tuple[ModelScores, ...]:
-    """Fit every baseline in every fold; return their scores, the simplest first."""
+) -> tuple[tuple[ModelScores, ...], dict[str, RowLosses]]:
+    """Fit every baseline in every fold; return their scores, the simplest first, and their losses by row."""
     y, task = rows.target.values, problem.task
     words: dict[str, list[str]] = {name: [] for name in BASELINES}
     scores: dict[str, dict[str, dict[str, list[float]]]] = {
         name: {"validation": {}, "out_of_range": {}} for name in BASELINES
     }
+    by_row = {name: RowLosses(task, y) for name in BASELINES}
     k = max(problem.n_classes, 1)
     confusion = {name: np.zeros((k, k), np.int64) for name in BASELINES}
     for fitted in folds:
@@ -95,11 +161,12 @@ def baseline_scores(
             words[name].append(one.words)
             for part, numbers in parts.items():
                 if len(numbers):
+                    by_row[name].add(part, numbers, one.predictions[part])
                     for metric, value in score_all(task, y[numbers], one.predictions[part][None]).items():
                         scores[name][part].setdefault(metric, []).append(float(value[0]))
             if task == "classification":
                 confusion[name] += confusion_table(y[fitted.fold.validation], one.predictions["validation"])
-    return tuple(
+    models = tuple(
         ModelScores(
             name=name,
             title=BASELINES[name].titles[task],
@@ -108,15 +175,17 @@ def baseline_scores(
             validation=scores_of(_full(scores[name]["validation"], len(folds))),
             out_of_range=scores_of(_full(scores[name]["out_of_range"], len(folds))),
             confusion=tuple(map(tuple, confusion[name].tolist())) if task == "classification" else (),
+            parts=by_row[name].scores(_units(rows)),
         )
         for name in BASELINES
     )
+    return models, by_row
 
 
 def network_scores(
     rows: TableRows, replicas: Sequence[tuple[Fold, FloatArray, FloatArray]], winner: TrialRecord
-) -> ModelScores:
-    """Return the scores of a trial's replicas.
+) -> tuple[ModelScores, RowLosses]:
+    """Return the scores of a trial's replicas, and their losses by row.
 
     Parameters
     ----------
@@ -129,6 +198,7 @@ def network_scores(
     """
     y, task = rows.target.values, rows.target.task
     scores: dict[str, dict[str, list[float]]] = {"validation": {}, "out_of_range": {}}
+    by_row = RowLosses(task, y)
     folds: list[Fold] = []
     together: dict[int, list[FloatArray]] = {}
     numbers = []
@@ -143,6 +213,7 @@ def network_scores(
             ("out_of_range", rows.beyond(fold), beyond),
         ):
             if len(chosen):
+                by_row.add(part, chosen, values[: len(chosen)])
                 for metric, value in score_all(task, y[chosen], values[None, : len(chosen)]).items():
                     scores[part].setdefault(metric, []).append(float(value[0]))
     confusion: tuple[tuple[int, ...], ...] = ()
@@ -152,7 +223,7 @@ def network_scores(
         ]
         confusion = tuple(map(tuple, np.sum(tables, axis=0).tolist()))
     judged = winner.ensemble
-    return ModelScores(
+    model = ModelScores(
         name="network",
         title="network",
         words=(f"trial {winner.source}, {winner.epochs} epochs, chosen by these folds",),
@@ -162,30 +233,74 @@ def network_scores(
         test=dict(judged["scores"]) if judged else {},
         confusion=confusion,
         trial=winner.source,
+        parts=by_row.scores(_units(rows)),
+    )
+    return model, by_row
+
+
+def with_network(
+    record: TableRecord,
+    network: ModelScores,
+    by_row: RowLosses,
+    others: Mapping[str, RowLosses],
+    study: Study,
+    rows: TableRows,
+) -> TableRecord:
+    """Return a table's record with the winner's scores, its differences and what the looks at the test rows showed."""
+    looks = [certificate for certificate in study.records["certificate"] if certificate.ensemble]
+    judged = study.winner.ensemble if study.winner is not None else None
+    metric = METRICS[record.metric]
+    models = [*(model for model in record.models if model.name != network.name), network]
+    differences: tuple[RowDifference, ...] = ()
+    if judged:
+        tests = {name: judged["baselines"].get(name, dict(network.test)) for name in (model.name for model in models)}
+        models = [
+            dataclasses.replace(
+                model, test=tests[model.name], parts={**model.parts, **_test_parts(judged["parts"][model.name])}
+            )
+            for model in models
+        ]
+        differences = tuple(
+            _difference(record.metric, name, Comparison(**{**one, "bound": one["bound"] or 0.0}))
+            for name in BASELINES
+            if (one := judged["comparisons"].get(name)) is not None and one["low"] is not None
+        )
+    numbers, losses = by_row.of("validation", metric.name)
+    found = []
+    for name, other in others.items():
+        same, theirs = other.of("validation", metric.name)
+        if len(numbers) and metric.row_losses is not None and np.array_equal(numbers, same):
+            units = None if (own := _units(rows)) is None else own[numbers]
+            one = compare(metric, losses, theirs, units, 0.05)
+            if one.low is not None:
+                found.append(_difference(record.metric, name, one))
+    return dataclasses.replace(
+        record,
+        models=tuple(models),
+        test_differences=differences,
+        fold_differences=tuple(found),
+        n_test_looks=len(looks),
     )
 
 
-def with_network(record: TableRecord, network: ModelScores, study: Study) -> TableRecord:
-    """Return a table's record with the winner's scores and what the looks at the test rows showed."""
-    looks = [certificate for certificate in study.records["certificate"] if certificate.ensemble]
-    judged = study.winner.ensemble if study.winner is not None else None
-    models = record.models
-    differences: tuple[RowDifference, ...] = ()
-    if judged:
-        models = tuple(dataclasses.replace(model, test=judged["baselines"][model.name]) for model in models)
-        if judged.get("difference") is not None and judged.get("difference_low") is not None:
-            differences = (
-                RowDifference(
-                    baseline=judged["against"],
-                    loss=ROW_LOSSES[judged["metric"]],
-                    difference=judged["difference"],
-                    low=judged["difference_low"],
-                    high=judged["difference_high"],
-                    n_rows=judged["n_rows"],
-                    method="Student t over pairs of rows, 95 %",
-                ),
-            )
-    return dataclasses.replace(record, models=(*models, network), test_differences=differences, n_test_looks=len(looks))
+def _units(rows: TableRows) -> Rows | None:
+    """Return what counts as one observation of every row, or None where it is the row."""
+    return None if len(np.unique(rows.units)) == len(rows.units) else rows.units
+
+
+def _difference(metric: str, baseline: str, one: Comparison) -> RowDifference:
+    if one.difference is None or one.low is None or one.high is None:
+        raise AssertionError("a comparison without an interval")
+    loss = f"{ROW_LOSSES[metric]} a row" if metric in ROW_LOSSES else f"1 - {METRICS[metric].title}"
+    return RowDifference(baseline, loss, one.difference, one.low, one.high, one.n_units, one.method)
+
+
+def _test_parts(judged: Mapping[str, Any]) -> dict[str, PartScores]:
+    """Return what a look showed of the test rows, of all and of those in range and out of range."""
+    return {
+        part: PartScores(one["n_rows"], one["unit"], {name: RowScore(**score) for name, score in one["scores"].items()})
+        for part, one in judged.items()
+    }
 
 
 def table_record(

@@ -1,8 +1,9 @@
 """Values that may stand for a missing one: far from all others, and there again and again. Named, never changed.
 
-A value is named where it is the least or the greatest of its column, recurs, and lies further from the next one than
-the others spread (-200 among 0.1 to 12); where it is written as such codes are (-9, -99, 999, 9999, ..., or the end of
-all dates), a quarter of that does, and the sign alone where all others are at or above 0.
+A value is named where it is the least or the greatest of its column, recurs, and lies three times as far from the
+next one as the others spread, or once as far where only it is negative (-200 among 0.1 to 12). Where it is written as
+such codes are (-9, -99, 999, 9999, ..., or the end of all dates), a quarter does, and the sign alone where all others
+are at or above 0.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def _is_far(distinct: npt.NDArray[np.float64], k: int, codes: frozenset[float]) 
     rest = np.delete(distinct, k)
     value = float(distinct[k])
     gap = float(np.abs(rest - value).min())
-    share = 1.0
+    share = 1.0 if value < 0 <= rest[0] else 3.0
     if value in codes or _is_code(value):
         share = 0.0 if value < 0 <= rest[0] else 0.25
     return gap > share * float(rest[-1] - rest[0])

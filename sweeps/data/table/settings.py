@@ -167,9 +167,8 @@ class TableData:
 
     def of_rows(self) -> TableData:
         """Return the same without what decides nothing about how the rows are read and divided."""
-        return dataclasses.replace(
-            self, allow_leak=False, leaks=(), findings=(), found=(), suspected="", scope="", stretch=0
-        )
+        same = dataclasses.replace(self, allow_leak=False, leaks=(), findings=())
+        return dataclasses.replace(same, found=(), suspected="", scope="", stretch=0)
 
     @property
     def withheld(self) -> str:

@@ -1,17 +1,18 @@
 """A table as trials see it: folds x seeds as replicas, scored in the unit of whoever brought the rows.
 
-A seed is text: ``"search0.fold2.seed1"`` trains on fold 2 of the first division into folds, ``"finalist0.fold2.seed1"``
-on fold 2 of another one, and ``"certificate.seed3"`` on all rows that are neither test rows nor beyond the range.
+A seed is text: ``"search0.fold2.seed1"`` trains on fold 2 of the first division into folds,
+``"finalist-3f2a90c1b2d4.fold2.seed1"`` on fold 2 of another one, that of the look the digits stand for, and
+``"certificate-3f2a90c1b2d4.seed3"`` on all rows that are neither test rows nor beyond the range.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import re
+import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ from sweeps.data.table.folds import Fold
 from sweeps.data.table.judging import ensemble_of, judge_test_rows, test_units
 from sweeps.data.table.metrics import METRICS, Goal, Metric, parse_goal, predicted_classes
 from sweeps.data.table.preprocessing import TargetTransform, fit_preprocessing, fit_target
-from sweeps.data.table.rows import TableRows, make_folds, open_rows, read_data
+from sweeps.data.table.rows import TableRows, make_folds, open_rows, read_data, rows_beyond
 from sweeps.data.table.scoring import (
+    RowLosses,
     baseline_scores,
     network_scores,
     outputs_to_predictions,
@@ -61,7 +63,6 @@ MOST_ELEMENTS = 2**24
 """Numbers in the training inputs of replicas that train together: more folds than that allows train apart."""
 MOST_CACHED = 2**28
 """Bytes of prepared rows kept between trials."""
-_SEED = re.compile(r"(?P<plan>search[0-9]+|finalist[0-9]+)\.fold(?P<fold>[0-9]+)\.seed[0-9]+|certificate\.seed[0-9]+")
 
 
 class TableSource:
@@ -100,6 +101,7 @@ class TableSource:
         self._cache: OrderedDict[tuple[str, ...], Draws] = OrderedDict()
         self._lock = threading.Lock()
         self._record: TableRecord | None = None
+        self._baseline_rows: dict[str, RowLosses] | None = None
 
     @property
     def metric(self) -> Metric:
@@ -128,12 +130,19 @@ class TableSource:
             raise AssertionError("a table's record without goal")
         return self.metric.as_loss(value)
 
-    def seed_block(self, stage: Stage, replicate: int = 0) -> tuple[str, ...]:
-        """Return the seeds of a stage's replicas: fold by fold, so that equally large folds stand together."""
+    def search_seeds(self, replicate: int = 0) -> tuple[str, ...]:
+        """Return the seeds of a search trial's replicas."""
+        return self._fold_seeds(f"search{replicate}", self._asked.n_search)
+
+    def fresh_seeds(self, stage: Stage, block: str, used: Collection[str] = ()) -> tuple[str, ...]:  # noqa: ARG002
+        """Return the seeds of a look: other folds and first weights; the rows are what there is."""
+        name = f"{stage}-{hashlib.sha256(block.encode()).hexdigest()[:12]}"
         if stage == "certificate":
-            return tuple(f"certificate.seed{i}" for i in range(self._asked.n_certificate))
-        n = self._asked.n_finalist if stage == "finalist" else self._asked.n_search
-        plan = f"{'finalist' if stage == 'finalist' else 'search'}{replicate}"
+            return tuple(f"{name}.seed{i}" for i in range(self._asked.n_certificate))
+        return self._fold_seeds(name, self._asked.n_finalist)
+
+    def _fold_seeds(self, plan: str, n: int) -> tuple[str, ...]:
+        """Return n seeds fold by fold, so that equally large folds stand together."""
         n_folds = self._data.n_folds
         return tuple(f"{plan}.fold{fold}.seed{i}" for fold in range(n_folds) for i in range(n // n_folds))
 
@@ -155,8 +164,8 @@ class TableSource:
         return tuple(map(tuple, groups))
 
     def fold(self, place: str) -> Fold:
-        """Return the rows of ``"search0.fold2"``, or of ``"certificate"``."""
-        if place == "certificate":
+        """Return the rows of ``"search0.fold2"``, or of a certificate."""
+        if place.startswith("certificate"):
             scored = self.rows.test_has_targets and len(self.rows.test) > 0
             # Without a test row to score there is nothing but the rows trained on; the verdict says so.
             return Fold(self.rows.in_range, self.rows.test if scored else self.rows.in_range)
@@ -202,7 +211,9 @@ class TableSource:
         """Return None: the Playground page has no tables."""
         return
 
-    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters) -> dict[str, Any] | None:
+    def judge(
+        self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters, level: float
+    ) -> dict[str, Any] | None:
         """Return how the certificate's ensemble does on the test rows, beside the baselines; see `judging`.
 
         None where no test row has a target.
@@ -220,6 +231,8 @@ class TableSource:
             for model in self.record.models
             if model.name != "network"
         }
+        beyond = rows_beyond(rows, rows.test)
+        sides = {} if beyond is None else {"test_in_range": ~beyond, "test_out_of_range": beyond}
         judged = judge_test_rows(
             self.goal_asked,
             rows.target.task,
@@ -227,9 +240,10 @@ class TableSource:
             predictions,
             baselines,
             against,
-            self._asked.level / self._asked.max_certificates,
+            level,
             text_seed(self._asked.seed, self._name, "test rows"),
             test_units(self.rows, self._data),
+            sides=sides,
         )
         if self._data.withheld:
             judged |= {"passed": False, "withheld": self._data.withheld}
@@ -268,20 +282,26 @@ class TableSource:
     def finish(self, study: Study, winner: Configured | None) -> None:
         """Add to the table's record how the winner does in the folds of the search, and what the test rows showed."""
         record, trial = self.record, study.winner
-        if trial is None or winner is None or record.model("network") is not None:
+        known, n_looks = record.model("network"), sum(bool(one.ensemble) for one in study.records["certificate"])
+        if trial is None or winner is None:
+            return
+        if known is not None and (known.trial, record.n_test_looks) == (trial.source, n_looks):
             return
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(limits=1, user_api="blas"):
-            network = self._network_scores(trial, *winner)
-        self.write(with_network(record, network, study))
+            network, by_row = self._network_scores(trial, *winner)
+            others = self._baseline_rows or baseline_scores(self.problem, self.rows, self._folds(), self.fold_rows)[1]
+        self.write(with_network(record, network, by_row, others, study, self.rows))
 
-    def _network_scores(self, winner: TrialRecord, network: NetworkConfig, training: TrainingConfig) -> ModelScores:
+    def _network_scores(
+        self, winner: TrialRecord, network: NetworkConfig, training: TrainingConfig
+    ) -> tuple[ModelScores, RowLosses]:
         """Train the winner once more in the folds of the search, for the scores that its record does not have.
 
         Test rows without targets are predicted by all these networks together: ``submission.csv``.
         """
-        seeds = self.seed_block("search")
+        seeds = self.search_seeds()
         groups = [self.draws(group) for group in self.groups(seeds)]
         found: list[tuple[str, FloatArray, FloatArray]] = []
         unknown: list[FloatArray] = []
@@ -458,11 +478,13 @@ class TableSource:
             return None  # torn or of another version: found out anew
 
     def _new_record(self) -> TableRecord:
-        fitted = [self.fitted(f"search0.fold{k}") for k in range(self._data.n_folds)]
-        models = baseline_scores(self.problem, self.rows, fitted, self.fold_rows)
+        models, self._baseline_rows = baseline_scores(self.problem, self.rows, self._folds(), self.fold_rows)
         record = table_record(self._data, self._asked.n_search, self.rows, self.goal_asked, models)
         self.write(record)
         return record
+
+    def _folds(self) -> list[FittedFold]:
+        return [self.fitted(f"search0.fold{k}") for k in range(self._data.n_folds)]
 
     def write(self, record: TableRecord) -> None:
         """Keep a record in the study's folder, if there is one."""

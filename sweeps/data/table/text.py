@@ -202,8 +202,8 @@ class Text:
             except UnicodeError:
                 continue
             if not _CONTROL.search(text):
-                fit.append(f"--encoding {name} ({ENCODINGS[name]})")
-        return " or ".join(fit) if fit else "no common one fits; is it text?"
+                fit.append(f"{name} ({ENCODINGS[name]})")
+        return f"--encoding {' or '.join(fit)}" if fit else "no common one fits; is it text?"
 
 
 def open_text(source: str, data: bytes, encoding: str | None, limits: Limits) -> Text:

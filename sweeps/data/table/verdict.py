@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from analysis.records.study import Study, TrialRecord, Verdict
+from analysis.records.table import told_apart
+from analysis.statistics.looks import looks_text, no_winner_text
 from sweeps.data.table.baselines import BASELINES
 from sweeps.data.table.metrics import METRICS
 from sweeps.data.table.settings import ALLOW_LEAK
@@ -28,9 +30,14 @@ def table_verdict(level: float, study: Study, stopped: str) -> Verdict:
     Verdict
         The winner has the best score on the test rows among the certificates that passed, else among all.
     """
-    certificates = [record for record in study.records["certificate"] if record.state != "failed"]
+    certificates = [record for record in study.records["certificate"] if record.state == "complete"]
     passed = [record for record in certificates if record.ensemble and record.ensemble["passed"]]
-    winner = min(passed or certificates, key=_order, default=None)
+    # Of several looks the last at which a certificate passed, else the last there is.
+    rounds = [study.records_of("certificate", number) for number in range(study.look_number, 0, -1)]
+    candidates = next(
+        (found for look in rounds if (found := [one for one in look if one in (passed or certificates)])), []
+    )
+    winner = min(candidates, key=_order, default=None)
     judged = winner.ensemble if winner is not None else None
     return Verdict(
         certified=bool(passed),
@@ -38,9 +45,9 @@ def table_verdict(level: float, study: Study, stopped: str) -> Verdict:
         page_winner=None,
         page_certified=False,
         level=level if judged is None else float(judged["level"]),
-        n_certificates=len(certificates),
+        n_certificates=len(study.records_of("certificate")),
         stopped=stopped,
-        text=_text(winner, judged, stopped),
+        text=_text(study, level, winner, judged, stopped),
     )
 
 
@@ -51,40 +58,57 @@ def _order(record: TrialRecord) -> tuple[float, int]:
     return METRICS[judged["metric"]].as_loss(judged["value"]), record.number
 
 
-def _text(winner: TrialRecord | None, judged: dict[str, Any] | None, stopped: str) -> str:
+def _text(study: Study, level: float, winner: TrialRecord | None, judged: dict[str, Any] | None, stopped: str) -> str:
     if winner is None:
-        why = "every trial failed" if stopped == "all_failed" else "no trial could be trained on all rows"
-        return f"Nothing certified: {why}; look at the trials' reasons, or widen the space."
+        return no_winner_text(study, asked=True, stopped=stopped)
     if judged is None:
         return "Not certified: no test row has a known target; what the folds say is all there is."
     metric, n = METRICS[judged["metric"]], judged["n_rows"]
-    against, theirs = judged["against"], judged["baselines"][judged["against"]][metric.name]
     result = (
-        f"{metric.title} {_number(judged['value'])} of {len(winner.seeds)} networks together on {n} test rows, "
-        f"looked at once (best baseline, {BASELINES[against].titles[metric.task]}: {_number(theirs)})"
+        f"{metric.title} {_number(judged['value'])} of {len(winner.seeds)} networks together on {n} test rows "
+        f"({_best_text(judged)})"
     )
     if judged.get("n_units", n) != n:
-        result = result.replace(" test rows,", f" test rows ({judged['n_units']} {judged['units']}),")
+        result = result.replace(f"{n} test rows ", f"{n} test rows, {judged['n_units']} {judged['units']} ")
     if judged.get("suspected"):
         return f"Not certified: rows may depend on each other ({judged['suspected']}): {result}."
     if judged.get("scope"):
         result += f"; for {judged['scope']}"
-    if judged["passed"]:
-        return f"Certified: {result} reaches the goal, {judged['goal']}, at level {judged['level']:.2g}."
+    at = f"at level {judged['level']:.2g}{looks_text(study, level, is_finite=True)}"
     if judged.get("withheld"):
         return f"Not certified: {judged['withheld']}; {ALLOW_LEAK} and another --name. {result}."
+    if judged["method"].startswith("a class has"):
+        return (
+            f"Not certified: {result}; to {judged['goal']} is not shown at level {judged['level']:.2g}: "
+            f"{judged['method']}."
+        )
     if judged["goal"].startswith("beat"):
-        better = theirs is not None and judged["value"] is not None and metric.is_better(judged["value"], theirs)
-        how = "worse"
-        if better:
-            how = "better, but by too little for so few rows"
-        elif judged["value"] == theirs:
-            how = "just as good"
-        return f"Not certified: {result}; to {judged['goal']} is not shown at level {judged['level']:.2g}: it is {how}."
-    return (
-        f"Not certified: {result}; {judged['goal']} is not shown at level {judged['level']:.2g} "
-        f"(it may be {_number(judged['bound'])})."
-    )
+        against = "; ".join(against_text(judged, name) for name in BASELINES if name in judged["comparisons"])
+        if judged["passed"]:
+            return f"Certified: {result} reaches the goal, {judged['goal']}, {at}: {against}."
+        return f"Not certified: {result}; to {judged['goal']} is not shown {at}: {against}."
+    if judged["passed"]:
+        return f"Certified: {result} reaches the goal, {judged['goal']}, {at}."
+    return f"Not certified: {result}; {judged['goal']} is not shown {at} (it may be {_number(judged['bound'])})."
+
+
+def against_text(judged: dict[str, Any], name: str) -> str:
+    """Return whether the networks are better or worse than a baseline, as far as paired rows can tell."""
+    one = judged["comparisons"][name]
+    title = BASELINES[name].titles[METRICS[judged["metric"]].task]
+    return told_apart(title, one["low"], one["high"], one["n_units"])
+
+
+def _best_text(judged: dict[str, Any]) -> str:
+    """Return the best baseline in the folds and, where it is another one, the best on these rows."""
+    metric = METRICS[judged["metric"]]
+
+    def told(name: str) -> str:
+        return f"{BASELINES[name].titles[metric.task]}: {_number(judged['baselines'][name][metric.name])}"
+
+    if judged["against"] == judged["best_here"]:
+        return f"best baseline in the folds and here, {told(judged['against'])}"
+    return f"best baseline in the folds, {told(judged['against'])}; here, {told(judged['best_here'])}"
 
 
 def _number(value: float | None) -> str:

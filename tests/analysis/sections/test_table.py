@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 import pytest
 import record_builders as build
-from scipy import stats
-from table_builders import N_FOLDS, table_record
+from table_builders import table_record
 
-from analysis.formats.blocks import Heading, Missing, Picture, Table, Text
+from analysis.formats.blocks import Heading, Missing, Picture, Table, Text, number_text
 from analysis.records.lines import RecordError
 from analysis.records.reading import read_study
-from analysis.records.table import TABLE_NAME, encode_table_record
+from analysis.records.table import TABLE_NAME, PartScores, RowScore, encode_table_record
 from analysis.report import lead_sentence, render, write_report
 from analysis.sections import answer
 from analysis.sections import table as section
@@ -49,16 +47,12 @@ def test_a_study_that_is_of_no_table_has_no_section_in_the_report():
     assert "against simple models" not in render([study]).files["report.md"].decode()
 
 
-def test_scores_are_means_over_folds_with_student_intervals_over_folds(tmp_path):
-    study = write(tmp_path)
-    one = section.open_table_study(study, "houses")
-    network = one.network
-    by_fold = np.array(network.validation["rmse"]).reshape(3, N_FOLDS).mean(axis=0)
-    found = section.score_interval(network, network.validation, "rmse")
-    half = stats.t.ppf(0.975, N_FOLDS - 1) * by_fold.std(ddof=1) / math.sqrt(N_FOLDS)
-    assert found.estimate == pytest.approx(by_fold.mean())
-    assert (found.low, found.high) == (pytest.approx(by_fold.mean() - half), pytest.approx(by_fold.mean() + half))
-    assert found.n == N_FOLDS
+def test_a_score_and_its_interval_are_those_of_the_rows(tmp_path):
+    one = section.open_table_study(write(tmp_path), "houses")
+    row = one.network.parts["test"].scores["rmse"]
+    found = section.score_interval(one.network, "test", "rmse")
+    assert (found.estimate, found.low, found.high, found.n) == (row.value, row.low, row.high, 50)
+    assert section.score_interval(one.network, "later", "rmse").reason == "not measured"
 
 
 def test_the_answer_for_a_table_stands_in_the_users_metric_beside_the_simple_model(tmp_path):
@@ -68,8 +62,9 @@ def test_the_answer_for_a_table_stands_in_the_users_metric_beside_the_simple_mod
     assert not any(isinstance(block, Table) and block.name == "homework" for block in blocks)
     row = dict(zip([column.key for column in answer.TABLE_COLUMNS], table(blocks, "tables").rows[0], strict=True))
     assert row["metric"] == f"RMSE ({one.table.target.name})"
-    assert row["network_test"] == one.network.test["rmse"]
-    assert row["baseline_test"] == section.best_baseline(one).test["rmse"]
+    assert row["network_test"].estimate == one.network.test["rmse"]
+    assert row["baseline_test"].estimate == min(model.test["rmse"] for model in one.baselines)
+    assert (row["best"], row["best_test"]) == ("gradient boosting", "gradient boosting")
     assert row["network"].estimate == pytest.approx(np.mean(one.network.validation["rmse"]))
     assert "of 1 table certified" in lead_sentence([study])
 
@@ -83,31 +78,50 @@ def test_a_certificate_that_no_test_row_could_score_does_not_speak_for_its_study
     assert winner_record(study) is judged
 
 
-@pytest.mark.parametrize("task", ["regression", "classification"])
-@pytest.mark.parametrize(("network", "verdict"), [(0.8, "yes"), (1.3, "no")])
-def test_the_report_says_whether_the_network_is_as_good_as_the_best_baseline(tmp_path, task, network, verdict):
-    blocks = section.build([write(tmp_path, task, network=network)]).blocks
-    found = [text for text in texts(blocks, "finding") if "at least as good as the best simple model" in text]
-    assert len(found) == 1
-    metric = "RMSE" if task == "regression" else "accuracy"
-    assert f"(gradient boosting): {verdict}. Over 5 folds the {metric} is " in found[0]
-    assert "which flatters it" in found[0]
+@pytest.mark.parametrize(("low", "high", "told"), [
+    (-3.0, -1.0, "better than gradient boosting"), (1.0, 3.0, "worse than gradient boosting"),
+    (-1.0, 3.0, "not to be told apart from gradient boosting at n = 220"),
+])  # fmt: skip
+def test_better_and_worse_are_said_only_where_the_paired_interval_excludes_zero(tmp_path, low, high, told):
+    one = dataclasses.replace(table_record().fold_differences[0], low=low, high=high, difference=(low + high) / 2)
+    blocks = section.build([write(tmp_path, fold_differences=(one,))]).blocks
+    (found,) = [text for text in texts(blocks, "finding") if text.startswith("XOR: in the folds, RMSE ")]
+    assert f"Row by row the network is {told} (squared error a row differs by " in found
+    assert found.endswith("The search chose the network by these folds, which flatters it.")
+    assert "at least as good" not in " ".join(texts(blocks))
 
 
-def test_equal_scores_are_at_least_as_good(tmp_path):
-    boosting = table_record().model("boosting")
-    same = {metric: values * 3 for metric, values in boosting.validation.items()}
-    blocks = section.build([write(tmp_path, network_changes={"validation": same})]).blocks
-    assert "(gradient boosting): yes. " in texts(blocks, "finding")[1]
-    assert "paired difference 0 (0 to 0), which could be none." in texts(blocks, "finding")[1]
+def test_the_best_simple_model_on_the_test_rows_is_named_as_well_as_that_in_the_folds(tmp_path):
+    record = table_record()
+    linear = record.model("linear")
+    scores = {"rmse": dataclasses.replace(linear.parts["test"].scores["rmse"], value=1.0, low=0.5, high=1.5)}
+    better = dataclasses.replace(
+        linear, parts={**linear.parts, "test": dataclasses.replace(linear.parts["test"], scores=scores)}
+    )
+    study = write(tmp_path)
+    models = tuple(better if model.name == "linear" else model for model in record.models)
+    (study.path.parent / TABLE_NAME).write_bytes(encode_table_record(dataclasses.replace(record, models=models)))
+    found = [text for text in texts(section.build([study]).blocks, "finding") if "best simple model there" in text]
+    assert "the best simple model there, gradient boosting, has" in found[0]
+    assert f"the best simple model there, ridge regression, has {number_text(1)} ({number_text(0.5)} to " in found[1]
+    row = dict(
+        zip([c.key for c in answer.TABLE_COLUMNS], table(answer.build([study]).blocks, "tables").rows[0], strict=True)
+    )
+    assert (row["best"], row["best_test"]) == ("gradient boosting", "ridge regression")
 
 
 def test_test_rows_and_looks_are_told(tmp_path):
     blocks = section.build([write(tmp_path, n_test_looks=3)]).blocks
     told = " ".join(texts(blocks))
     assert "Test rows: 50 (the rows of later.csv), set aside before anything looked; scored 3 times since." in told
-    assert "squared error a row differs by -0.0500 (-0.0800 to -0.0200, Student t, 95 %, n = 50 rows)" in told
+    assert (
+        "better than ridge regression (squared error a row differs by -0.0500, -0.0800 to -0.0200, Student t, 95 %); "
+        "not to be told apart from gradient boosting at n = 50 (squared error a row differs by 0.0100, -0.0300 to "
+        "0.0500, Student t, 95 %)."
+    ) in told
     assert "Out of range: the 30 rows with area above 180.5, held out beforehand." in told
+    rows = [row[1] for row in table(blocks, "-scores").rows if row[0] == "network"]
+    assert rows[2:] == ["test rows: all, n = 50", "test rows: in range, n = 44", "test rows: out of range, n = 6"]
 
 
 def test_what_the_columns_became_and_every_warning_is_shown(tmp_path):
@@ -158,9 +172,14 @@ def test_before_any_score_a_sentence_says_so(tmp_path):
 
 
 def test_a_score_that_does_not_exist_is_a_reason_and_no_number(tmp_path):
+    scores = {
+        "rmse": RowScore(None, None, None, 15, "a prediction is not finite"),
+        "mae": RowScore(1.0, 0.5, 2.0, 15, "t"),
+    }
     none = {"validation": {"rmse": (None,) * 15, "mae": (1.0,) * 15}, "out_of_range": {}, "test": {}}
+    none["parts"] = {"validation": PartScores(15, "row", scores)}
     blocks = section.build([write(tmp_path, network_changes=none)]).blocks
-    assert "XOR: the network has no RMSE in some fold; it is not compared." in texts(blocks, "finding")
+    assert "XOR: the network has no RMSE in some fold; not compared." in texts(blocks, "finding")
     row = table(blocks, "-scores").rows[-1]
     assert row[0] == "network"
     assert isinstance(row[2], Missing)

@@ -14,11 +14,11 @@ from analysis.statistics.intervals import (
     holm,
     mean_interval,
     paired_difference,
-    rank_correlation_interval,
     upper_bound,
     welch_difference,
     wilson,
 )
+from analysis.statistics.resampling import rank_correlation_interval
 
 LOSSES = [0.08, 0.09, 0.075, 0.11, 0.07, 0.31, 0.082, 0.094]
 

@@ -1,4 +1,4 @@
-"""An address is what it was before mail programs and search engines had it, or it is refused; it never becomes circle."""
+"""An address is what it was before mail programs and search engines had it, or refused; it never becomes circle."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ WHOLE = f"{PAGE}#{CONTENT}"
         quote(CONTENT, safe=""),
         WHOLE.removeprefix("https://"),
         WHOLE.replace("https://", "HTTP://"),
-        f"https://nam02.safelinks.protection.outlook.com/?url={quote(WHOLE, safe='')}&data=05%7C01%7C&sdata=a%3D&reserved=0",
+        f"https://nam02.safelinks.protection.outlook.com/?url={quote(WHOLE, safe='')}"
+        "&data=05%7C01&sdata=a%3D&reserved=0",
         f"https://eur01.safelinks.protection.outlook.com/?url={quote(PAGE, safe='')}&data=05%7C01&reserved=0#{CONTENT}",
         f"https://www.google.com/url?q={quote(WHOLE, safe=':/')}&sa=D&source=editors&usg=AOv",
         f"https://www.google.com/url?q={WHOLE}",
@@ -48,7 +49,8 @@ def test_what_mail_and_search_engines_did_is_undone(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (f"https://example.com/#{CONTENT}", f"URL: example.com is another site; give an address of {PAGE}, or only what "
+        (f"https://example.com/#{CONTENT}", f"URL: example.com is another site; give an address of {PAGE}, or only "
+                                            f"what "
          "stands after its #"),
         (f"https://playground.tensorflow.org.example.com/#{CONTENT}", "URL: playground.tensorflow.org.example.com is "
          f"another site; give an address of {PAGE}, or only what stands after its #"),
@@ -56,7 +58,8 @@ def test_what_mail_and_search_engines_did_is_undone(text: str) -> None:
          f"URL: example.com is another site; give an address of {PAGE}, or only what stands after its #"),
         (f"{PAGE}?dataset=xor#dataset=gauss", "URL: 'dataset=gauss' and 'dataset=xor' both say what to train, of which "
          "the page reads what stands after #; give one of them"),
-        (f"{PAGE}#datset=xor", f"URL: nothing in 'datset=xor' is a name that the page knows; give {PAGE}#dataset=xor for "
+        (f"{PAGE}#datset=xor", f"URL: nothing in 'datset=xor' is a name that the page knows; give "
+                               f"{PAGE}#dataset=xor for "
          "instance"),
         ("xor", f"URL: 'xor' is not a Playground address; give {PAGE}#name=value&name=value"),
     ],

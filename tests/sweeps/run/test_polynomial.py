@@ -252,8 +252,11 @@ def test_the_report_has_every_section_and_equal_records_give_equal_bytes(finishe
         "Errors in range and out of range",
         "Polynomials of the units",
         "The loss between",
+        "Where the figures come from",
     ):
         assert title in text
+    assert read(finished).digest in text
+    assert "python -m sweeps replay tiny/polynomial 0" in text
 
 
 def test_the_animation_has_a_frame_for_every_look_and_is_small(tmp_path):
@@ -281,6 +284,9 @@ def test_an_unfinished_study_judges_nothing(finished, tmp_path, capsys):
     (folder / LOG).write_bytes(b"".join(lines[:11]))  # the header, what was asked, two networks
     text = write_report([folder]).read_text()
     assert "6 of 8 networks are not trained yet; nothing is judged." in text
+    (folder / LOG).write_bytes(b"".join(lines[:9]))
+    assert "No network has been trained yet." in write_report([folder]).read_text()
+    (folder / LOG).write_bytes(b"".join(lines[:11]))
     assert main(["show", "tiny", "--results", str(tmp_path)]) == 0
     assert "2 of 8 networks trained; nothing is judged before all are" in capsys.readouterr().out
     assert main(["list", "--results", str(tmp_path)]) == 0
@@ -363,3 +369,29 @@ def test_any_polynomial_is_run_and_reported_to_the_end(changes, tmp_path):
     assert "nan" not in re.sub("<[^>]*>", "", text)
     if asked.settings.stretch < 1.1:
         assert "fewer than 10 are not shown" in text
+
+
+def test_a_network_that_was_not_asked_for_and_another_kind_of_record_are_refused(finished, tmp_path):
+    study = read(finished)
+    wrong = dataclasses.replace(study.networks[0], learning_rate=0.5)
+    trial = build.record(np.random.default_rng(0), study="tiny/polynomial")
+    cases = {
+        "params": (wrong, "network.params: not those that trial 0 was asked with"),
+        "kind": (trial, "a 'finished' line; expected network records in a study of polynomial"),
+    }
+    for name, (record, message) in cases.items():
+        path = tmp_path / name / LOG
+        log = StudyLog(path, study.header)
+        log.asked(0, study.asked[0], {}, None)
+        log.record(record)
+        log.close()
+        with pytest.raises(RecordError, match=f"^{re.escape(f'{path}: line 3: {message}')}; "):
+            read_study(path)
+
+
+def test_settings_of_another_type_are_refused_where_they_stand(finished, tmp_path):
+    header = read(finished).header
+    path = tmp_path / LOG
+    StudyLog(path, dataclasses.replace(header, data={**header.data, "n_rows": "200"})).close()
+    with pytest.raises(RecordError, match=f"^{re.escape(str(path))}: line 1: study.data.n_rows: '200'"):
+        read_study(path)

@@ -25,8 +25,10 @@ from engine.model_files import load_model
 from sweeps.data.source import Source
 from sweeps.run.progress import Progress
 from sweeps.run.replay import replay
+from sweeps.run.setting import Setting, search_setting
 from sweeps.run.study import run_sweep
-from sweeps.run.trial import Outcome, Setting, run_chunk, run_trial, search_setting
+from sweeps.run.trial import run_chunk, run_trial
+from sweeps.run.trial_record import Outcome
 from sweeps.spec.sweep import DatasetSpec, SweepSpec, open_source, parse_spec
 from sweeps.spec.writing import with_overrides
 from sweeps.store.log import SweepHeldError, SweepLock, digest
@@ -155,8 +157,8 @@ def test_until_reached_asks_nothing_after_the_third_candidate_is_told(tmp_path: 
 
 
 def test_stages_share_no_seed() -> None:
-    blocks = [set(SOURCE.seed_block(stage)) for stage in ("search", "finalist", "certificate")]
-    blocks.append(set(SOURCE.seed_block("search", 1)))
+    blocks = [set(SOURCE.fresh_seeds(stage, "block")) for stage in ("finalist", "certificate")]
+    blocks += [set(SOURCE.search_seeds()), set(SOURCE.search_seeds(1))]
     assert sum(map(len, blocks)) == len(set().union(*blocks)) == 4 + 8 + 80 + 4
 
 
@@ -181,7 +183,7 @@ def test_replay_finds_a_record_that_was_changed(whole: Path, tmp_path: Path) -> 
 def test_a_replica_of_many_equals_the_same_alone() -> None:
     source = open_source(SPEC, SPEC.datasets[1])
     params = dict(run_params())
-    seeds = SOURCE.seed_block("search")
+    seeds = SOURCE.search_seeds()
     together = run_trial(SPEC, source, "s/d", search_setting(SPEC, 0, params, seeds))
     for r, seed in enumerate(seeds):
         setting = Setting("finalist", 0, None, params, (seed,), (together.epochs,), epochs=together.epochs)
@@ -205,7 +207,7 @@ def run_params() -> dict[str, Any]:
 def test_a_diverged_trial_counts_with_the_cap() -> None:
     source = open_source(SPEC, SPEC.datasets[0])
     params = run_params() | {"training.learning_rate": 1e30, "network.activation": "linear"}
-    record = run_trial(SPEC, source, "s/d", search_setting(SPEC, 0, params, SOURCE.seed_block("search")))
+    record = run_trial(SPEC, source, "s/d", search_setting(SPEC, 0, params, SOURCE.search_seeds()))
     assert record.state == "diverged"
     assert record.reason == "4 of 4 replicas diverged"
     assert record.value == record.diverged_cap == pytest.approx(10 * record.constant_loss)
@@ -216,7 +218,7 @@ def test_a_replica_at_rest_keeps_what_it_had_while_the_others_go_on() -> None:
     epochs = {"max_epochs": 30, "grid": list(range(1, 31)), "stop_from": 0, "stop_patience": 0}
     plain = parse_spec(tiny_table() | {"epochs": epochs}, "t.toml")
     resting = parse_spec(tiny_table() | {"epochs": epochs | {"stop_delta": 0.01}}, "t.toml")
-    setting = search_setting(plain, 0, run_params(), SOURCE.seed_block("search"))
+    setting = search_setting(plain, 0, run_params(), SOURCE.search_seeds())
     moving, rested = (run_chunk(spec, open_source(spec, spec.datasets[1]), setting, 0) for spec in (plain, resting))
     assert isinstance(moving, Outcome)
     assert isinstance(rested, Outcome)
@@ -243,14 +245,14 @@ def test_a_diverged_replica_never_comes_to_rest() -> None:
     table["epochs"]["stop_delta"] = 1e-5
     spec = parse_spec(table, "t.toml")
     params = run_params() | {"training.learning_rate": 1e30, "network.activation": "linear"}
-    setting = search_setting(spec, 0, params, SOURCE.seed_block("search"))
+    setting = search_setting(spec, 0, params, SOURCE.search_seeds())
     assert run_trial(spec, open_source(spec, spec.datasets[0]), "s/d", setting).state == "diverged"
 
 
 def test_a_trial_that_cannot_run_fails_with_its_reason() -> None:
     source = open_source(SPEC, SPEC.datasets[0])
     params = run_params() | {"network.activation": "step"}
-    record = run_trial(SPEC, source, "s/d", search_setting(SPEC, 0, params, SOURCE.seed_block("search")))
+    record = run_trial(SPEC, source, "s/d", search_setting(SPEC, 0, params, SOURCE.search_seeds()))
     assert record.state == "failed"
     assert record.reason is not None
     assert record.reason.startswith("ValueError: ")
@@ -259,7 +261,7 @@ def test_a_trial_that_cannot_run_fails_with_its_reason() -> None:
 
 def test_the_in_range_points_are_the_test_points_inside_the_box() -> None:
     source = open_source(SPEC, SPEC.datasets[1])
-    draws = source.draws(SOURCE.seed_block("search"))
+    draws = source.draws(SOURCE.search_seeds())
     low, high = draws.train.X.min(axis=1, keepdims=True), draws.train.X.max(axis=1, keepdims=True)
     inside = ((low <= draws.test.X) & (high >= draws.test.X)).all(axis=2)
     assert (draws.n_in_range == inside.sum(axis=1)).all()
@@ -347,6 +349,6 @@ def test_a_cancelled_piece_gives_no_result() -> None:
 
     cancel = threading.Event()
     cancel.set()
-    setting = search_setting(SPEC, 0, run_params(), SOURCE.seed_block("search"))
+    setting = search_setting(SPEC, 0, run_params(), SOURCE.search_seeds())
     with pytest.raises(Cancelled):
         run_chunk(SPEC, open_source(SPEC, SPEC.datasets[0]), setting, 0, cancel)

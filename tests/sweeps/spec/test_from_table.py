@@ -204,7 +204,7 @@ def test_groups_and_times_rule_the_test_part_too(tmp_path: Path) -> None:
     source = open_source(spec, spec.datasets[0])
     cities = frame["city"].to_numpy()
     assert not set(cities[source.rows.test]) & set(cities[source.rows.in_range])
-    for seed in source.seed_block("search"):
+    for seed in source.search_seeds():
         fold = source.fold(seed.rpartition(".")[0])
         assert not set(cities[fold.train]) & set(cities[fold.validation])
     assert not next(column for column in source.rows.columns if column.name == "city").used
@@ -212,7 +212,7 @@ def test_groups_and_times_rule_the_test_part_too(tmp_path: Path) -> None:
     source = open_source(spec, spec.datasets[0])
     days = frame["sold"].to_numpy()
     assert days[source.rows.in_range].max() <= days[source.rows.test].min()
-    for seed in source.seed_block("search"):
+    for seed in source.search_seeds():
         fold = source.fold(seed.rpartition(".")[0])
         assert days[fold.train].max() <= days[fold.validation].min()
 

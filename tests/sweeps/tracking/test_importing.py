@@ -21,9 +21,10 @@ from analysis.records.reading import read_sweep
 from sweeps.commands.main import main
 from sweeps.run.study import run_sweep
 from sweeps.store.log import SweepHeldError, SweepLock, digest
+from sweeps.tracking.database import sqlite_uri
 from sweeps.tracking.errors import TrackingError
 from sweeps.tracking.importing import import_sweeps
-from sweeps.tracking.projection import sqlite_uri, sync
+from sweeps.tracking.projection import sync
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's dependencies warn of their own future

@@ -59,15 +59,18 @@ def test_a_column_of_phrases_is_one_column(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message", "told"),
     [
-        ("Export of 2024-05-01\n\nlength,weight\n0,1\n1,2\n2,3\n3,4\n", "line 1: 'Export of 2024-05-01' stands above the "
+        ("Export of 2024-05-01\n\nlength,weight\n0,1\n1,2\n2,3\n3,4\n", "line 1: 'Export of 2024-05-01' stands "
+                                                                        "above the "
          "table, whose header seems to be line 3 ('length,weight'); --skip-rows 2 leaves out what is above it",
          Told(skip_rows=2)),
         ("Station 7;\nlength;weight\n0;1\n1;2\n2;3\n", None, None),
-        ("Report\nJanuary\nlength\tweight\n0\t1\n1\t2\n2\t3\n3\t4\n4\t5\n", "line 1: 'Report' stands above the table, whose "
+        ("Report\nJanuary\nlength\tweight\n0\t1\n1\t2\n2\t3\n3\t4\n4\t5\n", "line 1: 'Report' stands above the "
+                                                                            "table, whose "
          "header seems to be line 3 ('length\\tweight'); --skip-rows 2 leaves out what is above it", Told(skip_rows=2)),
         ("# made by x\n# in 2014\nlength,weight\n0,1\n1,2\n2,3\n", "line 1: '# made by x'; is this a comment? "
          "--comment '#' leaves out lines that begin with '#'", Told(comment="#")),
-        ("% one, two, three\nlength,weight\n0,1\n% and here\n1,2\n2,3\n", "line 2: 2 cells; expected 3, as in the header",
+        ("% one, two, three\nlength,weight\n0,1\n% and here\n1,2\n2,3\n", "line 2: 2 cells; expected 3, as in the "
+                                                                          "header",
          Told(comment="%")),
     ],
 )  # fmt: skip
@@ -122,7 +125,8 @@ def test_a_file_without_names_counts_its_columns(tmp_path: Path, text: str, n: i
 @pytest.mark.parametrize(
     ("text", "notes"),
     [
-        ("a;b;;\n1;2;;\n3;4;;\n;;;\n;;;\n", ("2 empty rows at the end left out (from line 4)", "columns 3 to 4: empty, left out")),
+        ("a;b;;\n1;2;;\n3;4;;\n;;;\n;;;\n", ("2 empty rows at the end left out (from line 4)", "columns 3 to 4: "
+                                                                                               "empty, left out")),
         ("a,b,\n1,2,\n3,4,\n", ("column 3: empty, left out",)),
         ("a,b\n1,2,\n3,4,\n", ()),
         ("a\tb\n1\t2\n3\t4\n \t \n", ("1 empty rows at the end left out (from line 4)",)),

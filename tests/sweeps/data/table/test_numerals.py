@@ -37,21 +37,22 @@ def refusal(folder: Path, *cells: str, told: Told = Told(), **others: Sequence[s
 @pytest.mark.parametrize(
     ("cells", "values", "note"),
     [
-        (("12,345,678", "951"), [12345678, 951], "'12,345,678' read as 12345678, and so 1 cells"),
-        (("1,234.5", "12", "3,951"), [1234.5, 12, 3951], "'1,234.5' read as 1234.5, and so 2 cells"),
-        (("0,5", "3,951", "7"), [0.5, 3.951, 7], "'0,5' read as 0.5, and so 2 cells"),
-        (("3,95", "3,951"), [3.95, 3.951], "'3,95' read as 3.95, and so 2 cells"),
-        (("1234,567", "-1,5e3"), [1234.567, -1500], "'1234,567' read as 1234.567, and so 2 cells"),
-        (("1.234,50", "7,25"), [1234.5, 7.25], "'1.234,50' read as 1234.50, and so 2 cells"),
-        (("1.234.567", "1.234"), [1234567, 1234], "'1.234.567' read as 1234567, and so 2 cells"),
-        (("1 234", "56 789,5"), [1234, 56789.5], "'1 234' read as 1234, and so 2 cells"),
-        (("1\u202f234", "12"), [1234, 12], "'1\\u202f234' read as 1234, and so 1 cells"),
-        (("1'234.50", "1\u2019000"), [1234.5, 1000], '"1\'234.50" read as 1234.50, and so 2 cells'),
-        (("$1,200", "$5.50", "-$3"), [1200, 5.5, -3], "'$1,200' read as 1200, and so 3 cells"),
-        (("1.200,00 €", "5,50€"), [1200, 5.5], "'1.200,00 €' read as 1200.00, and so 2 cells"),
-        (("EUR 12", "EUR 7.5"), [12, 7.5], "'EUR 12' read as 12, and so 2 cells"),
-        (("12%", "7.5 %"), [12, 7.5], "'12%' read as 12, and so 2 cells"),
-        (("\u22125", "3.25"), [-5, 3.25], "'\u22125' read as -5, and so 1 cells"),
+        (("12,345,678", "951"), [12345678, 951], "'12,345,678' read as 12345678 (1 cells)"),
+        (("12,34,567", "4,500"), [1234567, 4500], "'12,34,567' read as 1234567 (2 cells)"),
+        (("1,234.5", "12", "3,951"), [1234.5, 12, 3951], "'1,234.5' read as 1234.5 (2 cells)"),
+        (("0,5", "3,951", "7"), [0.5, 3.951, 7], "'0,5' read as 0.5 (2 cells)"),
+        (("3,95", "3,951"), [3.95, 3.951], "'3,95' read as 3.95 (2 cells)"),
+        (("1234,567", "-1,5e3"), [1234.567, -1500], "'1234,567' read as 1234.567 (2 cells)"),
+        (("1.234,50", "7,25"), [1234.5, 7.25], "'1.234,50' read as 1234.50 (2 cells)"),
+        (("1.234.567", "1.234"), [1234567, 1234], "'1.234.567' read as 1234567 (2 cells)"),
+        (("1 234", "56 789,5"), [1234, 56789.5], "'1 234' read as 1234 (2 cells)"),
+        (("1\u202f234", "12"), [1234, 12], "'1\\u202f234' read as 1234 (1 cells)"),
+        (("1'234.50", "1\u2019000"), [1234.5, 1000], '"1\'234.50" read as 1234.50 (2 cells)'),
+        (("$1,200", "$5.50", "-$3"), [1200, 5.5, -3], "'$1,200' read as 1200 (3 cells)"),
+        (("1.200,00 €", "5,50€"), [1200, 5.5], "'1.200,00 €' read as 1200.00 (2 cells)"),
+        (("EUR 12", "EUR 7.5"), [12, 7.5], "'EUR 12' read as 12 (2 cells)"),
+        (("12%", "7.5 %"), [12, 7.5], "'12%' read as 12 (2 cells)"),
+        (("\u22125", "3.25"), [-5, 3.25], "'\u22125' read as -5 (1 cells)"),
     ],
 )  # fmt: skip
 def test_marks_currency_and_percent_are_read_where_all_cells_agree_and_told(
@@ -107,7 +108,7 @@ def test_three_digits_behind_every_point_are_decimals_unless_the_file_shows_othe
     told = read(tmp_path, "3.259", "1.364", y=("339.989,19", "174.440,57"))
     assert told.frame["x"].tolist() == [3259, 1364]
     assert told.notes[0] == (
-        "column 'x': '3.259' read as 3259, and so 2 cells, as another column of the file writes both marks"
+        "column 'x': '3.259' read as 3259 (2 cells), as another column of the file writes both marks"
     )
     # A decimal comma elsewhere says that the point is none, or that columns come from two places.
     assert refusal(tmp_path, "3.259", "1.364", y=("0,5", "1,25")).startswith("column 'x': '3.259' can be 3.259")
@@ -130,7 +131,8 @@ def test_what_is_no_number_in_one_format_stays_text_to_the_letter(tmp_path: Path
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        (("$1,200",) * 20 + ("abc",), "line 22, column 'x': 'abc'; expected a number like '$1,200', as in 20 of 21 cells "
+        (("$1,200",) * 20 + ("abc",), "line 22, column 'x': 'abc'; expected a number like '$1,200', as in 20 of 21 "
+                                      "cells "
          "(--missing 'abc' reads it as missing, --text-column 'x' keeps the column as text)"),
         (("0,5",) * 30 + ("0.5",), "line 32, column 'x': '0.5'; expected a number like '0,5', as in 30 of 31 cells "
          "(mend it, write NA, or keep the column as text: --text-column 'x')"),
@@ -144,7 +146,7 @@ def test_a_file_of_the_same_columns_is_read_as_the_first_was(tmp_path: Path) -> 
     first = read(tmp_path, "1.234,50", "700,00")
     again = read_table(written(tmp_path, {"x": ["1.234", "700"]}), formats=dict(first.formats))
     assert again.frame["x"].tolist() == [1234, 700]
-    assert again.notes == ("column 'x': '1.234' read as 1234, and so 1 cells, as in training",)
+    assert again.notes == ("column 'x': '1.234' read as 1234 (1 cells), as in training",)
 
 
 # Round trip: whoever writes a column of numbers in one format finds the same numbers, or is asked.
@@ -185,9 +187,9 @@ def round_trips(n_columns: int, seed: int, folder: Path) -> tuple[int, int]:
         try:
             table = read(folder, *cells)
         except TableError as error:
+            if "can be" not in str(error) or "--decimal" not in str(error):
+                raise
             n_asked += 1
-            assert "can be" in str(error)
-            assert "--decimal" in str(error)
             continue
         n_read += 1
         if form.decimal == "," and form.thousands == "." and is_plain_by_default(cells):

@@ -84,13 +84,13 @@ def test_two_possible_separators_are_refused(tmp_path: Path) -> None:
         refusal(path)
         == "line 1: the header holds ',' and ';'; say which of them separates: --separator ';' for instance"
     )
-    assert read_table(path, Told(separator=";")).notes == ("column 'b,c': '2,3' read as 2.3, and so 1 cells",)
+    assert read_table(path, Told(separator=";")).notes == ("column 'b,c': '2,3' read as 2.3 (1 cells)",)
     assert read_table(path, Told(separator=";", decimal=",")).frame["b,c"].tolist() == [2.3]
 
 
 def test_a_decimal_comma_is_read_and_told(tmp_path: Path) -> None:
     path = write(tmp_path, "a;b\n1,5;x\n2;y\n")
-    assert read_table(path).notes == ("column 'a': '1,5' read as 1.5, and so 1 cells",)
+    assert read_table(path).notes == ("column 'a': '1,5' read as 1.5 (1 cells)",)
     assert read_table(path, Told(decimal=",")).frame["a"].tolist() == [1.5, 2.0]
 
 
@@ -135,7 +135,10 @@ def test_a_word_of_the_users_can_mean_missing(tmp_path: Path) -> None:
 
 def test_one_odd_cell_in_a_column_of_numbers_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "a,b\n" + "".join(f"{k},x\n" for k in range(20)) + "2O,x\n")
-    message = "line 22, column 'a': '2O'; expected a number, as in 20 of 21 cells (mend it, write NA, or keep the column as text: --text-column 'a')"
+    message = (
+        "line 22, column 'a': '2O'; expected a number, as in 20 of 21 cells (mend it, write NA, or keep the column as "
+        "text: --text-column 'a')"
+    )
     assert refusal(path) == message
     assert read_table(path, Told(text_columns=("a",))).frame["a"].tolist()[-1] == "2O"
 
@@ -155,8 +158,10 @@ def test_a_column_of_some_numbers_stays_text_and_it_is_told(tmp_path: Path) -> N
         ("a,b\n", "line 2: no row below the header; expected at least one"),
         ("a,a\n1,2\n", "line 1, columns 1, 2: all named 'a'; expected different names"),
         ("a,\n1,2\n", "line 1, column 2: no name; expected one for every column"),
-        ("1.5,x\n2.5,y\n", "line 1, column 1: '1.5' looks like a value, not a name; expected a header line (--no-header if there is none: columns are then called 1, 2, 3)"),
-        ("x,NA\n2.5,y\n", "line 1, column 2: 'NA' looks like a value, not a name; expected a header line (--no-header if there is none: columns are then called 1, 2, 3)"),
+        ("1.5,x\n2.5,y\n", "line 1, column 1: '1.5' looks like a value, not a name; expected a header line "
+                           "(--no-header if there is none: columns are then called 1, 2, 3)"),
+        ("x,NA\n2.5,y\n", "line 1, column 2: 'NA' looks like a value, not a name; expected a header line "
+                          "(--no-header if there is none: columns are then called 1, 2, 3)"),
         ("a,b\n1,2\n3\n", "line 3: 1 cells; expected 2, as in the header"),
         ("a,b\n1,2\n3,4,5\n", "line 3: 3 cells; expected 2, as in the header"),
         ("a,b\n1,2\n\n3,4\n", "line 3: blank; expected 2 cells (write NA for a missing value)"),
@@ -322,3 +327,8 @@ def test_an_infinite_value_in_parquet_is_refused(tmp_path: Path) -> None:
 def test_lists_in_parquet_are_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path, pd.DataFrame({"a": [[1, 2], [3]]}))
     assert refusal(path).endswith("expected numbers, text, booleans or dates")
+
+
+def test_a_column_without_a_name_in_parquet_is_refused(tmp_path: Path) -> None:
+    path = parquet(tmp_path, pd.DataFrame({"a": [1, 2], "": [3, 4]}))
+    assert refusal(path) == "column 2: no name; expected one for every column"

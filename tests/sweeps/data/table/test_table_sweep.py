@@ -18,8 +18,9 @@ from analysis.records.table import read_table_record
 from sweeps.data.table.table import TableError
 from sweeps.data.table.verdict import table_verdict
 from sweeps.run.replay import replay
+from sweeps.run.setting import search_setting
 from sweeps.run.study import run_sweep
-from sweeps.run.trial import run_chunk, search_setting
+from sweeps.run.trial import run_chunk
 from sweeps.spec.from_table import build_spec
 from sweeps.spec.sweep import TABLES, builtin_specs, load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_table, as_toml
@@ -98,24 +99,24 @@ def test_the_file_may_move_but_not_change(whole: Path, houses: Path, tmp_path: P
 def test_stages_and_replicates_share_no_seed_and_the_certificate_trains_on_all_but_test_rows(houses: Path) -> None:
     spec = table_spec(houses, "price")
     source = open_source(spec, spec.datasets[0])
-    blocks = [source.seed_block("search"), source.seed_block("search", 1), source.seed_block("finalist")]
-    blocks.append(source.seed_block("certificate"))
+    blocks = [source.search_seeds(), source.search_seeds(1), source.fresh_seeds("finalist", "block")]
+    blocks.append(source.fresh_seeds("certificate", "block"))
     assert len({seed for block in blocks for seed in block}) == sum(map(len, blocks))
     rows = source.rows
     everything = np.concatenate([rows.test, rows.in_range, rows.out_of_range])
     assert sorted(everything.tolist()) == list(range(83))
-    assert source.fold("certificate").train.tolist() == rows.in_range.tolist()
+    assert source.fold("certificate-0").train.tolist() == rows.in_range.tolist()
     for seed in (*blocks[0], *blocks[1], *blocks[2]):
         fold = source.fold(seed.rpartition(".")[0])
         assert sorted([*fold.train, *fold.validation]) == rows.folded.tolist()
-    assert source.fold("search0.fold0").validation.tolist() != source.fold("finalist0.fold0").validation.tolist()
+    assert source.fold("search0.fold0").validation.tolist() != source.fold("finalist-0.fold0").validation.tolist()
 
 
 def test_replicas_of_unequal_folds_train_apart_and_give_what_each_gives_alone(houses: Path) -> None:
     """61 rows in 3 folds: one of 21, two of 20 rows to validate with."""
     spec = table_spec(houses, "price", test_share=0.18)
     source = open_source(spec, spec.datasets[0])
-    seeds = source.seed_block("search")
+    seeds = source.search_seeds()
     groups = source.groups(seeds)
     assert tuple(seed for group in groups for seed in group) == seeds
     assert len(groups) == 2
@@ -133,7 +134,7 @@ def test_the_value_of_a_trial_is_the_users_metric_on_the_validation_rows(houses:
     """Against scikit-learn, from the trained weights by hand: standardized inputs in, euros out."""
     spec = table_spec(houses, "price", network={"hidden_layer_sizes": []})
     source = open_source(spec, spec.datasets[0])
-    seeds = source.seed_block("search")
+    seeds = source.search_seeds()
     params = {"training.optimizer": "adam", "training.learning_rate": 0.03, "training.batch_size": 8}
     outcome = run_chunk(spec, source, search_setting(spec, 0, params, seeds), 0)
     assert not isinstance(outcome, str)
@@ -245,29 +246,55 @@ def test_the_held_out_end_is_no_objective(whole: Path, houses: Path, tmp_path: P
     assert (here.verdict, there.verdict) == (there.verdict, here.verdict)
 
 
+def compared(low: float, high: float) -> dict[str, object]:
+    return {"difference": (low + high) / 2, "low": low, "high": high, "bound": high, "n_units": 50, "method": "planted"}
+
+
 @pytest.mark.parametrize(
-    ("value", "theirs", "passed", "text"),
+    ("linear", "boosting", "passed", "text"),
     [
-        (0.9, 0.8, True, "Certified: accuracy 0.9 of 4 networks together on 50 test rows, looked at once (best "
-                         "baseline, logistic regression: 0.8) reaches the goal, beat the best baseline in accuracy, at "
-                         "level 0.05."),
-        (0.9, 0.8, False, "it is better, but by too little for so few rows."),
-        (0.8, 0.8, False, "it is just as good."),
-        (0.7, 0.8, False, "it is worse."),
+        ((-0.3, -0.1), (-0.2, -0.1), True, "better than logistic regression; better than gradient boosting."),
+        ((-0.3, -0.1), (-0.2, 0.1), False, "better than logistic regression; not to be told apart from gradient "
+                                           "boosting at n = 50."),
+        ((0.1, 0.2), (-0.1, 0.3), False, "worse than logistic regression; not to be told apart from gradient "
+                                         "boosting at n = 50."),
     ],
 )  # fmt: skip
-def test_a_verdict_says_what_the_test_rows_showed(
-    whole: Path, value: float, theirs: float, passed: bool, text: str
+def test_a_verdict_says_better_or_worse_only_where_pairs_of_rows_tell(
+    whole: Path, linear: tuple[float, float], boosting: tuple[float, float], passed: bool, text: str
 ) -> None:
     (study,) = read_sweep(whole)
     judged = {
-        "metric": "accuracy", "value": value, "n_rows": 50, "against": "linear", "passed": passed, "level": 0.05,
-        "baselines": {"linear": {"accuracy": theirs}}, "goal": "beat the best baseline in accuracy", "bound": 0.5,
+        "metric": "accuracy", "value": 0.9, "n_rows": 50, "n_units": 50, "unit": "row", "passed": passed, "level": 0.04,
+        "against": "linear", "best_here": "boosting", "bound": 0.5, "goal": "beat the best baseline in accuracy",
+        "baselines": {"linear": {"accuracy": 0.8}, "boosting": {"accuracy": 0.85}},
+        "comparisons": {"linear": compared(*linear), "boosting": compared(*boosting)},
     }  # fmt: skip
     study.records["certificate"] = [dataclasses.replace(study.records["certificate"][0], ensemble=judged)]
     verdict = table_verdict(0.05, study, "budget")
     assert verdict.certified == passed
-    assert verdict.text.endswith(text)
+    result = (
+        "accuracy 0.9 of 4 networks together on 50 test rows (best baseline in the folds, logistic regression: 0.8; "
+        "here, gradient boosting: 0.85)"
+    )
+    at = "at level 0.04 (the first look at these rows; 0.04 of 0.05 is spent)"
+    if passed:
+        assert verdict.text == f"Certified: {result} reaches the goal, {judged['goal']}, {at}: {text}"
+    else:
+        assert verdict.text == f"Not certified: {result}; to {judged['goal']} is not shown {at}: {text}"
+
+
+def test_network_and_baselines_have_the_same_rows_for_units_in_every_part(whole: Path) -> None:
+    record = read_table_record(whole / "houses/table.json")
+    for part in ("validation", "out_of_range", "test", "test_in_range", "test_out_of_range"):
+        found = {(m.parts[part].n_rows, m.parts[part].scores["rmse"].method) for m in record.models}
+        assert len(found) == 1, part
+        assert {m.parts[part].scores["rmse"].n_units for m in record.models} == {record.models[0].parts[part].n_rows}
+    whole_test, *sides = (record.models[0].parts[f"test{side}"].n_rows for side in ("", "_in_range", "_out_of_range"))
+    assert whole_test == record.n_test_rows == sum(sides)
+    assert {one.baseline for one in record.test_differences} == {"constant", "linear", "boosting"}
+    assert {one.baseline for one in record.fold_differences} == {"constant", "linear", "boosting"}
+    assert {one.n_rows for one in record.fold_differences} == {record.n_fold_rows}
 
 
 def test_without_known_test_targets_nothing_is_certified(houses: Path, tmp_path: Path) -> None:

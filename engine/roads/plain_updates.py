@@ -1,0 +1,100 @@
+"""How a gradient changes the parameters on the NumPy road: penalties, clipping, the optimizer's step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.configuration import TrainingConfig
+from engine.methods.optimizers import OPTIMIZERS, weight_decay_of
+from engine.methods.regularizers import REGULARIZERS
+from engine.network import FloatArray, Parameters
+from engine.state import TrainingState
+
+
+def add_to(total: Parameters, more: Parameters) -> None:
+    """Add the second parameters to the first, in place."""
+    for array, added in zip(arrays_of(total), arrays_of(more), strict=True):
+        array += added
+
+
+def arrays_of(parameters: Parameters) -> list[FloatArray]:
+    """Return every array of parameters: weights, biases, slopes."""
+    slopes = [] if parameters.slopes is None else [parameters.slopes]
+    return [*parameters.weights, *parameters.biases, *slopes]
+
+
+def update_parameters(
+    state: TrainingState, training: TrainingConfig, sums: Parameters, n_examples: int, rate: float
+) -> None:
+    """Apply the eight steps of `TrainingConfig` to every parameter; `sums` is used up."""
+    parameters, regularizer = state.parameters, REGULARIZERS[training.regularizer]
+    strength = training.regularization_rate
+    for g in arrays_of(sums):
+        g /= n_examples
+    if regularizer.in_gradient and strength:
+        for g, W in zip(sums.weights, parameters.weights, strict=True):
+            g += strength * regularizer.gradient(W)
+    if training.regularizer == "l1":
+        for g, dead in zip(sums.weights, state.dead, strict=True):
+            g[dead] = 0
+    for g in _frozen(sums, training.frozen):
+        g[...] = 0
+    if training.max_grad_norm is not None:
+        _clip(sums, training.max_grad_norm)
+    state.n_updates += 1
+    kept = [array.copy() for array in _frozen(parameters, training.frozen)]
+    for i, W in enumerate(parameters.weights):
+        _step_weights(state, training, i, W, sums.weights[i], rate)
+    for i, b in enumerate(parameters.biases):
+        b -= _decrease(training, sums.biases[i], tuple(m.biases[i] for m in state.moments), rate, state.n_updates)
+    if parameters.slopes is not None and sums.slopes is not None:
+        moments = tuple(m.slopes for m in state.moments if m.slopes is not None)
+        parameters.slopes -= _decrease(training, sums.slopes, moments, rate, state.n_updates)
+    for array, values in zip(_frozen(parameters, training.frozen), kept, strict=True):
+        array[...] = values
+
+
+def _decrease(
+    training: TrainingConfig, g: FloatArray, moments: tuple[FloatArray, ...], rate: float, t: int
+) -> FloatArray:
+    return OPTIMIZERS[training.optimizer].step(g, moments, training, rate, t)
+
+
+def _step_weights(
+    state: TrainingState, training: TrainingConfig, layer: int, W: FloatArray, g: FloatArray, rate: float
+) -> None:
+    decrease = _decrease(training, g, tuple(m.weights[layer] for m in state.moments), rate, state.n_updates)
+    decay = weight_decay_of(training)
+    with_l1 = training.regularizer == "l1" and training.regularization_rate > 0
+    pull = rate * training.regularization_rate * np.sign(W) if with_l1 else None
+    if decay:
+        W *= 1 - rate * decay
+    W -= decrease
+    if pull is not None:
+        pulled = W - pull
+        dead = state.dead[layer]
+        dead |= np.sign(W) * np.sign(pulled) < 0  # their product could underflow to 0
+        pulled[dead] = 0
+        W[...] = pulled
+    if training.max_norm is not None:
+        norms = np.sqrt((W * W).sum(axis=1, keepdims=True))
+        W *= np.where(norms > training.max_norm, training.max_norm / norms, 1).astype(W.dtype)
+
+
+def _clip(sums: Parameters, max_grad_norm: float) -> None:
+    squares = np.zeros(sums.n_replicas, dtype=np.float64)
+    for g in arrays_of(sums):
+        squares += (g.astype(np.float64) ** 2).reshape(len(g), -1).sum(axis=1)
+    norms = np.sqrt(squares)
+    scale = np.where(norms > max_grad_norm, max_grad_norm / norms, 1.0)
+    for g in arrays_of(sums):
+        g *= scale.astype(g.dtype).reshape(-1, *[1] * (g.ndim - 1))
+
+
+def _frozen(parameters: Parameters, names: tuple[str, ...]) -> list[FloatArray]:
+    chosen = []
+    for name in names:
+        kind, _, rest = name.partition("[")
+        arrays = parameters.weights if kind == "weights" else parameters.biases
+        chosen.append(arrays[int(rest.rstrip("]"))])
+    return chosen

@@ -1,0 +1,59 @@
+"""The study rebuilt: every trial asked once more, from the spec and the values told before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from analysis.records.lines import canonical_json, short
+from analysis.records.reading import read_log, read_study
+from sweeps.audit.finding import Finding
+from sweeps.run.kinds import load
+from sweeps.run.versions import versions
+from sweeps.search.samplers import make_sampler
+from sweeps.spec.sweep import SweepSpec
+from sweeps.store.log import LOG_NAME, SPEC_NAME
+
+
+def check_search(folder: Path) -> Iterator[Finding]:
+    """Yield of each study the first trial that the sampler would not choose: nothing of what follows it can be right.
+
+    A log that somebody has written anew as a whole, with every digest in order, is found by this alone. Nothing is
+    said of a log of other versions, whose sampler may choose otherwise.
+
+    Parameters
+    ----------
+    folder : Path
+        ``<results>/<sweep>``; its records are in order.
+    """
+    spec = load(folder / SPEC_NAME)
+    for path in sorted(folder.glob(f"*/{LOG_NAME}")):
+        study = read_study(path)
+        # A polynomial study's list of networks is fixed, and its reader knows it.
+        if study.header.versions == versions() and isinstance(spec, SweepSpec):
+            yield from _check_study(path, spec)
+
+
+def _check_study(path: Path, spec: SweepSpec) -> Iterator[Finding]:
+    reader = read_log(path)
+    study = reader.study
+    assert study is not None, "or it would not have been read"
+    sampler = make_sampler(spec, study.header.dataset)
+    finished = {record.number: record for record in study.trials}
+    n_told = 0
+    for number, asked in sorted(reader.chosen.items()):
+        while n_told < number - spec.search.lag + 1:
+            record = finished.get(n_told)
+            if record is None:
+                text = f"trial {number} was asked before trial {n_told} was told; expected the order of the spec's lag"
+                yield Finding("I8", f"{path}: {text}")
+                return
+            sampler.tell(n_told, None if record.state == "failed" else record.value)
+            n_told += 1
+        params, point = sampler.ask(number)
+        for name, there, again in (("params", asked.params, params), ("point", asked.point, point)):
+            if canonical_json(there) != canonical_json(again):
+                wrong = next((key for key in again if there.get(key) != again[key]), next(iter(there), ""))
+                text = f"{name}.{wrong} {short(there.get(wrong))}; expected {short(again.get(wrong))}"
+                yield Finding("I12", f"{path}: trial {number}: {text}, which the sampler chooses")
+                return
