@@ -6,8 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.course.cells import Cells
-from analysis.course.lesson import Lesson, judgments, lesson_of
-from analysis.formats.blocks import Block, Cell, Column, Fold, Guess, Link, Missing, Section, Table, Text, printable
+from analysis.course.judging import judgments
+from analysis.course.lesson import Lesson, lesson_of
+from analysis.formats.blocks import (
+    Block,
+    Cell,
+    Column,
+    Contents,
+    Entry,
+    Fold,
+    Guess,
+    Link,
+    Missing,
+    Section,
+    Table,
+    Text,
+    printable,
+)
 from analysis.formats.blocks import shown as cell_of
 from analysis.records.lesson import LessonSettings, lesson_settings
 from analysis.records.study import Study
@@ -200,25 +215,8 @@ def slug(one: Told) -> str:
 
 def contents_section(lessons: Sequence[Told]) -> Section:
     """Return the course's first section: each question with its answer in one sentence."""
-    rows = tuple((one.title, one.settings.question, one.answer, f"{slug(one)}") for one in lessons)
-    return Section(
-        "contents",
-        "Questions and answers",
-        (
-            Table(
-                "contents",
-                "Each lesson asks one question of the sources. Whoever wants to guess first opens the lesson before "
-                "reading the answer here.",
-                (
-                    Column("lesson", "Lesson", "text"),
-                    Column("question", "Question", "text"),
-                    Column("answer", "Answer", "text"),
-                    Column("place", "Section", "text"),
-                ),
-                rows,
-            ),
-        ),
-    )
+    entries = tuple(Entry(slug(one), one.title, one.settings.question, one.answer) for one in lessons)
+    return Section("contents", "Questions and answers", (Contents(entries),))
 
 
 def contradicted(lessons: Sequence[Told]) -> Section:

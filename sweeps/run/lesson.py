@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.lesson import judgments
+from analysis.course.judging import judgments
 from analysis.records.lesson import LESSON, CellRecord
 from analysis.records.lines import canonical_json
 from analysis.records.study import CELL, Extension, Scalar, Stage, Study, StudyHeader, Verdict

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.course.cells import Cells, leaves_again, losses, time_to
-from analysis.course.lesson import judgments
+from analysis.course.judging import judgments
 from analysis.lessons.learning_rate import closed_form_steps
 from analysis.lessons.nonlinearity import one_unit_functions, two_layer_functions
 from analysis.records.reading import read_sweep
