@@ -20,7 +20,9 @@ Value = Callable[..., FloatArray]
 """Gives one number a replica, of as many cells as are compared."""
 
 
-def by_dataset(cells: Cells, design: str, compared: Sequence[Levels], value: Value, kind: Kind = "share") -> list[Sample]:
+def by_dataset(
+    cells: Cells, design: str, compared: Sequence[Levels], value: Value, kind: Kind = "share"
+) -> list[Sample]:
     """Return one sample a dataset that has a cell of each of the compared levels.
 
     Parameters
@@ -96,9 +98,7 @@ def over_levels(
             group = cells.of(design, {rows: row, columns: head, **(others or {})})
             line.append(_cell(group, value, kind))
         body.append(tuple(line))
-    titles = tuple(
-        Column(f"level_{i}", _name(columns, head), "interval") for i, head in enumerate(heads, start=1)
-    )
+    titles = tuple(Column(f"level_{i}", _name(columns, head), "interval") for i, head in enumerate(heads, start=1))
     return Table(name, caption, (Column("level", _short(rows), "text"), *titles), tuple(body))
 
 
@@ -158,9 +158,7 @@ def lines(
         ),
         tuple(rows),
     )
-    return Picture(
-        name, caption, alt, lambda: _draw(cells, design, across, colours, value, label, log_y, goal), data
-    )
+    return Picture(name, caption, alt, lambda: _draw(cells, design, across, colours, value, label, log_y, goal), data)
 
 
 def _draw(

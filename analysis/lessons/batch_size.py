@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.course.cells import Cells, difference, last, sooner, time_to
+from analysis.course.cells import Cells, FloatArray, difference, last, sooner, time_to
 from analysis.course.comparing import by_dataset, claim, lines, over_levels, reached, roughness
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block
+from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment
 
 BATCH, RATE = "training.batch_size", "training.learning_rate"
@@ -24,7 +25,7 @@ def claims(cells: Cells) -> list[Claim]:
     def pair(a: int, b: int) -> list[dict[str, int | float]]:
         return [{BATCH: a, RATE: MIDDLE_RATE}, {BATCH: b, RATE: MIDDLE_RATE}]
 
-    def faster(one, other):  # type: ignore[no-untyped-def]
+    def faster(one: CellRecord, other: CellRecord) -> FloatArray:
         return sooner(time_to(one, cells.target_of(one)), time_to(other, cells.target_of(other)))
 
     return [
@@ -91,7 +92,9 @@ def blocks(cells: Cells) -> list[Block]:
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     shares = {
-        batch: float(np.mean([reached(cells, cell).mean() for cell in cells.of("sets", {BATCH: batch, RATE: MIDDLE_RATE})]))
+        batch: float(
+            np.mean([reached(cells, cell).mean() for cell in cells.of("sets", {BATCH: batch, RATE: MIDDLE_RATE})])
+        )
         for batch in cells.levels("sets", BATCH)
         if cells.of("sets", {BATCH: batch, RATE: MIDDLE_RATE})
     }
@@ -100,8 +103,8 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     best = max(shares, key=lambda batch: shares[batch])
     worst = min(shares, key=lambda batch: shares[batch])
     return (
-        f"At rate 0.03 and equally many epochs batches of {best} bring most networks to the target ({shares[best]:.0%}), "
-        f"batches of {worst} fewest ({shares[worst]:.0%})."
+        f"At rate 0.03 and equally many epochs batches of {best} bring most networks to the target "
+        f"({shares[best]:.0%}), batches of {worst} fewest ({shares[worst]:.0%})."
     )
 
 

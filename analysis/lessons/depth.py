@@ -1,8 +1,8 @@
-"""Depth at equally many parameters: does a deeper network underfit or overfit?"""
+"""Depth at equally many parameters: whether a deeper network underfits or overfits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def _gap(cell: CellRecord) -> FloatArray:
     return difference(last(cell, "test"), last(cell, "train"))
 
 
-def _versus(cells: Cells, value) -> tuple[Sample, ...]:  # type: ignore[no-untyped-def]
+def _versus(cells: Cells, value: Callable[[CellRecord], FloatArray]) -> tuple[Sample, ...]:
     """Return in which share of draws and activations the deep network's value is above the flat one's, by set."""
     found = []
     for dataset in cells.datasets("sets"):
@@ -38,7 +38,7 @@ def _versus(cells: Cells, value) -> tuple[Sample, ...]:  # type: ignore[no-untyp
 def claims(cells: Cells) -> list[Claim]:
     """Return the report's claims about depth."""
     budget = "equal parameters (64 and 65), epochs, rate and draws"
-    compared = [
+    compared: list[tuple[str, str, Callable[[CellRecord], FloatArray]]] = [
         ("Deeper networks underfit", "a higher training loss", lambda cell: last(cell, "train")),
         ("Deeper networks overfit", "a larger gap between test and training loss", _gap),
         ("Deeper networks have a higher test loss", "a higher test loss", lambda cell: last(cell, "test")),

@@ -67,8 +67,9 @@ def blocks(cells: Cells) -> list[Block]:
             cells, "sets", NOISE, FEATURES, lambda cell: last(cell, "test"), "test loss",
         ),
         over_levels(
-            "features-excess", "Test loss above the best possible predictor's, six units, by noise and inputs (median over "
-            "draws of the mean over sets).", cells, "sets", NOISE, FEATURES, excess, kind="median", others={SHAPE: "6"},
+            "features-excess", "Test loss above the best possible predictor's, six units, by noise and inputs (median "
+            "over draws of the mean over sets).",
+            cells, "sets", NOISE, FEATURES, excess, kind="median", others={SHAPE: "6"},
         ),
         over_levels(
             "features-reached", "Share of draws that reach 0.1 at noise 20 %, six units, by set and inputs.",
@@ -81,9 +82,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     parts = []
     for dataset in cells.datasets("sets"):
-        pair = [
-            cells.one("sets", {"dataset": dataset, FEATURES: one, NOISE: 0.2, SHAPE: "6"}) for one in (TWO, SEVEN)
-        ]
+        pair = [cells.one("sets", {"dataset": dataset, FEATURES: one, NOISE: 0.2, SHAPE: "6"}) for one in (TWO, SEVEN)]
         if pair[0] is not None and pair[1] is not None:
             two, seven = (float(np.median(last(cell, "test"))) for cell in pair if cell is not None)
             parts.append(f"{title(dataset)} {two:.3f} and {seven:.3f}")

@@ -53,7 +53,8 @@ def claims(cells: Cells) -> list[Claim]:
         if len(values := price(cells, dataset, most))
     )
     single = tuple(
-        Sample(title(dataset), "median", price(cells, dataset, 1)) for dataset in cells.datasets("settings")
+        Sample(title(dataset), "median", price(cells, dataset, 1))
+        for dataset in cells.datasets("settings")
         if len(price(cells, dataset, 1))
     )
     budget = "same test points for all settings"
@@ -128,10 +129,10 @@ def _draw(points: Sequence[tuple[str, int, float]]) -> Figure:
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     most = max(SIZES)
-    parts = [
-        f"{values.mean():.3f} on {name}" for name, k, values in _rows(cells) if k == most
-    ]
-    return f"The best of {most} settings promises a test loss that is too low by this much on average: {', '.join(parts)}."
+    parts = [f"{values.mean():.3f} on {name}" for name, k, values in _rows(cells) if k == most]
+    return (
+        f"The best of {most} settings promises a test loss that is too low by this much on average: {', '.join(parts)}."
+    )
 
 
 LESSON = Lesson("Lucky search", claims, blocks, answer)

@@ -64,8 +64,8 @@ def claims(cells: Cells) -> list[Claim]:
     tanh = _versus(cells, "adam", "sgd", lambda cell: last(cell, "train"), [a for a in activations if a == "tanh"])
     momentum = _versus(cells, "momentum", "sgd", times, activations)
     return [
-        Claim("65", "Adam trains badly", "share of draws with a lower training loss with SGD than with Adam, each at its "
-              "own rate", "above", 0.5, badly, pooled(badly), budget=budget),
+        Claim("65", "Adam trains badly", "share of draws with a lower training loss with SGD than with Adam, each at "
+              "its own rate", "above", 0.5, badly, pooled(badly), budget=budget),
         Claim("69", "Adam speeds ReLU up", "share of draws that reach the target in fewer epochs with Adam than with "
               "SGD, ReLU (both never counts half)", "above", 0.5, relu, pooled(relu), budget=budget),
         Claim("69", "... and lowers tanh's loss", "share of draws with a lower training loss with Adam than with SGD, "
@@ -81,8 +81,8 @@ def blocks(cells: Cells) -> list[Block]:
     n = cells.design("sets").get("n_replicas", 0)
     return [
         lines(
-            "optimizers-loss", f"Median test loss over {n} draws by rate, both activations; one line an optimizer: each "
-            "needs a rate of its own.", "Test loss by rate and optimizer on each set.",
+            "optimizers-loss", f"Median test loss over {n} draws by rate, both activations; one line an optimizer: "
+            "each needs a rate of its own.", "Test loss by rate and optimizer on each set.",
             cells, "sets", RATE, OPTIMIZER, lambda cell: last(cell, "test"), "test loss", log_y=True,
             goal=cells.target("sets"),
         ),
@@ -103,7 +103,9 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
             for activation in cells.levels("sets", ACTIVATION)
         ]
         parts.append(f"{optimizer} {np.mean(shares):.0%}")
-    return f"Each at its own rate, chosen on other draws, these shares of networks reach the target: {', '.join(parts)}."
+    return (
+        f"Each at its own rate, chosen on other draws, these shares of networks reach the target: {', '.join(parts)}."
+    )
 
 
 LESSON = Lesson("Optimizers", claims, blocks, answer)

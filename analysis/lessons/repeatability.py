@@ -117,7 +117,7 @@ def _draw(cells: Cells) -> Figure:
 
     figure = new_figure(7.0, 3.0)
     axes = framed_axes(figure, 0.7, 0.5, 0.2, 0.2)
-    names = []
+    names: list[str] = []
     for design, words in WORDS.items():
         for cell in cells.of(design):
             loss = last(cell, "test")
@@ -133,8 +133,12 @@ def _draw(cells: Cells) -> Figure:
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     parts = [
-        f"{np.median(ratios(cell)):.2f} for {cell.params[SHAPE]}" for cell in _shapes(cells, "held")
+        f"{np.median(found):.2f} for {cell.params[SHAPE]}"
+        for cell in _shapes(cells, "held")
+        if len(found := ratios(cell))
     ]
+    if not parts:
+        return f"An interval takes fives of restarts; these are fewer than {FIVE}."
     return (
         "With the data held, the highest test loss of five restarts is this many times the lowest (median): "
         f"{', '.join(parts)}."

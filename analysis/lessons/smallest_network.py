@@ -29,7 +29,7 @@ def n_units(cell: CellRecord) -> int:
 
 def low_enough(cells: Cells, cell: CellRecord) -> FloatArray:
     """Return 1 for restarts whose test loss was at or below the target at any look."""
-    return (losses(cell, "test") <= cells.target_of(cell)).any(axis=0).astype(np.float64)
+    return np.asarray((losses(cell, "test") <= cells.target_of(cell)).any(axis=0), np.float64)
 
 
 def smallest(cells: Cells, group: Sequence[CellRecord]) -> CellRecord | None:
@@ -148,8 +148,8 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     if found is not None:
         share = low_enough(cells, found).mean()
         parts.append(
-            f"in the exercise's setting {found.params[SHAPE]} is the smallest network tried that passes in at least half "
-            f"of the restarts ({share:.0%})"
+            f"in the exercise's setting {found.params[SHAPE]} is the smallest network tried that passes in at least "
+            f"half of the restarts ({share:.0%})"
         )
     for dataset in cells.datasets("sets"):
         good = [cell for cell in cells.of("sets", {"dataset": dataset}) if reached(cells, cell).mean() >= HALF]
