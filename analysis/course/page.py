@@ -185,6 +185,7 @@ def try_table(one: Told) -> Table:
     if changeable is not None:
         value = one_level(one, changeable)
         rows.append(("One factor at one level", f"{COMMAND} {name} --set {changeable}={value}"))
+    rows.append(("One cell again, every bit compared", f"python -m sweeps replay {one.study.header.sweep}/lesson 0"))
     with_page = [cell for cell in one.study.cells if cell.playground_url]
     for cell in with_page[:: max(1, len(with_page) // 4)][:4]:
         text = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in cell.params.items() if key != "design")

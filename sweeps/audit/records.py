@@ -98,7 +98,7 @@ def check_study(study: Study, spec: Spec) -> Iterator[Finding]:
 
 
 def _check_budget(study: Study) -> Iterator[Finding]:
-    n, budget = len(study.networks if study.is_polynomial else study.trials), study.header.n_trials
+    n, budget = len(study.of_stage(study.first)), study.header.n_trials
     if len(study.asked) > budget:
         yield Finding("I7", f"{study.path}: {len(study.asked)} trials asked; expected at most {budget}, the budget")
     if study.verdict is not None and study.verdict.stopped == "budget" and n != budget:
