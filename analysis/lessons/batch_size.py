@@ -55,6 +55,18 @@ def claims(cells: Cells) -> list[Claim]:
             for split in ("train", "test")
         ),
         claim(
+            "71", "Larger batches reduce overfitting",
+            "share of draws with a smaller test minus training loss with batches of 30 than of 1, rate 0.03", "above",
+            0.5,
+            by_dataset(
+                cells, "sets", pair(30, 1),
+                lambda one, other: sooner(
+                    difference(last(one, "test"), last(one, "train")),
+                    difference(last(other, "test"), last(other, "train")),
+                ),
+            ),
+        ),
+        claim(
             "11", "Sometimes, from batch 20 on, test loss is below training loss (in at least one draw of twenty)",
             "share of draws whose test loss is below their training loss with batches of 30, rate 0.03",
             "above", 0.05,
