@@ -13,10 +13,11 @@ from analysis.statistics.verdicts import Judgment
 
 ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
-        "26 to 30": "judged on the page of the polynomial study, `run quadratic`, where they are; its own figures stand "
-        "there beside the article's",
+        "26 to 30": "judged, where they are, on the page of the polynomial study, `run quadratic`; its own figures "
+        "stand there beside the article's",
         "31 to 64": "of the textbook and the lecture notes: 60 is judged here, the others have no lesson yet",
-        "66, 67, 70": "of the perceptron's data: `run perceptron` trains the grid, and its report says what each choice does",
+        "66, 67, 70": "of the perceptron's data: `run perceptron` trains the grid, and its report says what each "
+        "choice does",
         "68": "about seconds: no record holds them but as timing, which differs from run to run",
         "74": "needs the angle between steps, which no probe measures yet",
         "76": "exact: 1-150-150-1 has 23 101 parameters; the report of `run perceptron` counts them",
