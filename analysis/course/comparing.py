@@ -135,18 +135,12 @@ def lines(
     goal: float | None = None,
 ) -> Picture:
     """Return a picture with one panel a dataset: a factor across, one line a level of another, the median up."""
-    rows = []
-    for cell in cells.of(design):
-        middle = float(np.median(value(cell)))
-        if np.isfinite(middle):
-            rows.append(
-                (
-                    title(str(cell.params["dataset"])),
-                    _name(across, cell.params[across]),
-                    _name(colours, cell.params[colours]),
-                    middle,
-                )
-            )
+    rows = [
+        (title(dataset), _name(across, place), _name(colours, level), middle)
+        for dataset in cells.datasets(design)
+        for level in cells.levels(design, colours)
+        for place, middle in _medians(cells, design, {"dataset": dataset, colours: level}, across, value)
+    ]
     data = Table(
         name,
         "",
@@ -161,6 +155,20 @@ def lines(
     return Picture(name, caption, alt, lambda: _draw(cells, design, across, colours, value, label, log_y, goal), data)
 
 
+def _medians(
+    cells: Cells, design: str, levels: Levels, across: str, value: Callable[[CellRecord], FloatArray]
+) -> list[tuple[Level, float]]:
+    """Return the median of a value over all cells and replicas that share a level of `across`, where it is finite."""
+    found = []
+    for place in cells.levels(design, across):
+        group = cells.of(design, {**levels, across: place})
+        if group:
+            middle = float(np.median(np.concatenate([value(cell) for cell in group])))
+            if np.isfinite(middle):
+                found.append((place, middle))
+    return found
+
+
 def _draw(
     cells: Cells,
     design: str,
@@ -171,7 +179,7 @@ def _draw(
     log_y: bool,
     goal: float | None,
 ) -> Figure:
-    from analysis.formats.style import COLORS, RED, framed_axes, new_figure
+    from analysis.formats.style import COLORS, RED, framed_axes, new_figure, plain_ticks
 
     datasets = cells.datasets(design)
     n = max(1, len(datasets))
@@ -180,16 +188,17 @@ def _draw(
     for i, dataset in enumerate(datasets):
         axes = framed_axes(figure, 0.6, 0.6, 0.1, 0.35, i, n)
         for level, color in zip(cells.levels(design, colours), COLORS * 3, strict=False):
-            group = cells.of(design, {"dataset": dataset, colours: level})
-            at = [places[cell.params[across]] for cell in group]
-            middle = [float(np.median(value(cell))) for cell in group]
-            kept = [(x, y) for x, y in zip(at, middle, strict=True) if np.isfinite(y)]
+            kept = [
+                (places[place], middle)
+                for place, middle in _medians(cells, design, {"dataset": dataset, colours: level}, across, value)
+            ]
             axes.plot([x for x, _ in kept], [y for _, y in kept], "o-", color=color, markersize=3, linewidth=1.2,
                       label=_name(colours, level))  # fmt: skip
         if goal is not None:
             axes.axhline(goal, color=RED, linewidth=1.0, linestyle="--")
         if log_y:
             axes.set_yscale("log")
+            plain_ticks(axes, "y")
         axes.set_xticks(range(len(places)), [_name(across, level) for level in places], fontsize=6)
         axes.tick_params(axis="y", which="both", labelsize=6)
         axes.set_title(title(dataset), fontsize=9)

@@ -11,6 +11,7 @@ from analysis.course.cells import Cells, FloatArray, last, losses, title
 from analysis.course.comparing import claim, over_levels, reached
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Column, Picture, Table, shown
+from analysis.formats.cells import interval_text
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
 
@@ -128,7 +129,13 @@ def _draw(cells: Cells, points: Sequence[tuple[str, int, float, float]]) -> Figu
     axes.axhline(cells.target("exercise"), color=RED, linewidth=1.0, linestyle="--")
     for layers, units, loss, share in points:
         axes.plot([units], [loss], "o", color=BLUE, markersize=4 + 8 * share, alpha=0.8)
-        axes.annotate(f"{layers} ({share:.0%})", (units, loss), xytext=(5, 4), textcoords="offset points", fontsize=7)
+        axes.annotate(
+            f"{layers} ({share:.0%})",
+            (units, loss),
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=7,
+        )
     axes.set_xlabel("hidden units")
     axes.set_ylabel("median of the lowest test loss")
     return figure
@@ -146,10 +153,10 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     parts = []
     found = smallest(cells, cells.of("exercise"))
     if found is not None:
-        share = low_enough(cells, found).mean()
+        share = " ".join(interval_text(share_interval(low_enough(cells, found))))
         parts.append(
             f"in the exercise's setting {found.params[SHAPE]} is the smallest network tried that passes in at least "
-            f"half of the restarts ({share:.0%})"
+            f"half of the restarts (share {share})"
         )
     for dataset in cells.datasets("sets"):
         good = [cell for cell in cells.of("sets", {"dataset": dataset}) if reached(cells, cell).mean() >= HALF]
