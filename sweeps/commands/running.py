@@ -216,18 +216,13 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     """Print the tables, write the report, and say where everything is and how to open it."""
     from analysis.records.reading import read_sweep
     from analysis.report import write_report
-    from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.commands.answers import ANSWERS, kind_of_data
-    from sweeps.commands.printing import homework_text, range_text
+    from sweeps.commands.printing import homework_text
 
     studies = read_sweep(folder)
     drawn = [study for study in studies if kind_of_data(study) not in ANSWERS]
-    rows = homework_rows(drawn)
-    if rows:
-        print(homework_text(rows))
-        print()
-        print(range_text(range_rows(drawn)))
-        print()
+    if any(study.trials for study in drawn):
+        print(f"{homework_text(drawn)}\n")
     for study in studies:
         answer = ANSWERS.get(kind_of_data(study))
         text = None if answer is None else answer(study)

@@ -112,7 +112,7 @@ def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> Run
     start_ms = int(1000 * min(starts, default=0.0))
     tags = {
         "mlflow.runName": study_uid(header),
-        "mlflow.note.content": study.verdict.text if study.verdict else f"{header.dataset}. {own.note}",
+        "mlflow.note.content": own.answer or study.verdict.text if study.verdict else f"{header.dataset}. {own.note}",
         "kind": "study",
         ID_TAG: sweep_id(header),
         **file_tags(files),
