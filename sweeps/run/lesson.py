@@ -23,9 +23,10 @@ from engine.training import Look, train
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Draws, Losses, Source
 from sweeps.run.plan import Piece, Timing
-from sweeps.run.probes import PROBE_FUNCTIONS, Trained
+from sweeps.run.probes import PROBE_FUNCTIONS
 from sweeps.run.progress import Phase
 from sweeps.run.setting import Setting
+from sweeps.run.trained import Trained
 from sweeps.run.trial import TRIAL_ERRORS, Cancelled
 from sweeps.run.versions import versions
 from sweeps.search.samplers import ListSampler, Sampler

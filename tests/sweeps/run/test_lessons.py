@@ -23,9 +23,10 @@ from analysis.report import render, write_course
 from engine.network import NetworkConfig, Parameters
 from sweeps.commands.lessons import ordered_names
 from sweeps.run.kinds import Changes, kind_of, load
-from sweeps.run.probes import PROBE_FUNCTIONS, Trained, ray_line, saturated
+from sweeps.run.probes import PROBE_FUNCTIONS, ray_line, saturated
 from sweeps.run.replay import replay
 from sweeps.run.study import run_sweep
+from sweeps.run.trained import Trained
 from sweeps.spec.lesson import PROBES, LessonSpec, lesson_names, parse_lesson, resized, with_setting
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
