@@ -18,6 +18,7 @@ from analysis.records.study import (
     NETWORK,
     STAGES,
     Asked,
+    Chapter,
     Extension,
     Look,
     Record,
@@ -33,18 +34,18 @@ from analysis.records.study import (
 
 EARLIER_NAME = "runs.jsonl"
 """What polynomial studies left before they had a log."""
-REOPENING_KINDS = frozenset({"extension"})
+REOPENING_KINDS = frozenset({"extension", "chapter"})
 """Kinds of lines that may follow a verdict; another verdict has to come after them."""
 LINE_TYPES: Mapping[str, type] = MappingProxyType(
     {"study": StudyHeader, "asked": Asked, "finished": TrialRecord, "verdict": Verdict}
-    | {"look": Look, "extension": Extension}
+    | {"look": Look, "extension": Extension, "chapter": Chapter}
     | dict.fromkeys(STAGES[1:], TrialRecord)
     | {NETWORK: NetworkRecord}
 )
 """What each kind of line holds."""
 
 
-Item = StudyHeader | Asked | Record | Verdict | Look | Extension
+Item = StudyHeader | Asked | Record | Verdict | Look | Extension | Chapter
 """What a line holds."""
 
 
@@ -114,6 +115,8 @@ class StudyReader:
             self._record(study, line.kind, item)
         elif isinstance(item, Look):
             self._look(study, item)
+        elif isinstance(item, Chapter):
+            self._open(study, item)
         elif isinstance(item, Extension):
             study.extend(item)
         else:
@@ -170,6 +173,16 @@ class StudyReader:
                 f"from {n_there}, once"
             )
         study.looks.append(look)
+
+    def _open(self, study: Study, chapter: Chapter) -> None:
+        if study.is_polynomial:
+            raise ValueError("a 'chapter' line; expected none in a study of a list")
+        if chapter.first != len(self.chosen):
+            raise ValueError(f"chapter.first: {chapter.first}; expected {len(self.chosen)}, the trials asked before it")
+        kept = chapter.kept
+        if kept != sorted(set(kept)) or (kept and not (kept[0] >= 0 and kept[-1] < chapter.first)):
+            raise ValueError(f"chapter.kept: not numbers of trials below {chapter.first}, each once and in order")
+        study.extend(chapter)
 
     def _end(self, study: Study, verdict: Verdict, line: Line) -> None:
         if missing := sorted(self.chosen.keys() - self._numbers[self._first]):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from analysis.records.study import Extension, Look, Record, Scalar, Stage, Study, StudyHeader, Verdict
+from analysis.records.study import Chapter, Extension, Look, Record, Scalar, Stage, Study, StudyHeader, Verdict
 from sweeps.run.progress import Phase
 from sweeps.run.trial import Setting
 from sweeps.search.samplers import Sampler
@@ -82,8 +82,14 @@ class Plan(Protocol):
     @property
     def stages(self) -> tuple[tuple[Stage, ...], ...]: ...  # noqa: D102
 
-    def proposer(self) -> Sampler:
-        """Return who proposes the settings of the first stage: a search's sampler, or a design's list."""
+    def proposer(self, study: Study) -> Sampler:
+        """Return who proposes the settings of the last chapter's first stage: a search's sampler, or a design's list.
+
+        All trials of the chapters before are finished.
+        """
+
+    def repeatable(self, study: Study, chapter: int) -> dict[str, list[int]]:
+        """Return the trials that a chapter has kept of earlier ones, by the canonical text of their params."""
 
     def setting(self, study: Study, number: int, params: Mapping[str, Scalar], earlier: Sequence[int]) -> Setting:
         """Return the setting of proposal `number`; `earlier` are the numbers that had the same params."""
@@ -97,8 +103,8 @@ class Plan(Protocol):
         The stages before it in its tuple are complete.
         """
 
-    def extends(self, earlier: Extension) -> bool:
-        """Return whether this is the study of an earlier budget, with a larger one."""
+    def reopening(self, study: Study) -> Extension | Chapter | None:
+        """Return the line with which a study goes on as this plan asks; None where it is another study."""
 
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return pieces grouped into those that train together."""

@@ -13,7 +13,7 @@ from analysis.polynomial.claims import claims
 from analysis.polynomial.fits import flat_valley
 from analysis.polynomial.question import Question
 from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
-from analysis.records.study import NETWORK, Extension, Scalar, Stage, Study, StudyHeader, Verdict
+from analysis.records.study import NETWORK, Scalar, Stage, Study, StudyHeader, Verdict
 from engine.polynomial.quadrature import FullBatchHistory, Rule, gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from sweeps.data.polynomial import PolynomialSpec, networks
@@ -92,7 +92,11 @@ class PolynomialPlan:
             has_page=False,
         )
 
-    def proposer(self) -> Sampler:
+    def repeatable(self, study: Study, chapter: int) -> dict[str, list[int]]:  # noqa: ARG002
+        """Return nothing: a design has no chapters."""
+        return {}
+
+    def proposer(self, study: Study) -> Sampler:  # noqa: ARG002
         """Return who proposes: the list."""
         return ListSampler(lambda number: (self._networks[number], {}))
 
@@ -104,9 +108,8 @@ class PolynomialPlan:
         """Return the setting that a record is about."""
         return self.setting(study, record.number, record.params, ())
 
-    def extends(self, earlier: Extension) -> bool:  # noqa: ARG002
-        """Return False: a design is complete."""
-        return False
+    def reopening(self, study: Study) -> None:
+        """Return None: a design is complete."""
 
     def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
         """Return nothing: no stage follows."""

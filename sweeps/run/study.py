@@ -19,6 +19,7 @@ from typing import Any
 from analysis.records.lines import canonical_json
 from analysis.records.reading import check_version
 from analysis.records.study import Record, Stage, Study
+from sweeps.run.chapters import starts_of_chapters
 from sweeps.run.executors import local_executor
 from sweeps.run.kinds import Spec, kind_of, load, spec_difference
 from sweeps.run.plan import Piece, Plan, Timing
@@ -26,7 +27,8 @@ from sweeps.run.progress import OnEvent, Phase, Progress
 from sweeps.run.trial import Cancelled, Setting
 from sweeps.search.samplers import Sampler
 from sweeps.spec.sweep import SweepSpec
-from sweeps.store.log import LOG_NAME, SPEC_NAME, StudyLog, SweepLock, write_atomically
+from sweeps.spec.writing import as_toml
+from sweeps.store.log import BEFORE_NAME, LOG_NAME, SPEC_NAME, StudyLog, SweepLock, write_atomically
 from sweeps.toml import SpecError
 
 MOST_FAILURES = 20
@@ -48,6 +50,7 @@ def run_sweep(
     workers: int,
     timeout: float | None = None,
     on_event: OnEvent | None = None,
+    may_reopen: bool = False,
 ) -> list[Study]:
     """Run a sweep, or a study of another kind, to its verdicts; or go on with one that was interrupted.
 
@@ -63,6 +66,8 @@ def run_sweep(
         Seconds after which to stop; what is logged then is a prefix of the whole, and running again goes on from it.
     on_event : callable or None
         Told how each study gets on, from this thread.
+    may_reopen : bool
+        Whether a sweep that is there may go on in another space, as a new chapter of each log.
 
     Returns
     -------
@@ -91,12 +96,13 @@ def run_sweep(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with SweepLock(folder):
-            _settle_spec(spec, folder)
+            _settle_spec(spec, folder, may_reopen=may_reopen)
             with contextlib.ExitStack() as logs:
                 runs = []
                 for plan in kind_of(spec).plans(spec, folder):
                     runs.append(_StudyRun(plan, on_event))
                     logs.callback(runs[-1].log.close)
+                (folder / BEFORE_NAME).unlink(missing_ok=True)  # every log has its line
                 _drive(runs, workers, deadline)
                 for run in runs:
                     run.finish()
@@ -107,8 +113,11 @@ def run_sweep(
         ) from None
 
 
-def _settle_spec(spec: Spec, folder: Path) -> None:
-    """Write the spec into a new folder, or make sure that the folder's is the same but for a smaller budget."""
+def _settle_spec(spec: Spec, folder: Path, *, may_reopen: bool) -> None:
+    """Write the spec into a new folder, or make sure that the folder's is the same but for a smaller budget.
+
+    With `may_reopen` it may have another space, too; that one is kept until every log has its line about it.
+    """
     check_version(folder)
     path = folder / SPEC_NAME
     if not path.exists():
@@ -118,6 +127,9 @@ def _settle_spec(spec: Spec, folder: Path) -> None:
     old, new = there.without_folders(), spec.without_folders()
     if old != new and isinstance(new, SweepSpec) and isinstance(old, SweepSpec) and new.extends(old):
         write_atomically(path, kind_of(spec).as_toml(spec).encode())
+    elif old != new and may_reopen and isinstance(new, SweepSpec) and isinstance(old, SweepSpec) and new.reopens(old):
+        write_atomically(folder / BEFORE_NAME, as_toml(old).encode())
+        write_atomically(path, as_toml(spec).encode())
     elif old != new:
         changes = spec_difference(old, new)
         more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
@@ -167,11 +179,12 @@ class _StudyRun:
         self.plan = plan
         self._on_event = on_event
         self._header = plan.header
-        self.log = StudyLog(plan.folder / LOG_NAME, self._header, plan.extends)
+        self.log = StudyLog(plan.folder / LOG_NAME, self._header, plan.reopening)
         self._proposer: Sampler | None = None
         self._n_asked = self._n_told = self._n_candidates = self._n_failures = 0
         self._stopped: str | None = None
         self._first: dict[int, Setting] = {}
+        self._starts = starts_of_chapters(self.log.study)
         self._repeats: dict[str, list[int]] = {}
         self._stages: dict[Stage, dict[int, Setting]] = {}
         self._under_way: set[_Key] = set()
@@ -259,28 +272,37 @@ class _StudyRun:
         self._stages[stage] = {setting.number: setting for setting in settings}
 
     def _ask_and_tell(self) -> None:
-        """Ask and tell as far as the records go, in the one order there is: tell k, then ask k + lag."""
+        """Ask and tell as far as the records go, in the one order there is: tell k, then ask k + lag.
+
+        Of earlier chapters only what was asked before they ended is left to do; the last one begins when it is done.
+        """
         finished = {record.number: record for record in self.log.study.of_stage(self.plan.first)}
-        n_trials = self._header.n_trials
+        n_trials, start = self._header.n_trials, self._starts[-1]
         while self._stopped is None:
-            while self._n_asked < min(self._n_told + self.plan.lag, n_trials):
+            n_due = min(self._n_told + self.plan.lag, n_trials) if self._n_told >= start else start
+            while self._n_asked < n_due:
                 self._ask(self._n_asked)
                 self._n_asked += 1
             if self._n_told == n_trials:
                 self._stopped = "budget"
             elif self._n_told in finished:
-                self._tell(finished[self._n_told])
+                if self._n_told >= start:
+                    self._tell(finished[self._n_told])
                 self._n_told += 1
             else:
                 return
 
     def _ask(self, number: int) -> None:
-        if self._proposer is None:
-            self._proposer = self.plan.proposer()
         log = self.log
+        for chapter in [i for i, first in enumerate(self._starts) if first == number and i]:
+            self._repeats = self.plan.repeatable(log.study, chapter)
+        in_last = number >= self._starts[-1]
+        if self._proposer is None and in_last:
+            self._proposer = self.plan.proposer(log.study)
         if number in log.points:
             params, point = log.study.asked[number], log.points[number]
-            self._proposer.add(number, point)
+            if in_last:
+                self._proposer.add(number, point)
         else:
             params, point = self._proposer.ask(number)
         earlier = self._repeats.setdefault(canonical_json(params), [])

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from analysis.records.study import Extension, Look, Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
+from analysis.records.study import Chapter, Extension, Look, Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
+from sweeps.run.chapters import chapter_of, repeatable, sampler_of, specs_of_chapters
 from sweeps.run.looks import FRESH, plan_look, with_records
 from sweeps.run.models import save_outcome
 from sweeps.run.plan import Piece, Timing
@@ -18,10 +19,10 @@ from sweeps.run.progress import Phase
 from sweeps.run.trial import Outcome, Setting, join, make_record, run_chunk, search_setting, train_frames
 from sweeps.run.versions import versions
 from sweeps.search.pruners import prune_above
-from sweeps.search.samplers import Sampler, make_sampler
+from sweeps.search.samplers import Sampler
 from sweeps.search.space import apply
-from sweeps.spec.sweep import DatasetSpec, SweepSpec, open_source
-from sweeps.store.log import MODELS_NAME
+from sweeps.spec.sweep import DatasetSpec, SweepSpec, load_spec, open_source
+from sweeps.store.log import BEFORE_NAME, MODELS_NAME
 
 
 class TrialPlan:
@@ -54,9 +55,13 @@ class TrialPlan:
         """What is asked."""
         return study_header(self._spec, self._dataset, self._spec.datasets.index(self._dataset), self._source)
 
-    def proposer(self) -> Sampler:
+    def proposer(self, study: Study) -> Sampler:
         """Return who proposes: the sampler that the spec names."""
-        return make_sampler(self._spec, self._dataset.name)
+        return sampler_of(self._spec, study, len(study.chapters))
+
+    def repeatable(self, study: Study, chapter: int) -> dict[str, list[int]]:
+        """Return the trials that a chapter has kept of earlier ones."""
+        return repeatable(specs_of_chapters(self._spec, study)[chapter], study, chapter)
 
     def setting(self, study: Study, number: int, params: Mapping[str, Scalar], earlier: Sequence[int]) -> Setting:
         """Return a search trial; one whose params were tried before gets draws of its own."""
@@ -103,10 +108,20 @@ class TrialPlan:
         look = known or with_records(planned, len(settings), self._spec, self._source)
         return look, [dataclasses.replace(setting, level=look.level) for setting in settings]
 
-    def extends(self, earlier: Extension) -> bool:
-        """Return whether the spec is that of an earlier budget, with a larger one."""
-        old = self._spec.with_budget(earlier.n_trials, earlier.until)
-        return old.sha256 == earlier.spec_sha256 and self._spec.extends(old)
+    def reopening(self, study: Study) -> Extension | Chapter | None:
+        """Return a larger budget, or a chapter in the spec's space; None where it is another study."""
+        spec, earlier = self._spec, study.budget
+        old = spec.with_budget(earlier.n_trials, earlier.until)
+        if old.sha256 == earlier.spec_sha256 and spec.extends(old):
+            return Extension(spec.search.n_trials, spec.search.until, spec.sha256)
+        path = self.folder.parent / BEFORE_NAME
+        if not path.is_file():
+            return None
+        before = load_spec(path).with_budget(earlier.n_trials, earlier.until)
+        before = dataclasses.replace(before, datasets=spec.datasets)  # wherever their files lie
+        if before.sha256 != earlier.spec_sha256 or not spec.reopens(before):
+            return None
+        return chapter_of(before, spec, study)
 
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return each piece by itself: the replicas of a trial train together already."""
@@ -172,4 +187,5 @@ def study_header(spec: SweepSpec, dataset: DatasetSpec, position: int, source: S
         floor=source.floor,
         spec_sha256=spec.sha256,
         versions=versions(),
+        origin=spec.origin,
     )
