@@ -349,8 +349,8 @@ class Chapter:
         Number of the chapter's first trial.
     kept : list of int
         Earlier trials whose settings lie in the space, by number.
-    space_before, search_before : dict
-        Tables ``[space]`` and ``[search]`` of the spec of the chapter before.
+    spec_before : str
+        The spec of the chapter before, as TOML; its order is that in which a space is searched.
     """
 
     n_trials: int
@@ -358,8 +358,7 @@ class Chapter:
     spec_sha256: str
     first: int
     kept: list[int]
-    space_before: dict[str, Any]
-    search_before: dict[str, Any]
+    spec_before: str
 
 
 @dataclass(slots=True)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from analysis.records.lines import canonical_json
 from analysis.records.study import Chapter, Scalar, Study
-from engine.configuration import TrainingConfig
-from engine.network import NetworkConfig
 from sweeps.search.samplers import Sampler, Told, make_sampler
 from sweeps.search.space import apply
+from sweeps.spec.dimensions import Dimension
 from sweeps.spec.placing import DEPTH, SIZES, placed
-from sweeps.spec.sweep import SweepSpec
-from sweeps.spec.writing import as_table, parse_spec, search_table, space_table
-from sweeps.toml import SpecError
+from sweeps.spec.sweep import SweepSpec, parse_spec
+from sweeps.spec.writing import as_toml
+from sweeps.toml import SpecError, read_toml
 
 Proposal = tuple[dict[str, Scalar], dict[str, Scalar]]
 """Params and point, see `sweeps.search.space.walk`."""
@@ -28,25 +28,26 @@ def within(spec: SweepSpec, params: Mapping[str, Scalar]) -> Proposal | None:
     """Return an earlier trial as the spec's space would have proposed it; None where it does not lie in it."""
     then = apply(spec, params, 1, 1)
     try:
-        proposal = placed(spec.space, _searched(spec, *then), spec.name)
+        proposal = placed(spec.space, searched(spec.space, *map(dataclasses.asdict, then)), spec.name)
     except SpecError:
         return None
     return proposal if apply(spec, proposal[0], 1, 1) == then else None
 
 
-def _searched(spec: SweepSpec, network: NetworkConfig, training: TrainingConfig) -> dict[str, Scalar]:
-    """Return what a network and its training are in the words of a spec's space, as far as it has words for them."""
-    values: dict[str, Scalar] = {DEPTH: len(network.hidden_layer_sizes)}
-    values |= {f"{SIZES}.{i}": size for i, size in enumerate(network.hidden_layer_sizes, start=1)}
-    for group, config in (("network", network), ("training", training)):
-        values |= {f"{group}.{field.name}": getattr(config, field.name) for field in dataclasses.fields(config)}
+def searched(
+    space: tuple[Dimension, ...], network: Mapping[str, Any], training: Mapping[str, Any]
+) -> dict[str, Scalar]:
+    """Return what a network and its training, field by field, are in the words of a space."""
+    sizes = network["hidden_layer_sizes"]
+    values: dict[str, Scalar] = {DEPTH: len(sizes)}
+    values |= {f"{SIZES}.{i}": size for i, size in enumerate(sizes, start=1)}
+    values |= {f"network.{field}": value for field, value in network.items()}
+    values |= {f"training.{field}": value for field, value in training.items()}
     there: dict[str, Scalar] = {}
-    for dimension in spec.space:  # conditions first: what does not exist for these values is not named
+    for dimension in space:  # conditions first: what does not exist for these values is not named
         if not all(there.get(key) in allowed for key, allowed in dimension.when):
             continue
-        keys = [dimension.key]
-        if dimension.key == SIZES:
-            keys = [f"{SIZES}.{i}" for i in range(1, len(network.hidden_layer_sizes) + 1)]
+        keys = [f"{SIZES}.{i}" for i in range(1, len(sizes) + 1)] if dimension.key == SIZES else [dimension.key]
         there |= {key: values[key] for key in keys}
     return there
 
@@ -71,8 +72,7 @@ def chapter_of(old: SweepSpec, new: SweepSpec, study: Study) -> Chapter:
         spec_sha256=new.sha256,
         first=first,
         kept=[number for number in sorted(study.asked) if within(new, study.asked[number]) is not None],
-        space_before=space_table(old.space),
-        search_before=search_table(old.search),
+        spec_before=as_toml(old.without_folders()),
     )
 
 
@@ -86,8 +86,9 @@ def specs_of_chapters(spec: SweepSpec, study: Study) -> list[SweepSpec]:
     """
     specs = [spec]
     for chapter in reversed(study.chapters):
-        table = as_table(specs[0]) | {"space": chapter.space_before, "search": chapter.search_before}
-        specs.insert(0, parse_spec(table, f"{spec.name}: chapter from trial {chapter.first}"))
+        where = f"{spec.name}: spec before trial {chapter.first}"
+        before = parse_spec(read_toml(chapter.spec_before.encode(), where), where)
+        specs.insert(0, dataclasses.replace(before, datasets=spec.datasets))  # wherever their files lie now
     return specs
 
 

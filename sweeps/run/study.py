@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.records.lines import canonical_json
-from analysis.records.reading import check_version
+from analysis.records.lines import RecordError, canonical_json
+from analysis.records.reading import check_version, read_study
 from analysis.records.study import Record, Stage, Study
-from sweeps.run.chapters import starts_of_chapters
+from sweeps.run.chapters import chapter_of, starts_of_chapters
 from sweeps.run.executors import local_executor
 from sweeps.run.kinds import Spec, kind_of, load, spec_difference
 from sweeps.run.plan import Piece, Plan, Timing
@@ -28,7 +28,7 @@ from sweeps.run.trial import Cancelled, Setting
 from sweeps.search.samplers import Sampler
 from sweeps.spec.sweep import SweepSpec
 from sweeps.spec.writing import as_toml
-from sweeps.store.log import BEFORE_NAME, LOG_NAME, SPEC_NAME, StudyLog, SweepLock, write_atomically
+from sweeps.store.log import BEFORE_NAME, LOG_NAME, SPEC_NAME, StudyLog, SweepLock, header_difference, write_atomically
 from sweeps.toml import SpecError
 
 MOST_FAILURES = 20
@@ -128,6 +128,7 @@ def _settle_spec(spec: Spec, folder: Path, *, may_reopen: bool) -> None:
     if old != new and isinstance(new, SweepSpec) and isinstance(old, SweepSpec) and new.extends(old):
         write_atomically(path, kind_of(spec).as_toml(spec).encode())
     elif old != new and may_reopen and isinstance(new, SweepSpec) and isinstance(old, SweepSpec) and new.reopens(old):
+        _check_reopening(old, new, folder)
         write_atomically(folder / BEFORE_NAME, as_toml(old).encode())
         write_atomically(path, as_toml(spec).encode())
     elif old != new:
@@ -136,6 +137,24 @@ def _settle_spec(spec: Spec, folder: Path, *, may_reopen: bool) -> None:
         raise SpecError(
             f"{folder}: holds another sweep ({'; '.join(changes[:3])}{more}); use another --results or name"
         )
+
+
+def _check_reopening(old: SweepSpec, new: SweepSpec, folder: Path) -> None:
+    """Raise what opening the logs would, before anything is written."""
+    for plan in kind_of(new).plans(new, folder):
+        path = plan.folder / LOG_NAME
+        if not path.is_file():
+            raise SpecError(f"{path}: not there; `resume` the sweep before it goes on with another space")
+        study = read_study(path)
+        if study.budget.spec_sha256 != old.sha256:
+            raise SpecError(f"{path}: the last extension has not begun there; `resume` the sweep first")
+        there = study.header
+        here = dataclasses.replace(
+            plan.header, n_trials=there.n_trials, until=there.until, spec_sha256=there.spec_sha256
+        )
+        if here != there:
+            raise RecordError(f"{path}: line 1: {header_difference(there, here)}")
+        chapter_of(old, new, study)
 
 
 def _drive(runs: Sequence[_StudyRun], workers: int, deadline: float | None) -> None:

@@ -179,7 +179,9 @@ class ToldSampler:
         Trials of earlier chapters; they count as start-up points.
     """
 
-    def __init__(self, spec: SweepSpec, dataset: str, start: int, n_first: int, told: Sequence[Told]) -> None:
+    def __init__(
+        self, spec: SweepSpec, dataset: str, start: int = 0, n_first: int = 0, told: Sequence[Told] = ()
+    ) -> None:
         import optuna
 
         chosen = OPTUNA[spec.search.sampler]

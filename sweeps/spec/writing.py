@@ -83,7 +83,7 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
         "goal": {"words": spec.goal.words}
         if spec.goal.words
         else {"metric": spec.goal.metric, "below": spec.goal.below},
-        "search": search_table(spec.search),
+        "search": _search_table(spec.search),
         "epochs": {**dataclasses.asdict(spec.epochs), "grid": list(spec.epochs.grid)},
         "pruning": dataclasses.asdict(spec.pruning),
         "finalists": dataclasses.asdict(spec.finalists),
@@ -94,12 +94,11 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
         ],
         "network": {key: _plain(value) for key, value in spec.network},
         "training": {key: _plain(value) for key, value in spec.training},
-        "space": space_table(spec.space),
+        "space": _space_table(spec.space),
     }
 
 
-def search_table(search: SearchSpec) -> dict[str, Any]:
-    """Return the table of ``[search]``."""
+def _search_table(search: SearchSpec) -> dict[str, Any]:
     table = dataclasses.asdict(dataclasses.replace(search, first=()))
     del table["first"]
     return {**table, **({"first": [setting_table(dict(params)) for params in search.first]} if search.first else {})}
@@ -135,8 +134,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def space_table(space: tuple[Dimension, ...]) -> dict[str, dict[str, Any]]:
-    """Return the table of ``[space]``."""
+def _space_table(space: tuple[Dimension, ...]) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for dimension in space:
         group, field = dimension.key.split(".", 1)
