@@ -26,8 +26,8 @@ N_FIRST = 5
 def with_first_of(spec: SweepSpec, folder: Path, dataset: str = "") -> SweepSpec:
     """Return a spec whose first settings are the best of an earlier sweep, as far as they lie in its space.
 
-    They are chosen by search trials alone, whose draws no look ever takes: what is certified is measured on draws that
-    had no part in the choice.
+    They are chosen by search trials alone, whose draws no look of a sweep with the same seed ever takes: what is
+    certified is measured on draws, or rows, that had no part in the choice. Another seed deals them otherwise.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ def with_first_of(spec: SweepSpec, folder: Path, dataset: str = "") -> SweepSpec
     Raises
     ------
     SpecError
-        If there is no such dataset, or none of its settings lies in the space.
+        If there is no such dataset, its kind of data is the same and its seed another, or none of its settings lies in
+        the space.
     RecordError
         If a log is damaged.
     """
@@ -51,6 +52,13 @@ def with_first_of(spec: SweepSpec, folder: Path, dataset: str = "") -> SweepSpec
     if not chosen:
         there = ", ".join(study.header.dataset for study in studies) or "no search"
         raise SpecError(f"--from {named}: no such study; there is {there}")
+    kinds = {one.kind for one in spec.datasets}
+    for study in chosen:
+        if study.header.data["kind"] in kinds and study.header.seed != spec.seed:
+            raise SpecError(
+                f"--from {named}: its seed is {study.header.seed}, not {spec.seed}; give --seed {study.header.seed}, so"
+                " that nothing it was chosen on is certified on"
+            )
     first = list(spec.search.first)
     wanted = len(first) + N_FIRST
     ranks = zip_longest(*(_best(study, spec) for study in chosen))

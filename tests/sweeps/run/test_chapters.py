@@ -307,7 +307,7 @@ def test_a_first_setting_outside_the_space_is_refused(setting: Any, message: str
 def test_another_sweep_starts_with_the_best_settings_of_an_earlier_one(
     grown: Path, study: Study, tmp_path: Path
 ) -> None:
-    spec = with_first_of(one_set(name="second", seed=8), grown)
+    spec = with_first_of(one_set(name="second"), grown)
     assert spec.origin == f"tiny@{digest(grown)[:12]}"
     assert parse_spec_again(spec) == spec
     (second,) = run_sweep(spec, tmp_path, workers=2)
@@ -337,3 +337,8 @@ def test_a_sweep_without_a_setting_in_the_space_is_no_start(grown: Path) -> None
     with pytest.raises(SpecError) as told:
         with_first_of(one_set(name="second"), grown, "spiral")
     assert str(told.value) == "--from tiny/spiral: no such study; there is gauss"
+    with pytest.raises(SpecError) as told:
+        with_first_of(one_set(name="second", seed=8), grown)
+    assert str(told.value) == (
+        "--from tiny: its seed is 3, not 8; give --seed 3, so that nothing it was chosen on is certified on"
+    )
