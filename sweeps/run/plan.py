@@ -40,6 +40,13 @@ class Timing:
     worker: str = ""
 
 
+class Trainer(Protocol):
+    """Trains batches elsewhere. It can be pickled, opens no log and no database, and needs no sampler."""
+
+    def __call__(self, batch: Sequence[Piece]) -> list[Any]:
+        """Return for each piece what is to be sent back, or a text that says why it failed."""
+
+
 class Plan(Protocol):
     """What one study does.
 
@@ -117,6 +124,12 @@ class Plan(Protocol):
         sweeps.run.trial.Cancelled
             At the next look after `cancel` was set.
         """
+
+    def trainer(self) -> Trainer:
+        """Return what trains a batch in another process, on another machine."""
+
+    def received(self, piece: Piece, outcome: Any) -> Any:
+        """Return what a piece gave, given what came back of it from another process."""
 
     def record(self, setting: Setting, outcomes: Sequence[Any], timing: Timing) -> Record:
         """Return the record of a setting, given what its pieces gave in their order."""

@@ -47,6 +47,23 @@ class Trained:
     valley_parameters: list[list[float]]
 
 
+@dataclass(frozen=True, slots=True)
+class PolynomialTrainer:
+    """Trains networks of a polynomial study in another process.
+
+    Parameters
+    ----------
+    spec : PolynomialSpec
+        The study's.
+    """
+
+    spec: PolynomialSpec
+
+    def __call__(self, batch: Sequence[Piece]) -> list[Trained | str]:
+        """Train networks of one arm and rate."""
+        return PolynomialPlan(self.spec, Path()).train(batch, threading.Event())
+
+
 class PolynomialPlan:
     """The networks of a polynomial study; see `sweeps.run.plan.Plan`.
 
@@ -160,6 +177,14 @@ class PolynomialPlan:
         free = trainable(arm, 1, self._settings.n_hidden)[0]
         loss, parameters = flat_valley(last, rule.select(slice(r, r + 1)), 0, weights, free)
         return Trained(history, r, loss.tolist(), parameters.tolist())
+
+    def trainer(self) -> PolynomialTrainer:
+        """Return what trains networks in another process."""
+        return PolynomialTrainer(self._spec)
+
+    def received(self, piece: Piece, outcome: Trained | str) -> Trained | str:  # noqa: ARG002
+        """Return what came back, as it is."""
+        return outcome
 
     def record(self, setting: Setting, outcomes: Sequence[Trained | str], timing: Timing) -> NetworkRecord:
         """Return a network's record."""

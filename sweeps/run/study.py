@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
+import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from analysis.records.lines import RecordError, canonical_json
 from analysis.records.reading import check_version, read_study
 from analysis.records.study import Record, Stage, Study
 from sweeps.run.chapters import chapter_of, starts_of_chapters
-from sweeps.run.executors import local_executor
+from sweeps.run.crews import open_crew
+from sweeps.run.executors import LOCAL, Batch, Crew, Result
 from sweeps.run.kinds import Spec, kind_of, load, spec_difference
 from sweeps.run.plan import Piece, Plan, Timing
 from sweeps.run.progress import OnEvent, Phase, Progress
-from sweeps.run.trial import Cancelled, Setting
+from sweeps.run.trial import Setting
 from sweeps.search.samplers import Sampler
 from sweeps.spec.sweep import SweepSpec
 from sweeps.spec.writing import as_toml
@@ -37,17 +36,12 @@ MOST_FAILURES = 20
 _Key = tuple[Stage, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
-    outcome: Any
-    timing: Timing
-
-
 def run_sweep(
     spec: Spec,
     results: Path,
     *,
     workers: int,
+    executor: str = LOCAL,
     timeout: float | None = None,
     on_event: OnEvent | None = None,
     may_reopen: bool = False,
@@ -62,6 +56,8 @@ def run_sweep(
         Folder of results; the sweep's own is ``results / spec.name``.
     workers : int
         Trials trained at a time; no result depends on it.
+    executor : str
+        ``"local"``: threads of this process. ``"dask://HOST:PORT"``, ``"dask-local:N"``: see `sweeps.run.crews`.
     timeout : float or None
         Seconds after which to stop; what is logged then is a prefix of the whole, and running again goes on from it.
     on_event : callable or None
@@ -103,7 +99,8 @@ def run_sweep(
                     runs.append(_StudyRun(plan, on_event))
                     logs.callback(runs[-1].log.close)
                 (folder / BEFORE_NAME).unlink(missing_ok=True)  # every log has its line
-                _drive(runs, workers, deadline)
+                with open_crew(executor, workers) as crew:
+                    _drive(runs, crew, deadline)
                 for run in runs:
                     run.finish()
             return [run.log.study for run in runs]
@@ -157,38 +154,45 @@ def _check_reopening(old: SweepSpec, new: SweepSpec, folder: Path) -> None:
         chapter_of(old, new, study)
 
 
-def _drive(runs: Sequence[_StudyRun], workers: int, deadline: float | None) -> None:
-    cancel = threading.Event()
-    futures: dict[Future[list[_Result]], tuple[_StudyRun, tuple[Piece, ...]]] = {}
-    with local_executor(workers) as executor:
-        try:
-            while True:
-                for run in runs:
-                    for batch in run.due():
-                        futures[executor.submit(_train, run.plan, batch, cancel)] = (run, batch)
-                if not futures:
-                    return
-                left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-                done, _ = wait(futures, timeout=left, return_when=FIRST_COMPLETED)
-                if not done:
-                    return
-                for future in sorted(done, key=lambda one: futures[one][1][0].key):
-                    run, batch = futures.pop(future)
-                    for piece, result in zip(batch, future.result(), strict=True):
-                        run.accept(piece, result)
-        finally:
-            cancel.set()  # on a timeout, an interruption or a bug: pieces under way end at their next look
+def _drive(runs: Sequence[_StudyRun], crew: Crew, deadline: float | None) -> None:
+    futures: dict[Future[list[list[Result]]], tuple[_StudyRun, tuple[Batch, ...]]] = {}
+    try:
+        while True:
             for run in runs:
-                run.stop()
+                for cohort in _cohorts(run.due(), crew, run.batch_s):
+                    futures[crew.submit(run.plan, cohort)] = (run, cohort)
+            if not futures:
+                return
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            done, _ = wait(futures, timeout=left, return_when=FIRST_COMPLETED)
+            if not done:
+                return
+            for future in sorted(done, key=lambda one: futures[one][1][0][0].key):
+                run, cohort = futures.pop(future)
+                for batch, results in zip(cohort, future.result(), strict=True):
+                    for piece, result in zip(batch, results, strict=True):
+                        run.accept(piece, crew.received(run.plan, piece, result))
+    finally:  # on a timeout, an interruption or a bug, too: whoever opened the crew ends what is under way
+        for run in runs:
+            run.stop()
 
 
-def _train(plan: Plan, batch: tuple[Piece, ...], cancel: threading.Event) -> list[_Result]:
-    if cancel.is_set():
-        raise Cancelled
-    start, started_at = time.monotonic(), time.time()
-    outcomes = plan.train(batch, cancel)
-    timing = Timing(started_at, time.monotonic() - start, threading.current_thread().name)
-    return [_Result(outcome, timing) for outcome in outcomes]
+def _cohorts(batches: Sequence[Batch], crew: Crew, batch_s: float | None) -> list[tuple[Batch, ...]]:
+    """Return batches grouped into tasks that are worth sending, as long as every worker has one.
+
+    Parameters
+    ----------
+    batches : sequence of tuple of Piece
+        What can be trained now.
+    crew : Crew
+        Who trains.
+    batch_s : float or None
+        Mean seconds of the study's batches so far; None before there are any.
+    """
+    n = 1
+    if crew.shortest_s and batch_s is not None and batches:
+        n = min(math.ceil(crew.shortest_s / max(batch_s, 1e-6)), max(len(batches) // crew.n_workers, 1))
+    return [tuple(batches[i : i + n]) for i in range(0, len(batches), n)]
 
 
 class _StudyRun:
@@ -207,13 +211,19 @@ class _StudyRun:
         self._repeats: dict[str, list[int]] = {}
         self._stages: dict[Stage, dict[int, Setting]] = {}
         self._under_way: set[_Key] = set()
-        self._results: dict[_Key, _Result] = {}
+        self._results: dict[_Key, Result] = {}
         self._phase_start = time.monotonic()
         self._phase_done = 0
         self._phase: Phase = plan.phase
+        self._n_results, self._results_s = 0, 0.0
         self._tell_watcher(None)
 
-    def due(self) -> list[tuple[Piece, ...]]:
+    @property
+    def batch_s(self) -> float | None:
+        """Mean seconds of a batch so far; None before there is one."""
+        return self._results_s / self._n_results if self._n_results else None
+
+    def due(self) -> list[Batch]:
         """Return what can be trained now and is not yet under way; write the verdict if nothing is left."""
         if self.log.study.verdict is not None:
             return []
@@ -228,9 +238,11 @@ class _StudyRun:
         self._under_way |= {piece.key for piece in pieces}
         return self.plan.batches(pieces)
 
-    def accept(self, piece: Piece, result: _Result) -> None:
+    def accept(self, piece: Piece, result: Result) -> None:
         """Take in a trained piece; with a setting's last piece its record is written."""
         setting = piece.setting
+        self._n_results += 1
+        self._results_s += result.timing.duration_s
         self._under_way.remove(piece.key)
         self._results[piece.key] = result
         keys = [Piece(setting, i).key for i in range(setting.n_chunks)]

@@ -5,11 +5,18 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from analysis.records.study import Chapter, Extension, Look, Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
+from engine.network import Parameters
 from sweeps.data.kinds import KINDS
-from sweeps.data.source import Source
+from sweeps.data.source import Losses, Source, join_draws
 from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
 from sweeps.run.chapters import chapter_of, repeatable, sampler_of, specs_of_chapters
 from sweeps.run.looks import FRESH, plan_look, with_records
@@ -21,8 +28,52 @@ from sweeps.run.versions import versions
 from sweeps.search.pruners import prune_above
 from sweeps.search.samplers import Sampler
 from sweeps.search.space import apply
-from sweeps.spec.sweep import DatasetSpec, SweepSpec, load_spec, open_source
+from sweeps.spec.sweep import DatasetSpec, SweepSpec, load_spec, open_source, parse_spec
+from sweeps.spec.writing import as_toml
 from sweeps.store.log import BEFORE_NAME, MODELS_NAME
+from sweeps.toml import read_toml
+
+
+class Sent(NamedTuple):
+    """What comes back of an `Outcome` from another process: all but its draws."""
+
+    epochs: tuple[int, ...]
+    losses: Losses
+    parameters: Parameters
+    diverged_at: npt.NDArray[np.int64]
+    road: str
+    pruned_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialTrainer:
+    """Trains trials in another process.
+
+    Parameters
+    ----------
+    spec : str
+        The sweep's, as TOML: the source is opened from it once a process.
+    dataset : str
+        Name of the dataset.
+    """
+
+    spec: str
+    dataset: str
+
+    def __call__(self, batch: Sequence[Piece]) -> list[Sent | str]:
+        """Train some of a trial's replicas."""
+        spec, source = _opened(self.spec, self.dataset)
+        outcomes = [run_chunk(spec, source, piece.setting, piece.i) for piece in batch]
+        return [
+            outcome if isinstance(outcome, str) else Sent(*(getattr(outcome, field) for field in Sent._fields))
+            for outcome in outcomes
+        ]
+
+
+@lru_cache(maxsize=16)
+def _opened(text: str, dataset: str) -> tuple[SweepSpec, Source]:
+    spec = parse_spec(read_toml(text.encode(), dataset), dataset)
+    return spec, open_source(spec, spec.dataset(dataset))
 
 
 class TrialPlan:
@@ -49,6 +100,7 @@ class TrialPlan:
         self._spec = spec
         self._dataset = dataset
         self._source = open_source(spec, dataset, self.folder)
+        self._trainer = TrialTrainer(as_toml(spec), dataset.name)
 
     @property
     def header(self) -> StudyHeader:
@@ -130,6 +182,18 @@ class TrialPlan:
     def train(self, batch: Sequence[Piece], cancel: threading.Event) -> list[Outcome | str]:
         """Train some of a trial's replicas."""
         return [run_chunk(self._spec, self._source, piece.setting, piece.i, cancel) for piece in batch]
+
+    def trainer(self) -> TrialTrainer:
+        """Return what trains trials in another process."""
+        return self._trainer
+
+    def received(self, piece: Piece, outcome: Sent | str) -> Outcome | str:
+        """Return an outcome with its draws, which follow from the seeds and need not travel."""
+        if isinstance(outcome, str):
+            return outcome
+        source = self._source
+        draws = join_draws([source.draws(seeds) for seeds in source.groups(piece.setting.chunk(piece.i))])
+        return Outcome(draws=draws, **{field: getattr(outcome, field) for field in Sent._fields})
 
     def record(self, setting: Setting, outcomes: Sequence[Outcome | str], timing: Timing) -> TrialRecord:
         """Return a trial's record; it has failed if one of its pieces has."""

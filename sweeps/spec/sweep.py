@@ -449,8 +449,7 @@ def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
         known["n_trials"] = n_settings
     if sampler in LISTS and "n_startup_trials" not in table:
         known["n_startup_trials"] = 1
-    known["first"] = _first(table, space)
-    spec = read_fields(SearchSpec, table, **known)
+    spec = dataclasses.replace(read_fields(SearchSpec, table, **known), first=_first(table, space))
     table.close()
     if spec.n_trials > n_settings:
         raise SpecError(f"{table.where}: n_trials: {spec.n_trials}; the whole grid has {n_settings} settings")
