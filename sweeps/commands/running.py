@@ -198,9 +198,11 @@ def _check_free(results: Path, spec: str) -> None:
 def drive(spec: Spec, results: Path, arguments: argparse.Namespace, *, may_reopen: bool = False) -> int:
     """Run a sweep, its display and its MLflow writer; print the answers."""
     from sweeps.commands.display import showing
+    from sweeps.run.crews import check_executor
     from sweeps.run.kinds import kind_of
     from sweeps.run.study import run_sweep
 
+    check_executor(arguments.executor)
     exporter = Exporter(results / spec.name, _tracking_uri(arguments))
     options = _options(arguments, results)
     for sentence in kind_of(spec).first_sentences(spec):
@@ -216,6 +218,7 @@ def drive(spec: Spec, results: Path, arguments: argparse.Namespace, *, may_reope
                 spec,
                 results,
                 workers=arguments.workers or usable_cores(),
+                executor=arguments.executor,
                 timeout=arguments.timeout,
                 on_event=starting_with(prepare, show),
                 may_reopen=may_reopen,

@@ -19,8 +19,6 @@ from sweeps.toml import SpecError
 SHORTEST_S = 0.05
 """Shorter batches go together: a task costs Dask about a millisecond, wherever it runs."""
 CONNECT_S = 10.0
-RETRIES = 3
-"""So many times a task is run again after the machine it was on has failed it; a trial's own failure is a result."""
 
 
 class DaskCrew:
@@ -37,7 +35,7 @@ class DaskCrew:
     shortest_s = SHORTEST_S
 
     def __init__(self, client: Client, address: str) -> None:
-        self._executor = client.get_executor(pure=False, retries=RETRIES)
+        self._executor = client.get_executor(pure=False)
         self._expected = own_versions()
         self.n_workers = _check_workers(client, address, self._expected)
 
@@ -91,7 +89,7 @@ def started(n_workers: int) -> Iterator[DaskCrew]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=50,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
@@ -106,8 +104,9 @@ def _crew(client: Client, address: str) -> Iterator[DaskCrew]:
     try:
         yield crew
     except KilledWorker as error:
+        n = error.allowed_failures + 1
         raise SpecError(
-            f"{address}: {error.task}: {error.allowed_failures + 1} workers died of it; `resume` goes on"
+            f"{address}: {n} workers died of one task, the last at {_place(error)}; `resume` goes on"
         ) from None
     except (asyncio.CancelledError, OSError, TimeoutError) as error:
         if isinstance(error, OSError) and error.filename is not None:

@@ -5,6 +5,7 @@ It knows neither samplers nor tracking, and opens no log and no database.
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ def own_versions() -> dict[str, str]:
     """
     from threadpoolctl import threadpool_limits
 
+    importlib.import_module("scipy.linalg")  # brings a BLAS of its own, which must be there to be held
     threadpool_limits(limits=1, user_api="blas")
     return {name: version for name, version in versions().items() if name not in NOT_OF_NUMBERS}
 
