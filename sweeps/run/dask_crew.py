@@ -104,10 +104,8 @@ def _crew(client: Client, address: str) -> Iterator[DaskCrew]:
     try:
         yield crew
     except KilledWorker as error:
-        n = error.allowed_failures + 1
-        raise SpecError(
-            f"{address}: {n} workers died of one task, the last at {_place(error)}; `resume` goes on"
-        ) from None
+        n, last = error.allowed_failures + 1, getattr(error.last_worker, "address", error.last_worker)
+        raise SpecError(f"{address}: {n} workers died of one task, the last {last}; `resume` goes on") from None
     except (asyncio.CancelledError, OSError, TimeoutError) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # about a file, not about the cluster

@@ -30,11 +30,15 @@ distributed = pytest.importorskip("distributed")
 SPEC: SweepSpec = with_overrides(tiny_spec(), goal="test_loss < 0.001")
 
 
+def here(n_workers: int) -> distributed.LocalCluster:
+    return distributed.LocalCluster(
+        n_workers=n_workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+    )
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[distributed.LocalCluster]:
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
-    ) as cluster:
+    with here(2) as cluster:
         yield cluster
 
 
