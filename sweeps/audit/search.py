@@ -50,23 +50,23 @@ def _check_study(path: Path, spec: SweepSpec) -> Iterator[Finding]:
             return
         if not asked:
             continue
-        found = _wrong_choice(chapter_spec, sampler_of(chapter_spec, study, i), asked, finished)
+        found = _wrong_choice(path, chapter_spec, sampler_of(chapter_spec, study, i), asked, finished)
         if found is not None:
-            yield Finding(found[0], f"{path}: {found[1]}")
+            yield found
             return
 
 
 def _wrong_choice(
-    spec: SweepSpec, sampler: Sampler, chapter: Sequence[Asked], finished: Mapping[int, TrialRecord]
-) -> tuple[str, str] | None:
-    """Return the rule that the first wrong choice of a chapter breaks, and how; None where there is none."""
+    path: Path, spec: SweepSpec, sampler: Sampler, chapter: Sequence[Asked], finished: Mapping[int, TrialRecord]
+) -> Finding | None:
+    """Return what is wrong with the first wrong choice of a chapter; None where there is none."""
     n_told = chapter[0].number
     for asked in chapter:
         while n_told < asked.number - spec.search.lag + 1:
             record = finished.get(n_told)
             if record is None:
                 text = f"trial {asked.number} was asked before trial {n_told} was told"
-                return "I8", f"{text}; expected the order of the spec's lag"
+                return Finding("I8", f"{path}: {text}; expected the order of the spec's lag")
             sampler.tell(n_told, None if record.state == "failed" else record.value)
             n_told += 1
         params, point = sampler.ask(asked.number)
@@ -74,5 +74,5 @@ def _wrong_choice(
             if canonical_json(there) != canonical_json(again):
                 wrong = next((key for key in again if there.get(key) != again[key]), next(iter(there), ""))
                 text = f"{name}.{wrong} {short(there.get(wrong))}; expected {short(again.get(wrong))}"
-                return "I12", f"trial {asked.number}: {text}, which the sampler chooses"
+                return Finding("I12", f"{path}: trial {asked.number}: {text}, which the sampler chooses")
     return None

@@ -28,7 +28,8 @@ def within(spec: SweepSpec, params: Mapping[str, Scalar]) -> Proposal | None:
     """Return an earlier trial as the spec's space would have proposed it; None where it does not lie in it."""
     then = apply(spec, params, 1, 1)
     try:
-        proposal = placed(spec.space, searched(spec.space, *map(dataclasses.asdict, then)), spec.name)
+        fields = searched(spec.space, dataclasses.asdict(then[0]), dataclasses.asdict(then[1]))
+        proposal = placed(spec.space, fields, spec.name)
     except SpecError:
         return None
     return proposal if apply(spec, proposal[0], 1, 1) == then else None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -19,6 +21,8 @@ from sweeps.toml import SpecError
 SHORTEST_S = 0.05
 """Shorter batches go together: a task costs Dask about a millisecond, wherever it runs."""
 CONNECT_S = 10.0
+LOGGERS = ("distributed", "distributed.client")
+"""Those that Dask gives handlers and levels of their own."""
 
 
 class DaskCrew:
@@ -35,7 +39,7 @@ class DaskCrew:
     shortest_s = SHORTEST_S
 
     def __init__(self, client: Client, address: str) -> None:
-        self._executor = client.get_executor(pure=False)
+        self._executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
         self._expected = own_versions()
         self.n_workers = _check_workers(client, address, self._expected)
 
@@ -64,7 +68,7 @@ def _check_workers(client: Client, address: str, expected: Mapping[str, str]) ->
         if isinstance(answer, BaseException):
             raise SpecError(f"worker {worker}: {type(answer).__name__}: {answer}; install this project there, too")
         check_equal(worker, answer, expected)
-    return sum(client.nthreads().values())
+    return sum(client.nthreads().values())  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager
@@ -72,7 +76,7 @@ def connected(name: str) -> Iterator[DaskCrew]:
     """Use a running cluster, ``"dask://HOST:PORT"`` or ``"tls://HOST:PORT"``."""
     address = name.replace("dask://", "tcp://")
     try:
-        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SpecError(f"{name}: no scheduler answers ({reason}); start one: dask scheduler") from None
@@ -84,7 +88,7 @@ def connected(name: str) -> Iterator[DaskCrew]:
 def started(n_workers: int) -> Iterator[DaskCrew]:
     """Start a cluster of processes on this machine, for this machine only, and end it."""
     with (
-        LocalCluster(
+        LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=n_workers,
             threads_per_worker=1,
             processes=True,
@@ -92,7 +96,7 @@ def started(n_workers: int) -> Iterator[DaskCrew]:
             dashboard_address="127.0.0.1:0",
             silence_logs=50,
         ) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
         _crew(client, "dask-local") as crew,
     ):
         yield crew
@@ -100,15 +104,22 @@ def started(n_workers: int) -> Iterator[DaskCrew]:
 
 @contextlib.contextmanager
 def _crew(client: Client, address: str) -> Iterator[DaskCrew]:
-    crew = DaskCrew(client, address)
+    crew: DaskCrew | None = None
+    levels = {logger: logger.level for logger in map(logging.getLogger, LOGGERS)}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)  # what a user must know is in the error that is raised
     try:
+        crew = DaskCrew(client, address)
         yield crew
     except KilledWorker as error:
         n, last = error.allowed_failures + 1, getattr(error.last_worker, "address", error.last_worker)
         raise SpecError(f"{address}: {n} workers died of one task, the last {last}; `resume` goes on") from None
-    except (asyncio.CancelledError, OSError, TimeoutError) as error:
+    except (asyncio.CancelledError, concurrent.futures.CancelledError, OSError, TimeoutError) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # about a file, not about the cluster
         raise SpecError(f"{address}: the cluster is gone ({type(error).__name__}); `resume` goes on") from None
     finally:
-        crew.close()
+        if crew is not None:
+            crew.close()
+        for logger, level in levels.items():
+            logger.setLevel(level)

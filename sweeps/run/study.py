@@ -127,7 +127,7 @@ def _settle_spec(spec: Spec, folder: Path, *, may_reopen: bool) -> None:
     elif old != new and may_reopen and isinstance(new, SweepSpec) and isinstance(old, SweepSpec) and new.reopens(old):
         _check_reopening(old, new, folder)
         write_atomically(folder / BEFORE_NAME, as_toml(old).encode())
-        write_atomically(path, as_toml(spec).encode())
+        write_atomically(path, kind_of(spec).as_toml(spec).encode())
     elif old != new:
         changes = spec_difference(old, new)
         more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
@@ -327,15 +327,16 @@ class _StudyRun:
         log = self.log
         for chapter in [i for i, first in enumerate(self._starts) if first == number and i]:
             self._repeats = self.plan.repeatable(log.study, chapter)
-        in_last = number >= self._starts[-1]
-        if self._proposer is None and in_last:
+        if self._proposer is None and number >= self._starts[-1]:
             self._proposer = self.plan.proposer(log.study)
         if number in log.points:
             params, point = log.study.asked[number], log.points[number]
-            if in_last:
+            if self._proposer is not None:
                 self._proposer.add(number, point)
-        else:
+        elif self._proposer is not None:
             params, point = self._proposer.ask(number)
+        else:
+            raise AssertionError(f"trial {number}, of a chapter that is over, was never asked")
         earlier = self._repeats.setdefault(canonical_json(params), [])
         if number not in log.points:
             log.asked(number, params, point, earlier[0] if earlier else None)
