@@ -80,7 +80,7 @@ def connected(name: str) -> Iterator[DaskCrew]:
     except (OSError, TimeoutError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SpecError(f"{name}: no scheduler answers ({reason}); start one: dask scheduler") from None
-    with client, _crew(client, address) as crew:
+    with _quiet(), client, _crew(client, address) as crew:
         yield crew
 
 
@@ -88,6 +88,7 @@ def connected(name: str) -> Iterator[DaskCrew]:
 def started(n_workers: int) -> Iterator[DaskCrew]:
     """Start a cluster of processes on this machine, for this machine only, and end it."""
     with (
+        _quiet(),
         LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=n_workers,
             threads_per_worker=1,
@@ -105,9 +106,6 @@ def started(n_workers: int) -> Iterator[DaskCrew]:
 @contextlib.contextmanager
 def _crew(client: Client, address: str) -> Iterator[DaskCrew]:
     crew: DaskCrew | None = None
-    levels = {logger: logger.level for logger in map(logging.getLogger, LOGGERS)}
-    for logger in levels:
-        logger.setLevel(logging.CRITICAL)  # what a user must know is in the error that is raised
     try:
         crew = DaskCrew(client, address)
         yield crew
@@ -121,5 +119,16 @@ def _crew(client: Client, address: str) -> Iterator[DaskCrew]:
     finally:
         if crew is not None:
             crew.close()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's own messages to itself: what a user must know is in the error that is raised."""
+    levels = {logger: logger.level for logger in map(logging.getLogger, LOGGERS)}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
         for logger, level in levels.items():
             logger.setLevel(level)

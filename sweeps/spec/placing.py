@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from analysis.records.study import Scalar
 from sweeps.spec.dimensions import Dimension, check_setting
-from sweeps.toml import SpecError, shown
+from sweeps.toml import SpecError, SpecTable, shown
 
+ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?@[0-9a-f]{12}")
 SIZES = "network.hidden_layer_sizes"
 DEPTH = "network.n_hidden_layers"
+
+
+def read_origin(root: SpecTable) -> str:
+    """Return what a spec says of the sweep whose best settings are tried first; empty where it says nothing."""
+    origin = root.text("origin") if "origin" in root else ""
+    if origin and not ORIGIN.fullmatch(origin):
+        raise SpecError(f"{root.where}: origin: {shown(origin)} must be as --from writes it: a sweep, @, 12 digits")
+    return origin
+
+
+def read_first(table: SpecTable, space: tuple[Dimension, ...]) -> tuple[tuple[tuple[str, Scalar], ...], ...]:
+    """Return the params of a search's first settings, each whole and within the space.
+
+    Raises
+    ------
+    SpecError
+        If one does not lie in the space, or is named twice.
+    """
+    found: list[tuple[tuple[str, Scalar], ...]] = []
+    for i, entry in enumerate(table.list("first") if "first" in table else []):
+        where = f"{table.where}: first[{i}]"
+        params, _ = placed(space, params_of(entry, where), where)
+        if tuple(params.items()) in found:
+            raise SpecError(f"{where}: is first[{found.index(tuple(params.items()))}] again; name each once")
+        found.append(tuple(params.items()))
+    return tuple(found)
 
 
 def params_of(entry: Any, where: str) -> dict[str, Scalar]:

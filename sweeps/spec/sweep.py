@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -23,7 +22,7 @@ from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.fields import number, numbers, read_fields, text, whole, wholes
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, grid_size, read_fixed, read_space
-from sweeps.spec.placing import params_of, placed
+from sweeps.spec.placing import read_first, read_origin
 from sweeps.spec.samplers import LISTS, SAMPLERS
 from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, shown, study_name
 
@@ -31,7 +30,6 @@ _T = TypeVar("_T")
 
 METRICS = ("test_loss",)
 PRUNERS = ("none", "successive_halving", "hyperband")
-ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?@[0-9a-f]{12}")
 POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
 TABLES = "tables"
@@ -389,7 +387,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     root = SpecTable(table, where)
     name = study_name(root)
     seed = root.integer("seed", 0, 2**63 - 1)
-    origin = _origin(root)
+    origin = read_origin(root)
     draws = root.text("draws") if "draws" in root else ""
     if draws and not NAME.fullmatch(draws):
         raise SpecError(f"{where}: draws: {draws!r} must be a name as a sweep's")
@@ -418,15 +416,6 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     return spec
 
 
-def _origin(root: SpecTable) -> str:
-    origin = root.text("origin") if "origin" in root else ""
-    if origin and not ORIGIN.fullmatch(origin):
-        raise SpecError(
-            f"{root.where}: origin: {shown(origin)} must be as --from writes it: a sweep's name, @, 12 digits"
-        )
-    return origin
-
-
 def _goal(table: SpecTable, datasets: tuple[DatasetSpec, ...]) -> Goal:
     in_words = {KINDS[dataset.kind].goal_in_words for dataset in datasets}
     if in_words == {True}:
@@ -449,22 +438,11 @@ def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
         known["n_trials"] = n_settings
     if sampler in LISTS and "n_startup_trials" not in table:
         known["n_startup_trials"] = 1
-    spec = dataclasses.replace(read_fields(SearchSpec, table, **known), first=_first(table, space))
+    spec = dataclasses.replace(read_fields(SearchSpec, table, **known), first=read_first(table, space))
     table.close()
     if spec.n_trials > n_settings:
         raise SpecError(f"{table.where}: n_trials: {spec.n_trials}; the whole grid has {n_settings} settings")
     return spec
-
-
-def _first(table: SpecTable, space: tuple[Dimension, ...]) -> tuple[tuple[tuple[str, Scalar], ...], ...]:
-    found: list[tuple[tuple[str, Scalar], ...]] = []
-    for i, entry in enumerate(table.list("first") if "first" in table else []):
-        where = f"{table.where}: first[{i}]"
-        params, _ = placed(space, params_of(entry, where), where)
-        if tuple(params.items()) in found:
-            raise SpecError(f"{where}: is first[{found.index(tuple(params.items()))}] again; name each once")
-        found.append(tuple(params.items()))
-    return tuple(found)
 
 
 def _epochs(table: SpecTable) -> EpochSpec:
