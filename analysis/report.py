@@ -19,8 +19,12 @@ import jinja2
 from analysis.formats.blocks import (
     Animation,
     Block,
+    Cards,
     Column,
+    Fold,
+    Guess,
     Heading,
+    Missing,
     Picture,
     Section,
     Stills,
@@ -31,15 +35,16 @@ from analysis.formats.blocks import (
     sweep_names,
 )
 from analysis.formats.csv_files import csv_text
-from analysis.formats.html import HtmlBlock, html_table
+from analysis.formats.html import HtmlBlock, html_card, html_table
 from analysis.formats.latex import latex_table
-from analysis.formats.markdown import markdown, markdown_table
+from analysis.formats.markdown import markdown, markdown_card, markdown_table
+from analysis.records.lesson import LESSON
 from analysis.records.polynomial import POLYNOMIAL, polynomial_settings
 from analysis.records.reading import read_sweep
 from analysis.records.study import Study
 from analysis.records.table import is_table
 from analysis.sections.provenance import network_provenance
-from analysis.sections.registry import OF_DRAWN_DATA, SECTIONS
+from analysis.sections.registry import GROUP_OF, OF_DRAWN_DATA, SECTIONS
 from analysis.statistics.homework import homework_rows
 
 if TYPE_CHECKING:
@@ -53,11 +58,59 @@ PNG_COLORS = 128
 
 @dataclass(slots=True)
 class Pages:
-    """The report as it grows: the page's blocks, the Markdown text, and the files beside them."""
+    """The report as it grows: the page's blocks, the Markdown text, and the files beside them.
+
+    `groups` has the question that a section is folded away under, by its key.
+    """
 
     sections: list[tuple[str, str, list[HtmlBlock]]] = field(default_factory=list)
+    groups: dict[str, str] = field(default_factory=dict)
     markdown: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
+
+
+def write_course(folders: Sequence[Path], out: Path, left_out: Sequence[tuple[str, str]] = ()) -> Path:
+    """Write the course: one page of lessons, in the order given, then what else belongs to it.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Of lessons' results; those of other kinds of study follow the lessons with the sections of their own reports.
+    out : Path
+        Folder to write to, as `write_report` does.
+    left_out : sequence of (str, str)
+        Lessons without records, and why.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    from analysis.course.page import course_sections, left_out_section
+
+    studies = [study for folder in folders for study in read_sweep(folder)]
+    lessons = [study for study in studies if study.is_lesson]
+    sections = course_sections(lessons)
+    others = [study for study in studies if not study.is_lesson]
+    slugs = file_names("study", [study.header.sweep for study in others])
+    for slug, study in zip(slugs, others, strict=True):
+        own = _own_report(study)
+        title = f"Lesson: {printable(study.header.sweep)}"
+        sections += [named(one, slug, title) for one in (own(study).sections if own else sections_of([study]))]
+    if left_out:
+        sections.append(left_out_section(left_out))
+    n = len(lessons) + len(others)
+    lead = f"{n} lessons. Each asks one question, says what was done, and judges what its sources claim."
+    return write_pages(render_sections("A course on small networks", lead, sections), out)
+
+
+def write_pages(pages: Pages, out: Path) -> Path:
+    """Write a report's files; return its page."""
+    for name, content in pages.files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return out / "index.html"
 
 
 def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -86,12 +139,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     if not folders:
         raise ValueError("folders: none given; name a folder that `sweeps run` has written, such as results/homework")
     out = folders[0] / "report" if out is None else out
-    pages = render([study for folder in folders for study in read_sweep(folder)])
-    for name, content in pages.files.items():
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return out / "index.html"
+    return write_pages(render([study for folder in folders for study in read_sweep(folder)]), out)
 
 
 def render(studies: Sequence[Study]) -> Pages:
@@ -173,7 +221,7 @@ def sections_of(studies: Sequence[Study]) -> list[Section]:
     for key, build in SECTIONS.items():
         chosen = drawn if key in OF_DRAWN_DATA else studies
         if chosen or not studies:
-            sections.append(build(chosen))
+            sections.append(replace(build(chosen), group=GROUP_OF.get(key, "")))
     # A section without blocks is about another kind of study.
     return [section for section in sections if section.blocks]
 
@@ -195,7 +243,16 @@ def polynomial_report(study: Study) -> Report:
     return Report(f"Polynomial study: {printable(study.header.sweep)}", lead, parts)
 
 
-OWN_REPORTS: Mapping[str, Callable[[Study], Report]] = MappingProxyType({POLYNOMIAL: polynomial_report})
+def lesson_report(study: Study) -> Report:
+    """Return the report of a lesson."""
+    from analysis.course.page import lesson_lead, lesson_sections, lesson_title
+
+    return Report(lesson_title(study), lesson_lead(study), lesson_sections(study))
+
+
+OWN_REPORTS: Mapping[str, Callable[[Study], Report]] = MappingProxyType(
+    {POLYNOMIAL: polynomial_report, LESSON: lesson_report}
+)
 """By kind of data; studies of other kinds share the sections of `analysis.sections.registry`."""
 
 
@@ -218,7 +275,7 @@ def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages
         title=title,
         lead=lead,
         first=pages.sections[0][0] if pages.sections else "",
-        sections=[{"key": key, "title": name, "blocks": blocks} for key, name, blocks in pages.sections],
+        folds=folds_of(pages),
         style=style,
         style_hash="sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         version=project_version(),
@@ -226,6 +283,20 @@ def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages
     pages.files["index.html"] = html.encode()
     pages.files["report.md"] = ("\n\n".join(pages.markdown) + "\n").encode()
     return pages
+
+
+def folds_of(pages: Pages) -> list[dict[str, Any]]:
+    """Return the page's sections by the question they are folded away under, in reading order.
+
+    A fold without a title stands open.
+    """
+    folds: list[dict[str, Any]] = []
+    for key, name, blocks in pages.sections:
+        group = pages.groups.get(key, "")
+        if not folds or not group or folds[-1]["title"] != group:
+            folds.append({"title": group, "sections": []})
+        folds[-1]["sections"].append({"key": key, "title": name, "blocks": blocks})
+    return folds
 
 
 def lead_sentence(studies: Sequence[Study]) -> str:
@@ -253,28 +324,56 @@ def lead_sentence(studies: Sequence[Study]) -> str:
 
 def add_section(pages: Pages, section: Section) -> None:
     """Add one section to the page, the Markdown text and the files."""
-    blocks: list[HtmlBlock] = []
     pages.markdown.append(f"## {markdown(section.title)}")
-    for block in section.blocks:
-        if isinstance(block, Text):
-            blocks.append(HtmlBlock("text", text=printable(block.text), role=block.role))
+    blocks = [add_block(pages, block, section.key) for block in section.blocks]
+    pages.sections.append((section.key, section.title, blocks))
+    pages.groups[section.key] = section.group
+
+
+def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
+    """Add one block of the section `key` to the Markdown text and the files; return it ready for the page."""
+    match block:
+        case Text():
             pages.markdown.append(markdown(block.text))
-        elif isinstance(block, Heading):
-            blocks.append(HtmlBlock("heading", text=printable(block.text)))
+            return HtmlBlock("text", text=printable(block.text), role=block.role)
+        case Heading():
             pages.markdown.append(f"### {markdown(block.text)}")
-        elif isinstance(block, Table):
+            return HtmlBlock("heading", text=printable(block.text))
+        case Table():
             name = add_csv(pages, block)
             latex_name = f"data/{block.name}.tex"
             pages.files[latex_name] = latex_table(block).encode()
-            blocks.append(html_table(block, name, latex_name))
             pages.markdown.append(markdown_table(block))
-        elif isinstance(block, Animation):
-            blocks.append(add_animation(pages, block))
-        elif isinstance(block, Stills):
-            blocks.append(add_picture(pages, block.picture, add_gif(pages, block)))
-        else:
-            blocks.append(add_picture(pages, block))
-    pages.sections.append((section.key, section.title, blocks))
+            return html_table(block, name, latex_name)
+        case Guess():
+            pages.markdown.append(f"{markdown(block.question)} ({markdown(' / '.join(block.options))})")
+            options = tuple(printable(option) for option in block.options)
+            return HtmlBlock("guess", text=printable(block.question), label=key, options=options)
+        case Fold():
+            pages.markdown.append(f"**{markdown(block.summary)}**")
+            inner = tuple(add_block(pages, one, key) for one in block.blocks)
+            return HtmlBlock("fold", text=printable(block.summary), blocks=inner)
+        case Cards():
+            return add_cards(pages, block)
+        case Animation():
+            return add_animation(pages, block)
+        case Stills():
+            return add_picture(pages, block.picture, add_gif(pages, block))
+        case _:
+            return add_picture(pages, block)
+
+
+def add_cards(pages: Pages, block: Cards) -> HtmlBlock:
+    """Draw the cards' pictures; add the cards, the pictures' files and their numbers."""
+    cards = []
+    places = file_names("card", [card.dataset for card in block.cards])
+    for card, place in zip(block.cards, places, strict=True):
+        pages.markdown.append(markdown_card(card))
+        picture = None if isinstance(card.picture, Missing) else add_picture(pages, card.picture)
+        if isinstance(card.picture, Missing):
+            pages.markdown.append(markdown(f"{card.picture.reason}."))
+        cards.append(html_card(card, place, picture))
+    return HtmlBlock("cards", cards=tuple(cards))
 
 
 def add_csv(pages: Pages, table: Table) -> str:

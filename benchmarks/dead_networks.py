@@ -90,7 +90,9 @@ class Run:
                 array[...] = 10.0 ** rng.uniform(-44, -36, array.shape)
         split = Split(X.astype(np.float32), y.astype(np.float32))
         state = initial_state(case.network, case.training, parameters, np.arange(case.n_replicas, dtype=np.uint64))
-        session = kernels.Session if choose_road(case.network, case.training) == "compiled" else plain.Session
+        session = (
+            kernels.CompiledSession if choose_road(case.network, case.training) == "compiled" else plain.PlainSession
+        )
         self._session = session(state, case.network, case.training, split)
         self._n_replicas = case.n_replicas
 

@@ -288,8 +288,11 @@ def threads(cores: int, effort: Effort) -> list[Row]:
 def compiler(cores: int, effort: Effort) -> list[Row]:
     """Measure processor time of the compiler, once a machine and type, and of loading what it made, once a process."""
     rows = []
-    code = "import sys, time\nfrom engine.roads.compiled import session\nt = time.process_time()\nsession.warm_up(sys.argv[1])\n"
-    code += "print(time.process_time() - t)"
+    code = (
+        "import sys, time\nfrom engine.roads.compiled import session\n"
+        "t = time.process_time()\nsession.warm_up(sys.argv[1])\n"
+        "print(time.process_time() - t)"
+    )
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": str(ROOT)}
         for dtype in ("float32",) if effort.quick else ("float32", "float64"):

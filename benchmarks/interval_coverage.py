@@ -358,7 +358,7 @@ def print_tables(rows: Sequence[CoverageRow], certificates: Sequence[Certificate
     methods = list(certificates[0].certificate) if certificates else []
     print(f"{'law':<14}{'best trial':>12}{'candidate':>12}" + "".join(f"{'certificate, ' + m:>31}" for m in methods))
     for sweeps in certificates:
-        shares = "".join(f"{100 * sweeps.run.certificate[m]:>31.1f}" for m in methods)
+        shares = "".join(f"{100 * sweeps.certificate[m]:>31.1f}" for m in methods)
         print(
             f"{sweeps.law:<14}{100 * sweeps.best_trial:>12.1f}{100 * sweeps.first_candidate:>12.1f}{shares}"
             f"  ± {100 * sweeps.standard_error:.1f}"

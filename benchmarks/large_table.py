@@ -45,7 +45,8 @@ def write_table(path: Path, n_rows: int) -> None:
 def measure(path: Path) -> list[tuple[str, float, float, float]]:
     """Return (stage, wall seconds, processor seconds, GB at the peak so far), each from the start."""
     from sweeps.run.executors import local_executor
-    from sweeps.run.trial import run_trial, search_setting
+    from sweeps.run.setting import search_setting
+    from sweeps.run.trial import run_trial
     from sweeps.spec.from_table import build_spec
     from sweeps.spec.sweep import open_source
 

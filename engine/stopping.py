@@ -140,7 +140,7 @@ class Plateau:
         return self._ended.epochs
 
 
-class Target:
+class ReachedTarget:
     """End a replica when its losses on all named splits are below a goal.
 
     Parameters

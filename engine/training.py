@@ -217,12 +217,12 @@ def _open_session(
     split: Split,
     evaluate_on: Sequence[Split],
     road: Road,
-) -> session.Session | plain.Session:
+) -> session.CompiledSession | plain.PlainSession:
     if road == "compiled":
         from engine.roads.compiled import session  # Numba takes half a second to import: only for those who use it
 
-        return session.Session(state, network, training, split, evaluate_on)
-    return plain.Session(state, network, training, split, evaluate_on)
+        return session.CompiledSession(state, network, training, split, evaluate_on)
+    return plain.PlainSession(state, network, training, split, evaluate_on)
 
 
 def _calls(epochs: Sequence[int], *, joined: bool) -> Iterator[list[int]]:

@@ -81,6 +81,9 @@ def _toml_source(content: bytes, where: str) -> str:
     for marks, name in _WIDE:
         if content.startswith(marks):
             raise SpecError(f"{where}: {name} text; TOML is UTF-8: save it as UTF-8")
+    if b"\0" in content[:4]:  # beside or before every English letter, where no mark says so
+        name = "UTF-16" if content[:4].count(0) < 3 else "UTF-32"
+        raise SpecError(f"{where}: {name} text; TOML is UTF-8: save it as UTF-8")
     return content.decode("utf-8-sig")
 
 

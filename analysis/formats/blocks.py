@@ -165,16 +165,101 @@ class Heading:
     text: str
 
 
-Block = Text | Heading | Table | Picture | Animation | Stills
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One figure of a card: its name, its value or why there is none, and what the name means."""
+
+    title: str
+    value: Cell
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The answer for one dataset, the same wherever it is shown.
+
+    Parameters
+    ----------
+    dataset : str
+        Its name in the report.
+    verdict : str
+        ``"certified"``, ``"not certified"``, or why there is no certificate.
+    basis : str
+        Goal and number of draws behind the figures.
+    setting : str or Missing
+        The whole setting, as it can be typed in again.
+    facts : tuple of Fact
+        Figures in reading order.
+    beyond : str
+        In range against out of range, with the reason, as one sentence.
+    picture : Picture or Missing
+        Small.
+    command : str or Missing
+        Trains the setting again and compares every bit.
+    link : Link or Missing
+        Opens the Playground page.
+    why : tuple of str
+        One sentence a hyperparameter that mattered.
+    next_steps : tuple of str
+        What is left to be tried.
+    """
+
+    dataset: str
+    verdict: str
+    basis: str
+    setting: str | Missing
+    facts: tuple[Fact, ...]
+    beyond: str
+    picture: Picture | Missing
+    command: str | Missing
+    link: Link | Missing
+    why: tuple[str, ...]
+    next_steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """Cards side by side, as many as there is room for."""
+
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A question to the reader, who may mark one of the options: in the browser only, nothing is sent or kept."""
+
+    question: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Blocks that the reader opens after having read `summary`; Markdown shows them below it."""
+
+    summary: str
+    blocks: tuple[Text | Heading | Table | Picture, ...]
+
+
+Block = Text | Heading | Table | Picture | Animation | Stills | Cards | Guess | Fold
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section of the report, in reading order of its blocks."""
+    """One section of the report, in reading order of its blocks.
+
+    Parameters
+    ----------
+    key, title : str
+        Its place on the page and its heading.
+    blocks : tuple of Block
+    group : str
+        Question that it helps to answer: sections of one group are folded away together. Empty: never folded.
+    """
 
     key: str
     title: str
     blocks: tuple[Block, ...]
+    group: str = ""
 
 
 def labels(studies: Sequence[Study]) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.formats.blocks import (
+    Card,
     Cell,
     Column,
     Link,
@@ -32,6 +33,35 @@ class HtmlCell:
 
 
 @dataclass(frozen=True, slots=True)
+class HtmlFact:
+    """One figure of a card, ready for the page."""
+
+    title: str
+    cell: HtmlCell
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlCard:
+    """One card, ready for the page; `picture` is None where `no_picture` says why, `link` has no address likewise."""
+
+    place: str
+    dataset: str
+    verdict: str
+    basis: str
+    setting: str
+    facts: tuple[HtmlFact, ...]
+    beyond: str
+    picture: HtmlBlock | None
+    no_picture: str
+    command: str
+    has_command: bool
+    link: HtmlCell
+    why: tuple[str, ...]
+    next_steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HtmlBlock:
     """One block, ready for the page; `kind` says which fields are meant."""
 
@@ -45,10 +75,13 @@ class HtmlBlock:
     gif: str = ""
     columns: tuple[tuple[str, bool], ...] = ()
     rows: tuple[tuple[HtmlCell, ...], ...] = ()
+    cards: tuple[HtmlCard, ...] = ()
     source: str = ""
     alt: str = ""
     width: int = 0
     height: int = 0
+    options: tuple[str, ...] = ()
+    blocks: tuple[HtmlBlock, ...] = ()
 
 
 def html_table(table: Table, csv_name: str, latex_name: str) -> HtmlBlock:
@@ -80,3 +113,27 @@ def html_cell(cell: Cell, column: Column) -> HtmlCell:
     if isinstance(cell, str):
         return HtmlCell(printable(cell), css="" if len(cell) < 30 else "long")
     return HtmlCell(number_text(cell), css="number" if column.kind != "text" else "")
+
+
+def html_card(card: Card, place: str, picture: HtmlBlock | None) -> HtmlCard:
+    """Return a card ready for the page; `place` is its anchor there."""
+    column = Column("", "")
+    return HtmlCard(
+        place=place,
+        dataset=printable(card.dataset),
+        verdict=printable(card.verdict),
+        basis=printable(card.basis),
+        setting=html_cell(card.setting, column).text,
+        facts=tuple(
+            HtmlFact(printable(fact.title), html_cell(fact.value, column), printable(fact.meaning))
+            for fact in card.facts
+        ),
+        beyond=printable(card.beyond),
+        picture=picture,
+        no_picture=printable(card.picture.reason) if isinstance(card.picture, Missing) else "",
+        command=html_cell(card.command, column).text,
+        has_command=not isinstance(card.command, Missing),
+        link=html_cell(card.link, column),
+        why=tuple(map(printable, card.why)),
+        next_steps=tuple(map(printable, card.next_steps)),
+    )

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from analysis.formats.blocks import (
+    Card,
     Cell,
     Link,
     Missing,
@@ -53,3 +54,32 @@ def markdown_table(table: Table) -> str:
     ]
     lines += ["| " + " | ".join(markdown_cell(cell) for cell in row) + " |" for row in table.rows]
     return "\n".join(lines)
+
+
+def markdown_card(card: Card, with_meanings: bool = False) -> str:
+    """Return a card as Markdown, without its picture."""
+    command = f"`{card.command}`" if _is_plain(card.command) else markdown_cell(card.command)
+    lines = [
+        f"### {markdown(card.dataset)}: {markdown(card.verdict)}",
+        "",
+        f"**{markdown_cell(card.setting)}**",
+        "",
+        f"{markdown(card.beyond)}",
+        "",
+        *(
+            f"- {markdown(fact.title)}: {markdown_cell(fact.value)}"
+            + (f" ({markdown(fact.meaning)})" if with_meanings else "")
+            for fact in card.facts
+        ),
+        f"- Basis: {markdown(card.basis)}",
+        f"- Replay: {command}",
+        f"- Playground: {markdown_cell(card.link)}",
+        *(f"- Why: {markdown(text)}" for text in card.why),
+        *(f"- Next: {markdown(text)}" for text in card.next_steps),
+    ]
+    return "\n".join(lines)
+
+
+def _is_plain(command: str | Missing) -> bool:
+    """Return whether a command can stand in Markdown's code marks: nothing in it ends them or starts a line."""
+    return isinstance(command, str) and printable(command) == command and "`" not in command

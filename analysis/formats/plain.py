@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Sequence
 
+from analysis.formats import cells
+from analysis.formats.blocks import Card, Cell, Link, Missing, number_text, printable
 from analysis.statistics.intervals import Interval
+
+WIDTH = 100
+CARDS_A_TABLE = 4
+HEADING_WIDTH = 13
 
 
 def interval_text(interval: Interval, digits: int = 4) -> str:
@@ -23,3 +30,56 @@ def aligned_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> s
     return "\n".join(
         " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def cell_text(cell: Cell) -> str:
+    """Return a cell as text: a number as the report writes it, an interval with its ends."""
+    if isinstance(cell, Missing):
+        return printable(cell.reason)
+    if isinstance(cell, Interval):
+        return " ".join(cells.interval_text(cell))
+    if isinstance(cell, Link):
+        return printable(cell.url)
+    return printable(cell) if isinstance(cell, str) else number_text(cell)
+
+
+def cards_text(cards: Sequence[Card]) -> str:
+    """Return the cards as tables within `WIDTH` columns, what is a sentence or an address under them."""
+    tables = [_cards_table(cards[i : i + CARDS_A_TABLE]) for i in range(0, len(cards), CARDS_A_TABLE)]
+    return "\n\n".join([*tables, *map(card_sentences, cards)])
+
+
+def card_sentences(card: Card) -> str:
+    """Return a card's sentences, command and address; only addresses may be longer than `WIDTH`."""
+    told = [card.beyond, *(f"Why: {text}" for text in card.why), *(f"Next: {text}" for text in card.next_steps)]
+    lines = [printable(card.dataset)]
+    for text in told:
+        lines += textwrap.wrap(printable(text), WIDTH, initial_indent="  ", subsequent_indent="    ")
+    command = card.command.reason if isinstance(card.command, Missing) else f"replay: {card.command}"
+    lines.append(f"  {printable(command)}")
+    if isinstance(card.link, Link):
+        lines += [f"  {printable(card.link.text)}:", f"  {printable(card.link.url)}"]
+    return "\n".join(lines)
+
+
+def _cards_table(cards: Sequence[Card]) -> str:
+    """Return a table with a column for each card and a row for each figure, long cells over several lines."""
+    width = (WIDTH - HEADING_WIDTH - 3 * len(cards)) // len(cards)
+    titles = list(dict.fromkeys(fact.title for card in cards for fact in card.facts))
+    rows = [
+        ("", [card.dataset for card in cards]),
+        ("Verdict", [f"{card.verdict}; {card.basis}" for card in cards]),
+        ("Setting", [cell_text(card.setting) for card in cards]),
+    ]
+    for title in titles:
+        values = [{fact.title: cell_text(fact.value) for fact in card.facts} for card in cards]
+        rows.append((title, [value.get(title, "-") for value in values]))
+    lines = []
+    for i, (title, texts) in enumerate(rows):
+        wrapped = [textwrap.wrap(printable(text), width) or [""] for text in texts]
+        for k in range(max(map(len, wrapped))):
+            parts = [(one[k] if k < len(one) else "").ljust(width) for one in wrapped]
+            lines.append(" | ".join([(title if k == 0 else "").ljust(HEADING_WIDTH), *parts]).rstrip())
+        if i == 0:
+            lines.append("-+-".join(["-" * HEADING_WIDTH, *["-" * width] * len(cards)]))
+    return "\n".join(lines)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
 
-from engine.polynomial.quadrature import Rule, hidden_outputs, loss_and_gradient, n_hidden, predict
+from engine.polynomial.quadrature import GaussRule, hidden_outputs, loss_and_gradient, n_hidden, predict
 from engine.polynomial.rows import PolynomialRows
 from engine.roads.blas import one_blas_thread
 
@@ -152,14 +152,14 @@ def unit_correlation(parameters: FloatArray, X: FloatArray, weights: FloatArray 
         return np.asarray(covariance[:, 0, 1] / np.sqrt(covariance[:, 0, 0] * covariance[:, 1, 1]), np.float64)
 
 
-def loss_on_line(a: FloatArray, b: FloatArray, rule: Rule, n: int = 101) -> FloatArray:
+def loss_on_line(a: FloatArray, b: FloatArray, rule: GaussRule, n: int = 101) -> FloatArray:
     """Return the loss of one replica at n points from solution a to solution b, (n,).
 
     Parameters
     ----------
     a, b : ndarray (3 H + 1,)
         The two ends.
-    rule : Rule
+    rule : GaussRule
         The data of one replica.
     n : int
         Points, both ends included.
@@ -189,7 +189,7 @@ def aligned(parameters: FloatArray) -> FloatArray:
 
 
 def flat_valley(
-    parameters: FloatArray, rule: Rule, index: int, values: Sequence[float], free: npt.NDArray[np.bool_]
+    parameters: FloatArray, rule: GaussRule, index: int, values: Sequence[float], free: npt.NDArray[np.bool_]
 ) -> tuple[FloatArray, FloatArray]:
     """Hold one parameter at each value in turn and re-optimize the rest from where the last value left it.
 
@@ -197,7 +197,7 @@ def flat_valley(
     ----------
     parameters : ndarray (3 H + 1,)
         A solution, where the walk begins.
-    rule : Rule
+    rule : GaussRule
         The data of one replica.
     index : int
         Which parameter is held.

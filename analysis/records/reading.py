@@ -7,14 +7,18 @@ digest that they give.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from analysis.records.fields import build
+from analysis.records.lesson import LESSON, CellRecord, lesson_settings
 from analysis.records.lines import RESTORE, Chain, Line, RecordError, read_lines, short
-from analysis.records.polynomial import NetworkRecord, polynomial_settings
+from analysis.records.polynomial import POLYNOMIAL, NetworkRecord, polynomial_settings
 from analysis.records.study import (
+    CELL,
+    LISTED,
     NETWORK,
     STAGES,
     Asked,
@@ -37,12 +41,23 @@ EARLIER_NAME = "runs.jsonl"
 REOPENING_KINDS = frozenset({"extension", "chapter"})
 """Kinds of lines that may follow a verdict; another verdict has to come after them."""
 LINE_TYPES: Mapping[str, type] = MappingProxyType(
-    {"study": StudyHeader, "asked": Asked, "finished": TrialRecord, "verdict": Verdict}
-    | {"look": Look, "extension": Extension, "chapter": Chapter}
+    {
+        "study": StudyHeader,
+        "asked": Asked,
+        "finished": TrialRecord,
+        "verdict": Verdict,
+        "look": Look,
+        "extension": Extension,
+        "chapter": Chapter,
+    }
     | dict.fromkeys(STAGES[1:], TrialRecord)
-    | {NETWORK: NetworkRecord}
+    | {NETWORK: NetworkRecord, CELL: CellRecord}
 )
 """What each kind of line holds."""
+DATA_OF: Mapping[str, Callable[[Mapping[str, Any]], object]] = MappingProxyType(
+    {POLYNOMIAL: polynomial_settings, LESSON: lesson_settings}
+)
+"""What reads the header's data of studies that train a list, by their kind."""
 
 
 Item = StudyHeader | Asked | Record | Verdict | Look | Extension | Chapter
@@ -69,7 +84,7 @@ class StudyReader:
         self._path = path
         self.study: Study | None = None
         self.chosen: dict[int, Asked] = {}
-        self._numbers: dict[Stage, set[int]] = {stage: set() for stage in (*STAGES, NETWORK)}
+        self._numbers: dict[Stage, set[int]] = {stage: set() for stage in (*STAGES, *LISTED.values())}
         self._first: Stage = "search"
         self._n_lines = 0
         self._chain = Chain("")
@@ -111,7 +126,7 @@ class StudyReader:
             raise ValueError(f"a {line.kind!r} line behind the verdict; expected none")
         if isinstance(item, Asked):
             self._ask(study, item)
-        elif isinstance(item, TrialRecord | NetworkRecord):
+        elif isinstance(item, TrialRecord | NetworkRecord | CellRecord):
             self._record(study, line.kind, item)
         elif isinstance(item, Look):
             self._look(study, item)
@@ -128,9 +143,10 @@ class StudyReader:
             raise ValueError(f"study.dataset: {short(header.dataset)}; expected {folder}, the name of the log's folder")
         self._chain.study = study_name(header)
         study = Study(header, path=self._path, chain=self._chain)
-        if study.is_polynomial:
-            polynomial_settings(header.data)
-            self._first = NETWORK
+        check = DATA_OF.get(str(header.data.get("kind", "")))
+        if check is not None:
+            check(header.data)
+        self._first = study.first
         return study
 
     def _ask(self, study: Study, asked: Asked) -> None:
@@ -149,7 +165,8 @@ class StudyReader:
             raise ValueError(f"{kind}.stage: {stage!r}; expected that of a {kind!r} line")
         if record.number in self._numbers[stage]:
             raise ValueError(f"{kind}.number: {record.number} is there already; expected each once")
-        if (stage == NETWORK) != study.is_polynomial:
+        listed = self._first in LISTED.values()
+        if (stage in LISTED.values() or listed) and stage != self._first:
             raise ValueError(f"a {kind!r} line; expected {self._first} records in a study of {study.header.dataset}")
         if stage == self._first:
             asked = self.chosen.get(record.number)
@@ -162,6 +179,8 @@ class StudyReader:
         self._numbers[stage].add(record.number)
         if isinstance(record, NetworkRecord):
             study.networks.append(record)
+        elif isinstance(record, CellRecord):
+            study.cells.append(record)
         else:
             study.records[stage].append(record)
 
@@ -175,7 +194,7 @@ class StudyReader:
         study.looks.append(look)
 
     def _open(self, study: Study, chapter: Chapter) -> None:
-        if study.is_polynomial:
+        if self._first != "search":
             raise ValueError("a 'chapter' line; expected none in a study of a list")
         if chapter.first != len(self.chosen):
             raise ValueError(f"chapter.first: {chapter.first}; expected {len(self.chosen)}, the trials asked before it")
@@ -207,6 +226,7 @@ def sort_records(study: Study) -> None:
     for records in study.records.values():
         records.sort(key=lambda record: record.number)
     study.networks.sort(key=lambda network: network.number)
+    study.cells.sort(key=lambda cell: cell.number)
 
 
 def read_log(path: Path) -> StudyReader:

@@ -16,6 +16,8 @@ A study's log is a text file of chained JSON lines (`analysis.records.lines`). T
     a `Look` at draws that nothing has seen, written before it is taken.
 ``network``
     the `NetworkRecord` of a polynomial study (`analysis.records.polynomial`).
+``cell``
+    the `CellRecord` of a lesson (`analysis.records.lesson`).
 ``verdict``
     last line of a finished study: `Verdict`. It seals the log with the digest of the study's canonical form; behind it
     there may only be lines that open the study again.
@@ -31,22 +33,29 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
+from analysis.records.lesson import LESSON, CellRecord
 from analysis.records.lines import Chain, encode_line
 from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
 
 Scalar = str | int | float | bool | None
 State = Literal["complete", "diverged", "failed"]
-Stage = Literal["search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate", "network"]
+Stage = Literal[
+    "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate", "network", "cell"
+]
 STAGES: tuple[Stage, ...] = (
     "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate",
 )  # fmt: skip
-"""Of trials; ``"network"`` is the one stage of a polynomial study."""
+"""Of trials; ``"network"`` is the one stage of a polynomial study, ``"cell"`` that of a lesson."""
 NETWORK: Stage = "network"
+CELL: Stage = "cell"
+LISTED: Mapping[str, Stage] = MappingProxyType({POLYNOMIAL: NETWORK, LESSON: CELL})
+"""The one stage of studies that train a list, by kind of data."""
 TIMING_FIELDS = ("started_at_s", "duration_s", "worker")
 
 
@@ -285,7 +294,7 @@ class Verdict:
     claims: dict[str, str] | None = None
 
 
-Record = TrialRecord | NetworkRecord
+Record = TrialRecord | NetworkRecord | CellRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +390,7 @@ class Study:
     asked: dict[int, dict[str, Scalar]] = field(default_factory=dict)
     records: dict[Stage, list[TrialRecord]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     networks: list[NetworkRecord] = field(default_factory=list)
+    cells: list[CellRecord] = field(default_factory=list)
     verdict: Verdict | None = None
     path: Path | None = None
     chain: Chain | None = None
@@ -428,19 +438,35 @@ class Study:
         """Whether its records are `networks`."""
         return self.header.data.get("kind") == POLYNOMIAL
 
+    @property
+    def is_lesson(self) -> bool:
+        """Whether its records are `cells`."""
+        return self.header.data.get("kind") == LESSON
+
+    @property
+    def first(self) -> Stage:
+        """Stage of the records that were asked for: a search's trials, or what a list holds."""
+        return LISTED.get(str(self.header.data.get("kind", "")), "search")
+
     def of_stage(self, stage: Stage) -> Sequence[Record]:
         """Return the records of a stage, by number."""
-        return self.networks if stage == "network" else self.records[stage]
+        if stage == CELL:
+            return self.cells
+        return self.networks if stage == NETWORK else self.records[stage]
 
     def all_records(self) -> list[Record]:
         """Return all records, by stage and number."""
-        return [record for stage in (*STAGES, NETWORK) for record in self.of_stage(stage)]
+        return [record for stage in (*STAGES, *LISTED.values()) for record in self.of_stage(stage)]
 
     def add(self, record: Record) -> None:
         """Take in one more record, in its place."""
         if isinstance(record, NetworkRecord):
             self.networks.append(record)
             self.networks.sort(key=lambda one: one.number)
+            return
+        if isinstance(record, CellRecord):
+            self.cells.append(record)
+            self.cells.sort(key=lambda one: one.number)
             return
         records = self.records[record.stage]
         records.append(record)

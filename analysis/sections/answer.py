@@ -122,7 +122,7 @@ def build(studies: Sequence[Study]) -> Section:
         )
     elif winners and any(study.header.has_page for study in studies):
         blocks.append(Text("No setting that can be entered on the Playground page has been found yet.", "missing"))
-    return Section("answer", "The answer", tuple(blocks))
+    return Section("answer", "Every setting with its intervals", tuple(blocks))
 
 
 def homework_cells(row: HomeworkRow, label: str) -> tuple[Cell, ...]:

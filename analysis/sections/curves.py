@@ -98,7 +98,8 @@ def _cell(values: Sequence[float | None], i: int) -> Cell:
     return Missing("not measured") if value is None else value
 
 
-def _line(record: TrialRecord, key: str) -> list[float]:
+def curve_line(record: TrialRecord, key: str) -> list[float]:
+    """Return a curve's points, NaN where it has none."""
     values = record.curves.get(key, [])
     return [
         math.nan if i >= len(values) or (value := values[i]) is None or value <= 0 else value
@@ -127,15 +128,17 @@ def draw_curves(study: Study, record: TrialRecord, name: str) -> Figure:
     for key, color, text, marker in (("train", GREEN, "training", "o"), ("test", BLUE, "test", "s")):
         axes.fill_between(
             epochs,
-            _line(record, f"{key}_loss_q10"),
-            _line(record, f"{key}_loss_q90"),
+            curve_line(record, f"{key}_loss_q10"),
+            curve_line(record, f"{key}_loss_q90"),
             color=color,
             alpha=0.18,
             linewidth=0,
         )
-        axes.plot(epochs, _line(record, f"{key}_loss_mean"), color=color, label=text, marker=marker, markersize=3)
+        axes.plot(epochs, curve_line(record, f"{key}_loss_mean"), color=color, label=text, marker=marker, markersize=3)
     if any(value is not None for value in record.curves.get("out_of_range_loss_mean", ())):
-        axes.plot(epochs, _line(record, "out_of_range_loss_mean"), color=ORANGE, linestyle="--", label="out of range")
+        axes.plot(
+            epochs, curve_line(record, "out_of_range_loss_mean"), color=ORANGE, linestyle="--", label="out of range"
+        )
     horizontal(axes, study.header.goal, RED, f"goal {study.header.goal:g}")
     if study.header.floor:
         horizontal(axes, study.header.floor, BLACK, f"floor {number_text(study.header.floor)}", (1, 1.5))

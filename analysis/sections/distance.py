@@ -387,12 +387,20 @@ def finding(bins: Sequence[DistanceBin]) -> str:
         f"mean loss {number_text(first.loss.estimate or 0)} {where}, {number_text(last.loss.estimate or 0)} at "
         f"{last.low:g} to {last.high:g} spreads beyond the range"
     )
+    at = crossing(bins)
+    if at is None:
+        return f"{text}; everywhere below the constant predictor's."
+    return f"{text}; above the constant predictor's {at}."
+
+
+def crossing(bins: Sequence[DistanceBin]) -> str | None:
+    """Return from which distance on the loss first exceeds the constant predictor's, or None where it never does."""
     worse = next((one for one in bins if (one.loss.estimate or 0) > (one.constant.estimate or 0)), None)
     if worse is None:
-        return f"{text}; everywhere below the constant predictor's."
-    at = "already in range" if worse.high == 0 else f"{worse.low:g} spreads beyond"
-    at = "right outside the range" if worse.high > 0 == worse.low else at
-    return f"{text}; above the constant predictor's {at}."
+        return None
+    if worse.high == 0:
+        return "already in range"
+    return f"{worse.low:g} spreads beyond" if worse.low > 0 else "right outside the range"
 
 
 def draw_distance(bins: Sequence[DistanceBin], goal: float, name: str) -> Figure:

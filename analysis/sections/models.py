@@ -16,7 +16,7 @@ from engine.evaluation import predict
 from engine.methods.losses import LOSSES
 from engine.model_files import ModelFileError, load_model
 from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.playground.draws import Draws, draw, expand
+from engine.playground.draws import PageDraws, draw, expand
 from engine.playground.registry import DATASETS
 
 MOST_REPLICAS = 32
@@ -33,7 +33,7 @@ class WinnerModel:
     network : NetworkConfig
     parameters : Parameters
         Of R replicas: the first ones of the record, at most `MOST_REPLICAS`.
-    draws : Draws
+    draws : PageDraws
         Their training and test points, drawn again from their seeds.
     features : tuple of str
         What the network is shown of a point.
@@ -46,7 +46,7 @@ class WinnerModel:
     record: TrialRecord
     network: NetworkConfig
     parameters: Parameters
-    draws: Draws
+    draws: PageDraws
     features: tuple[str, ...]
     stretch: float
     n_saved: int
@@ -100,7 +100,9 @@ def winner_frames(study: Study, model: WinnerModel) -> Frames | Missing:
 
 
 @lru_cache(maxsize=64)
-def _drawn(dataset: str, noise: float, train_share: float, seeds: tuple[str, ...], features: tuple[str, ...]) -> Draws:
+def _drawn(
+    dataset: str, noise: float, train_share: float, seeds: tuple[str, ...], features: tuple[str, ...]
+) -> PageDraws:
     """Draw once what several sections look at: the page's generator takes as long for one seed as for many."""
     return draw(dataset, noise, train_share, seeds, features)
 

@@ -10,7 +10,7 @@ from analysis.formats.blocks import Block, Cell, Column, Missing, Section, Table
 from analysis.records.lineage import lineage
 from analysis.records.study import STAGES, Look, Stage, Study
 from analysis.records.table import is_table
-from analysis.statistics.homework import winner_record
+from analysis.statistics.homework import replay_command, winner_record
 from analysis.statistics.looks import level_of_all
 
 COLUMNS = (
@@ -275,8 +275,7 @@ def replay_text(study: Study, name: str) -> str:
     record = winner_record(study)
     if record is None:
         return f"{name}: nothing to replay."
-    number = record.number if record.stage == "search" or record.source is None else record.source
     setting = ", ".join(
         f"{key} = {number_text(value) if isinstance(value, float) else value}" for key, value in record.params.items()
     )
-    return f"{name}: python -m sweeps replay {study.header.sweep}/{study.header.dataset} {number}   ({setting})"
+    return f"{name}: {replay_command(study, record)}   ({setting})"

@@ -9,6 +9,7 @@ from analysis.formats.blocks import Section
 from analysis.records.study import Study
 from analysis.sections import (
     answer,
+    cards,
     certainty,
     choices,
     comparison,
@@ -30,22 +31,36 @@ OF_DRAWN_DATA = frozenset({"ranges", "distance", "surface", "network", "certaint
 
 Build = Callable[[Sequence[Study]], Section]
 
+GROUPS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "In range against out of range": ("ranges", "distance", "surface"),
+        "Is it sure?": ("answer", "table", "certainty", "comparison", "overtuning"),
+        "Which hyperparameters?": ("effects", "selection", "choices"),
+        "All trials": ("trials",),
+        "The networks": ("curves", "network"),
+        "Where the figures come from": ("provenance",),
+    }
+)
+"""What sections are folded away under, in reading order: a question, and the sections that answer it."""
+GROUP_OF: MappingProxyType[str, str] = MappingProxyType({key: group for group, keys in GROUPS.items() for key in keys})
+
 SECTIONS: MappingProxyType[str, Build] = MappingProxyType(
     {
-        "answer": answer.build,
-        "table": table.build,
-        "effects": effects.build,
+        "cards": cards.build,
         "ranges": ranges.build,
-        "comparison": comparison.build,
-        "selection": selection.build,
         "distance": distance.build,
         "surface": surface.build,
-        "curves": curves.build,
-        "trials": trials.build,
-        "choices": choices.build,
-        "network": network.build,
+        "answer": answer.build,
+        "table": table.build,
         "certainty": certainty.build,
+        "comparison": comparison.build,
         "overtuning": overtuning.build,
+        "effects": effects.build,
+        "selection": selection.build,
+        "choices": choices.build,
+        "trials": trials.build,
+        "curves": curves.build,
+        "network": network.build,
         "provenance": provenance.build,
     }
 )

@@ -181,23 +181,63 @@ def few_points(n: int, side: str) -> str:
 
 
 def setting_text(record: TrialRecord) -> str:
-    """Return a record's setting as a reader would enter it, epochs at the end."""
+    """Return a record's whole setting as it can be typed in again, epochs at the end.
+
+    Every number stands as it was used, not rounded; what is at its default and not searched is left out, but for the
+    optimizer and the regularizer.
+    """
     training = record.training
-    optimizer, regularizer = str(training.get("optimizer", "sgd")), str(training.get("regularizer", "none"))
+    rate, penalty = training["learning_rate"], str(training.get("regularizer", "none"))
     sizes = ", ".join(str(size) for size in record.network["hidden_layer_sizes"]) or "none"
     parts = [
         str(record.network["activation"]),
-        f"layers {sizes}",
-        f"learning rate {training['learning_rate']:.3g}" + ("" if optimizer == "sgd" else f" ({optimizer})"),
+        f"hidden layers {sizes}",
         f"batch size {training['batch_size']}",
-        *([] if regularizer == "none" else [f"{regularizer.upper()} {training['regularization_rate']:.3g}"]),
+        f"{training.get('optimizer', 'sgd')}, learning rate {exact_text(rate)}",
+        "no regularizer" if penalty == "none" else f"{penalty.upper()} {exact_text(training['regularization_rate'])}",
     ]
-    for key in ("weight_decay", "input_dropout", "input_noise"):
+    for key in FURTHER_SETTINGS:
         if training.get(key):
-            parts.append(f"{key.replace('_', ' ')} {training[key]:.3g}")
+            parts.append(f"{key.replace('_', ' ')} {exact_text(training[key])}")
     if any(training.get("dropout", ())):
-        parts.append(f"dropout {' '.join(f'{rate:.3g}' for rate in training['dropout'])}")
+        parts.append(f"dropout {' '.join(map(exact_text, training['dropout']))}")
+    parts += [
+        f"{key.rpartition('.')[2].replace('_', ' ')} {exact_text(value)}"
+        for key, value in record.params.items()
+        if key.startswith(("training.", "network.")) and not _is_told(key)
+    ]
     return f"{', '.join(parts)}; {record.epochs} epochs"
+
+
+FURTHER_SETTINGS = ("weight_decay", "input_dropout", "input_noise", "label_noise", "max_norm", "max_grad_norm")
+_TOLD = frozenset(
+    (
+        "network.activation",
+        "network.n_hidden_layers",
+        "training.learning_rate",
+        "training.batch_size",
+        "training.optimizer",
+        "training.regularizer",
+        "training.regularization_rate",
+        "training.dropout",
+        *(f"training.{key}" for key in FURTHER_SETTINGS),
+    )
+)
+
+
+def _is_told(key: str) -> bool:
+    return key in _TOLD or key.startswith(("network.hidden_layer", "training.dropout"))
+
+
+def exact_text(value: Scalar) -> str:
+    """Return a value in the fewest digits that give it again: ``"0.01"``, ``"10"``."""
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() and abs(value) < 1e9 else str(value)
+
+
+def replay_command(study: Study, record: TrialRecord) -> str:
+    """Return the command that trains the search trial behind a record again and compares every bit."""
+    number = record.number if record.stage == "search" or record.source is None else record.source
+    return f"python -m sweeps replay {study.header.sweep}/{study.header.dataset} {number}"
 
 
 def homework_rows(studies: Iterable[Study]) -> list[HomeworkRow]:

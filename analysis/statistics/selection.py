@@ -62,7 +62,7 @@ Choose = Callable[[Candidates, npt.NDArray[np.int64]], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ChoiceRule:
     """A way to choose one trial.
 
     Parameters
@@ -87,7 +87,7 @@ class Choice:
 
     Parameters
     ----------
-    rule : Rule
+    rule : ChoiceRule
     record : TrialRecord
         Chosen by all replicas.
     n_parameters : int
@@ -97,7 +97,7 @@ class Choice:
         chooses, and the other way round, so that neither is judged on what it was chosen by; the unit is the replica.
     """
 
-    rule: Rule
+    rule: ChoiceRule
     record: TrialRecord
     n_parameters: int
     price: Interval
@@ -264,15 +264,15 @@ def _one_standard_error(data: Candidates, replicas: npt.NDArray[np.int64]) -> in
     return int(near[order[0]])
 
 
-ORACLE = Rule("oracle", "lowest out-of-range loss (oracle)", _lowest("out_of_range"), oracle=True)
-RULES: Mapping[str, Rule] = MappingProxyType(
+ORACLE = ChoiceRule("oracle", "lowest out-of-range loss (oracle)", _lowest("out_of_range"), oracle=True)
+RULES: Mapping[str, ChoiceRule] = MappingProxyType(
     {
         rule.name: rule
         for rule in (
-            Rule("test", "lowest test loss", _lowest("test")),
-            Rule("in_range", "lowest in-range loss", _lowest("in_range")),
-            Rule("training", "lowest training loss", _lowest("train")),
-            Rule(
+            ChoiceRule("test", "lowest test loss", _lowest("test")),
+            ChoiceRule("in_range", "lowest in-range loss", _lowest("in_range")),
+            ChoiceRule("training", "lowest training loss", _lowest("train")),
+            ChoiceRule(
                 "simplest", "fewest parameters within one standard error of the lowest test loss", _one_standard_error
             ),
             ORACLE,
@@ -291,13 +291,13 @@ def choices(data: Candidates) -> list[Choice]:
     return result
 
 
-def price_of_not_knowing(data: Candidates, rule: Rule) -> Interval:
+def price_of_not_knowing(data: Candidates, rule: ChoiceRule) -> Interval:
     """Return the out-of-range loss of a rule minus that of the oracle, with a 95 % interval over replicas.
 
     Parameters
     ----------
     data : Candidates
-    rule : Rule
+    rule : ChoiceRule
         For the oracle itself the price is 0, without an interval.
 
     Returns

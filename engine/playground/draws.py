@@ -43,7 +43,7 @@ N_WEIGHTS_READY = 512  # more than six layers of eight on seven inputs need
 
 
 @dataclass(frozen=True, slots=True)
-class Draws:
+class PageDraws:
     """Data of R replicas, each drawn by the page from its own seed, and the streams their weights come from.
 
     Parameters
@@ -119,7 +119,7 @@ def draw(
     train_share: float,
     seeds: Sequence[str],
     features: Sequence[str] = ("x", "y"),
-) -> Draws:
+) -> PageDraws:
     """Draw, shuffle and split the page's data for every seed.
 
     Parameters
@@ -137,7 +137,7 @@ def draw(
 
     Returns
     -------
-    Draws
+    PageDraws
         Training and test points with a replica axis, float64.
 
     Raises
@@ -157,7 +157,7 @@ def draw(
     labels = np.take_along_axis(labels, order, axis=1)
     X = expand(points, names)
     y = labels[..., None]
-    return Draws(
+    return PageDraws(
         dataset,
         noise,
         tuple(seeds),

@@ -33,7 +33,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class GaussRule:
     """Gauss rules standing in for the rows of R replicas.
 
     Parameters
@@ -53,9 +53,9 @@ class Rule:
     targets: FloatArray
     residual: FloatArray
 
-    def select(self, replicas: slice | npt.NDArray[np.int64]) -> Rule:
+    def select(self, replicas: slice | npt.NDArray[np.int64]) -> GaussRule:
         """Return the rules of some replicas."""
-        return Rule(self.nodes[replicas], self.weights[replicas], self.targets[replicas], self.residual[replicas])
+        return GaussRule(self.nodes[replicas], self.weights[replicas], self.targets[replicas], self.residual[replicas])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class FullBatchHistory:
     passage_parameters: FloatArray
 
 
-def gauss_rule(X: FloatArray, y: FloatArray, n_nodes: int = 64) -> Rule:
+def gauss_rule(X: FloatArray, y: FloatArray, n_nodes: int = 64) -> GaussRule:
     """Return the Gauss rule of each replica's rows.
 
     Parameters
@@ -102,7 +102,7 @@ def gauss_rule(X: FloatArray, y: FloatArray, n_nodes: int = 64) -> Rule:
 
     Returns
     -------
-    Rule
+    GaussRule
 
     Raises
     ------
@@ -116,7 +116,7 @@ def gauss_rule(X: FloatArray, y: FloatArray, n_nodes: int = 64) -> Rule:
     with one_blas_thread():
         rules = [_gauss_rule_of_one(x, t, n_nodes) for x, t in zip(X, y, strict=True)]
     nodes, weights, targets, residual = (np.array(part) for part in zip(*rules, strict=True))
-    return Rule(nodes, weights, targets, residual)
+    return GaussRule(nodes, weights, targets, residual)
 
 
 def _gauss_rule_of_one(x: FloatArray, y: FloatArray, m: int) -> tuple[FloatArray, FloatArray, FloatArray, float]:
@@ -180,7 +180,7 @@ def n_hidden(parameters: FloatArray) -> int:
     return H
 
 
-def loss_and_gradient(parameters: FloatArray, rule: Rule) -> tuple[FloatArray, FloatArray]:
+def loss_and_gradient(parameters: FloatArray, rule: GaussRule) -> tuple[FloatArray, FloatArray]:
     """Return the mean squared error of each replica, (R,), and its gradient, (R, 3 H + 1)."""
     H = n_hidden(parameters)
     a = hidden_outputs(parameters, rule.nodes)
@@ -202,7 +202,7 @@ def loss_and_gradient(parameters: FloatArray, rule: Rule) -> tuple[FloatArray, F
 
 
 def train_full_batch(
-    rule: Rule,
+    rule: GaussRule,
     parameters: FloatArray,
     trainable: npt.NDArray[np.bool_],
     learning_rate: FloatArray,
@@ -219,7 +219,7 @@ def train_full_batch(
 
     Parameters
     ----------
-    rule : Rule
+    rule : GaussRule
         The data of R replicas.
     parameters : ndarray (R, 3 H + 1)
         First values.

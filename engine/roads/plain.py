@@ -36,8 +36,8 @@ from engine.state import TrainingState
 WIDE = 2**14  # weights of a layer from which replicas are trained one after the other: theirs alone fill a cache
 
 
-class Session:
-    """Networks in training; the interface of `engine.roads.compiled.session.Session`.
+class PlainSession:
+    """Networks in training; the interface of `engine.roads.compiled.session.CompiledSession`.
 
     Parameters
     ----------

@@ -43,4 +43,4 @@ class Finding:
     text: str
 
     def __str__(self) -> str:  # noqa: D105
-        return f"{self.rule} {self.text}"
+        return " ".join(f"{self.rule} {self.text}".split())  # one line, whatever a path or a value holds

@@ -21,7 +21,7 @@ from sweeps.run.chapters import specs_of_chapters, within
 from sweeps.run.kinds import Spec, kind_of, load
 from sweeps.run.models import SUMS_NAME
 from sweeps.run.outcome_digest import outcome_digest
-from sweeps.run.trial import CANDIDATE_LEVEL
+from sweeps.run.trial_record import CANDIDATE_LEVEL
 from sweeps.run.versions import code_digest
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME

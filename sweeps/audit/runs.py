@@ -17,15 +17,18 @@ from analysis.records.lines import short, unix_ends
 from analysis.records.reading import anchor_difference, read_sweep
 from analysis.records.study import Study
 from sweeps.audit.finding import Finding, Rule
+from sweeps.tracking.choice import ALL, CHOICE_TAG, parse_choice
 from sweeps.tracking.database import open_client, sqlite_path
+from sweeps.tracking.experiments import MOVED_TAG, PAGE_SIZE
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG
-from sweeps.tracking.projection import PAGE_SIZE, model_files, parent_files
+from sweeps.tracking.projection import model_files, parent_files
 from sweeps.tracking.run_contents import (
     DIGEST_TAG,
     FILES_TAG,
     RunContent,
     parent_content,
     record_content,
+    record_uid,
     study_digest,
     study_uid,
 )
@@ -153,16 +156,18 @@ def _check_study(check: RunsCheck, client: MlflowClient, study: Study, runs: lis
         uid = run.data.tags.get("sweep.uid", "")
         if run.info.lifecycle_stage == "active":
             by_uid[uid].append(run)
-        elif run.info.status != "RUNNING":
+        elif run.info.status != "RUNNING" and MOVED_TAG not in run.data.tags:
             deleted.add(uid)
     n_children = Counter(run.data.tags.get("mlflow.parentRunId") for run in runs)
     for active in by_uid.values():  # of several the one that was used, as the writer chooses it; then the first
         active.sort(key=lambda run: (run.info.status == "RUNNING", -n_children[run.info.run_id], run.info.start_time))
+    parents = by_uid.get(parent_uid, [])
+    optional = _may_be_left_out(study, parents[0].data.tags.get(CHOICE_TAG, ALL)) if parents else set()
     check.n_deleted += len(deleted - {uid for uid, active in by_uid.items() if active})
     for uid, content in expected.items():
         active = by_uid.get(uid, [])
         check.n_runs += len(active)
-        if not active and uid not in deleted:
+        if not active and uid not in deleted and uid not in optional:
             check.add("I4", f"{study.path}: {uid}: no run in MLflow; expected 1; {WRITE}")
         for run in active[1:]:
             text = f"{study.path}: {uid}: run {run.info.run_id} is one of {len(active)}; expected 1"
@@ -177,6 +182,19 @@ def _check_study(check: RunsCheck, client: MlflowClient, study: Study, runs: lis
             check.wrong[run.info.run_id] = "without a record"
     for run in by_uid.get(parent_uid, [])[:1]:
         _check_anchors(check, study, run)
+
+
+def _may_be_left_out(study: Study, log_runs: str) -> set[str]:
+    """Return the search trials that need no run of their own, by their uid.
+
+    What was among the best so far depends on the log's order; what is among the best in the end was so whenever.
+    """
+    choice = parse_choice(log_runs)
+    if choice.n_best is None:
+        return set()
+    best = sorted((trial for trial in study.trials if trial.state != "failed"), key=lambda trial: trial.value)
+    needed = {record_uid(trial) for trial in best[: choice.n_best]}
+    return {record_uid(trial) for trial in study.trials if not trial.candidate} - needed
 
 
 def _check_run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from analysis.records.lesson import LESSON
 from analysis.records.polynomial import POLYNOMIAL
 from analysis.records.study import Study
 
@@ -29,8 +30,15 @@ def polynomial_answer(study: Study) -> str:
     return answer_text(Question(study))
 
 
+def lesson_answer(study: Study) -> str:
+    """Return a lesson's answer and its verdicts, or how many cells are still to be trained."""
+    from analysis.course.text import answer_text
+
+    return answer_text(study)
+
+
 ANSWERS: Mapping[str, Callable[[Study], str | None]] = MappingProxyType(
-    {"table": table_answer, POLYNOMIAL: polynomial_answer}
+    {"table": table_answer, POLYNOMIAL: polynomial_answer, LESSON: lesson_answer}
 )
 
 

@@ -164,7 +164,7 @@ def _role(text: str) -> tuple[str, str]:
 def _end(text: str) -> dict[str, Any]:
     if text == "none":
         return {"end_rule": "none"}
-    if ":" not in text and text:
+    if ":" not in text and text not in ("", "farthest", "top", "bottom"):
         column, equals, value = text.rpartition("=")
         if equals and column and value:
             return {"end_rule": "value", "end_feature": column, "end_value": value}

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 from engine.names import InputMessageError, cut
-from sweeps.commands import auditing, one_setting, predict, results, running
+from sweeps.commands import auditing, lessons, one_setting, predict, results, running
+from sweeps.commands.interrupting import ending_soon
 from sweeps.commands.options import PROGRAM, Commands, Parser, checked_remainder
 
 USAGE, HELD, INTERRUPTED = 2, 75, 130
@@ -37,6 +36,7 @@ def build_parser() -> tuple[Parser, Commands]:
     )
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     running.add_commands(commands)
+    lessons.add_commands(commands)
     results.add_commands(commands)
     auditing.add_commands(commands)
     one_setting.add_commands(commands)
@@ -52,10 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checked_remainder(commands.choices[parsed.command], rest)
     except SystemExit as stop:  # argparse leaves by itself after --help and on misuse
         return stop.code if isinstance(stop.code, int) else USAGE
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     try:
-        status: int = parsed.call(parsed)
+        with ending_soon():
+            status: int = parsed.call(parsed)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -84,10 +83,6 @@ def _expected_status(error: Exception) -> int | None:
     if isinstance(error, (SweepHeldError, TrackingBusyError)):
         return HELD
     return USAGE if isinstance(error, InputMessageError) else None
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise KeyboardInterrupt
 
 
 def _fail(message: str, status: int) -> int:

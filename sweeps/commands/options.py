@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from analysis.records.reading import check_version
 from engine.names import InputMessageError, cut, nearest, unknown
@@ -70,6 +71,21 @@ def add_driver_options(parser: Parser) -> None:
         "--timeout", type=positive_float, metavar="SECONDS", help="stop after this long; `resume` goes on"
     )
     add_tracking_option(parser, "`none` leaves MLflow out")
+    add_log_runs_option(parser)
+
+
+def add_size_options(parser: Parser) -> None:
+    """Add ``--quick`` and ``--full``."""
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--quick", action="store_true", help="a lesson with fewer replicas and shorter training")
+    sizes.add_argument("--full", action="store_true", help="a lesson with more replicas and longer training")
+
+
+def size_of(arguments: argparse.Namespace) -> Literal["default", "quick", "full"]:
+    """Return in which size a lesson is asked for."""
+    if arguments.quick:
+        return "quick"
+    return "full" if arguments.full else "default"
 
 
 def add_tracking_option(parser: Parser, note: str = "a database or server") -> None:
@@ -80,6 +96,23 @@ def add_tracking_option(parser: Parser, note: str = "a database or server") -> N
         metavar="URI",
         help=f"where MLflow keeps the runs (default: {DEFAULT_URI} in this folder; {note})",
     )
+
+
+def add_log_runs_option(parser: Parser) -> None:
+    """Add ``--log-runs``."""
+    parser.add_argument(
+        "--log-runs",
+        type=log_runs,
+        metavar="WHICH",
+        help="search trials with a run of their own in MLflow: all, or best:N so far (default: as begun, else all)",
+    )
+
+
+def log_runs(text: str) -> str:
+    """Read which search trials get a run."""
+    if text != "all" and not re.fullmatch("best:[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither all nor best:N, for instance best:500")
+    return text
 
 
 def positive_int(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from analysis.formats.plain import aligned_text, interval_text
+from analysis.records.lesson import CellRecord
 from analysis.records.polynomial import NetworkRecord
 from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord
 from analysis.records.table import NO_SPLIT, ModelScores, TableRecord
@@ -268,3 +269,28 @@ def network_text(record: NetworkRecord) -> str:
         f"  training error {record.loss[-1]:.6g}, lowest since the look before {record.lowest[-1]:.6g}\n"
         f"  {numbers}"
     )
+
+
+def cells_text(cells: Iterable[CellRecord]) -> str:
+    """Return a lesson's cells, one a line."""
+    rows = [(str(one.number), _levels_text(one), one.state, f"{one.value:.4g}") for one in cells]
+    return aligned_text(("cell", "levels", "state", "test loss"), rows)
+
+
+def cell_text(record: CellRecord) -> str:
+    """Return everything a reader may want to know of one cell of a lesson."""
+    lines = [f"{record.study} {record.number}: {_levels_text(record)}"]
+    for split, rows in record.losses.items():
+        known = [loss for loss in rows[-1] if loss is not None]
+        mean = f"{sum(known) / len(known):.4g}" if known else "-"
+        lines.append(f"  {split} loss at epoch {record.looks[-1]}: mean {mean} over {len(known)} of {len(rows[-1])}")
+    for name, values in record.measured.items():
+        known = [value for value in values if value is not None]
+        lines.append(f"  {name}: mean {f'{sum(known) / len(known):.4g}' if known else '-'} over {len(known)}")
+    lines += [f"  {record.reason}"] if record.reason else []
+    lines += [f"  {record.playground_url}"] if record.playground_url else []
+    return "\n".join(lines)
+
+
+def _levels_text(record: CellRecord) -> str:
+    return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in record.params.items())

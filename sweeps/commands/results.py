@@ -8,9 +8,11 @@ from pathlib import Path
 from engine.names import unknown
 from sweeps.commands.auditing import warn_of_findings
 from sweeps.commands.options import (
+    PROGRAM,
     Commands,
     InputError,
     add_command,
+    add_log_runs_option,
     add_results_option,
     add_tracking_option,
     positive_int,
@@ -49,6 +51,7 @@ def add_commands(commands: Commands) -> None:
     sync = add_command(commands, "sync", "write to MLflow what the logs have and it has not", "sync --results results")
     add_results_option(sync)
     add_tracking_option(sync)
+    add_log_runs_option(sync)
     sync.set_defaults(call=sync_command)
 
     importer = add_command(
@@ -100,28 +103,32 @@ def schema_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
 def list_command(arguments: argparse.Namespace) -> int:
     """Print the built-in sweeps and the state of what has been run."""
     from analysis.records.reading import read_sweep
+    from analysis.records.study import CELL, NETWORK
+    from sweeps.spec.lesson import LESSONS
     from sweeps.spec.sweep import POLYNOMIALS, TABLES, builtin_specs
 
     print(f"built-in sweeps: {', '.join(builtin_specs())}")
     print(f"built-in polynomial studies: {', '.join(builtin_specs(POLYNOMIALS))}")
     print(f"built-in tables: {', '.join(builtin_specs(TABLES))}")
+    print(f"built-in lessons: {', '.join(builtin_specs(LESSONS))} (`{PROGRAM} lessons` says what they ask)")
     folders = run_sweeps(Path(arguments.results))
     if not folders:
         print(f"{arguments.results}: nothing has been run yet")
     for folder in folders:
         for study in read_sweep(folder):
             state = "unfinished" if study.verdict is None else study.verdict.text
-            n = len(study.trials) + len(study.networks)
-            noun = "networks" if study.is_polynomial else "trials"
+            n = len(study.of_stage(study.first))
+            noun = {NETWORK: "networks", CELL: "cells"}.get(study.first, "trials")
             print(f"{folder.name}/{study.header.dataset}: {n} {noun}, {state}")
     return 0
 
 
 def show_command(arguments: argparse.Namespace) -> int:
     """Print a sweep's tables, a study's trials, or one trial's record."""
+    from analysis.records.lesson import CellRecord
     from analysis.records.polynomial import NetworkRecord
     from analysis.records.reading import read_study, read_sweep
-    from sweeps.commands.printing import network_text, networks_text, record_text, trials_text
+    from sweeps.commands.printing import cell_text, cells_text, network_text, networks_text, record_text, trials_text
 
     sweep, _, dataset = arguments.what.partition("/")
     folder = sweep_folder(arguments.results, sweep)
@@ -132,14 +139,20 @@ def show_command(arguments: argparse.Namespace) -> int:
         _show_sweep(folder)
         return 0
     study = read_study(study_log(folder, dataset))
+    found = study.of_stage(study.first)
     if arguments.number is None:
-        print(networks_text(study.networks) if study.is_polynomial else trials_text(study.trials))
+        if study.is_lesson:
+            print(cells_text(study.cells))
+        else:
+            print(networks_text(study.networks) if study.is_polynomial else trials_text(study.trials))
         return 0
-    found = study.networks if study.is_polynomial else study.trials
     record = next((one for one in found if one.number == arguments.number), None)
     if record is None:
         raise InputError(f"{arguments.what}: no finished trial {arguments.number}; it has {len(found)}")
-    print(network_text(record) if isinstance(record, NetworkRecord) else record_text(study.header, record))
+    if isinstance(record, CellRecord):
+        print(cell_text(record))
+    else:
+        print(network_text(record) if isinstance(record, NetworkRecord) else record_text(study.header, record))
     return 0
 
 
@@ -147,12 +160,13 @@ def _show_sweep(folder: Path) -> None:
     """Print the tables of a sweep, and the answers of kinds of data that have their own."""
     from analysis.records.reading import read_sweep
     from analysis.statistics.homework import homework_rows, range_rows
-    from sweeps.commands.answers import polynomial_answer
+    from sweeps.commands.answers import lesson_answer, polynomial_answer
     from sweeps.commands.printing import homework_text, range_text
 
     studies = read_sweep(folder)
-    trials = [study for study in studies if not study.is_polynomial]
+    trials = [study for study in studies if study.first == "search"]
     parts = [polynomial_answer(study) for study in studies if study.is_polynomial]
+    parts += [lesson_answer(study) for study in studies if study.is_lesson]
     if trials:
         parts = [homework_text(homework_rows(trials)), range_text(range_rows(trials)), *parts]
     print("\n\n".join(parts))
@@ -176,10 +190,11 @@ def sync_command(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"--results {results}: no <sweep>/<dataset>/log.jsonl below it; name a folder `run` has written"
         )
-    report = sync(results, resolve_uri(arguments.tracking_uri, Path.cwd()))
+    report = sync(results, resolve_uri(arguments.tracking_uri, Path.cwd()), arguments.log_runs)
     print(
         f"{report.n_written} runs written, {report.n_present} were there, {report.n_repaired} half-written replaced,"
         f" {report.n_deleted} deleted by a user left alone"
+        + (f", {report.n_left_out} left out as --log-runs says" if report.n_left_out else "")
     )
     return max(map(warn_of_findings, run_sweeps(results)))
 

@@ -22,7 +22,9 @@ from sweeps.commands.options import (
     InputError,
     add_command,
     add_driver_options,
+    add_size_options,
     positive_int,
+    size_of,
     sweep_folder,
     usable_cores,
     whole_number,
@@ -50,7 +52,7 @@ def add_commands(commands: Commands) -> None:
         nargs="?",
         default=DEFAULT_SPEC,
         metavar="SPEC",
-        help="built-in sweep, TOML file or data file (default: homework)",
+        help="built-in sweep or lesson, TOML file or data file (default: homework)",
     )
     run.add_argument("--trials", type=positive_int, metavar="N", help="budget of trials for each dataset")
     run.add_argument("--goal", metavar="GOAL", help="for instance 'test_loss < 0.1'; of a table 'rmse < 20000'")
@@ -64,6 +66,14 @@ def add_commands(commands: Commands) -> None:
         dest="origin",
         metavar="SWEEP[/DATASET]",
         help="an earlier sweep, whose best settings in this space are tried first",
+    )
+    add_size_options(run)
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a factor or fixed setting of a lesson, as in --set training.learning_rate=0.1",
     )
     add_driver_options(run)
     add_table_options(run)
@@ -109,6 +119,8 @@ def run_command(arguments: argparse.Namespace) -> int:
         until=arguments.until,
         n_replicas=arguments.replicas,
         seed=arguments.seed,
+        size=size_of(arguments),
+        settings=tuple(arguments.set),
     )
     return drive(_with_origin(kind_of(spec).change(spec, changes), arguments), Path(arguments.results), arguments)
 
@@ -121,7 +133,7 @@ def _with_origin(spec: Spec, arguments: argparse.Namespace) -> Spec:
     if arguments.origin is None:
         return spec
     if not isinstance(spec, SweepSpec):
-        raise InputError("--from: a polynomial study has no first settings; leave it out")
+        raise InputError("--from: a study of a fixed list has no first settings; leave it out")
     name, _, dataset = arguments.origin.partition("/")
     folder = sweep_folder(arguments.results, name)
     if folder.name == spec.name:
@@ -146,7 +158,7 @@ def extend_command(arguments: argparse.Namespace) -> int:
 
     old = load(folder / "spec.toml")
     if not isinstance(old, SweepSpec):
-        raise InputError(f"extend {arguments.sweep}: a polynomial study is complete; run another one")
+        raise InputError(f"extend {arguments.sweep}: a study of a fixed list is complete; run another one")
     studies = read_sweep(folder)
     new = extended(
         old,
@@ -203,7 +215,7 @@ def drive(spec: Spec, results: Path, arguments: argparse.Namespace, *, may_reope
     from sweeps.run.study import run_sweep
 
     check_executor(arguments.executor)
-    exporter = Exporter(results / spec.name, _tracking_uri(arguments))
+    exporter = Exporter(results / spec.name, _tracking_uri(arguments), arguments.log_runs)
     options = _options(arguments, results)
     for sentence in kind_of(spec).first_sentences(spec):
         print(sentence, file=sys.stderr, flush=True)
@@ -254,11 +266,14 @@ class Exporter:
         ``<results>/<sweep>``.
     tracking_uri : str or None
         None leaves MLflow out.
+    log_runs : str or None
+        As in `sweeps.tracking.writer_process.TrackingProcess`.
     """
 
-    def __init__(self, folder: Path, tracking_uri: str | None) -> None:
+    def __init__(self, folder: Path, tracking_uri: str | None, log_runs: str | None = None) -> None:
         self._folder = folder
         self.tracking_uri = tracking_uri
+        self._log_runs = log_runs
         self._process: TrackingProcess | None = None
 
     def start(self) -> None:
@@ -266,7 +281,7 @@ class Exporter:
         if self.tracking_uri is not None:
             from sweeps.tracking.writer_process import TrackingProcess
 
-            self._process = TrackingProcess(self._folder, self.tracking_uri)
+            self._process = TrackingProcess(self._folder, self.tracking_uri, self._log_runs)
 
     def finish(self) -> str | None:
         """Wait for the writer; return what to tell the user where runs are missing."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sweeps.data import fashion_mnist, perceptron, playground
+from sweeps.data import bowl, fashion_mnist, perceptron, playground
 from sweeps.data.kind import Kind
 from sweeps.data.table import kind as table
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
-    {kind.name: kind for kind in (playground.KIND, perceptron.KIND, fashion_mnist.KIND, table.KIND)}
+    {kind.name: kind for kind in (playground.KIND, perceptron.KIND, fashion_mnist.KIND, table.KIND, bowl.KIND)}
 )

@@ -17,8 +17,7 @@ from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig
 from engine.methods.initializers import initialize
 from engine.network import FloatArray, NetworkConfig, Parameters
-from engine.playground.draws import FEATURES, draw, expand
-from engine.playground.draws import Draws as PageDraws
+from engine.playground.draws import FEATURES, PageDraws, draw, expand
 from engine.playground.page import page_url
 from engine.playground.page_settings import page_state_of
 from engine.playground.registry import DATASETS, lowest_loss

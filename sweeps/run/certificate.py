@@ -21,7 +21,7 @@ from engine.playground.page import LEARNING_RATES, REGULARIZATION_RATES
 from sweeps.data.source import Source
 from sweeps.data.table.verdict import table_verdict
 from sweeps.run.looks import CLAIMED, seeds_of
-from sweeps.run.trial import Setting, search_setting
+from sweeps.run.setting import Setting, search_setting
 from sweeps.search.space import apply
 from sweeps.spec.sweep import SweepSpec
 

@@ -9,13 +9,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, Self
 
+from analysis.records.lesson import LESSON
 from analysis.records.polynomial import POLYNOMIAL
 from engine.configuration import TrainingConfig
 from sweeps.data.polynomial import PolynomialSpec, parse_polynomial_spec
 from sweeps.data.table.settings import TableData
+from sweeps.run.lesson import LessonPlan, lesson_plan
 from sweeps.run.plan import Plan
 from sweeps.run.polynomial import PolynomialPlan
 from sweeps.run.trials import TrialPlan
+from sweeps.spec.lesson import LESSONS, LessonSpec, Size, parse_lesson, resized, with_setting
 from sweeps.spec.sweep import POLYNOMIALS, SweepSpec, parse_spec, read_table
 from sweeps.spec.writing import as_table, as_toml, table_difference, with_overrides
 from sweeps.toml import SpecError, check_name
@@ -45,6 +48,8 @@ class Changes:
     until: str | None = None
     n_replicas: int | None = None
     seed: int | None = None
+    size: Size = "default"
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,41 @@ def _change_polynomial(spec: PolynomialSpec, changes: Changes) -> PolynomialSpec
     for name, value in given.items():
         if value is not None:
             raise SpecError(f"--{name}: a polynomial study has none; --replicas is its number of seeds")
+    _refuse_lesson_options(changes)
     return spec if changes.n_replicas is None else spec.with_seeds(changes.n_replicas)
+
+
+def _refuse_lesson_options(changes: Changes) -> None:
+    """Refuse what only lessons have."""
+    if changes.size != "default":
+        raise SpecError(f"--{changes.size}: only lessons have sizes; `python -m sweeps lessons` lists them")
+    if changes.settings:
+        raise SpecError(f"--set {changes.settings[0]}: only for lessons; `python -m sweeps lessons` lists them")
+
+
+def _change_sweep(spec: SweepSpec, changes: Changes) -> SweepSpec:
+    _refuse_lesson_options(changes)
+    return with_overrides(
+        spec,
+        n_trials=changes.n_trials,
+        goal=changes.goal,
+        until=changes.until,
+        n_replicas=changes.n_replicas,
+        seed=changes.seed,
+    )
+
+
+def _change_lesson(spec: LessonSpec, changes: Changes) -> LessonSpec:
+    given = {"trials": changes.n_trials, "goal": changes.goal, "until": changes.until}
+    for name, value in given.items():
+        if value is not None:
+            raise SpecError(f"--{name}: a lesson has none; --set changes its factors and settings")
+    spec = resized(spec, changes.size)
+    if changes.n_replicas is not None:
+        spec = with_setting(spec, f"n_replicas={changes.n_replicas}")
+    for assignment in changes.settings:
+        spec = with_setting(spec, assignment)
+    return spec if changes.seed is None else dataclasses.replace(spec, seed=changes.seed)
 
 
 SWEEP = StudyKind(
@@ -121,7 +160,7 @@ SWEEP = StudyKind(
     parse=parse_spec,
     as_table=as_table,
     as_toml=as_toml,
-    change=lambda spec, changes: with_overrides(spec, **dataclasses.asdict(changes)),
+    change=_change_sweep,
     plans=lambda spec, folder: [TrialPlan(spec, dataset, folder) for dataset in spec.datasets],
     plan=_sweep_plan,
     dtype=lambda spec: str(dict(spec.training).get("dtype", TrainingConfig().dtype)),
@@ -140,7 +179,22 @@ POLYNOMIAL_STUDY = StudyKind(
     dtype=lambda _: "float64",
     first_sentences=lambda _: [],
 )
-STUDY_KINDS: Mapping[str, StudyKind] = MappingProxyType({kind.name: kind for kind in (SWEEP, POLYNOMIAL_STUDY)})
+LESSON_STUDY = StudyKind(
+    name=LESSON,
+    spec=LessonSpec,
+    folder=LESSONS,
+    parse=parse_lesson,
+    as_table=LessonSpec.as_table,
+    as_toml=LessonSpec.as_toml,
+    change=_change_lesson,
+    plans=lambda spec, folder: [LessonPlan(spec, folder)],
+    plan=lesson_plan,
+    dtype=lambda _: "float32",
+    first_sentences=lambda _: [],
+)
+STUDY_KINDS: Mapping[str, StudyKind] = MappingProxyType(
+    {kind.name: kind for kind in (SWEEP, POLYNOMIAL_STUDY, LESSON_STUDY)}
+)
 
 
 def kind_of(spec: Spec) -> StudyKind:

@@ -46,7 +46,7 @@ def with_first_of(spec: SweepSpec, folder: Path, dataset: str = "") -> SweepSpec
     RecordError
         If a log is damaged.
     """
-    studies = [study for study in read_sweep(folder) if not study.is_polynomial]
+    studies = [study for study in read_sweep(folder) if study.trials]
     named = f"{folder.name}/{dataset}" if dataset else folder.name
     chosen = [study for study in studies if dataset in ("", study.header.dataset)]
     if not chosen:

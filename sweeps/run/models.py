@@ -16,7 +16,7 @@ from analysis.records.study import TrialRecord
 from engine.model_files import save_model
 from engine.network import FloatArray, NetworkConfig, Parameters
 from sweeps.data.source import Draws
-from sweeps.run.trial import Outcome
+from sweeps.run.trial_record import Outcome
 from sweeps.store.log import write_atomically
 
 SUMS_NAME = "SHA256SUMS"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from analysis.records.study import Scalar, Study
-from sweeps.run.trial import Setting, run_trial
+from sweeps.run.setting import Setting
+from sweeps.run.trial import run_trial
 from sweeps.run.trials import study_header
 from sweeps.search.space import apply
 from sweeps.spec.sweep import SweepSpec, load_spec, open_source, parse_spec

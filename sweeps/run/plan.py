@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from analysis.records.study import Chapter, Extension, Look, Record, Scalar, Stage, Study, StudyHeader, Verdict
 from sweeps.run.progress import Phase
-from sweeps.run.trial import Setting
+from sweeps.run.setting import Setting
 from sweeps.search.samplers import Sampler
 
 

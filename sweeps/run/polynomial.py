@@ -14,12 +14,13 @@ from analysis.polynomial.fits import flat_valley
 from analysis.polynomial.question import Question
 from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
 from analysis.records.study import NETWORK, Scalar, Stage, Study, StudyHeader, Verdict
-from engine.polynomial.quadrature import FullBatchHistory, Rule, gauss_rule, train_full_batch
+from engine.polynomial.quadrature import FullBatchHistory, GaussRule, gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from sweeps.data.polynomial import PolynomialSpec, networks
 from sweeps.run.plan import Piece, Timing
 from sweeps.run.progress import Phase
-from sweeps.run.trial import Cancelled, Setting
+from sweeps.run.setting import Setting
+from sweeps.run.trial import Cancelled
 from sweeps.run.versions import versions
 from sweeps.search.samplers import ListSampler, Sampler
 
@@ -171,7 +172,7 @@ class PolynomialPlan:
         )
         return [self._trained(arm, history, rule, r) for r in range(len(seeds))]
 
-    def _trained(self, arm: Arm, history: FullBatchHistory, rule: Rule, r: int) -> Trained:
+    def _trained(self, arm: Arm, history: FullBatchHistory, rule: GaussRule, r: int) -> Trained:
         last = history.parameters[-1, r]
         weights = [factor * float(last[0]) for factor in self._settings.valley]
         free = trainable(arm, 1, self._settings.n_hidden)[0]

@@ -12,7 +12,7 @@ from analysis.records.reading import read_study
 from analysis.records.study import Record, Stage, TrialRecord, without_timing
 from sweeps.run.kinds import kind_of, load
 from sweeps.run.plan import Piece, Plan, Timing
-from sweeps.run.trial import Setting
+from sweeps.run.setting import Setting
 from sweeps.run.versions import versions
 from sweeps.store.log import LOG_NAME, SPEC_NAME
 from sweeps.toml import SpecError

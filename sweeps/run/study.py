@@ -23,7 +23,7 @@ from sweeps.run.executors import LOCAL, Batch, Crew, Result
 from sweeps.run.kinds import Spec, kind_of, load, spec_difference
 from sweeps.run.plan import Piece, Plan, Timing
 from sweeps.run.progress import OnEvent, Phase, Progress
-from sweeps.run.trial import Setting
+from sweeps.run.setting import Setting
 from sweeps.search.samplers import Sampler
 from sweeps.spec.sweep import SweepSpec
 from sweeps.spec.writing import as_toml

@@ -6,142 +6,28 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from analysis.records.study import Scalar, Stage, State, TrialRecord
-from analysis.statistics.intervals import upper_bound
+from analysis.records.study import TrialRecord
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig, Parameters
 from engine.state import TrainingState
 from engine.stopping import Plateau
 from engine.training import Look, train
 from sweeps.data.source import Draws, Losses, Source, join_draws, join_parameters
-from sweeps.run.outcome_digest import outcome_digest
+from sweeps.run.setting import Setting
+from sweeps.run.trial_record import Outcome, capped, diverged_cap, make_record
 from sweeps.search.space import apply
 from sweeps.spec.sweep import EpochSpec, SweepSpec
 
-CHUNK = 64
-"""Replicas that are trained together where a stage has many: fixed, so that no result depends on the workers."""
-CANDIDATE_LEVEL = 0.95
-CAP_FACTOR = 10.0
-"""A diverged replica counts with this many times the constant predictor's loss."""
 TRIAL_ERRORS = (ValueError, ArithmeticError, MemoryError)
 """What the trial's own numbers can raise: these fail the trial, anything else is a bug and stops the sweep."""
 
 
-class Goals(NamedTuple):
-    """What training loss and test loss must stay below; infinite for one that is not asked about."""
-
-    train: float
-    test: float
-
-
 class Cancelled(Exception):  # noqa: N818 (not an error: somebody asked for it)
     """The trial was told to end before it was done; it will be run again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What training some replicas gave.
-
-    Parameters
-    ----------
-    draws : Draws
-        What they were trained on.
-    epochs : tuple of int
-        Epochs looked at, G of them.
-    losses : dict of str to ndarray (G, R)
-        Mean losses by split, not finite where a replica diverged or has no point.
-    parameters : Parameters
-        Weights and biases at the end.
-    diverged_at : ndarray (R,) of int
-        Epoch by which a replica had diverged, or -1.
-    road : str
-        Which road of the engine ran.
-    pruned_at : int or None
-        The rung at which the replicas were ended, together.
-    """
-
-    draws: Draws
-    epochs: tuple[int, ...]
-    losses: Losses
-    parameters: Parameters
-    diverged_at: npt.NDArray[np.int64]
-    road: str
-    pruned_at: int | None = None
-
-    @property
-    def sha256(self) -> str:
-        """Digest of all losses and final weights."""
-        return outcome_digest(self.epochs, self.losses, self.parameters)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What one record is about, before it is trained.
-
-    Parameters
-    ----------
-    stage : str
-        See `analysis.records.study.TrialRecord`.
-    number, source : int, int or None
-        Its number within the stage, and the search trial it repeats.
-    params : dict
-        What was chosen.
-    seeds : tuple of str
-        Page seeds of its replicas.
-    look_at : tuple of int
-        Epochs to look at.
-    epochs : int or None
-        The epoch that counts; None: the one with the lowest mean test loss, or what ``[epochs] counts`` says.
-    stops_early : bool
-        Whether the spec's stop rule holds.
-    prune_above : tuple of (int, float)
-        Epochs at which training ends if the lowest mean test loss so far is above the number; see
-        `sweeps.search.pruners`.
-    level : float
-        Of a certificate's test.
-    """
-
-    stage: Stage
-    number: int
-    source: int | None
-    params: dict[str, Scalar]
-    seeds: tuple[str, ...]
-    look_at: tuple[int, ...]
-    epochs: int | None = None
-    stops_early: bool = False
-    prune_above: tuple[tuple[int, float], ...] = ()
-    level: float = 0.0
-
-    @property
-    def n_chunks(self) -> int:
-        """Pieces that can be trained apart; one where stopping looks at all replicas together."""
-        return 1 if self.stops_early else math.ceil(len(self.seeds) / CHUNK)
-
-    def chunk(self, i: int) -> tuple[str, ...]:
-        """Return the seeds of piece `i`."""
-        return self.seeds if self.n_chunks == 1 else self.seeds[i * CHUNK : (i + 1) * CHUNK]
-
-
-def search_setting(
-    spec: SweepSpec,
-    number: int,
-    params: Mapping[str, Scalar],
-    seeds: tuple[str, ...],
-    *,
-    source: int | None = None,
-    stage: Stage = "search",
-    prune_above: tuple[tuple[int, float], ...] = (),
-) -> Setting:
-    """Return a trial that is looked at on the spec's grid of epochs and may stop early."""
-    grid = spec.epochs.grid
-    return Setting(stage, number, source, dict(params), seeds, grid, stops_early=True, prune_above=prune_above)
 
 
 def run_trial(spec: SweepSpec, source: Source, study: str, setting: Setting) -> TrialRecord:
@@ -372,149 +258,3 @@ def is_stale(epochs: EpochSpec, epoch: int, means: Sequence[float]) -> bool:
     if not epochs.stop_patience or epoch < epochs.stop_from:
         return False
     return len(means) - 1 - int(np.argmin(means)) >= epochs.stop_patience
-
-
-def diverged_cap(draws: Draws) -> float:
-    """Return the finite loss that a diverged replica counts with."""
-    return CAP_FACTOR * float(draws.constant["test"].mean())
-
-
-def capped(losses: npt.NDArray[np.float64], cap: float) -> npt.NDArray[np.float64]:
-    """Return the losses with everything above the cap, infinite or not a number, set to it."""
-    return np.where(losses < cap, losses, cap)
-
-
-def make_record(
-    spec: SweepSpec, source: Source, study: str, setting: Setting, outcome: Outcome | None, reason: str | None
-) -> TrialRecord:
-    """Return the record of an outcome, or of a failure where `outcome` is None."""
-    draws = outcome.draws if outcome else source.draws(source.groups(setting.chunk(0))[0])
-    cap = diverged_cap(draws)
-    network, training = _configs(spec, source, setting)
-    losses: dict[str, list[Any]] = {name: [] for name in draws.splits}
-    at, grid = 0, outcome.epochs if outcome else ()
-    value = train_upper = test_upper = cap
-    state: State = "failed"
-    if outcome:
-        train_all, test_all = (capped(outcome.losses[name], cap) for name in ("train", "test"))
-        if setting.epochs is not None:
-            at = grid.index(setting.epochs)
-        elif spec.epochs.counts == "last" and setting.stage == "search":
-            at = len(grid) - 1
-        else:
-            at = int(np.argmin(test_all.mean(axis=1)))
-        value = float(test_all[at].mean())
-        train_upper = upper_bound(train_all[at], CANDIDATE_LEVEL)
-        test_upper = upper_bound(test_all[at], CANDIDATE_LEVEL)
-        n_diverged = int((outcome.diverged_at >= 0).sum())
-        state = "diverged" if 2 * n_diverged >= len(setting.seeds) else "complete"
-        if state == "diverged":
-            reason = f"{n_diverged} of {len(setting.seeds)} replicas diverged"
-        elif outcome.pruned_at is not None:
-            bound = dict(setting.prune_above)[outcome.pruned_at]
-            reason = f"pruned at epoch {outcome.pruned_at}: test loss {value:.4g} is above {bound:.4g} there"
-        counts = {"train": None, "test": None, "in_range": draws.n_in_range, "out_of_range": draws.n_out_of_range}
-        losses = {name: _side(outcome.losses[name][at], counts[name], cap) for name in losses}
-    pruned_at = outcome.pruned_at if outcome else None
-    goal = Goals(math.inf if source.is_finite else source.goal, source.goal)
-    judged = None
-    if setting.stage == "certificate" and outcome and network:
-        judged = source.judge(setting.seeds, network, outcome.parameters, setting.level)
-    return TrialRecord(
-        study=study,
-        stage=setting.stage,
-        number=setting.number,
-        source=setting.source,
-        state=state,
-        reason=reason,
-        params=dict(setting.params),
-        network=_as_plain(network),
-        training=_as_plain(training),
-        seeds=list(setting.seeds),
-        epochs=grid[at] if outcome else 0,
-        value=value,
-        candidate=state == "complete" and pruned_at is None and train_upper < goal.train and test_upper < goal.test,
-        train_upper=train_upper,
-        test_upper=test_upper,
-        train_loss=losses["train"],
-        test_loss=losses["test"],
-        in_range_loss=losses["in_range"],
-        out_of_range_loss=losses["out_of_range"],
-        n_in_range=draws.n_in_range.tolist() if outcome else [],
-        n_out_of_range=draws.n_out_of_range.tolist() if outcome else [],
-        constant_loss=float(draws.constant["test"].mean()),
-        constant_in_range_loss=_mean(draws.constant["in_range"]),
-        constant_out_of_range_loss=_mean(draws.constant["out_of_range"]),
-        floor_train_loss=_floor(draws, "train", outcome),
-        floor_test_loss=_floor(draws, "test", outcome),
-        floor_in_range_loss=_floor(draws, "in_range", outcome),
-        floor_out_of_range_loss=_floor(draws, "out_of_range", outcome),
-        epoch_grid=list(grid),
-        curves=_curves(outcome, cap, goal) if outcome else {},
-        first_passage=_first_passage(outcome, cap, goal) if outcome else [],
-        diverged_at=[None if at < 0 else int(at) for at in outcome.diverged_at] if outcome else [],
-        diverged_cap=cap,
-        sha256=outcome.sha256 if outcome else "",
-        road=outcome.road if outcome else "",
-        playground_url=source.page_url(network, training, setting.seeds[0]) if network and training else None,
-        pruned_at=pruned_at,
-        ensemble=judged,
-    )
-
-
-def _configs(
-    spec: SweepSpec, source: Source, setting: Setting
-) -> tuple[NetworkConfig, TrainingConfig] | tuple[None, None]:
-    try:
-        return apply(spec, setting.params, source.n_inputs, source.n_outputs)
-    except ValueError:
-        return None, None  # the record's reason already says so
-
-
-def _as_plain(config: NetworkConfig | TrainingConfig | None) -> dict[str, Any]:
-    if config is None:
-        return {}
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(config).items()}
-
-
-def _side(losses: npt.NDArray[np.float64], n_points: npt.NDArray[np.int64] | None, cap: float) -> list[float | None]:
-    values: list[float] = capped(losses, cap).tolist()
-    if n_points is None:
-        return list(values)
-    return [value if n else None for value, n in zip(values, n_points.tolist(), strict=True)]
-
-
-def _floor(draws: Draws, name: str, outcome: Outcome | None) -> list[float | None] | None:
-    if draws.floors is None or outcome is None:
-        return None
-    return [None if math.isnan(value) else value for value in draws.floors[name].tolist()]
-
-
-def _mean(values: npt.NDArray[np.float64]) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else None
-
-
-def _curves(outcome: Outcome, cap: float, goal: Goals) -> dict[str, list[float | None]]:
-    curves: dict[str, list[float | None]] = {}
-    for name in ("train", "test"):
-        losses = capped(outcome.losses[name], cap)
-        curves[f"{name}_loss_mean"] = losses.mean(axis=1).tolist()
-        curves[f"{name}_loss_q10"] = np.quantile(losses, 0.1, axis=1).tolist()
-        curves[f"{name}_loss_q90"] = np.quantile(losses, 0.9, axis=1).tolist()
-    counts = {"in_range": outcome.draws.n_in_range, "out_of_range": outcome.draws.n_out_of_range}
-    for name, n_points in counts.items():
-        losses = capped(outcome.losses[name], cap)
-        curves[f"{name}_loss_mean"] = [_mean(np.where(n_points > 0, row, np.nan)) for row in losses]
-    curves["pass_rate"] = _passes(outcome, cap, goal).mean(axis=1).tolist()
-    return curves
-
-
-def _passes(outcome: Outcome, cap: float, goal: Goals) -> npt.NDArray[np.bool_]:
-    return (capped(outcome.losses["train"], cap) < goal.train) & (capped(outcome.losses["test"], cap) < goal.test)
-
-
-def _first_passage(outcome: Outcome, cap: float, goal: Goals) -> list[int | None]:
-    passes = _passes(outcome, cap, goal)
-    first = np.argmax(passes, axis=0)
-    return [outcome.epochs[i] if passes[i, r] else None for r, i in enumerate(first.tolist())]

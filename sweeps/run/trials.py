@@ -23,7 +23,9 @@ from sweeps.run.looks import FRESH, plan_look, with_records
 from sweeps.run.models import save_outcome
 from sweeps.run.plan import Piece, Timing
 from sweeps.run.progress import Phase
-from sweeps.run.trial import Outcome, Setting, join, make_record, run_chunk, search_setting, train_frames
+from sweeps.run.setting import Setting, search_setting
+from sweeps.run.trial import join, run_chunk, train_frames
+from sweeps.run.trial_record import Outcome, make_record
 from sweeps.run.versions import versions
 from sweeps.search.pruners import prune_above
 from sweeps.search.samplers import Sampler

@@ -2,7 +2,7 @@
 
 A trial trains once. At a rung it ends unless its value there is among the best 1 / eta of the values that the trials
 told before it was asked had there, its own included. The bounds are therefore known before it starts, are part of what
-is trained (`sweeps.run.trial.Setting.prune_above`), and follow from the log alone: a resumed sweep and a replay come
+is trained (`sweeps.run.setting.Setting.prune_above`), and follow from the log alone: a resumed sweep and a replay come
 to the same ones.
 """
 

@@ -22,6 +22,7 @@ from engine.roads.memory import available_bytes
 from sweeps.data.table.classes import class_findings, unbalanced_metric
 from sweeps.data.table.columns import Role, find_columns, find_target
 from sweeps.data.table.dependence import settle_dependence
+from sweeps.data.table.domains import EACH, domain_numbers
 from sweeps.data.table.folds import EndError
 from sweeps.data.table.leaks import find_leaks, some_rows
 from sweeps.data.table.metrics import BEAT_BASELINE, METRICS, parse_goal
@@ -37,6 +38,8 @@ SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
 """Endings of files that ``run`` takes for a table."""
 FULL_SEARCH_ROWS = 50_000
 """Of more rows than this the folds of a search divide this many, where nothing else is said."""
+FEWEST_FOLDS = 4
+"""Of a sweep in which each place is out of range in turn."""
 BYTES_AN_INPUT = 24
 """Of one input of one row: as a double while it is prepared, as a single for the networks, and in the loop's layout."""
 _MOST_EPOCHS = 200
@@ -137,6 +140,9 @@ def settled(data: TableData, given: Mapping[str, Any], where: str) -> TableData:
         changes["target_transform"] = "standardize" if target.task == "regression" else "none"
     elif target.task == "classification" and data.target_transform != "none":
         raise SpecError(f"{where}: dataset: target_transform: {data.target_transform} is for numbers, not for classes")
+    if data.end_rule == EACH and "n_folds" not in given:
+        n_domains = len(domain_numbers(table.frame, data.end_feature)[1])
+        changes["n_folds"] = n_domains * -(-FEWEST_FOLDS // n_domains)  # every domain is out of range equally often
     columns = find_columns(table.frame, data.target, cast("Mapping[str, Role]", dict(data.roles)))
     data = settle_dependence(dataclasses.replace(data, **changes), table.frame, columns, target)
     changes = {}

@@ -365,7 +365,7 @@ def read_table(name_or_path: str | Path, folders: Sequence[str] = (".",)) -> tup
     else:
         path = Path(name_or_path)
         if not path.suffix and not path.exists():
-            names = [name for folder in (".", POLYNOMIALS, TABLES) for name in builtin_specs(folder)]
+            names = [name for one in dict.fromkeys((*folders, ".", POLYNOMIALS, TABLES)) for name in builtin_specs(one)]
             raise SpecError(f"{unknown('sweep', asked, names)} (or name a TOML file)")
         where = path.name
         try:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shlex
 import shutil
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -34,7 +32,7 @@ FILLED_BY_SCHEMA = (VERSION_TABLE, "workspaces")
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",  # a server does not get to send our runs elsewhere
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -128,8 +126,8 @@ def open_client(uri: str, shown: str | None = None) -> MlflowClient:
 def _unusable(name: str, error: Exception) -> TrackingError:
     if OTHER_SCHEMA in str(error):
         return TrackingError(
-            f"{name}: made by another version of MLflow; back it up, then `{sys.executable} -m mlflow db upgrade"
-            f" {shlex.quote(name)}`, or give another --tracking-uri"
+            f"{name}: made by another version of MLflow; back it up, then `python -m mlflow db upgrade` it, or give"
+            " another --tracking-uri"
         )
     if DISK_FULL in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
         return TrackingError(f"{name}: disk full; make room and try again (what the logs hold is safe)")
@@ -247,3 +245,27 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, of a length that fits a message."""
     text = next(iter(str(error).splitlines()), type(error).__name__)
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} ..."
+
+
+def holders(path: Path) -> list[str]:
+    """Return the other processes that hold an SQLite file locked, as ``"sqlite3 (process 12)"``; Linux tells them."""
+    inodes = set()
+    for name in (path.name, f"{path.name}-shm", f"{path.name}-journal"):
+        with suppress(OSError):
+            inodes.add(str(path.with_name(name).stat().st_ino))
+    found: dict[str, str] = {}
+    try:
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        fields = line.split()
+        # number: POSIX ADVISORY WRITE process major:minor:inode first last
+        if len(fields) == 8 and fields[3] == "WRITE" and fields[5].rpartition(":")[2] in inodes:
+            number = fields[4]
+            if number != str(os.getpid()):
+                name = "a process"
+                with suppress(OSError):
+                    name = Path(f"/proc/{number}/comm").read_text(encoding="utf-8").strip()
+                found[number] = f"{name} (process {number})"
+    return list(found.values())

@@ -11,6 +11,10 @@ class TrackingBusyError(TrackingError):
     """Another process is writing the runs of the same sweep."""
 
 
+class StoreFailedError(TrackingError):
+    """The store failed while it was written; what is missing can be written later."""
+
+
 class DatabaseGoneError(TrackingError):
     """The database was deleted or replaced while it was written."""
 

@@ -28,8 +28,9 @@ from sweeps.run.models import write_sums
 from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, SweepLock, write_atomically
 from sweeps.tracking.database import first_line, open_client, prepare_environment, sqlite_path, sqlite_uri
 from sweeps.tracking.errors import TrackingError
+from sweeps.tracking.experiments import PAGE_SIZE
 from sweeps.tracking.log_upload import FOLDER, LINES_TAG, SHA256_TAG, piece_name
-from sweeps.tracking.projection import BESIDE_LOG, PAGE_SIZE
+from sweeps.tracking.projection import BESIDE_LOG
 from sweeps.tracking.run_contents import DIGEST_TAG, FILES_TAG, ID_TAG, study_digest, study_uid
 
 if TYPE_CHECKING:

@@ -11,22 +11,26 @@ import getpass
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.records.lesson import CellRecord
 from analysis.records.lines import Line, canonical_json, decode_raw_line
 from analysis.records.polynomial import NetworkRecord
 from analysis.records.reading import StudyReader, anchor_difference
 from analysis.records.study import Extension, Record, Study, StudyHeader, TrialRecord, Verdict
 from analysis.records.table import TABLE_NAME
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
-from sweeps.tracking.database import artifact_root, first_line, fold_write_ahead, open_client, sqlite_path
-from sweeps.tracking.errors import DatabaseGoneError, TrackingBusyError, TrackingError
+from sweeps.tracking.choice import ALL, CHOICE_TAG, RunChoice, parse_choice
+from sweeps.tracking.database import artifact_root, first_line, fold_write_ahead, holders, open_client, sqlite_path
+from sweeps.tracking.errors import DatabaseGoneError, StoreFailedError, TrackingBusyError, TrackingError
+from sweeps.tracking.experiments import delete_moved, experiment_id, runs_of
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload
 from sweeps.tracking.run_contents import (
     DIGEST_TAG,
@@ -36,10 +40,8 @@ from sweeps.tracking.run_contents import (
     parent_content,
     record_content,
     record_uid,
-    study_digest,
     study_uid,
 )
-from sweeps.tracking.trial_contents import NOTE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,7 +51,11 @@ LOCK_NAME = "tracking.lock"
 BESIDE_LOG = (TABLE_NAME, SUBMISSION_NAME)
 """What a study may keep beside its log, that its parent run keeps as well."""
 LOG_PATTERN = "*/log.jsonl"
-PAGE_SIZE = 500
+KEPT_TAGS = (LINES_TAG, SHA256_TAG, FILES_TAG, CHOICE_TAG, DIGEST_TAG)
+"""Of a parent run that is found: what tells how to go on."""
+LONGEST_SILENCE_S = 28.0
+"""Without a run written or found, of a server: more than one request takes that times out twice."""
+POLL_S = 0.2
 BUSY_ATTEMPTS = 3  # each waits as long as MLflow's own busy time-out, 20 s
 
 
@@ -67,12 +73,20 @@ class SyncReport:
         Half-written runs that were deleted, to be written again.
     n_deleted : int
         Runs that a user has deleted in MLflow; they stay deleted.
+    n_left_out : int
+        Search trials that get no run, since not all were asked for.
     """
 
     n_written: int = 0
     n_present: int = 0
     n_repaired: int = 0
     n_deleted: int = 0
+    n_left_out: int = 0
+
+    @property
+    def n_steps(self) -> int:
+        """How often something has got on."""
+        return self.n_written + self.n_present + self.n_repaired + self.n_deleted + self.n_left_out
 
 
 def sweep_folders(results: Path) -> list[Path]:
@@ -80,7 +94,7 @@ def sweep_folders(results: Path) -> list[Path]:
     return sorted({path.parent.parent for path in results.glob(f"*/{LOG_PATTERN}")})
 
 
-def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
+def sync(results_folder: Path, tracking_uri: str, log_runs: str | None = None) -> SyncReport:
     """Write every run that the logs below `results_folder` have and MLflow has not.
 
     Parameters
@@ -89,29 +103,73 @@ def sync(results_folder: Path, tracking_uri: str) -> SyncReport:
         Holds ``<sweep>/<dataset>/log.jsonl``.
     tracking_uri : str
         As from `resolve_uri`.
+    log_runs : str or None
+        As `sweeps.tracking.choice.parse_choice` reads it; None goes on as the runs that are there were begun.
 
     Raises
     ------
     TrackingError
-        If the store cannot be written.
+        If the store cannot be written, or a server has not got on for `LONGEST_SILENCE_S`.
     TrackingBusyError
         If a running sweep's own writer holds a sweep.
     RecordError
         If a log is damaged.
     """
     report = SyncReport()
-    client = open_client(tracking_uri)
-    for folder in sweep_folders(results_folder):
-        with writer_lock(folder):
-            sync_sweep(folder, client, tracking_uri, report)
-    fold_write_ahead(tracking_uri)
+    if sqlite_path(tracking_uri) is not None:
+        _sync(results_folder, tracking_uri, log_runs, report)
+    else:
+        _watched(lambda: _sync(results_folder, tracking_uri, log_runs, report), report, tracking_uri)
     return report
 
 
-def sync_sweep(folder: Path, client: MlflowClient, tracking_uri: str, report: SyncReport) -> None:
+def _watched(work: Callable[[], None], report: SyncReport, uri: str) -> None:
+    """Do some work on a thread, and give up once it has not got on for a while.
+
+    What cannot be interrupted, a server that drips bytes or none at all, is left to the thread, which ends with the
+    process and keeps the writer's lock until then.
+    """
+    failures: list[BaseException] = []
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+        ended.set()
+
+    threading.Thread(target=run, daemon=True, name="sync").start()
+    n_before, since = -1, time.monotonic()
+    while not ended.wait(POLL_S):
+        if report.n_steps != n_before:
+            n_before, since = report.n_steps, time.monotonic()
+        elif time.monotonic() - since > LONGEST_SILENCE_S:
+            raise TrackingError(
+                f"{uri}: has not got on for {LONGEST_SILENCE_S:g} seconds, with {report.n_written} runs written; the"
+                " logs have them all, and `sync` goes on from there once the server answers"
+            )
+    if failures:
+        raise failures[0]
+
+
+def _sync(results_folder: Path, tracking_uri: str, log_runs: str | None, report: SyncReport) -> None:
+    client = open_client(tracking_uri)
+    for folder in sweep_folders(results_folder):
+        with writer_lock(folder):
+            sync_sweep(folder, client, tracking_uri, report, log_runs)
+    fold_write_ahead(tracking_uri)
+
+
+def sync_sweep(
+    folder: Path, client: MlflowClient, tracking_uri: str, report: SyncReport, log_runs: str | None = None
+) -> None:
     """Write every run that one sweep's logs have and MLflow has not; the caller holds `writer_lock`."""
-    projection = SweepProjection(folder, client, artifact_root(tracking_uri), report, sqlite_path(tracking_uri))
-    advance_patiently(projection, ended=True)
+    root, database = artifact_root(tracking_uri), sqlite_path(tracking_uri)
+    try:
+        advance_patiently(SweepProjection(folder, client, root, report, database, log_runs), ended=True)
+    except StoreFailedError as error:
+        raise TrackingError(f"{error}; the logs have every run, `sync` goes on once it can") from None
 
 
 @contextmanager
@@ -149,6 +207,8 @@ class SweepProjection:
         Counts, added to.
     database : Path or None
         The SQLite file behind the client: once it is deleted or replaced, nothing more can be written.
+    log_runs : str or None
+        As `sweeps.tracking.choice.parse_choice` reads it; None goes on as the runs that are there were begun.
     """
 
     def __init__(
@@ -158,8 +218,10 @@ class SweepProjection:
         artifacts: Path | None,
         report: SyncReport,
         database: Path | None = None,
+        log_runs: str | None = None,
     ) -> None:
-        self._database = database
+        self._log_runs = log_runs
+        self.database = database
         self._database_state = None if database is None else database.stat()
         self._folder = folder
         self._client = client
@@ -167,8 +229,8 @@ class SweepProjection:
         self._report = report
         self._studies: dict[Path, StudyProjection] = {}
 
-    def advance(self, ended: bool) -> int:
-        """Write what the logs have gained; return the number of runs written.
+    def advance(self, ended: bool, stop: threading.Event | None = None) -> int:
+        """Write what the logs have gained, until `stop` is set; return the number of runs written.
 
         `ended` says that no driver is at work: parents of unfinished studies are then closed as KILLED.
 
@@ -180,7 +242,7 @@ class SweepProjection:
         n_before = self._report.n_written
         for study in self._known_studies():
             self.check_database()
-            study.advance(ended)
+            study.advance(ended, stop)
         self.check_database()
         return self._report.n_written - n_before
 
@@ -191,41 +253,47 @@ class SweepProjection:
     def check_database(self) -> None:
         """Raise `DatabaseGoneError` if the database is not the file it was."""
         # An open connection goes on with a file that has no name any more: whatever it writes is lost.
-        if self._database is None or self._database_state is None:
+        if self.database is None or self._database_state is None:
             return
         try:
-            there = self._database.stat()
+            there = self.database.stat()
         except FileNotFoundError:
             there = None
         if there is None or not os.path.samestat(there, self._database_state):
-            raise DatabaseGoneError(f"{self._database}: deleted or replaced while runs were written to it")
+            raise DatabaseGoneError(f"{self.database}: deleted or replaced while runs were written to it")
 
     def _known_studies(self) -> list[StudyProjection]:
         paths = sorted(self._folder.glob(LOG_PATTERN))
         for path in paths:
             if path not in self._studies:
-                self._studies[path] = StudyProjection(path, self._client, self._artifacts, self._report)
+                self._studies[path] = StudyProjection(path, self._client, self._artifacts, self._report, self._log_runs)
         return [self._studies[path] for path in paths]
 
 
-def advance_patiently(projection: SweepProjection, ended: bool) -> int:
+def advance_patiently(projection: SweepProjection, ended: bool, stop: threading.Event | None = None) -> int:
     """Call `SweepProjection.advance`; wait up to a minute for a database that another process has locked.
 
     Raises
     ------
-    TrackingError
+    StoreFailedError
         If the store cannot be written; the projection can go on later.
+    TrackingError
+        If a user has to do something about it first.
     """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     for n_left in reversed(range(BUSY_ATTEMPTS)):
         try:
-            return projection.advance(ended)
+            return projection.advance(ended, stop)
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            if n_left == 0 or "database is locked" not in str(error):
+            is_locked = "database is locked" in str(error)
+            if n_left == 0 or not is_locked:
                 projection.check_database()
-                raise TrackingError(f"MLflow cannot be written: {first_line(error)}") from None
+                if is_locked and projection.database is not None:
+                    who = " and ".join(holders(projection.database)) or "another process"
+                    raise StoreFailedError(f"{projection.database}: locked by {who} for more than a minute") from None
+                raise StoreFailedError(f"MLflow cannot be written: {first_line(error)}") from None
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -240,7 +308,14 @@ class StudyProjection:
         As in `SweepProjection`.
     """
 
-    def __init__(self, path: Path, client: MlflowClient, artifacts: Path | None, report: SyncReport) -> None:
+    def __init__(
+        self,
+        path: Path,
+        client: MlflowClient,
+        artifacts: Path | None,
+        report: SyncReport,
+        log_runs: str | None = None,
+    ) -> None:
         self._tail = LogTail(path)
         self._reader = StudyReader(path)
         self._upload = LogUpload(path, client)
@@ -249,6 +324,9 @@ class StudyProjection:
         self._report = report
         self._user = _user_name()
         self._study: Study | None = None
+        self._log_runs = log_runs
+        self._choice: RunChoice | None = None
+        self._unchosen: list[Record] = []
         self._waiting: list[Record] = []
         self._experiment = ""
         self._present: set[str] = set()
@@ -261,13 +339,14 @@ class StudyProjection:
     def n_waiting(self) -> int:
         """Return how many records wait for their run."""
         self._read()
-        return len(self._waiting)
+        return len(self._unchosen) + len(self._waiting)
 
-    def advance(self, ended: bool) -> None:
-        """Write the runs of all new lines, and close the parent when the study is over."""
+    def advance(self, ended: bool, stop: threading.Event | None = None) -> None:
+        """Write the runs of all new lines, or until `stop` is set; close the parent when the study is over."""
         self._read()
         study = self._study
-        if study is None or not (self._waiting or (not self._closed and (ended or study.verdict is not None))):
+        is_new = bool(self._unchosen or self._waiting)
+        if study is None or not (is_new or (not self._closed and (ended or study.verdict is not None))):
             return
         if not self._surveyed:
             self._survey(study)
@@ -275,7 +354,8 @@ class StudyProjection:
         over = ended or study.verdict is not None
         if over:
             self._check_anchor(study)
-        while self._waiting:
+        self._choose()
+        while self._waiting and not (stop is not None and stop.is_set()):
             self._write_record(study, self._waiting[0])
             del self._waiting[0]
         if self._parent is not None and study_uid(study.header) not in self._deleted:
@@ -289,16 +369,26 @@ class StudyProjection:
         for line in self._tail.read():
             item = self._reader.take(line)
             self._study = self._reader.study
-            if isinstance(item, TrialRecord | NetworkRecord):
-                self._waiting.append(item)
-            if isinstance(item, TrialRecord | NetworkRecord | Verdict | Extension):
+            if isinstance(item, TrialRecord | NetworkRecord | CellRecord):
+                self._unchosen.append(item)
+            if isinstance(item, TrialRecord | NetworkRecord | CellRecord | Verdict | Extension):
                 self._closed = False
+
+    def _choose(self) -> None:
+        """Let those of the new records wait for their run that get one."""
+        if self._choice is None:
+            self._choice = parse_choice(self._log_runs or ALL)
+        chosen = [record for record in self._unchosen if self._choice.takes(record)]
+        self._report.n_left_out += len(self._unchosen) - len(chosen)
+        self._waiting += chosen
+        self._unchosen = []
 
     def _survey(self, study: Study) -> None:
         """Find the runs that are there, delete half-written ones, and make sure of a parent."""
         header = study.header
-        self._experiment = _experiment_id(self._client, header.sweep, self._artifacts)
-        found = [_FoundRun.of(run) for run in _runs_of(self._client, self._experiment, header)]
+        self._experiment = experiment_id(self._client, header, self._artifacts)
+        gone = delete_moved(self._client, header)
+        found = [_FoundRun.of(run) for run in runs_of(self._client, [self._experiment], header)]
         active = [run for run in found if not run.deleted]
         n_children = Counter(run.parent for run in active)
         # Of several parents, which lost replies leave, the one that was used.
@@ -312,10 +402,12 @@ class StudyProjection:
         self._present = {run.uid for run in active if run not in half}
         # A deleted RUNNING run is one that was half-written once; only a whole one was deleted by a user.
         whole = [run for run in found if run.deleted and run.status != "RUNNING"]
-        self._deleted = {run.uid for run in whole} - self._present
+        self._deleted = ({run.uid for run in whole} | gone) - self._present
         parent = next((run for run in [*parents, *whole] if run.uid == study_uid(header)), None)
         self._upload.go_on_from({} if parent is None else parent.tags)
         self._anchor = None if parent is None else parent.tags.get(DIGEST_TAG)
+        if self._log_runs is None and parent is not None:
+            self._log_runs = parent.tags.get(CHOICE_TAG)
         if parent is None:
             self._parent = self._create_parent(study)
             return
@@ -334,7 +426,7 @@ class StudyProjection:
             raise TrackingError(difference)
 
     def _delete_half_written(self, header: StudyHeader) -> None:
-        for run in _runs_of(self._client, self._experiment, header, "attributes.status = 'RUNNING'", active_only=True):
+        for run in runs_of(self._client, [self._experiment], header, "attributes.status = 'RUNNING'", active_only=True):
             if run.info.run_id != self._parent:
                 self._delete_half(run.info.run_id)
 
@@ -345,10 +437,14 @@ class StudyProjection:
     def _create_parent(self, study: Study) -> str:
         content = parent_content(study, self._user, parent_files(self._tail.path))
         start_ms = content.start_ms or int(1000 * time.time())
-        run = self._client.create_run(self._experiment, start_time=start_ms, tags=content.tags)
+        tags = content.tags | self._choice_tag()
+        run = self._client.create_run(self._experiment, start_time=start_ms, tags=tags)
         _fill_run(self._client, run.info.run_id, content)
         self._report.n_written += 1
         return str(run.info.run_id)
+
+    def _choice_tag(self) -> dict[str, str]:
+        return {} if self._log_runs is None else {CHOICE_TAG: self._log_runs}
 
     def _write_record(self, study: Study, record: Record) -> None:
         uid = record_uid(record)
@@ -369,7 +465,7 @@ class StudyProjection:
     def _close_parent(self, study: Study) -> None:
         if self._parent is not None and study_uid(study.header) not in self._deleted:
             content = parent_content(study, self._user, parent_files(self._tail.path))
-            _fill_run(self._client, self._parent, content, with_tags=True)
+            _fill_run(self._client, self._parent, content, content.tags | self._choice_tag())
             self._client.set_terminated(self._parent, content.status, content.end_ms or None)
         self._closed = True
 
@@ -387,9 +483,7 @@ class _FoundRun:
 
     @classmethod
     def of(cls, run: Run) -> _FoundRun:
-        tags = {
-            key: value for key, value in run.data.tags.items() if key in (LINES_TAG, SHA256_TAG, FILES_TAG, DIGEST_TAG)
-        }
+        tags = {key: value for key, value in run.data.tags.items() if key in KEPT_TAGS}
         deleted = run.info.lifecycle_stage == "deleted"
         parent = run.data.tags.get("mlflow.parentRunId")
         return cls(run.data.tags["sweep.uid"], run.info.run_id, run.info.status, deleted, parent, tags)
@@ -433,57 +527,15 @@ class LogTail:
                 yield line
 
 
-def _experiment_id(client: MlflowClient, name: str, artifacts: Path | None) -> str:
-    from mlflow.exceptions import MlflowException
-
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        location = None if artifacts is None else (artifacts / name).as_uri()
-        try:
-            return str(client.create_experiment(name, artifact_location=location, tags={"mlflow.note.content": NOTE}))
-        except MlflowException:
-            # Made by another sweep's writer in between, or by a request of ours whose reply was lost.
-            experiment = client.get_experiment_by_name(name)
-            if experiment is None:
-                raise
-    if experiment.lifecycle_stage == "deleted":
-        raise TrackingError(
-            f"experiment {name}: deleted in MLflow; restore it (`mlflow experiments restore -x"
-            f" {experiment.experiment_id}`) or give another --tracking-uri"
-        )
-    return str(experiment.experiment_id)
-
-
-def _runs_of(
-    client: MlflowClient,
-    experiment: str,
-    header: StudyHeader,
-    condition: str = "",
-    active_only: bool = False,
-) -> Iterator[Run]:
-    """Yield the runs of one study, page by page."""
-    from mlflow.entities import ViewType
-
-    view = ViewType.ACTIVE_ONLY if active_only else ViewType.ALL
-    text = f"tags.`sweep.study` = '{study_digest(header)}'" + (f" and {condition}" if condition else "")
-    token: str | None = None
-    while True:
-        page = client.search_runs([experiment], text, view, PAGE_SIZE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def _fill_run(client: MlflowClient, run_id: str, content: RunContent, with_tags: bool = False) -> None:
+def _fill_run(client: MlflowClient, run_id: str, content: RunContent, tags: dict[str, str] | None = None) -> None:
     """Log one batch, the artifacts and the dataset of a run; all of it can be repeated."""
     from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
     # The time of every point is the run's own end, so that logging it again adds nothing.
     metrics = [Metric(key, value, content.end_ms, step) for key, value, step in content.metrics]
     params = [Param(key, value) for key, value in content.params.items()]
-    tags = [RunTag(key, value) for key, value in content.tags.items()] if with_tags else []
-    client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+    new_tags = [RunTag(key, value) for key, value in (tags or {}).items()]
+    client.log_batch(run_id, metrics=metrics, params=params, tags=new_tags)
     if content.texts or content.files:
         with tempfile.TemporaryDirectory() as folder:  # one call for all: each asks the store about the run first
             for name, text in content.texts.items():

@@ -9,11 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from analysis.records.lesson import LESSON
 from analysis.records.lineage import lineage
 from analysis.records.lines import canonical_json
 from analysis.records.polynomial import POLYNOMIAL
 from analysis.records.study import Record, Study, StudyHeader, Verdict, as_data
 from sweeps.tracking.content_parts import LONGEST_DIGEST, LONGEST_TAG, MetricPoint, OfRecord, OfStudy, legal_key
+from sweeps.tracking.lesson_contents import of_cell, of_lesson
 from sweeps.tracking.network_contents import of_network, of_polynomial_study
 from sweeps.tracking.trial_contents import of_trial, of_trial_study
 
@@ -94,7 +96,9 @@ class Contents:
 
 
 OF_TRIALS = Contents(of_trial_study, of_trial)
-CONTENTS: Mapping[str, Contents] = MappingProxyType({POLYNOMIAL: Contents(of_polynomial_study, of_network)})
+CONTENTS: Mapping[str, Contents] = MappingProxyType(
+    {POLYNOMIAL: Contents(of_polynomial_study, of_network), LESSON: Contents(of_lesson, of_cell)}
+)
 """By kind of data, where records are not trials."""
 
 
@@ -143,16 +147,16 @@ def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> Run
 
 def record_content(header: StudyHeader, record: Record, user: str, files: tuple[Path, ...] = ()) -> RunContent:
     """Return the run of one record."""
-    own = contents_of(header).record(header, record)
+    own, uid = contents_of(header).record(header, record), record_uid(record)
     tags = {
         "mlflow.runName": own.name,
         "kind": "trial",
         "state": record.state,
-        "stage": record.stage,
         "number": str(record.number),
+        **({} if own.is_slim else {"stage": record.stage}),  # all slim ones are of the search
         **own.tags,
         **file_tags(files),
-        **(_identity_tags if own.is_slim else _common_tags)(header, record_uid(record), user),
+        **(_identity_tags(header, uid) if own.is_slim else _common_tags(header, uid, user)),
     }
     start_ms = int(1000 * record.started_at_s)
     name, digest, profile = _dataset(header, own.seeds)
@@ -172,17 +176,18 @@ def record_content(header: StudyHeader, record: Record, user: str, files: tuple[
     )
 
 
-def _identity_tags(header: StudyHeader, uid: str, user: str) -> dict[str, str]:
-    return {"sweep.uid": uid, "sweep.study": study_digest(header), "mlflow.user": user}
+def _identity_tags(header: StudyHeader, uid: str) -> dict[str, str]:
+    return {"sweep.uid": uid, "sweep.study": study_digest(header)}
 
 
 def _common_tags(header: StudyHeader, uid: str, user: str) -> dict[str, str]:
     return {
-        **_identity_tags(header, uid, user),
+        **_identity_tags(header, uid),
         "sweep": header.sweep,
         "dataset": header.dataset,
         "seed": str(header.seed),
         "code_version": header.versions.get("rangesweep", "unknown"),
+        "mlflow.user": user,
         "mlflow.source.name": "sweeps",
         "mlflow.source.type": "LOCAL",
     }
@@ -196,7 +201,10 @@ def file_tags(files: tuple[Path, ...]) -> dict[str, str]:
 
 def _verdict_tags(verdict: Verdict) -> dict[str, str]:
     if verdict.claims is not None:
-        return {"verdict": verdict.text, "stopped": verdict.stopped}
+        claims = {
+            f"claim.{i:02}": f"{text}: {found}" for i, (text, found) in enumerate(verdict.claims.items(), start=1)
+        }
+        return {"verdict": verdict.text, "stopped": verdict.stopped, **claims}
     return {
         "verdict": verdict.text,
         "certified": str(verdict.certified).lower(),

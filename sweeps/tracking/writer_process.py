@@ -30,6 +30,7 @@ LONGEST_PAUSE_S = 30.0
 LONGEST_SILENCE_S = 180.0  # longer than a database may be locked, or a server take for one answer
 BEAT_S = 5.0
 FRUITLESS_ATTEMPTS = 2
+GRACE_S = 4.5  # for what is being written when the driver goes; who interrupts a sweep wants it gone
 NICENESS = 5  # trials come first
 LOG_NAME = "tracking.log"
 
@@ -61,16 +62,19 @@ class TrackingProcess:
     folder : Path
         ``<results>/<sweep>``, which exists.
     tracking_uri : str
-        As from `sweeps.tracking.projection.resolve_uri`.
+        As from `sweeps.tracking.database.resolve_uri`.
+    log_runs : str or None
+        Which search trials get a run, as `sweeps.tracking.choice.parse_choice` reads it; None goes on as begun.
     """
 
-    def __init__(self, folder: Path, tracking_uri: str) -> None:
+    def __init__(self, folder: Path, tracking_uri: str, log_runs: str | None = None) -> None:
         self._log: IO[bytes] = (folder / LOG_NAME).open("ab")
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
             # -P: an engine.py in the working directory is nobody's engine.
-            [sys.executable, "-P", "-m", "sweeps.tracking.writer_process", str(folder.absolute()), tracking_uri],
+            [sys.executable, "-P", "-m", "sweeps.tracking.writer_process", str(folder.absolute()), tracking_uri]
+            + ([] if log_runs is None else [log_runs]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -84,8 +88,9 @@ class TrackingProcess:
         if stdin is None or stdout is None:
             raise AssertionError("started with pipes")
         with self._log, stdout:
-            with contextlib.suppress(BrokenPipeError), stdin:  # it has failed; its status says so
+            with contextlib.suppress(BrokenPipeError):  # it has failed; its status says so
                 stdin.write(FINISH)
+                stdin.flush()
             output = b""
             while select.select([stdout], [], [], LONGEST_SILENCE_S)[0]:
                 piece = os.read(stdout.fileno(), 65536)
@@ -96,15 +101,18 @@ class TrackingProcess:
                 self._process.kill()  # a run it leaves half-written is replaced by the next one to write
                 self._process.wait()
                 return TrackingResult(0, None, f"MLflow has not got on for {LONGEST_SILENCE_S:g} seconds")
+        with contextlib.suppress(BrokenPipeError):
+            stdin.close()  # not before: it is how the writer knows that somebody waits
         if self._process.wait() != 0:
             return TrackingResult(0, None, f"its writer failed, see {self._log.name}")
         return TrackingResult(**json.loads(output))
 
     def abandon(self) -> None:
-        """Let the writer end by itself after what it is writing now, without waiting for it."""
+        """Let the writer end by itself within `GRACE_S`, without waiting for it; `sync` writes what it leaves."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                stream.close()
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
         self._log.close()
 
 
@@ -115,7 +123,8 @@ def main(arguments: Sequence[str]) -> int:
     # MLflow prints to the standard output now and then; that is where the driver reads the result.
     with os.fdopen(os.dup(1), "w") as output:
         os.dup2(2, 1)
-        result = follow(folder, tracking_uri, sys.stdin.fileno(), output)
+        log_runs = arguments[2] if len(arguments) > 2 else None
+        result = follow(folder, tracking_uri, Driver(sys.stdin.fileno()), output, log_runs)
         with contextlib.suppress(BrokenPipeError):
             output.write(json.dumps(dataclasses.asdict(result)))
             output.flush()
@@ -124,12 +133,45 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def follow(folder: Path, tracking_uri: str, commands: int, output: IO[str]) -> TrackingResult:
-    """Write runs as the logs of `folder` grow, until the file descriptor `commands` says or reaches its end."""
-    writer = _Writer(folder, tracking_uri)
+class Driver:
+    """What the driver has said, or that it has gone: then the process ends, however long a request may take.
+
+    Parameters
+    ----------
+    commands : int
+        File descriptor that the driver writes to, and that closes with it.
+    """
+
+    def __init__(self, commands: int) -> None:
+        self._commands = commands
+        self._ended = threading.Event()
+        self.has_gone = threading.Event()
+        threading.Thread(target=self._listen, daemon=True, name="driver").start()
+
+    def has_ended(self, wait_s: float) -> bool:
+        """Wait a moment; return whether the logs are complete or the driver has gone."""
+        return self._ended.wait(wait_s)
+
+    def _listen(self) -> None:
+        said = b""
+        while piece := os.read(self._commands, 4096):
+            said += piece
+            if FINISH in said:
+                self._ended.set()
+        self.has_gone.set()
+        self._ended.set()
+        time.sleep(GRACE_S)
+        os._exit(0)  # what it was writing is half-written, and is written again
+
+
+def follow(
+    folder: Path, tracking_uri: str, driver: Driver, output: IO[str], log_runs: str | None = None
+) -> TrackingResult:
+    """Write runs as the logs of `folder` grow, until the driver says that they are complete, or has gone."""
+    writer = _Writer(folder, tracking_uri, driver.has_gone, log_runs)
     pause_s, resume_at_s = POLL_S, 0.0
     with writer_lock(folder, wait=True):
-        while not _is_told_to_end(commands):
+        while not driver.has_ended(POLL_S):
             if time.monotonic() >= resume_at_s:
                 writer.advance(ended=False)
                 pause_s = POLL_S if writer.problem is None else min(LONGEST_PAUSE_S, 2.0 * pause_s)
@@ -149,7 +191,9 @@ def follow(folder: Path, tracking_uri: str, commands: int, output: IO[str]) -> T
 class _Writer:
     """The projection of one sweep, opened when the store can be, and what keeps it from getting on."""
 
-    def __init__(self, folder: Path, tracking_uri: str) -> None:
+    def __init__(self, folder: Path, tracking_uri: str, stop: threading.Event, log_runs: str | None) -> None:
+        self._stop = stop
+        self._log_runs = log_runs
         self._folder = folder
         self._uri = tracking_uri
         self._projection: SweepProjection | None = None
@@ -163,8 +207,9 @@ class _Writer:
         try:
             if self._projection is None:
                 client, root = open_client(self._uri), artifact_root(self._uri)
-                self._projection = SweepProjection(self._folder, client, root, self.report, sqlite_path(self._uri))
-            advance_patiently(self._projection, ended)
+                database = sqlite_path(self._uri)
+                self._projection = SweepProjection(self._folder, client, root, self.report, database, self._log_runs)
+            advance_patiently(self._projection, ended, self._stop)
         except TrackingError as error:
             self.problem = str(error)
             self._gone = isinstance(error, DatabaseGoneError)
@@ -178,7 +223,7 @@ def _beat(report: SyncReport, output: IO[str]) -> None:
     """Let the driver know, as long as runs are written, that waiting is worth it."""
     n_before = -1
     while True:
-        n = report.n_written + report.n_present + report.n_deleted
+        n = report.n_steps
         if n != n_before:
             try:
                 output.write("\n")  # white space before the JSON of the result
@@ -187,12 +232,6 @@ def _beat(report: SyncReport, output: IO[str]) -> None:
                 return
         n_before = n
         time.sleep(BEAT_S)
-
-
-def _is_told_to_end(commands: int) -> bool:
-    ready, _, _ = select.select([commands], [], [], POLL_S)
-    # Either the command to finish, or the end of the stream: the driver has died. Both end it after what is there.
-    return bool(ready)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig, Parameters
 from engine.state import TrainingState
-from engine.stopping import Patience, Plateau, Target
+from engine.stopping import Patience, Plateau, ReachedTarget
 from engine.training import Look, initial_state
 
 NETWORK = NetworkConfig(1, (), 1)
@@ -68,7 +68,7 @@ def test_plateau_that_moves_further_is_not_ended() -> None:
 
 
 def test_target_ends_below_the_goal_on_all_splits() -> None:
-    rule = Target(0.1, ("train", "test"))
+    rule = ReachedTarget(0.1, ("train", "test"))
     state = fresh(2)
     shown = [([0.05, 0.2], [0.2, 0.2]), ([0.05, 0.09], [0.1, 0.05]), ([0.05, 0.3], [0.09, 0.3])]
     stops = [

@@ -178,7 +178,7 @@ class RuleRun:
     Parameters
     ----------
     nodes, weights, targets : ndarray (R, m)
-        See `engine.polynomial.quadrature.Rule`; R at most 8.
+        See `engine.polynomial.quadrature.GaussRule`; R at most 8.
     residual : ndarray (R,)
         Added to every loss.
     parameters : ndarray (R, 3 H + 1)

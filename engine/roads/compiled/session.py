@@ -21,8 +21,9 @@ sample), and the inputs look alike.
 
 What it costs to call
 ---------------------
-A `Session` packs state and splits once (transposed copies), trains, and measures losses from the packed parameters,
-several looks in one call; the state is unpacked when somebody reads it. `advance` and `mean_losses` pack at each call.
+A `CompiledSession` packs state and splits once (transposed copies), trains, and measures losses from the packed
+parameters, several looks in one call; the state is unpacked when somebody reads it. `advance` and `mean_losses` pack
+at each call.
 
 There is one compiled function and it is compiled once for each of the two types; Numba keeps the result on disk, so
 later processes load it. `is_compiled` says whether the first call will have to wait, `warm_up` makes that call.
@@ -136,7 +137,7 @@ def warm_up(dtype: str) -> bool:
     return bool(sum(run.stats.cache_misses.values()) > misses) or not CACHE.is_kept
 
 
-class Session:
+class CompiledSession:
     """Networks in training that stay in the kernel's layout from one call to the next.
 
     Parameters
@@ -290,7 +291,7 @@ def advance(
     n_epochs : int
         Epochs to do.
     """
-    session = Session(state, network, training, split)
+    session = CompiledSession(state, network, training, split)
     session.advance([n_epochs])
     session.read_state()
 

@@ -113,24 +113,6 @@ class Baseline:
     fit: Fit
 
 
-def run_baselines(problem: Problem, folds: Sequence[FoldRows]) -> dict[str, tuple[FoldBaseline, ...]]:
-    """Fit every baseline in every fold.
-
-    Parameters
-    ----------
-    problem : Problem
-        Task and metric.
-    folds : sequence of FoldRows
-        For the test rows, one "fold" of all rows that are not test rows.
-
-    Returns
-    -------
-    dict of str to tuple of FoldBaseline
-        By baseline in the order of `BASELINES`, one a fold.
-    """
-    return {name: tuple(run_baseline(problem, name, fold) for fold in folds) for name in BASELINES}
-
-
 def run_baseline(problem: Problem, name: str, fold: FoldRows) -> FoldBaseline:
     """Fit one baseline on a fold's training rows and predict its other rows.
 

@@ -24,7 +24,6 @@ text
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.names import nearest
 from sweeps.data.table.table import TableError, is_value
 
 Role = Literal["number", "category", "boolean", "date", "text", "identifier", "constant"]
@@ -222,8 +222,8 @@ def booleans_of(series: pd.Series[Any]) -> npt.NDArray[np.float64]:
 def _check_name(frame: pd.DataFrame, name: str) -> None:
     names = [str(column) for column in frame.columns]
     if name not in names:
-        near = difflib.get_close_matches(name, names, 1, 0.0)
-        raise TableError(f"no column {name!r} in the table; nearest: {near[0]!r}" if near else f"no column {name!r}")
+        near = nearest(name, names, cutoff=0.0)
+        raise TableError(f"no column {name!r} in the table; nearest: {near!r}" if near else f"no column {name!r}")
 
 
 def _column(name: str, series: pd.Series[Any], told: Role | None) -> Column:
@@ -296,8 +296,8 @@ def _real(present: Any) -> bool:
 
 def _check_role(name: str, series: pd.Series[Any], role: Role) -> None:
     if role not in ROLES:
-        near = difflib.get_close_matches(role, [*ROLES], 1, 0.0)
-        raise TableError(f"column {name!r}: role {role!r} is none of {', '.join(ROLES)}; nearest: {near[0]!r}")
+        near = nearest(role, [*ROLES], cutoff=0.0)
+        raise TableError(f"column {name!r}: role {role!r} is none of {', '.join(ROLES)}; nearest: {near!r}")
     if role == "number" and series.dtype.kind not in "ifb":
         raise TableError(f"column {name!r}: text such as {first_text(series)!r}; expected numbers for role 'number'")
     present = series.dropna()

@@ -6,13 +6,13 @@ Everything is found before the rows are divided, from the rows alone, and writte
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.names import nearest
 from sweeps.data.table.columns import Column, Target, dates_of
 from sweeps.data.table.grouping import Grouping, find_groupings, is_within
 from sweeps.data.table.quick import (
@@ -63,8 +63,8 @@ def settle_dependence(data: TableData, frame: pd.DataFrame, columns: tuple[Colum
     """
     for name in (data.groups_by, data.ordered_by):
         if name and name not in [column.name for column in columns]:
-            near = difflib.get_close_matches(name, [column.name for column in columns], 1, 0.0)
-            raise TableError(f"no column {name!r} to divide rows by; nearest: {near[0]!r}")
+            near = nearest(name, [column.name for column in columns], cutoff=0.0)
+            raise TableError(f"no column {name!r} to divide rows by; nearest: {near!r}")
     equal = find_equal_rows(frame, columns, target)
     data = _settle_equal_rows(data, equal, len(frame))
     units = equal.units if equal.together else np.arange(len(frame))

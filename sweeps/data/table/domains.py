@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.names import nearest
 from sweeps.data.table.folds import Fold
 from sweeps.data.table.table import TableError
 
@@ -36,8 +36,8 @@ def domain_rows(frame: pd.DataFrame, column: str, value: str) -> npt.NDArray[np.
     words = np.array(domain_words(_series(frame, column)), dtype=object)
     found = np.asarray(words == value, dtype=np.bool_)
     if not found.any():
-        near = difflib.get_close_matches(value, sorted(set(words.tolist())), 1, 0.0)
-        raise TableError(f"out of range: no row has {value!r} in column {column!r}; nearest: {near[0]!r}")
+        near = nearest(value, sorted(set(words.tolist())), cutoff=0.0)
+        raise TableError(f"out of range: no row has {value!r} in column {column!r}; nearest: {near!r}")
     if found.all():
         raise TableError(f"out of range: all rows have {value!r} in column {column!r}; expected rows to learn from")
     return found
@@ -94,8 +94,8 @@ def hold_out_in_turn(folds: Sequence[Fold], domains: Rows, n_domains: int) -> tu
 
 def _series(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
     if column not in frame.columns:
-        near = difflib.get_close_matches(column, [str(name) for name in frame.columns], 1, 0.0)
-        raise TableError(f"out of range: no column {column!r}; nearest: {near[0]!r}")
+        near = nearest(column, [str(name) for name in frame.columns], cutoff=0.0)
+        raise TableError(f"out of range: no column {column!r}; nearest: {near!r}")
     return frame[column]
 
 

@@ -6,7 +6,6 @@ left, `plan_folds` divides the rest. Everything is drawn before a search starts 
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from engine.names import nearest
 
 Rows = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
@@ -32,14 +33,6 @@ class Fold:
     train: Rows
     validation: Rows
     out_of_range: Rows | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Replica:
-    """One network of a trial: which fold it sees and which seed draws its weights and orders."""
-
-    fold: int
-    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +111,8 @@ def plan_folds(
         If the kind is unknown, what it needs is missing, or the rows do not suffice.
     """
     if kind not in FOLDS:
-        near = difflib.get_close_matches(kind, [*FOLDS], 1, 0.0)
-        raise ValueError(f"folds: {kind!r} is none of {', '.join(FOLDS)}; nearest: {near[0]!r}")
+        near = nearest(kind, [*FOLDS], cutoff=0.0)
+        raise ValueError(f"folds: {kind!r} is none of {', '.join(FOLDS)}; nearest: {near!r}")
     most = n_rows - 1 if kind == "time" else n_rows
     if not 2 <= n_folds <= most:
         raise ValueError(f"folds: n_folds={n_folds} with {n_rows} rows; expected 2 to {max(most, 2)}")
@@ -186,11 +179,6 @@ def unit_classes(classes: FloatArray, units: Rows) -> FloatArray:
     counts = np.zeros((int(units.max()) + 1, int(classes.max()) + 1))
     np.add.at(counts, (units, classes.astype(np.intp)), 1)
     return np.asarray(counts.argmax(axis=1), np.float64)
-
-
-def plan_replicas(n_folds: int, n_seeds: int, seed: int) -> tuple[Replica, ...]:
-    """Return folds x seeds: replica r trains on fold ``r % n_folds`` with seed ``seed + r // n_folds``."""
-    return tuple(Replica(r % n_folds, seed + r // n_folds) for r in range(n_folds * n_seeds))
 
 
 def set_aside(
@@ -300,8 +288,8 @@ def hold_out_end(
         If a name is unknown, the share is out of range, or no bound leaves rows on both sides.
     """
     if rule not in ENDS:
-        near = difflib.get_close_matches(rule, ENDS, 1, 0.0)
-        raise EndError(f"held-out end: rule {rule!r} is none of {', '.join(ENDS)}; nearest: {near[0]!r}")
+        near = nearest(rule, ENDS, cutoff=0.0)
+        raise EndError(f"held-out end: rule {rule!r} is none of {', '.join(ENDS)}; nearest: {near!r}")
     if not 0.0 < share <= 0.5:
         raise EndError(f"held-out end: share={share!r}; expected above 0 and at most 0.5")
     if rule == "farthest":
@@ -309,8 +297,8 @@ def hold_out_end(
     else:
         feature = _choose_feature(X, names, y) if feature is None else feature
         if feature not in names:
-            near = difflib.get_close_matches(feature, [*names], 1, 0.0)
-            hint = f"; nearest: {near[0]!r}" if near else ": no column of numbers or dates is used"
+            near = nearest(feature, [*names], cutoff=0.0)
+            hint = f"; nearest: {near!r}" if near else ": no column of numbers or dates is used"
             raise EndError(f"held-out end: no feature {feature!r}{hint}")
         values = X[:, list(names).index(feature)]
     sign = -1.0 if rule == "bottom" else 1.0

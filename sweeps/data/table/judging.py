@@ -78,7 +78,20 @@ def test_units(rows: TableRows, data: TableData) -> Units:
         words = f"groups ({data.groups_by})"
     elif len(np.unique(numbers)) == len(numbers):
         words = "rows"
-    return Units(numbers, words, suspected, data.scope)
+    return Units(numbers, words, suspected, _scope(rows, data))
+
+
+def _scope(rows: TableRows, data: TableData) -> str:
+    """Return which new rows the test rows stand for; those of a file of their own may be others than a division's."""
+    if not data.test_file:
+        return data.scope
+    if rows.groups is not None:
+        known = np.isin(rows.groups[rows.test], rows.groups[rows.in_range])
+        if known.any():
+            return f"rows of {'' if known.all() else 'new and '}known {data.groups_by}"
+    if rows.times is not None and rows.times[rows.test].min() <= rows.times[rows.in_range].max():
+        return ""
+    return data.scope
 
 
 def ensemble_of(predictions: FloatArray) -> FloatArray:

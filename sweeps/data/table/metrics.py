@@ -10,7 +10,6 @@ compared in pairs of rows, and the step from the mean to the metric.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -21,8 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.metric_words import METRIC_WORDS, MetricWords, Task
+from engine.names import nearest
 
 FloatArray = npt.NDArray[np.float64]
+
 
 BEAT_BASELINE = "beat the best baseline"
 """The goal of a user who names none."""
@@ -400,6 +401,6 @@ def _metric_for(name: str, task: Task) -> Metric:
             f"goal: {key} is a metric of {METRICS[key].task}, this target sets a {task}; expected {', '.join(allowed)}"
         )
     if key not in METRICS:
-        near = difflib.get_close_matches(key, allowed, 1, 0.0)
-        raise ValueError(f"goal: unknown metric {name.strip()!r}; nearest: {near[0]!r} (of {', '.join(allowed)})")
+        near = nearest(key, allowed, cutoff=0.0)
+        raise ValueError(f"goal: unknown metric {name.strip()!r}; nearest: {near!r} (of {', '.join(allowed)})")
     return METRICS[key]

@@ -311,6 +311,8 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     if thousands:
         mark = _GROUP_CLASS[thousands]
         forms.insert(0, rf"[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+(?:{point}[0-9]*+)?")
+    if thousands == ",":  # lakhs and crores: 12,34,567
+        forms.insert(1, rf"[1-9][0-9]?(?:,[0-9]{{2}})+,[0-9]{{3}}(?:{point}[0-9]*+)?")
     return re.compile(rf"[+-]?(?:{'|'.join(forms)})")
 
 

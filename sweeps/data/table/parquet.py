@@ -30,6 +30,8 @@ def read_parquet(source: str, data: bytes, sha256: str, limits: Limits) -> Table
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TableError(f"{source}: damaged Parquet data ({reason}); expected a whole file") from None
     names, notes = check_header(source, 1, list(columns.column_names), frozenset())
+    if "" in names:
+        raise TableError(f"{source}: column {names.index('') + 1}: no name; expected one for every column")
     if shape[0] == 0:
         raise TableError(f"{source}: no rows; expected at least one")
     converters = _parquet_kinds(pa)

@@ -6,7 +6,6 @@ rows the same way, go into JSON beside a saved model, and execute nothing when t
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.names import nearest
 from sweeps.data.table.columns import Column, booleans_of, dates_of, first_text
 from sweeps.data.table.table import TableError
 
@@ -356,8 +356,8 @@ def fit_target(name: str, y: FloatArray) -> TargetTransform:
         If the name is unknown or a target has no logarithm.
     """
     if name not in TARGET_TRANSFORMS:
-        near = difflib.get_close_matches(name, [*TARGET_TRANSFORMS], 1, 0.0)
-        raise ValueError(f"target transform {name!r} is none of {', '.join(TARGET_TRANSFORMS)}; nearest: {near[0]!r}")
+        near = nearest(name, [*TARGET_TRANSFORMS], cutoff=0.0)
+        raise ValueError(f"target transform {name!r} is none of {', '.join(TARGET_TRANSFORMS)}; nearest: {near!r}")
     curve, standardized = TARGET_TRANSFORMS[name]
     lowest = {"identity": -math.inf, "log": 0.0, "log1p": -1.0}[curve]
     if not float(np.min(y)) > lowest:
@@ -374,8 +374,8 @@ def fit_target(name: str, y: FloatArray) -> TargetTransform:
 
 def _pick(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
     if name not in frame.columns:
-        near = difflib.get_close_matches(name, [str(column) for column in frame.columns], 1, 0.6)
-        raise TableError(f"no column {name!r}, which the model needs" + (f"; nearest: {near[0]!r}" if near else ""))
+        near = nearest(name, [str(column) for column in frame.columns], cutoff=0.6)
+        raise TableError(f"no column {name!r}, which the model needs" + (f"; nearest: {near!r}" if near else ""))
     return frame[name]
 
 

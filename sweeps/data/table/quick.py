@@ -143,7 +143,7 @@ def predict_folds(
     from threadpoolctl import threadpool_limits
 
     X, found = data.matrix(without), np.full_like(data.y, np.nan)
-    share = min(0.5, _MOST_TRIED / X.shape[1])
+    share = min(1.0, _MOST_TRIED / X.shape[1])  # one column less must not make other trees
     with threadpool_limits(limits=1):
         for train, validation in splits:
             ridge = RidgeCV(alphas=_PENALTIES).fit(X[train], data.y[train])

@@ -21,7 +21,6 @@ once, so that nothing is guessed in silence:
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import re
@@ -37,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from engine.names import nearest
 from sweeps.data.table.cells import Column, Decider, is_counted, needs_formats
 from sweeps.data.table.layout import BLANKS, SEPARATORS, Layout, find_layout, read_rows
 from sweeps.data.table.numerals import THOUSANDS, Formats, NumberFormat
@@ -127,10 +127,8 @@ def expected_memory(path: str | os.PathLike[str]) -> int:
 
 def _check_choices(source: str, told: Told) -> None:
     if told.encoding and codec_name(told.encoding) is None:
-        near = difflib.get_close_matches(told.encoding.lower(), [*ENCODINGS], 1, 0.0)
-        raise TableError(
-            f"{source}: --encoding {told.encoding} is none of {', '.join(ENCODINGS)}; nearest: {near[0]!r}"
-        )
+        near = nearest(told.encoding.lower(), [*ENCODINGS], cutoff=0.0)
+        raise TableError(f"{source}: --encoding {told.encoding} is none of {', '.join(ENCODINGS)}; nearest: {near!r}")
     if told.separator and told.separator not in (*SEPARATORS, BLANKS):
         raise TableError(
             f"{source}: --separator {told.separator!r}; expected one of ',', ';', '\\t' (a tab), '|' or ' ' (blanks)"
@@ -192,8 +190,8 @@ def _survey(source: str, text: Text, told: Told, known: dict[str, NumberFormat],
     names, notes = check_header(source, *rows.header, missing=MISSING)
     told_text = {same_form(name) for name in told.text_columns}
     if unknown := told_text - set(names):
-        near = difflib.get_close_matches(min(unknown), names, 1, 0.0)
-        raise TableError(f"{source}: text column {min(unknown)!r} is not in the header; nearest: {near[0]!r}")
+        near = nearest(min(unknown), names, cutoff=0.0)
+        raise TableError(f"{source}: text column {min(unknown)!r} is not in the header; nearest: {near!r}")
     columns = [Column(name) for name in names]
     starts = array("q")
     first_row: tuple[str, ...] = ()

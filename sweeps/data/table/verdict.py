@@ -79,7 +79,7 @@ def _text(study: Study, level: float, winner: TrialRecord | None, judged: dict[s
     at = f"at level {judged['level']:.2g}{looks_text(study, level, is_finite=True)}"
     if judged.get("withheld"):
         return f"Not certified: {judged['withheld']}; {ALLOW_LEAK} and another --name. {result}."
-    if judged["method"].startswith("a class has"):
+    if judged.get("method", "").startswith("a class has"):
         return (
             f"Not certified: {result}; to {judged['goal']} is not shown at level {judged['level']:.2g}: "
             f"{judged['method']}."

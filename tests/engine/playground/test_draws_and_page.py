@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
-from engine.playground.draws import FEATURES, Draws, count_training_points, draw
+from engine.playground.draws import FEATURES, PageDraws, count_training_points, draw
 from engine.playground.page import (
     PAGE,
     PageState,
@@ -49,7 +49,7 @@ def by_name(vector: dict[str, Any]) -> str:
 
 
 @functools.cache
-def drawn(url_hash: str) -> tuple[PageSettings, Draws]:
+def drawn(url_hash: str) -> tuple[PageSettings, PageDraws]:
     """Return what an address trains on, for its own seed."""
     settings = settings_of(parse_hash(url_hash))
     assert settings.seed is not None

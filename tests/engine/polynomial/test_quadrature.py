@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from engine.polynomial.quadrature import (
     FullBatchHistory,
-    Rule,
+    GaussRule,
     gauss_rule,
     hidden_outputs,
     loss_and_gradient,
@@ -31,16 +31,18 @@ def rows(n: int = 10_000, noise: float = 0.0, n_replicas: int = 1) -> tuple[Floa
     return x, 1 + 2 * x + 3 * x**2 + noise * rng.normal(size=x.shape)
 
 
-def rule_of_all(x: FloatArray, y: FloatArray) -> Rule:
+def rule_of_all(x: FloatArray, y: FloatArray) -> GaussRule:
     """Return the rows themselves as a rule."""
-    return Rule(x, np.full(x.shape, 1 / x.shape[1]), y, np.zeros(len(x)))
+    return GaussRule(x, np.full(x.shape, 1 / x.shape[1]), y, np.zeros(len(x)))
 
 
 def random_parameters(n_replicas: int, seed: int = 1) -> FloatArray:
     return np.random.default_rng(seed).normal(0, 1.4, (n_replicas, 7))
 
 
-def stepwise(rule: Rule, parameters: FloatArray, rate: float, n_steps: int, epsilon: float = 1e-7) -> list[FloatArray]:
+def stepwise(
+    rule: GaussRule, parameters: FloatArray, rate: float, n_steps: int, epsilon: float = 1e-7
+) -> list[FloatArray]:
     """Parameters before each step of full-batch Adam, written out."""
     p, m, v = parameters.copy(), np.zeros_like(parameters), np.zeros_like(parameters)
     path = [p.copy()]

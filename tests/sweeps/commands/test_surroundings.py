@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import record_builders as build
+from tiny import tiny_spec
 
+from sweeps.spec.writing import as_toml
 from sweeps.tracking.writer_process import TrackingProcess
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,3 +86,42 @@ def test_a_user_without_a_home_trains_from_a_read_only_installation(tmp_path: Pa
     assert line.startswith("neither the installation nor a home can be written; ")
     assert ("every start compiles anew" in line) != with_temporary
     assert list(work.iterdir()) == []
+
+
+WATCH = """
+import socket, sys
+HERE = ("127.0.0.1", "::1", "localhost", None)
+def watch(event, arguments):
+    if event == "socket.connect":
+        address = arguments[1]
+        if isinstance(address, tuple) and address[0] not in HERE:
+            with open({trace!r}, "a") as stream:
+                print(event, address, file=stream)
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname") and arguments[0] not in HERE:
+        with open({trace!r}, "a") as stream:
+            print(event, arguments[0], file=stream)
+sys.addaudithook(watch)
+"""
+
+
+@pytest.mark.slow
+def test_a_sweep_its_writer_its_report_and_sync_connect_to_nothing_outside(tmp_path: Path) -> None:
+    """Python tells of every connection, of the sweep's own process and of those that it starts."""
+    hooks, trace, work = tmp_path / "hooks", tmp_path / "trace", tmp_path / "work"
+    hooks.mkdir()
+    work.mkdir()
+    (hooks / "sitecustomize.py").write_text(WATCH.format(trace=str(trace)))
+    path = os.pathsep.join((str(hooks), str(ROOT)))
+    (work / "tiny.toml").write_text(as_toml(tiny_spec()))
+    # No word that a user has said about telemetry, and none of those by which libraries know a test.
+    quiet = dict.fromkeys(("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "CI", "PYTEST_CURRENT_TEST"), "")
+    for command in (("run", "tiny.toml"), ("report", "tiny"), ("sync",), ("doctor",), ("audit", "tiny")):
+        result = run(work, *command, PYTHONPATH=path, **quiet)
+        assert result.returncode == 0, result.stderr
+    assert not trace.exists(), trace.read_text()
+    check = "import socket; socket.socket().connect_ex(('192.0.2.1', 9))"
+    planted = subprocess.run(
+        [sys.executable, "-c", f"import signal; signal.alarm(5); {check}"], env={"PYTHONPATH": path}
+    )
+    assert planted.returncode != 1
+    assert "192.0.2.1" in trace.read_text()

@@ -59,7 +59,15 @@ def test_a_spec_with_a_byte_order_mark_is_read(tmp_path: Path, end: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("encoding", "name"), [("utf-16", "UTF-16"), ("utf-16-be", "UTF-16"), ("utf-32", "UTF-32"), ("utf-32-be", "UTF-32")]
+    ("encoding", "name"),
+    [
+        ("utf-16", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("utf-16-le", "UTF-16"),
+        ("utf-32", "UTF-32"),
+        ("utf-32-be", "UTF-32"),
+        ("utf-32-le", "UTF-32"),
+    ],
 )
 @pytest.mark.parametrize("content", ["sweep", "table"])
 def test_a_spec_in_wide_letters_is_refused_by_its_name(

@@ -25,8 +25,10 @@ from engine.model_files import load_model
 from sweeps.data.source import Source
 from sweeps.run.progress import Progress
 from sweeps.run.replay import replay
+from sweeps.run.setting import Setting, search_setting
 from sweeps.run.study import run_sweep
-from sweeps.run.trial import Outcome, Setting, run_chunk, run_trial, search_setting
+from sweeps.run.trial import run_chunk, run_trial
+from sweeps.run.trial_record import Outcome
 from sweeps.spec.sweep import DatasetSpec, SweepSpec, open_source, parse_spec
 from sweeps.spec.writing import with_overrides
 from sweeps.store.log import SweepHeldError, SweepLock, digest

@@ -304,6 +304,42 @@ def test_a_server_that_never_answers_ends_in_a_message(results: Path, monkeypatc
 
 
 @pytest.mark.slow
+def test_sync_gives_up_a_black_hole_within_thirty_seconds_and_says_how_to_go_on(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MAX_RETRIES", "BACKOFF_FACTOR", "BACKOFF_JITTER", "TIMEOUT"):  # as a user has them
+        monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}")
+    begin = time.monotonic()
+    with black_hole() as uri, pytest.raises(TrackingError) as caught:
+        sync(results, uri)
+    assert time.monotonic() - begin < 30.0
+    assert str(caught.value).endswith("; the logs have every run, `sync` goes on once it can")
+
+
+def test_sync_gives_up_a_server_that_drips(server: int, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps.tracking.projection.LONGEST_SILENCE_S", 2.0)
+    let_go = threading.Event()
+
+    def drip(handler: BaseHTTPRequestHandler, content: bytes) -> bool:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 400\r\n\r\n")
+        while not let_go.wait(0.2):
+            handler.wfile.write(b" ")
+        return hang_up(handler, content)
+
+    with proxy(server, drip) as uri:
+        with pytest.raises(TrackingError) as caught:
+            sync(results, uri)
+        let_go.set()
+        for thread in threading.enumerate():
+            if thread.name == "sync":
+                thread.join()
+    assert str(caught.value) == (
+        f"{uri}: has not got on for 2 seconds, with 0 runs written; the logs have them all, and `sync` goes on from"
+        " there once the server answers"
+    )
+
+
+@pytest.mark.slow
 def test_a_server_that_drips_is_given_up(server: int, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.tracking.writer_process.LONGEST_SILENCE_S", 12.0)
 

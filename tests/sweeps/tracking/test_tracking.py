@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
 import sys
 import time
 import warnings
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,14 @@ import record_builders as build
 
 from analysis.records.reading import read_sweep
 from analysis.records.study import TrialRecord
-from sweeps.tracking.database import open_client, resolve_uri, sqlite_uri
+from sweeps.audit.runs import check_runs
+from sweeps.store.log import digest
+from sweeps.tracking.choice import ChoiceError, parse_choice
+from sweeps.tracking.database import fold_write_ahead, open_client, resolve_uri, sqlite_uri
 from sweeps.tracking.errors import TrackingBusyError, TrackingError
 from sweeps.tracking.importing import import_sweeps
 from sweeps.tracking.projection import sync, writer_lock
-from sweeps.tracking.run_contents import record_uid, study_uid
+from sweeps.tracking.run_contents import record_content, record_uid, study_uid
 from sweeps.tracking.trial_contents import trial_metrics
 from sweeps.tracking.writer_process import TrackingProcess
 
@@ -168,6 +173,106 @@ def test_a_deleted_experiment_is_named_with_the_way_back(results: Path, uri: str
     )
 
 
+def test_a_renamed_experiment_is_still_the_sweeps(results: Path, uri: str) -> None:
+    n = sync(results, uri).n_written
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("homework")
+    client.rename_experiment(experiment.experiment_id, "my homework")
+    again = sync(results, uri)
+    assert (again.n_written, again.n_present) == (0, n)
+    assert client.get_experiment_by_name("homework") is None
+
+
+def test_an_experiment_renamed_before_it_had_a_tag_is_found_by_its_runs(results: Path, uri: str) -> None:
+    n = sync(results, uri).n_written
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("homework")
+    client.delete_experiment_tag(experiment.experiment_id, "sweep.name")  # as earlier versions left it
+    client.rename_experiment(experiment.experiment_id, "my homework")
+    assert sync(results, uri).n_present == n
+    assert client.get_experiment_by_name("my homework").tags["sweep.name"] == "homework"
+
+
+def test_a_moved_projects_runs_get_their_artifacts_back(results: Path, empty_database: Path, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    shutil.copy(empty_database, old / "mlflow.db")
+    shutil.move(results, old / "results")
+    n = sync(old / "results", sqlite_uri(old / "mlflow.db")).n_written
+    client = MlflowClient(sqlite_uri(old / "mlflow.db"))
+    client.delete_run(by_uid(sqlite_uri(old / "mlflow.db"))["homework/xor:search:2"].info.run_id)
+    fold_write_ahead(sqlite_uri(old / "mlflow.db"))
+    old.rename(new)
+    uri = sqlite_uri(new / "mlflow.db")
+    report = sync(new / "results", uri)
+    assert (report.n_written, report.n_deleted) == (n - 1, 1)  # what a user had deleted stays deleted
+    runs = by_uid(uri)
+    assert set(runs) == {"homework/xor", *records_of(new / "results")} - {"homework/xor:search:2"}
+    for uid, run in runs.items():
+        names = {artifact.path for artifact in MlflowClient(uri).list_artifacts(run.info.run_id)}
+        assert ("log" if uid == "homework/xor" else "record.json") in names or ":search:" in uid
+    assert "log" in {artifact.path for artifact in MlflowClient(uri).list_artifacts(runs["homework/xor"].info.run_id)}
+    assert check_runs(new / "results" / "homework", uri).findings == []
+    before = MlflowClient(uri).get_experiment_by_name("homework (before it was moved, 1)")
+    assert MlflowClient(uri).search_runs([before.experiment_id]) == []
+    assert sync(new / "results", uri).n_written == 0
+
+
+def test_only_the_best_so_far_get_runs_where_that_is_asked_and_a_later_sync_goes_on_so(
+    tmp_path: Path, uri: str
+) -> None:
+    study = build.finished_study(n_trials=40, n_certificate=20)
+    build.write_study(study, tmp_path / "results" / "homework")
+    report = sync(tmp_path / "results", uri, "best:5")
+    records = records_of(tmp_path / "results")
+    searched = [record for record in records.values() if record.stage == "search"]
+    best_so_far: list[float] = []
+    expected = {uid for uid, record in records.items() if record.stage != "search"}
+    for record in searched:
+        is_best = sum(value <= record.value for value in best_so_far) < 5
+        best_so_far.append(record.value)
+        if is_best or record.candidate:
+            expected.add(record_uid(record))
+    assert set(by_uid(uri)) == {"homework/xor", *expected}
+    assert report.n_left_out == len(records) - len(expected) > 0
+    assert {record_uid(r) for r in sorted(searched, key=lambda r: r.value)[:5]} <= expected
+    assert check_runs(tmp_path / "results" / "homework", uri).findings == []
+    again = sync(tmp_path / "results", uri)
+    assert (again.n_written, again.n_left_out) == (0, report.n_left_out)
+    best = min(searched, key=lambda record: record.value)
+    client = MlflowClient(uri)
+    client.update_run(by_uid(uri)[record_uid(best)].info.run_id, status="RUNNING")
+    client.delete_run(by_uid(uri)[record_uid(best)].info.run_id)
+    (finding,) = check_runs(tmp_path / "results" / "homework", uri).findings
+    assert f"{record_uid(best)}: no run in MLflow" in finding.text
+    sync(tmp_path / "results", uri)
+    assert sync(tmp_path / "results", uri, "all").n_written == report.n_left_out
+    import_sweeps(uri, tmp_path / "imported")  # the log has every trial, whatever has a run
+    assert digest(tmp_path / "imported" / "homework") == digest(tmp_path / "results" / "homework")
+
+
+def test_a_choice_of_runs_that_is_none_is_refused() -> None:
+    for text in ("best", "best:0", "best:-1", "worst:3", ""):
+        with pytest.raises(ChoiceError) as caught:
+            parse_choice(text)
+        assert str(caught.value) == f"{text!r} is neither all nor best:N, for instance best:500"
+
+
+def test_late_search_trials_have_slim_runs_and_candidates_whole_ones(tmp_path: Path, uri: str) -> None:
+    rng = np.random.default_rng(0)
+    study = build.finished_study(n_trials=1, n_certificate=20)
+    late = [build.record(rng, number=number) for number in range(98, 104)]
+    study.records["search"] = late
+    for record in late:
+        content = record_content(study.header, record, "me")
+        is_slim = record.number >= 100 and not record.candidate
+        keys = {key for key, _, _ in content.metrics}
+        assert ("train_loss" in keys) == ("sha256" in content.tags) == bool(content.data_name) == (not is_slim)
+        assert {"value", "in_range_loss", "out_of_range_loss"} <= keys
+        assert content.params["training.learning_rate"] == str(record.params["training.learning_rate"])
+        assert {"sweep.uid", "sweep.study", "kind", "state", "number"} <= content.tags.keys()
+
+
 def test_two_writers_of_one_sweep_exclude_each_other(results: Path, uri: str) -> None:
     with writer_lock(results / "homework"), pytest.raises(TrackingBusyError):
         sync(results, uri)
@@ -225,8 +330,8 @@ def test_a_database_of_another_mlflow_is_left_alone_with_the_command_that_migrat
         with pytest.raises(TrackingError) as caught:
             action()
         assert str(caught.value) == (
-            f"sqlite:///{old}: made by another version of MLflow; back it up, then `{sys.executable} -m mlflow db"
-            f" upgrade sqlite:///{old}`, or give another --tracking-uri"
+            f"sqlite:///{old}: made by another version of MLflow; back it up, then `python -m mlflow db upgrade` it, or"
+            " give another --tracking-uri"
         )
     assert old.read_bytes() == before
 
@@ -256,6 +361,54 @@ def test_the_writer_ends_by_itself_when_its_driver_is_gone(results: Path, uri: s
     writer.abandon()
     assert writer._process.wait(60) == 0
     assert all(run.info.status != "RUNNING" for run in runs_of(uri))
+
+
+LOCK = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(float(sys.argv[2]))
+connection.execute("COMMIT")
+"""
+
+
+@contextmanager
+def locked(uri: str, seconds: float) -> Iterator[int]:
+    """Let another process hold the database locked for some time; yield its number."""
+    command = [sys.executable, "-c", LOCK, uri.removeprefix("sqlite:///"), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("seconds", [3.0, pytest.param(30.0, marks=pytest.mark.slow)])
+def test_a_locked_database_is_only_a_delay(results: Path, uri: str, seconds: float) -> None:
+    begin = time.monotonic()
+    with locked(uri, seconds):
+        sync(results, uri)
+    assert time.monotonic() - begin > seconds - 1.0
+    assert set(by_uid(uri)) == {"homework/xor", *records_of(results)}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="Linux alone says who holds a lock")
+def test_a_database_that_stays_locked_is_named_with_its_holder(results: Path, uri: str) -> None:
+    path = Path(uri.removeprefix("sqlite:///"))
+    with locked(uri, 300.0) as number:
+        name = Path(f"/proc/{number}/comm").read_text().strip()
+        with pytest.raises(TrackingError) as caught:
+            sync(results, uri)
+    assert str(caught.value) == (
+        f"{path}: locked by {name} (process {number}) for more than a minute; the logs have every run, `sync` goes on"
+        " once it can"
+    )
+    sync(results, uri)
+    assert set(by_uid(uri)) == {"homework/xor", *records_of(results)}
 
 
 def test_times_are_the_trials_own(uri: str, tmp_path: Path) -> None:

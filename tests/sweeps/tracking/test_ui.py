@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -63,16 +66,73 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subproces
     process.communicate(timeout=30)
 
 
-def test_only_loopback_hosts_are_answered_and_ctrl_c_ends_it_all(server: tuple[subprocess.Popen[str], int]) -> None:
+HOSTS = {
+    "127.0.0.1:{port}": 200, "localhost:{port}": 200, "[::1]:{port}": 200,
+    "127.0.0.1": 403, "localhost": 403, "127.0.0.1:1": 403, "10.evil.example": 403, "192.168.evil.example": 403,
+    "127.0.0.1.evil.example": 403, "127.0.0.1.evil.example:{port}": 403, "localhost.evil": 403,
+    "192.168.0.1:{port}": 403,
+    "0.0.0.0:{port}": 403, "evil.example:{port}": 403, "": 403,
+}  # fmt: skip
+ORIGINS = {
+    None: 200, "http://127.0.0.1:{port}": 200, "http://localhost:{port}": 200,
+    "http://evil.example": 403, "http://localhost.evil:{port}": 403, "http://127.0.0.1.evil.example": 403,
+    "https://10.evil.example": 403,
+}  # fmt: skip
+
+
+def write_status(port: int, origin: str | None) -> int:
+    """Return the HTTP status of a request that changes something, as a page of that origin would send it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    name = f"e{random.randrange(10**12)}"
+    headers = {"Content-Type": "application/json"} | ({} if origin is None else {"Origin": origin})
+    connection.request("POST", "/api/2.0/mlflow/experiments/create", json.dumps({"name": name}), headers)
+    found = connection.getresponse().status
+    connection.close()
+    return found
+
+
+def listening(process: int) -> set[str]:
+    """Return the addresses that a process and its descendants listen at, as the kernel writes them."""
+    family = [process, *descendants(process)]
+    sockets = set()
+    for number in family:
+        for link in Path(f"/proc/{number}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                sockets.add(os.readlink(link))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                found.add(fields[1].partition(":")[0])
+    return found
+
+
+def descendants(number: int) -> list[int]:
+    children = [int(n) for n in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
+    return [*children, *(n for child in children for n in descendants(child))]
+
+
+def test_only_loopback_hosts_and_pages_are_answered_and_ctrl_c_ends_it_all(
+    server: tuple[subprocess.Popen[str], int],
+) -> None:
     process, port = server
-    for host in (f"127.0.0.1:{port}", f"localhost:{port}"):
-        assert status(port, host) == 200
-    evil = ("10.evil.example", "192.168.evil.example", "127.0.0.1.evil.example", "localhost.evil", "192.168.0.1")
-    assert {host: status(port, host) for host in evil} == dict.fromkeys(evil, 403)
+    found = {host: status(port, host.format(port=port)) for host in HOSTS}
+    assert {host: 403 if code == 400 else code for host, code in found.items()} == HOSTS  # 400: no host at all
+    answers = {origin: write_status(port, origin and origin.format(port=port)) for origin in ORIGINS}
+    assert answers == ORIGINS
+    family: list[int] = []
+    if Path("/proc/self/task").is_dir():
+        family = descendants(process.pid)
+        assert listening(process.pid) <= {"0100007F", "00000000000000000000000001000000"}  # 127.0.0.1 and ::1
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+    deadline = time.monotonic() + 10.0
+    while any(map(lives, family)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(lives, family))
 
 
 def lives(number: int) -> bool:

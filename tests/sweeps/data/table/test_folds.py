@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import TimeSeriesSplit
 
-from sweeps.data.table.folds import ENDS, FOLDS, hold_out_end, plan_folds, plan_replicas, set_aside
+from sweeps.data.table.folds import ENDS, FOLDS, hold_out_end, plan_folds, set_aside
 
 
 @given(
@@ -81,13 +81,6 @@ def test_time_folds_train_on_the_past_as_scikit_learns_do() -> None:
 def test_what_cannot_be_divided_is_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plan_folds(**arguments)
-
-
-def test_replicas_are_folds_times_seeds() -> None:
-    replicas = plan_replicas(5, 3, 100)
-    assert len({(replica.fold, replica.seed) for replica in replicas}) == 15
-    assert [replica.fold for replica in replicas[:6]] == [0, 1, 2, 3, 4, 0]
-    assert {replica.seed for replica in replicas} == {100, 101, 102}
 
 
 @given(n_rows=st.integers(2, 200), share=st.floats(0.01, 0.9), seed=st.integers(0, 2**31), ordered=st.booleans())

@@ -327,3 +327,8 @@ def test_an_infinite_value_in_parquet_is_refused(tmp_path: Path) -> None:
 def test_lists_in_parquet_are_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path, pd.DataFrame({"a": [[1, 2], [3]]}))
     assert refusal(path).endswith("expected numbers, text, booleans or dates")
+
+
+def test_a_column_without_a_name_in_parquet_is_refused(tmp_path: Path) -> None:
+    path = parquet(tmp_path, pd.DataFrame({"a": [1, 2], "": [3, 4]}))
+    assert refusal(path) == "column 2: no name; expected one for every column"

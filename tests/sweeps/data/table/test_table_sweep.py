@@ -18,8 +18,9 @@ from analysis.records.table import read_table_record
 from sweeps.data.table.table import TableError
 from sweeps.data.table.verdict import table_verdict
 from sweeps.run.replay import replay
+from sweeps.run.setting import search_setting
 from sweeps.run.study import run_sweep
-from sweeps.run.trial import run_chunk, search_setting
+from sweeps.run.trial import run_chunk
 from sweeps.spec.from_table import build_spec
 from sweeps.spec.sweep import TABLES, builtin_specs, load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_table, as_toml

@@ -1,0 +1,77 @@
+"""A lesson's answer as lines for a terminal, and the list of all claims with their verdicts as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analysis.course.page import Told, told
+from analysis.formats.cells import interval_text
+from analysis.formats.markdown import markdown
+from analysis.records.study import Study
+from analysis.statistics.verdicts import Judgment
+
+
+def effect_text(judgment: Judgment) -> str:
+    """Return an effect with its interval and n."""
+    if judgment.effect.estimate is None:
+        return "-"
+    estimate, ends = interval_text(judgment.effect)
+    return f"{estimate} {ends}".strip()
+
+
+def answer_text(study: Study) -> str:
+    """Return question, answer and verdicts of a lesson."""
+    one = told(study)
+    lines = [one.settings.question, one.answer]
+    lines += [
+        f"  {judgment.label}: {judgment.verdict} [{effect_text(judgment)}, n = {judgment.effect.n}]"
+        for judgment in one.judgments
+    ]
+    return "\n".join(lines)
+
+
+def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]) -> str:
+    """Return the document of all claims: source, verdict, effect, n.
+
+    Parameters
+    ----------
+    studies : sequence of Study
+        Of lessons.
+    not_run : sequence of (str, str)
+        Names of lessons without records here, and why.
+    """
+    parts = [
+        "# Lessons: what the sources claim, and what the numbers say",
+        "Written by `python -m sweeps course --claims docs/lessons.md`; do not edit it. Effects are over all "
+        "conditions, with the interval that the verdict follows from; each lesson's page has the conditions.",
+    ]
+    parts += [_lesson_part(told(study)) for study in studies]
+    if not_run:
+        parts.append("## Not in this course\n\n" + "\n".join(f"- `{name}`: {markdown(why)}" for name, why in not_run))
+    return "\n\n".join(parts) + "\n"
+
+
+def _lesson_part(one: Told) -> str:
+    size = {"default": "", "quick": " A quick run.", "full": " A full run."}[one.settings.size]
+    changed = f" Changed: {markdown('; '.join(one.settings.changed))}." if one.settings.changed else ""
+    lines = [
+        f"## {markdown(one.title)} (`{one.settings.lesson}`)",
+        "",
+        f"{markdown(one.settings.question)} {markdown(one.answer)}{size}{changed}",
+        "",
+        f"Source: {markdown(one.settings.source)}.",
+        "",
+        "| No. | Claim | Verdict | Measured | Effect | n |",
+        "| :-- | :-- | :-- | :-- | --: | --: |",
+    ]
+    for judgment in one.judgments:
+        cells = (
+            judgment.claim.number or "-",
+            judgment.claim.words,
+            judgment.verdict,
+            judgment.claim.measure,
+            effect_text(judgment),
+            str(judgment.effect.n),
+        )
+        lines.append("| " + " | ".join(markdown(cell) for cell in cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""One lesson a file: its claims, its picture and its table. No training."""

@@ -1,0 +1,265 @@
+"""Nonlinearity: what linear networks cannot do, and how few units with an activation can."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.course.cells import Cells, last, measured, pooled, sooner, time_to, title
+from analysis.course.lesson import Lesson
+from analysis.formats.blocks import Block, Cell, Column, Missing, Picture, Table, shown
+from analysis.records.lesson import CellRecord
+from analysis.statistics.verdicts import Claim, Judgment, Sample, share_interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ACTIVATION, SHAPE = "network.activation", "network.hidden_layer_sizes"
+CORNERS = np.array(list(itertools.product((0, 1), repeat=2)))
+N_FUNCTIONS = 16
+LARGEST_WEIGHT = 3
+
+
+def one_unit_functions() -> set[tuple[bool, ...]]:
+    """Return the functions of two on-off inputs that one threshold unit computes, by trying all whole weights.
+
+    Weights from -3 to 3 and thresholds at the halves between them: any threshold unit on these four points has the
+    values of one with weights of at most 1 and a threshold of at most 1.5.
+    """
+    steps = range(-LARGEST_WEIGHT, LARGEST_WEIGHT + 1)
+    found = set()
+    for w, v, b in itertools.product(steps, steps, range(-2 * LARGEST_WEIGHT - 1, 2 * LARGEST_WEIGHT + 2)):
+        found.add(tuple(bool(on) for on in CORNERS @ (w, v) + b + 0.5 > 0))
+    return found
+
+
+def two_layer_functions() -> set[tuple[bool, ...]]:
+    """Return the functions that two threshold units and a third one over them compute, by trying all."""
+    first = sorted(one_unit_functions())
+    found = set()
+    for one, other in itertools.product(first, repeat=2):
+        for top in first:
+            values = [top[2 * a + b] for a, b in zip(one, other, strict=True)]
+            found.add(tuple(values))
+    return found
+
+
+def learnt(cells: Cells, cell: CellRecord) -> npt.NDArray[np.float64]:
+    """Return 1 for replicas that were below the target at any look."""
+    return np.isfinite(time_to(cell, cells.target_of(cell))).astype(np.float64)
+
+
+def _exact(value: float) -> tuple[Sample, ...]:
+    return (Sample("", "exact", np.array([value])),)
+
+
+def claims(cells: Cells) -> list[Claim]:
+    """Return the claims about nonlinearity."""
+    return [*_linear_claims(cells), *_threshold_claims(), *_unit_claims(cells), *_vanishing_claims(cells)]
+
+
+def _linear_claims(cells: Cells) -> list[Claim]:
+    linear = cells.of("linear")
+    on_xor = [cell for cell in linear if cell.params["dataset"] == "xor"] + cells.of("xor", {ACTIVATION: "linear"})
+    elsewhere = [cell for cell in linear if cell.params["dataset"] != "xor"]
+    n_xor, n_else = (sum(len(cell.seeds) for cell in group) for group in (on_xor, elsewhere))
+    passed_xor, passed_else = (float(sum(learnt(cells, cell).sum() for cell in group)) for group in (on_xor, elsewhere))
+    errors = np.concatenate([measured(cell, "collapse_error") for cell in linear]) if linear else np.array([])
+    return [
+        Claim(
+            "17", "Without an activation no network learns XOR, however deep",
+            f"linear networks of any depth that learn XOR, of {n_xor}", "equals", 0.0,
+            _exact(passed_xor) if on_xor else (), budget="exact",
+        ),
+        Claim(
+            "23", "A linear model fails on circle and spiral",
+            f"linear networks of any depth that learn circle or spiral, of {n_else}", "equals", 0.0,
+            _exact(passed_else) if elsewhere else (), budget="exact up to noise",
+        ),
+        Claim(
+            "60", "Without activations any depth is one layer",
+            "largest difference of a linear network's scores from those of the one layer that its weights multiply "
+            "to, over its largest score, to four digits",
+            "equals", 0.0, _exact(round(float(np.nanmax(errors)), 4)) if len(errors) else (), budget="exact",
+        ),
+    ]  # fmt: skip
+
+
+def _threshold_claims() -> list[Claim]:
+    one, two = one_unit_functions(), two_layer_functions()
+    names = {"OR": (False, True, True, True), "XOR": (False, True, True, False)}
+    return [
+        Claim(
+            "75", "One threshold unit computes 14 of the 16 functions of two on-off inputs",
+            "functions that some threshold unit computes, by trying all", "equals", 14.0, _exact(float(len(one))),
+            budget="exact",
+        ),
+        Claim(
+            "75", "OR needs one unit, XOR two layers",
+            "of these statements the true ones: one unit computes OR; none computes XOR; two layers compute XOR",
+            "equals", 3.0,
+            _exact(float((names["OR"] in one) + (names["XOR"] not in one) + (names["XOR"] in two))), budget="exact",
+        ),
+    ]  # fmt: skip
+
+
+def _unit_claims(cells: Cells) -> list[Claim]:
+    two = cells.one("xor", {ACTIVATION: "relu", SHAPE: "2"})
+    versus = []
+    for shape in cells.levels("xor", SHAPE):
+        relu, sigmoid = (cells.one("xor", {ACTIVATION: name, SHAPE: shape}) for name in ("relu", "sigmoid"))
+        if relu is not None and sigmoid is not None and shape != "none":
+            versus.append(Sample(str(shape), "share", sooner(last(relu, "test"), last(sigmoid, "test"))))
+    return [
+        Claim(
+            "18", "Two ReLU units sometimes learn XOR and sometimes do not (between 5 and 95 of 100 restarts)",
+            "share of restarts of two ReLU units that learn XOR", "within", 0.5,
+            (Sample("2", "share", learnt(cells, two)),) if two is not None else (), margin=0.45,
+        ),
+        Claim(
+            "20", "ReLU works better than sigmoid",
+            "share of draws with a lower test loss with ReLU than with sigmoid after equally many epochs, by layers",
+            "above", 0.5, tuple(versus), pooled(versus),
+        ),
+    ]  # fmt: skip
+
+
+def _vanishing_claims(cells: Cells) -> list[Claim]:
+    found = []
+    for dataset in cells.datasets("vanishing"):
+        shapes = [str(shape) for shape in cells.levels("vanishing", SHAPE)]
+        deep = max(shapes, key=len, default="")
+        pair = [cells.one("vanishing", {"dataset": dataset, ACTIVATION: a, SHAPE: deep}) for a in ("sigmoid", "relu")]
+        if pair[0] is not None and pair[1] is not None:
+            sigmoid, relu = (measured(cell, "first_gradient") for cell in pair if cell is not None)
+            found.append(Sample(title(dataset), "share", sooner(sigmoid, relu)))
+    return [
+        Claim(
+            "20", "... and lessens vanishing gradients (four hidden layers, Xavier weights)",
+            "share of draws in which the first layer's gradient over the last layer's is larger with ReLU than with "
+            "sigmoid, before training",
+            "above", 0.5, tuple(found), pooled(found), budget="same draws, same weights",
+        )
+    ]  # fmt: skip
+
+
+def blocks(cells: Cells) -> list[Block]:
+    """Return picture and tables."""
+    return [_picture(cells), _share_table(cells), _gradient_table(cells)]
+
+
+def _share_table(cells: Cells) -> Table:
+    activations = [str(one) for one in cells.levels("xor", ACTIVATION)]
+    rows: list[tuple[Cell, ...]] = []
+    for shape in cells.levels("xor", SHAPE):
+        row: list[Cell] = [str(shape)]
+        for activation in activations:
+            cell = cells.one("xor", {ACTIVATION: activation, SHAPE: shape})
+            row.append(Missing("not trained") if cell is None else shown(share_interval(learnt(cells, cell))))
+        rows.append(tuple(row))
+    n = cells.design("xor").get("n_replicas", 0)
+    return Table(
+        "nonlinearity-xor",
+        f"Share of {n} restarts that learn XOR, by units of the hidden layers and activation.",
+        (Column("units", "Units", "text"), *(Column(name, name, "interval") for name in activations)),
+        tuple(rows),
+    )
+
+
+def _gradient_table(cells: Cells) -> Table:
+    rows = []
+    for cell in cells.of("vanishing"):
+        ratio = measured(cell, "first_gradient")
+        rows.append(
+            (
+                title(str(cell.params["dataset"])),
+                str(cell.params[ACTIVATION]),
+                str(cell.params[SHAPE]),
+                float(np.median(ratio)),
+                shown(share_interval(learnt(cells, cell))),
+            )
+        )
+    return Table(
+        "nonlinearity-gradients",
+        "The first layer's gradient over the last layer's before training (median over draws, Xavier weights), and the "
+        "share of networks that reach the target afterwards.",
+        (
+            Column("set", "Set", "text"),
+            Column("activation", "Activation", "text"),
+            Column("units", "Units", "text"),
+            Column("ratio", "First over last gradient"),
+            Column("learnt", "Reached the target", "interval"),
+        ),
+        tuple(rows),
+    )
+
+
+def _picture(cells: Cells) -> Picture:
+    rows = [
+        (str(cell.params[ACTIVATION]), str(cell.params[SHAPE]), float(learnt(cells, cell).mean()))
+        for cell in cells.of("xor")
+    ]
+    best = max(rows, key=lambda row: row[2], default=("-", "-", math.nan))
+    return Picture(
+        "nonlinearity-shares",
+        "Share of restarts that learn XOR, with 95 % intervals, by units of the hidden layers; one line an activation.",
+        f"Linear networks never learn XOR; the best of the others, {best[0]} with {best[1]} units, does in "
+        f"{best[2]:.0%} of restarts.",
+        lambda: _draw(cells),
+        Table(
+            "nonlinearity-shares",
+            "",
+            (Column("activation", "Activation", "text"), Column("units", "Units", "text"), Column("share", "Share")),
+            tuple(rows),
+        ),
+    )
+
+
+def _draw(cells: Cells) -> Figure:
+    from analysis.formats.style import COLORS, framed_axes, new_figure
+
+    figure = new_figure(8.0, 3.2)
+    axes = framed_axes(figure, 0.7, 0.6, 1.4, 0.3)
+    shapes = [str(shape) for shape in cells.levels("xor", SHAPE)]
+    for k, activation in enumerate(cells.levels("xor", ACTIVATION)):
+        at, middle, low, high = [], [], [], []
+        for i, shape in enumerate(shapes):
+            cell = cells.one("xor", {ACTIVATION: activation, SHAPE: shape})
+            if cell is not None:
+                interval = share_interval(learnt(cells, cell))
+                at.append(i + 0.08 * (k - 1.5))
+                middle.append(interval.estimate or 0.0)
+                low.append(middle[-1] - (interval.low or 0.0))
+                high.append((interval.high or 0.0) - middle[-1])
+        axes.errorbar(at, middle, [low, high], color=COLORS[k % len(COLORS)], label=str(activation), marker="o",
+                      markersize=4, linewidth=1.2, capsize=2)  # fmt: skip
+    axes.set_xticks(range(len(shapes)), shapes)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel("units of the hidden layers")
+    axes.set_ylabel("share that learns XOR")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
+    """Return the answer in one sentence."""
+    enough = None
+    for shape in cells.levels("xor", SHAPE):
+        for activation in cells.levels("xor", ACTIVATION):
+            cell = cells.one("xor", {ACTIVATION: activation, SHAPE: shape})
+            if cell is not None and enough is None and learnt(cells, cell).mean() > 0.5:
+                enough = f"{activation} with {shape} units is the first that learns XOR in more than half of the draws"
+    found = enough or "no network of this design learns XOR in more than half of the draws"
+    return (
+        f"No linear network of any depth learns XOR; {found}. One threshold unit computes "
+        f"{len(one_unit_functions())} of the {N_FUNCTIONS} functions of two inputs, two layers all "
+        f"{len(two_layer_functions())}."
+    )
+
+
+LESSON = Lesson("Nonlinearity", claims, blocks, answer)

@@ -1,0 +1,224 @@
+"""Which hyperparameters a search can tell to have mattered, and what it leaves to be tried.
+
+A search's trials are no design: its sampler goes where losses are low, and choices come together. What is said here is
+about the trials of that search. The unit is the trial; arms (a value, or a range of values) of fewer than `LEAST_ARM`
+trials are never compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.records.study import Scalar, Study, TrialRecord
+from analysis.statistics.effects import Grid, effects, grid_of
+from analysis.statistics.intervals import Interval, holm
+from analysis.statistics.selection import LEAST_TRIALS_FOR_IMPORTANCE, candidates, mean_losses
+
+LEAST_TRIALS = 8
+LEAST_ARM = 3
+LEVEL = 0.05
+MOST_VALUES = 5
+N_RANGES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """The trials that took one value of a hyperparameter, or a value of one range.
+
+    Parameters
+    ----------
+    low, high : scalar
+        The value twice, or the smallest and largest value of the range.
+    members : tuple of int
+        Positions of its trials.
+    """
+
+    low: Scalar
+    high: Scalar
+    members: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The winner's arm of a hyperparameter beside another arm.
+
+    Parameters
+    ----------
+    param : str
+        Spec key.
+    mine, other : Arm
+    ratio : Interval
+        Geometric mean of the other arm's test losses over that of the winner's, with its 95 % interval (Welch's t of
+        logarithms); above 1, the winner's arm is better.
+    lowest : float
+        The other arm's lowest mean test loss.
+    p_value : float or None
+        Of no difference, adjusted by Holm among all comparisons of the search.
+    """
+
+    param: str
+    mine: Arm
+    other: Arm
+    ratio: Interval
+    lowest: float
+    p_value: float | None
+
+    @property
+    def sign(self) -> int:
+        """1 if the winner's arm is shown to be better, -1 if worse, 0 if these trials do not decide."""
+        if self.p_value is None or self.ratio.estimate is None or self.p_value >= LEVEL:
+            return 0
+        return 1 if self.ratio.estimate > 1 else -1
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A hyperparameter whose winning value is the lowest or highest that was tried.
+
+    Parameters
+    ----------
+    param : str
+    value : float
+    side : str
+        ``"lowest"`` or ``"highest"``.
+    n : int
+        Trials that have it.
+    """
+
+    param: str
+    value: float
+    side: str
+    n: int
+
+
+def n_comparable(study: Study) -> int:
+    """Return how many trials compare: complete, not pruned, no repetitions, on the draws that all share."""
+    return len(_comparable(study)[0])
+
+
+def comparisons(study: Study, winner: TrialRecord) -> list[Comparison]:
+    """Return the winner's arm beside every other arm of every hyperparameter, where both have enough trials."""
+    trials, losses = _comparable(study)
+    if len(trials) < LEAST_TRIALS or min(losses) <= 0:
+        return []
+    if (grid := grid_of(study)) is not None:
+        return _grid_comparisons(grid, winner)
+    logs = np.log(losses)
+    found: list[tuple[str, Arm, Arm]] = []
+    for param in dict.fromkeys(key for trial in trials for key in trial.params):
+        arms = arms_of(trials, param)
+        mine = next((arm for arm in arms if _holds(arm, winner.params.get(param))), None)
+        if mine is not None and len(mine.members) >= LEAST_ARM:
+            found += [(param, mine, arm) for arm in arms if arm is not mine and len(arm.members) >= LEAST_ARM]
+    ratios = [_ratio(logs[list(other.members)], logs[list(mine.members)]) for _, mine, other in found]
+    adjusted = holm([p for _, p in ratios])
+    return [
+        Comparison(param, mine, other, ratio, float(min(losses[i] for i in other.members)), p)
+        for (param, mine, other), (ratio, _), p in zip(found, ratios, adjusted, strict=True)
+    ]
+
+
+def _grid_comparisons(grid: Grid, winner: TrialRecord) -> list[Comparison]:
+    """Return the same of a full grid: its own effects, paired over replicas at equal everything else."""
+    means = {levels: float(np.mean(trial.test_loss)) for levels, trial in grid.trials.items()}
+    places = {key: i for i, key in enumerate(grid.factors)}
+
+    def arm(key: str, level: Scalar) -> Arm:
+        return Arm(level, level, tuple(i for i, levels in enumerate(grid.trials) if levels[places[key]] == level))
+
+    found = []
+    for effect in effects(grid, "test"):
+        level = winner.params.get(effect.factor)
+        if level not in (effect.a, effect.b):
+            continue
+        other, ratio = (effect.a, effect.ratio) if level == effect.b else (effect.b, _turned(effect.ratio))
+        lowest = min(mean for levels, mean in means.items() if levels[places[effect.factor]] == other)
+        one = Comparison(
+            effect.factor, arm(effect.factor, level), arm(effect.factor, other), ratio, lowest, effect.p_value
+        )
+        found.append(one)
+    return found
+
+
+def _turned(ratio: Interval) -> Interval:
+    estimate, low, high = (None if end is None else 1 / end for end in (ratio.estimate, ratio.high, ratio.low))
+    return Interval(estimate, low, high, ratio.n, ratio.method, ratio.reason)
+
+
+def arms_of(trials: Sequence[TrialRecord], param: str) -> list[Arm]:
+    """Return the arms of a hyperparameter: its values, or ranges of equally many trials where numbers are many.
+
+    Trials that do not have the param (a layer, a penalty's rate) belong to none.
+    """
+    there = [i for i, trial in enumerate(trials) if param in trial.params]
+    values: dict[Scalar, list[int]] = {}
+    for i in there:
+        values.setdefault(trials[i].params[param], []).append(i)
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if not numeric:
+        return [Arm(value, value, tuple(members)) for value, members in values.items()]
+    order = sorted(values, key=lambda value: float(value or 0))
+    if len(order) <= MOST_VALUES:
+        return [Arm(value, value, tuple(values[value])) for value in order]
+    arms: list[Arm] = []
+    rest = list(order)
+    for k in range(N_RANGES, 0, -1):
+        # Equal values stay together, so the ranges only come near to equally many trials.
+        wanted = sum(len(values[value]) for value in rest) / k
+        taken: list[Scalar] = []
+        while rest and (k == 1 or not taken or sum(len(values[value]) for value in taken) < wanted):
+            taken.append(rest.pop(0))
+        if taken:
+            arms.append(Arm(taken[0], taken[-1], tuple(i for value in taken for i in values[value])))
+    return arms
+
+
+def edges(study: Study, winner: TrialRecord) -> list[Edge]:
+    """Return where the winner's number is the lowest or highest of those tried, by enough trials."""
+    found = []
+    for param, value in winner.params.items():
+        tried = [trial.params[param] for trial in study.trials if param in trial.params]
+        numbers = [float(one) for one in tried if isinstance(one, int | float) and not isinstance(one, bool)]
+        if not isinstance(value, int | float) or isinstance(value, bool) or len(numbers) < LEAST_TRIALS:
+            continue
+        if min(numbers) == max(numbers):
+            continue
+        side = "lowest" if value <= min(numbers) else "highest" if value >= max(numbers) else ""
+        if side:
+            found.append(Edge(param, float(value), side, len(numbers)))
+    return found
+
+
+def importance_is_weak(study: Study) -> bool:
+    """Return whether the search has too few trials for the importance of its hyperparameters."""
+    return n_comparable(study) < LEAST_TRIALS_FOR_IMPORTANCE
+
+
+def _comparable(study: Study) -> tuple[list[TrialRecord], list[float]]:
+    data = candidates([trial for trial in study.trials if trial.pruned_at is None])
+    return ([], []) if data is None else (list(data.records), mean_losses(data.test).tolist())
+
+
+def _holds(arm: Arm, value: Scalar) -> bool:
+    if value is None or isinstance(value, str | bool):
+        return arm.low == value
+    return isinstance(arm.low, int | float) and isinstance(arm.high, int | float) and arm.low <= value <= arm.high
+
+
+def _ratio(other: npt.NDArray[np.float64], mine: npt.NDArray[np.float64]) -> tuple[Interval, float | None]:
+    """Return the ratio of geometric means with Welch's interval, and the p-value of no difference."""
+    from scipy.stats import ttest_ind
+
+    n = len(other) + len(mine)
+    estimate = math.exp(float(other.mean() - mine.mean()))
+    if np.ptp(other) == 0 and np.ptp(mine) == 0:
+        return Interval(estimate, None, None, n, "Welch t of logarithms", "all losses of an arm are equal"), None
+    test = ttest_ind(other, mine, equal_var=False)
+    ends = test.confidence_interval(1 - LEVEL)
+    low, high = math.exp(float(ends.low)), math.exp(float(ends.high))
+    return Interval(estimate, low, high, n, "Welch t of logarithms, 95 %"), float(test.pvalue)

@@ -1,0 +1,117 @@
+"""The commands of the course: ``lessons`` lists them, ``course`` runs all and writes one report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.commands.options import PROGRAM, Commands, add_command, add_driver_options, add_size_options, size_of
+
+ORDER = ("learning_rate", "beyond_range", "nonlinearity")
+"""Lessons that the course begins with; others follow by name."""
+COURSE = "course"
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """A study that is a lesson in all but its form: listed, and shown in the course where it has been run."""
+
+    name: str
+    question: str
+    source: str
+    minutes: float
+
+
+OLDER = (
+    Older(
+        "quadratic",
+        "Can a network that learnt a parabola be trusted beyond its range, and does freezing biases help?",
+        "article on polynomials (claims 26 to 30)",
+        20.0,
+    ),
+    Older(
+        "perceptron",
+        "Which optimizer, activation, batch size and depth suit a one-dimensional regression?",
+        "homework report (claims 65 to 76)",
+        20.0,
+    ),
+    Older(
+        "fashion_textbook",
+        "How good are softmax regression, a hidden layer and dropout on Fashion-MNIST?",
+        "textbook, multilayer perceptrons (claim 31)",
+        30.0,
+    ),
+)
+
+
+def add_commands(commands: Commands) -> None:
+    """Add ``lessons`` and ``course``."""
+    listing = add_command(commands, "lessons", "list the lessons: name, question, source, minutes", "lessons")
+    listing.set_defaults(call=lessons_command)
+    course = add_command(
+        commands, COURSE, "run all lessons and write one report that reads as a course", "course --quick"
+    )
+    add_size_options(course)
+    course.add_argument(
+        "--claims", type=Path, metavar="FILE", help="write the list of claims and verdicts there, too (Markdown)"
+    )
+    add_driver_options(course)
+    course.set_defaults(call=course_command)
+
+
+def ordered_names() -> list[str]:
+    """Return the names of the lessons that have a design, in the course's order."""
+    from sweeps.spec.lesson import lesson_names
+
+    names = lesson_names()
+    return [*(name for name in ORDER if name in names), *(name for name in names if name not in ORDER)]
+
+
+def lessons_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
+    """Print the lessons."""
+    from sweeps.run.kinds import load
+    from sweeps.spec.lesson import LessonSpec
+
+    for name in ordered_names():
+        spec = load(name)
+        assert isinstance(spec, LessonSpec)
+        print(f"{name} ({spec.minutes:g} min)\n  {spec.question}\n  {spec.source}")
+    for one in OLDER:
+        print(f"{one.name} ({one.minutes:g} min)\n  {one.question}\n  {one.source}")
+    print(f"`{PROGRAM} run NAME` runs one (--quick, --full, --set KEY=VALUE), `{PROGRAM} {COURSE}` all of them")
+    return 0
+
+
+def course_command(arguments: argparse.Namespace) -> int:
+    """Run every lesson that has not been run, then write the course."""
+    from analysis.records.reading import read_sweep
+    from analysis.report import write_course
+    from sweeps.commands.running import drive
+    from sweeps.run.kinds import Changes, kind_of, load
+
+    results = Path(arguments.results)
+    folders = []
+    for name in ordered_names():
+        spec = kind_of(load(name)).change(load(name), Changes(size=size_of(arguments)))
+        print(f"lesson {name}", file=sys.stderr, flush=True)
+        drive(spec, results, arguments)
+        folders.append(results / spec.name)
+    left_out = []
+    for one in OLDER:
+        folder = results / one.name
+        if any(folder.glob("*/log.jsonl")):
+            folders.append(folder)
+        else:
+            why = f"{one.question} Takes about {one.minutes:g} minutes: `{PROGRAM} run {one.name}`, then this again."
+            left_out.append((one.name, why))
+    page = write_course(folders, results / COURSE / "report", left_out)
+    print(f"course: {page} (open it in a browser)")
+    if arguments.claims is not None:
+        from analysis.course.text import claims_document
+
+        studies = [study for folder in folders for study in read_sweep(folder) if study.is_lesson]
+        arguments.claims.write_text(claims_document(studies, left_out), encoding="utf-8")
+        print(f"claims: {arguments.claims}")
+    return 0

@@ -1,0 +1,338 @@
+"""The plan of a lesson: a list of cells, each R paired replicas of one setting, and a verdict on each claim."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.course.lesson import judgments
+from analysis.records.lesson import LESSON, CellRecord
+from analysis.records.lines import canonical_json
+from analysis.records.study import CELL, Scalar, Stage, Study, StudyHeader, Verdict
+from engine.splits import Split
+from engine.training import Look, train
+from sweeps.data.kinds import KINDS
+from sweeps.data.source import Draws, Losses, Source
+from sweeps.run.plan import Piece, Timing
+from sweeps.run.probes import PROBE_FUNCTIONS, Trained
+from sweeps.run.progress import Phase
+from sweeps.run.setting import Setting
+from sweeps.run.trial import TRIAL_ERRORS, Cancelled
+from sweeps.run.versions import versions
+from sweeps.search.samplers import ListSampler, Sampler
+from sweeps.spec.lesson import LessonSpec, asked_of, configs, data_table, designs_as_data
+from sweeps.toml import SpecError, SpecTable
+
+DIGITS = 6
+"""Of a loss in a record: float32 has seven."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellOutcome:
+    """What training one cell gave, ready for its record."""
+
+    looks: list[int]
+    losses: dict[str, list[list[float | None]]]
+    diverged_at: list[int | None]
+    floors: dict[str, list[float | None]]
+    constant: dict[str, list[float | None]]
+    measured: dict[str, list[float | None]]
+    n_updates: int
+    sha256: str
+    road: str
+    playground_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LessonTrainer:
+    """Trains cells of a lesson in another process.
+
+    Parameters
+    ----------
+    spec : LessonSpec
+        The lesson.
+    """
+
+    spec: LessonSpec
+
+    def __call__(self, batch: Sequence[Piece]) -> list[CellOutcome | str]:
+        """Train cells one after the other."""
+        return LessonPlan(self.spec, Path()).train(batch, threading.Event())
+
+
+class LessonPlan:
+    """The cells of a lesson; see `sweeps.run.plan.Plan`.
+
+    Parameters
+    ----------
+    spec : LessonSpec
+        The lesson.
+    results : Path
+        Folder of the spec's results.
+    """
+
+    first: Stage = CELL
+    phase: Phase = "training"
+    n_candidates: int | None = None
+    stages: tuple[tuple[Stage, ...], ...] = ()
+
+    def __init__(self, spec: LessonSpec, results: Path) -> None:
+        self._spec = spec
+        self._cells = spec.cells()
+        self._settings = spec.settings()
+        self._sources: dict[str, Source] = {}
+        self._lock = threading.Lock()
+        self.folder = results / LESSON
+        self.lag = len(self._cells)
+
+    @property
+    def header(self) -> StudyHeader:
+        """What is asked."""
+        spec = self._spec
+        return StudyHeader(
+            sweep=spec.name,
+            dataset=LESSON,
+            position=0,
+            data={
+                "kind": LESSON,
+                "lesson": spec.lesson,
+                "question": spec.question,
+                "guess": spec.guess,
+                "options": list(spec.options),
+                "source": spec.source,
+                "minutes": spec.minutes,
+                "done": spec.done,
+                "would_change": spec.would_change,
+                "size": spec.size,
+                "changed": list(spec.changed),
+                "designs": designs_as_data(spec.designs),
+            },
+            goal=spec.designs[0].target,
+            metric="test_loss",
+            n_trials=len(self._cells),
+            until="budget",
+            n_replicas=max(design.n_replicas for design in spec.designs),
+            max_epochs=max(design.looks[-1] for design in spec.designs),
+            seed=spec.seed,
+            floor=None,
+            spec_sha256=spec.sha256,
+            versions=versions(),
+            has_page=True,
+        )
+
+    def repeatable(self, study: Study, chapter: int) -> dict[str, list[int]]:  # noqa: ARG002
+        """Return nothing: a lesson has no chapters."""
+        return {}
+
+    def proposer(self, study: Study) -> Sampler:  # noqa: ARG002
+        """Return who proposes: the list of cells."""
+        return ListSampler(lambda number: (self._cells[number], {}))
+
+    def setting(self, study: Study, number: int, params: Mapping[str, Scalar], earlier: Sequence[int]) -> Setting:  # noqa: ARG002
+        """Return the setting of one cell."""
+        design, _ = self._settings[number]
+        seeds = self._source(number).search_seeds()
+        return Setting(CELL, number, None, dict(params), seeds, design.looks, stops_early=True)
+
+    def setting_of(self, study: Study, record: CellRecord) -> Setting:
+        """Return the setting that a record is about."""
+        return self.setting(study, record.number, record.params, ())
+
+    def reopening(self, study: Study) -> None:
+        """Return None: a design is complete."""
+
+    def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
+        """Return nothing: no stage follows."""
+        return None, []
+
+    def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
+        """Return each cell by itself: its replicas train together already."""
+        return [(piece,) for piece in pieces]
+
+    def train(self, batch: Sequence[Piece], cancel: threading.Event) -> list[CellOutcome | str]:
+        """Train one cell.
+
+        Raises
+        ------
+        Cancelled
+            At the next look after `cancel` was set.
+        """
+        return [self._train(piece.setting, cancel) for piece in batch]
+
+    def trainer(self) -> LessonTrainer:
+        """Return what trains cells in another process."""
+        return LessonTrainer(self._spec)
+
+    def received(self, piece: Piece, outcome: CellOutcome | str) -> CellOutcome | str:  # noqa: ARG002
+        """Return what came back, as it is."""
+        return outcome
+
+    def record(self, setting: Setting, outcomes: Sequence[CellOutcome | str], timing: Timing) -> CellRecord:
+        """Return a cell's record; its training has failed if its outcome is a text."""
+        (outcome,) = outcomes
+        design, settings = self._settings[setting.number]
+        source = self._source(setting.number)
+        network, training = configs(design, settings, source.n_inputs, source.n_outputs)
+        empty = CellOutcome([], {}, [], {}, {}, {}, 0, "", "", None)
+        found = empty if isinstance(outcome, str) else outcome
+        return CellRecord(
+            study=f"{self._spec.name}/{LESSON}",
+            number=setting.number,
+            params=dict(setting.params),
+            network=_as_plain(network),
+            training=_as_plain(training),
+            seeds=list(setting.seeds),
+            **{field.name: getattr(found, field.name) for field in dataclasses.fields(found)},
+            reason=outcome if isinstance(outcome, str) else None,
+            started_at_s=timing.started_at_s,
+            duration_s=timing.duration_s,
+            worker=timing.worker,
+        )
+
+    def keep(self, setting: Setting, record: CellRecord, outcomes: Sequence[CellOutcome | str]) -> None:
+        """Keep nothing: the record says it all."""
+
+    def verdict(self, study: Study, stopped: str) -> Verdict:
+        """Return what was found for each claim."""
+        found = {claim.label: claim.verdict for claim in judgments(study)}
+        return Verdict(
+            certified=False,
+            winner=None,
+            page_winner=None,
+            page_certified=False,
+            level=0.0,
+            n_certificates=0,
+            stopped=stopped,
+            text=f"All {len(study.cells)} cells trained; {len(found)} claims judged.",
+            claims=found,
+        )
+
+    def finish(self, study: Study) -> None:
+        """Keep nothing beside the log."""
+
+    def _source(self, number: int) -> Source:
+        """Return the source of a cell's data; cells of equal data share one."""
+        design, settings = self._settings[number]
+        table, dataset = data_table(design, settings), str(settings["dataset"])
+        asked = asked_of(self._spec, design, dataset, settings)
+        key = canonical_json([design.name, table, dataset, asked.loss])
+        with self._lock:
+            if key not in self._sources:
+                kind = KINDS[str(table["kind"])]
+                rest = SpecTable({k: v for k, v in table.items() if k != "kind"}, f"{self._spec.name}: data")
+                self._sources[key] = kind.open(asked, kind.parse(rest), None)
+            return self._sources[key]
+
+    def _train(self, setting: Setting, cancel: threading.Event) -> CellOutcome | str:
+        design, settings = self._settings[setting.number]
+        source = self._source(setting.number)
+        network, training = configs(design, settings, source.n_inputs, source.n_outputs)
+
+        def check(look: Look) -> bool:  # noqa: ARG001
+            if cancel.is_set():
+                raise Cancelled
+            return False
+
+        try:
+            draws = source.draws(setting.seeds)
+            draws = held(draws) if design.held else draws
+            splits = {name: draws.splits[name] for name in design.splits}
+            result = train(
+                network,
+                training,
+                draws.train,
+                draws.initialize(network),
+                draws.training_seeds,
+                look_at=setting.look_at,
+                evaluate_on=splits,
+                on_look=check,
+            )
+        except TRIAL_ERRORS as error:
+            return f"{type(error).__name__}: {error}"
+        parameters = result.state.parameters
+        measured = _probed(design.probes, Trained(network, training.loss, parameters, draws), result.state.diverged_at)
+        arrays = [*result.losses.values(), *parameters.weights, *parameters.biases, *measured.values()]
+        return CellOutcome(
+            looks=list(result.epochs),
+            losses={name: [_plain(row) for row in rows] for name, rows in result.losses.items()},
+            diverged_at=[None if at < 0 else int(at) for at in result.state.diverged_at],
+            floors={} if draws.floors is None else {name: _plain(draws.floors[name]) for name in splits},
+            constant={name: _plain(draws.constant[name]) for name in splits},
+            measured={name: _plain(row) for name, row in measured.items()},
+            n_updates=int(result.state.n_updates),
+            sha256=_digest(arrays),
+            road=result.road,
+            playground_url=source.page_url(network, training, setting.seeds[0]),
+        )
+
+
+def held(draws: Draws) -> Draws:
+    """Return draws in which all replicas have the first one's data: they differ in first weights and order alone."""
+    R = len(draws.seeds)
+
+    def first(split: Split) -> Split:
+        weight = None if split.weight is None else np.repeat(split.weight[:1], R, axis=0)
+        return Split(np.repeat(split.X[:1], R, axis=0), np.repeat(split.y[:1], R, axis=0), weight)
+
+    def repeated(values: Losses) -> Losses:
+        return {name: np.repeat(one[:1], R) for name, one in values.items()}
+
+    return dataclasses.replace(
+        draws,
+        train=first(draws.train),
+        test=first(draws.test),
+        in_range=first(draws.in_range),
+        out_of_range=first(draws.out_of_range),
+        n_in_range=np.repeat(draws.n_in_range[:1], R),
+        n_out_of_range=np.repeat(draws.n_out_of_range[:1], R),
+        constant=repeated(draws.constant),
+        floors=None if draws.floors is None else repeated(draws.floors),
+    )
+
+
+def _probed(
+    names: Sequence[str], trained: Trained, diverged_at: npt.NDArray[np.int64]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return what the probes find, NaN for replicas that diverged."""
+    with np.errstate(all="ignore"):
+        return {name: np.where(diverged_at < 0, PROBE_FUNCTIONS[name](trained), np.nan) for name in names}
+
+
+def _plain(values: npt.NDArray[Any]) -> list[float | None]:
+    """Return numbers as a record keeps them: to six digits, None where not finite."""
+    return [float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None for value in np.asarray(values).tolist()]
+
+
+def _digest(arrays: Sequence[npt.NDArray[Any]]) -> str:
+    """Return a digest of arrays; not-a-numbers have many bit patterns, and which one arises is no part of a result."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        numbers = np.where(np.isnan(array), np.nan, array)
+        digest.update(str(array.shape).encode() + np.ascontiguousarray(numbers, array.dtype).tobytes())
+    return digest.hexdigest()
+
+
+def _as_plain(config: Any) -> dict[str, Any]:
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(config).items()}
+
+
+def lesson_plan(spec: LessonSpec, folder: Path, dataset: str) -> LessonPlan:
+    """Return the one plan of a lesson.
+
+    Raises
+    ------
+    SpecError
+        If another dataset is asked for.
+    """
+    if dataset != LESSON:
+        raise SpecError(f"{spec.name}: dataset: unknown {dataset!r}; did you mean {LESSON!r}?")
+    return LessonPlan(spec, folder)

@@ -1,0 +1,465 @@
+"""A lesson as its TOML file asks for it: designs of cells, each a setting that is trained as R paired replicas."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal
+
+from analysis.records.lesson import LESSON, Level
+from analysis.records.lines import canonical_json
+from engine.configuration import TrainingConfig
+from engine.names import unknown
+from engine.network import NetworkConfig
+from sweeps.data.asked import Asked
+from sweeps.data.kinds import KINDS
+from sweeps.spec.dimensions import check_setting, setting_keys
+from sweeps.toml import SpecError, SpecTable, check_depth, check_name, checked_number, shown, study_name, toml_text
+
+LESSONS = "lessons"
+"""Folder of the built-in lessons, among the built-in sweeps."""
+PROBES = (
+    "ray_line", "ray_change", "saturated", "agreement", "far_right", "swap_rise", "first_gradient", "collapse_error",
+)  # fmt: skip
+"""What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
+SPLITS = ("train", "test", "in_range", "out_of_range")
+MOST_CELLS = 2000
+Size = Literal["default", "quick", "full"]
+_SIZES: Mapping[str, tuple[float, float]] = {"quick": (0.25, 0.5), "full": (4.0, 2.0)}
+_FEWEST = 4
+_DATA = "data."
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """One design of a lesson: cells are every combination of levels, crossed, with every row of `paired`.
+
+    Parameters
+    ----------
+    name : str
+    n_replicas : int
+        Draws that all cells share.
+    looks : tuple of int
+        Epochs at which losses are measured, the last one being the length of training.
+    target : float
+        Loss that counts as reached.
+    targets : dict of str to float
+        Of datasets that have another one.
+    scales : bool
+        Whether a quick or full run changes replicas and length.
+    held : bool
+        Whether all replicas have the first one's data, and differ in their first weights alone.
+    splits : tuple of str
+        Where losses are measured.
+    probes : tuple of str
+        See `PROBES`.
+    data : dict
+        The kind of data and its settings.
+    fixed : dict
+        Settings that all cells share, by spec key.
+    cross : dict of str to list
+        Levels by key: ``"dataset"``, ``"data.<field>"``, or a spec key.
+    paired : list of dict
+        Rows of settings that vary together.
+    """
+
+    name: str
+    n_replicas: int
+    looks: tuple[int, ...]
+    target: float
+    targets: dict[str, float]
+    scales: bool
+    held: bool
+    splits: tuple[str, ...]
+    probes: tuple[str, ...]
+    data: dict[str, Any]
+    fixed: dict[str, Any]
+    cross: dict[str, list[Any]]
+    paired: list[dict[str, Any]]
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the plain values that the file has."""
+        return {**dataclasses.asdict(self), **{key: list(getattr(self, key)) for key in ("looks", "splits", "probes")}}
+
+    def cells(self) -> Iterator[dict[str, Any]]:
+        """Yield the settings of each cell, the last factor fastest."""
+        for row in self.paired or [{}]:
+            for levels in itertools.product(*self.cross.values()):
+                yield {**row, **dict(zip(self.cross, levels, strict=True))}
+
+    @property
+    def keys(self) -> list[str]:
+        """Every key that the design sets."""
+        return list(dict.fromkeys([*self.cross, *(key for row in self.paired for key in row), *self.fixed]))
+
+
+@dataclass(frozen=True, slots=True)
+class LessonSpec:
+    """A lesson; see `analysis.records.lesson.LessonSettings` for the fields that its header shows.
+
+    Parameters
+    ----------
+    name : str
+        Of its folder below the results: the lesson's, with what the command line changed.
+    seed : int
+        Fixes draws and first weights.
+    quick, full : (float, float)
+        Factors of replicas and of epochs in those sizes.
+    """
+
+    name: str
+    lesson: str
+    question: str
+    guess: str
+    options: tuple[str, ...]
+    source: str
+    minutes: float
+    done: str
+    would_change: str
+    seed: int
+    designs: tuple[Design, ...]
+    quick: tuple[float, float] = _SIZES["quick"]
+    full: tuple[float, float] = _SIZES["full"]
+    size: Size = "default"
+    changed: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Digest of everything in the spec."""
+        return hashlib.sha256(canonical_json(self.as_table()).encode()).hexdigest()
+
+    def without_folders(self) -> LessonSpec:
+        """Return itself: no file of the user's is named."""
+        return self
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the plain values that `parse_lesson` reads."""
+        table = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        table = {key: list(value) if isinstance(value, tuple) else value for key, value in table.items()}
+        return {"kind": LESSON, **table, "designs": [design.as_table() for design in self.designs]}
+
+    def as_toml(self) -> str:
+        """Return the spec as TOML text; reading it gives an equal spec."""
+        return "".join(f"{key} = {toml_text(value)}\n" for key, value in self.as_table().items())
+
+    def cells(self) -> list[dict[str, Level]]:
+        """Return the params of each cell, in the order of their numbers."""
+        return [
+            {"design": design.name, **{key: level(value) for key, value in cell.items()}}
+            for design in self.designs
+            for cell in design.cells()
+        ]
+
+    def design(self, name: str) -> Design:
+        """Return the design of that name."""
+        return next(design for design in self.designs if design.name == name)
+
+    def settings(self) -> list[tuple[Design, dict[str, Any]]]:
+        """Return each cell's design and all its settings by key, fixed ones included."""
+        return [(design, {**design.fixed, **cell}) for design in self.designs for cell in design.cells()]
+
+
+def level(value: Any) -> Level:
+    """Return a factor's level as one plain value: layer sizes (4, 2) are ``"4-2"``, none at all ``"none"``."""
+    if isinstance(value, list | tuple):
+        return "-".join(str(item) for item in value) or "none"
+    plain: Level = value
+    return plain
+
+
+def data_table(design: Design, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the table of a cell's data: the design's, with the cell's own ``data.`` settings on top."""
+    own = {key.removeprefix(_DATA): value for key, value in settings.items() if key.startswith(_DATA)}
+    return {**design.data, **own}
+
+
+def asked_of(spec: LessonSpec, design: Design, dataset: str, settings: Mapping[str, Any]) -> Asked:
+    """Return what a cell's source is asked."""
+    default = TrainingConfig()
+    return Asked(
+        name=dataset,
+        seed=spec.seed,
+        goal="",
+        metric="test_loss",
+        below=design.target,
+        loss=str(settings.get("training.loss", default.loss)),
+        dtype=str(settings.get("training.dtype", default.dtype)),
+        n_search=design.n_replicas,
+        n_finalist=2,
+        n_certificate=2,
+        max_certificates=0,
+        level=0.05,
+    )
+
+
+def configs(
+    design: Design, settings: Mapping[str, Any], n_inputs: int, n_outputs: int
+) -> tuple[NetworkConfig, TrainingConfig]:
+    """Return what a cell's settings mean."""
+    network = {k.removeprefix("network."): v for k, v in settings.items() if k.startswith("network.")}
+    training = {k.removeprefix("training."): v for k, v in settings.items() if k.startswith("training.")}
+    return (
+        NetworkConfig(**{**network, "n_inputs": n_inputs, "n_outputs": n_outputs}),
+        TrainingConfig(**{**training, "max_epochs": max(design.looks[-1], 1)}),
+    )
+
+
+def lesson_names() -> tuple[str, ...]:
+    """Return the names of the built-in lessons that have a design of their own."""
+    names = (entry.name for entry in resources.files("sweeps").joinpath("specs", LESSONS).iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+def parse_lesson(content: Mapping[str, Any], where: str) -> LessonSpec:
+    """Validate a lesson's table; `where` begins every message.
+
+    Raises
+    ------
+    SpecError
+        If anything is unknown, missing, of the wrong type or out of range.
+    """
+    check_depth(content, where)
+    table = SpecTable(content, where)
+    table.text("kind", (LESSON,))
+    name = study_name(table)
+    sizes: dict[str, Any] = {key: _factors(table, key) for key in _SIZES if key in table}
+    if "size" in table:
+        sizes["size"] = table.text("size", ("default", "quick", "full"))
+    if "changed" in table:
+        sizes["changed"] = tuple(_texts(table, "changed"))
+    spec = LessonSpec(
+        name=name,
+        lesson=table.text("lesson") if "lesson" in table else name,
+        question=table.text("question"),
+        guess=table.text("guess"),
+        options=tuple(_texts(table, "options")),
+        source=table.text("source"),
+        minutes=table.number("minutes", 0.0, 1000.0),
+        done=table.text("done"),
+        would_change=table.text("would_change"),
+        seed=table.integer("seed", 0, 2**63 - 1),
+        designs=tuple(_design(SpecTable(item, f"{where}: designs")) for item in table.list("designs")),
+        **sizes,
+    )
+    table.close()
+    _check(spec, where)
+    return spec
+
+
+def _factors(table: SpecTable, key: str) -> tuple[float, float]:
+    values = table.list(key)
+    if len(values) != 2:
+        raise SpecError(f"{table.where}: {key}: {shown(values)} must be [factor of replicas, factor of epochs]")
+    replicas, epochs = (checked_number(value, f"{table.where}: {key}") for value in values)
+    return replicas, epochs
+
+
+def _texts(table: SpecTable, key: str) -> list[str]:
+    values = table.list(key)
+    if not all(isinstance(value, str) for value in values):
+        raise SpecError(f"{table.where}: {key}: {shown(values)} must be texts")
+    return values
+
+
+def _design(table: SpecTable) -> Design:
+    name = study_name(table)
+    where = f"{table.where} {name}"
+    looks = table.list("looks")
+    if (
+        not all(isinstance(look, int) and not isinstance(look, bool) and look >= 0 for look in looks)
+        or sorted(set(looks)) != looks
+        or not looks
+    ):
+        raise SpecError(f"{where}: looks: {shown(looks)} must be ascending whole numbers from 0")
+    probes = tuple(_texts(table, "probes")) if "probes" in table else ()
+    for probe in probes:
+        check_name(probe, PROBES, f"{where}: probes")
+    splits = tuple(_texts(table, "splits")) if "splits" in table else ("train", "test")
+    for split in splits:
+        check_name(split, SPLITS, f"{where}: splits")
+    design = Design(
+        name=name,
+        n_replicas=table.integer("n_replicas", 1, 10_000),
+        looks=tuple(looks),
+        target=table.number("target", 0.0, 1e6),
+        targets=_targets(table, where),
+        scales=table.boolean("scales") if "scales" in table else True,
+        held=table.boolean("held") if "held" in table else False,
+        splits=splits,
+        probes=probes,
+        data=_data(table.table("data"), where),
+        fixed=_settings(table.table("fixed").rest(), where),
+        cross={key: _levels(key, levels, where) for key, levels in _flat(table.table("cross").rest()).items()},
+        paired=[_settings(row, where) for row in table.list("paired")] if "paired" in table else [],
+    )
+    table.close()
+    return design
+
+
+def _targets(table: SpecTable, where: str) -> dict[str, float]:
+    if "targets" not in table:
+        return {}
+    rest = table.table("targets").rest()
+    return {key: checked_number(value, f"{where}: targets: {key}") for key, value in rest.items()}
+
+
+def _data(table: SpecTable, where: str) -> dict[str, Any]:
+    data = table.rest()
+    check_name(str(data.get("kind", "")), KINDS, f"{where}: data: kind")
+    return data
+
+
+def _levels(key: str, levels: Any, where: str) -> list[Any]:
+    if not isinstance(levels, list) or not levels:
+        raise SpecError(f"{where}: {key}: {shown(levels)} must be a list of levels, at least one")
+    return [_checked(key, value, where) for value in levels]
+
+
+def _settings(row: Any, where: str) -> dict[str, Any]:
+    return {key: _checked(key, value, where) for key, value in _flat(row).items()}
+
+
+def _checked(key: str, value: Any, where: str) -> Any:
+    """Return a level that a record can hold; the data's own settings are checked once all are together."""
+    if key == "dataset" or key.startswith(_DATA):
+        return value
+    checked = check_setting(key, value, where)
+    return list(checked) if isinstance(checked, tuple) else checked
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested tables as one of dotted keys; a table that was written with them already stays as it is."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _check(spec: LessonSpec, where: str) -> None:
+    """Refuse designs without cells or with too many, and cells whose data or dataset nobody knows."""
+    if not spec.designs:
+        raise SpecError(f"{where}: designs: none; give at least one")
+    names = [design.name for design in spec.designs]
+    if len(set(names)) < len(names):
+        raise SpecError(f"{where}: designs: {shown(names)}; give each a name of its own")
+    cells = spec.cells()
+    if len(cells) > MOST_CELLS:
+        raise SpecError(f"{where}: {len(cells)} cells; at most {MOST_CELLS}")
+    seen: set[str] = set()
+    for design, settings in spec.settings():
+        place = f"{where}: designs {design.name}"
+        if "dataset" not in settings:
+            raise SpecError(f"{place}: dataset is missing; name it in cross or paired")
+        table = data_table(design, settings)
+        dataset = str(settings["dataset"])
+        known = canonical_json([dataset, table])
+        if known in seen:
+            continue
+        seen.add(known)
+        kind = KINDS[str(table["kind"])]
+        if kind.names:
+            check_name(dataset, kind.names, f"{place}: dataset")
+        data = SpecTable({key: value for key, value in table.items() if key != "kind"}, f"{place}: data")
+        kind.parse(data)
+        data.close()
+
+
+def resized(spec: LessonSpec, size: Size) -> LessonSpec:
+    """Return a lesson in another size: fewer or more replicas, shorter or longer training."""
+    if size == "default":
+        return spec
+    replicas, epochs = spec.quick if size == "quick" else spec.full
+    designs = tuple(_scaled(design, replicas, epochs) if design.scales else design for design in spec.designs)
+    return dataclasses.replace(spec, name=f"{spec.name}_{size}", designs=designs, size=size)
+
+
+def _scaled(design: Design, replicas: float, epochs: float) -> Design:
+    last = max(1, round(design.looks[-1] * epochs))
+    looks = sorted({look for look in design.looks if look < last} | {last})
+    n = max(min(_FEWEST, design.n_replicas), round(design.n_replicas * replicas))
+    return dataclasses.replace(design, n_replicas=n, looks=tuple(looks))
+
+
+def with_setting(spec: LessonSpec, assignment: str) -> LessonSpec:
+    """Return a lesson with one factor or fixed setting changed: ``"training.learning_rate=[0.1, 1]"``.
+
+    Raises
+    ------
+    SpecError
+        If it has no such key, or the value will not do.
+    """
+    key, sign, text = assignment.partition("=")
+    key, where = key.strip(), "--set"
+    known = list(dict.fromkeys(key for design in spec.designs for key in (*design.keys, *_data_keys(design))))
+    own = ("n_replicas", "epochs")
+    meant = [one for one in (*own, *known) if one == key or one.rpartition(".")[2] == key]
+    if not sign or len(meant) != 1:
+        if not sign:
+            raise SpecError(f"{where} {shown(assignment)}: write KEY=VALUE, as in --set {known[-1]}=VALUE")
+        raise SpecError(f"{where} {key}: {unknown('setting', key, [*own, *known])}")
+    (key,) = meant
+    value = _value(text.strip())
+    if key in own:
+        designs = tuple(_with_number(design, key, value) for design in spec.designs)
+    else:
+        check_name(key, [*setting_keys(), "dataset", *(one for one in known if one.startswith(_DATA))], where)
+        designs = tuple(_with_value(design, key, value, where) for design in spec.designs)
+    changed = (*spec.changed, f"{key} = {toml_text(value)}")
+    digest = hashlib.sha256(canonical_json(list(changed)).encode()).hexdigest()[:6]
+    name = f"{spec.lesson}{'' if spec.size == 'default' else f'_{spec.size}'}_set_{digest}"
+    new = dataclasses.replace(spec, designs=designs, changed=changed, name=name)
+    _check(new, where)
+    return new
+
+
+def _data_keys(design: Design) -> list[str]:
+    return [f"{_DATA}{key}" for key in design.data if key != "kind"]
+
+
+def _value(text: str) -> Any:
+    """Return what TOML reads, or the text itself: nobody quotes a name on a command line."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _with_number(design: Design, key: str, value: Any) -> Design:
+    where, most = f"--set {key}", 10_000 if key == "n_replicas" else 1_000_000
+    number = SpecTable({key: value}, "--set").integer(key, 1, most)
+    if not design.scales:
+        return design
+    if key == "n_replicas":
+        return dataclasses.replace(design, n_replicas=number)
+    looks = sorted({look for look in design.looks if look < number} | {number})
+    if not looks:
+        raise SpecError(f"{where}: {number} leaves no look")
+    return dataclasses.replace(design, looks=tuple(looks))
+
+
+def _with_value(design: Design, key: str, value: Any, where: str) -> Design:
+    if key in design.cross:
+        levels = value if isinstance(value, list) else [value]
+        if key == "network.hidden_layer_sizes" and not any(isinstance(item, list) for item in levels):
+            levels = [levels]
+        return dataclasses.replace(design, cross={**design.cross, key: _levels(key, levels, where)})
+    if any(key in row for row in design.paired):
+        raise SpecError(f"{where}: {key}: varies together with others; change it in a TOML file of your own")
+    if key in design.fixed:
+        return dataclasses.replace(design, fixed={**design.fixed, key: _checked(key, value, where)})
+    if key in _data_keys(design):
+        return dataclasses.replace(design, data={**design.data, key.removeprefix(_DATA): value})
+    return design
+
+
+def designs_as_data(designs: Sequence[Design]) -> list[dict[str, Any]]:
+    """Return designs as plain values, for a header."""
+    return [design.as_table() for design in designs]
