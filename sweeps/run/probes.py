@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.configuration import TrainingConfig
-from engine.evaluation import mean_losses, predict
+from engine.evaluation import mean_losses
 from engine.methods.activations import ACTIVATIONS
-from engine.network import NetworkConfig, Parameters
+from engine.network import Parameters
 from engine.training import train
-from sweeps.data.source import Draws
+from sweeps.run.textbook_probes import TEXTBOOK_PROBES
+from sweeps.run.trained import Probe, Trained
 
 FloatArray = npt.NDArray[np.float64]
 N_RAYS, N_ON_RAY = 24, 16
@@ -26,32 +26,6 @@ SATURATED_BELOW = 0.05
 """Share of its largest derivative below which a unit counts as saturated."""
 LARGEST_DERIVATIVE: Mapping[str, float] = MappingProxyType({"sigmoid": 0.25})
 """Where it is not 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """Networks that have been trained, with what they were trained on."""
-
-    network: NetworkConfig
-    loss: str
-    parameters: Parameters
-    draws: Draws
-
-    @property
-    def box(self) -> tuple[FloatArray, FloatArray]:
-        """Lowest and highest training input of each replica, (R, d) each."""
-        X = np.asarray(self.draws.train.X, np.float64)
-        return X.min(axis=1), X.max(axis=1)
-
-    def scores(self, X: FloatArray) -> FloatArray:
-        """Return the weighted input of the output unit, (R, n): a bounded output hides what a network does."""
-        network = replace(self.network, output_activation="linear")
-        return np.asarray(predict(network, self.parameters, X.astype(self.parameters.weights[0].dtype)), np.float64)[
-            ..., 0
-        ]
-
-
-Probe = Callable[[Trained], FloatArray]
 
 
 def rays(trained: Trained) -> FloatArray:
@@ -227,5 +201,6 @@ PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
             collapse_error,
         )
     }
+    | TEXTBOOK_PROBES
 )
 """By the names of `sweeps.spec.lesson.PROBES`."""

@@ -25,6 +25,8 @@ LESSONS = "lessons"
 """Folder of the built-in lessons, among the built-in sweeps."""
 PROBES = (
     "ray_line", "ray_change", "saturated", "agreement", "far_right", "swap_rise", "first_gradient", "collapse_error",
+    "signal_kept", "backward_kept", "units_apart", "units_apart_unequal", "half_batches", "graph_gap", "dead_units",
+    "off_centre", "weight_size", "weight_spread", "zero_weights", "test_error", "calibration_gap",
 )  # fmt: skip
 """What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
 SPLITS = ("train", "test", "in_range", "out_of_range")

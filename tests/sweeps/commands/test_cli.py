@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
     "run",
     "resume",
+    "lessons",
+    "course",
     "report",
     "list",
     "show",

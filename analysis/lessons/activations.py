@@ -1,0 +1,257 @@
+"""Activations: functions and derivatives, which is best on which set, and which units are dead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.course.cells import Cells, last, measured, pooled, sooner, title
+from analysis.course.lesson import Lesson
+from analysis.formats.blocks import Block, Cell, Column, Missing, Picture, Table, shown
+from analysis.records.lesson import CellRecord, Level
+from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from engine.methods.activations import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FloatArray = npt.NDArray[np.float64]
+ACTIVATION, SHAPE, RATE = "network.activation", "network.hidden_layer_sizes", "training.learning_rate"
+NAMES = {
+    "linear": "identity", "step": "step", "sigmoid": "sigmoid", "tanh": "tanh", "relu": "ReLU",
+    "leaky_relu": "leaky ReLU", "prelu": "parametric ReLU", "elu": "ELU", "gelu": "GELU", "silu": "swish",
+}  # fmt: skip
+Value = Callable[[CellRecord], FloatArray]
+FROM, TO, N_DRAWN = -4.0, 4.0, 161
+
+
+def curves(name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return where an activation is drawn, its value and its derivative there, by the engine's own functions."""
+    activation = ACTIVATIONS[name]
+    z = np.linspace(FROM, TO, N_DRAWN)
+    a = np.asarray(activation.function(z, activation.default_slope), np.float64)
+    return z, a, np.asarray(activation.derivative(z, a, activation.default_slope), np.float64)
+
+
+def best(cells: Cells, dataset: str, activation: Level, shape: Level) -> CellRecord | None:
+    """Return the cell at the rate with the lowest mean test loss on every second draw; the others judge."""
+    found = cells.of("sets", {"dataset": dataset, ACTIVATION: activation, SHAPE: shape})
+    return min(found, key=lambda cell: float(last(cell, "test")[::2].mean()), default=None)
+
+
+def judged(cell: CellRecord) -> FloatArray:
+    """Return the test loss of each replica that chose no rate."""
+    return last(cell, "test")[1::2]
+
+
+def depth(shape: Level) -> str:
+    """Return how many layers a shape has, in words."""
+    n = str(shape).count("-") + 1
+    return f"{n} layer{'s' if n > 1 else ''}"
+
+
+def _versus(cells: Cells, a: str, b: str, value: Value) -> tuple[Sample, ...]:
+    """Return for each set and depth in which draws a's value is below b's, each at its best rate."""
+    found = []
+    for dataset in cells.datasets("sets"):
+        for shape in cells.levels("sets", SHAPE):
+            one, other = (best(cells, dataset, name, shape) for name in (a, b))
+            if one is not None and other is not None:
+                left, right = value(one), value(other)
+                known = ~(np.isnan(left) | np.isnan(right))
+                wins = np.where(known, sooner(left, right), np.nan)
+                found.append(Sample(f"{title(dataset)}, {depth(shape)}", "share", wins))
+    return tuple(found)
+
+
+def _judged(probe: str) -> Value:
+    return lambda cell: measured(cell, probe)[1::2]
+
+
+def claims(cells: Cells) -> list[Claim]:
+    """Return the claims about activations."""
+    budget = "equal epochs, rates tried, draws and first weights"
+    found = []
+    for number, words, a, b in (
+        ("20", "ReLU works better than sigmoid", "relu", "sigmoid"),
+        ("35", "GELU is more accurate than ReLU", "gelu", "relu"),
+        ("35", "Swish is more accurate than ReLU", "silu", "relu"),
+        ("35", "ReLU is easier to train than tanh", "relu", "tanh"),
+        ("35", "A nonlinear activation (ReLU) beats none", "relu", "linear"),
+        ("35", "Leaky ReLU is more accurate than ReLU", "leaky_relu", "relu"),
+    ):
+        samples = _versus(cells, a, b, judged)
+        found.append(
+            Claim(
+                number, words,
+                f"share of draws with a lower test loss with {NAMES[a]} than with {NAMES[b]}, each at its best rate",
+                "above", 0.5, samples, pooled(samples), budget=budget,
+            )
+        )  # fmt: skip
+    dead = _dead(cells, "leaky_relu")
+    found.append(
+        Claim(
+            "35", "Leaky ReLU has no dead units",
+            "networks with a unit whose derivative is 0 at every training point, all rates", "equals", 0.0,
+            (Sample("", "exact", np.array([float((dead > 0).sum())])),) if len(dead) else (),
+            budget="exact",
+        )
+    )  # fmt: skip
+    relu = _dead_by_rate(cells)
+    found.append(
+        Claim(
+            "35", "ReLU networks have dead units", "share of ReLU networks with a dead unit after training, by rate",
+            "above", 0.5, relu, pooled(relu), budget=budget,
+        )
+    )  # fmt: skip
+    centred = _versus(cells, "tanh", "sigmoid", _judged("off_centre"))
+    found.append(
+        Claim(
+            "74", "tanh's outputs are nearer to zero-centred than sigmoid's",
+            "share of draws in which hidden outputs' means are smaller beside their size with tanh", "above", 0.5,
+            centred, pooled(centred), budget=budget,
+        )
+    )  # fmt: skip
+    return found
+
+
+def _dead(cells: Cells, activation: str) -> FloatArray:
+    found = [measured(cell, "dead_units") for cell in cells.of("sets", {ACTIVATION: activation})]
+    values = np.concatenate(found) if found else np.array([])
+    return values[~np.isnan(values)]
+
+
+def _dead_by_rate(cells: Cells) -> tuple[Sample, ...]:
+    """Return for each rate in which share of its settings each replica's ReLU network has a dead unit."""
+    samples = []
+    for rate in cells.levels("sets", RATE):
+        values = [measured(cell, "dead_units") for cell in cells.of("sets", {ACTIVATION: "relu", RATE: rate})]
+        if values:
+            has = np.where(np.isnan(values), np.nan, np.array(values) > 0)
+            known = ~np.isnan(has).all(axis=0)
+            mean = np.full(has.shape[1], np.nan)
+            mean[known] = np.nanmean(has[:, known], axis=0)
+            samples.append(Sample(f"rate {rate}", "share", mean))
+    return tuple(samples)
+
+
+def winner(cells: Cells, dataset: str, shape: Level) -> tuple[str, float]:
+    """Return which activation has the lowest median test loss, and in which share of draws it is the best of all."""
+    found = {str(name): best(cells, dataset, name, shape) for name in cells.levels("sets", ACTIVATION)}
+    losses = {name: judged(cell) for name, cell in found.items() if cell is not None}
+    if not losses:
+        return "-", float("nan")
+    name = min(losses, key=lambda one: float(np.median(losses[one])))
+    lowest = np.min(list(losses.values()), axis=0)
+    return name, float((losses[name] <= lowest).mean())
+
+
+def blocks(cells: Cells) -> list[Block]:
+    """Return pictures and tables."""
+    return [_curves_picture(cells), _best_table(cells), _dead_table(cells)]
+
+
+def _best_table(cells: Cells) -> Table:
+    activations = cells.levels("sets", ACTIVATION)
+    rows: list[tuple[Cell, ...]] = []
+    for dataset in cells.datasets("sets"):
+        for shape in cells.levels("sets", SHAPE):
+            name, share = winner(cells, dataset, shape)
+            row: list[Cell] = [title(dataset), depth(shape), NAMES.get(name, name), share]
+            for activation in activations:
+                cell = best(cells, dataset, activation, shape)
+                row.append(Missing("not trained") if cell is None else float(np.median(judged(cell))))
+            rows.append(tuple(row))
+    return Table(
+        "activations-best",
+        "Median test loss by set, depth and activation, each at its best rate (chosen on other draws); the best of "
+        "them, and the share of draws in which none of the others is better.",
+        (
+            Column("set", "Set", "text"), Column("depth", "Hidden layers", "text"), Column("best", "Best", "text"),
+            Column("share", "Best of all in"), *(Column(str(a), NAMES[str(a)]) for a in activations),
+        ),
+        tuple(rows),
+    )  # fmt: skip
+
+
+def _mean_of_each(group: Sequence[CellRecord], probe: str) -> FloatArray:
+    """Return each replica's mean over settings in which it did not diverge; a replica is one value."""
+    by_replica = np.array([measured(cell, probe) for cell in group]).T
+    return np.array([values[~np.isnan(values)].mean() for values in by_replica if not np.isnan(values).all()])
+
+
+def _dead_table(cells: Cells) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for activation in cells.levels("sets", ACTIVATION):
+        for shape in cells.levels("sets", SHAPE):
+            group = cells.of("sets", {ACTIVATION: activation, SHAPE: shape})
+            # A replica is one value: its mean over sets and rates.
+            dead, centre = (_mean_of_each(group, probe) for probe in ("dead_units", "off_centre"))
+            middle: Cell = float(np.median(centre)) if len(centre) else Missing("all diverged")
+            rows.append((NAMES[str(activation)], depth(shape), shown(median_interval(dead)), middle))
+    return Table(
+        "activations-dead",
+        "Share of hidden units that are dead after training (derivative 0 at every training point), and size of hidden "
+        "outputs' means over their root mean squares (0 is zero-centred): medians over draws of means over sets and "
+        "rates.",
+        (
+            Column("activation", "Activation", "text"), Column("depth", "Hidden layers", "text"),
+            Column("dead", "Dead units", "interval"), Column("centre", "Off centre"),
+        ),
+        tuple(rows),
+    )  # fmt: skip
+
+
+def _curves_picture(cells: Cells) -> Picture:  # noqa: ARG001 (one signature for all)
+    rows = [
+        (NAMES[name], float(z), float(a), float(d))
+        for name in NAMES
+        for z, a, d in zip(*(values[::8] for values in curves(name)), strict=True)
+    ]
+    steepest = {name: float(np.abs(curves(name)[2]).max()) for name in NAMES}
+    return Picture(
+        "activations-curves",
+        "Ten activations (full lines) with their derivatives (dashed), from -4 to 4.",
+        "Largest derivatives: " + ", ".join(f"{NAMES[name]} {value:.3g}" for name, value in steepest.items()) + ".",
+        _draw,
+        Table(
+            "activations-curves", "",
+            (Column("activation", "Activation", "text"), Column("z", "z"), Column("a", "Value"),
+             Column("derivative", "Derivative")),
+            tuple(rows),
+        ),
+    )  # fmt: skip
+
+
+def _draw() -> Figure:
+    from analysis.formats.style import COLORS, GRAY, new_figure
+
+    figure = new_figure(9.0, 3.6)
+    for k, name in enumerate(NAMES):
+        row, column = divmod(k, 5)
+        axes = figure.add_axes((0.04 + 0.195 * column, 0.56 - 0.49 * row, 0.155, 0.35))
+        z, a, derivative = curves(name)
+        axes.axhline(0.0, color=GRAY, linewidth=0.6)
+        axes.plot(z, a, color=COLORS[0], linewidth=1.4)
+        axes.plot(z, derivative, "--", color=COLORS[1], linewidth=1.2)
+        axes.set_ylim(-1.6, 2.6)
+        axes.set_title(NAMES[name], fontsize=9)
+        axes.tick_params(labelsize=6)
+    return figure
+
+
+def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
+    """Return the answer in one sentence."""
+    parts = []
+    for dataset in cells.datasets("sets"):
+        names = [NAMES.get(winner(cells, dataset, shape)[0], "-") for shape in cells.levels("sets", SHAPE)]
+        parts.append(f"{title(dataset)} {' / '.join(dict.fromkeys(names))}")
+    dead = _dead(cells, "relu")
+    share = f" {dead.mean():.1%} of ReLU units are dead after training." if len(dead) else ""
+    return f"Lowest median test loss, by set (one layer / three): {', '.join(parts)}.{share}"
+
+
+LESSON = Lesson("Activations", claims, blocks, answer)

@@ -1,0 +1,365 @@
+"""Initialization: equal weights, too small, too large, and those that keep the signal's size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from analysis.course.cells import Cells, last, measured, pooled, sooner, title
+from analysis.course.lesson import Lesson
+from analysis.formats.blocks import Block, Cell, Column, Missing, Picture, Table, Text, number_text, shown
+from analysis.records.lesson import CellRecord, Level
+from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FloatArray = npt.NDArray[np.float64]
+ACTIVATION, SHAPE = "network.activation", "network.hidden_layer_sizes"
+INITIALIZER, SCALE, DROPOUT = "network.initializer", "network.initializer_scale", "training.dropout"
+STARTS: dict[str, tuple[str, float | None]] = {
+    "N(0, 0.01^2)": ("normal", 0.01),
+    "Xavier": ("xavier_normal", None),
+    "He": ("he_normal", None),
+    "N(0, 1)": ("normal", 1.0),
+}
+N_PRODUCTS, N_FACTORS, SIZE = 400, 100, 4
+EXPLODED = 1e10
+MARGIN = 0.02
+
+
+def log_singular_values() -> FloatArray:
+    """Return ln of the singular values of products of 100 random 4 x 4 matrices, largest first, (products, 4).
+
+    The products are kept as an orthogonal and triangular ones (QR after each factor), since the values of one product
+    span more than float64 has digits. On their way the triangles' diagonals give the values to a few units, which is
+    little beside their size.
+
+    References
+    ----------
+    G. Benettin et al., Meccanica 15 (1980) 9-20.
+    """
+    rng = np.random.default_rng(0)
+    Q = np.broadcast_to(np.eye(SIZE), (N_PRODUCTS, SIZE, SIZE))
+    logs = np.zeros((N_PRODUCTS, SIZE))
+    for _ in range(N_FACTORS):
+        Q, R = np.linalg.qr(rng.normal(size=(N_PRODUCTS, SIZE, SIZE)) @ Q)
+        logs += np.log(np.abs(np.diagonal(R, axis1=1, axis2=2)))
+    return logs
+
+
+def expected_growth() -> FloatArray:
+    """Return the growth a factor of each ln singular value in the long run, in closed form.
+
+    References
+    ----------
+    C. M. Newman, Comm. Math. Phys. 103 (1986) 121-126: (ln 2 + digamma((d - i + 1) / 2)) / 2.
+    """
+    return np.array([0.5 * (math.log(2.0) + special.digamma((SIZE - i) / 2)) for i in range(SIZE)])
+
+
+def _start(cells: Cells, name: str, activation: str, shape: Level) -> CellRecord | None:
+    initializer, scale = STARTS[name]
+    found = [
+        cell
+        for cell in cells.of("depths", {ACTIVATION: activation, SHAPE: shape, INITIALIZER: initializer})
+        if cell.params.get(SCALE) == scale
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _distortion(cell: CellRecord, probe: str) -> FloatArray:
+    """Return how many powers of e the size changes on its way, either way; a signal of 0 changes infinitely."""
+    kept = measured(cell, probe)
+    with np.errstate(divide="ignore"):
+        return np.where(np.isnan(kept), np.inf, np.abs(np.log(kept)))
+
+
+def _better(cells: Cells, a: str, b: str, activation: str, probe: str) -> tuple[Sample, ...]:
+    """Return for each depth in which draws start a distorts less than start b."""
+    found = []
+    for shape in _deep(cells):
+        one, other = (_start(cells, name, activation, shape) for name in (a, b))
+        if one is not None and other is not None:
+            wins = sooner(_distortion(one, probe), _distortion(other, probe))
+            found.append(Sample(depth_name(shape), "share", wins))
+    return tuple(found)
+
+
+def depth_name(shape: Level) -> str:
+    """Return how many layers a shape has, in words."""
+    n = str(shape).count("-") + 1
+    return f"{n} layer{'s' if n > 1 else ''}"
+
+
+def _deep(cells: Cells) -> list[Level]:
+    return [shape for shape in cells.levels("depths", SHAPE) if "-" in str(shape)]
+
+
+def claims(cells: Cells) -> list[Claim]:
+    """Return the claims about first weights."""
+    return [*_symmetry_claims(cells), *_depth_claims(cells), *_start_claims(cells), *_product_claims()]
+
+
+def _symmetry(cells: Cells, dropout: str, probe: str) -> tuple[Sample, ...]:
+    """Return for each set whether a replica's units differ, by no more than the last bit."""
+    found = []
+    for dataset in cells.datasets("symmetry"):
+        cell = cells.one("symmetry", {"dataset": dataset, DROPOUT: dropout})
+        if cell is not None:
+            apart = measured(cell, probe)
+            found.append(Sample(title(dataset), "share", np.where(np.isnan(apart), np.nan, apart > 0)))
+    return tuple(found)
+
+
+def _symmetry_claims(cells: Cells) -> list[Claim]:
+    equal = _symmetry(cells, "none", "units_apart")
+    broken = float(sum(np.nansum(one.x) for one in equal))
+    unequal = _symmetry(cells, "none", "units_apart_unequal")
+    dropout = _symmetry(cells, "0.5", "units_apart")
+    n = sum(len(one.x) for one in equal)
+    return [
+        Claim(
+            "49", "Units whose first weights and output weights are all equal stay equal",
+            f"networks of {n} whose units differ after training, by as little as one bit", "equals", 0.0,
+            (Sample("", "exact", np.array([broken])),) if equal else (), budget="exact",
+        ),
+        Claim(
+            "49", "Units with equal first weights stay equal whatever their output weights",
+            "share of networks whose units are equal to the last bit after twenty steps from unequal output weights",
+            "above", 0.5, _turned(unequal), pooled(_turned(unequal)), budget="same draws, same first layer",
+        ),
+        Claim(
+            "49", "Dropout breaks the symmetry", "share of networks with equal weights whose units differ after "
+            "training with dropout at 0.5", "above", 0.5, dropout, pooled(dropout),
+        ),
+    ]  # fmt: skip
+
+
+def _turned(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    return tuple(Sample(one.condition, one.kind, 1.0 - one.x) for one in samples)
+
+
+def _depth_claims(cells: Cells) -> list[Claim]:
+    found = []
+    for a, b, activation, probe, way in (
+        ("He", "N(0, 0.01^2)", "relu", "signal_kept", "outputs"),
+        ("He", "Xavier", "relu", "signal_kept", "outputs"),
+        ("He", "N(0, 1)", "relu", "signal_kept", "outputs"),
+        ("He", "Xavier", "relu", "backward_kept", "gradients"),
+        ("Xavier", "N(0, 0.01^2)", "tanh", "backward_kept", "gradients"),
+        ("Xavier", "He", "tanh", "signal_kept", "outputs"),
+    ):
+        samples = _better(cells, a, b, activation, probe)
+        name = {"relu": "ReLU"}.get(activation, activation)
+        found.append(
+            Claim(
+                "48", f"{a} weights keep the size of {way} better than {b} in {name} networks",
+                f"share of draws in which {way} change by a smaller factor from one end of the hidden layers to the "
+                "other, before training",
+                "above", 0.5, samples, pooled(samples), budget="same draws, ten units a layer",
+            )
+        )  # fmt: skip
+    vanishing = _versus_sigmoid(cells)
+    found.append(
+        Claim(
+            "35", "Sigmoid's gradient vanishes on its way back (Xavier weights)",
+            "share of draws in which the first hidden layer's gradient over the last's is smaller with sigmoid than "
+            "with ReLU, before training",
+            "above", 0.5, vanishing, pooled(vanishing), budget="same draws, same weights",
+        )
+    )  # fmt: skip
+    small = tuple(
+        Sample(depth_name(shape), "share", sooner(last(he, "test"), last(tiny, "test")))
+        for shape in cells.levels("depths", SHAPE)
+        if (he := _start(cells, "He", "relu", shape)) and (tiny := _start(cells, "N(0, 0.01^2)", "relu", shape))
+    )
+    found.append(
+        Claim(
+            "48", "He weights learn better than N(0, 0.01^2) in ReLU networks",
+            "share of draws with a lower test loss after equally many epochs", "above", 0.5, small, pooled(small),
+        )
+    )  # fmt: skip
+    return found
+
+
+def _versus_sigmoid(cells: Cells) -> tuple[Sample, ...]:
+    found = []
+    for shape in _deep(cells):
+        sigmoid, relu = (_start(cells, "Xavier", name, shape) for name in ("sigmoid", "relu"))
+        if sigmoid is not None and relu is not None:
+            kept = (np.nan_to_num(measured(cell, "backward_kept")) for cell in (sigmoid, relu))
+            found.append(Sample(depth_name(shape), "share", sooner(*kept)))
+    return tuple(found)
+
+
+def _start_claims(cells: Cells) -> list[Claim]:
+    samples = []
+    for design, name, value in (
+        ("linear_start", "linear regression", lambda cell: last(cell, "test")),
+        ("softmax_start", "softmax regression", lambda cell: measured(cell, "test_error")),
+    ):
+        groups = {start: cells.of(design, {INITIALIZER: start}) for start in ("constant", "normal")}
+        if all(len(group) == 1 for group in groups.values()):
+            constant, normal = (value(group[0]) for group in groups.values())
+            samples.append(Sample(name, "median", constant - normal))
+    return [
+        Claim(
+            "50", "A constant start is harmless without hidden layers",
+            "loss (linear) or share of wrong digits (softmax) on test points after a constant start, less that after "
+            "N(0, 0.01^2)",
+            "within", 0.0, tuple(samples), pooled(samples), margin=MARGIN,
+        )
+    ]  # fmt: skip
+
+
+def _product_claims() -> list[Claim]:
+    largest = log_singular_values()[:, 0]
+    return [
+        Claim(
+            "47", "Products of random matrices explode",
+            f"share of {N_PRODUCTS} products of {N_FACTORS} random {SIZE} x {SIZE} matrices, entries N(0, 1), whose "
+            f"largest singular value is above {EXPLODED:g}",
+            "above", 0.95, (Sample("", "share", (largest > math.log(EXPLODED)).astype(float)),), budget="one size",
+        )
+    ]  # fmt: skip
+
+
+def blocks(cells: Cells) -> list[Block]:
+    """Return pictures and tables."""
+    return [_picture(cells), _depth_table(cells), _product_table(), Text(_product_words())]
+
+
+def _product_words() -> str:
+    rate = expected_growth()
+    return (
+        f"In the long run a factor multiplies the largest singular value by {number_text(float(np.exp(rate[0])))} and "
+        f"the smallest by {number_text(float(np.exp(rate[-1])))} (Newman 1986, for N(0, 1) entries): products explode "
+        "along one direction and vanish along another at once."
+    )
+
+
+def _product_table() -> Table:
+    logs = log_singular_values() / math.log(10.0)
+    rate = expected_growth() * N_FACTORS / math.log(10.0)
+    rows = tuple((str(i + 1), shown(median_interval(logs[:, i])), float(rate[i])) for i in range(SIZE))
+    return Table(
+        "initialization-products",
+        f"Decimal logarithm of the singular values of {N_PRODUCTS} products of {N_FACTORS} random 4 x 4 matrices: "
+        "median, and what theory expects.",
+        (Column("place", "Singular value", "text"), Column("log10", "log10, median", "interval"),
+         Column("expected", "Expected")),
+        rows,
+    )  # fmt: skip
+
+
+def _depth_table(cells: Cells) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for activation in cells.levels("depths", ACTIVATION):
+        for shape in cells.levels("depths", SHAPE):
+            for name in STARTS:
+                cell = _start(cells, name, str(activation), shape)
+                if cell is not None:
+                    passed = (last(cell, "test") < cells.target_of(cell)).astype(float)
+                    rows.append((str(activation), depth_name(shape), name, _median(cell, "signal_kept"),
+                                 _median(cell, "backward_kept"), shown(median_interval(last(cell, "test"))),
+                                 shown(share_interval(passed))))  # fmt: skip
+    return Table(
+        "initialization-depths",
+        "Size of the last hidden layer's outputs over the first's, and of the first's gradient over the last's, before "
+        "training (medians over draws); test loss after training, and the share of networks below 0.1.",
+        (
+            Column("activation", "Activation", "text"), Column("depth", "Hidden layers", "text"),
+            Column("start", "First weights", "text"), Column("forward", "Outputs kept"),
+            Column("backward", "Gradient kept"), Column("loss", "Test loss, median", "interval"),
+            Column("reached", "Below 0.1", "interval"),
+        ),
+        tuple(rows),
+    )  # fmt: skip
+
+
+def _median(cell: CellRecord, probe: str) -> Cell:
+    values = measured(cell, probe)
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else Missing("one layer")
+
+
+def _picture(cells: Cells) -> Picture:
+    rows = []
+    for activation in cells.levels("depths", ACTIVATION):
+        for name in STARTS:
+            for shape in _deep(cells):
+                cell = _start(cells, name, str(activation), shape)
+                if cell is not None:
+                    kept = _median(cell, "backward_kept")
+                    rows.append((str(activation), name, depth_name(shape), kept))
+    numbers = [row for row in rows if isinstance(row[3], float)]
+    least = min(numbers, key=lambda row: float(str(row[3])), default=("-", "-", "-", math.nan))
+    return Picture(
+        "initialization-gradients",
+        "The first hidden layer's gradient over the last's before training (median over draws), by hidden layers; a "
+        "line for each start, a panel for each activation. 1 keeps the gradient.",
+        f"The smallest gradient kept is {number_text(float(str(least[3])))}: {least[0]}, {least[1]}, {least[2]}.",
+        lambda: _draw(cells),
+        Table(
+            "initialization-gradients", "",
+            (Column("activation", "Activation", "text"), Column("start", "First weights", "text"),
+             Column("depth", "Hidden layers", "text"), Column("kept", "Gradient kept")),
+            tuple(rows),
+        ),
+    )  # fmt: skip
+
+
+def _draw(cells: Cells) -> Figure:
+    from analysis.formats.style import COLORS, GRAY, framed_axes, new_figure
+
+    activations = cells.levels("depths", ACTIVATION)
+    figure = new_figure(2.6 * max(1, len(activations)) + 0.4, 2.8)
+    for i, activation in enumerate(activations):
+        axes = framed_axes(figure, 0.65, 0.5, 0.1, 0.3, i, len(activations))
+        for name, color in zip(STARTS, COLORS, strict=False):
+            points = [
+                (str(shape).count("-") + 1, kept)
+                for shape in _deep(cells)
+                if (cell := _start(cells, name, str(activation), shape)) is not None
+                and isinstance(kept := _median(cell, "backward_kept"), float)
+                and kept > 0
+            ]
+            if points:
+                axes.plot(*zip(*points, strict=True), "o-", color=color, markersize=4, linewidth=1.2, label=name)
+        axes.axhline(1.0, color=GRAY, linewidth=0.8)
+        axes.set_yscale("log")
+        axes.set_title(str(activation), fontsize=9)
+        axes.set_xlabel("hidden layers")
+        if i == 0:
+            axes.set_ylabel("gradient kept")
+            axes.legend(fontsize=6)
+    return figure
+
+
+def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
+    """Return the answer in one sentence."""
+    deepest = max(_deep(cells), key=lambda shape: len(str(shape)), default="")
+    kept = []
+    for name in STARTS:
+        cell = _start(cells, name, "relu", deepest)
+        if cell is not None and isinstance(value := _median(cell, "signal_kept"), float):
+            kept.append(f"{number_text(value)} with {name}")
+    sizes = (
+        f"Through {depth_name(deepest)} of ReLU units the signal keeps {', '.join(kept)} of its size. " if kept else ""
+    )
+    equal = _symmetry(cells, "none", "units_apart")
+    unequal = _symmetry(cells, "none", "units_apart_unequal")
+    n = sum(len(one.x) for one in equal)
+    return (
+        f"{sizes}Units with all weights equal differ after training in {sum(np.nansum(one.x) for one in equal):.0f} of "
+        f"{n} networks, with unequal output weights in {sum(np.nansum(one.x) for one in unequal):.0f}."
+    )
+
+
+LESSON = Lesson("First weights", claims, blocks, answer)

@@ -1,0 +1,287 @@
+"""Regularization: what L1 and L2 do to weights, and to losses within and beyond the range."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.course.cells import Cells, last, measured, pooled, sooner, title
+from analysis.course.lesson import Lesson
+from analysis.formats.blocks import Block, Cell, Column, Missing, Picture, Table, number_text, shown
+from analysis.records.lesson import CellRecord
+from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FloatArray = npt.NDArray[np.float64]
+PENALTY, RATE = "training.regularizer", "training.regularization_rate"
+X = np.ones(4)
+PEAKED, SPREAD = np.array([1.0, 0.0, 0.0, 0.0]), np.full(4, 0.25)
+"""The notes' worked example: both score 1 at inputs of 1."""
+SMALL, LARGE = 1e-5, 1e-1
+NAMES = {"l1": "L1", "l2": "L2"}
+Value = Callable[[CellRecord], FloatArray]
+
+
+def example() -> dict[str, tuple[float, float]]:
+    """Return score, sum of squares and sum of sizes of peaked and of spread weights."""
+    return {
+        "score": (float(PEAKED @ X), float(SPREAD @ X)),
+        "L2": (float(PEAKED @ PEAKED), float(SPREAD @ SPREAD)),
+        "L1": (float(np.abs(PEAKED).sum()), float(np.abs(SPREAD).sum())),
+    }
+
+
+def _cell(cells: Cells, dataset: str, penalty: str, rate: float) -> CellRecord | None:
+    return cells.one("penalties", {"dataset": dataset, PENALTY: penalty, RATE: rate})
+
+
+def _rates(cells: Cells) -> list[float]:
+    return sorted(float(str(rate)) for rate in cells.levels("penalties", RATE))
+
+
+def _against(
+    cells: Cells, a: tuple[str, float], b: tuple[str, float], value: Value, *, larger: bool = False
+) -> tuple[Sample, ...]:
+    """Return for each set in which draws a's value is below (or above) b's; a and b are a penalty and its rate."""
+    found = []
+    for dataset in cells.datasets("penalties"):
+        one, other = _cell(cells, dataset, *a), _cell(cells, dataset, *b)
+        if one is not None and other is not None:
+            left, right = (_finite(value(cell)) for cell in (one, other))
+            found.append(Sample(title(dataset), "share", sooner(right, left) if larger else sooner(left, right)))
+    return tuple(found)
+
+
+def _finite(values: FloatArray) -> FloatArray:
+    return np.where(np.isnan(values), np.inf, values)  # a diverged network's is worst
+
+
+def _test(cell: CellRecord) -> FloatArray:
+    return last(cell, "in_range")
+
+
+def _beyond(cell: CellRecord) -> FloatArray:
+    return last(cell, "out_of_range")
+
+
+def best_rate(cells: Cells, dataset: str, penalty: str) -> float | None:
+    """Return the rate above 0 with the lowest mean loss in range on every second draw; the others judge."""
+    found = {rate: cell for rate in _rates(cells) if rate > 0 and (cell := _cell(cells, dataset, penalty, rate))}
+    return min(found, key=lambda rate: float(_test(found[rate])[::2].mean()), default=None)
+
+
+def _best_against_none(cells: Cells, penalty: str, value: Value) -> tuple[Sample, ...]:
+    found = []
+    for dataset in cells.datasets("penalties"):
+        rate = best_rate(cells, dataset, penalty)
+        none = _cell(cells, dataset, penalty, 0.0)
+        one = None if rate is None else _cell(cells, dataset, penalty, rate)
+        if one is not None and none is not None:
+            found.append(Sample(title(dataset), "share", sooner(value(one)[1::2], value(none)[1::2])))
+    return tuple(found)
+
+
+def claims(cells: Cells) -> list[Claim]:
+    """Return the claims about penalties."""
+    return [*_example_claims(), *_weight_claims(cells), *_loss_claims(cells)]
+
+
+def _example_claims() -> list[Claim]:
+    found = example()
+    true = (
+        (found["score"][0] == found["score"][1])
+        + (found["L2"] == (1.0, 0.25))
+        + (found["L1"][0] == found["L1"][1] == 1.0)
+    )
+    return [
+        Claim(
+            "61", "Peaked and spread weights score equally; L2 prefers the spread ones, L1 neither",
+            "of these statements the true ones, for weights (1, 0, 0, 0) and (1, 1, 1, 1) / 4 at inputs of 1: scores "
+            "are equal; sums of squares are 1 and 0.25; sums of sizes are 1 and 1", "equals", 3.0,
+            (Sample("", "exact", np.array([float(true)])),), budget="exact",
+        )
+    ]  # fmt: skip
+
+
+def _weight_claims(cells: Cells) -> list[Claim]:
+    at = 1e-2
+    found = []
+    for words, measure, samples in (
+        (
+            "L2 prefers spread-out weights",
+            f"share of draws in which (mean |w|)^2 / mean w^2 is larger with L2 at {at:g} than without penalty",
+            _against(cells, ("l2", at), ("l2", 0.0), lambda cell: measured(cell, "weight_spread"), larger=True),
+        ),
+        (
+            "L1 makes weights more peaked than L2",
+            f"share of draws in which (mean |w|)^2 / mean w^2 is smaller with L1 than with L2, both at {at:g}",
+            _against(cells, ("l1", at), ("l2", at), lambda cell: measured(cell, "weight_spread")),
+        ),
+        (
+            "L1 sets weights to 0, L2 does not",
+            f"share of draws in which more weights are exactly 0 with L1 than with L2, both at {at:g}",
+            _against(cells, ("l1", at), ("l2", at), lambda cell: measured(cell, "zero_weights"), larger=True),
+        ),
+        (
+            "L2 makes weights smaller",
+            f"share of draws in which the root mean square weight is smaller with L2 at {at:g} than without penalty",
+            _against(cells, ("l2", at), ("l2", 0.0), lambda cell: measured(cell, "weight_size")),
+        ),
+    ):
+        found.append(Claim("61", words, measure, "above", 0.5, samples, pooled(samples)))
+    return found
+
+
+def _loss_claims(cells: Cells) -> list[Claim]:
+    found = []
+    for penalty, name in NAMES.items():
+        small = _against(cells, (penalty, SMALL), (penalty, LARGE), lambda cell: last(cell, "train"))
+        found.append(
+            Claim(
+                "62", f"With a small strength of {name} the data loss matters more",
+                f"share of draws with a lower training loss (without penalty) at {SMALL:g} than at {LARGE:g}", "above",
+                0.5, small, pooled(small),
+            )
+        )  # fmt: skip
+    for penalty, name in NAMES.items():
+        for words, value in (("within", _test), ("beyond", _beyond)):
+            samples = _best_against_none(cells, penalty, value)
+            found.append(
+                Claim(
+                    "", f"{name} lowers the loss {words} the range",
+                    f"share of draws with a lower loss {words} the range than without penalty, at the strength that is "
+                    "best within the range on other draws", "above", 0.5, samples, pooled(samples),
+                )
+            )  # fmt: skip
+    return found
+
+
+def blocks(cells: Cells) -> list[Block]:
+    """Return picture and tables."""
+    return [_picture(cells), _example_table(), _weight_table(cells)]
+
+
+def _example_table() -> Table:
+    rows = tuple((name, *values) for name, values in example().items())
+    words = {"score": "Score", "L2": "Sum of squares (L2)", "L1": "Sum of sizes (L1)"}
+    return Table(
+        "regularization-example",
+        "Two weight vectors with one score, at inputs (1, 1, 1, 1).",
+        (Column("what", "What", "text"), Column("peaked", "(1, 0, 0, 0)"), Column("spread", "(1, 1, 1, 1) / 4")),
+        tuple((words[name], one, other) for name, one, other in rows),
+    )
+
+
+def _weight_table(cells: Cells) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for dataset in cells.datasets("penalties"):
+        for penalty in NAMES:
+            for rate in _rates(cells):
+                cell = _cell(cells, dataset, penalty, rate)
+                if cell is not None and (rate > 0 or penalty == "l1"):
+                    rows.append((title(dataset), NAMES[penalty] if rate else "none", rate,
+                                 *(_median(cell, name) for name in ("weight_size", "weight_spread", "zero_weights")),
+                                 float(np.median(last(cell, "train"))), shown(median_interval(_test(cell))),
+                                 shown(median_interval(_beyond(cell)))))  # fmt: skip
+    return Table(
+        "regularization-weights",
+        "Weights after training and losses without the penalty: medians over draws.",
+        (
+            Column("set", "Set", "text"), Column("penalty", "Penalty", "text"), Column("rate", "Strength"),
+            Column("size", "Weights, root mean square"), Column("spread", "Evenness of weights"),
+            Column("zero", "Share of weights at 0"), Column("train", "Training loss"),
+            Column("inside", "In range", "interval"), Column("outside", "Beyond", "interval"),
+        ),
+        tuple(rows),
+    )  # fmt: skip
+
+
+def _median(cell: CellRecord, probe: str) -> Cell:
+    values = measured(cell, probe)
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else Missing("diverged, or all weights are 0")
+
+
+def _picture(cells: Cells) -> Picture:
+    rows = [
+        (title(str(cell.params["dataset"])), NAMES[str(cell.params[PENALTY])], float(str(cell.params[RATE])),
+         float(np.median(_test(cell))), float(np.median(_beyond(cell))))
+        for cell in cells.of("penalties")
+    ]  # fmt: skip
+    return Picture(
+        "regularization-strength",
+        "Median loss within the range (full lines) and beyond it (dashed) by strength of the penalty, a colour for "
+        "each penalty, a panel a set; the leftmost points are without penalty.",
+        "; ".join(_best_words(cells, dataset) for dataset in cells.datasets("penalties")) + ".",
+        lambda: _draw(cells),
+        Table(
+            "regularization-strength", "",
+            (Column("set", "Set", "text"), Column("penalty", "Penalty", "text"), Column("rate", "Strength"),
+             Column("inside", "In range"), Column("outside", "Beyond")),
+            tuple(row for row in rows if np.isfinite(row[3]) and np.isfinite(row[4])),
+        ),
+    )  # fmt: skip
+
+
+def _best_words(cells: Cells, dataset: str) -> str:
+    parts = []
+    for penalty, name in NAMES.items():
+        rate = best_rate(cells, dataset, penalty)
+        one, none = (None if r is None else _cell(cells, dataset, penalty, r) for r in (rate, 0.0))
+        if one is not None and none is not None:
+            inside, outside = (
+                " to ".join(number_text(float(np.median(value(cell)[1::2]))) for cell in (none, one))
+                for value in (_test, _beyond)
+            )
+            parts.append(f"{name} at {rate:g} takes the loss within the range from {inside}, beyond it from {outside}")
+    return f"{title(dataset)}: {', '.join(parts)}"
+
+
+def _draw(cells: Cells) -> Figure:
+    from analysis.formats.style import COLORS, framed_axes, new_figure
+
+    datasets, rates = cells.datasets("penalties"), _rates(cells)
+    figure = new_figure(2.6 * max(1, len(datasets)) + 0.3, 2.8)
+    for i, dataset in enumerate(datasets):
+        axes = framed_axes(figure, 0.6, 0.55, 0.1, 0.3, i, len(datasets))
+        for (penalty, name), color in zip(NAMES.items(), COLORS, strict=False):
+            for value, dash, side in ((_test, "-", "in range"), (_beyond, "--", "beyond")):
+                points = [
+                    (k, max(float(np.median(value(cell))), 1e-6))
+                    for k, rate in enumerate(rates)
+                    if (cell := _cell(cells, dataset, penalty, rate)) is not None
+                ]
+                axes.plot(*zip(*points, strict=True), dash, marker="o", color=color, markersize=3, linewidth=1.2,
+                          label=f"{name}, {side}")  # fmt: skip
+        axes.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates], fontsize=6)
+        axes.set_yscale("log")
+        axes.tick_params(axis="y", labelsize=6, which="both")
+        axes.set_title(title(dataset), fontsize=9)
+        axes.set_xlabel("strength")
+        if i == 0:
+            axes.set_ylabel("loss")
+            axes.legend(fontsize=6)
+    return figure
+
+
+def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
+    """Return the answer in one sentence."""
+    words = "; ".join(_best_words(cells, dataset) for dataset in cells.datasets("penalties"))
+    even = pooled(_against(cells, ("l2", 1e-2), ("l2", 0.0), lambda cell: measured(cell, "weight_spread"), larger=True))
+    share = (
+        ""
+        if even is None
+        else f" in trained networks L2 at 0.01 makes weights more even in {even.x.mean():.0%} of draws."
+    )
+    return (
+        f"At the strength that is best within the range, {words}. At equal scores L2 prefers the spread weights and L1 "
+        f"neither;{share}"
+    )
+
+
+LESSON = Lesson("Penalties on the weights", claims, blocks, answer)

@@ -1,0 +1,173 @@
+"""Images of ten classes in draws of their own: scikit-learn's digits, or Fashion-MNIST, trained with any loss.
+
+A replica is a draw of training and test images; labels are class numbers, or a column for each class where the loss is
+one of numbers (1 for the image's own class, 0 for the others).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.records.study import Stage
+from analysis.statistics.ranges import Box
+from engine.methods.losses import LOSSES
+from engine.network import NetworkConfig, Parameters
+from engine.splits import Split
+from sweeps.data.asked import Asked
+from sweeps.data.kind import Kind
+from sweeps.data.numbered import NumberedSource
+from sweeps.data.source import Draws, mean_loss
+from sweeps.fields import read_fields, whole
+from sweeps.toml import SpecError
+
+STREAM_IMAGES = 19
+N_CLASSES = 10
+NAMES = ("digits", "fashion_mnist")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageData:
+    """How many images a replica draws.
+
+    Parameters
+    ----------
+    n_train, n_test : int
+        Images trained on, and others to compare by.
+    """
+
+    n_train: int = whole(10, 30_000)
+    n_test: int = whole(10, 30_000)
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the plain values that a spec has."""
+        return {"n_train": self.n_train, "n_test": self.n_test}
+
+    def without_folders(self) -> ImageData:
+        """Return itself: no file of the user's is named."""
+        return self
+
+
+def _load(name: str) -> tuple[npt.NDArray[Any], float, npt.NDArray[np.intp]]:
+    """Return gray values (n, d), the largest there may be, and classes."""
+    if name == "digits":
+        from sklearn import datasets
+
+        found = datasets.load_digits()
+        return np.asarray(found.data, np.uint8), 16.0, np.asarray(found.target, np.intp)
+    from sweeps.data.table.published import named  # brings pandas along: only for those who use it
+
+    images = named.load_fashion_images()
+    return images.images.reshape(len(images.images), -1), 255.0, images.labels.astype(np.intp)
+
+
+class ImageSource(NumberedSource):
+    """Images in draws of their own.
+
+    Parameters
+    ----------
+    asked : Asked
+        What is asked; its name says which images.
+    data : ImageData
+        How many.
+
+    Raises
+    ------
+    FetchError, TableError
+        If Fashion-MNIST cannot be had or read.
+    SpecError
+        If more images are asked for than there are.
+    """
+
+    is_finite = False
+
+    def __init__(self, asked: Asked, data: ImageData) -> None:
+        super().__init__(asked)
+        self._data = data
+        self._X, self._white, self._classes = _load(asked.name)
+        needed = data.n_train + data.n_test
+        if needed > len(self._X):
+            raise SpecError(
+                f"{asked.name}: n_train + n_test: {needed} is more than the {len(self._X)} images there are; give less"
+            )
+        self.n_inputs, self.n_outputs = self._X.shape[1], N_CLASSES
+
+    def search_seeds(self, replicate: int = 0) -> tuple[str, ...]:
+        """Return the seeds of a search's replicas."""
+        return tuple(f"draw{k}" for k in self._search_numbers(1, replicate))
+
+    def fresh_seeds(self, stage: Stage, block: str, used: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the seeds of a look's replicas."""
+        return tuple(f"draw{k}" for k in self._fresh_numbers(stage, block, {int(seed[4:]) for seed in used}))
+
+    def judge(self, seeds: tuple[str, ...], network: NetworkConfig, parameters: Parameters, level: float) -> None:  # noqa: ARG002
+        """Return None: every replica has test images of its own."""
+        return
+
+    def draws(self, seeds: tuple[str, ...]) -> Draws:
+        """Return each replica's images and first weights."""
+        numbers = [int(seed[4:]) for seed in seeds]
+        n, m = self._data.n_train, self._data.n_test
+        rngs = [np.random.default_rng([self._asked.seed, STREAM_IMAGES, k]) for k in numbers]
+        rows = np.stack([rng.permutation(len(self._X))[: n + m] for rng in rngs])
+        train, test = self._split(rows[:, :n]), self._split(rows[:, n:])
+        inside = Box.fit(train.X).contains(test.X)
+        splits = {
+            "train": train,
+            "test": test,
+            "in_range": Split(test.X, test.y, inside.astype(np.float64)),
+            "out_of_range": Split(test.X, test.y, (~inside).astype(np.float64)),
+        }
+        scores = self._constant(train.y)
+        return Draws(
+            seeds=seeds,
+            train=train,
+            test=test,
+            in_range=splits["in_range"],
+            out_of_range=splits["out_of_range"],
+            n_in_range=inside.sum(axis=1),
+            n_out_of_range=(~inside).sum(axis=1),
+            constant={
+                name: mean_loss(
+                    self._asked.loss,
+                    np.broadcast_to(scores[:, None, :], (len(scores), one.y.shape[1], N_CLASSES)).copy(),
+                    one,
+                )
+                for name, one in splits.items()
+            },
+            floors=None,
+            training_seeds=self._keys(seeds),
+            initialize=lambda network: self._initialize(numbers, network),
+        )
+
+    def _split(self, rows: npt.NDArray[np.intp]) -> Split:
+        classes = self._classes[rows]
+        dtype = np.dtype(self._asked.dtype)
+        X = np.asarray(self._X[rows] / self._white, dtype)
+        if LOSSES[self._asked.loss].targets == "classes":
+            return Split(X, classes[..., None].astype(dtype))
+        return Split(X, np.eye(N_CLASSES, dtype=dtype)[classes])
+
+    def _constant(self, y: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """Return the scores of a predictor that knows the classes' shares alone, (R, classes)."""
+        kind = LOSSES[self._asked.loss]
+        columns = y if y.shape[2] > 1 else y == np.arange(N_CLASSES)
+        shares = np.asarray(columns, np.float64).mean(axis=1)
+        return shares if kind.targets == "numbers" else np.log(np.maximum(shares, 1e-12))
+
+
+KIND = Kind(
+    name="images",
+    settings=ImageData,
+    parse=lambda table: read_fields(ImageData, table),
+    open=lambda asked, data, _: ImageSource(asked, data),
+    test_set="images of the same set that the replica did not train on",
+    out_of_range="test images with a pixel beyond the training images' box",
+    floor="not known",
+    names=NAMES,
+    describe=lambda _: "each replica draws its own training and test images.",
+)
