@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
     "run",
     "resume",
+    "extend",
     "lessons",
     "course",
     "report",
