@@ -21,6 +21,8 @@ from analysis.formats.blocks import (
     Block,
     Cards,
     Column,
+    Contents,
+    Entry,
     Fold,
     Guess,
     Heading,
@@ -349,6 +351,13 @@ def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
             pages.markdown.append(f"{markdown(block.question)} ({markdown(' / '.join(block.options))})")
             options = tuple(printable(option) for option in block.options)
             return HtmlBlock("guess", text=printable(block.question), label=key, options=options)
+        case Contents():
+            lines = [
+                f"{i}. **{markdown(one.title)}**: {markdown(one.question)} {markdown(one.answer)}"
+                for i, one in enumerate(block.entries, start=1)
+            ]
+            pages.markdown.append("\n".join(lines))
+            return HtmlBlock("contents", entries=tuple(printable_entry(one) for one in block.entries))
         case Fold():
             pages.markdown.append(f"**{markdown(block.summary)}**")
             inner = tuple(add_block(pages, one, key) for one in block.blocks)
@@ -361,6 +370,11 @@ def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
             return add_picture(pages, block.picture, add_gif(pages, block))
         case _:
             return add_picture(pages, block)
+
+
+def printable_entry(entry: Entry) -> Entry:
+    """Return an entry with characters that no page may hold replaced."""
+    return Entry(printable(entry.key), printable(entry.title), printable(entry.question), printable(entry.answer))
 
 
 def add_cards(pages: Pages, block: Cards) -> HtmlBlock:

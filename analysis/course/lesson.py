@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from analysis.course.cells import Cells
+from analysis.course.judging import file_of
 from analysis.formats.blocks import Block
 from analysis.records.study import Study
-from analysis.statistics.verdicts import Claim, Judgment, judge
+from analysis.statistics.verdicts import Claim, Judgment
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +35,6 @@ class Lesson:
 
 
 def lesson_of(study: Study) -> Lesson | None:
-    """Return the lesson that a study's records are about: the file of its name in `analysis.lessons`, or None."""
-    name = str(study.header.data.get("lesson", ""))
-    if not name.isidentifier():
-        return None
-    try:
-        module = importlib.import_module(f"analysis.lessons.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"analysis.lessons.{name}":
-            raise
-        return None
-    lesson: Lesson = module.LESSON
+    """Return the lesson that a study's records are about, or None."""
+    lesson: Lesson | None = file_of(study)
     return lesson
-
-
-def judgments(study: Study) -> list[Judgment]:
-    """Return the verdict on each of a lesson's claims; none where not all cells are trained, or nobody wrote any."""
-    lesson = lesson_of(study)
-    if lesson is None or len(study.cells) < study.header.n_trials:
-        return []
-    return [judge(claim) for claim in lesson.claims(Cells(study))]

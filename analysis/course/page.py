@@ -6,8 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.course.cells import Cells
-from analysis.course.lesson import Lesson, judgments, lesson_of
-from analysis.formats.blocks import Block, Cell, Column, Fold, Guess, Link, Missing, Section, Table, Text, printable
+from analysis.course.judging import judgments
+from analysis.course.lesson import Lesson, lesson_of
+from analysis.formats.blocks import (
+    Block,
+    Cell,
+    Column,
+    Contents,
+    Entry,
+    Fold,
+    Guess,
+    Link,
+    Missing,
+    Section,
+    Table,
+    Text,
+    printable,
+)
 from analysis.formats.blocks import shown as cell_of
 from analysis.records.lesson import LessonSettings, lesson_settings
 from analysis.records.study import Study
@@ -170,6 +185,7 @@ def try_table(one: Told) -> Table:
     if changeable is not None:
         value = one_level(one, changeable)
         rows.append(("One factor at one level", f"{COMMAND} {name} --set {changeable}={value}"))
+    rows.append(("One cell again, every bit compared", f"python -m sweeps replay {one.study.header.sweep}/lesson 0"))
     with_page = [cell for cell in one.study.cells if cell.playground_url]
     for cell in with_page[:: max(1, len(with_page) // 4)][:4]:
         text = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in cell.params.items() if key != "design")
@@ -200,25 +216,8 @@ def slug(one: Told) -> str:
 
 def contents_section(lessons: Sequence[Told]) -> Section:
     """Return the course's first section: each question with its answer in one sentence."""
-    rows = tuple((one.title, one.settings.question, one.answer, f"{slug(one)}") for one in lessons)
-    return Section(
-        "contents",
-        "Questions and answers",
-        (
-            Table(
-                "contents",
-                "Each lesson asks one question of the sources. Whoever wants to guess first opens the lesson before "
-                "reading the answer here.",
-                (
-                    Column("lesson", "Lesson", "text"),
-                    Column("question", "Question", "text"),
-                    Column("answer", "Answer", "text"),
-                    Column("place", "Section", "text"),
-                ),
-                rows,
-            ),
-        ),
-    )
+    entries = tuple(Entry(slug(one), one.title, one.settings.question, one.answer) for one in lessons)
+    return Section("contents", "Questions and answers", (Contents(entries),))
 
 
 def contradicted(lessons: Sequence[Told]) -> Section:

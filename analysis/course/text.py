@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from analysis.course.page import Told, told
 from analysis.formats.cells import interval_text
 from analysis.formats.markdown import markdown
 from analysis.records.study import Study
 from analysis.statistics.verdicts import Judgment
+
+ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "26 to 30": "judged, where they are, on the page of the polynomial study, `run quadratic`; its own figures "
+        "stand there beside the article's",
+        "31 to 64": "of the textbook and the lecture notes: 60 is judged here, the others have no lesson yet",
+        "66, 67, 70": "of the perceptron's data: `run perceptron` trains the grid, and its report says what each "
+        "choice does",
+        "68": "about seconds: no record holds them but as timing, which differs from run to run",
+        "74": "needs the angle between steps, which no probe measures yet",
+        "76": "exact: 1-150-150-1 has 23 101 parameters; the report of `run perceptron` counts them",
+    }
+)
+"""Why claims of the sources have no verdict here."""
 
 
 def effect_text(judgment: Judgment) -> str:
@@ -46,6 +61,8 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
         "conditions, with the interval that the verdict follows from; each lesson's page has the conditions.",
     ]
     parts += [_lesson_part(told(study)) for study in studies]
+    reasons = [f"- {numbers}: {why}." for numbers, why in ELSEWHERE.items()]
+    parts.append("## Claims without a verdict here\n\n" + "\n".join(reasons))
     if not_run:
         parts.append("## Not in this course\n\n" + "\n".join(f"- `{name}`: {markdown(why)}" for name, why in not_run))
     return "\n\n".join(parts) + "\n"

@@ -233,6 +233,23 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """A section in a list of contents: its key and title, what it asks and what it answers."""
+
+    key: str
+    title: str
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A list of sections of the same page, each with its question and its answer in one sentence."""
+
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fold:
     """Blocks that the reader opens after having read `summary`; Markdown shows them below it."""
 
@@ -240,7 +257,7 @@ class Fold:
     blocks: tuple[Text | Heading | Table | Picture, ...]
 
 
-Block = Text | Heading | Table | Picture | Animation | Stills | Cards | Guess | Fold
+Block = Text | Heading | Table | Picture | Animation | Stills | Cards | Guess | Fold | Contents
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from analysis.formats.blocks import (
     Card,
     Cell,
     Column,
+    Entry,
     Link,
     Missing,
     Table,
@@ -82,6 +83,7 @@ class HtmlBlock:
     height: int = 0
     options: tuple[str, ...] = ()
     blocks: tuple[HtmlBlock, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
 
 def html_table(table: Table, csv_name: str, latex_name: str) -> HtmlBlock:

@@ -62,7 +62,7 @@ def markdown_card(card: Card, with_meanings: bool = False) -> str:
     lines = [
         f"### {markdown(card.dataset)}: {markdown(card.verdict)}",
         "",
-        f"**{markdown_cell(card.setting)}**",
+        f"**{markdown(card.setting)}**" if isinstance(card.setting, str) else markdown_cell(card.setting),
         "",
         f"{markdown(card.beyond)}",
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -76,10 +77,16 @@ def _cards_table(cards: Sequence[Card]) -> str:
         rows.append((title, [value.get(title, "-") for value in values]))
     lines = []
     for i, (title, texts) in enumerate(rows):
-        wrapped = [textwrap.wrap(printable(text), width) or [""] for text in texts]
+        wrapped = [_wrapped(text, width) for text in texts]
         for k in range(max(map(len, wrapped))):
             parts = [(one[k] if k < len(one) else "").ljust(width) for one in wrapped]
             lines.append(" | ".join([(title if k == 0 else "").ljust(HEADING_WIDTH), *parts]).rstrip())
         if i == 0:
             lines.append("-+-".join(["-" * HEADING_WIDTH, *["-" * width] * len(cards)]))
     return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return a cell's lines; an interval's ends stay on one line where they fit."""
+    together = re.sub(r"\([^()]*\)", lambda ends: ends[0].replace(" ", "\N{NO-BREAK SPACE}"), printable(text))
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(together, width)] or [""]

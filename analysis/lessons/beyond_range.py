@@ -280,7 +280,7 @@ def _picture(cells: Cells) -> Picture:
 
 
 def _draw(cells: Cells) -> Figure:
-    from analysis.formats.style import COLORS, GRAY, framed_axes, new_figure
+    from analysis.formats.style import COLORS, GRAY, framed_axes, new_figure, plain_ticks
 
     datasets = cells.datasets("sets")
     n = max(1, len(datasets))
@@ -297,6 +297,8 @@ def _draw(cells: Cells) -> Figure:
         axes.plot([max(min(ends), 1e-6), max(ends)], [max(min(ends), 1e-6), max(ends)], color=GRAY, linewidth=0.8)
         axes.set_xscale("log")
         axes.set_yscale("log")
+        plain_ticks(axes, "x")
+        plain_ticks(axes, "y")
         axes.set_title(title(dataset), fontsize=9)
         axes.tick_params(labelsize=6, which="both")
         axes.set_xlabel("in range", fontsize=8)

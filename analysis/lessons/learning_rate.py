@@ -315,7 +315,7 @@ def _survival_picture(cells: Cells) -> Picture:
 def _draw_survival(cells: Cells) -> Figure:
     from matplotlib import colormaps
 
-    from analysis.formats.style import framed_axes, new_figure
+    from analysis.formats.style import framed_axes, new_figure, plain_ticks
 
     datasets, rates = cells.datasets("sets"), cells.levels("sets", RATE)
     n = max(1, len(datasets))
@@ -330,6 +330,7 @@ def _draw_survival(cells: Cells) -> Figure:
                 left = [(times > look).mean() for look in cell.looks]
                 axes.step(cell.looks, left, where="post", color=color, linewidth=1.4, label=f"{rate:g}")
         axes.set_xscale("log")
+        plain_ticks(axes, "x")
         axes.set_ylim(-0.03, 1.03)
         axes.set_title(title(dataset), fontsize=9)
         axes.set_xlabel("epoch", fontsize=8)

@@ -43,8 +43,8 @@ COLUMNS = (
 PAGE_COLUMNS = (
     Column("dataset", "Data type", "text"),
     Column("settings", "Enter on the page", "text"),
-    Column("train_loss", "Training loss", "interval"),
-    Column("test_loss", "Test loss", "interval"),
+    Column("train_loss", "Its training loss", "interval"),
+    Column("test_loss", "Its test loss", "interval"),
     Column("verdict", "Verdict", "text"),
     Column("n", "Draws n"),
     Column("url", "Open it", "text"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -28,11 +29,18 @@ from analysis.formats.blocks import (
 )
 from analysis.records.study import Scalar, Study
 from analysis.sections.answer import NO_FLOOR, page_link, verdict_text
-from analysis.sections.curves import curve_block
+from analysis.sections.curves import curve_block, curve_line
 from analysis.sections.distance import crossing, distance_bins, points_beyond
 from analysis.sections.models import WinnerModel, winner_model
 from analysis.sections.surface import MOST_IN_CSV, N_PIXELS, PAGE_HALF_WIDTH, Surface, surface
-from analysis.sections.table import TableStudy, best_baseline, metric_title, open_table_study, score_interval
+from analysis.sections.table import (
+    TableStudy,
+    best_baseline,
+    metric_title,
+    open_table_study,
+    score_interval,
+    warning_text,
+)
 from analysis.statistics.beyond import BeyondPoints, beyond_points
 from analysis.statistics.homework import (
     HomeworkRow,
@@ -43,6 +51,7 @@ from analysis.statistics.homework import (
     range_rows,
     replay_command,
     setting_text,
+    winner_record,
 )
 from analysis.statistics.intervals import Interval
 from analysis.statistics.ranges import Box
@@ -109,7 +118,9 @@ def card_of(study: Study, label: str = "", file_name: str = "card") -> Card:
         facts, beyond = draw_facts(winner, range_rows([study])[0]), beyond_sentence(range_rows([study])[0], model)
         basis = f"goal {study.header.goal:g}, n = {winner.n_replicas} draws"
     else:
-        facts, beyond, basis = table_facts(table), table_beyond(table), f"goal {table.table.goal}"
+        warnings = [warning_text(text) for text in table.table.warnings]
+        facts, beyond = table_facts(table), " ".join([*warnings, table_beyond(table)])
+        basis = f"goal {table.table.goal}"
     return Card(
         dataset=label,
         verdict=winner.verdict,
@@ -135,11 +146,11 @@ def draw_facts(row: HomeworkRow, sides: RangeRow) -> tuple[Fact, ...]:
     return (
         fact("Training loss", row.train_loss),
         fact("Test loss", row.test_loss),
-        fact("Floor", optional(row.floor, NO_FLOOR)),
         fact("Pass rate", row.pass_rate),
         fact("Attainable", optional(row.attainable_pass_rate, NO_FLOOR)),
         fact("In range", sides.in_range.loss),
         fact("Out of range", sides.out_of_range.loss),
+        fact("Floor", optional(row.floor, NO_FLOOR)),
     )
 
 
@@ -204,7 +215,7 @@ def reasons_beyond(row: RangeRow, model: WinnerModel | Missing) -> list[str]:
     if found is not None:
         reasons += point_clauses(found)
     at = crossing(distance_bins(model))
-    reasons.append("nowhere worse than a constant guess" if at is None else f"worse than a constant guess {at}")
+    reasons.append("nowhere worse than a constant guess" if at is None else f"first worse than a constant guess {at}")
     return reasons
 
 
@@ -212,13 +223,21 @@ def point_clauses(found: BeyondPoints) -> list[str]:
     """Return where the points out of range lie and of which classes they are, as clauses."""
     clauses = []
     if found.farther is not None:
-        share = f"{100 * found.farther:.0f} %"
-        clauses.append(f"{share} of those points lie farther from the true boundary than any training point")
+        clauses.append(
+            f"{share_text(found.farther)} of those points lie farther from the true boundary than any training point"
+        )
     if found.positive in (0.0, 1.0):
         clauses.append(f"only class {'+1' if found.positive else '-1'} occurs there")
     elif found.positive is not None:
-        clauses.append(f"both classes occur there ({100 * found.positive:.0f} % +1)")
+        clauses.append(f"both classes occur there ({share_text(found.positive)} +1)")
     return clauses
+
+
+def share_text(share: float) -> str:
+    """Return a share in whole percent; only all is 100, only none is 0."""
+    if 0.0 < share < 0.005 or 0.995 <= share < 1.0:
+        return "under 1 %" if share < 0.5 else "over 99 %"
+    return f"{100 * share:.0f} %"
 
 
 def card_link(study: Study, winner: HomeworkRow, page: HomeworkRow | None) -> Link | Missing:
@@ -252,8 +271,7 @@ def why_sentences(study: Study, winner: HomeworkRow) -> tuple[str, ...]:
 
 def param_sentence(found: Sequence[Comparison], n: int) -> str:
     """Return what one hyperparameter's comparisons say, those that decide nothing last."""
-    title = param_title(found[0].param)
-    mine = found[0].mine
+    title, mine = card_title(found[0].param), found[0].mine
     parts = []
     for one in found:
         if not one.sign:
@@ -269,7 +287,14 @@ def param_sentence(found: Sequence[Comparison], n: int) -> str:
             parts.append(f"with {arm_text(one.other)} it was lower, {numbers}, so the winner is an exception ({sizes})")
     if undecided := [arm_text(one.other) for one in found if not one.sign]:
         parts.append(f"against {' or '.join(undecided)}, these {n} trials do not decide")
-    return f"{title[0].upper()}{title[1:]} {arm_text(mine)}: {'; '.join(parts)}."
+    return f"{title} {arm_text(mine)}: {'; '.join(parts)}."
+
+
+def card_title(param: str) -> str:
+    """Return a hyperparameter's name at the start of a sentence: ``"Units of layer 2"``, ``"Learning rate"``."""
+    layer = re.fullmatch(r"network\.hidden_layer(?:_sizes)?[._](\d+)", param)
+    title = f"units of hidden layer {layer[1]}" if layer else param_title(param).removeprefix("n ")
+    return title[:1].upper() + title[1:]
 
 
 def arm_text(arm: Arm) -> str:
@@ -293,7 +318,7 @@ def next_sentences(study: Study, winner: HomeworkRow) -> tuple[str, ...]:
     for edge in edges(study, winner.record)[:MOST_EDGES]:
         way = "lower" if edge.side == "lowest" else "higher"
         told.append(
-            f"{param_title(edge.param).capitalize()} {value_text(edge.value)} is the {edge.side} of {edge.n} trials: "
+            f"{card_title(edge.param)} {value_text(edge.value)} is the {edge.side} of {edge.n} trials: "
             f"{way} values are untried."
         )
     if importance_is_weak(study):
@@ -309,7 +334,13 @@ def card_picture(study: Study, model: WinnerModel | Missing, label: str, file_na
     block = curve_block(study, label, file_name)
     if not isinstance(block, Picture):
         return Missing("no picture: no curve was recorded")
-    return replace(block, draw=lambda: small_curve(study))
+    n = study.header.n_replicas if (record := winner_record(study)) is None else len(record.test_loss)
+    return replace(
+        block,
+        caption="Loss by epoch: training, test, out of range (green, blue, orange).",
+        alt=f"{label}: mean training, test and out-of-range loss by epoch, over n = {n} draws.",
+        draw=lambda: small_curve(study),
+    )
 
 
 def small_surface(model: WinnerModel, label: str, file_name: str) -> Picture:
@@ -366,15 +397,15 @@ def draw_small(far: Surface, box: Box) -> Figure:
 def small_curve(study: Study) -> Figure:
     """Draw training, test and out-of-range loss by epoch, small."""
     from analysis.formats.style import BLUE, GREEN, ORANGE, framed_axes, new_figure
-    from analysis.sections.curves import curve_line
-    from analysis.statistics.homework import winner_record
 
     figure = new_figure(SIZE, SIZE)
     axes = framed_axes(figure, 0.05, 0.05, 0.05, 0.05)
     record = winner_record(study)
     if record is not None:
         for key, color in (("train_loss", GREEN), ("test_loss", BLUE), ("out_of_range_loss", ORANGE)):
-            axes.plot(record.epoch_grid, curve_line(record, f"{key}_mean"), color=color, linewidth=1.5)
+            axes.plot(
+                record.epoch_grid, curve_line(record, f"{key}_mean"), "o-", color=color, linewidth=1.5, markersize=3
+            )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks([])

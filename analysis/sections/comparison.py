@@ -26,7 +26,7 @@ from analysis.formats.blocks import (
 from analysis.records.study import Study
 from analysis.records.table import is_table
 from analysis.statistics.bounded import excess_interval, loss_bound
-from analysis.statistics.comparison import MEASURES, ArmSet, Difference, arms, winner_differences
+from analysis.statistics.comparison import LEAST_TRIALS_IN_ARM, MEASURES, ArmSet, Difference, arms, winner_differences
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side, homework_rows, range_rows, setting_text
 from analysis.statistics.intervals import Interval, Values
 
@@ -41,7 +41,7 @@ COLUMNS = (
     Column("dataset", "Data type", "text"),
     Column("setting", "Winner", "text"),
     Column("in_range", "Loss in range", "interval"),
-    Column("in_range_floor", "Floor"),
+    Column("in_range_floor", "Floor in range"),
     Column("in_range_excess", "Excess over it", "interval"),
     Column("out_of_range", "Loss out of range", "interval"),
     Column("out_of_range_floor", "Floor there"),
@@ -64,10 +64,10 @@ ARM_COLUMNS = (
     Column("param", "Hyperparameter", "text"),
     Column("arm", "Arm", "text"),
     Column("n_trials", "Trials"),
-    Column("in_range", "Loss in range", "interval"),
+    Column("in_range", "In range, choosing inside the arm", "interval"),
     Column("in_range_difference", "Minus best arm", "interval"),
     Column("in_range_p", "p, Holm"),
-    Column("out_of_range", "Loss out of range", "interval"),
+    Column("out_of_range", "Out of range, likewise", "interval"),
     Column("out_of_range_difference", "Minus best arm there", "interval"),
     Column("out_of_range_p", "p there, Holm"),
 )
@@ -230,7 +230,11 @@ def arm_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
         found = arms(study)
         if not found:
             blocks.append(
-                Text(f"{name}: arms not shown: no two trials with at least 4 draws differ in a choice.", "missing")
+                Text(
+                    f"{name}: arms not shown: no hyperparameter has two choices with {LEAST_TRIALS_IN_ARM} trials of "
+                    "at least 4 draws each.",
+                    "missing",
+                )
             )
         rows += [cells for arm_set in found for cells in arm_cells(arm_set, name)]
         findings += [Text(f"{name}: {told}", "finding") for arm_set in found for told in arm_findings(arm_set)]
@@ -239,7 +243,8 @@ def arm_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
     text = Text(
         "Arms are the choices of one search. An arm's figure is what choosing the lowest mean test loss inside it "
         "gives: half of the draws are judged by what the other half chooses, and the other way round, so that the "
-        "choice does not flatter. All trials of a search share their draws, so arms compare draw by draw."
+        f"choice does not flatter. Choices of fewer than {LEAST_TRIALS_IN_ARM} trials are left out. All trials of a "
+        "search share their draws, so arms compare draw by draw."
     )
     caption = (
         "The arms of each search, n draws as in the intervals. Differences are paired with the best arm of the same "
@@ -255,19 +260,20 @@ def arm_findings(arm_set: ArmSet) -> list[str]:
         for one in arm_set.differences
     }
     estimates = {one.second: one.difference for one in arm_set.differences if one.first == 0}
-    told = []
+    told, with_best = [], ""
     for i in sorted(estimates):
         if sure[0, i, "in_range_loss"] or not sure[0, i, "out_of_range_loss"]:
             continue
         best, other = (arm_set.arms[k].interval("out_of_range_loss").estimate for k in (0, i))
         if best is not None and other is not None:
-            told.append(f"{arm_set.arms[i].choice} ({number_text(other)} against {number_text(best)})")
+            told.append(f"{arm_set.arms[i].choice} {number_text(other)}")
+            with_best = number_text(best)
     if not told:
         return []
     best_arm = arm_set.arms[0].choice
     return [
-        f"{param_title(arm_set.param)}: in range not to be told from {best_arm}, but other out of range: "
-        f"{', '.join(told)}."
+        f"with {best_arm}, the mean loss out of range is {with_best}; with choices of {param_title(arm_set.param)} "
+        f"that are not to be told from it in range, it is another: {', '.join(told)}."
     ]
 
 

@@ -76,7 +76,7 @@ def curve_block(study: Study, name: str, file_name: str) -> Block:
         )
         + f" over {n} draws; goal {number_text(study.header.goal)}"
     )
-    alt += "." if study.header.floor is None else f", floor {number_text(study.header.floor)}."
+    alt += "." if study.header.floor is None else f", expected floor {number_text(study.header.floor)}."
     data = Table(
         file_name,
         "",
@@ -99,7 +99,7 @@ def _cell(values: Sequence[float | None], i: int) -> Cell:
 
 
 def curve_line(record: TrialRecord, key: str) -> list[float]:
-    """Return a curve's points, NaN where it has none."""
+    """Return one curve of a record for a logarithmic axis: NaN where nothing above 0 was measured."""
     values = record.curves.get(key, [])
     return [
         math.nan if i >= len(values) or (value := values[i]) is None or value <= 0 else value
@@ -141,7 +141,7 @@ def draw_curves(study: Study, record: TrialRecord, name: str) -> Figure:
         )
     horizontal(axes, study.header.goal, RED, f"goal {study.header.goal:g}")
     if study.header.floor:
-        horizontal(axes, study.header.floor, BLACK, f"floor {number_text(study.header.floor)}", (1, 1.5))
+        horizontal(axes, study.header.floor, BLACK, f"expected floor {number_text(study.header.floor)}", (1, 1.5))
     axes.axvline(record.epochs, color=GRAY, linewidth=1.2)
     axes.set_xscale("log")
     axes.set_yscale("log")

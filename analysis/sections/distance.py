@@ -48,7 +48,7 @@ EDGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
 STRETCH_COLUMNS = (
     Column("dataset", "Data type", "text"),
     Column("factor", "Stretch factor"),
-    Column("loss", "Loss out of range", "interval"),
+    Column("loss", "Loss at this stretch", "interval"),
     Column("floor", "Best possible predictor", "interval"),
     Column("constant", "Constant predictor", "interval"),
     Column("n", "Networks n"),
@@ -57,9 +57,9 @@ STRETCH_COLUMNS = (
 DEFINITION_COLUMNS = (
     Column("dataset", "Data type", "text"),
     Column("definition", "In range is", "text"),
-    Column("in_range", "Loss in range", "interval"),
+    Column("in_range", "Loss inside this range", "interval"),
     Column("n_in_range", "Points n"),
-    Column("out_of_range", "Loss out of range", "interval"),
+    Column("out_of_range", "Loss outside it", "interval"),
     Column("n_out_of_range", "Points there n"),
     Column("distance", "Their mean distance"),
 )

@@ -55,8 +55,8 @@ RULE_COLUMNS = (
     Column("trial", "Trial"),
     Column("setting", "Setting", "text"),
     Column("n_parameters", "Parameters"),
-    Column("in_range", "Its loss in range", "interval"),
-    Column("out_of_range", "Its loss out of range", "interval"),
+    Column("in_range", "Search loss in range", "interval"),
+    Column("out_of_range", "Search loss out of range", "interval"),
     Column("price", "Price of not knowing", "interval"),
 )
 CORRELATION_COLUMNS = (

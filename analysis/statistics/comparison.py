@@ -28,6 +28,8 @@ MEASURES = MappingProxyType(
     {"test_loss": "test loss", "in_range_loss": "loss in range", "out_of_range_loss": "loss out of range"}
 )
 MOST_ARMS = 12
+LEAST_TRIALS_IN_ARM = 3
+"""Fewer say what one setting gives, not what a choice does: such arms are not ranked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,8 @@ def winner_differences(studies: Sequence[Study]) -> list[Difference]:
     return _adjusted(result)
 
 
-def arms(study: Study) -> list[ArmSet]:
-    """Return the arms of every hyperparameter of a search that is a choice among names.
+def arms(study: Study, least: int = LEAST_TRIALS_IN_ARM) -> list[ArmSet]:
+    """Return the arms of every hyperparameter of a search that is a choice among names, of at least `least` trials.
 
     An arm's loss in a replica is that of its trial with the lowest mean test loss over the other *half* of the replicas
     (see `analysis.statistics.selection.halves`): choosing inside an arm does not flatter it. All trials of a search
@@ -142,7 +144,7 @@ def arms(study: Study) -> list[ArmSet]:
     result = []
     for param in sorted({key for record in data.records for key in record.params}):
         values = [record.params.get(param) for record in data.records]
-        names = sorted({value for value in values if isinstance(value, str)})
+        names = sorted({value for value in values if isinstance(value, str) and values.count(value) >= least})
         if not 2 <= len(names) <= MOST_ARMS or any(not isinstance(value, str | None) for value in values):
             continue
         found = [_arm(data, name, np.array([i for i, v in enumerate(values) if v == name]), bound) for name in names]

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.study import Scalar, Study, TrialRecord
+from analysis.statistics.comparison import LEAST_TRIALS_IN_ARM
 from analysis.statistics.effects import Grid, effects, grid_of
-from analysis.statistics.intervals import Interval, holm
+from analysis.statistics.intervals import Interval, difference_p_value, holm, welch_difference
 from analysis.statistics.selection import LEAST_TRIALS_FOR_IMPORTANCE, candidates, mean_losses
 
 LEAST_TRIALS = 8
-LEAST_ARM = 3
+LEAST_ARM = LEAST_TRIALS_IN_ARM
 LEVEL = 0.05
 MOST_VALUES = 5
 N_RANGES = 3
@@ -212,13 +213,10 @@ def _holds(arm: Arm, value: Scalar) -> bool:
 
 def _ratio(other: npt.NDArray[np.float64], mine: npt.NDArray[np.float64]) -> tuple[Interval, float | None]:
     """Return the ratio of geometric means with Welch's interval, and the p-value of no difference."""
-    from scipy.stats import ttest_ind
-
+    difference = welch_difference(other, mine)
+    estimate, low, high = (
+        None if end is None else math.exp(end) for end in (difference.estimate, difference.low, difference.high)
+    )
     n = len(other) + len(mine)
-    estimate = math.exp(float(other.mean() - mine.mean()))
-    if np.ptp(other) == 0 and np.ptp(mine) == 0:
-        return Interval(estimate, None, None, n, "Welch t of logarithms", "all losses of an arm are equal"), None
-    test = ttest_ind(other, mine, equal_var=False)
-    ends = test.confidence_interval(1 - LEVEL)
-    low, high = math.exp(float(ends.low)), math.exp(float(ends.high))
-    return Interval(estimate, low, high, n, "Welch t of logarithms, 95 %"), float(test.pvalue)
+    ratio = Interval(estimate, low, high, n, f"{difference.method} of logarithms", difference.reason)
+    return ratio, difference_p_value(other, mine, paired=False)

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from sweeps.commands.options import PROGRAM, Commands, add_command, add_driver_options, add_size_options, size_of
 
-ORDER = ("learning_rate", "beyond_range", "nonlinearity")
+ORDER = (
+    "beyond_range", "learning_rate", "batch_size", "split", "nonlinearity", "smallest_network", "repeatability",
+    "best_loss", "depth", "features", "lucky_search", "optimizers",
+)  # fmt: skip
 """Lessons that the course begins with; others follow by name."""
 COURSE = "course"
 
@@ -21,7 +24,7 @@ class Older:
     name: str
     question: str
     source: str
-    minutes: float
+    minutes: float | None
 
 
 OLDER = (
@@ -29,19 +32,19 @@ OLDER = (
         "quadratic",
         "Can a network that learnt a parabola be trusted beyond its range, and does freezing biases help?",
         "article on polynomials (claims 26 to 30)",
-        20.0,
+        2.5,
     ),
     Older(
         "perceptron",
         "Which optimizer, activation, batch size and depth suit a one-dimensional regression?",
         "homework report (claims 65 to 76)",
-        20.0,
+        None,
     ),
     Older(
         "fashion_textbook",
         "How good are softmax regression, a hidden layer and dropout on Fashion-MNIST?",
         "textbook, multilayer perceptrons (claim 31)",
-        30.0,
+        None,
     ),
 )
 
@@ -59,6 +62,11 @@ def add_commands(commands: Commands) -> None:
     )
     add_driver_options(course)
     course.set_defaults(call=course_command)
+
+
+def time_text(one: Older) -> str:
+    """Return how long an older study takes."""
+    return "time not measured" if one.minutes is None else f"{one.minutes:g} min"
 
 
 def ordered_names() -> list[str]:
@@ -79,7 +87,7 @@ def lessons_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
         assert isinstance(spec, LessonSpec)
         print(f"{name} ({spec.minutes:g} min)\n  {spec.question}\n  {spec.source}")
     for one in OLDER:
-        print(f"{one.name} ({one.minutes:g} min)\n  {one.question}\n  {one.source}")
+        print(f"{one.name} ({time_text(one)})\n  {one.question}\n  {one.source}")
     print(f"`{PROGRAM} run NAME` runs one (--quick, --full, --set KEY=VALUE), `{PROGRAM} {COURSE}` all of them")
     return 0
 
@@ -104,7 +112,7 @@ def course_command(arguments: argparse.Namespace) -> int:
         if any(folder.glob("*/log.jsonl")):
             folders.append(folder)
         else:
-            why = f"{one.question} Takes about {one.minutes:g} minutes: `{PROGRAM} run {one.name}`, then this again."
+            why = f"{one.question} Time: {time_text(one)}. `{PROGRAM} run {one.name}`, then the course again, shows it."
             left_out.append((one.name, why))
     page = write_course(folders, results / COURSE / "report", left_out)
     print(f"course: {page} (open it in a browser)")

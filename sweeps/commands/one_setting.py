@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sweeps.commands.compiling import tell_cache
+from sweeps.commands.compiling import compile_loop, tell_cache
 from sweeps.commands.options import (
     Commands,
     InputError,
@@ -69,17 +70,21 @@ def _add_train(commands: Commands) -> None:
     train.add_argument("--goal", default="test_loss < 0.1", metavar="GOAL", help="default: 'test_loss < 0.1'")
     train.add_argument("--replicas", type=positive_int, default=64, metavar="R", help="default: 64")
     train.add_argument("--seed", type=whole_number, default=1, metavar="N", help="default: 1")
+    train.add_argument("--each", action="store_true", help="print the losses of each replica, too")
+    train.add_argument(
+        "--same-data", action="store_true", help="all replicas on the first one's data, with first weights of their own"
+    )
     train.set_defaults(call=train_command)
 
 
 def train_command(arguments: argparse.Namespace) -> int:
     """Train one setting and print losses, pass rate, floor, and both sides of the range."""
     from analysis.records.study import Study
-    from analysis.statistics.homework import dataset_title, homework_rows, range_rows
-    from sweeps.commands.printing import certainty_text, range_text, setting_text
+    from analysis.statistics.homework import dataset_title, homework_rows, range_rows, setting_text
+    from sweeps.commands.printing import certainty_text, each_text, guess_sentences, range_text
     from sweeps.run.one_setting import train_setting
 
-    tell_cache()
+    compile_loop("float32")
     study: Study = train_setting(
         arguments.dataset,
         params={
@@ -98,20 +103,42 @@ def train_command(arguments: argparse.Namespace) -> int:
         goal=arguments.goal,
         n_replicas=arguments.replicas,
         seed=arguments.seed,
+        same_data=arguments.same_data,
+        on_draws=training_lines(arguments.replicas, arguments.epochs),
     )
     record = study.trials[0]
     if record.state == "failed":
         raise InputError(f"train: {record.reason}")
-    print(f"{dataset_title(arguments.dataset)}, {record.epochs} epochs: {setting_text(record)}")
+    print(f"{dataset_title(arguments.dataset)}: {setting_text(record)}")
+    if arguments.same_data:
+        print("  all replicas have the first one's data: intervals and pass rate are over first weights alone")
     if record.reason:
         print(f"  {record.reason}")
     below = "means shown to be below the goal" if record.candidate else "means not shown to be below the goal"
     row = dataclasses.replace(homework_rows([study])[0], verdict=below)
     print(certainty_text(row))
     print(range_text(dataclasses.replace(one, setting="given") for one in range_rows([study])))
+    for sentence in guess_sentences(study, record):
+        print(sentence)
+    if arguments.each:
+        print(each_text(record))
     if record.playground_url is not None:
         print(f"replica 0 on the page: {record.playground_url}")
     return 0
+
+
+def training_lines(n_replicas: int, epochs: int) -> Callable[[int], None]:
+    """Return what tells on stderr which of the replicas begin to train."""
+    begun = 0
+
+    def on_draws(n: int) -> None:
+        nonlocal begun
+        if begun < n_replicas:
+            which = f"{begun + 1} to {begun + n} of {n_replicas}"
+            print(f"training replicas {which}, {epochs} epochs ...", file=sys.stderr, flush=True)
+        begun += n
+
+    return on_draws
 
 
 def replay_command(arguments: argparse.Namespace) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from analysis.formats.plain import aligned_text, interval_text
+from analysis.formats.blocks import number_text
+from analysis.formats.plain import aligned_text, cards_text, interval_text
 from analysis.records.lesson import CellRecord
 from analysis.records.polynomial import NetworkRecord
 from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord
 from analysis.records.table import NO_SPLIT, ModelScores, TableRecord
+from analysis.sections.cards import cards_of
 from analysis.statistics.bounded import bounded_interval, loss_bound
-from analysis.statistics.homework import HomeworkRow, RangeRow, Side
+from analysis.statistics.homework import HomeworkRow, RangeRow, Side, homework_rows
 from analysis.statistics.intervals import mean_interval
 from sweeps.data.table.metrics import METRICS
 
@@ -38,15 +40,11 @@ _LAYER_SIZE = "network.hidden_layer_sizes."
 RANGE_COLUMNS = ("data type", "setting", "in range", "out of range", "difference", "floors in, out", "constant in, out")
 
 
-def homework_text(rows: Iterable[HomeworkRow]) -> str:
-    """Return the homework table of the winners, then for each how sure it is and what the page can do."""
-    rows = list(rows)
-    winners = [row for row in rows if row.setting == "winner"]
-    lines = [table_text(HOMEWORK_COLUMNS, [_homework_cells(row) for row in winners])]
-    for winner in winners:
-        lines += ["", certainty_text(winner)]
-        lines += [page_text(row) for row in rows if row.study == winner.study and row.setting == "page"]
-    return "\n".join(lines)
+def homework_text(studies: Sequence[Study]) -> str:
+    """Return the homework table of the winners, then the cards: the same figures as in the report."""
+    winners = [row for row in homework_rows(studies) if row.setting == "winner"]
+    table = table_text(HOMEWORK_COLUMNS, [_homework_cells(row) for row in winners])
+    return f"{table}\n\n{cards_text(cards_of(studies))}"
 
 
 def certainty_text(row: HomeworkRow) -> str:
@@ -63,16 +61,6 @@ def certainty_text(row: HomeworkRow) -> str:
     if row.search_value is not None:
         parts.append(f"the search had measured {row.search_value:.4f}")
     return f"{row.dataset}: {row.verdict} (goal {row.goal:g}, {row.n_replicas} draws)\n  " + ", ".join(parts)
-
-
-def page_text(row: HomeworkRow) -> str:
-    """Return the best setting of the Playground page with its address."""
-    text = (
-        f"  on the Playground page: {row.verdict}, {row.activation}, batch size {row.batch_size}, "
-        f"neurons {row.neurons}, {row.epochs} epochs, training loss {interval_text(row.train_loss)}, "
-        f"test loss {interval_text(row.test_loss)}, pass rate {interval_text(row.pass_rate, 3)}"
-    )
-    return text if row.playground_url is None else f"{text}\n  {row.playground_url}"
 
 
 def range_text(rows: Iterable[RangeRow]) -> str:
@@ -212,6 +200,39 @@ def record_text(header: StudyHeader, record: TrialRecord) -> str:
     return "\n".join(lines)
 
 
+def guess_sentences(study: Study, record: TrialRecord) -> list[str]:
+    """Return where a setting is worse than always guessing the mean training label, or cannot be told from it."""
+    bound = loss_bound(study.header, record)
+    told = []
+    for where, losses, constant in (
+        ("on test points", record.test_loss, record.constant_loss),
+        ("out of range", record.out_of_range_loss, record.constant_out_of_range_loss),
+    ):
+        loss = bounded_interval(losses, bound)
+        if constant is None or loss.low is None or loss.high is None or loss.high < constant:
+            continue
+        how = "worse than" if loss.low > constant else "not to be told from"
+        numbers = f"{interval_text(loss)} against {constant:.4f}"
+        told.append(f"{where}: {how} always guessing the mean training label ({numbers})")
+    return told
+
+
+def each_text(record: TrialRecord) -> str:
+    """Return one line for each replica of a trial."""
+    columns = ("replica", "seed", "training loss", "test loss", "in range", "out of range", "")
+    sides = (record.train_loss, record.test_loss, record.in_range_loss, record.out_of_range_loss)
+    rows = [
+        (
+            str(r),
+            seed,
+            *("-" if side[r] is None else f"{side[r]:.4f}" for side in sides),
+            "" if record.diverged_at[r] is None else f"diverged by epoch {record.diverged_at[r]}",
+        )
+        for r, seed in enumerate(record.seeds)
+    ]
+    return aligned_text(columns, rows)
+
+
 def setting_text(record: TrialRecord) -> str:
     """Return a trial's choices on one line: the layer sizes together, the rest by name."""
     layers = [value for key, value in record.params.items() if key.startswith(_LAYER_SIZE)]
@@ -242,8 +263,8 @@ def _homework_cells(row: HomeworkRow) -> tuple[str, ...]:
         str(row.n_hidden_layers),
         row.neurons,
         str(row.epochs),
-        f"{row.train_loss.estimate:.4f}",
-        f"{row.test_loss.estimate:.4f}",
+        number_text(row.train_loss.estimate or 0.0),
+        number_text(row.test_loss.estimate or 0.0),
     )
 
 

@@ -159,16 +159,15 @@ def show_command(arguments: argparse.Namespace) -> int:
 def _show_sweep(folder: Path) -> None:
     """Print the tables of a sweep, and the answers of kinds of data that have their own."""
     from analysis.records.reading import read_sweep
-    from analysis.statistics.homework import homework_rows, range_rows
     from sweeps.commands.answers import lesson_answer, polynomial_answer
-    from sweeps.commands.printing import homework_text, range_text
+    from sweeps.commands.printing import homework_text
 
     studies = read_sweep(folder)
     trials = [study for study in studies if study.first == "search"]
     parts = [polynomial_answer(study) for study in studies if study.is_polynomial]
     parts += [lesson_answer(study) for study in studies if study.is_lesson]
     if trials:
-        parts = [homework_text(homework_rows(trials)), range_text(range_rows(trials)), *parts]
+        parts = [homework_text(trials), *parts]
     print("\n\n".join(parts))
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
 
 from analysis.records.study import Scalar, Study
+from engine.splits import Split
+from sweeps.data.asked import Asked
+from sweeps.data.playground import PlaygroundData, PlaygroundSource
+from sweeps.data.source import Draws, Losses
 from sweeps.run.setting import Setting
 from sweeps.run.trial import run_trial
 from sweeps.run.trials import study_header
 from sweeps.search.space import apply
-from sweeps.spec.sweep import SweepSpec, load_spec, open_source, parse_spec
+from sweeps.spec.sweep import SweepSpec, load_spec, parse_spec
 from sweeps.spec.writing import as_table, with_overrides
 
 
@@ -23,6 +30,8 @@ def train_setting(
     goal: str,
     n_replicas: int,
     seed: int,
+    same_data: bool = False,
+    on_draws: Callable[[int], None] | None = None,
 ) -> Study:
     """Train R replicas of one setting and return a study of that one trial.
 
@@ -42,6 +51,11 @@ def train_setting(
         Replicas, each with its own data, split, order and first weights.
     seed : int
         Fixes them all.
+    same_data : bool
+        Whether all replicas have the first one's data and split, and differ in their first weights only. Their
+        intervals and pass rate are then about that one draw of the data.
+    on_draws : callable or None
+        Told, before some replicas are trained together, how many they are.
 
     Raises
     ------
@@ -51,12 +65,64 @@ def train_setting(
     spec = _spec_of(dataset, epochs, noise, train_share, n_replicas, seed)
     spec = with_overrides(spec, goal=goal)
     chosen = spec.datasets[0]
-    source = open_source(spec, chosen)
+    if not isinstance(chosen.data, PlaygroundData):
+        raise AssertionError(f"{dataset}: the homework has Playground sets only")
+    source = GivenSource(spec.asked(chosen), chosen.data, same_data, on_draws)
     setting = Setting("search", 0, None, dict(params), source.search_seeds(), spec.epochs.grid, epochs)
     apply(spec, params, source.n_inputs, source.n_outputs)
     study = Study(study_header(spec, chosen, 0, source))
     study.trials.append(run_trial(spec, source, f"{spec.name}/{dataset}", setting))
     return study
+
+
+class GivenSource(PlaygroundSource):
+    """A Playground set for one setting, whose replicas may share their data.
+
+    Parameters
+    ----------
+    asked : Asked
+    data : PlaygroundData
+        As of `PlaygroundSource`.
+    same_data : bool
+        Whether every replica has the first one's points, in their order, and first weights of its own.
+    on_draws : callable or None
+        Told how many replicas are drawn, before they are.
+    """
+
+    def __init__(
+        self, asked: Asked, data: PlaygroundData, same_data: bool, on_draws: Callable[[int], None] | None
+    ) -> None:
+        super().__init__(asked, data)
+        self._same_data = same_data
+        self._on_draws = on_draws
+
+    def draws(self, seeds: tuple[str, ...]) -> Draws:
+        """Return the draws of these seeds."""
+        if self._on_draws is not None:
+            self._on_draws(len(seeds))
+        own = super().draws(seeds)
+        if not self._same_data:
+            return own
+        first, R = super().draws(self.search_seeds()[:1]), len(seeds)
+
+        def repeated(losses: Losses) -> Losses:
+            return {name: np.repeat(values, R) for name, values in losses.items()}
+
+        def shared(one: Split) -> Split:
+            weight = None if one.weight is None else np.repeat(one.weight, R, axis=0)
+            return Split(np.repeat(one.X, R, axis=0), np.repeat(one.y, R, axis=0), weight)
+
+        return dataclasses.replace(
+            own,
+            train=shared(first.train),
+            test=shared(first.test),
+            in_range=shared(first.in_range),
+            out_of_range=shared(first.out_of_range),
+            n_in_range=np.repeat(first.n_in_range, R),
+            n_out_of_range=np.repeat(first.n_out_of_range, R),
+            constant=repeated(first.constant),
+            floors=None if first.floors is None else repeated(first.floors),
+        )
 
 
 def _spec_of(dataset: str, epochs: int, noise: float, train_share: float, n_replicas: int, seed: int) -> SweepSpec:

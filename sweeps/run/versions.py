@@ -12,6 +12,7 @@ import numpy as np
 _VERSIONED = ("numpy", "numba", "scipy", "optuna")
 NUMBERS_DEPEND_ON = (
     "engine",
+    "analysis/course",
     "analysis/lessons",
     "analysis/polynomial",
     "analysis/records",

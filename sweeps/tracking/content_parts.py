@@ -30,12 +30,15 @@ class OfStudy:
     metrics : list of (key, value, step)
     texts : dict of str to str
         Artifacts beside ``study.json`` and ``verdict.json``.
+    answer : str
+        What was found, as Markdown, once there is a verdict; empty: the verdict's own words.
     """
 
     note: str
     params: dict[str, str]
     metrics: list[MetricPoint]
     texts: dict[str, str] = field(default_factory=dict)
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+from analysis.formats.markdown import markdown_card
+from analysis.records.lines import RecordError
 from analysis.records.study import Study, StudyHeader, TrialRecord
+from analysis.sections.cards import card_of
 from analysis.statistics.homework import attainable_pass_rate, known_mean, n_passed, winner_record
 from sweeps.tracking.content_parts import (
     LONGEST_PARAM,
@@ -44,12 +47,22 @@ def of_trial_study(study: Study) -> OfStudy:
         "spec_sha256": header.spec_sha256,
         **{f"data.{key}": short_text(value, LONGEST_PARAM) for key, value in sorted(header.data.items())[:12]},
     }
-    return OfStudy(NOTE, params, _study_metrics(study))
+    return OfStudy(NOTE, params, _study_metrics(study), answer=study_answer(study))
+
+
+def study_answer(study: Study) -> str:
+    """Return the study's card with the verdict's own words as Markdown, or nothing before there is a verdict."""
+    if study.verdict is None:
+        return ""
+    try:
+        card = card_of(study)
+    except RecordError:  # of a table's file beside the log, which runs do without
+        return ""
+    return f"{markdown_card(card, with_meanings=True)}\n\n{study.verdict.text}\n\n{NOTE}"
 
 
 def of_trial(header: StudyHeader, record: TrialRecord) -> OfRecord:
     """Return what the run of a trial shows."""
-    activation = record.network.get("activation", "?")
     sizes = [str(size) for size in record.network.get("hidden_layer_sizes", ())]
     keeps_record = record.candidate or record.stage != "search"
     is_slim = not keeps_record and record.number >= N_FULL
@@ -66,7 +79,7 @@ def of_trial(header: StudyHeader, record: TrialRecord) -> OfRecord:
         optional["playground_url"] = record.playground_url
         params["n_replicas"] = str(len(record.seeds))
     return OfRecord(
-        name=f"{header.dataset} {record.stage} {record.number}: {activation} {'-'.join(sizes) or 'no hidden layer'}",
+        name=run_name(header, record),
         tags=tags | {key: str(value) for key, value in optional.items() if value is not None},
         params=params,
         metrics=metrics,
@@ -74,6 +87,15 @@ def of_trial(header: StudyHeader, record: TrialRecord) -> OfRecord:
         seeds=record.seeds,
         is_slim=is_slim,
     )
+
+
+def run_name(header: StudyHeader, record: TrialRecord) -> str:
+    """Return what MLflow calls a trial: ``"xor #42 tanh 8-8 adam 0.01"``; other stages by their names."""
+    sizes = "-".join(str(size) for size in record.network.get("hidden_layer_sizes", ())) or "no-hidden-layer"
+    place = f"#{record.number}" if record.stage == "search" else f"{record.stage.replace('_', ' ')} {record.number}"
+    optimizer, rate = record.training.get("optimizer", "sgd"), record.training.get("learning_rate")
+    how = f"{optimizer} {'?' if rate is None else f'{rate:.3g}'}"
+    return f"{header.dataset} {place} {record.network.get('activation', '?')} {sizes} {how}"
 
 
 def trial_metrics(goal: float, record: TrialRecord) -> list[MetricPoint]:

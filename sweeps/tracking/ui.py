@@ -9,14 +9,21 @@ import subprocess
 import sys
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
+from analysis.formats.blocks import printable
 from sweeps.tracking import ui_guard
-from sweeps.tracking.database import ENVIRONMENT, artifact_root, open_client
+from sweeps.tracking.database import ENVIRONMENT, artifact_root, open_client, sqlite_path
 from sweeps.tracking.errors import UiError
+from sweeps.tracking.experiments import NAME_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 LOOPBACK = MappingProxyType({"127.0.0.1": socket.AF_INET, "localhost": socket.AF_INET, "::1": socket.AF_INET6})
 PORTS_TRIED = 50
 STOP_S = 10.0
+MOST_ADDRESSES = 10
 
 
 def serve(tracking_uri: str, host: str, port: int) -> int:
@@ -34,7 +41,7 @@ def serve(tracking_uri: str, host: str, port: int) -> int:
     Raises
     ------
     UiError
-        If the host is not this machine, no port is free, or the URI is a server's.
+        If the host is not this machine, no port is free, there is no database, or the URI is a server's.
     """
     if host not in LOOPBACK:
         raise UiError(
@@ -42,8 +49,14 @@ def serve(tracking_uri: str, host: str, port: int) -> int:
         )
     if tracking_uri.startswith("http"):
         raise UiError(f"--tracking-uri {tracking_uri}: a server has its own UI; open that address in a browser")
+    path = sqlite_path(tracking_uri)
+    if path is not None and not path.exists():
+        raise UiError(
+            f"--tracking-uri {tracking_uri}: no such database; `python -m sweeps run` makes one, `sync` from its logs"
+        )
     port = free_port(host, port)
-    open_client(tracking_uri)  # created and migrated once, before the server's processes look at it
+    client = open_client(tracking_uri)  # migrated once, before the server's processes look at it
+    runs = run_addresses(client)
     root = artifact_root(tracking_uri)
     place = f"[{host}]" if ":" in host else host
     command = server_command(tracking_uri, host, port)
@@ -54,10 +67,25 @@ def serve(tracking_uri: str, host: str, port: int) -> int:
     guard = start_guard(server.pid)
     try:
         print(f"MLflow UI: http://{place}:{port} (starting; Ctrl-C ends it)", flush=True)
+        for name, address in runs:
+            print(f"runs of {name}: http://{place}:{port}/{address}", flush=True)
         return 0 if server.wait() == 0 else 1
     finally:
         stop_group(server)
         guard.communicate()  # closes its standard input: there is nothing left to end
+
+
+def run_addresses(client: MlflowClient) -> list[tuple[str, str]]:
+    """Return each sweep's name with the page of its runs in the machine-learning view, the newest sweep first.
+
+    Without that view in the address, MLflow opens its page for traces of language models, where a sweep has none.
+    """
+    experiments = client.search_experiments(order_by=["last_update_time DESC"])
+    return [
+        (printable(experiment.name), f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning")
+        for experiment in experiments
+        if NAME_TAG in experiment.tags
+    ][:MOST_ADDRESSES]
 
 
 def start_guard(group: int) -> subprocess.Popen[bytes]:

@@ -185,7 +185,7 @@ def test_no_csv_cell_is_a_formula(hostile_files: dict[str, bytes]) -> None:
 def test_hostile_text_inside_pictures_keeps_them_whole(payload: str) -> None:
     files = render([hostile(payload, n_trials=9, n_certificate=12)]).files
     pictures = [content for name, content in files.items() if name.endswith(".svg")]
-    assert len(pictures) == 7
+    assert len(pictures) == 8
     for content in pictures:
         assert ElementTree.fromstring(content).tag.endswith("svg")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ import pytest
 import record_builders as build
 
 from analysis.report import write_report
+from analysis.sections.registry import GROUPS
 
 pytestmark = pytest.mark.browser
 PAYLOAD = "<img src=x onerror=alert(1)><script>alert(1)</script>"
@@ -53,10 +55,16 @@ def text_of(opened, selector: str) -> list[str]:
     return [element.text for element in opened.find_elements("css selector", selector)]
 
 
+def open_all(opened) -> None:
+    opened.execute_script("document.querySelectorAll('details').forEach(one => one.open = true)")
+
+
 def test_a_person_sees_every_section_and_the_answer(opened) -> None:
     assert text_of(opened, "h1") == ["Sweep report: homework"]
-    assert len(text_of(opened, "h2")) == len(build.SHOWN_SECTIONS)
-    assert all(text_of(opened, "h2"))
+    assert text_of(opened, "details.question h2") == list(GROUPS)
+    open_all(opened)
+    assert all(text_of(opened, "section > h3.title"))
+    assert len(opened.find_elements("css selector", "section")) == len(build.SHOWN_SECTIONS)
     cells = text_of(opened, "#answer tbody tr:first-child td, #answer tbody tr:first-child th")
     assert cells[0] == "two blobs"
     assert "certified" in cells
@@ -64,7 +72,10 @@ def test_a_person_sees_every_section_and_the_answer(opened) -> None:
 
 
 def test_all_pictures_are_loaded_and_wide_enough_to_read(opened) -> None:
-    sizes = opened.execute_script("return [...document.images].map(i => [i.complete, i.naturalWidth, i.clientWidth])")
+    open_all(opened)
+    sizes = opened.execute_script(
+        "return [...document.querySelectorAll('.question img')].map(i => [i.complete, i.naturalWidth, i.clientWidth])"
+    )
     assert len(sizes) >= 10
     assert all(complete and natural > 0 and shown > 300 for complete, natural, shown in sizes)
 
@@ -90,7 +101,7 @@ def test_the_first_tab_stop_leads_past_the_navigation(opened) -> None:
     opened.find_element("tag name", "body").send_keys(keys.TAB)
     assert opened.switch_to.active_element.text == "Skip to the answer"
     opened.switch_to.active_element.send_keys(keys.ENTER)
-    assert opened.current_url.endswith("#answer")
+    assert opened.current_url.endswith("#cards")
 
 
 def test_no_page_wide_scrolling_is_needed(opened) -> None:
@@ -107,6 +118,111 @@ def test_text_has_contrast_in_light_and_dark(opened, scheme: str) -> None:
         "return [s('body').color, s('caption').color, s('a').color].map(c => [c, s('body').backgroundColor])"
     )
     assert all(contrast(front, back) >= 4.5 for front, back in colors), colors
+
+
+# --- the first screen, at a desk and on a telephone ---
+
+LONGEST_FIRST_PATH = 2500
+MOST_SCREENS = 12
+
+
+@pytest.fixture(scope="module")
+def homework(tmp_path_factory: pytest.TempPathFactory) -> str:
+    results = tmp_path_factory.mktemp("results")
+    for position, dataset in enumerate(("gauss", "xor", "circle", "spiral")):
+        build.study_with_networks(results / "homework", dataset, position=position)
+    return write_report([results / "homework"]).as_uri()
+
+
+@pytest.fixture
+def sized(driver, homework: str, request: pytest.FixtureRequest) -> Iterator:
+    width, height = request.param
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    driver.get(homework)
+    yield driver
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def visible_text(opened, selector: str) -> list[str]:
+    """Return the text of the elements that lie wholly within the first screen and are cut by nothing."""
+    return opened.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].filter(e => { const b = e.getBoundingClientRect();"
+        " return b.width > 0 && b.top >= 0 && b.left >= 0 && b.bottom <= innerHeight && b.right <= innerWidth"
+        " && e.scrollWidth <= e.clientWidth + 1 }).map(e => e.innerText)",
+        selector,
+    )
+
+
+@pytest.mark.parametrize("sized", [(1400, 900)], indirect=True)
+def test_four_cards_fit_the_first_screen_of_a_desk(sized) -> None:
+    cards = visible_text(sized, ".card")
+    assert [card.split(":")[0] for card in cards] == ["two blobs", "XOR", "circle", "spiral"]
+    for card in cards:
+        assert re.search(r"hidden layers .*, batch size \d+, (sgd|adam), learning rate [\d.]+, .*; \d+ epochs", card)
+        assert re.search(r"Test loss\n0\.\d+ \(0\.\d+ to 0\.\d+\)", card)
+        assert re.search(r"Pass rate\n[\d.]+ \([\d.]+ to [\d.]+\)\nAttainable\n[\d.]+", card)
+        assert re.search(r"out of range, [\d.]+ against [\d.]+: the floor there is", card)
+        assert "python -m sweeps replay homework/" in card
+    assert len(visible_text(sized, ".card img")) == 4
+
+
+@pytest.mark.parametrize("sized", [(390, 844)], indirect=True)
+def test_a_whole_card_fits_the_first_screen_of_a_telephone_one_under_another(sized) -> None:
+    cards = visible_text(sized, ".card")
+    assert [card.split(":")[0] for card in cards] == ["two blobs"]
+    assert "Out of range\n" in cards[0]
+    assert "replay homework/gauss" in cards[0]
+    places = sized.execute_script(
+        "return [...document.querySelectorAll('.card')].map(e => [e.getBoundingClientRect().left,"
+        " e.getBoundingClientRect().top])"
+    )
+    assert len({left for left, _ in places}) == 1
+    assert [top for _, top in places] == sorted({top for _, top in places})
+    assert sized.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("sized", [(1400, 900), (390, 844)], indirect=True)
+def test_the_page_with_its_sections_closed_is_short(sized) -> None:
+    assert sized.execute_script("return document.documentElement.scrollHeight / innerHeight") <= MOST_SCREENS
+    sized.execute_script("document.querySelectorAll('.card details').forEach(one => one.open = true)")
+    assert len(sized.execute_script("return document.body.innerText").split()) <= LONGEST_FIRST_PATH
+
+
+@pytest.mark.parametrize("sized", [(1400, 900)], indirect=True)
+@pytest.mark.parametrize("key", ["ranges", "overtuning", "provenance"])
+def test_a_section_opens_by_its_address(sized, homework: str, key: str) -> None:
+    section = sized.find_element("id", key)
+    assert not section.is_displayed()
+    sized.get(f"{homework}#{key}")
+    section = sized.find_element("id", key)
+    assert section.is_displayed()
+    top = sized.execute_script("return arguments[0].getBoundingClientRect().top", section)
+    assert 0 <= top < 900
+
+
+@pytest.mark.parametrize("sized", [(1400, 900)], indirect=True)
+def test_a_section_opens_by_click_and_by_keyboard(sized) -> None:
+    keys = pytest.importorskip("selenium.webdriver.common.keys", reason="selenium drives the browser").Keys
+    first, second = sized.find_elements("css selector", "details.question > summary")[:2]
+    first.find_element("tag name", "h2").click()
+    assert sized.find_element("id", "ranges").is_displayed()
+    second.send_keys(keys.ENTER)
+    assert sized.find_element("id", "answer").is_displayed()
+    sized.find_element("css selector", ".parts a[href='#trials']").click()
+    assert sized.find_element("id", "trials").is_displayed()
+
+
+@pytest.mark.parametrize("sized", [(1400, 900)], indirect=True)
+def test_everything_is_open_when_printed(sized) -> None:
+    drawn = "return [...document.querySelectorAll('section, .card li')].map(e => [e.id, e.checkVisibility()])"
+    on_screen = dict(sized.execute_script(drawn))
+    sized.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    printed = sized.execute_script(drawn)
+    sized.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert [key for key, shown in on_screen.items() if shown] == ["cards"]
+    assert all(shown for _, shown in printed)
+    assert len(printed) > len(build.SHOWN_SECTIONS)
 
 
 def contrast(front: str, back: str) -> float:

@@ -272,9 +272,9 @@ def plane_networks(n_replicas: int, weights: tuple[float, float] = (1.0, 1.0)) -
 PLANE = {"n_inputs": 2, "hidden_layer_sizes": [], "n_outputs": 1, "activation": "tanh", "output_activation": "tanh"}
 
 
-def study_with_networks(folder: Path, dataset: str = "gauss", n_replicas: int = 12) -> Study:
+def study_with_networks(folder: Path, dataset: str = "gauss", n_replicas: int = 12, position: int = 0) -> Study:
     """Write a finished study and its winner's networks below `folder`; return it as read back."""
-    study = finished_study(dataset, n_trials=6, n_certificate=n_replicas)
+    study = finished_study(dataset, position, n_trials=6, n_certificate=n_replicas)
     seeds = [f"0.{k:05d}" for k in range(n_replicas)]
     study.records["certificate"] = [dataclasses.replace(study.records["certificate"][0], seeds=seeds, network=PLANE)]
     path = write_study(study, folder)

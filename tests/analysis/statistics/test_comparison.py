@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,7 @@ def search(rng: np.random.Generator, losses: dict[str, list[np.ndarray]]) -> Stu
 def test_each_half_of_an_arms_draws_is_judged_by_what_the_other_half_chooses(rng: np.random.Generator) -> None:
     rows = 0.1 + 0.02 * rng.standard_normal((5, R))
     study = search(rng, {"relu": list(rows[:3]), "tanh": list(rows[3:])})
-    (found,) = arms(study)
+    (found,) = arms(study, least=1)
     assert found.param == "network.activation"
     for arm, members in ((arm, rows[:3] if arm.choice == "relu" else rows[3:]) for arm in found.arms):
         by_hand = [members[members[:, 1 - r % 2 :: 2].mean(axis=1).argmin(), r] for r in range(R)]
@@ -128,7 +129,7 @@ def test_each_half_of_an_arms_draws_is_judged_by_what_the_other_half_chooses(rng
 def test_the_arm_with_the_lowest_loss_comes_first_and_all_pairs_count(rng: np.random.Generator) -> None:
     means = {"relu": 0.3, "tanh": 0.1, "linear": 0.5}
     study = search(rng, {name: [mean + 0.01 * rng.standard_normal(R)] for name, mean in means.items()})
-    (found,) = arms(study)
+    (found,) = arms(study, least=1)
     assert [arm.choice for arm in found.arms] == ["tanh", "relu", "linear"]
     of_one = [one for one in found.differences if one.measure == "test_loss"]
     assert len(of_one) == 3
@@ -141,9 +142,17 @@ def test_arms_of_pure_noise_are_told_apart_in_few_searches() -> None:
     for seed in range(200):
         rng = np.random.default_rng(seed)
         rows = 0.1 + 0.02 * rng.standard_normal((13, R))
-        (found,) = arms(search(rng, {"relu": list(rows[:12]), "tanh": [rows[12]]}))
+        (found,) = arms(search(rng, {"relu": list(rows[:12]), "tanh": [rows[12]]}), least=1)
         n_found += any((one.p_value or 1) < 0.05 for one in found.differences if one.measure == "test_loss")
     assert n_found <= 20
+
+
+def test_arms_of_one_or_two_trials_are_not_ranked(rng: np.random.Generator) -> None:
+    rows = 0.1 + 0.02 * rng.standard_normal((8, R))
+    study = search(rng, {"relu": list(rows[:3]), "tanh": list(rows[3:6]), "sigmoid": list(rows[6:])})
+    (found,) = arms(study)
+    assert sorted(arm.choice for arm in found.arms) == ["relu", "tanh"]
+    assert arms(search(rng, {"relu": list(rows[:3]), "tanh": list(rows[3:5])})) == []
 
 
 def test_a_search_without_a_choice_among_names_has_no_arms(rng: np.random.Generator) -> None:
@@ -155,9 +164,13 @@ def test_arms_alike_in_range_and_different_beyond_are_pointed_out(rng: np.random
     row = 0.1 + 0.01 * rng.standard_normal(R)
     study = search(rng, {"relu": [row], "tanh": [row + 0.002 * rng.standard_normal(R)]})
     study.trials[1] = dataclasses.replace(study.trials[1], out_of_range_loss=(20 * row).tolist())
-    (found,) = arms(study)
+    (found,) = arms(study, least=1)
     (told,) = arm_findings(found)
-    assert told.startswith("activation: in range not to be told from")
+    assert re.fullmatch(
+        r"with (relu|tanh), the mean loss out of range is [\d.]+; with choices of activation that are not to be told "
+        r"from it in range, it is another: (relu|tanh) [\d.]+\.",
+        told,
+    )
     assert (
         arm_findings(
             dataclasses.replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,16 @@ import pytest
 import record_builders as build
 
 from sweeps.commands.main import build_parser, main
+from sweeps.run.one_setting import train_setting
 from sweeps.store.log import SweepLock
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMANDS = (
     "run",
     "resume",
+    "extend",
+    "lessons",
+    "course",
     "report",
     "list",
     "show",
@@ -173,7 +178,8 @@ def test_show_prints_the_homework_table_and_both_sides_of_the_range(
     columns = "data type | activation | batch size | # hidden layers | # neurons | epochs | training loss | test loss"
     assert lines[0] == columns
     assert [line.split(" | ")[0].strip() for line in lines[1:5]] == ["two blobs", "XOR", "circle", "spiral"]
-    assert sum(line.startswith("data type | setting | in range | out of range") for line in lines) == 1
+    titles = [line.split(" | ")[0].strip() for line in lines]
+    assert titles.count("In range") == titles.count("Out of range") == titles.count("Setting") == 1
 
 
 def test_list_names_what_has_been_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,6 +225,47 @@ def test_train_gives_intervals_pass_rate_floor_both_ranges_and_the_page(capsys: 
     output = capsys.readouterr().out
     for word in ("training loss", "test loss", "pass rate", "floor", "in range", "https://playground.tensorflow.org/#"):
         assert word in output
+
+
+def test_train_prints_each_replica_and_says_what_is_worse_than_guessing(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "--dataset", "spiral", "--epochs", "200", "--replicas", "70", "--learning-rate", "0.1"]
+    assert main([*arguments, "--each"]) == 0
+    said = capsys.readouterr()
+    progress = ("training replicas 1 to 64 of 70, 200 epochs ...", "training replicas 65 to 70 of 70, 200 epochs ...")
+    assert "\n".join(progress) in said.err
+    guess = r"out of range: worse than always guessing the mean training label \([\d.]+ \[[\d., ]+\] against 0\.\d+\)"
+    assert re.search(guess, said.out)
+    lines = said.out.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("replica | seed"))
+    rows = [line.split(" | ") for line in lines[first + 1 : first + 71]]
+    assert [int(row[0]) for row in rows] == list(range(70))
+    assert len({row[1] for row in rows}) == 70
+    mean = sum(float(row[3]) for row in rows) / 70
+    told = re.search(r"test loss ([\d.]+) \[", said.out)
+    assert told is not None
+    assert float(told[1]) == pytest.approx(mean, abs=1e-4)
+
+
+def test_replicas_on_the_same_data_differ_in_their_weights_only() -> None:
+    params = {
+        "network.activation": "tanh",
+        "network.n_hidden_layers": 1,
+        "network.hidden_layer_sizes.1": 3,
+        "training.optimizer": "sgd",
+        "training.learning_rate": 0.03,
+        "training.batch_size": 10,
+        "training.regularizer": "none",
+        "training.regularization_rate": 0.0,
+    }
+    given = {"params": params, "epochs": 3, "noise": 0.2, "train_share": 0.7, "goal": "test_loss < 0.1", "seed": 1}
+    same, own = (
+        train_setting("xor", **given, n_replicas=5, same_data=same_data).trials[0] for same_data in (True, False)
+    )
+    assert len(set(same.floor_test_loss)) == len(set(same.n_in_range)) == len(set(same.floor_out_of_range_loss)) == 1
+    assert len(set(own.floor_test_loss)) > 1
+    assert len(set(same.test_loss)) == 5  # first weights of their own
+    assert same.test_loss[0] == own.test_loss[0]  # the first replica is what it was
+    assert same.out_of_range_loss[0] == own.out_of_range_loss[0]
 
 
 def test_train_is_the_same_twice(capsys: pytest.CaptureFixture[str]) -> None:

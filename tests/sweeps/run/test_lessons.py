@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from analysis.course.cells import Cells, leaves_again, losses, time_to
-from analysis.course.lesson import judgments
+from analysis.course.judging import judgments
+from analysis.course.text import claims_document
+from analysis.formats.markdown import markdown
 from analysis.lessons.learning_rate import closed_form_steps
 from analysis.lessons.nonlinearity import one_unit_functions, two_layer_functions
 from analysis.records.reading import read_sweep
+from analysis.records.study import Study
 from analysis.report import render, write_course
 from engine.network import NetworkConfig, Parameters
 from sweeps.commands.lessons import ordered_names
@@ -25,8 +30,17 @@ from sweeps.run.trained import Trained
 from sweeps.spec.lesson import PROBES, LessonSpec, lesson_names, parse_lesson, resized, with_setting
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
+from sweeps.tracking.run_contents import parent_content, record_content
 
 LESSONS = lesson_names()
+FEWER = {
+    "activations": ("training.learning_rate=0.1",),
+    "beyond_range": ("training.regularizer=none", "data.stretch=3.0"),
+    "features": ("data.noise=[0.2, 0.8]",),
+    "lucky_search": ("training.regularization_rate=[0.0, 0.01]",),
+    "split": ('dataset=["xor", "spiral"]',),
+}
+"""Levels of the lessons that have hundreds of cells."""
 
 
 def lesson(name: str) -> LessonSpec:
@@ -37,22 +51,36 @@ def lesson(name: str) -> LessonSpec:
 
 def tiny(name: str) -> LessonSpec:
     """Return the lesson with few replicas and short training: what is tried is the way, not the answer."""
-    spec = with_setting(with_setting(lesson(name), "n_replicas=4"), "epochs=3")
-    fewer = {"beyond_range": "training.regularizer=none", "activations": "training.learning_rate=0.1"}
-    return with_setting(spec, fewer[name]) if name in fewer else spec
+    spec = lesson(name)
+    for assignment in ("n_replicas=4", "epochs=3", *FEWER.get(name, ())):
+        spec = with_setting(spec, assignment)
+    return spec
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Study]:
+    """Return what runs a tiny lesson, once for all tests."""
+    results = tmp_path_factory.mktemp("results")
+
+    @functools.cache
+    def run(name: str) -> Study:
+        (study,) = run_sweep(tiny(name), results, workers=1)
+        return study
+
+    return run
 
 
 @pytest.mark.parametrize("name", LESSONS)
-def test_a_lesson_is_run_judged_and_shown(name: str, tmp_path: Path) -> None:
-    spec = tiny(name)
-    (study,) = run_sweep(spec, tmp_path, workers=1)
+def test_a_lesson_is_run_judged_and_shown(name: str, ran: Callable[[str], Study]) -> None:
+    spec, study = tiny(name), ran(name)
     assert [cell.reason for cell in study.cells if cell.reason is not None] == []
     found = judgments(study)
     assert found
     assert study.verdict is not None
     assert study.verdict.claims == {one.label: one.verdict for one in found}
     assert len(study.verdict.claims) == len(found)  # no two claims of one name
-    assert read_sweep(tmp_path / spec.name) == [study]
+    assert study.path is not None
+    assert read_sweep(study.path.parent.parent) == [study]
     page = render([study]).files["index.html"].decode()
     assert all(design.name in page for design in spec.designs)
     assert "Guess first" in page
@@ -77,14 +105,10 @@ def test_workers_and_cuts_leave_no_trace_and_a_cell_can_be_replayed(tmp_path: Pa
     assert replay(tmp_path / "one" / spec.name, "lesson", 3).differences == ()
 
 
-@pytest.fixture(scope="module")
-def bowl(tmp_path_factory: pytest.TempPathFactory) -> Cells:
-    spec = tiny("learning_rate")
-    (study,) = run_sweep(spec, tmp_path_factory.mktemp("bowl"), workers=1)
-    return Cells(study)
-
-
-def test_gradient_descent_on_the_bowl_is_the_closed_form_and_diverges_above_its_rate(bowl: Cells) -> None:
+def test_gradient_descent_on_the_bowl_is_the_closed_form_and_diverges_above_its_rate(
+    ran: Callable[[str], Study],
+) -> None:
+    bowl = Cells(ran("learning_rate"))
     rates = bowl.levels("bowl", "training.learning_rate")
     assert rates == [0.03, 0.06, 0.1, 0.3, 0.8, 1.2, 2.1, 2.6, 3.5]
     for cell in bowl.of("bowl"):
@@ -198,15 +222,33 @@ def test_what_the_command_line_changes_has_a_folder_of_its_own_and_is_said() -> 
     assert {design.fixed["training.optimizer"] for design in other.designs} == {"adam"}
 
 
-def test_a_course_is_one_page_with_a_section_a_lesson(tmp_path: Path) -> None:
-    folders = []
-    for name in ("nonlinearity", "learning_rate"):
-        spec = tiny(name)
-        run_sweep(spec, tmp_path, workers=1)
-        folders.append(tmp_path / spec.name)
+def test_a_course_is_one_page_with_a_section_a_lesson(tmp_path: Path, ran: Callable[[str], Study]) -> None:
+    paths = [ran(name).path for name in ("nonlinearity", "learning_rate")]
+    folders = [path.parent.parent for path in paths if path is not None]
     page = write_course(folders, tmp_path / "course", [("quadratic", "takes long")])
     html = page.read_text(encoding="utf-8")
     for place in ("contents", "nonlinearity", "learning-rate", "errata", "left-out"):
         assert f'<section id="{place}"' in html
     assert "takes long" in html
     assert set(ordered_names()) == set(LESSONS)
+
+
+def test_a_lesson_is_one_parent_run_with_its_claims_as_tags(ran: Callable[[str], Study]) -> None:
+    study = ran("nonlinearity")
+    content = parent_content(study, "somebody")
+    assert study.verdict is not None
+    assert study.verdict.claims is not None
+    tags = [f"{text}: {found}" for text, found in study.verdict.claims.items()]
+    assert [value for key, value in sorted(content.tags.items()) if key.startswith("claim.")] == tags
+    cell = record_content(study.header, study.cells[0], "somebody")
+    assert cell.params["dataset"] == "xor"
+    assert {"train_loss_median", "test_loss_median", "n_updates"} <= {name for name, _, _ in cell.metrics}
+
+
+def test_every_claim_of_the_course_stands_in_its_document(ran: Callable[[str], Study]) -> None:
+    text = claims_document([ran("nonlinearity"), ran("learning_rate")], [("quadratic", "takes long")])
+    assert text.startswith("# Lessons: what the sources claim, and what the numbers say\n")
+    for study in (ran("nonlinearity"), ran("learning_rate")):
+        for judgment in judgments(study):
+            assert f"| {markdown(judgment.claim.words)} | {markdown(judgment.verdict)} |" in text
+    assert "- `quadratic`: takes long" in text

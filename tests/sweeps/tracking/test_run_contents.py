@@ -12,6 +12,8 @@ import record_builders as build
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.formats.plain import cell_text
+from analysis.sections.cards import card_of
 from sweeps.tracking.content_parts import legal_key, short_text
 from sweeps.tracking.run_contents import parent_content, record_content, record_uid
 from sweeps.tracking.trial_contents import trial_metrics
@@ -108,3 +110,31 @@ def test_names_that_differ_only_in_illegal_signs_stay_apart() -> None:
 def test_a_text_that_mlflow_would_cut_is_replaced_by_its_digest() -> None:
     assert short_text("x" * 6001, 6000).startswith("sha256:")
     assert short_text("x" * 6000, 6000) == "x" * 6000
+
+
+def test_a_run_is_called_by_what_it_tried() -> None:
+    training = {"optimizer": "adam", "learning_rate": 0.01, "batch_size": 10}
+    network = {"activation": "tanh", "hidden_layer_sizes": [8, 8]}
+    names = [
+        content(number=number, stage=stage, training=training, network=network)[1].tags["mlflow.runName"]
+        for number, stage in ((42, "search"), (0, "page_certificate"))
+    ]
+    assert names == ["xor #42 tanh 8-8 adam 0.01", "xor page certificate 0 tanh 8-8 adam 0.01"]
+
+
+def test_the_parents_description_is_the_card_and_the_verdict() -> None:
+    study = build.finished_study("xor")
+    described = parent_content(study, "ada").tags["mlflow.note.content"]
+    card = card_of(study)
+    assert described.startswith("### XOR: certified\n\n**")
+    assert str(card.setting) in described
+    assert card.beyond in described
+    assert all(f"- {fact.title}: {cell_text(fact.value)} ({fact.meaning})\n" in described for fact in card.facts)
+    assert "`python -m sweeps replay homework/xor " in described
+    assert "certified: both upper bounds are below 0.1" in described
+
+
+def test_an_unfinished_parent_has_no_card() -> None:
+    study = build.finished_study("xor")
+    study.verdict = None
+    assert parent_content(study, "ada").tags["mlflow.note.content"].startswith("xor. One run per trial")

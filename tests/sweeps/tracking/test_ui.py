@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -17,9 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.tracking.ui import free_port, server_command, server_environment
+from sweeps.tracking.database import open_client
+from sweeps.tracking.errors import UiError
+from sweeps.tracking.experiments import NAME_TAG
+from sweeps.tracking.ui import free_port, run_addresses, serve, server_command, server_environment
 
 ROOT = Path(__file__).resolve().parents[3]
+# MLflow's dependencies warn of their own future; that is not ours to mend.
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
 LONGEST_START_S = 90.0
 
 
@@ -37,6 +43,8 @@ def status(port: int, host: str) -> int:
 
 def start_ui(folder: Path) -> tuple[subprocess.Popen[str], int]:
     """Start the UI in a folder; return its process and port as soon as it has named it."""
+    client = open_client(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.create_experiment("homework", tags={NAME_TAG: "homework"})
     port = free_port("127.0.0.1", 5400)
     process = subprocess.Popen(
         [sys.executable, "-m", "sweeps", "ui", "--port", str(port)],
@@ -48,6 +56,8 @@ def start_ui(folder: Path) -> tuple[subprocess.Popen[str], int]:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == f"MLflow UI: http://127.0.0.1:{port} (starting; Ctrl-C ends it)\n"
+    page = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    assert process.stdout.readline() == f"runs of homework: {page}\n"
     return process, port
 
 
@@ -154,6 +164,27 @@ def test_a_killed_ui_leaves_no_server_behind(tmp_path: Path) -> None:
     while any(map(lives, children)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(map(lives, children))
+
+
+def test_a_database_that_does_not_exist_is_named_and_not_made(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    message = f"--tracking-uri {uri}: no such database; `python -m sweeps run` makes one, `sync` from its logs"
+    with pytest.raises(UiError, match=f"^{re.escape(message)}$"):
+        serve(uri, "127.0.0.1", 5400)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_addresses_are_of_sweeps_only_the_newest_first(tmp_path: Path) -> None:
+    client = open_client(f"sqlite:///{tmp_path}/mlflow.db")
+    client.create_experiment("of somebody else")
+    numbers = []
+    for name in ("first", "second"):
+        numbers.append(client.create_experiment(name, tags={NAME_TAG: name}))
+        time.sleep(0.01)  # MLflow's clock counts milliseconds
+    assert run_addresses(client) == [
+        (name, f"#/experiments/{number}/runs?workflowType=machine_learning")
+        for name, number in [("second", numbers[1]), ("first", numbers[0])]
+    ]
 
 
 def test_a_taken_port_gives_the_next_free_one() -> None:

@@ -1,0 +1,93 @@
+"""Depth at equally many parameters: whether a deeper network underfits or overfits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from analysis.course.cells import Cells, FloatArray, difference, last, pooled, sooner, title
+from analysis.course.comparing import lines, over_levels, reached
+from analysis.course.lesson import Lesson
+from analysis.formats.blocks import Block
+from analysis.records.lesson import CellRecord
+from analysis.statistics.verdicts import Claim, Judgment, Sample
+
+SHAPE, ACTIVATION, SHARE = "network.hidden_layer_sizes", "network.activation", "data.train_share"
+FLAT, DEEP = "16", "5-4-4"
+
+
+def _gap(cell: CellRecord) -> FloatArray:
+    return difference(last(cell, "test"), last(cell, "train"))
+
+
+def _versus(cells: Cells, value: Callable[[CellRecord], FloatArray]) -> tuple[Sample, ...]:
+    """Return in which share of draws and activations the deep network's value is above the flat one's, by set."""
+    found = []
+    for dataset in cells.datasets("sets"):
+        wins = []
+        for flat in cells.of("sets", {"dataset": dataset, SHAPE: FLAT}):
+            deep = cells.one("sets", {**{k: v for k, v in flat.params.items() if k != "design"}, SHAPE: DEEP})
+            if deep is not None:
+                wins.append(sooner(value(flat), value(deep)))
+        if wins:
+            found.append(Sample(title(dataset), "share", np.mean(wins, axis=0)))
+    return tuple(found)
+
+
+def claims(cells: Cells) -> list[Claim]:
+    """Return the report's claims about depth."""
+    budget = "equal parameters (64 and 65), epochs, rate and draws"
+    compared: list[tuple[str, str, Callable[[CellRecord], FloatArray]]] = [
+        ("Deeper networks underfit", "a higher training loss", lambda cell: last(cell, "train")),
+        ("Deeper networks overfit", "a larger gap between test and training loss", _gap),
+        ("Deeper networks have a higher test loss", "a higher test loss", lambda cell: last(cell, "test")),
+    ]
+    found = []
+    for words, measure, value in compared:
+        samples = _versus(cells, value)
+        text = f"share of draws and settings with {measure} with three hidden layers than with one"
+        found.append(Claim("73", words, text, "above", 0.5, samples, pooled(samples), budget=budget))
+    return found
+
+
+def blocks(cells: Cells) -> list[Block]:
+    """Return picture and tables."""
+    n = cells.design("sets").get("n_replicas", 0)
+    return [
+        lines(
+            "depth-loss", f"Median test loss over {n} draws by hidden layers of equally many parameters, both training "
+            "shares; one line an activation.", "Test loss by depth and activation on each set.",
+            cells, "sets", SHAPE, ACTIVATION, lambda cell: last(cell, "test"), "test loss", log_y=True,
+            goal=cells.target("sets"),
+        ),
+        over_levels(
+            "depth-train", "Training loss by layers and set (median over draws of the mean over settings).",
+            cells, "sets", SHAPE, "dataset", lambda cell: last(cell, "train"), kind="median",
+        ),
+        over_levels(
+            "depth-gap", "Test minus training loss by layers and set (median over draws of the mean over settings).",
+            cells, "sets", SHAPE, "dataset", _gap, kind="median",
+        ),
+        over_levels(
+            "depth-reached", "Share of draws that reach the target by layers and set.",
+            cells, "sets", SHAPE, "dataset", lambda cell: reached(cells, cell),
+        ),
+    ]  # fmt: skip
+
+
+def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
+    """Return the answer in one sentence."""
+    parts = []
+    for dataset in cells.datasets("sets"):
+        means = {
+            str(shape): float(np.mean([np.median(last(cell, "test")) for cell in group]))
+            for shape in cells.levels("sets", SHAPE)
+            if (group := cells.of("sets", {"dataset": dataset, SHAPE: shape}))
+        }
+        best = min(means, key=lambda shape: means[shape])
+        parts.append(f"{best} on {title(dataset)}")
+    return f"At equally many parameters the lowest median test loss has {', '.join(parts)}."
+
+
+LESSON = Lesson("Depth", claims, blocks, answer)

@@ -1,0 +1,111 @@
+"""Optimizers, each with its rate tuned at an equal budget on other draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from analysis.course.cells import Cells, FloatArray, last, pooled, sooner, time_to, title
+from analysis.course.comparing import lines, over_levels, reached
+from analysis.course.lesson import Lesson
+from analysis.formats.blocks import Block
+from analysis.records.lesson import CellRecord, Level
+from analysis.statistics.verdicts import Claim, Judgment, Sample
+
+OPTIMIZER, RATE, ACTIVATION = "training.optimizer", "training.learning_rate", "network.activation"
+CAP = 2.0
+"""What a loss counts at most where a rate is chosen."""
+
+
+def tuned(
+    cells: Cells, dataset: str, activation: Level, optimizer: str, value: Callable[[CellRecord], FloatArray]
+) -> FloatArray:
+    """Return each draw's value at the rate with the lowest mean test loss on the other half of the draws."""
+    group = cells.of("sets", {"dataset": dataset, ACTIVATION: activation, OPTIMIZER: optimizer})
+    if not group:
+        return np.array([])
+    loss = np.stack([np.minimum(last(cell, "test"), CAP) for cell in group])
+    values = np.stack([value(cell) for cell in group])
+    R = loss.shape[1]
+    found = np.empty(R)
+    for half in (0, 1):
+        judged = np.arange(R) % 2 == half
+        found[judged] = values[loss[:, ~judged].mean(axis=1).argmin(), judged]
+    return found
+
+
+def _versus(
+    cells: Cells, one: str, other: str, value: Callable[[CellRecord], FloatArray], activations: Sequence[Level]
+) -> tuple[Sample, ...]:
+    """Return in which share of draws `one` has the lower value, each optimizer at its own rate, by set."""
+    found = []
+    for dataset in cells.datasets("sets"):
+        wins = []
+        for activation in activations:
+            a, b = (tuned(cells, dataset, activation, name, value) for name in (one, other))
+            if len(a) and len(b):
+                wins.append(sooner(a, b))
+        if wins:
+            found.append(Sample(title(dataset), "share", np.mean(wins, axis=0)))
+    return tuple(found)
+
+
+def claims(cells: Cells) -> list[Claim]:
+    """Return the sources' claims about optimizers."""
+    activations = cells.levels("sets", ACTIVATION)
+    budget = "six rates each, chosen on other draws; equal epochs"
+
+    def times(cell: CellRecord) -> FloatArray:
+        return time_to(cell, cells.target_of(cell))
+
+    badly = _versus(cells, "sgd", "adam", lambda cell: last(cell, "train"), activations)
+    relu = _versus(cells, "adam", "sgd", times, [one for one in activations if one == "relu"])
+    tanh = _versus(cells, "adam", "sgd", lambda cell: last(cell, "train"), [a for a in activations if a == "tanh"])
+    momentum = _versus(cells, "momentum", "sgd", times, activations)
+    return [
+        Claim("65", "Adam trains badly", "share of draws with a lower training loss with SGD than with Adam, each at "
+              "its own rate", "above", 0.5, badly, pooled(badly), budget=budget),
+        Claim("69", "Adam speeds ReLU up", "share of draws that reach the target in fewer epochs with Adam than with "
+              "SGD, ReLU (both never counts half)", "above", 0.5, relu, pooled(relu), budget=budget),
+        Claim("69", "... and lowers tanh's loss", "share of draws with a lower training loss with Adam than with SGD, "
+              "tanh", "above", 0.5, tanh, pooled(tanh), budget=budget),
+        Claim("", "Momentum is quicker than plain SGD once both are tuned", "share of draws that reach the target in "
+              "fewer epochs with momentum (both never counts half)", "above", 0.5, momentum, pooled(momentum),
+              budget=budget),
+    ]  # fmt: skip
+
+
+def blocks(cells: Cells) -> list[Block]:
+    """Return picture and tables."""
+    n = cells.design("sets").get("n_replicas", 0)
+    return [
+        lines(
+            "optimizers-loss", f"Median test loss over {n} draws by rate, both activations; one line an optimizer: "
+            "each needs a rate of its own.", "Test loss by rate and optimizer on each set.",
+            cells, "sets", RATE, OPTIMIZER, lambda cell: last(cell, "test"), "test loss", log_y=True,
+            goal=cells.target("sets"),
+        ),
+        over_levels(
+            "optimizers-reached", "Share of draws that reach the target, by rate and optimizer, mean over sets and "
+            "activations.", cells, "sets", RATE, OPTIMIZER, lambda cell: reached(cells, cell),
+        ),
+    ]  # fmt: skip
+
+
+def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
+    """Return the answer in one sentence."""
+    parts = []
+    for optimizer in cells.levels("sets", OPTIMIZER):
+        shares = [
+            tuned(cells, dataset, activation, str(optimizer), lambda cell: reached(cells, cell)).mean()
+            for dataset in cells.datasets("sets")
+            for activation in cells.levels("sets", ACTIVATION)
+        ]
+        parts.append(f"{optimizer} {np.mean(shares):.0%}")
+    return (
+        f"Each at its own rate, chosen on other draws, these shares of networks reach the target: {', '.join(parts)}."
+    )
+
+
+LESSON = Lesson("Optimizers", claims, blocks, answer)

@@ -1,0 +1,169 @@
+"""Smallest network: pass rates and test losses by size, in the exercise's setting and on every set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.course.cells import Cells, FloatArray, last, losses, title
+from analysis.course.comparing import claim, over_levels, reached
+from analysis.course.lesson import Lesson
+from analysis.formats.blocks import Block, Cell, Column, Picture, Table, shown
+from analysis.formats.cells import interval_text
+from analysis.records.lesson import CellRecord
+from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHAPE = "network.hidden_layer_sizes"
+SHEET, SHEET_UNITS = "3-3-2", 8
+HALF = 0.5
+
+
+def n_units(cell: CellRecord) -> int:
+    """Return how many hidden units a cell's networks have."""
+    return sum(cell.network["hidden_layer_sizes"])
+
+
+def low_enough(cells: Cells, cell: CellRecord) -> FloatArray:
+    """Return 1 for restarts whose test loss was at or below the target at any look."""
+    return np.asarray((losses(cell, "test") <= cells.target_of(cell)).any(axis=0), np.float64)
+
+
+def smallest(cells: Cells, group: Sequence[CellRecord]) -> CellRecord | None:
+    """Return the smallest network that passes in at least half of the restarts, of two the better one."""
+    good = [cell for cell in group if low_enough(cells, cell).mean() >= HALF]
+    return min(good, key=lambda cell: (n_units(cell), -low_enough(cells, cell).mean()), default=None)
+
+
+def claims(cells: Cells) -> list[Claim]:
+    """Return the sheet's claims about small networks."""
+    sheet = cells.one("exercise", {"dataset": "xor", SHAPE: SHEET})
+    samples = [Sample("", "share", low_enough(cells, sheet))] if sheet is not None else []
+    smaller = [
+        Sample(str(cell.params[SHAPE]), "share", low_enough(cells, cell))
+        for cell in cells.of("exercise")
+        if n_units(cell) < SHEET_UNITS
+    ]
+    gap = []
+    for dataset in cells.datasets("sets"):
+        two = [cells.one("sets", {"dataset": dataset, SHAPE: shape}) for shape in ("4", "8-8")]
+        if two[0] is not None and two[1] is not None:
+            gaps = [last(cell, "test") - last(cell, "train") for cell in two if cell is not None]
+            gap.append(Sample(title(dataset), "share", (gaps[0] < gaps[1]).astype(np.float64)))
+    return [
+        Claim(
+            "19", "3-3-2 reaches 0.177 in some runs and fails in others (between 5 and 95 of 100)",
+            "share of restarts of 3-3-2 whose test loss is at most 0.177 at any look", "within", 0.5, tuple(samples),
+            margin=0.45, budget="equal epochs, same draws",
+        ),
+        claim(
+            "19", "No smaller network than the sheet's eight units passes in half of its restarts",
+            "share of restarts of the networks of fewer than eight units whose test loss is at most 0.177 at any look",
+            "below", HALF, smaller, budget="equal epochs, same draws; of the networks tried",
+        ),
+        claim(
+            "15", "Simpler networks generalize better: a smaller gap with 4 units than with 8-8",
+            "share of draws with a smaller test minus training loss with one layer of 4 than with two of 8", "above",
+            0.5, gap,
+        ),
+    ]  # fmt: skip
+
+
+def blocks(cells: Cells) -> list[Block]:
+    """Return picture and tables."""
+    group = sorted(cells.of("exercise"), key=n_units)
+    rows: list[tuple[Cell, ...]] = [
+        (
+            str(cell.params[SHAPE]),
+            n_units(cell),
+            shown(share_interval(low_enough(cells, cell))),
+            shown(median_interval(losses(cell, "test").min(axis=0))),
+        )
+        for cell in group
+    ]
+    n = cells.design("exercise").get("n_replicas", 0)
+    table = Table(
+        "smallest-network-exercise",
+        f"The exercise's setting, {n} draws: share whose test loss is at most {cells.target('exercise'):g} at any "
+        "look, and the median of the lowest test loss, which flatters: it is chosen on the test points.",
+        (
+            Column("units", "Layers", "text"), Column("n", "Units"), Column("share", "Passed", "interval"),
+            Column("loss", "Lowest test loss", "interval"),
+        ),
+        tuple(rows),
+    )  # fmt: skip
+    sets = over_levels(
+        "smallest-network-sets", "Share of draws below 0.1 in training and test loss at any look, by layers and set.",
+        cells, "sets", SHAPE, "dataset", lambda cell: reached(cells, cell),
+    )  # fmt: skip
+    points = tuple(
+        (str(cell.params[SHAPE]), n_units(cell), float(np.median(losses(cell, "test").min(axis=0))),
+         float(low_enough(cells, cell).mean()))
+        for cell in group
+    )  # fmt: skip
+    picture = Picture(
+        "smallest-network-front",
+        "Hidden units against the median of the lowest test loss, each point with its share of restarts that pass; the "
+        "line is the target.",
+        "Units against test loss: " + "; ".join(f"{row[0]} passes in {row[3]:.0%}" for row in points) + ".",
+        lambda: _draw(cells, points),
+        Table(
+            "smallest-network-front", "",
+            (Column("layers", "Layers", "text"), Column("units", "Units"), Column("loss", "Lowest test loss"),
+             Column("passed", "Passed")),
+            points,
+        ),
+    )  # fmt: skip
+    return [picture, table, sets]
+
+
+def _draw(cells: Cells, points: Sequence[tuple[str, int, float, float]]) -> Figure:
+    from analysis.formats.style import BLUE, RED, framed_axes, new_figure
+
+    figure = new_figure(7.5, 3.2)
+    axes = framed_axes(figure, 0.7, 0.5, 0.3, 0.2)
+    axes.axhline(cells.target("exercise"), color=RED, linewidth=1.0, linestyle="--")
+    for layers, units, loss, share in points:
+        axes.plot([units], [loss], "o", color=BLUE, markersize=4 + 8 * share, alpha=0.8)
+        axes.annotate(
+            f"{layers} ({share:.0%})",
+            (units, loss),
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=7,
+        )
+    axes.set_xlabel("hidden units")
+    axes.set_ylabel("median of the lowest test loss")
+    return figure
+
+
+def _shape_text(cell: CellRecord | None) -> str:
+    if cell is None:
+        return "none of those tried"
+    shape = str(cell.params[SHAPE])
+    return "no hidden unit" if shape == "none" else shape
+
+
+def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
+    """Return the answer in one sentence."""
+    parts = []
+    found = smallest(cells, cells.of("exercise"))
+    if found is not None:
+        share = " ".join(interval_text(share_interval(low_enough(cells, found))))
+        parts.append(
+            f"in the exercise's setting {found.params[SHAPE]} is the smallest network tried that passes in at least "
+            f"half of the restarts (share {share})"
+        )
+    for dataset in cells.datasets("sets"):
+        good = [cell for cell in cells.of("sets", {"dataset": dataset}) if reached(cells, cell).mean() >= HALF]
+        best = min(good, key=n_units, default=None)
+        parts.append(f"{title(dataset)}: {_shape_text(best)}")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+LESSON = Lesson("Smallest network", claims, blocks, answer)

@@ -1,0 +1,105 @@
+"""What a search says of its hyperparameters, on planted truth."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import record_builders as build
+
+from analysis.records.study import Study, TrialRecord
+from analysis.statistics.why import LEAST_ARM, arms_of, comparisons, edges, n_comparable
+
+
+def study_of(
+    activations: Sequence[str], loss: Callable[[str, np.random.Generator], float], rng: np.random.Generator
+) -> Study:
+    """Return a search whose trials differ in activation and rate, with losses from a planted law."""
+    study = Study(build.header())
+    shared = [f"0.{r}" for r in range(4)]
+    plain = build.record(rng, n_replicas=4, seeds=shared)
+    for number, activation in enumerate(activations):
+        params = {"network.activation": activation, "training.learning_rate": float(10 ** rng.uniform(-3, 0))}
+        losses = [loss(activation, rng)] * 4
+        trial = dataclasses.replace(
+            plain, number=number, params=params, test_loss=losses, train_loss=losses, value=losses[0]
+        )
+        study.trials.append(trial)
+    return study
+
+
+def best(study: Study) -> TrialRecord:
+    return min(study.trials, key=lambda trial: trial.value)
+
+
+def test_a_planted_effect_is_found_with_an_interval_that_holds_it() -> None:
+    rng = np.random.default_rng(1)
+    factor = {"relu": 1.0, "tanh": 1.0, "sigmoid": 3.0}
+    study = study_of(
+        ["relu", "tanh", "sigmoid"] * 8, lambda one, rng: 0.1 * factor[one] * np.exp(0.2 * rng.normal()), rng
+    )
+    found = {(one.param, one.other.low): one for one in comparisons(study, best(study))}
+    sigmoid = found["network.activation", "sigmoid"]
+    assert sigmoid.sign == 1
+    assert sigmoid.ratio.low is not None
+    assert sigmoid.ratio.high is not None
+    assert sigmoid.ratio.low < 3 < sigmoid.ratio.high
+    lowest = min(trial.value for trial in study.trials if trial.params["network.activation"] == "sigmoid")
+    assert sigmoid.lowest == pytest.approx(lowest)
+    assert all(one.sign == 0 for key, one in found.items() if key != ("network.activation", "sigmoid"))
+
+
+def test_without_an_effect_a_search_rarely_tells_one() -> None:
+    told = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        study = study_of(["relu", "tanh", "sigmoid"] * 8, lambda _, rng: 0.1 * np.exp(0.5 * rng.normal()), rng)
+        told += any(one.sign for one in comparisons(study, study.trials[0]))
+    # At level 0.05 over all comparisons of a search; 19 of 200 has a chance of 1 in 300.
+    assert told < 19
+
+
+def test_arms_of_one_or_two_trials_are_never_ranked() -> None:
+    rng = np.random.default_rng(2)
+    names = ["relu"] * 10 + ["sigmoid"] * (LEAST_ARM - 1)
+    study = study_of(names, lambda one, rng: (9.0 if one == "sigmoid" else 0.1) * np.exp(0.1 * rng.normal()), rng)
+    assert not [one for one in comparisons(study, best(study)) if one.param == "network.activation"]
+    study.trials.append(dataclasses.replace(study.trials[-1], number=99))
+    assert [one.other.low for one in comparisons(study, best(study)) if one.param == "network.activation"] == [
+        "sigmoid"
+    ]
+
+
+def test_few_trials_say_nothing() -> None:
+    rng = np.random.default_rng(3)
+    study = study_of(["relu", "sigmoid"] * 3, lambda one, _: 9.0 if one == "sigmoid" else 0.1, rng)
+    assert n_comparable(study) == 6
+    assert comparisons(study, best(study)) == []
+
+
+def test_pruned_and_diverged_trials_do_not_compare() -> None:
+    rng = np.random.default_rng(4)
+    study = study_of(["relu"] * 9, lambda _, rng: 0.1 * np.exp(0.1 * rng.normal()), rng)
+    study.trials[0] = dataclasses.replace(study.trials[0], pruned_at=10)
+    study.trials[1] = dataclasses.replace(study.trials[1], state="diverged")
+    assert n_comparable(study) == 7
+
+
+def test_many_numbers_become_ranges_that_share_no_value() -> None:
+    rng = np.random.default_rng(5)
+    study = study_of(["relu"] * 20, lambda _, rng: float(rng.uniform(0.1, 0.2)), rng)
+    arms = arms_of(study.trials, "training.learning_rate")
+    assert sorted(i for arm in arms for i in arm.members) == list(range(20))
+    assert [len(arm.members) for arm in arms] == [7, 7, 6]
+    assert all(arms[k].high < arms[k + 1].low for k in range(2))
+
+
+def test_a_winner_at_the_end_of_what_was_tried_is_an_edge() -> None:
+    rng = np.random.default_rng(6)
+    study = study_of(["relu"] * 12, lambda _, rng: float(rng.uniform(0.1, 0.2)), rng)
+    rates = [trial.params["training.learning_rate"] for trial in study.trials]
+    highest, inside = study.trials[int(np.argmax(rates))], study.trials[int(np.argsort(rates)[5])]
+    assert [(one.side, one.n, one.value) for one in edges(study, highest)] == [("highest", 12, max(rates))]
+    assert edges(study, inside) == []
