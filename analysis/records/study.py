@@ -537,24 +537,42 @@ def study_name(header: StudyHeader) -> str:
 def canonical_lines(study: Study) -> list[str]:
     """Return a study's lines in canonical form: by stage and number, without timing and chain.
 
-    Equal for equal specs, versions and processor type, whatever the number of workers and of interruptions.
+    Equal for equal specs, versions and processor type, whatever the number of workers and of interruptions. What has its
+    default is left out, so that a field that a later version adds does not unseal the logs of earlier ones.
     """
-    lines = [encode_line("study", as_data(study.header))]
+    lines = [encode_line("study", told(study.header))]
     lines += [encode_line("asked", {"number": n, "params": study.asked[n]}) for n in sorted(study.asked)]
-    lines += [encode_line("chapter", as_data(chapter)) for chapter in study.chapters]
+    lines += [encode_line("chapter", told(chapter)) for chapter in study.chapters]
     if study.extensions:
-        lines.append(encode_line("extension", as_data(study.budget)))
+        lines.append(encode_line("extension", told(study.budget)))
     looks = sorted(study.looks, key=lambda look: (look.number, STAGES.index(look.stage)))
-    lines += [encode_line("look", as_data(look)) for look in looks]
-    lines += [encode_line(record.stage, without_timing(record)) for record in study.all_records()]
+    lines += [encode_line("look", told(look)) for look in looks]
+    lines += [encode_line(record.stage, _without(told(record), TIMING_FIELDS)) for record in study.all_records()]
     if study.verdict is not None:
-        lines.append(encode_line("verdict", as_data(study.verdict)))
+        lines.append(encode_line("verdict", told(study.verdict)))
     return lines
 
 
 def without_timing(record: Record) -> dict[str, Any]:
     """Return a record as plain values, without the fields that differ from run to run."""
     return {key: value for key, value in as_data(record).items() if key not in TIMING_FIELDS}
+
+
+def told(item: Any) -> dict[str, Any]:
+    """Return what a line says beyond the defaults of its kind, as plain values."""
+    silent = {one.name for one in dataclasses.fields(item) if _has_default(item, one)}
+    return {key: value for key, value in as_data(item).items() if key not in silent}
+
+
+def _has_default(item: Any, one: dataclasses.Field[Any]) -> bool:
+    if one.default_factory is not dataclasses.MISSING:
+        return bool(getattr(item, one.name) == one.default_factory())
+    return one.default is not dataclasses.MISSING and bool(getattr(item, one.name) == one.default)
+
+
+def _without(data: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    left_out = frozenset(names)
+    return {key: value for key, value in data.items() if key not in left_out}
 
 
 def digest_of(lines: Iterable[str]) -> str:
