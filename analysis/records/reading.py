@@ -22,6 +22,7 @@ from analysis.records.study import (
     NETWORK,
     STAGES,
     Asked,
+    Chapter,
     Extension,
     Look,
     Record,
@@ -37,7 +38,7 @@ from analysis.records.study import (
 
 EARLIER_NAME = "runs.jsonl"
 """What polynomial studies left before they had a log."""
-REOPENING_KINDS = frozenset({"extension"})
+REOPENING_KINDS = frozenset({"extension", "chapter"})
 """Kinds of lines that may follow a verdict; another verdict has to come after them."""
 LINE_TYPES: Mapping[str, type] = MappingProxyType(
     {
@@ -47,6 +48,7 @@ LINE_TYPES: Mapping[str, type] = MappingProxyType(
         "verdict": Verdict,
         "look": Look,
         "extension": Extension,
+        "chapter": Chapter,
     }
     | dict.fromkeys(STAGES[1:], TrialRecord)
     | {NETWORK: NetworkRecord, CELL: CellRecord}
@@ -58,7 +60,7 @@ DATA_OF: Mapping[str, Callable[[Mapping[str, Any]], object]] = MappingProxyType(
 """What reads the header's data of studies that train a list, by their kind."""
 
 
-Item = StudyHeader | Asked | Record | Verdict | Look | Extension
+Item = StudyHeader | Asked | Record | Verdict | Look | Extension | Chapter
 """What a line holds."""
 
 
@@ -128,6 +130,8 @@ class StudyReader:
             self._record(study, line.kind, item)
         elif isinstance(item, Look):
             self._look(study, item)
+        elif isinstance(item, Chapter):
+            self._open(study, item)
         elif isinstance(item, Extension):
             study.extend(item)
         else:
@@ -188,6 +192,16 @@ class StudyReader:
                 f"from {n_there}, once"
             )
         study.looks.append(look)
+
+    def _open(self, study: Study, chapter: Chapter) -> None:
+        if self._first != "search":
+            raise ValueError("a 'chapter' line; expected none in a study of a list")
+        if chapter.first != len(self.chosen):
+            raise ValueError(f"chapter.first: {chapter.first}; expected {len(self.chosen)}, the trials asked before it")
+        kept = chapter.kept
+        if kept != sorted(set(kept)) or (kept and not (kept[0] >= 0 and kept[-1] < chapter.first)):
+            raise ValueError(f"chapter.kept: not numbers of trials below {chapter.first}, each once and in order")
+        study.extend(chapter)
 
     def _end(self, study: Study, verdict: Verdict, line: Line) -> None:
         if missing := sorted(self.chosen.keys() - self._numbers[self._first]):

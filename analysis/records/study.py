@@ -23,6 +23,8 @@ A study's log is a text file of chained JSON lines (`analysis.records.lines`). T
     there may only be lines that open the study again.
 ``extension``
     the search goes on, with a larger budget: `Extension`. What was looked at before stays counted.
+``chapter``
+    the search goes on in another space: `Chapter`.
 
 `analysis.records.reading` has the one reader.
 """
@@ -93,6 +95,8 @@ class StudyHeader:
         What the losses are and who was compared by which rows, where the kind of data has something to say.
     has_page : bool
         Whether the Playground page can show a setting.
+    origin : str
+        The sweep whose best settings were tried first, with its digest (``"tiny@0123456789ab"``), or empty.
     """
 
     sweep: str
@@ -111,6 +115,7 @@ class StudyHeader:
     versions: dict[str, str]
     about: str = ""
     has_page: bool = True
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +346,30 @@ class Extension:
     spec_sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """The search goes on in another space; trials of the chapters before that lie in it are told to the sampler.
+
+    Parameters
+    ----------
+    n_trials, until, spec_sha256 : int, str, str
+        As in `Extension`: the budget counts the trials of all chapters.
+    first : int
+        Number of the chapter's first trial.
+    kept : list of int
+        Earlier trials whose settings lie in the space, by number.
+    spec_before : str
+        The spec of the chapter before, as TOML; its order is that in which a space is searched.
+    """
+
+    n_trials: int
+    until: str
+    spec_sha256: str
+    first: int
+    kept: list[int]
+    spec_before: str
+
+
 @dataclass(slots=True)
 class Study:
     """One study read back from its log.
@@ -350,7 +379,9 @@ class Study:
     looks : list of Look
         In the order in which they were taken.
     extensions : list of Extension
-        Larger budgets, in order.
+        Larger budgets, in order; those of chapters among them.
+    chapters : list of Chapter
+        Other spaces than the header's, in order.
     rounds : list of int
         Search trials behind each look number before the present one.
     """
@@ -366,6 +397,7 @@ class Study:
     looks: list[Look] = field(default_factory=list)
     extensions: list[Extension] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
+    chapters: list[Chapter] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
@@ -378,6 +410,28 @@ class Study:
     def trials(self) -> list[TrialRecord]:
         """The search trials, by number."""
         return self.records["search"]
+
+    def eligible(self, n_trials: int | None = None) -> list[TrialRecord]:
+        """Return the search trials that lie in the space in force: once there were `n_trials`, or now (None)."""
+        trials = self.trials if n_trials is None else self.trials[:n_trials]
+        in_force = [chapter for chapter in self.chapters if n_trials is None or chapter.first < n_trials]
+        if not in_force:
+            return trials
+        kept = frozenset(in_force[-1].kept)
+        return [trial for trial in trials if trial.number >= in_force[-1].first or trial.number in kept]
+
+    def is_eligible(self, number: int) -> bool:
+        """Return whether search trial `number` lies in the space in force now."""
+        return not self.chapters or number >= self.chapters[-1].first or number in self.chapters[-1].kept
+
+    def stands(self, record: TrialRecord) -> bool:
+        """Return whether a certificate is of a setting in the space in force now."""
+        if not self.chapters:
+            return True
+        if record.source is not None:
+            return self.is_eligible(record.source)
+        look = self.look_behind(record)
+        return look is not None and look.n_trials > self.chapters[-1].first
 
     @property
     def is_polynomial(self) -> bool:
@@ -440,12 +494,14 @@ class Study:
         """The number of the looks that come next or are under way."""
         return len(self.rounds) + 1
 
-    def extend(self, extension: Extension) -> None:
+    def extend(self, extension: Extension | Chapter) -> None:
         """Let the search go on; what has been looked at closes a round, so that the next look is another one."""
         if self.verdict is not None or any(look.number == self.look_number for look in self.looks):
             self.rounds.append(len(self.trials))
         self.verdict = None
-        self.extensions.append(extension)
+        self.extensions.append(Extension(extension.n_trials, extension.until, extension.spec_sha256))
+        if isinstance(extension, Chapter):
+            self.chapters.append(extension)
 
     def look_of(self, stage: Stage, number: int | None = None) -> Look | None:
         """Return a stage's look of a number (None: the present one), or None where it has not been taken."""
@@ -468,7 +524,7 @@ class Study:
         return next((record for record in self.records[stage] if record.number == number), None)
 
 
-def as_data(item: StudyHeader | Asked | Record | Verdict | Look | Extension) -> dict[str, Any]:
+def as_data(item: StudyHeader | Asked | Record | Verdict | Look | Extension | Chapter) -> dict[str, Any]:
     """Return a record as plain JSON values; what it holds is shared, not copied."""
     return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
 
@@ -485,6 +541,7 @@ def canonical_lines(study: Study) -> list[str]:
     """
     lines = [encode_line("study", as_data(study.header))]
     lines += [encode_line("asked", {"number": n, "params": study.asked[n]}) for n in sorted(study.asked)]
+    lines += [encode_line("chapter", as_data(chapter)) for chapter in study.chapters]
     if study.extensions:
         lines.append(encode_line("extension", as_data(study.budget)))
     looks = sorted(study.looks, key=lambda look: (look.number, STAGES.index(look.stage)))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from analysis.formats.blocks import Block, Cell, Column, Missing, Section, Table, Text, labels, number_text
+from analysis.records.lineage import lineage
 from analysis.records.study import STAGES, Look, Stage, Study
 from analysis.records.table import is_table
 from analysis.statistics.homework import replay_command, winner_record
@@ -41,6 +42,11 @@ LOG_COLUMNS = (
     Column("proves", "What the log says of itself", "text"),
     Column("digest", "Digest of its records", "text"),
 )
+LINEAGE_COLUMNS = (
+    Column("dataset", "Data type", "text"),
+    Column("step", "Step"),
+    Column("what", "What", "text"),
+)
 LOOK_COLUMNS = (
     Column("dataset", "Data type", "text"),
     Column("stage", "Stage", "text"),
@@ -72,6 +78,7 @@ def build(studies: Sequence[Study]) -> Section:
             COLUMNS,
             tuple(study_cells(study, name) for study, name in zip(studies, names, strict=True)),
         ),
+        *lineage_blocks(studies, names),
         log_table(studies, names),
         Table(
             "looks",
@@ -110,6 +117,27 @@ def log_table(studies: Sequence[Study], names: Sequence[str]) -> Table:
         LOG_COLUMNS,
         tuple(log_cells(study, name) for study, name in zip(studies, names, strict=True)),
     )
+
+
+def lineage_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
+    """Return how studies have grown, and what they came of; nothing where none has a history."""
+    rows = tuple(
+        (name, i, line)
+        for study, name in zip(studies, names, strict=True)
+        if study.extensions or study.header.origin
+        for i, line in enumerate(lineage(study), start=1)
+    )
+    if not rows:
+        return []
+    return [
+        Table(
+            "lineage",
+            "What these searches came of and how they have grown. Trials of an earlier space that lie in the later one "
+            "were kept; winners are chosen among those. Each extension is followed by another look, on other draws.",
+            LINEAGE_COLUMNS,
+            rows,
+        )
+    ]
 
 
 def version_table(studies: Sequence[Study], names: Sequence[str]) -> Table:

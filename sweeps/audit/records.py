@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.records.lines import RecordError, short
+from analysis.records.lines import RESTORE, RecordError, short
 from analysis.records.reading import read_study, read_sweep
 from analysis.records.study import STAGES, Stage, Study, TrialRecord, Verdict
 from analysis.records.table import is_table, read_table_record, table_path
@@ -17,6 +17,7 @@ from analysis.statistics.intervals import upper_bound
 from engine.model_files import ModelFileError, load_model
 from sweeps.audit.finding import Finding
 from sweeps.run.certificate import verdict_of
+from sweeps.run.chapters import specs_of_chapters, within
 from sweeps.run.kinds import Spec, kind_of, load
 from sweeps.run.models import SUMS_NAME
 from sweeps.run.outcome_digest import outcome_digest
@@ -74,14 +75,15 @@ def _readable(folder: Path) -> tuple[list[Study], list[Finding]]:
 
 def check_study(study: Study, spec: Spec) -> Iterator[Finding]:
     """Yield what is wrong with one study that can be read."""
-    header = study.header
-    if header.spec_sha256 != spec.sha256:
+    if study.budget.spec_sha256 != spec.sha256:
+        where = "line 1" if not study.extensions else "last extension"
         yield Finding(
             "I6",
-            f"{study.path}: line 1: spec_sha256 {short(header.spec_sha256)}; expected {short(spec.sha256)}, that of"
-            f" {SPEC_NAME} beside it; restore {SPEC_NAME} from a copy, or with `import`",
+            f"{study.path}: {where}: spec_sha256 {short(study.budget.spec_sha256)}; expected {short(spec.sha256)}, that"
+            f" of {SPEC_NAME} beside it; restore {SPEC_NAME} from a copy, or with `import`",
         )
         return
+    yield from _check_chapters(study, spec)
     for stage in STAGES:
         for record in study.records[stage]:
             yield from _check_record(study, record)
@@ -97,8 +99,37 @@ def check_study(study: Study, spec: Spec) -> Iterator[Finding]:
             yield Finding("I6", str(error))
 
 
+def _check_chapters(study: Study, spec: Spec) -> Iterator[Finding]:
+    """Yield what is wrong with what a log says of the specs before its extensions, and of the trials it has kept."""
+    if not isinstance(spec, SweepSpec):
+        return
+    header = study.header
+    try:
+        specs = specs_of_chapters(spec, study)
+    except SpecError as error:
+        yield Finding("I6", f"{study.path}: {error}; {RESTORE}")
+        return
+    first = specs[0].with_budget(header.n_trials, header.until).sha256
+    if first != header.spec_sha256:
+        yield Finding(
+            "I6",
+            f"{study.path}: line 1: spec_sha256 {short(header.spec_sha256)}; expected {short(first)}, that of"
+            f" {SPEC_NAME} before the extensions; {RESTORE}",
+        )
+    for chapter, chapter_spec in zip(study.chapters, specs[1:], strict=True):
+        kept = [n for n in range(chapter.first) if within(chapter_spec, study.asked[n]) is not None]
+        if kept != chapter.kept:
+            wrong = min(set(kept) ^ set(chapter.kept))
+            says = "keeps" if wrong in chapter.kept else "drops"
+            yield Finding(
+                "I12",
+                f"{study.path}: chapter from trial {chapter.first}: {says} trial {wrong}; expected the other, by its"
+                " space",
+            )
+
+
 def _check_budget(study: Study) -> Iterator[Finding]:
-    n, budget = len(study.of_stage(study.first)), study.header.n_trials
+    n, budget = len(study.of_stage(study.first)), study.budget.n_trials
     if len(study.asked) > budget:
         yield Finding("I7", f"{study.path}: {len(study.asked)} trials asked; expected at most {budget}, the budget")
     if study.verdict is not None and study.verdict.stopped == "budget" and n != budget:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from analysis.records.lines import canonical_json, short
 from analysis.records.reading import read_log, read_study
+from analysis.records.study import Asked, TrialRecord
 from sweeps.audit.finding import Finding
+from sweeps.run.chapters import sampler_of, specs_of_chapters, starts_of_chapters
 from sweeps.run.kinds import load
 from sweeps.run.versions import versions
-from sweeps.search.samplers import make_sampler
+from sweeps.search.samplers import Sampler
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.log import LOG_NAME, SPEC_NAME
 
@@ -38,22 +40,39 @@ def _check_study(path: Path, spec: SweepSpec) -> Iterator[Finding]:
     reader = read_log(path)
     study = reader.study
     assert study is not None, "or it would not have been read"
-    sampler = make_sampler(spec, study.header.dataset)
+    starts = [*starts_of_chapters(study), len(reader.chosen)]
     finished = {record.number: record for record in study.trials}
-    n_told = 0
-    for number, asked in sorted(reader.chosen.items()):
-        while n_told < number - spec.search.lag + 1:
+    for i, chapter_spec in enumerate(specs_of_chapters(spec, study)):
+        asked = [reader.chosen[number] for number in range(starts[i], starts[i + 1])]
+        if asked and (waiting := [number for number in range(starts[i]) if number not in finished]):
+            text = f"trial {starts[i]} was asked before trial {waiting[0]}, of an earlier chapter, was told"
+            yield Finding("I8", f"{path}: {text}; expected all of those first")
+            return
+        if not asked:
+            continue
+        found = _wrong_choice(path, chapter_spec, sampler_of(chapter_spec, study, i), asked, finished)
+        if found is not None:
+            yield found
+            return
+
+
+def _wrong_choice(
+    path: Path, spec: SweepSpec, sampler: Sampler, chapter: Sequence[Asked], finished: Mapping[int, TrialRecord]
+) -> Finding | None:
+    """Return what is wrong with the first wrong choice of a chapter; None where there is none."""
+    n_told = chapter[0].number
+    for asked in chapter:
+        while n_told < asked.number - spec.search.lag + 1:
             record = finished.get(n_told)
             if record is None:
-                text = f"trial {number} was asked before trial {n_told} was told; expected the order of the spec's lag"
-                yield Finding("I8", f"{path}: {text}")
-                return
+                text = f"trial {asked.number} was asked before trial {n_told} was told"
+                return Finding("I8", f"{path}: {text}; expected the order of the spec's lag")
             sampler.tell(n_told, None if record.state == "failed" else record.value)
             n_told += 1
-        params, point = sampler.ask(number)
+        params, point = sampler.ask(asked.number)
         for name, there, again in (("params", asked.params, params), ("point", asked.point, point)):
             if canonical_json(there) != canonical_json(again):
                 wrong = next((key for key in again if there.get(key) != again[key]), next(iter(there), ""))
                 text = f"{name}.{wrong} {short(there.get(wrong))}; expected {short(again.get(wrong))}"
-                yield Finding("I12", f"{path}: trial {number}: {text}, which the sampler chooses")
-                return
+                return Finding("I12", f"{path}: trial {asked.number}: {text}, which the sampler chooses")
+    return None

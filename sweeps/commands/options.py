@@ -62,6 +62,12 @@ def add_driver_options(parser: Parser) -> None:
     add_results_option(parser)
     parser.add_argument("--workers", type=positive_int, metavar="N", help="trials at a time (default: usable cores)")
     parser.add_argument(
+        "--executor",
+        default="local",
+        metavar="NAME",
+        help="local threads, or a Dask cluster: dask-local[:N] processes here, dask://HOST:PORT (default: local)",
+    )
+    parser.add_argument(
         "--timeout", type=positive_float, metavar="SECONDS", help="stop after this long; `resume` goes on"
     )
     add_tracking_option(parser, "`none` leaves MLflow out")

@@ -19,6 +19,7 @@ from sweeps.commands.options import (
     NO_TRACKING,
     PROGRAM,
     Commands,
+    InputError,
     add_command,
     add_driver_options,
     add_size_options,
@@ -60,6 +61,12 @@ def add_commands(commands: Commands) -> None:
     )
     run.add_argument("--replicas", type=positive_int, metavar="R", help="replicas of a search trial")
     run.add_argument("--seed", type=whole_number, metavar="N", help="seed of the sweep")
+    run.add_argument(
+        "--from",
+        dest="origin",
+        metavar="SWEEP[/DATASET]",
+        help="an earlier sweep, whose best settings in this space are tried first",
+    )
     add_size_options(run)
     run.add_argument(
         "--set",
@@ -77,6 +84,25 @@ def add_commands(commands: Commands) -> None:
     )
     add_driver_options(resume)
     resume.set_defaults(call=resume_command)
+    extend = add_command(
+        commands,
+        "extend",
+        "go on with a sweep: more trials, or another space that keeps the trials which lie in it",
+        "extend homework --trials +100",
+    )
+    extend.add_argument("sweep", metavar="SWEEP", help="name below the results")
+    extend.add_argument("--trials", metavar="+N", help="so many more trials for each dataset, or without + in all")
+    extend.add_argument("--space", type=Path, metavar="FILE", help="TOML file with another [space]")
+    extend.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value by its place in the spec, as space.training.learning_rate.high=1.0; may be repeated",
+    )
+    add_driver_options(extend)
+    extend.set_defaults(call=extend_command)
 
 
 def run_command(arguments: argparse.Namespace) -> int:
@@ -85,7 +111,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     from sweeps.run.kinds import Changes, kind_of, load
 
     if is_table(arguments):
-        return drive(table_spec(arguments), Path(arguments.results), arguments)
+        return drive(_with_origin(table_spec(arguments), arguments), Path(arguments.results), arguments)
     spec = load(arguments.spec)
     changes = Changes(
         n_trials=arguments.trials,
@@ -96,7 +122,66 @@ def run_command(arguments: argparse.Namespace) -> int:
         size=size_of(arguments),
         settings=tuple(arguments.set),
     )
-    return drive(kind_of(spec).change(spec, changes), Path(arguments.results), arguments)
+    return drive(_with_origin(kind_of(spec).change(spec, changes), arguments), Path(arguments.results), arguments)
+
+
+def _with_origin(spec: Spec, arguments: argparse.Namespace) -> Spec:
+    """Return the spec with the best settings of the sweep that ``--from`` names."""
+    from sweeps.run.lineage import with_first_of
+    from sweeps.spec.sweep import SweepSpec
+
+    if arguments.origin is None:
+        return spec
+    if not isinstance(spec, SweepSpec):
+        raise InputError("--from: a study of a fixed list has no first settings; leave it out")
+    name, _, dataset = arguments.origin.partition("/")
+    folder = sweep_folder(arguments.results, name)
+    if folder.name == spec.name:
+        raise InputError(f"--from {arguments.origin}: the sweep itself; `{PROGRAM} extend {name}` goes on with it")
+    new = with_first_of(spec, folder, dataset)
+    n = len(new.search.first) - len(spec.search.first)
+    print(f"{spec.name}: tries {n} settings of {new.origin} first", file=sys.stderr, flush=True)
+    return new
+
+
+def extend_command(arguments: argparse.Namespace) -> int:
+    """Go on with a sweep beyond what its spec says."""
+    from sweeps.store.log import check_free
+
+    folder = sweep_folder(arguments.results, arguments.sweep)
+    check_free(folder)
+    from analysis.records.reading import read_sweep
+    from sweeps.run.chapters import chapter_of
+    from sweeps.run.kinds import load
+    from sweeps.run.lineage import extended
+    from sweeps.spec.sweep import SweepSpec
+
+    old = load(folder / "spec.toml")
+    if not isinstance(old, SweepSpec):
+        raise InputError(f"extend {arguments.sweep}: a study of a fixed list is complete; run another one")
+    studies = read_sweep(folder)
+    new = extended(
+        old,
+        studies[0].header.n_trials,
+        trials=arguments.trials,
+        space=arguments.space,
+        settings=arguments.settings,
+    )
+    if not new.extends(old):
+        for study in studies:
+            chapter = chapter_of(old, new, study)
+            print(
+                f"{study.header.dataset}: {len(chapter.kept)} of {chapter.first} trials lie in the new space and are"
+                f" kept; {chapter.n_trials - chapter.first} more follow",
+                file=sys.stderr,
+                flush=True,
+            )
+    elif new.search.until == "reached" and all(s.verdict and s.verdict.stopped == "reached" for s in studies):
+        raise InputError(
+            f"extend {arguments.sweep}: its search ended at {old.search.n_candidates} candidates, not at its budget;"
+            " add --set search.until=budget"
+        )
+    return drive(new, folder.parent, arguments, may_reopen=True)
 
 
 def resume_command(arguments: argparse.Namespace) -> int:
@@ -122,12 +207,14 @@ def _check_free(results: Path, spec: str) -> None:
         check_free(results / name)
 
 
-def drive(spec: Spec, results: Path, arguments: argparse.Namespace) -> int:
+def drive(spec: Spec, results: Path, arguments: argparse.Namespace, *, may_reopen: bool = False) -> int:
     """Run a sweep, its display and its MLflow writer; print the answers."""
     from sweeps.commands.display import showing
+    from sweeps.run.crews import check_executor
     from sweeps.run.kinds import kind_of
     from sweeps.run.study import run_sweep
 
+    check_executor(arguments.executor)
     exporter = Exporter(results / spec.name, _tracking_uri(arguments), arguments.log_runs)
     options = _options(arguments, results)
     for sentence in kind_of(spec).first_sentences(spec):
@@ -143,8 +230,10 @@ def drive(spec: Spec, results: Path, arguments: argparse.Namespace) -> int:
                 spec,
                 results,
                 workers=arguments.workers or usable_cores(),
+                executor=arguments.executor,
                 timeout=arguments.timeout,
                 on_event=starting_with(prepare, show),
+                may_reopen=may_reopen,
             )
         print_answers(results / spec.name, exporter, options)
         status = warn_of_findings(results / spec.name)

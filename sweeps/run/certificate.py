@@ -120,7 +120,7 @@ def _winner(study: Study, stage: Stage, goal: float, level: float) -> tuple[Tria
         records = study.records_of(stage, number)
         look = study.look_of(stage, number)
         at = look.level if look is not None else level / max(len(records), 1)
-        usable = [record for record in records if record.state == "complete"]
+        usable = [record for record in records if record.state == "complete" and study.stands(record)]
         passed = [record for record in usable if passes(study.header, record, goal, at)]
         if passed:
             return min(passed, key=lambda record: (record.value, record.number)), at, True
@@ -166,7 +166,7 @@ def _text(
 
 
 def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:
-    trials = ranked(study.trials)
+    trials = ranked(study.eligible())
     hopeful = [trial for trial in trials if trial.value < source.goal] or trials[:1]
     return hopeful[: spec.finalists.n]
 
@@ -191,7 +191,7 @@ def _page_search(spec: SweepSpec, source: Source, study: Study) -> list[Setting]
     seeds = source.search_seeds()
     settings: dict[str, Setting] = {}
     for n_trials in (*study.rounds, len(study.trials)):
-        best = ranked(study.trials[:n_trials])
+        best = ranked(study.eligible(n_trials))
         sgd = [record for record in best if record.training["optimizer"] == "sgd"]
         for record in [*best[: spec.page.n_best], *sgd[: spec.page.n_sgd]]:
             for params in _snapped(record, spec.page.learning_rates):

@@ -1,15 +1,112 @@
-"""Where trials run: anything with the interface of `concurrent.futures.Executor`."""
+"""Where pieces train: threads of this process, or whatever else takes a trainer and gives futures."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sweeps.run.plan import Piece, Plan, Timing
+from sweeps.run.trial import Cancelled
+
+LOCAL = "local"
+Batch = tuple[Piece, ...]
+"""Pieces that train together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one piece gave, or a text that says why it failed."""
+
+    outcome: Any
+    timing: Timing
+
+
+class Crew(Protocol):
+    """Who trains.
+
+    Attributes
+    ----------
+    n_workers : int
+        Batches that can be trained at a time.
+    shortest_s : float
+        A task should last at least so long: shorter batches go together.
+    """
+
+    @property
+    def n_workers(self) -> int: ...  # noqa: D102
+
+    @property
+    def shortest_s(self) -> float: ...  # noqa: D102
+
+    def submit(self, plan: Plan, batches: Sequence[Batch]) -> Future[list[list[Result]]]:
+        """Train batches one after the other, in one task."""
+
+    def received(self, plan: Plan, piece: Piece, result: Result) -> Result:
+        """Return a result as the plan wants it, given what came back."""
+
+
+def timed(train: Callable[[Batch], list[Any]], batch: Batch, worker: str) -> list[Result]:
+    """Train a batch and time it."""
+    start, started_at = time.monotonic(), time.time()
+    outcomes = train(batch)
+    timing = Timing(started_at, time.monotonic() - start, worker)
+    return [Result(outcome, timing) for outcome in outcomes]
+
+
+class LocalCrew:
+    """Threads of this process: the engine's kernels release the interpreter lock.
+
+    Parameters
+    ----------
+    executor : Executor
+        See `local_executor`.
+    workers : int
+        Its threads.
+    cancel : threading.Event
+        Set once nothing that is under way is wanted any more.
+    """
+
+    shortest_s = 0.0
+
+    def __init__(self, executor: Executor, workers: int, cancel: threading.Event) -> None:
+        self._executor = executor
+        self.n_workers = workers
+        self._cancel = cancel
+
+    def submit(self, plan: Plan, batches: Sequence[Batch]) -> Future[list[list[Result]]]:
+        """Train batches one after the other, in one task."""
+        return self._executor.submit(self._train, plan, batches)
+
+    def received(self, plan: Plan, piece: Piece, result: Result) -> Result:  # noqa: ARG002
+        """Return a result as it is."""
+        return result
+
+    def _train(self, plan: Plan, batches: Sequence[Batch]) -> list[list[Result]]:
+        if self._cancel.is_set():
+            raise Cancelled
+        name = threading.current_thread().name
+        return [timed(lambda batch: plan.train(batch, self._cancel), batch, name) for batch in batches]
+
+
+@contextlib.contextmanager
+def local_crew(workers: int) -> Iterator[LocalCrew]:
+    """Have pieces trained on threads; on leaving, those under way end at their next look."""
+    cancel = threading.Event()
+    with local_executor(workers) as executor:
+        try:
+            yield LocalCrew(executor, workers, cancel)
+        finally:
+            cancel.set()
 
 
 @contextlib.contextmanager
 def local_executor(workers: int) -> Iterator[Executor]:
-    """Run trials on threads of this process: the engine's kernels release the interpreter lock.
+    """Make a pool of threads.
 
     BLAS is held to one thread meanwhile: with more, its sums depend on how many there are. On leaving, tasks that
     have not begun are dropped and running ones are waited for.

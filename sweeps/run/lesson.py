@@ -17,7 +17,7 @@ import numpy.typing as npt
 from analysis.course.judging import judgments
 from analysis.records.lesson import LESSON, CellRecord
 from analysis.records.lines import canonical_json
-from analysis.records.study import CELL, Extension, Scalar, Stage, Study, StudyHeader, Verdict
+from analysis.records.study import CELL, Scalar, Stage, Study, StudyHeader, Verdict
 from engine.splits import Split
 from engine.training import Look, train
 from sweeps.data.kinds import KINDS
@@ -51,6 +51,23 @@ class CellOutcome:
     sha256: str
     road: str
     playground_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LessonTrainer:
+    """Trains cells of a lesson in another process.
+
+    Parameters
+    ----------
+    spec : LessonSpec
+        The lesson.
+    """
+
+    spec: LessonSpec
+
+    def __call__(self, batch: Sequence[Piece]) -> list[CellOutcome | str]:
+        """Train cells one after the other."""
+        return LessonPlan(self.spec, Path()).train(batch, threading.Event())
 
 
 class LessonPlan:
@@ -113,7 +130,11 @@ class LessonPlan:
             has_page=True,
         )
 
-    def proposer(self) -> Sampler:
+    def repeatable(self, study: Study, chapter: int) -> dict[str, list[int]]:  # noqa: ARG002
+        """Return nothing: a lesson has no chapters."""
+        return {}
+
+    def proposer(self, study: Study) -> Sampler:  # noqa: ARG002
         """Return who proposes: the list of cells."""
         return ListSampler(lambda number: (self._cells[number], {}))
 
@@ -127,9 +148,8 @@ class LessonPlan:
         """Return the setting that a record is about."""
         return self.setting(study, record.number, record.params, ())
 
-    def extends(self, earlier: Extension) -> bool:  # noqa: ARG002
-        """Return False: a design is complete."""
-        return False
+    def reopening(self, study: Study) -> None:
+        """Return None: a design is complete."""
 
     def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
         """Return nothing: no stage follows."""
@@ -148,6 +168,14 @@ class LessonPlan:
             At the next look after `cancel` was set.
         """
         return [self._train(piece.setting, cancel) for piece in batch]
+
+    def trainer(self) -> LessonTrainer:
+        """Return what trains cells in another process."""
+        return LessonTrainer(self._spec)
+
+    def received(self, piece: Piece, outcome: CellOutcome | str) -> CellOutcome | str:  # noqa: ARG002
+        """Return what came back, as it is."""
+        return outcome
 
     def record(self, setting: Setting, outcomes: Sequence[CellOutcome | str], timing: Timing) -> CellRecord:
         """Return a cell's record; its training has failed if its outcome is a text."""

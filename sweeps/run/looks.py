@@ -27,7 +27,7 @@ FRESH: tuple[Stage, ...] = ("finalist", "certificate", "page_finalist", "page_ce
 def question(spec: SweepSpec, dataset: DatasetSpec, n_trials: int) -> str:
     """Return the digest of what decides the answer for one dataset once `n_trials` trials have been searched."""
     search = dataclasses.replace(spec.search, n_trials=n_trials, until="", n_candidates=0)
-    alone = dataclasses.asdict(dataclasses.replace(spec, name="", draws="", datasets=(), search=search))
+    alone = dataclasses.replace(spec, name="", draws="", datasets=(), search=search, origin="").digested()
     # Other rows are other draws by themselves: digests of files need not make them so.
     data = {key: v for key, v in dataset.data.without_folders().as_table().items() if not key.endswith("sha256")}
     whole = {**alone, "dataset": {"kind": dataset.kind, "name": dataset.name, **data}}

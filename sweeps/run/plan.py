@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from analysis.records.study import Extension, Look, Record, Scalar, Stage, Study, StudyHeader, Verdict
+from analysis.records.study import Chapter, Extension, Look, Record, Scalar, Stage, Study, StudyHeader, Verdict
 from sweeps.run.progress import Phase
 from sweeps.run.setting import Setting
 from sweeps.search.samplers import Sampler
@@ -38,6 +38,13 @@ class Timing:
     started_at_s: float = 0.0
     duration_s: float = 0.0
     worker: str = ""
+
+
+class Trainer(Protocol):
+    """Trains batches elsewhere. It can be pickled, opens no log and no database, and needs no sampler."""
+
+    def __call__(self, batch: Sequence[Piece]) -> list[Any]:
+        """Return for each piece what is to be sent back, or a text that says why it failed."""
 
 
 class Plan(Protocol):
@@ -82,8 +89,14 @@ class Plan(Protocol):
     @property
     def stages(self) -> tuple[tuple[Stage, ...], ...]: ...  # noqa: D102
 
-    def proposer(self) -> Sampler:
-        """Return who proposes the settings of the first stage: a search's sampler, or a design's list."""
+    def proposer(self, study: Study) -> Sampler:
+        """Return who proposes the settings of the last chapter's first stage: a search's sampler, or a design's list.
+
+        All trials of the chapters before are finished.
+        """
+
+    def repeatable(self, study: Study, chapter: int) -> dict[str, list[int]]:
+        """Return the trials that a chapter has kept of earlier ones, by the canonical text of their params."""
 
     def setting(self, study: Study, number: int, params: Mapping[str, Scalar], earlier: Sequence[int]) -> Setting:
         """Return the setting of proposal `number`; `earlier` are the numbers that had the same params."""
@@ -97,8 +110,8 @@ class Plan(Protocol):
         The stages before it in its tuple are complete.
         """
 
-    def extends(self, earlier: Extension) -> bool:
-        """Return whether this is the study of an earlier budget, with a larger one."""
+    def reopening(self, study: Study) -> Extension | Chapter | None:
+        """Return the line with which a study goes on as this plan asks; None where it is another study."""
 
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return pieces grouped into those that train together."""
@@ -111,6 +124,12 @@ class Plan(Protocol):
         sweeps.run.trial.Cancelled
             At the next look after `cancel` was set.
         """
+
+    def trainer(self) -> Trainer:
+        """Return what trains a batch in another process, on another machine."""
+
+    def received(self, piece: Piece, outcome: Any) -> Any:
+        """Return what a piece gave, given what came back of it from another process."""
 
     def record(self, setting: Setting, outcomes: Sequence[Any], timing: Timing) -> Record:
         """Return the record of a setting, given what its pieces gave in their order."""

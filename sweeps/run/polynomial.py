@@ -13,7 +13,7 @@ from analysis.polynomial.claims import claims
 from analysis.polynomial.fits import flat_valley
 from analysis.polynomial.question import Question
 from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
-from analysis.records.study import NETWORK, Extension, Scalar, Stage, Study, StudyHeader, Verdict
+from analysis.records.study import NETWORK, Scalar, Stage, Study, StudyHeader, Verdict
 from engine.polynomial.quadrature import FullBatchHistory, GaussRule, gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from sweeps.data.polynomial import PolynomialSpec, networks
@@ -46,6 +46,23 @@ class Trained:
     replica: int
     valley_loss: list[float]
     valley_parameters: list[list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class PolynomialTrainer:
+    """Trains networks of a polynomial study in another process.
+
+    Parameters
+    ----------
+    spec : PolynomialSpec
+        The study's.
+    """
+
+    spec: PolynomialSpec
+
+    def __call__(self, batch: Sequence[Piece]) -> list[Trained | str]:
+        """Train networks of one arm and rate."""
+        return PolynomialPlan(self.spec, Path()).train(batch, threading.Event())
 
 
 class PolynomialPlan:
@@ -93,7 +110,11 @@ class PolynomialPlan:
             has_page=False,
         )
 
-    def proposer(self) -> Sampler:
+    def repeatable(self, study: Study, chapter: int) -> dict[str, list[int]]:  # noqa: ARG002
+        """Return nothing: a design has no chapters."""
+        return {}
+
+    def proposer(self, study: Study) -> Sampler:  # noqa: ARG002
         """Return who proposes: the list."""
         return ListSampler(lambda number: (self._networks[number], {}))
 
@@ -105,9 +126,8 @@ class PolynomialPlan:
         """Return the setting that a record is about."""
         return self.setting(study, record.number, record.params, ())
 
-    def extends(self, earlier: Extension) -> bool:  # noqa: ARG002
-        """Return False: a design is complete."""
-        return False
+    def reopening(self, study: Study) -> None:
+        """Return None: a design is complete."""
 
     def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
         """Return nothing: no stage follows."""
@@ -158,6 +178,14 @@ class PolynomialPlan:
         free = trainable(arm, 1, self._settings.n_hidden)[0]
         loss, parameters = flat_valley(last, rule.select(slice(r, r + 1)), 0, weights, free)
         return Trained(history, r, loss.tolist(), parameters.tolist())
+
+    def trainer(self) -> PolynomialTrainer:
+        """Return what trains networks in another process."""
+        return PolynomialTrainer(self._spec)
+
+    def received(self, piece: Piece, outcome: Trained | str) -> Trained | str:  # noqa: ARG002
+        """Return what came back, as it is."""
+        return outcome
 
     def record(self, setting: Setting, outcomes: Sequence[Trained | str], timing: Timing) -> NetworkRecord:
         """Return a network's record."""

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
+import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from analysis.records.lines import canonical_json
-from analysis.records.reading import check_version
+from analysis.records.lines import RecordError, canonical_json
+from analysis.records.reading import check_version, read_study
 from analysis.records.study import Record, Stage, Study
-from sweeps.run.executors import local_executor
+from sweeps.run.chapters import chapter_of, starts_of_chapters
+from sweeps.run.crews import open_crew
+from sweeps.run.executors import LOCAL, Batch, Crew, Result
 from sweeps.run.kinds import Spec, kind_of, load, spec_difference
 from sweeps.run.plan import Piece, Plan, Timing
 from sweeps.run.progress import OnEvent, Phase, Progress
 from sweeps.run.setting import Setting
-from sweeps.run.trial import Cancelled
 from sweeps.search.samplers import Sampler
 from sweeps.spec.sweep import SweepSpec
-from sweeps.store.log import LOG_NAME, SPEC_NAME, StudyLog, SweepLock, write_atomically
+from sweeps.spec.writing import as_toml
+from sweeps.store.log import BEFORE_NAME, LOG_NAME, SPEC_NAME, StudyLog, SweepLock, header_difference, write_atomically
 from sweeps.toml import SpecError
 
 MOST_FAILURES = 20
@@ -36,19 +36,15 @@ MOST_FAILURES = 20
 _Key = tuple[Stage, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
-    outcome: Any
-    timing: Timing
-
-
 def run_sweep(
     spec: Spec,
     results: Path,
     *,
     workers: int,
+    executor: str = LOCAL,
     timeout: float | None = None,
     on_event: OnEvent | None = None,
+    may_reopen: bool = False,
 ) -> list[Study]:
     """Run a sweep, or a study of another kind, to its verdicts; or go on with one that was interrupted.
 
@@ -60,10 +56,14 @@ def run_sweep(
         Folder of results; the sweep's own is ``results / spec.name``.
     workers : int
         Trials trained at a time; no result depends on it.
+    executor : str
+        ``"local"``: threads of this process. ``"dask://HOST:PORT"``, ``"dask-local:N"``: see `sweeps.run.crews`.
     timeout : float or None
         Seconds after which to stop; what is logged then is a prefix of the whole, and running again goes on from it.
     on_event : callable or None
         Told how each study gets on, from this thread.
+    may_reopen : bool
+        Whether a sweep that is there may go on in another space, as a new chapter of each log.
 
     Returns
     -------
@@ -92,13 +92,15 @@ def run_sweep(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with SweepLock(folder):
-            _settle_spec(spec, folder)
+            _settle_spec(spec, folder, may_reopen=may_reopen)
             with contextlib.ExitStack() as logs:
                 runs = []
                 for plan in kind_of(spec).plans(spec, folder):
                     runs.append(_StudyRun(plan, on_event))
                     logs.callback(runs[-1].log.close)
-                _drive(runs, workers, deadline)
+                (folder / BEFORE_NAME).unlink(missing_ok=True)  # every log has its line
+                with open_crew(executor, workers) as crew:
+                    _drive(runs, crew, deadline)
                 for run in runs:
                     run.finish()
             return [run.log.study for run in runs]
@@ -108,8 +110,11 @@ def run_sweep(
         ) from None
 
 
-def _settle_spec(spec: Spec, folder: Path) -> None:
-    """Write the spec into a new folder, or make sure that the folder's is the same but for a smaller budget."""
+def _settle_spec(spec: Spec, folder: Path, *, may_reopen: bool) -> None:
+    """Write the spec into a new folder, or make sure that the folder's is the same but for a smaller budget.
+
+    With `may_reopen` it may have another space, too; that one is kept until every log has its line about it.
+    """
     check_version(folder)
     path = folder / SPEC_NAME
     if not path.exists():
@@ -119,6 +124,10 @@ def _settle_spec(spec: Spec, folder: Path) -> None:
     old, new = there.without_folders(), spec.without_folders()
     if old != new and isinstance(new, SweepSpec) and isinstance(old, SweepSpec) and new.extends(old):
         write_atomically(path, kind_of(spec).as_toml(spec).encode())
+    elif old != new and may_reopen and isinstance(new, SweepSpec) and isinstance(old, SweepSpec) and new.reopens(old):
+        _check_reopening(old, new, folder)
+        write_atomically(folder / BEFORE_NAME, as_toml(old).encode())
+        write_atomically(path, kind_of(spec).as_toml(spec).encode())
     elif old != new:
         changes = spec_difference(old, new)
         more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
@@ -127,38 +136,63 @@ def _settle_spec(spec: Spec, folder: Path) -> None:
         )
 
 
-def _drive(runs: Sequence[_StudyRun], workers: int, deadline: float | None) -> None:
-    cancel = threading.Event()
-    futures: dict[Future[list[_Result]], tuple[_StudyRun, tuple[Piece, ...]]] = {}
-    with local_executor(workers) as executor:
-        try:
-            while True:
-                for run in runs:
-                    for batch in run.due():
-                        futures[executor.submit(_train, run.plan, batch, cancel)] = (run, batch)
-                if not futures:
-                    return
-                left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-                done, _ = wait(futures, timeout=left, return_when=FIRST_COMPLETED)
-                if not done:
-                    return
-                for future in sorted(done, key=lambda one: futures[one][1][0].key):
-                    run, batch = futures.pop(future)
-                    for piece, result in zip(batch, future.result(), strict=True):
-                        run.accept(piece, result)
-        finally:
-            cancel.set()  # on a timeout, an interruption or a bug: pieces under way end at their next look
+def _check_reopening(old: SweepSpec, new: SweepSpec, folder: Path) -> None:
+    """Raise what opening the logs would, before anything is written."""
+    for plan in kind_of(new).plans(new, folder):
+        path = plan.folder / LOG_NAME
+        if not path.is_file():
+            raise SpecError(f"{path}: not there; `resume` the sweep before it goes on with another space")
+        study = read_study(path)
+        if study.budget.spec_sha256 != old.sha256:
+            raise SpecError(f"{path}: the last extension has not begun there; `resume` the sweep first")
+        there = study.header
+        here = dataclasses.replace(
+            plan.header, n_trials=there.n_trials, until=there.until, spec_sha256=there.spec_sha256
+        )
+        if here != there:
+            raise RecordError(f"{path}: line 1: {header_difference(there, here)}")
+        chapter_of(old, new, study)
+
+
+def _drive(runs: Sequence[_StudyRun], crew: Crew, deadline: float | None) -> None:
+    futures: dict[Future[list[list[Result]]], tuple[_StudyRun, tuple[Batch, ...]]] = {}
+    try:
+        while True:
             for run in runs:
-                run.stop()
+                for cohort in _cohorts(run.due(), crew, run.batch_s):
+                    futures[crew.submit(run.plan, cohort)] = (run, cohort)
+            if not futures:
+                return
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            done, _ = wait(futures, timeout=left, return_when=FIRST_COMPLETED)
+            if not done:
+                return
+            for future in sorted(done, key=lambda one: futures[one][1][0][0].key):
+                run, cohort = futures.pop(future)
+                for batch, results in zip(cohort, future.result(), strict=True):
+                    for piece, result in zip(batch, results, strict=True):
+                        run.accept(piece, crew.received(run.plan, piece, result))
+    finally:  # on a timeout, an interruption or a bug, too: whoever opened the crew ends what is under way
+        for run in runs:
+            run.stop()
 
 
-def _train(plan: Plan, batch: tuple[Piece, ...], cancel: threading.Event) -> list[_Result]:
-    if cancel.is_set():
-        raise Cancelled
-    start, started_at = time.monotonic(), time.time()
-    outcomes = plan.train(batch, cancel)
-    timing = Timing(started_at, time.monotonic() - start, threading.current_thread().name)
-    return [_Result(outcome, timing) for outcome in outcomes]
+def _cohorts(batches: Sequence[Batch], crew: Crew, batch_s: float | None) -> list[tuple[Batch, ...]]:
+    """Return batches grouped into tasks that are worth sending, as long as every worker has one.
+
+    Parameters
+    ----------
+    batches : sequence of tuple of Piece
+        What can be trained now.
+    crew : Crew
+        Who trains.
+    batch_s : float or None
+        Mean seconds of the study's batches so far; None before there are any.
+    """
+    n = 1
+    if crew.shortest_s and batch_s is not None and batches:
+        n = min(math.ceil(crew.shortest_s / max(batch_s, 1e-6)), max(len(batches) // crew.n_workers, 1))
+    return [tuple(batches[i : i + n]) for i in range(0, len(batches), n)]
 
 
 class _StudyRun:
@@ -168,21 +202,28 @@ class _StudyRun:
         self.plan = plan
         self._on_event = on_event
         self._header = plan.header
-        self.log = StudyLog(plan.folder / LOG_NAME, self._header, plan.extends)
+        self.log = StudyLog(plan.folder / LOG_NAME, self._header, plan.reopening)
         self._proposer: Sampler | None = None
         self._n_asked = self._n_told = self._n_candidates = self._n_failures = 0
         self._stopped: str | None = None
         self._first: dict[int, Setting] = {}
+        self._starts = starts_of_chapters(self.log.study)
         self._repeats: dict[str, list[int]] = {}
         self._stages: dict[Stage, dict[int, Setting]] = {}
         self._under_way: set[_Key] = set()
-        self._results: dict[_Key, _Result] = {}
+        self._results: dict[_Key, Result] = {}
         self._phase_start = time.monotonic()
         self._phase_done = 0
         self._phase: Phase = plan.phase
+        self._n_results, self._results_s = 0, 0.0
         self._tell_watcher(None)
 
-    def due(self) -> list[tuple[Piece, ...]]:
+    @property
+    def batch_s(self) -> float | None:
+        """Mean seconds of a batch so far; None before there is one."""
+        return self._results_s / self._n_results if self._n_results else None
+
+    def due(self) -> list[Batch]:
         """Return what can be trained now and is not yet under way; write the verdict if nothing is left."""
         if self.log.study.verdict is not None:
             return []
@@ -197,9 +238,11 @@ class _StudyRun:
         self._under_way |= {piece.key for piece in pieces}
         return self.plan.batches(pieces)
 
-    def accept(self, piece: Piece, result: _Result) -> None:
+    def accept(self, piece: Piece, result: Result) -> None:
         """Take in a trained piece; with a setting's last piece its record is written."""
         setting = piece.setting
+        self._n_results += 1
+        self._results_s += result.timing.duration_s
         self._under_way.remove(piece.key)
         self._results[piece.key] = result
         keys = [Piece(setting, i).key for i in range(setting.n_chunks)]
@@ -260,30 +303,40 @@ class _StudyRun:
         self._stages[stage] = {setting.number: setting for setting in settings}
 
     def _ask_and_tell(self) -> None:
-        """Ask and tell as far as the records go, in the one order there is: tell k, then ask k + lag."""
+        """Ask and tell as far as the records go, in the one order there is: tell k, then ask k + lag.
+
+        Of earlier chapters only what was asked before they ended is left to do; the last one begins when it is done.
+        """
         finished = {record.number: record for record in self.log.study.of_stage(self.plan.first)}
-        n_trials = self._header.n_trials
+        n_trials, start = self._header.n_trials, self._starts[-1]
         while self._stopped is None:
-            while self._n_asked < min(self._n_told + self.plan.lag, n_trials):
+            n_due = min(self._n_told + self.plan.lag, n_trials) if self._n_told >= start else start
+            while self._n_asked < n_due:
                 self._ask(self._n_asked)
                 self._n_asked += 1
             if self._n_told == n_trials:
                 self._stopped = "budget"
             elif self._n_told in finished:
-                self._tell(finished[self._n_told])
+                if self._n_told >= start:
+                    self._tell(finished[self._n_told])
                 self._n_told += 1
             else:
                 return
 
     def _ask(self, number: int) -> None:
-        if self._proposer is None:
-            self._proposer = self.plan.proposer()
         log = self.log
+        for chapter in [i for i, first in enumerate(self._starts) if first == number and i]:
+            self._repeats = self.plan.repeatable(log.study, chapter)
+        if self._proposer is None and number >= self._starts[-1]:
+            self._proposer = self.plan.proposer(log.study)
         if number in log.points:
             params, point = log.study.asked[number], log.points[number]
-            self._proposer.add(number, point)
-        else:
+            if self._proposer is not None:
+                self._proposer.add(number, point)
+        elif self._proposer is not None:
             params, point = self._proposer.ask(number)
+        else:
+            raise AssertionError(f"trial {number}, of a chapter that is over, was never asked")
         earlier = self._repeats.setdefault(canonical_json(params), [])
         if number not in log.points:
             log.asked(number, params, point, earlier[0] if earlier else None)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
-from analysis.records.study import Extension, Look, Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
+import numpy as np
+import numpy.typing as npt
+
+from analysis.records.study import Chapter, Extension, Look, Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
+from engine.network import Parameters
 from sweeps.data.kinds import KINDS
-from sweeps.data.source import Source
+from sweeps.data.source import Losses, Source, join_draws
 from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
+from sweeps.run.chapters import chapter_of, repeatable, sampler_of, specs_of_chapters
 from sweeps.run.looks import FRESH, plan_look, with_records
 from sweeps.run.models import save_outcome
 from sweeps.run.plan import Piece, Timing
@@ -20,10 +28,54 @@ from sweeps.run.trial import join, run_chunk, train_frames
 from sweeps.run.trial_record import Outcome, make_record
 from sweeps.run.versions import versions
 from sweeps.search.pruners import prune_above
-from sweeps.search.samplers import Sampler, make_sampler
+from sweeps.search.samplers import Sampler
 from sweeps.search.space import apply
-from sweeps.spec.sweep import DatasetSpec, SweepSpec, open_source
-from sweeps.store.log import MODELS_NAME
+from sweeps.spec.sweep import DatasetSpec, SweepSpec, load_spec, open_source, parse_spec
+from sweeps.spec.writing import as_toml
+from sweeps.store.log import BEFORE_NAME, MODELS_NAME
+from sweeps.toml import read_toml
+
+
+class Sent(NamedTuple):
+    """What comes back of an `Outcome` from another process: all but its draws."""
+
+    epochs: tuple[int, ...]
+    losses: Losses
+    parameters: Parameters
+    diverged_at: npt.NDArray[np.int64]
+    road: str
+    pruned_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialTrainer:
+    """Trains trials in another process.
+
+    Parameters
+    ----------
+    spec : str
+        The sweep's, as TOML: the source is opened from it once a process.
+    dataset : str
+        Name of the dataset.
+    """
+
+    spec: str
+    dataset: str
+
+    def __call__(self, batch: Sequence[Piece]) -> list[Sent | str]:
+        """Train some of a trial's replicas."""
+        spec, source = _opened(self.spec, self.dataset)
+        outcomes = [run_chunk(spec, source, piece.setting, piece.i) for piece in batch]
+        return [
+            outcome if isinstance(outcome, str) else Sent(*(getattr(outcome, field) for field in Sent._fields))
+            for outcome in outcomes
+        ]
+
+
+@lru_cache(maxsize=16)
+def _opened(text: str, dataset: str) -> tuple[SweepSpec, Source]:
+    spec = parse_spec(read_toml(text.encode(), dataset), dataset)
+    return spec, open_source(spec, spec.dataset(dataset))
 
 
 class TrialPlan:
@@ -50,15 +102,20 @@ class TrialPlan:
         self._spec = spec
         self._dataset = dataset
         self._source = open_source(spec, dataset, self.folder)
+        self._trainer = TrialTrainer(as_toml(spec), dataset.name)
 
     @property
     def header(self) -> StudyHeader:
         """What is asked."""
         return study_header(self._spec, self._dataset, self._spec.datasets.index(self._dataset), self._source)
 
-    def proposer(self) -> Sampler:
+    def proposer(self, study: Study) -> Sampler:
         """Return who proposes: the sampler that the spec names."""
-        return make_sampler(self._spec, self._dataset.name)
+        return sampler_of(self._spec, study, len(study.chapters))
+
+    def repeatable(self, study: Study, chapter: int) -> dict[str, list[int]]:
+        """Return the trials that a chapter has kept of earlier ones."""
+        return repeatable(specs_of_chapters(self._spec, study)[chapter], study, chapter)
 
     def setting(self, study: Study, number: int, params: Mapping[str, Scalar], earlier: Sequence[int]) -> Setting:
         """Return a search trial; one whose params were tried before gets draws of its own."""
@@ -105,10 +162,20 @@ class TrialPlan:
         look = known or with_records(planned, len(settings), self._spec, self._source)
         return look, [dataclasses.replace(setting, level=look.level) for setting in settings]
 
-    def extends(self, earlier: Extension) -> bool:
-        """Return whether the spec is that of an earlier budget, with a larger one."""
-        old = self._spec.with_budget(earlier.n_trials, earlier.until)
-        return old.sha256 == earlier.spec_sha256 and self._spec.extends(old)
+    def reopening(self, study: Study) -> Extension | Chapter | None:
+        """Return a larger budget, or a chapter in the spec's space; None where it is another study."""
+        spec, earlier = self._spec, study.budget
+        old = spec.with_budget(earlier.n_trials, earlier.until)
+        if old.sha256 == earlier.spec_sha256 and spec.extends(old):
+            return Extension(spec.search.n_trials, spec.search.until, spec.sha256)
+        path = self.folder.parent / BEFORE_NAME
+        if not path.is_file():
+            return None
+        before = load_spec(path).with_budget(earlier.n_trials, earlier.until)
+        before = dataclasses.replace(before, datasets=spec.datasets)  # wherever their files lie
+        if before.sha256 != earlier.spec_sha256 or not spec.reopens(before):
+            return None
+        return chapter_of(before, spec, study)
 
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return each piece by itself: the replicas of a trial train together already."""
@@ -117,6 +184,18 @@ class TrialPlan:
     def train(self, batch: Sequence[Piece], cancel: threading.Event) -> list[Outcome | str]:
         """Train some of a trial's replicas."""
         return [run_chunk(self._spec, self._source, piece.setting, piece.i, cancel) for piece in batch]
+
+    def trainer(self) -> TrialTrainer:
+        """Return what trains trials in another process."""
+        return self._trainer
+
+    def received(self, piece: Piece, outcome: Sent | str) -> Outcome | str:
+        """Return an outcome with its draws, which follow from the seeds and need not travel."""
+        if isinstance(outcome, str):
+            return outcome
+        source = self._source
+        draws = join_draws([source.draws(seeds) for seeds in source.groups(piece.setting.chunk(piece.i))])
+        return Outcome(draws=draws, **{field: getattr(outcome, field) for field in Sent._fields})
 
     def record(self, setting: Setting, outcomes: Sequence[Outcome | str], timing: Timing) -> TrialRecord:
         """Return a trial's record; it has failed if one of its pieces has."""
@@ -174,4 +253,5 @@ def study_header(spec: SweepSpec, dataset: DatasetSpec, position: int, source: S
         floor=source.floor,
         spec_sha256=spec.sha256,
         versions=versions(),
+        origin=spec.origin,
     )

@@ -1,5 +1,7 @@
 """Which trial to try next: one of Optuna's samplers after a Sobol sequence, or a list of points or a whole grid.
 
+What a spec names as first settings comes before any of them.
+
 Every proposal is a function of the spec, the trial's number and the values told before it.
 """
 
@@ -7,16 +9,19 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.stats import qmc
 
+from analysis.records.lines import canonical_json
 from analysis.records.study import Scalar
 from sweeps.search.space import all_parts, from_unit, grid, walk
 from sweeps.spec.dimensions import Dimension
+from sweeps.spec.placing import placed
 from sweeps.spec.samplers import OPTUNA
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.seeds import text_seed
@@ -30,6 +35,26 @@ STREAM_RANDOM = 16
 
 Proposal = tuple[dict[str, Scalar], dict[str, Scalar]]
 """Params and point, see `sweeps.search.space.walk`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A trial that an earlier chapter of a study tried, and that the present space has.
+
+    Parameters
+    ----------
+    number : int
+        The trial's.
+    params, point : dict
+        In the present space, see `sweeps.search.space.walk`.
+    value : float or None
+        None where it failed.
+    """
+
+    number: int
+    params: dict[str, Scalar]
+    point: dict[str, Scalar]
+    value: float | None
 
 
 class Sampler(Protocol):
@@ -98,6 +123,42 @@ class ListSampler:
         """Take no note: nothing told changes anything."""
 
 
+class FirstSampler:
+    """Settings that a spec names, then another sampler, to which they are told.
+
+    Parameters
+    ----------
+    first : sequence of (params, point)
+        The settings.
+    start : int
+        Number of the trial that the first of them is.
+    then : Sampler
+        Who chooses afterwards.
+    """
+
+    def __init__(self, first: Sequence[Proposal], start: int, then: Sampler) -> None:
+        self._first = first
+        self._start = start
+        self._then = then
+
+    def ask(self, number: int) -> Proposal:
+        """Choose trial `number`."""
+        i = number - self._start
+        if i >= len(self._first):
+            return self._then.ask(number)
+        params, point = self._first[i]
+        self.add(number, point)
+        return params, point
+
+    def add(self, number: int, point: Mapping[str, Scalar]) -> None:
+        """Enter a trial that was chosen before."""
+        self._then.add(number, point)
+
+    def tell(self, number: int, value: float | None) -> None:
+        """Tell a trial's value."""
+        self._then.tell(number, value)
+
+
 class ToldSampler:
     """Optuna's study of one dataset, in memory, after start-up points from a Sobol sequence.
 
@@ -110,9 +171,17 @@ class ToldSampler:
         The sweep.
     dataset : str
         The study's dataset.
+    start : int
+        Number of the first trial that it chooses.
+    n_first : int
+        Trials from there on that the spec names: start-up points come after them.
+    told : sequence of Told
+        Trials of earlier chapters; they count as start-up points.
     """
 
-    def __init__(self, spec: SweepSpec, dataset: str) -> None:
+    def __init__(
+        self, spec: SweepSpec, dataset: str, start: int = 0, n_first: int = 0, told: Sequence[Told] = ()
+    ) -> None:
         import optuna
 
         chosen = OPTUNA[spec.search.sampler]
@@ -125,14 +194,29 @@ class ToldSampler:
         self._spec = spec
         self._dataset = dataset
         self._study = optuna.create_study(direction="minimize")
+        self._offset = len(told) - start  # what Optuna, which counts its own, adds to a trial's number
+        self._n_startup = spec.search.n_startup_trials - len(told)
+        self._sampler_from = start + n_first + max(self._n_startup, 0)
+        self._n_named = n_first if start == 0 else 0
+        by_key = {part.key: part for part in all_parts(spec.space)}
+        for trial in told:
+            failed, complete = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.COMPLETE
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    state=failed if trial.value is None else complete,
+                    value=trial.value,
+                    params=dict(trial.point),
+                    distributions={key: _distribution(by_key[key]) for key in trial.point},
+                )
+            )
 
     def ask(self, number: int) -> Proposal:
         """Choose trial `number`."""
         import optuna
 
         space = self._spec.space
-        if number < self._spec.search.n_startup_trials:
-            params, point = _sobol_proposal(self._spec, self._dataset, number)
+        if number < self._sampler_from:
+            params, point = _sobol_proposal(self._spec, self._dataset, number - self._n_named)
             self.add(number, point)
             return params, point
         chosen = OPTUNA[self._spec.search.sampler]
@@ -141,7 +225,7 @@ class ToldSampler:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.sampler = getattr(optuna.samplers, chosen.kind)(**chosen.options, seed=seed)
         trial = self._study.ask()
-        if trial.number != number:
+        if trial.number != number + self._offset:
             raise AssertionError(f"trial {number} was asked out of order, as {trial.number}")
         return walk(space, lambda part: _suggest(trial, part))
 
@@ -157,7 +241,7 @@ class ToldSampler:
                 distributions={key: _distribution(by_key[key]) for key in point},
             )
         )
-        if len(self._study.get_trials(deepcopy=False)) != number + 1:
+        if len(self._study.get_trials(deepcopy=False)) != number + self._offset + 1:
             raise AssertionError(f"trial {number} was entered out of order")
 
     def tell(self, number: int, value: float | None) -> None:
@@ -165,15 +249,33 @@ class ToldSampler:
         import optuna
 
         if value is None:
-            self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+            self._study.tell(number + self._offset, state=optuna.trial.TrialState.FAIL)
         else:
-            self._study.tell(number, value)
+            self._study.tell(number + self._offset, value)
 
 
-def make_sampler(spec: SweepSpec, dataset: str) -> Sampler:
-    """Return the sampler that a spec names, for the study of one of its datasets."""
+def make_sampler(spec: SweepSpec, dataset: str, start: int = 0, told: Sequence[Told] = ()) -> Sampler:
+    """Return the sampler that a spec names, for the study of one of its datasets.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        The sweep.
+    dataset : str
+        The study's dataset.
+    start : int
+        Number of the first trial that it chooses: 0, or where a chapter of the study begins.
+    told : sequence of Told
+        What it knows of the chapters before; first settings that are among them are not asked again.
+    """
     name = spec.search.sampler
-    return ToldSampler(spec, dataset) if name in OPTUNA else _LISTS[name](spec, dataset)
+    known = {canonical_json(trial.params) for trial in told}
+    named = [placed(spec.space, dict(params), spec.name) for params in spec.search.first]
+    first = [proposal for proposal in named if canonical_json(proposal[0]) not in known]
+    if name in OPTUNA:
+        return FirstSampler(first, start, ToldSampler(spec, dataset, start, len(first), told))
+    known |= {canonical_json(params) for params, _ in first}
+    return FirstSampler(first, start, _LISTS[name](spec, dataset, start, len(first), known))
 
 
 def _sobol_proposal(spec: SweepSpec, dataset: str, number: int) -> Proposal:
@@ -186,20 +288,21 @@ def _random_proposal(spec: SweepSpec, dataset: str, number: int) -> Proposal:
     return walk(spec.space, lambda part: from_unit(part, float(rng.random())))
 
 
-def _make_sobol(spec: SweepSpec, dataset: str) -> Sampler:
-    return ListSampler(lambda number: _sobol_proposal(spec, dataset, number))
+def _make_sobol(spec: SweepSpec, dataset: str, start: int, n_first: int, known: Set[str]) -> Sampler:  # noqa: ARG001
+    n_named = n_first if start == 0 else 0
+    return ListSampler(lambda number: _sobol_proposal(spec, dataset, number - n_named))
 
 
-def _make_random(spec: SweepSpec, dataset: str) -> Sampler:
+def _make_random(spec: SweepSpec, dataset: str, start: int, n_first: int, known: Set[str]) -> Sampler:  # noqa: ARG001
     return ListSampler(lambda number: _random_proposal(spec, dataset, number))
 
 
-def _make_grid(spec: SweepSpec, dataset: str) -> Sampler:  # noqa: ARG001 (one signature; a grid is the same for all)
-    points = list(grid(spec.space))
-    return ListSampler(points.__getitem__)
+def _make_grid(spec: SweepSpec, dataset: str, start: int, n_first: int, known: Set[str]) -> Sampler:  # noqa: ARG001
+    points = [proposal for proposal in grid(spec.space) if canonical_json(proposal[0]) not in known]
+    return ListSampler(lambda number: points[number - start - n_first])
 
 
-_LISTS: Mapping[str, Callable[[SweepSpec, str], Sampler]] = MappingProxyType(
+_LISTS: Mapping[str, Callable[[SweepSpec, str, int, int, Set[str]], Sampler]] = MappingProxyType(
     {"sobol": _make_sobol, "random": _make_random, "grid": _make_grid}
 )
 

@@ -10,11 +10,9 @@ from analysis.records.study import Scalar
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
 from sweeps.spec.dimensions import Dimension, check_setting
+from sweeps.spec.placing import DEPTH, SIZES
 from sweeps.spec.sweep import SweepSpec
 from sweeps.toml import SpecError
-
-SIZES = "network.hidden_layer_sizes"
-DEPTH = "network.n_hidden_layers"
 
 Choose = Callable[[Dimension], Scalar]
 """Gives one coordinate of a dimension: a choice, a whole number, or a number (0 to 1 where `by` picks the bounds)."""

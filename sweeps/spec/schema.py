@@ -30,6 +30,10 @@ def spec_schema() -> dict[str, Any]:
             "description": "name of the block of draws that finalists and certificates are measured on, for sweeps of "
             "one seed that are to be compared draw by draw; draws of the question's own without it",
         },
+        "origin": {
+            "type": "string",
+            "description": "the sweep whose best settings are tried first, with its digest, as --from writes it",
+        },
         "goal": {"type": "object"},
         **{name: fields_schema(kind) for name, kind in SECTIONS.items()},
         "datasets": {"type": "array", "minItems": 1, "items": {"oneOf": [_dataset_schema(kind) for kind in KINDS]}},
@@ -37,12 +41,17 @@ def spec_schema() -> dict[str, Any]:
         "training": {"type": "object", "properties": setting_schema("training"), "additionalProperties": False},
         "space": {"type": "object", "properties": {"network": {"type": "object"}, "training": {"type": "object"}}},
     }
+    properties["search"]["properties"]["first"] = {
+        "type": "array",
+        "items": {"type": "object", "properties": {"network": {"type": "object"}, "training": {"type": "object"}}},
+        "description": "settings that are asked before the sampler chooses, each whole and within the space",
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A sweep",
         "type": "object",
         "properties": properties,
-        "required": [name for name in properties if name not in ("draws", "pruning")],
+        "required": [name for name in properties if name not in ("draws", "origin", "pruning")],
         "additionalProperties": False,
     }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from analysis.records.lines import canonical_json
+from analysis.records.study import Scalar
 from engine.configuration import TrainingConfig
 from engine.names import unknown
 from engine.network import NetworkConfig
@@ -21,6 +22,7 @@ from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.fields import number, numbers, read_fields, text, whole, wholes
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, grid_size, read_fixed, read_space
+from sweeps.spec.placing import read_first, read_origin
 from sweeps.spec.samplers import LISTS, SAMPLERS
 from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, shown, study_name
 
@@ -72,6 +74,8 @@ class SearchSpec:
         Trials from a scrambled Sobol sequence before one of Optuna's samplers takes over.
     sampler : str
         Name in `sweeps.spec.samplers.SAMPLERS`.
+    first : tuple of tuples of (str, value)
+        Params of the settings that are asked before the sampler chooses, each whole and within the space.
     """
 
     n_trials: int = whole(1, 100_000)
@@ -81,6 +85,7 @@ class SearchSpec:
     lag: int = whole(1, 1000)
     n_startup_trials: int = whole(1, 100_000)
     sampler: str = text(SAMPLERS, "tpe")
+    first: tuple[tuple[tuple[str, Scalar], ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +223,8 @@ class SweepSpec:
     draws : str
         Name of the block of draws that finalists and certificates are measured on, for sweeps that are to be compared
         draw by draw; empty: draws of the question's own. See `sweeps.run.looks`.
+    origin : str
+        The sweep whose best settings are tried first, with its digest: ``"tiny@0123456789ab"``; empty: none.
     """
 
     name: str
@@ -234,6 +241,7 @@ class SweepSpec:
     space: tuple[Dimension, ...]
     pruning: PruningSpec = PruningSpec()
     draws: str = ""
+    origin: str = ""
 
     def dataset(self, name: str) -> DatasetSpec:
         """Return the dataset of that name.
@@ -270,7 +278,16 @@ class SweepSpec:
     @property
     def sha256(self) -> str:
         """Digest of everything in the spec."""
-        return hashlib.sha256(canonical_json(dataclasses.asdict(self.without_folders())).encode()).hexdigest()
+        return hashlib.sha256(canonical_json(self.without_folders().digested()).encode()).hexdigest()
+
+    def digested(self) -> dict[str, Any]:
+        """Return everything in the spec; what most do not have is left out where it is empty."""
+        table = dataclasses.asdict(self)
+        if not self.search.first:
+            del table["search"]["first"]
+        if not self.origin:
+            del table["origin"]
+        return table
 
     def with_budget(self, n_trials: int, until: str) -> SweepSpec:
         """Return the same question with another budget: trial k, where both have it, is the same."""
@@ -281,6 +298,12 @@ class SweepSpec:
         mine, theirs = self.search, other.search
         grows = mine.n_trials >= theirs.n_trials and mine.until in (theirs.until, "budget")
         return grows and other.with_budget(mine.n_trials, mine.until) == self
+
+    def reopens(self, other: SweepSpec) -> bool:
+        """Return whether this is the other spec with another space, or other first settings, and no smaller budget."""
+        mine, theirs = self.search, other.search
+        search = dataclasses.replace(theirs, n_trials=mine.n_trials, until=mine.until, first=mine.first)
+        return mine.n_trials >= theirs.n_trials and self == dataclasses.replace(other, space=self.space, search=search)
 
     def without_folders(self) -> SweepSpec:
         """Return the spec with the bare names of its files: where they lie is no part of what is asked."""
@@ -364,6 +387,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     root = SpecTable(table, where)
     name = study_name(root)
     seed = root.integer("seed", 0, 2**63 - 1)
+    origin = read_origin(root)
     draws = root.text("draws") if "draws" in root else ""
     if draws and not NAME.fullmatch(draws):
         raise SpecError(f"{where}: draws: {draws!r} must be a name as a sweep's")
@@ -385,6 +409,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         space=space,
         pruning=_section(PruningSpec, root.table("pruning")) if "pruning" in root else PruningSpec(),
         draws=draws,
+        origin=origin,
     )
     root.close()
     _check_whole(spec, where)
@@ -413,7 +438,7 @@ def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
         known["n_trials"] = n_settings
     if sampler in LISTS and "n_startup_trials" not in table:
         known["n_startup_trials"] = 1
-    spec = read_fields(SearchSpec, table, **known)
+    spec = dataclasses.replace(read_fields(SearchSpec, table, **known), first=read_first(table, space))
     table.close()
     if spec.n_trials > n_settings:
         raise SpecError(f"{table.where}: n_trials: {spec.n_trials}; the whole grid has {n_settings} settings")

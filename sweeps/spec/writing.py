@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sweeps.spec.dimensions import Dimension
-from sweeps.spec.sweep import SweepSpec, parse_spec
+from sweeps.spec.placing import setting_table
+from sweeps.spec.sweep import SearchSpec, SweepSpec, parse_spec
 from sweeps.toml import SpecError, shown, toml_text
 
 _GOAL = re.compile(r"\s*([A-Za-z_]+)\s*<\s*([0-9.eE+-]+)\s*")
@@ -78,10 +79,11 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
         "name": spec.name,
         "seed": spec.seed,
         **({"draws": spec.draws} if spec.draws else {}),
+        **({"origin": spec.origin} if spec.origin else {}),
         "goal": {"words": spec.goal.words}
         if spec.goal.words
         else {"metric": spec.goal.metric, "below": spec.goal.below},
-        "search": dataclasses.asdict(spec.search),
+        "search": _search_table(spec.search),
         "epochs": {**dataclasses.asdict(spec.epochs), "grid": list(spec.epochs.grid)},
         "pruning": dataclasses.asdict(spec.pruning),
         "finalists": dataclasses.asdict(spec.finalists),
@@ -96,11 +98,17 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
     }
 
 
+def _search_table(search: SearchSpec) -> dict[str, Any]:
+    table = dataclasses.asdict(dataclasses.replace(search, first=()))
+    del table["first"]
+    return {**table, **({"first": [setting_table(dict(params)) for params in search.first]} if search.first else {})}
+
+
 def as_toml(spec: SweepSpec) -> str:
     """Return the spec as TOML text; reading it gives an equal spec."""
     table = as_table(spec)
     datasets, space = table.pop("datasets"), table.pop("space")
-    lines = [f"{key} = {toml_text(table.pop(key))}" for key in ("name", "seed", "draws") if key in table]
+    lines = [f"{key} = {toml_text(table.pop(key))}" for key in ("name", "seed", "draws", "origin") if key in table]
     for section, content in table.items():
         lines += ["", f"[{section}]", *(f"{key} = {toml_text(value)}" for key, value in content.items())]
     for dataset in datasets:

@@ -19,6 +19,7 @@ from analysis.records.lines import Chain, RecordError, canonical_json, is_whole,
 from analysis.records.reading import read_log, read_sweep
 from analysis.records.study import (
     Asked,
+    Chapter,
     Extension,
     Look,
     Record,
@@ -35,6 +36,8 @@ from analysis.records.study import (
 LOCK_NAME = "lock"
 LOG_NAME = "log.jsonl"
 SPEC_NAME = "spec.toml"
+BEFORE_NAME = "spec-before.toml"
+"""The spec before an extension to another space, until every log has its line about it."""
 MODELS_NAME = "models"
 SUBMISSION_NAME = "submission.csv"
 LEFT_BEHIND = (".*.tmp", "*/.*.tmp", f"*/{MODELS_NAME}/.*.tmp")
@@ -118,8 +121,8 @@ class StudyLog:
         which never counted, is cut off.
     header : StudyHeader
         What this driver asks.
-    may_extend : callable
-        Whether `header`, with another budget than the log's, is the same sweep with a larger one.
+    reopening : callable
+        The line with which the log's study goes on with the budget, or the spec, of `header`; None: it is another one.
 
     Attributes
     ----------
@@ -137,7 +140,10 @@ class StudyLog:
     """
 
     def __init__(
-        self, path: Path, header: StudyHeader, may_extend: Callable[[Extension], bool] = lambda _: False
+        self,
+        path: Path,
+        header: StudyHeader,
+        reopening: Callable[[Study], Extension | Chapter | None] = lambda _: None,
     ) -> None:
         self.path = path
         self.points: dict[int, dict[str, Any]] = {}
@@ -157,16 +163,17 @@ class StudyLog:
         same_budget = dataclasses.replace(
             header, n_trials=there.n_trials, until=there.until, spec_sha256=there.spec_sha256
         )
-        if there != same_budget or (budget != self.study.budget and not may_extend(self.study.budget)):
+        line = reopening(self.study) if there == same_budget and budget != self.study.budget else None
+        if there != same_budget or (budget != self.study.budget and line is None):
             last = dataclasses.replace(there, **dataclasses.asdict(self.study.budget))
             raise RecordError(f"{path}: line 1: {header_difference(last, header)}")
         for number, asked in reader.chosen.items():
             self.points[number] = asked.point
             self.sources[number] = asked.source
         self._log = ChainedLog(path, self.study.chain)
-        if budget != self.study.budget:
-            self._log.append([("extension", as_data(budget))])
-            self.study.extend(budget)
+        if line is not None:
+            self._log.append([("chapter" if isinstance(line, Chapter) else "extension", as_data(line))])
+            self.study.extend(line)
 
     def asked(self, number: int, params: dict[str, Scalar], point: dict[str, Any], source: int | None) -> None:
         """Write that a trial was chosen."""

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from analysis.records.lesson import LESSON
+from analysis.records.lineage import lineage
 from analysis.records.lines import canonical_json
 from analysis.records.polynomial import POLYNOMIAL
 from analysis.records.study import Record, Study, StudyHeader, Verdict, as_data
@@ -21,6 +22,9 @@ from sweeps.tracking.trial_contents import of_trial, of_trial_study
 FILES_TAG = "sweep.files"
 """Of runs with artifacts that `sweeps import` brings back: JSON of their names and SHA-256."""
 ID_TAG = "sweep.id"
+FROM_TAG = "sweep.from"
+LINEAGE_TAG = "sweep.lineage"
+"""Of the parent run: the sweep whose best settings were tried first, and how the study has grown."""
 DIGEST_TAG = "sweep.digest"
 """Of the parent run of a finished study: the digest of its canonical form, by which its log is known."""
 
@@ -115,6 +119,8 @@ def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> Run
         "mlflow.note.content": own.answer or study.verdict.text if study.verdict else f"{header.dataset}. {own.note}",
         "kind": "study",
         ID_TAG: sweep_id(header),
+        **({FROM_TAG: header.origin} if header.origin else {}),
+        **({LINEAGE_TAG: "; ".join(lineage(study))} if study.extensions else {}),
         **file_tags(files),
         **_common_tags(header, study_uid(header), user),
     }

@@ -30,7 +30,9 @@ def table_verdict(level: float, study: Study, stopped: str) -> Verdict:
     Verdict
         The winner has the best score on the test rows among the certificates that passed, else among all.
     """
-    certificates = [record for record in study.records["certificate"] if record.state == "complete"]
+    certificates = [
+        record for record in study.records["certificate"] if record.state == "complete" and study.stands(record)
+    ]
     passed = [record for record in certificates if record.ensemble and record.ensemble["passed"]]
     # Of several looks the last at which a certificate passed, else the last there is.
     rounds = [study.records_of("certificate", number) for number in range(study.look_number, 0, -1)]

@@ -58,7 +58,7 @@ class RatesPlan(TrialPlan):
 
     stages: tuple[tuple[Stage, ...], ...] = ()
 
-    def proposer(self) -> Sampler:
+    def proposer(self, study: Study) -> Sampler:
         return ListSampler(lambda number: ({**OTHERS, "training.learning_rate": RATES[number]}, {}))
 
     def verdict(self, study: Study, stopped: str) -> Verdict:

@@ -1,0 +1,134 @@
+"""The workers of a Dask cluster. Dask schedules, repeats what a dead worker had, and carries what is pickled."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from distributed import Client, LocalCluster
+from distributed.scheduler import KilledWorker
+
+from sweeps.run.executors import Batch, Result
+from sweeps.run.plan import Piece, Plan
+from sweeps.run.remote import check_equal, own_versions, train_here
+from sweeps.toml import SpecError
+
+SHORTEST_S = 0.05
+"""Shorter batches go together: a task costs Dask about a millisecond, wherever it runs."""
+CONNECT_S = 10.0
+LOGGERS = ("distributed", "distributed.client")
+"""Those that Dask gives handlers and levels of their own."""
+
+
+class DaskCrew:
+    """A cluster's workers.
+
+    Parameters
+    ----------
+    client : Client
+        Connected.
+    address : str
+        What messages call the cluster.
+    """
+
+    shortest_s = SHORTEST_S
+
+    def __init__(self, client: Client, address: str) -> None:
+        self._executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+        self._expected = own_versions()
+        self.n_workers = _check_workers(client, address, self._expected)
+
+    def submit(self, plan: Plan, batches: Sequence[Batch]) -> Future[list[list[Result]]]:
+        """Train batches one after the other, in one task."""
+        future: Future[list[list[Result]]] = self._executor.submit(
+            train_here, plan.trainer(), tuple(batches), self._expected
+        )
+        return future
+
+    def received(self, plan: Plan, piece: Piece, result: Result) -> Result:
+        """Return a result with what stayed here."""
+        return Result(plan.received(piece, result.outcome), result.timing)
+
+    def close(self) -> None:
+        """Drop what is waiting; what is under way ends by itself and comes to nothing."""
+        self._executor.shutdown(wait=False)
+
+
+def _check_workers(client: Client, address: str, expected: Mapping[str, str]) -> int:
+    """Return how many batches a cluster trains at a time, once its workers are known to be the driver's equals."""
+    found: dict[str, Any] = client.run(own_versions, on_error="return")
+    if not found:
+        raise SpecError(f"{address}: a cluster without workers; start one: dask worker {address}")
+    for worker, answer in sorted(found.items()):
+        if isinstance(answer, BaseException):
+            raise SpecError(f"worker {worker}: {type(answer).__name__}: {answer}; install this project there, too")
+        check_equal(worker, answer, expected)
+    return sum(client.nthreads().values())  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def connected(name: str) -> Iterator[DaskCrew]:
+    """Use a running cluster, ``"dask://HOST:PORT"`` or ``"tls://HOST:PORT"``."""
+    address = name.replace("dask://", "tcp://")
+    try:
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, TimeoutError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SpecError(f"{name}: no scheduler answers ({reason}); start one: dask scheduler") from None
+    with _quiet(), client, _crew(client, address) as crew:
+        yield crew
+
+
+@contextlib.contextmanager
+def started(n_workers: int) -> Iterator[DaskCrew]:
+    """Start a cluster of processes on this machine, for this machine only, and end it."""
+    with (
+        _quiet(),
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
+        _crew(client, "dask-local") as crew,
+    ):
+        yield crew
+
+
+@contextlib.contextmanager
+def _crew(client: Client, address: str) -> Iterator[DaskCrew]:
+    crew: DaskCrew | None = None
+    try:
+        crew = DaskCrew(client, address)
+        yield crew
+    except KilledWorker as error:
+        n, last = error.allowed_failures + 1, getattr(error.last_worker, "address", error.last_worker)
+        raise SpecError(f"{address}: {n} workers died of one task, the last {last}; `resume` goes on") from None
+    except (asyncio.CancelledError, concurrent.futures.CancelledError, OSError, TimeoutError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # about a file, not about the cluster
+        raise SpecError(f"{address}: the cluster is gone ({type(error).__name__}); `resume` goes on") from None
+    finally:
+        if crew is not None:
+            crew.close()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's own messages to itself: what a user must know is in the error that is raised."""
+    levels = {logger: logger.level for logger in map(logging.getLogger, LOGGERS)}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)

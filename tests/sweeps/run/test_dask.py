@@ -1,0 +1,179 @@
+"""A Dask cluster trains what threads would: same digest, after a worker's death too; unequal workers are refused."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny import tiny_spec
+
+from analysis.records.study import Study
+from sweeps.run.crews import check_executor
+from sweeps.run.dask_crew import SHORTEST_S, connected
+from sweeps.run.executors import LocalCrew
+from sweeps.run.plan import Piece
+from sweeps.run.remote import check_equal, own_versions, train_here
+from sweeps.run.study import _cohorts, run_sweep
+from sweeps.run.trials import TrialPlan, TrialTrainer
+from sweeps.spec.sweep import SweepSpec
+from sweeps.spec.writing import with_overrides
+from sweeps.store.log import digest
+from sweeps.toml import SpecError
+
+distributed = pytest.importorskip("distributed")
+SPEC: SweepSpec = with_overrides(tiny_spec(), goal="test_loss < 0.001")
+
+
+def here(n_workers: int) -> distributed.LocalCluster:
+    return distributed.LocalCluster(
+        n_workers=n_workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[distributed.LocalCluster]:
+    with here(2) as cluster:
+        yield cluster
+
+
+def named(cluster: distributed.LocalCluster) -> str:
+    return str(cluster.scheduler_address).replace("tcp://", "dask://")
+
+
+@pytest.mark.slow
+def test_the_digest_is_that_of_threads(cluster: distributed.LocalCluster, tmp_path: Path) -> None:
+    digests = set()
+    for workers in (1, 2):
+        run_sweep(SPEC, tmp_path / str(workers), workers=workers)
+        digests.add(digest(tmp_path / str(workers) / "tiny"))
+    studies = run_sweep(SPEC, tmp_path / "dask", workers=1, executor=named(cluster))
+    digests.add(digest(tmp_path / "dask" / "tiny"))
+    assert len(digests) == 1
+    assert len({trial.worker for study in studies for trial in study.trials}) == 2
+    with distributed.Client(cluster, set_as_default=False) as client:
+        loaded = client.run(lambda: [name for name in ("optuna", "mlflow", "sqlalchemy") if name in sys.modules])
+    assert list(loaded.values()) == [[], []]
+
+
+@pytest.mark.slow
+def test_what_a_killed_worker_had_is_trained_again(cluster: distributed.LocalCluster, tmp_path: Path) -> None:
+    run_sweep(SPEC, tmp_path / "threads", workers=2)
+    with distributed.Client(cluster, set_as_default=False) as client:
+        victims = sorted(client.run(os.getpid).values())
+    killed: list[int] = []
+
+    def kill_one(progress: object) -> None:
+        n_finished = getattr(progress, "n_finished", 0)
+        if n_finished == 3 and not killed:
+            killed.append(victims[0])
+            os.kill(victims[0], signal.SIGKILL)
+
+    run_sweep(SPEC, tmp_path / "dask", workers=1, executor=named(cluster), on_event=kill_one)
+    assert killed == victims[:1]
+    assert digest(tmp_path / "dask" / "tiny") == digest(tmp_path / "threads" / "tiny")
+
+
+@pytest.mark.slow
+def test_a_worker_of_other_code_is_refused(cluster: distributed.LocalCluster, tmp_path: Path) -> None:
+    cluster.scale(2)
+    plan = TrialPlan(SPEC, SPEC.datasets[0], tmp_path)
+    params, _ = plan.proposer(_study(plan)).ask(0)
+    piece = Piece(plan.setting(_study(plan), 0, params, ()), 0)
+    with connected(named(cluster)) as crew:
+        crew._expected = own_versions() | {"code": "0123456789ab"}
+        with pytest.raises(SpecError, match=r"^worker .+:\d+: code [0-9a-f]{12}, but 0123456789ab here; its numbers "):
+            crew.submit(plan, [(piece,)]).result()
+
+
+@pytest.mark.slow
+def test_a_cluster_without_workers_or_none_is_told_in_a_line() -> None:
+    with distributed.LocalCluster(
+        n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+    ) as empty:
+        with pytest.raises(SpecError) as told, connected(named(empty)):
+            pass
+        address = empty.scheduler_address
+    assert str(told.value) == f"{address}: a cluster without workers; start one: dask worker {address}"
+
+
+def _study(plan: TrialPlan) -> Study:
+    return Study(plan.header)
+
+
+def test_a_task_can_be_pickled_and_gives_what_the_plan_gives(tmp_path: Path) -> None:
+    plan = TrialPlan(SPEC, SPEC.datasets[0], tmp_path)
+    params, _ = plan.proposer(_study(plan)).ask(0)
+    setting = plan.setting(_study(plan), 0, params, ())
+    trainer, batch = pickle.loads(pickle.dumps((plan.trainer(), (Piece(setting, 0),))))
+    ((result,),) = pickle.loads(pickle.dumps(train_here(trainer, [batch], own_versions())))
+    back = plan.received(batch[0], result.outcome)
+    (here,) = plan.train(batch, threading.Event())
+    assert not isinstance(back, str)
+    assert not isinstance(here, str)
+    assert back.sha256 == here.sha256
+    assert result.timing.worker.endswith(f":{os.getpid()}")
+    assert pickle.loads(pickle.dumps(back.epochs)) == here.epochs
+
+
+def test_unequal_versions_are_named_on_both_sides() -> None:
+    here = own_versions()
+    assert {"code", "numpy", "numba", "processor", "python"} <= here.keys()
+    assert "optuna" not in here
+    check_equal("w", dict(here), here)
+    with pytest.raises(SpecError) as told:
+        check_equal("tcp://h:1", here | {"processor": "x86_64 AVX2"}, here)
+    assert str(told.value) == (
+        f"worker tcp://h:1: processor x86_64 AVX2, but {here['processor']} here; its numbers could differ: start"
+        " workers of this version on this type of processor"
+    )
+    with pytest.raises(SpecError, match=r"^worker .+: processor .+, but x86_64 AVX2 here; "):
+        train_here(TrialTrainer("", ""), [], here | {"processor": "x86_64 AVX2"})
+
+
+class _Crew(LocalCrew):
+    shortest_s = SHORTEST_S
+
+    def __init__(self, n_workers: int) -> None:
+        self.n_workers = n_workers
+
+
+@pytest.mark.parametrize(
+    ("n_batches", "batch_s", "n_workers", "sizes"),
+    [
+        (8, 0.01, 2, [4, 4]),  # five would do for 50 ms, but then a worker had less
+        (20, 0.01, 2, [5, 5, 5, 5]),
+        (8, 0.2, 2, [1] * 8),
+        (8, None, 2, [1] * 8),
+        (1, 0.01, 4, [1]),
+        (0, 0.01, 2, []),
+    ],
+)
+def test_short_batches_go_together(n_batches: int, batch_s: float | None, n_workers: int, sizes: list[int]) -> None:
+    batches = [(object(),)] * n_batches
+    cohorts = _cohorts(batches, _Crew(n_workers), batch_s)  # type: ignore[arg-type]
+    assert [len(cohort) for cohort in cohorts] == sizes
+
+
+@pytest.mark.parametrize("name", ["dask", "dask://", "dask://h", "http://h:1", "dask-local:0", "dask-local:x", ""])
+def test_an_executor_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(SpecError) as told:
+        check_executor(name)
+    assert str(told.value) == f'--executor: "{name}" must be local, dask-local, dask-local:N or dask://HOST:PORT'
+
+
+def test_executors_that_are_some_are_accepted() -> None:
+    for name in (
+        "local",
+        "dask-local",
+        "dask-local:3",
+        "dask://127.0.0.1:8786",
+        "tls://host:8786",
+        "dask://[::1]:8786",
+    ):
+        check_executor(name)
