@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from analysis.course.cells import Cells, measured
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Column, Picture, Table, Text, number_text
+from analysis.formats.blocks import Block, Cell, Column, Picture, Table, Text, number_text
 from analysis.statistics.verdicts import Claim, Judgment, Sample
 from engine.scalar_graph import Node, total
 
@@ -117,15 +117,14 @@ def true_statements() -> dict[str, bool]:
 def gates() -> tuple[FloatArray, FloatArray]:
     """Return for random numbers how far add gates are from passing the gradient, multiply gates from swapping it."""
     rng = np.random.default_rng(0)
-    add, multiply = [], []
-    for a, b, upstream in rng.normal(size=(200, 3)):
-        for result, found, expected in (
-            (lambda p, q: p + q, add, (upstream, upstream)),
-            (lambda p, q: p * q, multiply, (b * upstream, a * upstream)),
-        ):
-            one, other = Node(a), Node(b)
-            result(one, other).times(upstream).backward()
-            found.append(max(abs(one.gradient - expected[0]), abs(other.gradient - expected[1])))
+    add: list[float] = []
+    multiply: list[float] = []
+    for a, b, upstream in rng.normal(size=(200, 3)).tolist():
+        one, other = Node(a), Node(b)
+        (one + other).times(upstream).backward()
+        add.append(max(abs(one.gradient - upstream), abs(other.gradient - upstream)))
+        (one * other).times(upstream).backward()
+        multiply.append(max(abs(one.gradient - b * upstream), abs(other.gradient - a * upstream)))
     return np.array(add), np.array(multiply)
 
 
@@ -167,10 +166,10 @@ def _exact(number: str, words: str, measure: str, expected: float, value: float)
 def _gaps(cells: Cells, probe: str) -> FloatArray:
     found = [measured(cell, probe) for cell in cells.of("engine")]
     values = np.concatenate(found) if found else np.array([])
-    return values[~np.isnan(values)]
+    return np.asarray(values[~np.isnan(values)], np.float64)
 
 
-GRAPHS = (simple_graph, sigmoid_graph, hidden_layer_graph)
+GRAPHS: tuple[Callable[[], Graph], ...] = (simple_graph, sigmoid_graph, hidden_layer_graph)
 
 
 def blocks(cells: Cells) -> list[Block]:
@@ -211,7 +210,7 @@ def _node_table(name: str, graph: Graph) -> Table:
 
 
 def _engine_table(cells: Cells) -> Table:
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for activation in cells.levels("engine", "network.activation"):
         for shape in cells.levels("engine", "network.hidden_layer_sizes"):
             levels = {"network.activation": activation, "network.hidden_layer_sizes": shape}
@@ -286,8 +285,8 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     graph, halves = _gaps(cells, "graph_gap"), _gaps(cells, "half_batches")
     held = (
-        f" The engine's gradients differ from the graph's by at most {graph.max():.1e} of the largest, two half-batches "
-        f"from the whole by {halves.max():.1e}."
+        f" The engine's gradients differ from the graph's by at most {graph.max():.1e} of the largest, two "
+        f"half-batches from the whole by {halves.max():.1e}."
         if len(graph) and len(halves)
         else ""
     )

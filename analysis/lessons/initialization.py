@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,7 @@ STARTS: dict[str, tuple[str, float | None]] = {
 N_PRODUCTS, N_FACTORS, SIZE = 400, 100, 4
 EXPLODED = 1e10
 MARGIN = 0.02
+FACTOR = 10.0
 
 
 def log_singular_values() -> FloatArray:
@@ -146,7 +147,7 @@ def _turned(samples: Sequence[Sample]) -> tuple[Sample, ...]:
 
 
 def _depth_claims(cells: Cells) -> list[Claim]:
-    found = []
+    found = _kept_claims(cells)
     for a, b, activation, probe, way in (
         ("He", "N(0, 0.01^2)", "relu", "signal_kept", "outputs"),
         ("He", "Xavier", "relu", "signal_kept", "outputs"),
@@ -159,7 +160,7 @@ def _depth_claims(cells: Cells) -> list[Claim]:
         name = {"relu": "ReLU"}.get(activation, activation)
         found.append(
             Claim(
-                "48", f"{a} weights keep the size of {way} better than {b} in {name} networks",
+                "", f"{a} weights keep the size of {way} better than {b} in {name} networks",
                 f"share of draws in which {way} change by a smaller factor from one end of the hidden layers to the "
                 "other, before training",
                 "above", 0.5, samples, pooled(samples), budget="same draws, ten units a layer",
@@ -168,7 +169,7 @@ def _depth_claims(cells: Cells) -> list[Claim]:
     vanishing = _versus_sigmoid(cells)
     found.append(
         Claim(
-            "35", "Sigmoid's gradient vanishes on its way back (Xavier weights)",
+            "35", "Sigmoid's gradient shrinks more on its way back than ReLU's (Xavier weights)",
             "share of draws in which the first hidden layer's gradient over the last's is smaller with sigmoid than "
             "with ReLU, before training",
             "above", 0.5, vanishing, pooled(vanishing), budget="same draws, same weights",
@@ -188,6 +189,32 @@ def _depth_claims(cells: Cells) -> list[Claim]:
     return found
 
 
+def _kept_claims(cells: Cells) -> list[Claim]:
+    found = []
+    for start, activation, probe, way in (
+        ("N(0, 0.01^2)", "relu", "signal_kept", "outputs"),
+        ("He", "relu", "signal_kept", "outputs"),
+        ("He", "relu", "backward_kept", "gradients"),
+        ("Xavier", "tanh", "signal_kept", "outputs"),
+        ("Xavier", "tanh", "backward_kept", "gradients"),
+    ):
+        samples = tuple(
+            Sample(depth_name(shape), "share", (_distortion(cell, probe) < math.log(FACTOR)).astype(float))
+            for shape in _deep(cells)
+            if (cell := _start(cells, start, activation, shape)) is not None
+        )
+        name = {"relu": "ReLU"}.get(activation, activation)
+        found.append(
+            Claim(
+                "48", f"{start} weights keep the size of {way} in {name} networks, to a factor of {FACTOR:g}",
+                f"share of draws in which {way} differ by less than this factor between the ends of the hidden layers, "
+                "before training",
+                "above", 0.5, samples, pooled(samples), budget="same draws, ten units a layer",
+            )
+        )  # fmt: skip
+    return found
+
+
 def _versus_sigmoid(cells: Cells) -> tuple[Sample, ...]:
     found = []
     for shape in _deep(cells):
@@ -199,23 +226,26 @@ def _versus_sigmoid(cells: Cells) -> tuple[Sample, ...]:
 
 
 def _start_claims(cells: Cells) -> list[Claim]:
-    samples = []
-    for design, name, value in (
-        ("linear_start", "linear regression", lambda cell: last(cell, "test")),
-        ("softmax_start", "softmax regression", lambda cell: measured(cell, "test_error")),
-    ):
-        groups = {start: cells.of(design, {INITIALIZER: start}) for start in ("constant", "normal")}
-        if all(len(group) == 1 for group in groups.values()):
-            constant, normal = (value(group[0]) for group in groups.values())
-            samples.append(Sample(name, "median", constant - normal))
-    return [
-        Claim(
-            "50", "A constant start is harmless without hidden layers",
-            "loss (linear) or share of wrong digits (softmax) on test points after a constant start, less that after "
-            "N(0, 0.01^2)",
-            "within", 0.0, tuple(samples), pooled(samples), margin=MARGIN,
-        )
-    ]  # fmt: skip
+    found = []
+    starts: tuple[tuple[str, str, str, Callable[[CellRecord], FloatArray]], ...] = (
+        ("linear_start", "linear regression", "test loss", lambda cell: last(cell, "test")),
+        ("softmax_start", "softmax regression", "share of wrong digits", lambda cell: measured(cell, "test_error")),
+    )
+    for design, name, measure, value in starts:
+        groups = [cells.of(design, {INITIALIZER: start}) for start in ("constant", "normal")]
+        samples: tuple[Sample, ...] = ()
+        if all(len(group) == 1 for group in groups):
+            constant, normal = (value(group[0]) for group in groups)
+            samples = (Sample(name, "median", constant - normal),)
+        found.append(
+            Claim(
+                "50", f"A constant start is harmless in {name}",
+                f"{measure} on test points after a constant start, less that after N(0, 0.01^2)", "within", 0.0,
+                samples,
+                margin=MARGIN,
+            )
+        )  # fmt: skip
+    return found
 
 
 def _product_claims() -> list[Claim]:
@@ -319,9 +349,9 @@ def _draw(cells: Cells) -> Figure:
     from analysis.formats.style import COLORS, GRAY, framed_axes, new_figure
 
     activations = cells.levels("depths", ACTIVATION)
-    figure = new_figure(2.6 * max(1, len(activations)) + 0.4, 2.8)
+    figure = new_figure(2.8 * max(1, len(activations)) + 0.4, 2.8)
     for i, activation in enumerate(activations):
-        axes = framed_axes(figure, 0.65, 0.5, 0.1, 0.3, i, len(activations))
+        axes = framed_axes(figure, 0.85, 0.5, 0.1, 0.3, i, len(activations))
         for name, color in zip(STARTS, COLORS, strict=False):
             points = [
                 (str(shape).count("-") + 1, kept)

@@ -128,18 +128,18 @@ def _accuracy_claims(cells: Cells) -> list[Claim]:
             budget="equal epochs, rates tried, draws and first weights",
         )
     )  # fmt: skip
-    samples = []
+    hidden_gain: list[Sample] = []
     for loss in cells.levels("images", LOSS):
         shapes = cells.levels("images", SHAPE)
         if "none" in shapes and len(shapes) > 1:
             linear, hidden = (best(cells, str(loss), shape) for shape in ("none", shapes[-1]))
             if linear is not None and hidden is not None:
-                samples.append(Sample(NAMES[str(loss)], "median", judged(hidden) - judged(linear)))
+                hidden_gain.append(Sample(NAMES[str(loss)], "median", judged(hidden) - judged(linear)))
     found.append(
         Claim(
-            "31", "A hidden layer beats a linear classifier (here on digits)",
-            "share of wrong test images with 32 units less that of the linear classifier", "below", 0.0, tuple(samples),
-            pooled(samples), budget="equal epochs, rates tried and draws",
+            "", "A hidden layer beats a linear classifier on digits (claim 31 says it of Fashion-MNIST)",
+            "share of wrong test images with 32 units less that of the linear classifier", "below", 0.0,
+            tuple(hidden_gain), pooled(hidden_gain), budget="equal epochs, rates tried and draws",
         )
     )  # fmt: skip
     return found
@@ -199,7 +199,7 @@ def _draw(cells: Cells) -> Figure:
     shapes = cells.levels("images", SHAPE)
     figure = new_figure(3.4 * max(1, len(shapes)) + 0.3, 2.8)
     for i, shape in enumerate(shapes):
-        axes = framed_axes(figure, 0.65, 0.5, 0.1, 0.3, i, len(shapes))
+        axes = framed_axes(figure, 0.75, 0.5, 0.1, 0.3, i, len(shapes))
         for loss, color in zip(cells.levels("images", LOSS), COLORS, strict=False):
             group = cells.of("images", {LOSS: loss, SHAPE: shape})
             rates = [float(str(cell.params[RATE])) for cell in group]

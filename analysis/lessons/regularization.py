@@ -23,6 +23,8 @@ X = np.ones(4)
 PEAKED, SPREAD = np.array([1.0, 0.0, 0.0, 0.0]), np.full(4, 0.25)
 """The notes' worked example: both score 1 at inputs of 1."""
 SMALL, LARGE = 1e-5, 1e-1
+OWN = ""
+"""No number: the sources say it of equal scores, not of trained networks."""
 NAMES = {"l1": "L1", "l2": "L2"}
 Value = Callable[[CellRecord], FloatArray]
 
@@ -113,7 +115,7 @@ def _weight_claims(cells: Cells) -> list[Claim]:
     found = []
     for words, measure, samples in (
         (
-            "L2 prefers spread-out weights",
+            "L2 leaves a trained network's weights more even than no penalty does",
             f"share of draws in which (mean |w|)^2 / mean w^2 is larger with L2 at {at:g} than without penalty",
             _against(cells, ("l2", at), ("l2", 0.0), lambda cell: measured(cell, "weight_spread"), larger=True),
         ),
@@ -133,7 +135,7 @@ def _weight_claims(cells: Cells) -> list[Claim]:
             _against(cells, ("l2", at), ("l2", 0.0), lambda cell: measured(cell, "weight_size")),
         ),
     ):
-        found.append(Claim("61", words, measure, "above", 0.5, samples, pooled(samples)))
+        found.append(Claim(OWN, words, measure, "above", 0.5, samples, pooled(samples)))
     return found
 
 
@@ -153,7 +155,7 @@ def _loss_claims(cells: Cells) -> list[Claim]:
             samples = _best_against_none(cells, penalty, value)
             found.append(
                 Claim(
-                    "", f"{name} lowers the loss {words} the range",
+                    OWN, f"{name} lowers the loss {words} the range",
                     f"share of draws with a lower loss {words} the range than without penalty, at the strength that is "
                     "best within the range on other draws", "above", 0.5, samples, pooled(samples),
                 )
@@ -246,9 +248,9 @@ def _draw(cells: Cells) -> Figure:
     from analysis.formats.style import COLORS, framed_axes, new_figure
 
     datasets, rates = cells.datasets("penalties"), _rates(cells)
-    figure = new_figure(2.6 * max(1, len(datasets)) + 0.3, 2.8)
+    figure = new_figure(2.75 * max(1, len(datasets)) + 0.3, 2.8)
     for i, dataset in enumerate(datasets):
-        axes = framed_axes(figure, 0.6, 0.55, 0.1, 0.3, i, len(datasets))
+        axes = framed_axes(figure, 0.75, 0.55, 0.1, 0.3, i, len(datasets))
         for (penalty, name), color in zip(NAMES.items(), COLORS, strict=False):
             for value, dash, side in ((_test, "-", "in range"), (_beyond, "--", "beyond")):
                 points = [

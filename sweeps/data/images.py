@@ -156,8 +156,8 @@ class ImageSource(NumberedSource):
         """Return the scores of a predictor that knows the classes' shares alone, (R, classes)."""
         kind = LOSSES[self._asked.loss]
         columns = y if y.shape[2] > 1 else y == np.arange(N_CLASSES)
-        shares = np.asarray(columns, np.float64).mean(axis=1)
-        return shares if kind.targets == "numbers" else np.log(np.maximum(shares, 1e-12))
+        shares: npt.NDArray[np.float64] = np.asarray(columns, np.float64).mean(axis=1)
+        return shares if kind.targets == "numbers" else np.asarray(np.log(np.maximum(shares, 1e-12)))
 
 
 KIND = Kind(

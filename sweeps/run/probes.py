@@ -201,6 +201,6 @@ PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
             collapse_error,
         )
     }
-    | TEXTBOOK_PROBES
+    | dict(TEXTBOOK_PROBES)
 )
 """By the names of `sweeps.spec.lesson.PROBES`."""

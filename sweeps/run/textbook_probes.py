@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,9 @@ GRAPH_POINTS, GRAPH_REPLICAS, GRAPH_L2 = 3, 2, 0.1
 N_BINS = 10
 
 
-def layers(network: NetworkConfig, parameters: Parameters, X: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
+def layers(
+    network: NetworkConfig, parameters: Parameters, X: npt.NDArray[np.floating[Any]]
+) -> list[tuple[FloatArray, FloatArray]]:
     """Return each hidden layer's output and its derivative by the layer's weighted input, (R, n, units) each."""
     activation = ACTIVATIONS[network.activation]
     given = activation.default_slope if network.activation_slope is None else network.activation_slope
@@ -160,7 +163,7 @@ def graph_gap(trained: Trained) -> FloatArray:
     return found
 
 
-def _points(split: Split) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+def _points(split: Split) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]:
     return split.X, split.y
 
 

@@ -34,6 +34,7 @@ from sweeps.tracking.run_contents import parent_content, record_content
 
 LESSONS = lesson_names()
 FEWER = {
+    "activations": ("training.learning_rate=0.1",),
     "beyond_range": ("training.regularizer=none", "data.stretch=3.0"),
     "features": ("data.noise=[0.2, 0.8]",),
     "lucky_search": ("training.regularization_rate=[0.0, 0.01]",),
