@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.records.study import Scalar
+from analysis.records.events import Scalar
 from engine.evaluation import predict
 from engine.training import train
 from sweeps.data.table.baselines import run_baseline

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.records.study import Scalar
+from analysis.records.events import Scalar
 
 N_FEATURES = 19
 PARAMS: dict[str, Scalar] = {

@@ -15,11 +15,11 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
         "26 to 30": "judged, where they are, on the page of the polynomial study, `run quadratic`; its own figures "
         "stand there beside the article's",
-        "31 to 64": "of the textbook and the lecture notes: 60 is judged here, the others have no lesson yet",
+        "31 to 64": "of the textbook and the lecture notes: those that stand in no table above have no lesson yet",
         "66, 67, 70": "of the perceptron's data: `run perceptron` trains the grid, and its report says what each "
         "choice does",
         "68": "about seconds: no record holds them but as timing, which differs from run to run",
-        "74": "needs the angle between steps, which no probe measures yet",
+        "74": "needs the angle between steps, which no lesson of this course measures",
         "76": "exact: 1-150-150-1 has 23 101 parameters; the report of `run perceptron` counts them",
     }
 )
@@ -61,7 +61,8 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
         "conditions, with the interval that the verdict follows from; each lesson's page has the conditions.",
     ]
     parts += [_lesson_part(told(study)) for study in studies]
-    reasons = [f"- {numbers}: {why}." for numbers, why in ELSEWHERE.items()]
+    judged = {judgment.claim.number for study in studies for judgment in told(study).judgments}
+    reasons = [f"- {numbers}: {why}." for numbers, why in ELSEWHERE.items() if numbers not in judged]
     parts.append("## Claims without a verdict here\n\n" + "\n".join(reasons))
     if not_run:
         parts.append("## Not in this course\n\n" + "\n".join(f"- `{name}`: {markdown(why)}" for name, why in not_run))

@@ -285,8 +285,8 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     graph, halves = _gaps(cells, "graph_gap"), _gaps(cells, "half_batches")
     held = (
-        f" The engine's gradients differ from the graph's by at most {graph.max():.1e} of the largest, two "
-        f"half-batches from the whole by {halves.max():.1e}."
+        f" The engine's gradients differ from the graph's by at most {graph.max():.1e} of the largest, "
+        f"two half-batches from the whole by {halves.max():.1e}."
         if len(graph) and len(halves)
         else ""
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from analysis.records.events import Asked, Chapter, Extension, Look, Stage, Verdict
 from analysis.records.fields import build
 from analysis.records.lesson import LESSON, CellRecord, lesson_settings
 from analysis.records.lines import RESTORE, Chain, Line, RecordError, read_lines, short
@@ -21,16 +22,10 @@ from analysis.records.study import (
     LISTED,
     NETWORK,
     STAGES,
-    Asked,
-    Chapter,
-    Extension,
-    Look,
     Record,
-    Stage,
     Study,
     StudyHeader,
     TrialRecord,
-    Verdict,
     canonical_lines,
     digest_of,
     study_name,

@@ -39,15 +39,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from analysis.records.events import Asked, Chapter, Extension, Look, Scalar, Stage, Verdict
 from analysis.records.lesson import LESSON, CellRecord
 from analysis.records.lines import Chain, encode_line
 from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
 
-Scalar = str | int | float | bool | None
 State = Literal["complete", "diverged", "failed"]
-Stage = Literal[
-    "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate", "network", "cell"
-]
 STAGES: tuple[Stage, ...] = (
     "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate",
 )  # fmt: skip
@@ -116,28 +113,6 @@ class StudyHeader:
     about: str = ""
     has_page: bool = True
     origin: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A trial was chosen.
-
-    Parameters
-    ----------
-    number : int
-        0, 1, 2, ... in the order of the log.
-    params : dict
-        As in `TrialRecord`.
-    point : dict
-        The sampler's own coordinates of it.
-    source : int or None
-        The earlier trial that it repeats, or None.
-    """
-
-    number: int
-    params: dict[str, Scalar]
-    point: dict[str, Any]
-    source: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,117 +232,7 @@ class TrialRecord:
     worker: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How a study ended.
-
-    Parameters
-    ----------
-    certified : bool
-        Whether a certificate passed.
-    winner : int or None
-        Number within stage ``"certificate"`` of the winner (the best that passed, else the best), or None.
-    page_winner : int or None
-        The same within stage ``"page_certificate"``.
-    page_certified : bool
-        Whether the page winner passed.
-    level : float
-        Level of each certificate's test (0.05 / K).
-    n_certificates : int
-        K.
-    stopped : str
-        Why the search ended: ``"reached"``, ``"budget"``, ``"timeout"``, ``"all_failed"``.
-    text : str
-        One sentence for the reader, with how to go on where nothing passed.
-    claims : dict of str to str, or None
-        Of a study that judges claims, not settings: what was found for each; None where certificates decide.
-    """
-
-    certified: bool
-    winner: int | None
-    page_winner: int | None
-    page_certified: bool
-    level: float
-    n_certificates: int
-    stopped: str
-    text: str
-    claims: dict[str, str] | None = None
-
-
 Record = TrialRecord | NetworkRecord | CellRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One look at draws that nothing has seen: they are spent when this is written, before anything trains on them.
-
-    Parameters
-    ----------
-    number : int
-        1, and 1 more each time the search goes on after one.
-    stage : str
-        ``"finalist"``, ``"certificate"`` or their ``"page_*"``.
-    draws : str
-        The block that the draws are from: digest of the question, or ``"shared:NAME"`` where the spec names a block.
-    n_trials : int
-        Search trials that could choose what is looked at.
-    first, n_records : int
-        Number of its first record within the stage, and how many it has.
-    n_draws : int
-        Replicas of each.
-    level : float
-        Of the test of each of its records; 0 where nothing is claimed from it.
-    """
-
-    number: int
-    stage: Stage
-    draws: str
-    n_trials: int
-    first: int
-    n_records: int
-    n_draws: int
-    level: float
-
-
-@dataclass(frozen=True, slots=True)
-class Extension:
-    """A larger budget for a search.
-
-    Parameters
-    ----------
-    n_trials, until : int, str
-        As in `StudyHeader`.
-    spec_sha256 : str
-        Digest of the spec with this budget.
-    """
-
-    n_trials: int
-    until: str
-    spec_sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """The search goes on in another space; trials of the chapters before that lie in it are told to the sampler.
-
-    Parameters
-    ----------
-    n_trials, until, spec_sha256 : int, str, str
-        As in `Extension`: the budget counts the trials of all chapters.
-    first : int
-        Number of the chapter's first trial.
-    kept : list of int
-        Earlier trials whose settings lie in the space, by number.
-    spec_before : str
-        The spec of the chapter before, as TOML; its order is that in which a space is searched.
-    """
-
-    n_trials: int
-    until: str
-    spec_sha256: str
-    first: int
-    kept: list[int]
-    spec_before: str
 
 
 @dataclass(slots=True)
@@ -537,24 +402,42 @@ def study_name(header: StudyHeader) -> str:
 def canonical_lines(study: Study) -> list[str]:
     """Return a study's lines in canonical form: by stage and number, without timing and chain.
 
-    Equal for equal specs, versions and processor type, whatever the number of workers and of interruptions.
+    Equal for equal specs, versions and processor type, whatever the number of workers and of interruptions. What has
+    its default is left out, so that a field that a later version adds does not unseal the logs of earlier ones.
     """
-    lines = [encode_line("study", as_data(study.header))]
+    lines = [encode_line("study", told(study.header))]
     lines += [encode_line("asked", {"number": n, "params": study.asked[n]}) for n in sorted(study.asked)]
-    lines += [encode_line("chapter", as_data(chapter)) for chapter in study.chapters]
+    lines += [encode_line("chapter", told(chapter)) for chapter in study.chapters]
     if study.extensions:
-        lines.append(encode_line("extension", as_data(study.budget)))
+        lines.append(encode_line("extension", told(study.budget)))
     looks = sorted(study.looks, key=lambda look: (look.number, STAGES.index(look.stage)))
-    lines += [encode_line("look", as_data(look)) for look in looks]
-    lines += [encode_line(record.stage, without_timing(record)) for record in study.all_records()]
+    lines += [encode_line("look", told(look)) for look in looks]
+    lines += [encode_line(record.stage, _without(told(record), TIMING_FIELDS)) for record in study.all_records()]
     if study.verdict is not None:
-        lines.append(encode_line("verdict", as_data(study.verdict)))
+        lines.append(encode_line("verdict", told(study.verdict)))
     return lines
 
 
 def without_timing(record: Record) -> dict[str, Any]:
     """Return a record as plain values, without the fields that differ from run to run."""
     return {key: value for key, value in as_data(record).items() if key not in TIMING_FIELDS}
+
+
+def told(item: Any) -> dict[str, Any]:
+    """Return what a line says beyond the defaults of its kind, as plain values."""
+    silent = {one.name for one in dataclasses.fields(item) if _has_default(item, one)}
+    return {key: value for key, value in as_data(item).items() if key not in silent}
+
+
+def _has_default(item: Any, one: dataclasses.Field[Any]) -> bool:
+    if one.default_factory is not dataclasses.MISSING:
+        return bool(getattr(item, one.name) == one.default_factory())
+    return one.default is not dataclasses.MISSING and bool(getattr(item, one.name) == one.default)
+
+
+def _without(data: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    left_out = frozenset(names)
+    return {key: value for key, value in data.items() if key not in left_out}
 
 
 def digest_of(lines: Iterable[str]) -> str:

@@ -27,7 +27,8 @@ from analysis.formats.blocks import (
     printable,
     shown,
 )
-from analysis.records.study import Scalar, Study
+from analysis.records.events import Scalar
+from analysis.records.study import Study
 from analysis.sections.answer import NO_FLOOR, page_link, verdict_text
 from analysis.sections.curves import curve_block, curve_line
 from analysis.sections.distance import crossing, distance_bins, points_beyond

@@ -24,7 +24,8 @@ from analysis.formats.blocks import (
     short,
     shown,
 )
-from analysis.records.study import Scalar, Study, TrialRecord
+from analysis.records.events import Scalar
+from analysis.records.study import Study, TrialRecord
 from analysis.statistics.intervals import Interval, wilson
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from analysis.formats.blocks import (
     printable,
     shown,
 )
-from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord
+from analysis.records.events import Scalar
+from analysis.records.study import Study, StudyHeader, TrialRecord
 from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.effects import CLAIMS, Effect, Grid, effects, grid_of, judge, level_text, turned_round
 from analysis.statistics.selection import n_parameters

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from analysis.formats.blocks import Block, Cell, Column, Missing, Section, Table, Text, labels, number_text
+from analysis.records.events import Look, Stage
 from analysis.records.lineage import lineage
-from analysis.records.study import STAGES, Look, Stage, Study
+from analysis.records.study import STAGES, Study
 from analysis.records.table import is_table
 from analysis.statistics.homework import replay_command, winner_record
 from analysis.statistics.looks import level_of_all

@@ -17,7 +17,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Scalar, Study, TrialRecord
+from analysis.records.events import Scalar
+from analysis.records.study import Study, TrialRecord
 from analysis.statistics.intervals import Interval, holm, mean_interval
 
 FloatArray = npt.NDArray[np.float64]

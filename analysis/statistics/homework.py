@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analysis.records.study import Scalar, Stage, Study, TrialRecord
+from analysis.records.events import Scalar, Stage
+from analysis.records.study import Study, TrialRecord
 from analysis.records.table import is_table
 from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.intervals import Interval, paired_difference, wilson

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from analysis.records.study import Look, Stage, Study
+from analysis.records.events import Look, Stage
+from analysis.records.study import Study
 
 
 def looks_taken(study: Study, stage: Stage = "certificate") -> list[Look]:

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Scalar, TrialRecord
+from analysis.records.events import Scalar
+from analysis.records.study import TrialRecord
 from analysis.statistics.homework import LEAST_POINTS
 from analysis.statistics.intervals import Interval, paired_difference
 from analysis.statistics.resampling import rank_correlation_interval

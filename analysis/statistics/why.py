@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Scalar, Study, TrialRecord
+from analysis.records.events import Scalar
+from analysis.records.study import Study, TrialRecord
 from analysis.statistics.comparison import LEAST_TRIALS_IN_ARM
 from analysis.statistics.effects import Grid, effects, grid_of
 from analysis.statistics.intervals import Interval, difference_p_value, holm, welch_difference

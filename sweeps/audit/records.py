@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.records.events import Stage, Verdict
 from analysis.records.lines import RESTORE, RecordError, short
 from analysis.records.reading import read_study, read_sweep
-from analysis.records.study import STAGES, Stage, Study, TrialRecord, Verdict
+from analysis.records.study import STAGES, Study, TrialRecord
 from analysis.records.table import is_table, read_table_record, table_path
 from analysis.statistics.intervals import upper_bound
 from engine.model_files import ModelFileError, load_model

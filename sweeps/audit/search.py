@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from analysis.records.events import Asked
 from analysis.records.lines import canonical_json, short
 from analysis.records.reading import read_log, read_study
-from analysis.records.study import Asked, TrialRecord
+from analysis.records.study import TrialRecord
 from sweeps.audit.finding import Finding
 from sweeps.run.chapters import sampler_of, specs_of_chapters, starts_of_chapters
 from sweeps.run.kinds import load

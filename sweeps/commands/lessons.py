@@ -112,7 +112,7 @@ def course_command(arguments: argparse.Namespace) -> int:
         if any(folder.glob("*/log.jsonl")):
             folders.append(folder)
         else:
-            why = f"{one.question} Time: {time_text(one)}. `{PROGRAM} run {one.name}`, then the course again, shows it."
+            why = f"{one.question} It has not been run here ({time_text(one)}): {PROGRAM} run {one.name}"
             left_out.append((one.name, why))
     page = write_course(folders, results / COURSE / "report", left_out)
     print(f"course: {page} (open it in a browser)")

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from analysis.formats.blocks import number_text
 from analysis.formats.plain import aligned_text, cards_text, interval_text
+from analysis.records.events import Scalar
 from analysis.records.lesson import CellRecord
 from analysis.records.polynomial import NetworkRecord
-from analysis.records.study import Scalar, Study, StudyHeader, TrialRecord
+from analysis.records.study import Study, StudyHeader, TrialRecord
 from analysis.records.table import NO_SPLIT, ModelScores, TableRecord
 from analysis.sections.cards import cards_of
 from analysis.statistics.bounded import bounded_interval, loss_bound

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.records.study import Stage
+from analysis.records.events import Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records.study import Stage
+from analysis.records.events import Stage
 from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from sweeps.data.asked import Asked

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Stage
+from analysis.records.events import Stage
 from engine.evaluation import predict
 from engine.network import NetworkConfig, Parameters
 from engine.roads.memory import available_bytes

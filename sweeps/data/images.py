@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Stage
+from analysis.records.events import Stage
 from analysis.statistics.ranges import Box
 from engine.methods.losses import LOSSES
 from engine.network import NetworkConfig, Parameters

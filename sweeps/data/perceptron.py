@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Stage
+from analysis.records.events import Stage
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.splits import Split
 from sweeps.data.asked import Asked

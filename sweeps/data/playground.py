@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Stage, Study
+from analysis.records.events import Stage
+from analysis.records.study import Study
 from analysis.statistics.ranges import Box
 from engine.configuration import TrainingConfig
 from engine.methods.initializers import initialize

@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 import numpy as np
 
+from analysis.records.events import Look, Scalar, Stage, Verdict
 from analysis.records.lines import canonical_json
-from analysis.records.study import Look, Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
+from analysis.records.study import Study, StudyHeader, TrialRecord
 from analysis.statistics.bounded import certificate_bound, draws_needed, loss_bound
 from analysis.statistics.intervals import upper_bound
 from analysis.statistics.looks import looks_text, no_winner_text

@@ -10,8 +10,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from analysis.records.events import Chapter, Scalar
 from analysis.records.lines import canonical_json
-from analysis.records.study import Chapter, Scalar, Study
+from analysis.records.study import Study
 from sweeps.search.samplers import Sampler, Told, make_sampler
 from sweeps.search.space import apply
 from sweeps.spec.dimensions import Dimension

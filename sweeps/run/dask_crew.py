@@ -21,8 +21,8 @@ from sweeps.toml import SpecError
 SHORTEST_S = 0.05
 """Shorter batches go together: a task costs Dask about a millisecond, wherever it runs."""
 CONNECT_S = 10.0
-LOGGERS = ("distributed", "distributed.client")
-"""Those that Dask gives handlers and levels of their own."""
+LOGGERS = ("distributed", "distributed.client", "tornado.application", "asyncio")
+"""Those that Dask, and what it stands on, write tracebacks to when a connection breaks."""
 
 
 class DaskCrew:

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.course.judging import judgments
+from analysis.records.events import Scalar, Stage, Verdict
 from analysis.records.lesson import LESSON, CellRecord
 from analysis.records.lines import canonical_json
-from analysis.records.study import CELL, Scalar, Stage, Study, StudyHeader, Verdict
+from analysis.records.study import CELL, Study, StudyHeader
 from engine.splits import Split
 from engine.training import Look, train
 from sweeps.data.kinds import KINDS

@@ -9,8 +9,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from analysis.records.events import Scalar
 from analysis.records.reading import read_sweep
-from analysis.records.study import Scalar, Study
+from analysis.records.study import Study
 from sweeps.run.certificate import ranked
 from sweeps.run.chapters import searched
 from sweeps.spec.placing import placed

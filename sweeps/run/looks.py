@@ -12,8 +12,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
+from analysis.records.events import Look, Stage
 from analysis.records.lines import canonical_json
-from analysis.records.study import Look, Stage, Study
+from analysis.records.study import Study
 from sweeps.data.source import Source
 from sweeps.spec.sweep import DatasetSpec, SweepSpec
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from analysis.records.study import Scalar, Study
+from analysis.records.events import Scalar
+from analysis.records.study import Study
 from engine.splits import Split
 from sweeps.data.asked import Asked
 from sweeps.data.playground import PlaygroundData, PlaygroundSource

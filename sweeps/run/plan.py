@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from analysis.records.study import Chapter, Extension, Look, Record, Scalar, Stage, Study, StudyHeader, Verdict
+from analysis.records.events import Chapter, Extension, Look, Scalar, Stage, Verdict
+from analysis.records.study import Record, Study, StudyHeader
 from sweeps.run.progress import Phase
 from sweeps.run.setting import Setting
 from sweeps.search.samplers import Sampler

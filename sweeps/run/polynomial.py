@@ -12,8 +12,9 @@ import numpy as np
 from analysis.polynomial.claims import claims
 from analysis.polynomial.fits import flat_valley
 from analysis.polynomial.question import Question
+from analysis.records.events import Scalar, Stage, Verdict
 from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
-from analysis.records.study import NETWORK, Scalar, Stage, Study, StudyHeader, Verdict
+from analysis.records.study import NETWORK, Study, StudyHeader
 from engine.polynomial.quadrature import FullBatchHistory, GaussRule, gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from sweeps.data.polynomial import PolynomialSpec, networks

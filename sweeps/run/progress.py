@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.records.study import Record, StudyHeader, Verdict
+from analysis.records.events import Verdict
+from analysis.records.study import Record, StudyHeader
 
 Phase = Literal["search", "training", "finalists", "certificates", "page", "done", "stopped"]
 

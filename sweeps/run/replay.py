@@ -7,9 +7,10 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.records.events import Stage
 from analysis.records.lines import canonical_json
 from analysis.records.reading import read_study
-from analysis.records.study import Record, Stage, TrialRecord, without_timing
+from analysis.records.study import Record, TrialRecord, without_timing
 from sweeps.run.kinds import kind_of, load
 from sweeps.run.plan import Piece, Plan, Timing
 from sweeps.run.setting import Setting

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from analysis.records.study import Scalar, Stage
+from analysis.records.events import Scalar, Stage
 from sweeps.spec.sweep import SweepSpec
 
 CHUNK = 64

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
+from analysis.records.events import Stage
 from analysis.records.lines import RecordError, canonical_json
 from analysis.records.reading import check_version, read_study
-from analysis.records.study import Record, Stage, Study
+from analysis.records.study import Record, Study
 from sweeps.run.chapters import chapter_of, starts_of_chapters
 from sweeps.run.crews import open_crew
 from sweeps.run.executors import LOCAL, Batch, Crew, Result

@@ -20,7 +20,8 @@ from sweeps.data.source import Draws, Losses, Source, join_draws, join_parameter
 from sweeps.run.setting import Setting
 from sweeps.run.trial_record import Outcome, capped, diverged_cap, make_record
 from sweeps.search.space import apply
-from sweeps.spec.sweep import EpochSpec, SweepSpec
+from sweeps.spec.sections import EpochSpec
+from sweeps.spec.sweep import SweepSpec
 
 TRIAL_ERRORS = (ValueError, ArithmeticError, MemoryError)
 """What the trial's own numbers can raise: these fail the trial, anything else is a bug and stops the sweep."""

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.study import Chapter, Extension, Look, Scalar, Stage, Study, StudyHeader, TrialRecord, Verdict
+from analysis.records.events import Chapter, Extension, Look, Scalar, Stage, Verdict
+from analysis.records.study import Study, StudyHeader, TrialRecord
 from engine.network import Parameters
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Losses, Source, join_draws

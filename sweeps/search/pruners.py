@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from analysis.records.study import TrialRecord
-from sweeps.spec.sweep import EpochSpec, PruningSpec, SweepSpec
+from sweeps.spec.sections import EpochSpec, PruningSpec
+from sweeps.spec.sweep import SweepSpec
 
 
 def prune_above(spec: SweepSpec, number: int, trials: Iterable[TrialRecord]) -> tuple[tuple[int, float], ...]:

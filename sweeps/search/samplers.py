@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy.stats import qmc
 
+from analysis.records.events import Scalar
 from analysis.records.lines import canonical_json
-from analysis.records.study import Scalar
 from sweeps.search.space import all_parts, from_unit, grid, walk
 from sweeps.spec.dimensions import Dimension
 from sweeps.spec.placing import placed

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 
-from analysis.records.study import Scalar
+from analysis.records.events import Scalar
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
 from sweeps.spec.dimensions import Dimension, check_setting

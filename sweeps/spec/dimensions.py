@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from analysis.records.study import Scalar
+from analysis.records.events import Scalar
 from engine.configuration import TrainingConfig
 from engine.methods.activations import ACTIVATIONS
 from engine.methods.initializers import INITIALIZERS

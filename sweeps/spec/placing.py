@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.records.study import Scalar
+from analysis.records.events import Scalar
 from sweeps.spec.dimensions import Dimension, check_setting
 from sweeps.toml import SpecError, SpecTable, shown
 

@@ -7,7 +7,7 @@ from typing import Any
 from sweeps.data.kinds import KINDS
 from sweeps.fields import fields_schema
 from sweeps.spec.dimensions import setting_schema
-from sweeps.spec.sweep import CertificateSpec, EpochSpec, FinalistSpec, PageSpec, PruningSpec, SearchSpec
+from sweeps.spec.sections import CertificateSpec, EpochSpec, FinalistSpec, PageSpec, PruningSpec, SearchSpec
 
 SECTIONS = {
     "search": SearchSpec,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from analysis.records.lines import canonical_json
-from analysis.records.study import Scalar
 from engine.configuration import TrainingConfig
 from engine.names import unknown
 from engine.network import NetworkConfig
@@ -20,176 +19,27 @@ from sweeps.data.asked import Asked
 from sweeps.data.kind import Settings
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
-from sweeps.fields import number, numbers, read_fields, text, whole, wholes
+from sweeps.fields import read_fields
 from sweeps.spec.dimensions import LARGEST_GRID, Dimension, grid_size, read_fixed, read_space
 from sweeps.spec.placing import read_first, read_origin
 from sweeps.spec.samplers import LISTS, SAMPLERS
+from sweeps.spec.sections import (
+    METRICS,
+    CertificateSpec,
+    EpochSpec,
+    FinalistSpec,
+    Goal,
+    PageSpec,
+    PruningSpec,
+    SearchSpec,
+)
 from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, shown, study_name
 
 _T = TypeVar("_T")
-
-METRICS = ("test_loss",)
-PRUNERS = ("none", "successive_halving", "hyperband")
 POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
 TABLES = "tables"
 """Folder of the built-in sweeps of tables; `sweeps.spec.from_table` completes them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """What is to be reached.
-
-    Parameters
-    ----------
-    metric, below : str, float
-        Of a Playground set: training and test loss must stay below `below`; trials are ranked by `metric`.
-    words : str
-        Of a table: what `sweeps.data.table.metrics.parse_goal` reads, as ``"rmse < 20000"``; empty for a Playground
-        set.
-    """
-
-    metric: str = ""
-    below: float = 0.0
-    words: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSpec:
-    """How trials are chosen.
-
-    Parameters
-    ----------
-    n_trials : int
-        Budget of trials for each dataset; of a grid the number of its settings, unless a spec asks for fewer.
-    until : str
-        ``"reached"``: ask no more once `n_candidates` candidates have been told. ``"budget"``: spend the budget.
-    n_replicas : int
-        Replicas of a trial.
-    n_candidates : int
-        Candidates that end a search with ``until = "reached"``.
-    lag : int
-        Trial k is asked when exactly the trials up to k - lag have been told, whatever the number of workers.
-    n_startup_trials : int
-        Trials from a scrambled Sobol sequence before one of Optuna's samplers takes over.
-    sampler : str
-        Name in `sweeps.spec.samplers.SAMPLERS`.
-    first : tuple of tuples of (str, value)
-        Params of the settings that are asked before the sampler chooses, each whole and within the space.
-    """
-
-    n_trials: int = whole(1, 100_000)
-    until: str = text(("reached", "budget"))
-    n_replicas: int = whole(2, 10_000)
-    n_candidates: int = whole(1, 1000)
-    lag: int = whole(1, 1000)
-    n_startup_trials: int = whole(1, 100_000)
-    sampler: str = text(SAMPLERS, "tpe")
-    first: tuple[tuple[tuple[str, Scalar], ...], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class EpochSpec:
-    """How long trials train and when they are looked at.
-
-    Parameters
-    ----------
-    max_epochs : int
-        Longest training.
-    grid : tuple of int
-        Epochs at which losses are measured, ascending, ending with `max_epochs`.
-    stop_from : int
-        Training may stop early at grid epochs from here on ...
-    stop_patience : int
-        ... when the lowest mean test loss is this many looks old; 0 means never.
-    stop_delta : float
-        A replica stays as it is from the first look on at which its training loss has moved by at most this much
-        since the look before; 0 means never. A trial ends when all its replicas have.
-    counts : str
-        Which epoch of a search trial counts: ``"best"``, the look with the lowest mean test loss, or ``"last"``, for
-        recipes that name their length.
-    """
-
-    max_epochs: int = whole(1, 10_000_000)
-    grid: tuple[int, ...] = wholes(1, 10_000_000)
-    stop_from: int = whole(0, 10_000_000)
-    stop_patience: int = whole(0, 10_000)
-    stop_delta: float = number(0.0, default=0.0)
-    counts: str = text(("best", "last"), "best")
-
-
-@dataclass(frozen=True, slots=True)
-class PruningSpec:
-    """Which trials end at a rung, before the stop rule would end them.
-
-    Parameters
-    ----------
-    kind : str
-        ``"none"``, ``"successive_halving"`` or ``"hyperband"``; see `sweeps.search.pruners`.
-    min_epochs : int
-        The first rung.
-    reduction_factor : int
-        eta: rungs are at ``min_epochs * eta**i`` epochs, and the best 1 / eta go on.
-    """
-
-    kind: str = text(PRUNERS, "none")
-    min_epochs: int = whole(1, 10_000_000, 1)
-    reduction_factor: int = whole(2, 100, 3)
-
-
-@dataclass(frozen=True, slots=True)
-class FinalistSpec:
-    """How the best trials are repeated.
-
-    Parameters
-    ----------
-    n : int
-        How many of the best trials.
-    n_replicas : int
-        Fresh draws of each.
-    """
-
-    n: int = whole(0, 1000)
-    n_replicas: int = whole(2, 50_000)
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateSpec:
-    """How finalists are certified.
-
-    Parameters
-    ----------
-    n : int
-        At most so many finalists; 0 leaves the stage out.
-    n_replicas : int
-        Fresh draws, the same for all of them, trained on once.
-    level : float
-        Level of all certificates together; each is tested at `level` / n.
-    """
-
-    n: int = whole(0, 100)
-    n_replicas: int = whole(2, 50_000)
-    level: float = number(0.0, 0.5, open_low=True)
-
-
-@dataclass(frozen=True, slots=True)
-class PageSpec:
-    """Settings for the Playground page, snapped from the best trials.
-
-    Parameters
-    ----------
-    n_best, n_sgd : int
-        Search trials to start from: the best overall and the best with SGD. 0 and 0 leave the stage out.
-    learning_rates : tuple of float
-        Rates tried with trials that used another optimizer, which says nothing about SGD's rate.
-    n_finalists : int
-        How many are trained on the finalists' draws; the best of them is certified.
-    """
-
-    n_best: int = whole(0, 1000)
-    n_sgd: int = whole(0, 1000)
-    learning_rates: tuple[float, ...] = numbers(0.0, open_low=True)
-    n_finalists: int = whole(1, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +89,7 @@ class SweepSpec:
     network: tuple[tuple[str, Any], ...]
     training: tuple[tuple[str, Any], ...]
     space: tuple[Dimension, ...]
-    pruning: PruningSpec = PruningSpec()
+    pruning: PruningSpec = PruningSpec()  # noqa: RUF009 (frozen)
     draws: str = ""
     origin: str = ""
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from sweeps.spec.dimensions import Dimension
 from sweeps.spec.placing import setting_table
-from sweeps.spec.sweep import SearchSpec, SweepSpec, parse_spec
+from sweeps.spec.sections import SearchSpec
+from sweeps.spec.sweep import SweepSpec, parse_spec
 from sweeps.toml import SpecError, shown, toml_text
 
 _GOAL = re.compile(r"\s*([A-Za-z_]+)\s*<\s*([0-9.eE+-]+)\s*")

@@ -15,23 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from analysis.records.events import Asked, Chapter, Extension, Look, Scalar, Verdict
 from analysis.records.lines import Chain, RecordError, canonical_json, is_whole, unix_ends
 from analysis.records.reading import read_log, read_sweep
-from analysis.records.study import (
-    Asked,
-    Chapter,
-    Extension,
-    Look,
-    Record,
-    Scalar,
-    Study,
-    StudyHeader,
-    Verdict,
-    as_data,
-    canonical_lines,
-    digest_of,
-    study_name,
-)
+from analysis.records.study import Record, Study, StudyHeader, as_data, canonical_lines, digest_of, study_name
 
 LOCK_NAME = "lock"
 LOG_NAME = "log.jsonl"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from analysis.records.study import Scalar
+from analysis.records.events import Scalar
 
 # MLflow's own limits; longer texts it cuts without an error.
 LONGEST_KEY = 250

@@ -20,18 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.records.events import Extension, Verdict
 from analysis.records.lesson import CellRecord
-from analysis.records.lines import Line, canonical_json, decode_raw_line
+from analysis.records.lines import canonical_json
 from analysis.records.polynomial import NetworkRecord
 from analysis.records.reading import StudyReader, anchor_difference
-from analysis.records.study import Extension, Record, Study, StudyHeader, TrialRecord, Verdict
+from analysis.records.study import Record, Study, StudyHeader, TrialRecord
 from analysis.records.table import TABLE_NAME
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
 from sweeps.tracking.choice import ALL, CHOICE_TAG, RunChoice, parse_choice
 from sweeps.tracking.database import artifact_root, first_line, fold_write_ahead, holders, open_client, sqlite_path
 from sweeps.tracking.errors import DatabaseGoneError, StoreFailedError, TrackingBusyError, TrackingError
 from sweeps.tracking.experiments import delete_moved, experiment_id, runs_of
-from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG, LogUpload
+from sweeps.tracking.log_tail import FoundRun, LogTail
+from sweeps.tracking.log_upload import LogUpload
 from sweeps.tracking.run_contents import (
     DIGEST_TAG,
     FILES_TAG,
@@ -45,14 +47,11 @@ from sweeps.tracking.run_contents import (
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 LOCK_NAME = "tracking.lock"
 BESIDE_LOG = (TABLE_NAME, SUBMISSION_NAME)
 """What a study may keep beside its log, that its parent run keeps as well."""
 LOG_PATTERN = "*/log.jsonl"
-KEPT_TAGS = (LINES_TAG, SHA256_TAG, FILES_TAG, CHOICE_TAG, DIGEST_TAG)
-"""Of a parent run that is found: what tells how to go on."""
 LONGEST_SILENCE_S = 28.0
 """Without a run written or found, of a server: more than one request takes that times out twice."""
 POLL_S = 0.2
@@ -388,7 +387,7 @@ class StudyProjection:
         header = study.header
         self._experiment = experiment_id(self._client, header, self._artifacts)
         gone = delete_moved(self._client, header)
-        found = [_FoundRun.of(run) for run in runs_of(self._client, [self._experiment], header)]
+        found = [FoundRun.of(run) for run in runs_of(self._client, [self._experiment], header)]
         active = [run for run in found if not run.deleted]
         n_children = Counter(run.parent for run in active)
         # Of several parents, which lost replies leave, the one that was used.
@@ -468,63 +467,6 @@ class StudyProjection:
             _fill_run(self._client, self._parent, content, content.tags | self._choice_tag())
             self._client.set_terminated(self._parent, content.status, content.end_ms or None)
         self._closed = True
-
-
-@dataclass(frozen=True, slots=True)
-class _FoundRun:
-    """What of a run in the store decides what is still to be written."""
-
-    uid: str
-    run_id: str
-    status: str
-    deleted: bool
-    parent: str | None
-    tags: dict[str, str]
-
-    @classmethod
-    def of(cls, run: Run) -> _FoundRun:
-        tags = {key: value for key, value in run.data.tags.items() if key in KEPT_TAGS}
-        deleted = run.info.lifecycle_stage == "deleted"
-        parent = run.data.tags.get("mlflow.parentRunId")
-        return cls(run.data.tags["sweep.uid"], run.info.run_id, run.info.status, deleted, parent, tags)
-
-
-class LogTail:
-    """Reads the lines that a log has gained since the last look.
-
-    Parameters
-    ----------
-    path : Path
-        The log.
-
-    Attributes
-    ----------
-    offset : int
-        Bytes read so far, whole lines all of them.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.offset = 0
-        self._n_lines = 0
-
-    def read(self) -> Iterator[Line]:
-        """Yield every new whole line.
-
-        Raises
-        ------
-        RecordError
-            If a whole line is damaged.
-        """
-        with self.path.open("rb") as stream:
-            stream.seek(self.offset)
-            for raw in stream:
-                if not raw.endswith(b"\n"):
-                    return  # still being written
-                line = decode_raw_line(raw, f"{self.path}: line {self._n_lines + 1}")
-                self.offset += len(raw)
-                self._n_lines += 1
-                yield line
 
 
 def _fill_run(client: MlflowClient, run_id: str, content: RunContent, tags: dict[str, str] | None = None) -> None:

@@ -26,8 +26,9 @@ from analysis.formats.blocks import Column, Missing, Table, printable
 from analysis.formats.csv_files import FORMULA, csv_text, guard, read_csv, unguard
 from analysis.formats.latex import latex, latex_table
 from analysis.formats.markdown import markdown
+from analysis.records.events import Verdict
 from analysis.records.lines import RecordError
-from analysis.records.study import Study, Verdict
+from analysis.records.study import Study
 from analysis.report import render, write_report
 from analysis.statistics.intervals import Interval
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from analysis.records.events import Asked, Stage, Verdict
 from analysis.records.lines import Chain
 from analysis.records.reading import read_study
-from analysis.records.study import Asked, Stage, Study, StudyHeader, TrialRecord, Verdict, as_data, study_name
+from analysis.records.study import Study, StudyHeader, TrialRecord, as_data, study_name
 from analysis.sections.registry import SECTIONS
 from engine.model_files import save_model
 from engine.network import NetworkConfig, Parameters

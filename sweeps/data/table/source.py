@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analysis.records.events import Stage
 from analysis.records.lines import RecordError
-from analysis.records.study import Stage, Study, TrialRecord
+from analysis.records.study import Study, TrialRecord
 from analysis.records.table import (
     TABLE_NAME,
     ModelScores,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from analysis.records.study import Study, TrialRecord, Verdict
+from analysis.records.events import Verdict
+from analysis.records.study import Study, TrialRecord
 from analysis.records.table import told_apart
 from analysis.statistics.looks import looks_text, no_winner_text
 from sweeps.data.table.baselines import BASELINES

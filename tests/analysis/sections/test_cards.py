@@ -18,8 +18,9 @@ import record_builders as build
 from analysis.formats.blocks import Card, Cards, Link, Missing, Picture, Table, number_text
 from analysis.formats.markdown import markdown_card
 from analysis.formats.plain import WIDTH, cards_text, cell_text
+from analysis.records.events import Verdict
 from analysis.records.reading import read_sweep
-from analysis.records.study import Study, Verdict
+from analysis.records.study import Study
 from analysis.report import render, sections_of
 from analysis.sections.cards import MEANINGS, arm_text, card_of, card_title, cards_of, param_sentence, share_text
 from analysis.statistics.homework import setting_text

@@ -14,7 +14,8 @@ from record_builders import header, record
 from scipy import stats
 
 from analysis.formats.blocks import Table, Text
-from analysis.records.study import Scalar, Study, TrialRecord
+from analysis.records.events import Scalar
+from analysis.records.study import Study, TrialRecord
 from analysis.report import render
 from analysis.sections import answer
 from analysis.sections import effects as section

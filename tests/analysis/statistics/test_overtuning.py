@@ -10,7 +10,8 @@ import pytest
 import record_builders as build
 
 from analysis.formats.blocks import Table, Text
-from analysis.records.study import Study, TrialRecord, Verdict
+from analysis.records.events import Verdict
+from analysis.records.study import Study, TrialRecord
 from analysis.sections import overtuning as section
 from analysis.statistics.comparison import winner_differences
 from analysis.statistics.intervals import Interval

@@ -137,6 +137,7 @@ def test_killed_anywhere_it_ends_in_the_same_digest(grown: Path, tmp_path: Path)
     assert digest(folder) == whole
 
 
+@pytest.mark.slow
 def test_a_chapter_may_follow_an_unfinished_one(tmp_path: Path, grown: Path) -> None:
     """What was asked is trained first, whatever the workers; three chapters in all."""
     lines = (grown / "gauss" / "log.jsonl").read_bytes().splitlines(keepends=True)

@@ -12,8 +12,9 @@ import pytest
 from tiny import tiny_table
 
 import sweeps.run.kinds
+from analysis.records.events import Stage, Verdict
 from analysis.records.reading import read_sweep
-from analysis.records.study import Stage, Study, Verdict
+from analysis.records.study import Study
 from sweeps.run.kinds import STUDY_KINDS, StudyKind, kind_of, load
 from sweeps.run.plan import Plan
 from sweeps.run.replay import replay

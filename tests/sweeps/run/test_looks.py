@@ -13,9 +13,10 @@ from tiny import tiny_table
 from tiny_tables import table_spec
 
 from analysis.formats.blocks import Text
+from analysis.records.events import Look
 from analysis.records.lines import read_lines
 from analysis.records.reading import read_study
-from analysis.records.study import Look, Study, canonical_lines
+from analysis.records.study import Study, canonical_lines
 from analysis.report import render
 from analysis.sections.provenance import fresh_look_blocks, fresh_look_rows
 from analysis.statistics.comparison import winner_differences

@@ -19,7 +19,8 @@ from sweeps.run.certificate import ranked
 from sweeps.run.replay import replay
 from sweeps.run.study import run_sweep
 from sweeps.search.pruners import largest_promoted, prune_above, rungs, value_at
-from sweeps.spec.sweep import EpochSpec, PruningSpec, SpecError, SweepSpec, parse_spec
+from sweeps.spec.sections import EpochSpec, PruningSpec
+from sweeps.spec.sweep import SpecError, SweepSpec, parse_spec
 from sweeps.store.log import digest
 
 

@@ -16,7 +16,7 @@ import record_builders as build
 
 from analysis.records.lines import RecordError, canonical_json, encode_line
 from analysis.records.reading import anchor_difference, read_study, read_sweep
-from analysis.records.study import Study, as_data
+from analysis.records.study import Study, as_data, canonical_lines
 from sweeps.commands.main import main
 from sweeps.store.log import StudyLog, mend_end
 
@@ -354,3 +354,17 @@ def test_records_are_given_back_as_they_are(logs: tuple[Path, Path], tmp_path: P
     again = read_study(build.write_study(study, tmp_path))
     assert [as_data(record) for record in again.trials] == [as_data(record) for record in study.trials]
     assert logs[0].read_bytes() == (tmp_path / "gauss" / "log.jsonl").read_bytes()
+
+
+def test_a_field_that_a_later_version_adds_with_a_default_does_not_change_the_canonical_form() -> None:
+    """Its value is the default in every log written before; only another value is told."""
+    study = build.finished_study(n_trials=2, n_certificate=4)
+    before = canonical_lines(study)
+    plain = dataclasses.make_dataclass(
+        "LaterHeader", [("since", str, dataclasses.field(default="nothing"))], bases=(type(study.header),), frozen=True
+    )
+    values = {one.name: getattr(study.header, one.name) for one in dataclasses.fields(study.header)}
+    study.header = plain(**values)
+    assert canonical_lines(study) == before
+    study.header = plain(**values, since="told")
+    assert canonical_lines(study) != before
