@@ -20,18 +20,18 @@ from analysis.formats.blocks import (
     Animation,
     Block,
     Cards,
-    Column,
-    Contents,
+    ContentsList,
     Entry,
-    Fold,
+    Folded,
     Guess,
     Heading,
     Missing,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
     Stills,
-    Table,
-    Text,
     file_names,
     printable,
     sweep_names,
@@ -182,12 +182,12 @@ class Report:
 def named(section: Section, slug: str, title: str) -> Section:
     """Return a section whose place on the page, files and title are its study's own."""
 
-    def table(one: Table) -> Table:
+    def table(one: ReportTable) -> ReportTable:
         return replace(one, name=f"{slug}-{one.name}")
 
     blocks: list[Block] = []
     for block in section.blocks:
-        if isinstance(block, Table):
+        if isinstance(block, ReportTable):
             blocks.append(table(block))
         elif isinstance(block, Picture | Animation):
             blocks.append(replace(block, name=f"{slug}-{block.name}", data=table(block.data)))
@@ -206,14 +206,16 @@ def beside_each_other(studies: Sequence[Study], reports: Sequence[Report]) -> Se
         for study, report in zip(studies, reports, strict=True)
         for section in report.sections
         for block in section.blocks
-        if isinstance(block, Table) and block.name == "errors"
+        if isinstance(block, ReportTable) and block.name == "errors"
     ]
     if len(found) < 2 or len({table.columns for _, table in found}) > 1:
         return None
-    columns = (Column("study", "Study", "text"), *found[0][1].columns)
+    columns = (ReportColumn("study", "Study", "text"), *found[0][1].columns)
     rows = tuple((name, *row) for name, table in found for row in table.rows)
     caption = "The errors of all polynomial studies by recipe, as in their own sections."
-    return Section("polynomials", "Polynomial studies side by side", (Table("polynomials", caption, columns, rows),))
+    return Section(
+        "polynomials", "Polynomial studies side by side", (ReportTable("polynomials", caption, columns, rows),)
+    )
 
 
 def sections_of(studies: Sequence[Study]) -> list[Section]:
@@ -335,13 +337,13 @@ def add_section(pages: Pages, section: Section) -> None:
 def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
     """Add one block of the section `key` to the Markdown text and the files; return it ready for the page."""
     match block:
-        case Text():
+        case Paragraph():
             pages.markdown.append(markdown(block.text))
             return HtmlBlock("text", text=printable(block.text), role=block.role)
         case Heading():
             pages.markdown.append(f"### {markdown(block.text)}")
             return HtmlBlock("heading", text=printable(block.text))
-        case Table():
+        case ReportTable():
             name = add_csv(pages, block)
             latex_name = f"data/{block.name}.tex"
             pages.files[latex_name] = latex_table(block).encode()
@@ -351,14 +353,14 @@ def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
             pages.markdown.append(f"{markdown(block.question)} ({markdown(' / '.join(block.options))})")
             options = tuple(printable(option) for option in block.options)
             return HtmlBlock("guess", text=printable(block.question), label=key, options=options)
-        case Contents():
+        case ContentsList():
             lines = [
                 f"{i}. **{markdown(one.title)}**: {markdown(one.question)} {markdown(one.answer)}"
                 for i, one in enumerate(block.entries, start=1)
             ]
             pages.markdown.append("\n".join(lines))
             return HtmlBlock("contents", entries=tuple(printable_entry(one) for one in block.entries))
-        case Fold():
+        case Folded():
             pages.markdown.append(f"**{markdown(block.summary)}**")
             inner = tuple(add_block(pages, one, key) for one in block.blocks)
             return HtmlBlock("fold", text=printable(block.summary), blocks=inner)
@@ -390,7 +392,7 @@ def add_cards(pages: Pages, block: Cards) -> HtmlBlock:
     return HtmlBlock("cards", cards=tuple(cards))
 
 
-def add_csv(pages: Pages, table: Table) -> str:
+def add_csv(pages: Pages, table: ReportTable) -> str:
     """Add a table's CSV file; return its name relative to the page."""
     name = f"data/{table.name}.csv"
     if name in pages.files:

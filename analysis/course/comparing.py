@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.course.cells import Cells, FloatArray, losses, pooled, time_to, title
-from analysis.formats.blocks import Cell, Column, Missing, Picture, Table, shown
+from analysis.formats.blocks import Cell, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Kind, Sample, Test, median_interval, share_interval
 
@@ -85,7 +85,7 @@ def over_levels(
     *,
     kind: Kind = "share",
     others: Levels | None = None,
-) -> Table:
+) -> ReportTable:
     """Return a table of one number for each pair of levels of two factors, over all other cells of the design.
 
     Replicas are averaged over the cells that share both levels, and are then the unit of the interval.
@@ -98,8 +98,10 @@ def over_levels(
             group = cells.of(design, {rows: row, columns: head, **(others or {})})
             line.append(_cell(group, value, kind))
         body.append(tuple(line))
-    titles = tuple(Column(f"level_{i}", _name(columns, head), "interval") for i, head in enumerate(heads, start=1))
-    return Table(name, caption, (Column("level", _short(rows), "text"), *titles), tuple(body))
+    titles = tuple(
+        ReportColumn(f"level_{i}", _name(columns, head), "interval") for i, head in enumerate(heads, start=1)
+    )
+    return ReportTable(name, caption, (ReportColumn("level", _short(rows), "text"), *titles), tuple(body))
 
 
 def _cell(group: Sequence[CellRecord], value: Callable[[CellRecord], FloatArray], kind: Kind) -> Cell:
@@ -141,14 +143,14 @@ def lines(
         for level in cells.levels(design, colours)
         for place, middle in _medians(cells, design, {"dataset": dataset, colours: level}, across, value)
     ]
-    data = Table(
+    data = ReportTable(
         name,
         "",
         (
-            Column("set", "Set", "text"),
-            Column("across", _short(across), "text"),
-            Column("line", _short(colours), "text"),
-            Column("median", label),
+            ReportColumn("set", "Set", "text"),
+            ReportColumn("across", _short(across), "text"),
+            ReportColumn("line", _short(colours), "text"),
+            ReportColumn("median", label),
         ),
         tuple(rows),
     )

@@ -11,16 +11,16 @@ from analysis.course.lesson import Lesson, lesson_of
 from analysis.formats.blocks import (
     Block,
     Cell,
-    Column,
-    Contents,
+    ContentsList,
     Entry,
-    Fold,
+    Folded,
     Guess,
     Link,
     Missing,
+    Paragraph,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     printable,
 )
 from analysis.formats.blocks import shown as cell_of
@@ -33,7 +33,7 @@ TEST_WORDS = {"above": "above", "below": "below", "within": "within", "equals": 
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ToldLesson:
     """A lesson with what its records say."""
 
     study: Study
@@ -61,9 +61,9 @@ class Told:
         return self.lesson.answer(Cells(self.study), self.judgments)
 
 
-def told(study: Study) -> Told:
+def told(study: Study) -> ToldLesson:
     """Return a lesson's study with its verdicts."""
-    return Told(study, lesson_settings(study.header.data), lesson_of(study), tuple(judgments(study)))
+    return ToldLesson(study, lesson_settings(study.header.data), lesson_of(study), tuple(judgments(study)))
 
 
 def lesson_title(study: Study) -> str:
@@ -82,27 +82,31 @@ def lesson_sections(study: Study) -> list[Section]:
     return [lesson_section(told(study))]
 
 
-def lesson_section(one: Told) -> Section:
+def lesson_section(one: ToldLesson) -> Section:
     """Return a lesson's section, on a page of its own or in a course."""
     settings = one.settings
-    blocks: list[Block] = [Text(settings.question, "finding"), Text(settings.done), Text(how_it_ran(one))]
+    blocks: list[Block] = [
+        Paragraph(settings.question, "finding"),
+        Paragraph(settings.done),
+        Paragraph(how_it_ran(one)),
+    ]
     if settings.changed:
-        blocks.append(Text(f"Changed on the command line: {'; '.join(settings.changed)}.", "finding"))
+        blocks.append(Paragraph(f"Changed on the command line: {'; '.join(settings.changed)}.", "finding"))
     failed = [cell for cell in one.study.cells if cell.reason is not None]
     if failed:
-        blocks.append(Text(f"{len(failed)} cells could not be trained, the first: {failed[0].reason}", "missing"))
+        blocks.append(Paragraph(f"{len(failed)} cells could not be trained, the first: {failed[0].reason}", "missing"))
     blocks.append(Guess(settings.guess, tuple(settings.options)))
-    shown: list[Block] = [Text(one.answer, "finding" if one.judgments else "missing")]
+    shown: list[Block] = [Paragraph(one.answer, "finding" if one.judgments else "missing")]
     if one.judgments and one.lesson is not None:
         shown += one.lesson.blocks(Cells(one.study))
         shown += [claims_table(one), conditions_table(one)]
-    blocks.append(Fold("Show the answer", tuple(shown)))  # type: ignore[arg-type]
-    blocks.append(Text(f"What would change the answer: {settings.would_change}"))
+    blocks.append(Folded("Show the answer", tuple(shown)))  # type: ignore[arg-type]
+    blocks.append(Paragraph(f"What would change the answer: {settings.would_change}"))
     blocks.append(try_table(one))
     return Section(settings.lesson.replace("_", "-"), one.title, tuple(blocks))
 
 
-def how_it_ran(one: Told) -> str:
+def how_it_ran(one: ToldLesson) -> str:
     """Return in one sentence how much was trained."""
     parts = [
         f"{design['name']}: {sum(cell.params['design'] == design['name'] for cell in one.study.cells)} cells of "
@@ -117,7 +121,7 @@ def _number(text: str) -> str:
     return text or "-"
 
 
-def claims_table(one: Told) -> Table:
+def claims_table(one: ToldLesson) -> ReportTable:
     """Return each claim of the source with its verdict."""
     rows: list[tuple[Cell, ...]] = []
     for judgment in one.judgments:
@@ -135,46 +139,46 @@ def claims_table(one: Told) -> Table:
                 claim.budget,
             )
         )
-    return Table(
+    return ReportTable(
         f"{slug(one)}-claims",
         "What the source says, and what the numbers say. A claim holds if the interval over all conditions lies where "
         "it says and none of the conditions denies it. Intervals of a claim hold together in 95 of 100 studies.",
         (
-            Column("claim", "Claim", "text"),
-            Column("number", "No.", "text"),
-            Column("verdict", "Verdict", "text"),
-            Column("measure", "Measured", "text"),
-            Column("claimed", "Claimed to be", "text"),
-            Column("effect", "Found", "interval"),
-            Column("n", "n"),
-            Column("budget", "Held equal", "text"),
+            ReportColumn("claim", "Claim", "text"),
+            ReportColumn("number", "No.", "text"),
+            ReportColumn("verdict", "Verdict", "text"),
+            ReportColumn("measure", "Measured", "text"),
+            ReportColumn("claimed", "Claimed to be", "text"),
+            ReportColumn("effect", "Found", "interval"),
+            ReportColumn("n", "n"),
+            ReportColumn("budget", "Held equal", "text"),
         ),
         tuple(rows),
     )
 
 
-def conditions_table(one: Told) -> Table:
+def conditions_table(one: ToldLesson) -> ReportTable:
     """Return what each condition says about each claim."""
     rows = tuple(
         (judgment.claim.words, condition or "all", cell_of(interval), finding, interval.method)
         for judgment in one.judgments
         for condition, interval, finding in judgment.within
     )
-    return Table(
+    return ReportTable(
         f"{slug(one)}-conditions",
         "Each claim under each condition.",
         (
-            Column("claim", "Claim", "text"),
-            Column("condition", "Condition", "text"),
-            Column("effect", "Found", "interval"),
-            Column("finding", "That says", "text"),
-            Column("method", "Interval", "text"),
+            ReportColumn("claim", "Claim", "text"),
+            ReportColumn("condition", "Condition", "text"),
+            ReportColumn("effect", "Found", "interval"),
+            ReportColumn("finding", "That says", "text"),
+            ReportColumn("method", "Interval", "text"),
         ),
         rows,
     )
 
 
-def try_table(one: Told) -> Table:
+def try_table(one: ToldLesson) -> ReportTable:
     """Return how a reader tries it: commands, and the Playground's address of some cells."""
     name = one.settings.lesson
     changeable = next((key for design in one.settings.designs for key in design["cross"] if key != "dataset"), None)
@@ -192,15 +196,15 @@ def try_table(one: Told) -> Table:
         rows.append((text, Link("open on the Playground", str(cell.playground_url))))
     if not with_page:
         rows.append(("On the Playground", Missing("its page has no such setting")))
-    return Table(
+    return ReportTable(
         f"{slug(one)}-try",
         "Try it yourself. A Playground address opens the setting with the first draw's points.",
-        (Column("what", "What", "text"), Column("how", "How", "text")),
+        (ReportColumn("what", "What", "text"), ReportColumn("how", "How", "text")),
         tuple(rows),
     )
 
 
-def one_level(one: Told, key: str) -> str:
+def one_level(one: ToldLesson, key: str) -> str:
     """Return a level of a factor as the command line takes it."""
     for design in one.settings.designs:
         if key in design["cross"]:
@@ -209,18 +213,18 @@ def one_level(one: Told, key: str) -> str:
     return ""
 
 
-def slug(one: Told) -> str:
+def slug(one: ToldLesson) -> str:
     """Return what file names of a lesson begin with."""
     return one.settings.lesson.replace("_", "-")
 
 
-def contents_section(lessons: Sequence[Told]) -> Section:
+def contents_section(lessons: Sequence[ToldLesson]) -> Section:
     """Return the course's first section: each question with its answer in one sentence."""
     entries = tuple(Entry(slug(one), one.title, one.settings.question, one.answer) for one in lessons)
-    return Section("contents", "Questions and answers", (Contents(entries),))
+    return Section("contents", "Questions and answers", (ContentsList(entries),))
 
 
-def contradicted(lessons: Sequence[Told]) -> Section:
+def contradicted(lessons: Sequence[ToldLesson]) -> Section:
     """Return the errata: what the sources say that the numbers contradict."""
     rows = tuple(
         (judgment.claim.words, _number(judgment.claim.number), judgment.verdict, cell_of(judgment.effect), one.title)
@@ -228,20 +232,20 @@ def contradicted(lessons: Sequence[Told]) -> Section:
         for judgment in one.judgments
         if judgment.word in ("does not hold", "holds only under")
     )
-    table = Table(
+    table = ReportTable(
         "errata",
         "Claims of the sources that the numbers contradict, everywhere or under some conditions, each with its "
         "measurement.",
         (
-            Column("claim", "Claim", "text"),
-            Column("number", "No.", "text"),
-            Column("verdict", "Verdict", "text"),
-            Column("effect", "Found", "interval"),
-            Column("lesson", "Lesson", "text"),
+            ReportColumn("claim", "Claim", "text"),
+            ReportColumn("number", "No.", "text"),
+            ReportColumn("verdict", "Verdict", "text"),
+            ReportColumn("effect", "Found", "interval"),
+            ReportColumn("lesson", "Lesson", "text"),
         ),
         rows,
     )
-    blocks: tuple[Block, ...] = (table,) if rows else (Text("No claim is contradicted."),)
+    blocks: tuple[Block, ...] = (table,) if rows else (Paragraph("No claim is contradicted."),)
     return Section("errata", "Errata: what the numbers contradict", blocks)
 
 
@@ -253,10 +257,10 @@ def course_sections(studies: Sequence[Study]) -> list[Section]:
 
 def left_out_section(left_out: Sequence[tuple[str, str]]) -> Section:
     """Return which lessons are not in the course, and why."""
-    table = Table(
+    table = ReportTable(
         "left-out",
         "Lessons that are not in this course.",
-        (Column("lesson", "Lesson", "text"), Column("why", "Why", "text")),
+        (ReportColumn("lesson", "Lesson", "text"), ReportColumn("why", "Why", "text")),
         tuple(left_out),
     )
     return Section("left-out", "Not in this course", (table,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from analysis.course.page import Told, told
+from analysis.course.page import ToldLesson, told
 from analysis.formats.cells import interval_text
 from analysis.formats.markdown import markdown
 from analysis.records.study import Study
@@ -69,7 +69,7 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
     return "\n\n".join(parts) + "\n"
 
 
-def _lesson_part(one: Told) -> str:
+def _lesson_part(one: ToldLesson) -> str:
     size = {"default": "", "quick": " A quick run.", "full": " A full run."}[one.settings.size]
     changed = f" Changed: {markdown('; '.join(one.settings.changed))}." if one.settings.changed else ""
     lines = [

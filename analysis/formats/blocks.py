@@ -38,7 +38,7 @@ Cell = str | int | float | Interval | Link | Missing
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ReportColumn:
     """One column of a table.
 
     Parameters
@@ -58,7 +58,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """A table for the reader, and the CSV file of the same numbers.
 
     Parameters
@@ -74,7 +74,7 @@ class Table:
 
     name: str
     caption: str
-    columns: tuple[Column, ...]
+    columns: tuple[ReportColumn, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
 
@@ -102,7 +102,7 @@ class Picture:
     caption: str
     alt: str
     draw: Callable[[], Figure]
-    data: Table
+    data: ReportTable
     raster: bool = False
 
 
@@ -122,7 +122,7 @@ class Animation:
     caption: str
     alt: str
     frames: Callable[[], Iterator[Figure]]
-    data: Table
+    data: ReportTable
     frame_ms: int = 120
     last_ms: int = 2500
 
@@ -151,7 +151,7 @@ class Stills:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Paragraph:
     """A paragraph. `role` is ``"plain"``, ``"missing"`` (why something is not shown) or ``"finding"``."""
 
     text: str
@@ -243,21 +243,21 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class ContentsList:
     """A list of sections of the same page, each with its question and its answer in one sentence."""
 
     entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
+class Folded:
     """Blocks that the reader opens after having read `summary`; Markdown shows them below it."""
 
     summary: str
-    blocks: tuple[Text | Heading | Table | Picture, ...]
+    blocks: tuple[Paragraph | Heading | ReportTable | Picture, ...]
 
 
-Block = Text | Heading | Table | Picture | Animation | Stills | Cards | Guess | Fold | Contents
+Block = Paragraph | Heading | ReportTable | Picture | Animation | Stills | Cards | Guess | Folded | ContentsList
 
 
 @dataclass(frozen=True, slots=True)

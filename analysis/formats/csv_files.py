@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from analysis.formats.blocks import (
     Cell,
-    Column,
     Link,
     Missing,
-    Table,
+    ReportColumn,
+    ReportTable,
 )
 from analysis.statistics.intervals import Interval
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FORMULA = re.compile(r"^'*[=+\-@\t\r\0]")
 
 
-def csv_text(table: Table) -> str:
+def csv_text(table: ReportTable) -> str:
     """Return a table as CSV: full precision, an interval in four columns, text that looks like a formula guarded."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -43,7 +43,7 @@ def csv_text(table: Table) -> str:
     return stream.getvalue()
 
 
-def csv_cells(cell: Cell, column: Column) -> list[str]:
+def csv_cells(cell: Cell, column: ReportColumn) -> list[str]:
     """Return the fields one cell fills."""
     n_fields = 4 if column.kind == "interval" else 1
     if isinstance(cell, Interval):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from analysis.formats.blocks import (
     Card,
     Cell,
-    Column,
     Entry,
     Link,
     Missing,
-    Table,
+    ReportColumn,
+    ReportTable,
     number_text,
     printable,
 )
@@ -86,7 +86,7 @@ class HtmlBlock:
     entries: tuple[Entry, ...] = ()
 
 
-def html_table(table: Table, csv_name: str, latex_name: str) -> HtmlBlock:
+def html_table(table: ReportTable, csv_name: str, latex_name: str) -> HtmlBlock:
     """Return a table ready for the page."""
     return HtmlBlock(
         "table",
@@ -102,7 +102,7 @@ def html_table(table: Table, csv_name: str, latex_name: str) -> HtmlBlock:
     )
 
 
-def html_cell(cell: Cell, column: Column) -> HtmlCell:
+def html_cell(cell: Cell, column: ReportColumn) -> HtmlCell:
     """Return a cell ready for the page."""
     if isinstance(cell, Missing):
         return HtmlCell(printable(cell.reason), css="why")
@@ -119,7 +119,7 @@ def html_cell(cell: Cell, column: Column) -> HtmlCell:
 
 def html_card(card: Card, place: str, picture: HtmlBlock | None) -> HtmlCard:
     """Return a card ready for the page; `place` is its anchor there."""
-    column = Column("", "")
+    column = ReportColumn("", "")
     return HtmlCard(
         place=place,
         dataset=printable(card.dataset),

@@ -10,7 +10,7 @@ from analysis.formats.blocks import (
     Cell,
     Link,
     Missing,
-    Table,
+    ReportTable,
     number_text,
     printable,
 )
@@ -84,7 +84,7 @@ def latex_number(text: str) -> str:
     return re.sub(r"(?<!\w)-(?=\d)", "$-$", latex(text))
 
 
-def latex_table(table: Table) -> str:
+def latex_table(table: ReportTable) -> str:
     r"""Return a table as a LaTeX float that needs no package: ``\input{homework.tex}``.
 
     Its label is ``tab:`` and the file's name.

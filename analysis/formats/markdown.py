@@ -10,7 +10,7 @@ from analysis.formats.blocks import (
     Cell,
     Link,
     Missing,
-    Table,
+    ReportTable,
     number_text,
     printable,
 )
@@ -44,7 +44,7 @@ def markdown_cell(cell: Cell) -> str:
     return markdown(cell if isinstance(cell, str) else number_text(cell))
 
 
-def markdown_table(table: Table) -> str:
+def markdown_table(table: ReportTable) -> str:
     """Return a table as Markdown, its caption above it."""
     lines = [
         f"{markdown(table.caption)} [CSV](data/{table.name}.csv), [LaTeX](data/{table.name}.tex)",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from analysis.course.cells import Cells, last, measured, pooled, sooner, title
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Column, Missing, Picture, Table, shown
+from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
 from engine.methods.activations import ACTIVATIONS
@@ -160,7 +160,7 @@ def blocks(cells: Cells) -> list[Block]:
     return [_curves_picture(cells), _best_table(cells), _dead_table(cells)]
 
 
-def _best_table(cells: Cells) -> Table:
+def _best_table(cells: Cells) -> ReportTable:
     activations = cells.levels("sets", ACTIVATION)
     rows: list[tuple[Cell, ...]] = []
     for dataset in cells.datasets("sets"):
@@ -171,13 +171,15 @@ def _best_table(cells: Cells) -> Table:
                 cell = best(cells, dataset, activation, shape)
                 row.append(Missing("not trained") if cell is None else float(np.median(judged(cell))))
             rows.append(tuple(row))
-    return Table(
+    return ReportTable(
         "activations-best",
         "Median test loss by set, depth and activation, each at its best rate (chosen on other draws); the best of "
         "them, and the share of draws in which none of the others is better.",
         (
-            Column("set", "Set", "text"), Column("depth", "Hidden layers", "text"), Column("best", "Best", "text"),
-            Column("share", "Best of all in"), *(Column(str(a), NAMES[str(a)]) for a in activations),
+            ReportColumn("set", "Set", "text"),
+            ReportColumn("depth", "Hidden layers", "text"),
+            ReportColumn("best", "Best", "text"),
+            ReportColumn("share", "Best of all in"), *(ReportColumn(str(a), NAMES[str(a)]) for a in activations),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -189,7 +191,7 @@ def _mean_of_each(group: Sequence[CellRecord], probe: str) -> FloatArray:
     return np.array([values[~np.isnan(values)].mean() for values in by_replica if not np.isnan(values).all()])
 
 
-def _dead_table(cells: Cells) -> Table:
+def _dead_table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
     for activation in cells.levels("sets", ACTIVATION):
         for shape in cells.levels("sets", SHAPE):
@@ -198,14 +200,14 @@ def _dead_table(cells: Cells) -> Table:
             dead, centre = (_mean_of_each(group, probe) for probe in ("dead_units", "off_centre"))
             middle: Cell = float(np.median(centre)) if len(centre) else Missing("all diverged")
             rows.append((NAMES[str(activation)], depth(shape), shown(median_interval(dead)), middle))
-    return Table(
+    return ReportTable(
         "activations-dead",
         "Share of hidden units that are dead after training (derivative 0 at every training point), and size of hidden "
         "outputs' means over their root mean squares (0 is zero-centred): medians over draws of means over sets and "
         "rates.",
         (
-            Column("activation", "Activation", "text"), Column("depth", "Hidden layers", "text"),
-            Column("dead", "Dead units", "interval"), Column("centre", "Off centre"),
+            ReportColumn("activation", "Activation", "text"), ReportColumn("depth", "Hidden layers", "text"),
+            ReportColumn("dead", "Dead units", "interval"), ReportColumn("centre", "Off centre"),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -223,10 +225,10 @@ def _curves_picture(cells: Cells) -> Picture:  # noqa: ARG001 (one signature for
         "Ten activations (full lines) with their derivatives (dashed), from -4 to 4.",
         "Largest derivatives: " + ", ".join(f"{NAMES[name]} {value:.3g}" for name, value in steepest.items()) + ".",
         _draw,
-        Table(
+        ReportTable(
             "activations-curves", "",
-            (Column("activation", "Activation", "text"), Column("z", "z"), Column("a", "Value"),
-             Column("derivative", "Derivative")),
+            (ReportColumn("activation", "Activation", "text"), ReportColumn("z", "z"), ReportColumn("a", "Value"),
+             ReportColumn("derivative", "Derivative")),
             tuple(rows),
         ),
     )  # fmt: skip

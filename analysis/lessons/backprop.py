@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from analysis.course.cells import Cells, measured
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Column, Picture, Table, Text, number_text
+from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, number_text
 from analysis.statistics.verdicts import Claim, Judgment, Sample
 from engine.scalar_graph import Node, total
 
@@ -179,7 +179,7 @@ def blocks(cells: Cells) -> list[Block]:
         _picture(),
         *(_node_table(f"backprop-{name}", make()) for name, make in zip(("simple", "sigmoid", "hidden"), GRAPHS,
                                                                         strict=True)),
-        Text(
+        Paragraph(
             f"One step of {RATE:g} down the gradient of w0, w1 and w2 takes the sigmoid graph's result from "
             f"{number_text(before)} to {number_text(after)}."
         ),
@@ -187,7 +187,7 @@ def blocks(cells: Cells) -> list[Block]:
     ]  # fmt: skip
 
 
-def _node_table(name: str, graph: Graph) -> Table:
+def _node_table(name: str, graph: Graph) -> ReportTable:
     nodes = graph.result.order()
     numbers = {id(node): i + 1 for i, node in enumerate(nodes)}
     rows = []
@@ -196,20 +196,24 @@ def _node_table(name: str, graph: Graph) -> Table:
         local = ", ".join(number_text(value) for _, value in node.parents) or "-"
         down = ", ".join(number_text(node.gradient * value) for _, value in node.parents) or "-"
         rows.append((str(numbers[id(node)]), node.name, made, node.value, node.gradient, local, down))
-    return Table(
+    return ReportTable(
         name,
         f"{graph.title}, node by node: upstream is the result's derivative by the node; times each local derivative it "
         "goes downstream to the nodes it is made of, where what comes along several ways adds up.",
         (
-            Column("number", "Node", "text"), Column("name", "What", "text"), Column("of", "Made of", "text"),
-            Column("value", "Value"), Column("upstream", "Upstream"), Column("local", "Local", "text"),
-            Column("downstream", "Downstream", "text"),
+            ReportColumn("number", "Node", "text"),
+            ReportColumn("name", "What", "text"),
+            ReportColumn("of", "Made of", "text"),
+            ReportColumn("value", "Value"),
+            ReportColumn("upstream", "Upstream"),
+            ReportColumn("local", "Local", "text"),
+            ReportColumn("downstream", "Downstream", "text"),
         ),
         tuple(rows),
     )  # fmt: skip
 
 
-def _engine_table(cells: Cells) -> Table:
+def _engine_table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
     for activation in cells.levels("engine", "network.activation"):
         for shape in cells.levels("engine", "network.hidden_layer_sizes"):
@@ -219,13 +223,13 @@ def _engine_table(cells: Cells) -> Table:
                 for probe in ("graph_gap", "half_batches")
             ]
             rows.append((str(activation), str(shape), *(float(np.nanmax(gap)) for gap in gaps)))
-    return Table(
+    return ReportTable(
         "backprop-engine",
         "Largest difference over the largest entry of a gradient: the engine's from the graph's (three points, L2 "
         "branch of 0.1), and the mean of two half-batches' from the whole batch's.",
         (
-            Column("activation", "Activation", "text"), Column("units", "Units", "text"),
-            Column("graph", "Engine against graph"), Column("halves", "Halves against whole"),
+            ReportColumn("activation", "Activation", "text"), ReportColumn("units", "Units", "text"),
+            ReportColumn("graph", "Engine against graph"), ReportColumn("halves", "Halves against whole"),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -240,8 +244,8 @@ def _picture() -> Picture:
         "Gradients of the inputs: "
         + ", ".join(f"{name} {number_text(node.gradient)}" for name, node in graph.leaves.items()) + ".",
         lambda: _draw(graph),
-        Table("backprop-graph", "", (Column("node", "Node", "text"), Column("value", "Value"),
-                                     Column("gradient", "Gradient")), rows),
+        ReportTable("backprop-graph", "", (ReportColumn("node", "Node", "text"), ReportColumn("value", "Value"),
+                                     ReportColumn("gradient", "Gradient")), rows),
     )  # fmt: skip
 
 

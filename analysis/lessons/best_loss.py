@@ -9,7 +9,7 @@ import numpy as np
 from analysis.course.cells import Cells, FloatArray, floor, losses, pooled, title
 from analysis.course.comparing import lines
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Column, Table, shown
+from analysis.formats.blocks import Block, Cell, ReportColumn, ReportTable, shown
 from analysis.statistics.bounded import bounded_interval
 from analysis.statistics.verdicts import Claim, Judgment, Sample, share_interval
 
@@ -82,14 +82,14 @@ def blocks(cells: Cells) -> list[Block]:
                 "; ".join(words),
             )
         )
-    table = Table(
+    table = ReportTable(
         "best-loss-lowest",
         "Mean losses at the setting and epoch that the other half of the draws chose, beside the best possible "
         "predictor's mean loss on the same test points.",
         (
-            Column("set", "Set", "text"), Column("test", "Test loss", "interval"),
-            Column("train", "Training loss", "interval"), Column("floor", "Best possible"),
-            Column("passed", "Below 0.1", "interval"), Column("settings", "Chosen", "text"),
+            ReportColumn("set", "Set", "text"), ReportColumn("test", "Test loss", "interval"),
+            ReportColumn("train", "Training loss", "interval"), ReportColumn("floor", "Best possible"),
+            ReportColumn("passed", "Below 0.1", "interval"), ReportColumn("settings", "Chosen", "text"),
         ),
         tuple(rows),
     )  # fmt: skip

@@ -10,7 +10,17 @@ import numpy.typing as npt
 
 from analysis.course.cells import Cells, floor, last, measured, pooled, sooner, title
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Column, Missing, Picture, Table, Text, number_text, shown
+from analysis.formats.blocks import (
+    Block,
+    Cell,
+    Missing,
+    Paragraph,
+    Picture,
+    ReportColumn,
+    ReportTable,
+    number_text,
+    shown,
+)
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
 
@@ -135,14 +145,14 @@ def _turned(samples: Sequence[Sample]) -> tuple[Sample, ...]:
 
 def blocks(cells: Cells) -> list[Block]:
     """Return picture, tables and the rule of thumb."""
-    return [_picture(cells), _sets_table(cells), _mechanism_table(cells), Text(rule_of_thumb(cells), "finding")]
+    return [_picture(cells), _sets_table(cells), _mechanism_table(cells), Paragraph(rule_of_thumb(cells), "finding")]
 
 
 def _level_name(activation: Level) -> str:
     return {"relu": "ReLU"}.get(str(activation), str(activation))
 
 
-def _sets_table(cells: Cells) -> Table:
+def _sets_table(cells: Cells) -> ReportTable:
     activations = cells.levels("sets", ACTIVATION)
     rows: list[tuple[Cell, ...]] = []
     for dataset in cells.datasets("sets"):
@@ -157,17 +167,20 @@ def _sets_table(cells: Cells) -> Table:
         constant = [value for cell in cells.of("sets", {"dataset": dataset}) for value in cell.constant["out_of_range"]]
         row.append(_mean_of([value for value in constant if value is not None]))
         rows.append(tuple(row))
-    columns = [Column("set", "Set", "text"), Column("correlation", "In and out of range, rank correlation", "interval")]
+    columns = [
+        ReportColumn("set", "Set", "text"),
+        ReportColumn("correlation", "In and out of range, rank correlation", "interval"),
+    ]
     for activation in activations:
         name = _level_name(activation)
         columns += [
-            Column(f"{activation}_in", f"{name}, in range"),
-            Column(f"{activation}_out", f"{name}, beyond"),
-            Column(f"{activation}_right", f"{name}, right sign beyond"),
+            ReportColumn(f"{activation}_in", f"{name}, in range"),
+            ReportColumn(f"{activation}_out", f"{name}, beyond"),
+            ReportColumn(f"{activation}_right", f"{name}, right sign beyond"),
         ]
-    columns.append(Column("constant", "Constant, beyond"))
+    columns.append(ReportColumn("constant", "Constant, beyond"))
     n = cells.design("sets").get("n_replicas", 0)
-    return Table(
+    return ReportTable(
         "beyond-range-sets",
         f"Median losses over {n} draws within and beyond the range, averaged over layers, penalties and stretches; the "
         "share of points beyond the range on the right side of 0; and the constant predictor's loss there.",
@@ -185,7 +198,7 @@ def _mean_of(values: Sequence[float]) -> Cell:
     return mean if np.isfinite(mean) else Missing("not finite" if len(values) else "not trained")
 
 
-def _mechanism_table(cells: Cells) -> Table:
+def _mechanism_table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
     for activation in cells.levels("sets", ACTIVATION):
         group = cells.of("sets", {ACTIVATION: activation})
@@ -194,17 +207,17 @@ def _mechanism_table(cells: Cells) -> Table:
             for probe in ("ray_line", "ray_change", "saturated", "agreement")
         ]
         rows.append((_level_name(activation), *(_mean_of(values) for values in probes)))
-    return Table(
+    return ReportTable(
         "beyond-range-mechanism",
         "The mechanism, by activation: R^2 of a line along rays beyond the box, change of the score along them over "
         "its spread within the range, share of saturated (ReLU: switched off) units there, share of other networks "
         "that agree in sign. Medians over draws, averaged over sets and settings.",
         (
-            Column("activation", "Activation", "text"),
-            Column("ray_line", "R^2 of a line"),
-            Column("ray_change", "Change along rays"),
-            Column("saturated", "Saturated units"),
-            Column("agreement", "Agreement"),
+            ReportColumn("activation", "Activation", "text"),
+            ReportColumn("ray_line", "R^2 of a line"),
+            ReportColumn("ray_change", "Change along rays"),
+            ReportColumn("saturated", "Saturated units"),
+            ReportColumn("agreement", "Agreement"),
         ),
         tuple(rows),
     )
@@ -266,13 +279,15 @@ def _picture(cells: Cells) -> Picture:
             for d in cells.datasets("sets") if len(_known(v := in_and_out(cells, d)))
         ) + ".",
         lambda: _draw(cells),
-        Table(
+        ReportTable(
             "beyond-range-in-and-out",
             "",
             (
-                Column("set", "Set", "text"), Column("activation", "Activation", "text"),
-                Column("units", "Units", "text"), Column("penalty", "Penalty", "text"), Column("stretch", "Stretch"),
-                Column("inside", "In range"), Column("outside", "Beyond"),
+                ReportColumn("set", "Set", "text"), ReportColumn("activation", "Activation", "text"),
+                ReportColumn("units", "Units", "text"),
+                ReportColumn("penalty", "Penalty", "text"),
+                ReportColumn("stretch", "Stretch"),
+                ReportColumn("inside", "In range"), ReportColumn("outside", "Beyond"),
             ),
             kept,
         ),

@@ -12,7 +12,17 @@ from scipy import special
 
 from analysis.course.cells import Cells, last, measured, pooled, sooner, title
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Column, Missing, Picture, Table, Text, number_text, shown
+from analysis.formats.blocks import (
+    Block,
+    Cell,
+    Missing,
+    Paragraph,
+    Picture,
+    ReportColumn,
+    ReportTable,
+    number_text,
+    shown,
+)
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
 
@@ -262,7 +272,7 @@ def _product_claims() -> list[Claim]:
 
 def blocks(cells: Cells) -> list[Block]:
     """Return pictures and tables."""
-    return [_picture(cells), _depth_table(cells), _product_table(), Text(_product_words())]
+    return [_picture(cells), _depth_table(cells), _product_table(), Paragraph(_product_words())]
 
 
 def _product_words() -> str:
@@ -274,21 +284,21 @@ def _product_words() -> str:
     )
 
 
-def _product_table() -> Table:
+def _product_table() -> ReportTable:
     logs = log_singular_values() / math.log(10.0)
     rate = expected_growth() * N_FACTORS / math.log(10.0)
     rows = tuple((str(i + 1), shown(median_interval(logs[:, i])), float(rate[i])) for i in range(SIZE))
-    return Table(
+    return ReportTable(
         "initialization-products",
         f"Decimal logarithm of the singular values of {N_PRODUCTS} products of {N_FACTORS} random 4 x 4 matrices: "
         "median, and what theory expects.",
-        (Column("place", "Singular value", "text"), Column("log10", "log10, median", "interval"),
-         Column("expected", "Expected")),
+        (ReportColumn("place", "Singular value", "text"), ReportColumn("log10", "log10, median", "interval"),
+         ReportColumn("expected", "Expected")),
         rows,
     )  # fmt: skip
 
 
-def _depth_table(cells: Cells) -> Table:
+def _depth_table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
     for activation in cells.levels("depths", ACTIVATION):
         for shape in cells.levels("depths", SHAPE):
@@ -299,15 +309,15 @@ def _depth_table(cells: Cells) -> Table:
                     rows.append((str(activation), depth_name(shape), name, _median(cell, "signal_kept"),
                                  _median(cell, "backward_kept"), shown(median_interval(last(cell, "test"))),
                                  shown(share_interval(passed))))  # fmt: skip
-    return Table(
+    return ReportTable(
         "initialization-depths",
         "Size of the last hidden layer's outputs over the first's, and of the first's gradient over the last's, before "
         "training (medians over draws); test loss after training, and the share of networks below 0.1.",
         (
-            Column("activation", "Activation", "text"), Column("depth", "Hidden layers", "text"),
-            Column("start", "First weights", "text"), Column("forward", "Outputs kept"),
-            Column("backward", "Gradient kept"), Column("loss", "Test loss, median", "interval"),
-            Column("reached", "Below 0.1", "interval"),
+            ReportColumn("activation", "Activation", "text"), ReportColumn("depth", "Hidden layers", "text"),
+            ReportColumn("start", "First weights", "text"), ReportColumn("forward", "Outputs kept"),
+            ReportColumn("backward", "Gradient kept"), ReportColumn("loss", "Test loss, median", "interval"),
+            ReportColumn("reached", "Below 0.1", "interval"),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -336,10 +346,10 @@ def _picture(cells: Cells) -> Picture:
         "line for each start, a panel for each activation. 1 keeps the gradient.",
         f"The smallest gradient kept is {number_text(float(str(least[3])))}: {least[0]}, {least[1]}, {least[2]}.",
         lambda: _draw(cells),
-        Table(
+        ReportTable(
             "initialization-gradients", "",
-            (Column("activation", "Activation", "text"), Column("start", "First weights", "text"),
-             Column("depth", "Hidden layers", "text"), Column("kept", "Gradient kept")),
+            (ReportColumn("activation", "Activation", "text"), ReportColumn("start", "First weights", "text"),
+             ReportColumn("depth", "Hidden layers", "text"), ReportColumn("kept", "Gradient kept")),
             tuple(rows),
         ),
     )  # fmt: skip

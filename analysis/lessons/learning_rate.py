@@ -22,7 +22,7 @@ from analysis.course.cells import (
     title,
 )
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Column, Missing, Picture, Table, shown
+from analysis.formats.blocks import Block, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, Test, share_interval
 
@@ -232,7 +232,7 @@ def blocks(cells: Cells) -> list[Block]:
     return [_survival_picture(cells), _rates_table(cells), _bowl_table(cells)]
 
 
-def _bowl_table(cells: Cells) -> Table:
+def _bowl_table(cells: Cells) -> ReportTable:
     never = Missing("diverges")
     rows = tuple(
         (
@@ -243,16 +243,21 @@ def _bowl_table(cells: Cells) -> Table:
         )
         for rate, steps, exact in bowl_rows(cells)
     )
-    return Table(
+    return ReportTable(
         "learning-rate-bowl",
         "The bowl: steps until the distance from the bottom is a hundredth of the first one, as trained and by the "
         "closed form. Each step multiplies the distance by 1 - rate x curvature.",
-        (Column("rate", "Rate"), Column("factor", "Factor a step"), Column("steps", "Steps"), Column("exact", "Exact")),
+        (
+            ReportColumn("rate", "Rate"),
+            ReportColumn("factor", "Factor a step"),
+            ReportColumn("steps", "Steps"),
+            ReportColumn("exact", "Exact"),
+        ),
         rows,
     )
 
 
-def _rates_table(cells: Cells) -> Table:
+def _rates_table(cells: Cells) -> ReportTable:
     rows = []
     for rate in cells.levels("sets", RATE):
         group = cells.of("sets", {RATE: rate})
@@ -271,18 +276,18 @@ def _rates_table(cells: Cells) -> Table:
             )
         )
     n = cells.design("sets").get("n_replicas", 0)
-    return Table(
+    return ReportTable(
         "learning-rate-rates",
         f"Each rate over {len(cells.datasets('sets'))} sets, {n} draws each. Diverged: not finite, or ten times the "
         "constant predictor's loss. The last columns: share of the networks that arrived which were above the target "
         "at a later look, and how many arrived.",
         (
-            Column("rate", "Rate"),
-            Column("reached", "Reached the target", "interval"),
-            Column("median", "Median epochs"),
-            Column("diverged", "Diverged", "interval"),
-            Column("left", "Left it again"),
-            Column("arrived", "Arrived"),
+            ReportColumn("rate", "Rate"),
+            ReportColumn("reached", "Reached the target", "interval"),
+            ReportColumn("median", "Median epochs"),
+            ReportColumn("diverged", "Diverged", "interval"),
+            ReportColumn("left", "Left it again"),
+            ReportColumn("arrived", "Arrived"),
         ),
         tuple(rows),
     )
@@ -303,10 +308,15 @@ def _survival_picture(cells: Cells) -> Picture:
         "regression sets) yet, by epoch: one panel a set, one line a rate. Lines that stay at 1 never arrive.",
         f"Survival curves by rate; over all sets most networks arrive at rate {best[0]:g}: {best[1]:.0%}.",
         lambda: _draw_survival(cells),
-        Table(
+        ReportTable(
             "learning-rate-survival",
             "",
-            (Column("set", "Set", "text"), Column("rate", "Rate"), Column("epoch", "Epoch"), Column("left", "Left")),
+            (
+                ReportColumn("set", "Set", "text"),
+                ReportColumn("rate", "Rate"),
+                ReportColumn("epoch", "Epoch"),
+                ReportColumn("left", "Left"),
+            ),
             tuple(rows),
         ),
     )

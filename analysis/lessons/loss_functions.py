@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from analysis.course.cells import Cells, difference, measured, pooled, title
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Column, Missing, Picture, Table, number_text, shown
+from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, number_text, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
 from engine.methods.losses import LOSSES
@@ -166,7 +166,7 @@ def blocks(cells: Cells) -> list[Block]:
     return [_picture(cells), _best_table(cells)]
 
 
-def _best_table(cells: Cells) -> Table:
+def _best_table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
     for condition in conditions(cells):
         for loss in cells.levels("images", LOSS):
@@ -176,13 +176,16 @@ def _best_table(cells: Cells) -> Table:
                 gaps: Cell = Missing("a network diverged") if np.isnan(gap).any() else shown(median_interval(gap))
                 rows.append((units(condition), NAMES[str(loss)], float(str(cell.params[RATE])),
                              shown(median_interval(judged(cell))), gaps))  # fmt: skip
-    return Table(
+    return ReportTable(
         "loss-functions-best",
         "Share of wrong test images at each loss's best rate, chosen on other draws, and the calibration error of the "
         "scores' softmax: medians over draws with 95 % intervals.",
         (
-            Column("network", "Network", "text"), Column("loss", "Loss", "text"), Column("rate", "Best rate"),
-            Column("error", "Wrong images", "interval"), Column("calibration", "Calibration error", "interval"),
+            ReportColumn("network", "Network", "text"),
+            ReportColumn("loss", "Loss", "text"),
+            ReportColumn("rate", "Best rate"),
+            ReportColumn("error", "Wrong images", "interval"),
+            ReportColumn("calibration", "Calibration error", "interval"),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -200,10 +203,12 @@ def _picture(cells: Cells) -> Picture:
         "Share of wrong test images (median over draws) by learning rate; a line for each loss, a panel a network.",
         f"Fewest wrong images: {least[0]} with {least[1]} at rate {least[2]:g}, {least[3]:.1%}.",
         lambda: _draw(cells),
-        Table(
+        ReportTable(
             "loss-functions-rates", "",
-            (Column("network", "Network", "text"), Column("loss", "Loss", "text"), Column("rate", "Rate"),
-             Column("error", "Wrong images")),
+            (ReportColumn("network", "Network", "text"),
+            ReportColumn("loss", "Loss", "text"),
+            ReportColumn("rate", "Rate"),
+             ReportColumn("error", "Wrong images")),
             tuple(rows),
         ),
     )  # fmt: skip

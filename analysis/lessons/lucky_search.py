@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.course.cells import Cells, FloatArray, last, pooled, title
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Column, Picture, Table, shown
+from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, shown
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
 
 if TYPE_CHECKING:
@@ -88,11 +88,11 @@ def blocks(cells: Cells) -> list[Block]:
         (name, k, float(values.mean()), shown(median_interval(values))) for name, k, values in rows
     ]
     n = cells.design("settings").get("n_replicas", 0)
-    table = Table(
+    table = ReportTable(
         "lucky-search-price",
         f"Fresh minus promised test loss of the best of k settings, over {n} draws as test sets.",
-        (Column("set", "Set", "text"), Column("k", "Settings tried"), Column("mean", "Mean price"),
-         Column("median", "Median price", "interval")),
+        (ReportColumn("set", "Set", "text"), ReportColumn("k", "Settings tried"), ReportColumn("mean", "Mean price"),
+         ReportColumn("median", "Median price", "interval")),
         tuple(body),
     )  # fmt: skip
     points = tuple((name, k, float(values.mean())) for name, k, values in rows)
@@ -101,9 +101,11 @@ def blocks(cells: Cells) -> list[Block]:
         "The price of choosing: fresh minus promised test loss (mean over draws) by the number of settings tried.",
         "Price by settings tried: " + "; ".join(f"{name}, {k}: {value:.3g}" for name, k, value in points) + ".",
         lambda: _draw(points),
-        Table(
+        ReportTable(
             "lucky-search-curve", "",
-            (Column("set", "Set", "text"), Column("k", "Settings tried"), Column("price", "Price")), points,
+            (ReportColumn("set", "Set", "text"),
+            ReportColumn("k", "Settings tried"),
+            ReportColumn("price", "Price")), points,
         ),
     )  # fmt: skip
     return [picture, table]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from analysis.course.cells import Cells, last, measured, pooled, sooner, time_to, title
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Column, Missing, Picture, Table, shown
+from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, share_interval
 
@@ -153,7 +153,7 @@ def blocks(cells: Cells) -> list[Block]:
     return [_picture(cells), _share_table(cells), _gradient_table(cells)]
 
 
-def _share_table(cells: Cells) -> Table:
+def _share_table(cells: Cells) -> ReportTable:
     activations = [str(one) for one in cells.levels("xor", ACTIVATION)]
     rows: list[tuple[Cell, ...]] = []
     for shape in cells.levels("xor", SHAPE):
@@ -163,15 +163,15 @@ def _share_table(cells: Cells) -> Table:
             row.append(Missing("not trained") if cell is None else shown(share_interval(learnt(cells, cell))))
         rows.append(tuple(row))
     n = cells.design("xor").get("n_replicas", 0)
-    return Table(
+    return ReportTable(
         "nonlinearity-xor",
         f"Share of {n} restarts that learn XOR, by units of the hidden layers and activation.",
-        (Column("units", "Units", "text"), *(Column(name, name, "interval") for name in activations)),
+        (ReportColumn("units", "Units", "text"), *(ReportColumn(name, name, "interval") for name in activations)),
         tuple(rows),
     )
 
 
-def _gradient_table(cells: Cells) -> Table:
+def _gradient_table(cells: Cells) -> ReportTable:
     rows = []
     for cell in cells.of("vanishing"):
         ratio = measured(cell, "first_gradient")
@@ -184,16 +184,16 @@ def _gradient_table(cells: Cells) -> Table:
                 shown(share_interval(learnt(cells, cell))),
             )
         )
-    return Table(
+    return ReportTable(
         "nonlinearity-gradients",
         "The first layer's gradient over the last layer's before training (median over draws, Xavier weights), and the "
         "share of networks that reach the target afterwards.",
         (
-            Column("set", "Set", "text"),
-            Column("activation", "Activation", "text"),
-            Column("units", "Units", "text"),
-            Column("ratio", "First over last gradient"),
-            Column("learnt", "Reached the target", "interval"),
+            ReportColumn("set", "Set", "text"),
+            ReportColumn("activation", "Activation", "text"),
+            ReportColumn("units", "Units", "text"),
+            ReportColumn("ratio", "First over last gradient"),
+            ReportColumn("learnt", "Reached the target", "interval"),
         ),
         tuple(rows),
     )
@@ -211,10 +211,14 @@ def _picture(cells: Cells) -> Picture:
         f"Linear networks never learn XOR; the best of the others, {best[0]} with {best[1]} units, does in "
         f"{best[2]:.0%} of restarts.",
         lambda: _draw(cells),
-        Table(
+        ReportTable(
             "nonlinearity-shares",
             "",
-            (Column("activation", "Activation", "text"), Column("units", "Units", "text"), Column("share", "Share")),
+            (
+                ReportColumn("activation", "Activation", "text"),
+                ReportColumn("units", "Units", "text"),
+                ReportColumn("share", "Share"),
+            ),
             tuple(rows),
         ),
     )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from analysis.course.cells import Cells, last, measured, pooled, sooner, title
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Column, Missing, Picture, Table, number_text, shown
+from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, number_text, shown
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
 
@@ -168,18 +168,22 @@ def blocks(cells: Cells) -> list[Block]:
     return [_picture(cells), _example_table(), _weight_table(cells)]
 
 
-def _example_table() -> Table:
+def _example_table() -> ReportTable:
     rows = tuple((name, *values) for name, values in example().items())
     words = {"score": "Score", "L2": "Sum of squares (L2)", "L1": "Sum of sizes (L1)"}
-    return Table(
+    return ReportTable(
         "regularization-example",
         "Two weight vectors with one score, at inputs (1, 1, 1, 1).",
-        (Column("what", "What", "text"), Column("peaked", "(1, 0, 0, 0)"), Column("spread", "(1, 1, 1, 1) / 4")),
+        (
+            ReportColumn("what", "What", "text"),
+            ReportColumn("peaked", "(1, 0, 0, 0)"),
+            ReportColumn("spread", "(1, 1, 1, 1) / 4"),
+        ),
         tuple((words[name], one, other) for name, one, other in rows),
     )
 
 
-def _weight_table(cells: Cells) -> Table:
+def _weight_table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
     for dataset in cells.datasets("penalties"):
         for penalty in NAMES:
@@ -190,14 +194,16 @@ def _weight_table(cells: Cells) -> Table:
                                  *(_median(cell, name) for name in ("weight_size", "weight_spread", "zero_weights")),
                                  float(np.median(last(cell, "train"))), shown(median_interval(_test(cell))),
                                  shown(median_interval(_beyond(cell)))))  # fmt: skip
-    return Table(
+    return ReportTable(
         "regularization-weights",
         "Weights after training and losses without the penalty: medians over draws.",
         (
-            Column("set", "Set", "text"), Column("penalty", "Penalty", "text"), Column("rate", "Strength"),
-            Column("size", "Weights, root mean square"), Column("spread", "Evenness of weights"),
-            Column("zero", "Share of weights at 0"), Column("train", "Training loss"),
-            Column("inside", "In range", "interval"), Column("outside", "Beyond", "interval"),
+            ReportColumn("set", "Set", "text"),
+            ReportColumn("penalty", "Penalty", "text"),
+            ReportColumn("rate", "Strength"),
+            ReportColumn("size", "Weights, root mean square"), ReportColumn("spread", "Evenness of weights"),
+            ReportColumn("zero", "Share of weights at 0"), ReportColumn("train", "Training loss"),
+            ReportColumn("inside", "In range", "interval"), ReportColumn("outside", "Beyond", "interval"),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -221,10 +227,12 @@ def _picture(cells: Cells) -> Picture:
         "each penalty, a panel a set; the leftmost points are without penalty.",
         "; ".join(_best_words(cells, dataset) for dataset in cells.datasets("penalties")) + ".",
         lambda: _draw(cells),
-        Table(
+        ReportTable(
             "regularization-strength", "",
-            (Column("set", "Set", "text"), Column("penalty", "Penalty", "text"), Column("rate", "Strength"),
-             Column("inside", "In range"), Column("outside", "Beyond")),
+            (ReportColumn("set", "Set", "text"),
+            ReportColumn("penalty", "Penalty", "text"),
+            ReportColumn("rate", "Strength"),
+             ReportColumn("inside", "In range"), ReportColumn("outside", "Beyond")),
             tuple(row for row in rows if np.isfinite(row[3]) and np.isfinite(row[4])),
         ),
     )  # fmt: skip

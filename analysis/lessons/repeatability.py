@@ -10,7 +10,7 @@ import numpy as np
 from analysis.course.cells import Cells, FloatArray, last, sooner
 from analysis.course.comparing import claim
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Column, Picture, Table, shown
+from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
 
@@ -83,13 +83,15 @@ def blocks(cells: Cells) -> list[Block]:
                 )
             )
     n = cells.design("held").get("n_replicas", 0)
-    table = Table(
+    table = ReportTable(
         "repeatability-ratios",
         f"{n} restarts each: test losses, highest over lowest of all of them, and of five (median over fives).",
         (
-            Column("data", "Data", "text"), Column("units", "Units", "text"),
-            Column("median", "Median test loss", "interval"), Column("lowest", "Lowest"), Column("highest", "Highest"),
-            Column("all", "Highest over lowest"), Column("five", "... of five", "interval"),
+            ReportColumn("data", "Data", "text"), ReportColumn("units", "Units", "text"),
+            ReportColumn("median", "Median test loss", "interval"),
+            ReportColumn("lowest", "Lowest"),
+            ReportColumn("highest", "Highest"),
+            ReportColumn("all", "Highest over lowest"), ReportColumn("five", "... of five", "interval"),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -104,9 +106,11 @@ def blocks(cells: Cells) -> list[Block]:
         f"Test loss of {n} restarts each, one point a restart.",
         "Test losses of restarts: " + "; ".join(f"{row[0]}, {row[1]}: {row[3]:.3g} to {row[4]:.3g}" for row in rows),
         lambda: _draw(cells),
-        Table(
+        ReportTable(
             "repeatability-losses", "",
-            (Column("data", "Data", "text"), Column("units", "Units", "text"), Column("loss", "Test loss")), points,
+            (ReportColumn("data", "Data", "text"),
+            ReportColumn("units", "Units", "text"),
+            ReportColumn("loss", "Test loss")), points,
         ),
     )  # fmt: skip
     return [picture, table]

@@ -10,7 +10,7 @@ import numpy as np
 from analysis.course.cells import Cells, FloatArray, last, losses, title
 from analysis.course.comparing import claim, over_levels, reached
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Column, Picture, Table, shown
+from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, shown
 from analysis.formats.cells import interval_text
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
@@ -86,13 +86,15 @@ def blocks(cells: Cells) -> list[Block]:
         for cell in group
     ]
     n = cells.design("exercise").get("n_replicas", 0)
-    table = Table(
+    table = ReportTable(
         "smallest-network-exercise",
         f"The exercise's setting, {n} draws: share whose test loss is at most {cells.target('exercise'):g} at any "
         "look, and the median of the lowest test loss, which flatters: it is chosen on the test points.",
         (
-            Column("units", "Layers", "text"), Column("n", "Units"), Column("share", "Passed", "interval"),
-            Column("loss", "Lowest test loss", "interval"),
+            ReportColumn("units", "Layers", "text"),
+            ReportColumn("n", "Units"),
+            ReportColumn("share", "Passed", "interval"),
+            ReportColumn("loss", "Lowest test loss", "interval"),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -111,10 +113,12 @@ def blocks(cells: Cells) -> list[Block]:
         "line is the target.",
         "Units against test loss: " + "; ".join(f"{row[0]} passes in {row[3]:.0%}" for row in points) + ".",
         lambda: _draw(cells, points),
-        Table(
+        ReportTable(
             "smallest-network-front", "",
-            (Column("layers", "Layers", "text"), Column("units", "Units"), Column("loss", "Lowest test loss"),
-             Column("passed", "Passed")),
+            (ReportColumn("layers", "Layers", "text"),
+            ReportColumn("units", "Units"),
+            ReportColumn("loss", "Lowest test loss"),
+             ReportColumn("passed", "Passed")),
             points,
         ),
     )  # fmt: skip

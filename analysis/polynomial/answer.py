@@ -9,11 +9,11 @@ import numpy as np
 
 from analysis.formats.blocks import (
     Block,
-    Column,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     number_text,
     shown,
 )
@@ -38,7 +38,7 @@ from engine.polynomial.rows import polynomial
 
 def answer_section(question: Question) -> Section:
     """Return the answer in a few sentences, and both arms' predictions."""
-    blocks: list[Block] = [Text(text, "finding") for text in findings(question)]
+    blocks: list[Block] = [Paragraph(text, "finding") for text in findings(question)]
     moment = shown_moment(question)
     if moment is not None:
         own, r = moment
@@ -149,19 +149,19 @@ def _range_text(counts: Sequence[int]) -> str:
     return " to ".join(str(k) for k in sorted({min(counts), max(counts)}))
 
 
-def comparison_table(question: Question) -> Table:
+def comparison_table(question: Question) -> ReportTable:
     """Return the arms' errors out of range under every condition, and which conditions gave both the same."""
-    return Table(
+    return ReportTable(
         "comparison",
         "Mean squared error out of range under every condition, over the seeds in which both arms converged. The ratio "
         "is the unconstrained error over the constrained one, a geometric mean over seeds, which share data and first "
         "weights; above 1 the constrained networks are better.",
         (
-            Column("condition", "Condition", "text"),
-            Column("budgets", "Budgets", "text"),
-            Column("n", "Both converged"),
-            *(Column(arm, arm.capitalize(), "interval") for arm in ARMS),
-            Column("ratio", "Ratio", "interval"),
+            ReportColumn("condition", "Condition", "text"),
+            ReportColumn("budgets", "Budgets", "text"),
+            ReportColumn("n", "Both converged"),
+            *(ReportColumn(arm, arm.capitalize(), "interval") for arm in ARMS),
+            ReportColumn("ratio", "Ratio", "interval"),
         ),
         tuple(
             (

@@ -53,7 +53,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PolynomialClaim:
     """A claim of the article and what was found."""
 
     text: str
@@ -87,7 +87,7 @@ def joint_verdict(evidence: Sequence[Evidence]) -> str:
     return word if decided == n else f"{word} ({decided} of {n} conditions; the others are not decided)"
 
 
-def claims(question: Question) -> list[Claim]:
+def claims(question: Question) -> list[PolynomialClaim]:
     """Return the article's claims with the evidence for and against each."""
     truth = question.settings.coefficients
     pairs = question.pairs()
@@ -104,7 +104,7 @@ def claims(question: Question) -> list[Claim]:
         return lambda networks: forced_distance(networks, rows, truth, stretched)
 
     return [
-        Claim(
+        PolynomialClaim(
             "Both networks fit the training range: in at least four of five seeds.",
             tuple(
                 Evidence(
@@ -116,7 +116,7 @@ def claims(question: Question) -> list[Claim]:
                 for n in recipes
             ),
         ),
-        Claim(
+        PolynomialClaim(
             "The unconstrained network converges faster.",
             (
                 *_ratios(
@@ -127,19 +127,19 @@ def claims(question: Question) -> list[Claim]:
                 *(_converged_difference(pair) for pair in by_recipe),
             ),
         ),
-        Claim(
+        PolynomialClaim(
             "The constrained network's output weights are far larger: at least five times (the article: about ten).",
             _ratios(by_recipe, "largest output weight, constrained over unconstrained", largest_weight, even=5.0),
         ),
-        Claim(
+        PolynomialClaim(
             "The constrained network is far better out of range.",
             _ratios(pairs, "error out of range, unconstrained over constrained", _out_of_range, flip=True),
         ),
-        Claim(
+        PolynomialClaim(
             "The constrained network is better in total.",
             _ratios(pairs, "total error, unconstrained over constrained", lambda n: n.errors.total, flip=True),
         ),
-        Claim(
+        PolynomialClaim(
             "Its price in range is small: below a factor of two (the article reports a factor of 3.4).",
             _ratios(
                 pairs,
@@ -149,7 +149,7 @@ def claims(question: Question) -> list[Claim]:
                 even=0.5,
             ),
         ),
-        Claim(
+        PolynomialClaim(
             "The constrained network's polynomial is closer to the true one.",
             (
                 *_ratios(by_recipe, measure, distance(stretched=False), flip=True, note=", training inputs"),
@@ -163,7 +163,7 @@ def claims(question: Question) -> list[Claim]:
                 ),
             ),
         ),
-        Claim(
+        PolynomialClaim(
             "The unconstrained network's units correlate less.",
             tuple(
                 Evidence(
@@ -179,15 +179,15 @@ def claims(question: Question) -> list[Claim]:
                 for pair in pairs
             ),
         ),
-        Claim(
+        PolynomialClaim(
             "Correlated units make training slow (within an arm; an association at best).",
             tuple(_slowness(question, arm, rate) for arm, rate in question.trainings()),
         ),
-        Claim(
+        PolynomialClaim(
             "Correlated units make gradients noisy (within an arm; an association at best).",
             tuple(_noisiness(question, arm, rate) for arm, rate in question.trainings()),
         ),
-        Claim(
+        PolynomialClaim(
             "The unconstrained network's units look piecewise linear, like ReLU.",
             tuple(
                 Evidence(
@@ -201,7 +201,7 @@ def claims(question: Question) -> list[Claim]:
                 for stretched in (False, True)
             ),
         ),
-        Claim(
+        PolynomialClaim(
             "A better solution comes after the training error has settled.",
             tuple(
                 Evidence(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.formats.blocks import (
-    Column,
-    Table,
+    ReportColumn,
+    ReportTable,
 )
 from analysis.polynomial.question import (
     ARMS,
@@ -37,11 +37,15 @@ def curve_inputs(rows: PolynomialRows) -> FloatArray:
     return np.linspace(low, max(float(rows.X_stretched.max()), float(rows.X.max())), CURVE_POINTS)
 
 
-def curves_table(name: str, x: FloatArray, curves: dict[str, FloatArray], ends: tuple[float, float]) -> Table:
+def curves_table(name: str, x: FloatArray, curves: dict[str, FloatArray], ends: tuple[float, float]) -> ReportTable:
     """Return curves as the numbers behind a picture: a column each, and whether x is in range."""
-    columns = (Column("x", "x"), Column("in_range", "In range", "text"), *(Column(key, key) for key in curves))
+    columns = (
+        ReportColumn("x", "x"),
+        ReportColumn("in_range", "In range", "text"),
+        *(ReportColumn(key, key) for key in curves),
+    )
     rows = tuple(
         (float(x[i]), "yes" if ends[0] <= x[i] <= ends[1] else "no", *(float(curve[i]) for curve in curves.values()))
         for i in range(len(x))
     )
-    return Table(name, "", columns, rows)
+    return ReportTable(name, "", columns, rows)

@@ -12,12 +12,12 @@ from analysis.formats.blocks import (
     Animation,
     Block,
     Cell,
-    Column,
     Heading,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     number_text,
     shown,
 )
@@ -52,12 +52,12 @@ def pictures_section(question: Question) -> Section:
     title = "What the networks do"
     moment = shown_moment(question)
     if moment is None:
-        return Section("pictures", title, (Text("not shown: no seed in which both arms converged", "missing"),))
+        return Section("pictures", title, (Paragraph("not shown: no seed in which both arms converged", "missing"),))
     own, r = moment
     seed, rows = question.seeds[r], question.rows_of([own[0].runs[r]])
     x, ends = curve_inputs(rows), ends_of(rows)
     truth = polynomial(question.settings.coefficients, x)
-    blocks: list[Block] = [Text(f"Seed {seed}, the first in which both arms converged under their own recipes.")]
+    blocks: list[Block] = [Paragraph(f"Seed {seed}, the first in which both arms converged under their own recipes.")]
     blocks.append(_animation(question, own, r, x, truth, ends))
     for networks in own:
         steps = _still_steps(question, networks, r)
@@ -152,7 +152,7 @@ def training_section(question: Question) -> Section:
     settings = question.settings
     steps = np.array(settings.checkpoints)
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "Medians over the seeds that converged by the end of the longest recipe, at the same looks for all. "
             "Training goes on far beyond the point where the training error has settled."
         )
@@ -178,13 +178,13 @@ def training_section(question: Question) -> Section:
     }
     for key, title in titles.items():
         if not curves[key]:
-            blocks.append(Text(f"{title}: not shown: no seed converged", "missing"))
+            blocks.append(Paragraph(f"{title}: not shown: no seed converged", "missing"))
             continue
         last = "; ".join(f"{label}: {number_text(float(values[-1]))}" for label, values in curves[key].items())
-        table = Table(
+        table = ReportTable(
             f"steps-{key.replace('_', '-')}",
             "",
-            (Column("steps", "Steps"), *(Column(label, label) for label in curves[key])),
+            (ReportColumn("steps", "Steps"), *(ReportColumn(label, label) for label in curves[key])),
             tuple((int(step), *(float(v[i]) for v in curves[key].values())) for i, step in enumerate(steps)),
         )
         blocks.append(
@@ -202,11 +202,15 @@ def training_section(question: Question) -> Section:
 def landscape_section(question: Question) -> Section:
     """Return the loss between two solutions and along the valley."""
     found = barriers(question)
-    table = Table(
+    table = ReportTable(
         "barriers",
         "Straight lines between solutions (units turned to a positive weight and ordered by bias): decimal logarithm "
         "of the highest training error on the line over the higher of its two ends'. n counts lines.",
-        (Column("between", "Between", "text"), Column("n", "n"), Column("height", "Height of the barrier", "interval")),
+        (
+            ReportColumn("between", "Between", "text"),
+            ReportColumn("n", "n"),
+            ReportColumn("height", "Height of the barrier", "interval"),
+        ),
         tuple((one.label, one.height.n, shown(one.height)) for one in found),
     )
     blocks: list[Block] = [table]
@@ -214,10 +218,10 @@ def landscape_section(question: Question) -> Section:
     if with_lines:
         share = np.linspace(0, 1, with_lines[0].lines.shape[1])
         medians = {one.label: np.median(one.lines, axis=0) for one in with_lines}
-        data = Table(
+        data = ReportTable(
             "lines",
             "",
-            (Column("share", "Share of the way"), *(Column(label, label) for label in medians)),
+            (ReportColumn("share", "Share of the way"), *(ReportColumn(label, label) for label in medians)),
             tuple((float(s), *(float(v[i]) for v in medians.values())) for i, s in enumerate(share)),
         )
         text = "; ".join(f"{one.label}: up to {number_text(float(medians[one.label].max()))}" for one in with_lines)
@@ -241,7 +245,7 @@ def valley_blocks(question: Question) -> list[Block]:
         return []
     blocks: list[Block] = [
         Heading("Along the valley"),
-        Text(
+        Paragraph(
             "The weight into the first unit is held at a fraction of the value it had after the longest recipe, "
             "everything else that may move is optimized again (by a dogleg method). Where the training error goes on "
             "falling, the networks had not arrived: they were still on their way down a valley."
@@ -272,24 +276,24 @@ def valley_blocks(question: Question) -> list[Block]:
                 f"Mean training error and error out of range along the valley. {text}.",
                 f"Mean errors along the valley, from the solution to a small weight. {text}.",
                 partial(draw_valley, shares, drawn),
-                Table(
+                ReportTable(
                     "valley-curves",
                     "",
-                    (Column("share", "Weight, as a multiple"), *(Column(key, key) for key in both)),
+                    (ReportColumn("share", "Weight, as a multiple"), *(ReportColumn(key, key) for key in both)),
                     tuple((float(s), *(values[i] for values in both.values())) for i, s in enumerate(shares)),
                 ),
             )
         )
     blocks.append(
-        Table(
+        ReportTable(
             "valley",
             "Training error and error out of range along the valley, means over the seeds that converged.",
             (
-                Column("networks", "Networks", "text"),
-                Column("share", "Weight, as a multiple"),
-                Column("n", "n"),
-                Column("training", "Training error", "interval"),
-                Column("out_of_range", "Error out of range", "interval"),
+                ReportColumn("networks", "Networks", "text"),
+                ReportColumn("share", "Weight, as a multiple"),
+                ReportColumn("n", "n"),
+                ReportColumn("training", "Training error", "interval"),
+                ReportColumn("out_of_range", "Error out of range", "interval"),
             ),
             tuple(rows),
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from analysis.formats.blocks import (
     Block,
+    Paragraph,
     Section,
-    Text,
 )
 from analysis.polynomial.answer import answer_section
 from analysis.polynomial.claims import claims
@@ -20,10 +20,10 @@ from engine.roads.blas import one_blas_thread
 def sections(question: Question) -> list[Section]:
     """Return all sections, in reading order."""
     if not question.study.networks:
-        return [Section("claims", "The claims", (Text("No network has been trained yet.", "missing"),))]
+        return [Section("claims", "The claims", (Paragraph("No network has been trained yet.", "missing"),))]
     if missing := question.study.header.n_trials - len(question.study.networks):
         note: tuple[Block, ...] = (
-            Text(
+            Paragraph(
                 f"{missing} of {question.study.header.n_trials} networks are not trained yet; nothing is judged.",
                 "missing",
             ),

@@ -9,15 +9,15 @@ import numpy as np
 from analysis.formats.blocks import (
     Block,
     Cell,
-    Column,
     Heading,
     Missing,
+    Paragraph,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     shown,
 )
-from analysis.polynomial.claims import Claim
+from analysis.polynomial.claims import PolynomialClaim
 from analysis.polynomial.fits import FEWEST_ROWS
 from analysis.polynomial.measures import fit_rows, forced_degree, forced_name
 from analysis.polynomial.question import (
@@ -29,27 +29,27 @@ from analysis.polynomial.question import (
 )
 
 
-def claims_section(question: Question, found: Sequence[Claim]) -> Section:
+def claims_section(question: Question, found: Sequence[PolynomialClaim]) -> Section:
     """Return each claim's verdict."""
-    table = Table(
+    table = ReportTable(
         "claims",
         f"What the article claims and what {len(question.seeds)} seeds say, under all conditions and under those in "
         "which both arms had the same rate and length. Intervals are 95 %, over seeds; conditions are judged one by "
         "one, without a correction for their number. The last section has the evidence.",
         (
-            Column("claim", "Claim", "text"),
-            Column("verdict", "Verdict", "text"),
-            Column("fair_verdict", "Equal budgets only", "text"),
+            ReportColumn("claim", "Claim", "text"),
+            ReportColumn("verdict", "Verdict", "text"),
+            ReportColumn("fair_verdict", "Equal budgets only", "text"),
         ),
         tuple((claim.text, claim.verdict, claim.fair_verdict) for claim in found),
     )
     return Section("claims", "The claims", (table,))
 
 
-def evidence_section(question: Question, found: Sequence[Claim]) -> Section:
+def evidence_section(question: Question, found: Sequence[PolynomialClaim]) -> Section:
     """Return the measurements behind each claim."""
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "A measurement above its even value speaks for the claim, once its whole interval does. n counts seeds in "
             f"which both arms converged (training error below {question.settings.converged_below:g}); they share data "
             "and first weights. Budgets are different where the arms had different rates or lengths; at equal "
@@ -61,18 +61,18 @@ def evidence_section(question: Question, found: Sequence[Claim]) -> Section:
         several = len(measures) > 1
         blocks.append(Heading(claim.text))
         blocks.append(
-            Table(
+            ReportTable(
                 f"evidence-{i}",
                 f"{claim.verdict[0].upper()}{claim.verdict[1:]}."
                 + ("" if several else f" Measured: {measures[0]}." if measures else ""),
                 (
-                    Column("condition", "Condition", "text"),
-                    *((Column("measure", "Measure", "text"),) if several else ()),
-                    Column("budgets", "Budgets", "text"),
-                    Column("value", "Value", "interval"),
-                    Column("n", "n"),
-                    Column("even", "Even"),
-                    Column("verdict", "Verdict", "text"),
+                    ReportColumn("condition", "Condition", "text"),
+                    *((ReportColumn("measure", "Measure", "text"),) if several else ()),
+                    ReportColumn("budgets", "Budgets", "text"),
+                    ReportColumn("value", "Value", "interval"),
+                    ReportColumn("n", "n"),
+                    ReportColumn("even", "Even"),
+                    ReportColumn("verdict", "Verdict", "text"),
                 ),
                 tuple(
                     (
@@ -94,16 +94,16 @@ def evidence_section(question: Question, found: Sequence[Claim]) -> Section:
 def errors_section(question: Question) -> Section:
     """Return errors by recipe and at equal training error."""
     columns = (
-        Column("networks", "Networks", "text"),
-        Column("converged", "Converged", "interval"),
-        Column("n", "n"),
-        Column("spiked", "Spiked"),
-        Column("training", "Training error", "interval"),
-        Column("training_median", "its median"),
-        Column("in_range", "In range", "interval"),
-        Column("out_of_range", "Out of range", "interval"),
-        Column("total", "Total", "interval"),
-        Column("correlation", "|Correlation| of the units", "interval"),
+        ReportColumn("networks", "Networks", "text"),
+        ReportColumn("converged", "Converged", "interval"),
+        ReportColumn("n", "n"),
+        ReportColumn("spiked", "Spiked"),
+        ReportColumn("training", "Training error", "interval"),
+        ReportColumn("training_median", "its median"),
+        ReportColumn("in_range", "In range", "interval"),
+        ReportColumn("out_of_range", "Out of range", "interval"),
+        ReportColumn("total", "Total", "interval"),
+        ReportColumn("correlation", "|Correlation| of the units", "interval"),
     )
     rows = question.rows
     inside, outside = rows.in_range.sum(axis=1), (~rows.in_range).sum(axis=1)
@@ -116,18 +116,18 @@ def errors_section(question: Question) -> Section:
         "is used, as in the article. Adam's loss swings: spiked counts those whose last loss is above three times "
         "their lowest since the look before."
     )
-    blocks: list[Block] = [Text(text)]
+    blocks: list[Block] = [Paragraph(text)]
     if few := int((outside < FEWEST_ROWS).sum()):
         text = (
             f"Error out of range: not shown for {few} of {len(outside)} seeds, fewer than {FEWEST_ROWS} points there."
         )
-        blocks.append(Text(text, "missing"))
-    blocks += [Table("errors", "By recipe.", columns, _error_rows(question.recipes()))]
+        blocks.append(Paragraph(text, "missing"))
+    blocks += [ReportTable("errors", "By recipe.", columns, _error_rows(question.recipes()))]
     equal = [pair for pair in question.pairs() if pair.at_equal_error]
     networks = {n.label: n for pair in equal for n in (pair.constrained, pair.unconstrained)}
     if networks:
         blocks.append(
-            Table(
+            ReportTable(
                 "errors-at-equal-training-error",
                 "When the training error was first this low; converged means that it ever was.",
                 columns,
@@ -173,7 +173,7 @@ def fits_section(question: Question) -> Section:
     truth, forced = question.settings.coefficients, forced_name(question.settings.coefficients)
     powers = ["1", "x", *(f"x^{k}" for k in range(2, forced_degree(truth) + 1))]
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "Least-squares polynomials of each hidden unit and of the network's own prediction, over the seeds that "
             "converged. Free degree: the lowest that leaves at most 1 % of the curve's variance over. The forced "
             f"{forced} of a prediction should be {polynomial_text(truth)}."
@@ -187,17 +187,17 @@ def fits_section(question: Question) -> Section:
             else ""
         )
         blocks.append(
-            Table(
+            ReportTable(
                 f"fits-{arm}",
                 f"{networks.label}.{note}",
                 (
-                    Column("curve", "Curve", "text"),
-                    Column("inputs", "Inputs", "text"),
-                    Column("n", "n"),
-                    Column("degrees", "Free degree (networks)", "text"),
-                    Column("free_unexplained", "Left over", "interval"),
-                    *(Column(f"c{k}", f"Forced {forced}: {power}", "interval") for k, power in enumerate(powers)),
-                    Column("forced_unexplained", "Left over by it", "interval"),
+                    ReportColumn("curve", "Curve", "text"),
+                    ReportColumn("inputs", "Inputs", "text"),
+                    ReportColumn("n", "n"),
+                    ReportColumn("degrees", "Free degree (networks)", "text"),
+                    ReportColumn("free_unexplained", "Left over", "interval"),
+                    *(ReportColumn(f"c{k}", f"Forced {forced}: {power}", "interval") for k, power in enumerate(powers)),
+                    ReportColumn("forced_unexplained", "Left over by it", "interval"),
                 ),
                 tuple(
                     (

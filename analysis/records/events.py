@@ -12,7 +12,7 @@ Stage = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedLine:
     """A trial was chosen.
 
     Parameters
@@ -71,7 +71,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LookLine:
     """One look at draws that nothing has seen: they are spent when this is written, before anything trains on them.
 
     Parameters

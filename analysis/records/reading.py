@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from analysis.records.events import Asked, Chapter, Extension, Look, Stage, Verdict
+from analysis.records.events import AskedLine, Chapter, Extension, LookLine, Stage, Verdict
 from analysis.records.fields import build
 from analysis.records.lesson import LESSON, CellRecord, lesson_settings
 from analysis.records.lines import RESTORE, Chain, Line, RecordError, read_lines, short
@@ -38,10 +38,10 @@ REOPENING_KINDS = frozenset({"extension", "chapter"})
 LINE_TYPES: Mapping[str, type] = MappingProxyType(
     {
         "study": StudyHeader,
-        "asked": Asked,
+        "asked": AskedLine,
         "finished": TrialRecord,
         "verdict": Verdict,
-        "look": Look,
+        "look": LookLine,
         "extension": Extension,
         "chapter": Chapter,
     }
@@ -55,7 +55,7 @@ DATA_OF: Mapping[str, Callable[[Mapping[str, Any]], object]] = MappingProxyType(
 """What reads the header's data of studies that train a list, by their kind."""
 
 
-Item = StudyHeader | Asked | Record | Verdict | Look | Extension | Chapter
+Item = StudyHeader | AskedLine | Record | Verdict | LookLine | Extension | Chapter
 """What a line holds."""
 
 
@@ -78,7 +78,7 @@ class StudyReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.study: Study | None = None
-        self.chosen: dict[int, Asked] = {}
+        self.chosen: dict[int, AskedLine] = {}
         self._numbers: dict[Stage, set[int]] = {stage: set() for stage in (*STAGES, *LISTED.values())}
         self._first: Stage = "search"
         self._n_lines = 0
@@ -119,11 +119,11 @@ class StudyReader:
         study = self.study
         if study.verdict is not None and line.kind not in REOPENING_KINDS:
             raise ValueError(f"a {line.kind!r} line behind the verdict; expected none")
-        if isinstance(item, Asked):
+        if isinstance(item, AskedLine):
             self._ask(study, item)
         elif isinstance(item, TrialRecord | NetworkRecord | CellRecord):
             self._record(study, line.kind, item)
-        elif isinstance(item, Look):
+        elif isinstance(item, LookLine):
             self._look(study, item)
         elif isinstance(item, Chapter):
             self._open(study, item)
@@ -144,7 +144,7 @@ class StudyReader:
         self._first = study.first
         return study
 
-    def _ask(self, study: Study, asked: Asked) -> None:
+    def _ask(self, study: Study, asked: AskedLine) -> None:
         if asked.number != len(self.chosen):
             raise ValueError(f"asked.number: {asked.number}; expected {len(self.chosen)}: trials are asked in order")
         if asked.source is not None and not 0 <= asked.source < asked.number:
@@ -179,7 +179,7 @@ class StudyReader:
         else:
             study.records[stage].append(record)
 
-    def _look(self, study: Study, look: Look) -> None:
+    def _look(self, study: Study, look: LookLine) -> None:
         n_there = len(self._numbers[look.stage])
         if (look.number, look.first) != (study.look_number, n_there) or study.look_of(look.stage) is not None:
             raise ValueError(

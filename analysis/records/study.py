@@ -5,7 +5,7 @@ A study's log is a text file of chained JSON lines (`analysis.records.lines`). T
 ``study``
     first line: `StudyHeader`, what is asked of whom.
 ``asked``
-    a trial was chosen: `Asked`. Written before it runs.
+    a trial was chosen: `AskedLine`. Written before it runs.
 ``finished``
     the whole `TrialRecord` of a search trial.
 ``finalist``, ``certificate``, ``page_finalist``, ``page_certificate``
@@ -13,7 +13,7 @@ A study's log is a text file of chained JSON lines (`analysis.records.lines`). T
 ``page_search``
     the `TrialRecord` of a setting that the Playground page can express, tried on the search's draws.
 ``look``
-    a `Look` at draws that nothing has seen, written before it is taken.
+    a `LookLine` at draws that nothing has seen, written before it is taken.
 ``network``
     the `NetworkRecord` of a polynomial study (`analysis.records.polynomial`).
 ``cell``
@@ -39,7 +39,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from analysis.records.events import Asked, Chapter, Extension, Look, Scalar, Stage, Verdict
+from analysis.records.events import AskedLine, Chapter, Extension, LookLine, Scalar, Stage, Verdict
 from analysis.records.lesson import LESSON, CellRecord
 from analysis.records.lines import Chain, encode_line
 from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
@@ -259,7 +259,7 @@ class Study:
     verdict: Verdict | None = None
     path: Path | None = None
     chain: Chain | None = None
-    looks: list[Look] = field(default_factory=list)
+    looks: list[LookLine] = field(default_factory=list)
     extensions: list[Extension] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
     chapters: list[Chapter] = field(default_factory=list)
@@ -368,12 +368,12 @@ class Study:
         if isinstance(extension, Chapter):
             self.chapters.append(extension)
 
-    def look_of(self, stage: Stage, number: int | None = None) -> Look | None:
+    def look_of(self, stage: Stage, number: int | None = None) -> LookLine | None:
         """Return a stage's look of a number (None: the present one), or None where it has not been taken."""
         wanted = self.look_number if number is None else number
         return next((look for look in self.looks if look.stage == stage and look.number == wanted), None)
 
-    def look_behind(self, record: TrialRecord) -> Look | None:
+    def look_behind(self, record: TrialRecord) -> LookLine | None:
         """Return the look that a record belongs to, or None (searches, settings for the page, older logs)."""
         found = [look for look in self.looks if look.stage == record.stage and look.first <= record.number]
         return max(found, key=lambda look: look.first, default=None)
@@ -389,7 +389,7 @@ class Study:
         return next((record for record in self.records[stage] if record.number == number), None)
 
 
-def as_data(item: StudyHeader | Asked | Record | Verdict | Look | Extension | Chapter) -> dict[str, Any]:
+def as_data(item: StudyHeader | AskedLine | Record | Verdict | LookLine | Extension | Chapter) -> dict[str, Any]:
     """Return a record as plain JSON values; what it holds is shared, not copied."""
     return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from analysis.formats.blocks import (
     Block,
     Cell,
-    Column,
     Link,
     Missing,
+    Paragraph,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     labels,
     optional,
     shown,
@@ -26,40 +26,40 @@ from analysis.statistics.intervals import Interval
 PLAYGROUND = "https://playground.tensorflow.org/#"
 NO_FLOOR = "this dataset declares no floor"
 COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("activation", "Activation", "text"),
-    Column("batch_size", "Batch size"),
-    Column("n_hidden_layers", "# hidden layers"),
-    Column("neurons", "# neurons", "text"),
-    Column("epochs", "Epochs"),
-    Column("train_loss", "Training loss", "interval"),
-    Column("test_loss", "Test loss", "interval"),
-    Column("verdict", "Verdict", "text"),
-    Column("pass_rate", "Pass rate", "interval"),
-    Column("attainable_pass_rate", "Attainable pass rate"),
-    Column("floor", "Floor of the test loss"),
-    Column("n", "Draws n"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("activation", "Activation", "text"),
+    ReportColumn("batch_size", "Batch size"),
+    ReportColumn("n_hidden_layers", "# hidden layers"),
+    ReportColumn("neurons", "# neurons", "text"),
+    ReportColumn("epochs", "Epochs"),
+    ReportColumn("train_loss", "Training loss", "interval"),
+    ReportColumn("test_loss", "Test loss", "interval"),
+    ReportColumn("verdict", "Verdict", "text"),
+    ReportColumn("pass_rate", "Pass rate", "interval"),
+    ReportColumn("attainable_pass_rate", "Attainable pass rate"),
+    ReportColumn("floor", "Floor of the test loss"),
+    ReportColumn("n", "Draws n"),
 )
 PAGE_COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("settings", "Enter on the page", "text"),
-    Column("train_loss", "Its training loss", "interval"),
-    Column("test_loss", "Its test loss", "interval"),
-    Column("verdict", "Verdict", "text"),
-    Column("n", "Draws n"),
-    Column("url", "Open it", "text"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("settings", "Enter on the page", "text"),
+    ReportColumn("train_loss", "Its training loss", "interval"),
+    ReportColumn("test_loss", "Its test loss", "interval"),
+    ReportColumn("verdict", "Verdict", "text"),
+    ReportColumn("n", "Draws n"),
+    ReportColumn("url", "Open it", "text"),
 )
 TABLE_COLUMNS = (
-    Column("dataset", "Data", "text"),
-    Column("setting", "Setting of the network", "text"),
-    Column("metric", "Metric", "text"),
-    Column("network", "Network, folds", "interval"),
-    Column("baseline", "Best simple model, folds", "interval"),
-    Column("best", "Which, folds", "text"),
-    Column("network_test", "Network, test rows", "interval"),
-    Column("baseline_test", "Best simple model, test rows", "interval"),
-    Column("best_test", "Which, test rows", "text"),
-    Column("verdict", "Verdict", "text"),
+    ReportColumn("dataset", "Data", "text"),
+    ReportColumn("setting", "Setting of the network", "text"),
+    ReportColumn("metric", "Metric", "text"),
+    ReportColumn("network", "Network, folds", "interval"),
+    ReportColumn("baseline", "Best simple model, folds", "interval"),
+    ReportColumn("best", "Which, folds", "text"),
+    ReportColumn("network_test", "Network, test rows", "interval"),
+    ReportColumn("baseline_test", "Best simple model, test rows", "interval"),
+    ReportColumn("best_test", "Which, test rows", "text"),
+    ReportColumn("verdict", "Verdict", "text"),
 )
 
 
@@ -80,7 +80,7 @@ def build(studies: Sequence[Study]) -> Section:
     blocks: list[Block] = []
     if winners:
         blocks.append(
-            Table(
+            ReportTable(
                 "homework",
                 "The setting found for each dataset. Every draw has its own data, split into training and test points, "
                 "initial weights and order; losses and pass rates are over n such draws, with 95 % intervals. A draw "
@@ -92,7 +92,7 @@ def build(studies: Sequence[Study]) -> Section:
         )
     if any(one.network for one in tables):
         blocks.append(
-            Table(
+            ReportTable(
                 "tables",
                 "The network found for each table beside the best simple model, in the folds that the search chose by "
                 "and on the test rows, which no search saw: each with the simple model that is best there, and 95 % "
@@ -102,17 +102,17 @@ def build(studies: Sequence[Study]) -> Section:
             )
         )
     blocks += [
-        Text(verdict_text(study, label), "finding" if study.verdict else "missing")
+        Paragraph(verdict_text(study, label), "finding" if study.verdict else "missing")
         for study, label in zip(studies, names, strict=True)
     ]
     blocks += [
-        Text(f"{label}: {study.header.about}")
+        Paragraph(f"{label}: {study.header.about}")
         for study, label in zip(studies, labels(studies), strict=True)
         if study.header.about
     ]
     if pages:
         blocks.append(
-            Table(
+            ReportTable(
                 "playground",
                 "The best setting that can be entered on the TensorFlow Playground page, with the address that opens "
                 "it on the first draw. The page shows one draw; the losses here are means over n.",
@@ -121,7 +121,7 @@ def build(studies: Sequence[Study]) -> Section:
             )
         )
     elif winners and any(study.header.has_page for study in studies):
-        blocks.append(Text("No setting that can be entered on the Playground page has been found yet.", "missing"))
+        blocks.append(Paragraph("No setting that can be entered on the Playground page has been found yet.", "missing"))
     return Section("answer", "Every setting with its intervals", tuple(blocks))
 
 

@@ -12,13 +12,13 @@ import numpy as np
 from analysis.formats.blocks import (
     Card,
     Cards,
-    Column,
     Fact,
     Link,
     Missing,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
     file_names,
     labels,
     number_text,
@@ -57,7 +57,15 @@ from analysis.statistics.homework import (
 from analysis.statistics.intervals import Interval
 from analysis.statistics.ranges import Box
 from analysis.statistics.selection import LEAST_TRIALS_FOR_IMPORTANCE as ENOUGH
-from analysis.statistics.why import LEAST_TRIALS, Arm, Comparison, comparisons, edges, importance_is_weak, n_comparable
+from analysis.statistics.why import (
+    LEAST_TRIALS,
+    ArmComparison,
+    ChoiceArm,
+    comparisons,
+    edges,
+    importance_is_weak,
+    n_comparable,
+)
 from engine.playground.registry import DATASETS
 
 if TYPE_CHECKING:
@@ -270,7 +278,7 @@ def why_sentences(study: Study, winner: HomeworkRow) -> tuple[str, ...]:
     return tuple(told) or (f"No hyperparameter can be told to have mattered in these {n} trials.",)
 
 
-def param_sentence(found: Sequence[Comparison], n: int) -> str:
+def param_sentence(found: Sequence[ArmComparison], n: int) -> str:
     """Return what one hyperparameter's comparisons say, those that decide nothing last."""
     title, mine = card_title(found[0].param), found[0].mine
     parts = []
@@ -298,7 +306,7 @@ def card_title(param: str) -> str:
     return title[:1].upper() + title[1:]
 
 
-def arm_text(arm: Arm) -> str:
+def arm_text(arm: ChoiceArm) -> str:
     """Return a value or a range of values for a reader."""
     low, high = value_text(arm.low), value_text(arm.high)
     return low if low == high else f"{low} to {high}"
@@ -350,10 +358,10 @@ def small_surface(model: WinnerModel, label: str, file_name: str) -> Picture:
     far = surface(model, max(3.0, model.stretch) * PAGE_HALF_WIDTH, box)
     step = max(1, N_PIXELS // MOST_IN_CSV)
     line = np.linspace(-far.half_width, far.half_width, N_PIXELS)[::step]
-    data = Table(
+    data = ReportTable(
         file_name,
         "",
-        (Column("x1", "X1"), Column("x2", "X2"), Column("prediction", "Mean prediction")),
+        (ReportColumn("x1", "X1"), ReportColumn("x2", "X2"), ReportColumn("prediction", "Mean prediction")),
         tuple(
             (float(x), float(y), float(far.prediction[i * step, j * step]))
             for i, y in enumerate(line)

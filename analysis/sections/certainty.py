@@ -12,13 +12,13 @@ import numpy as np
 from analysis.formats.blocks import (
     Block,
     Cell,
-    Column,
     Heading,
     Missing,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     file_names,
     finite,
     labels,
@@ -47,28 +47,28 @@ if TYPE_CHECKING:
 LEAST_REPLICAS = 8
 N_BINS = 40
 COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("level", "Level of the test"),
-    Column("train_upper", "Upper bound of training loss"),
-    Column("test_upper", "Upper bound of test loss"),
-    Column("bound", "Largest loss there can be"),
-    Column("goal", "Goal"),
-    Column("pass_rate", "Pass rate", "interval"),
-    Column("attainable_pass_rate", "Attainable pass rate"),
-    Column("excess", "Test loss above the floor, paired by draw", "interval"),
-    Column("by_floor", "Test loss, exact floor and excess", "interval"),
-    Column("flattered_by", "Search score flattered by", "interval"),
-    Column("n", "Draws n"),
-    Column("verdict", "Verdict", "text"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("level", "Level of the test"),
+    ReportColumn("train_upper", "Upper bound of training loss"),
+    ReportColumn("test_upper", "Upper bound of test loss"),
+    ReportColumn("bound", "Largest loss there can be"),
+    ReportColumn("goal", "Goal"),
+    ReportColumn("pass_rate", "Pass rate", "interval"),
+    ReportColumn("attainable_pass_rate", "Attainable pass rate"),
+    ReportColumn("excess", "Test loss above the floor, paired by draw", "interval"),
+    ReportColumn("by_floor", "Test loss, exact floor and excess", "interval"),
+    ReportColumn("flattered_by", "Search score flattered by", "interval"),
+    ReportColumn("n", "Draws n"),
+    ReportColumn("verdict", "Verdict", "text"),
 )
 PASSAGE_COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("reached", "Draws that were below the goal at least once"),
-    Column("median", "Median first epoch of those"),
-    Column("q10", "10 % by epoch"),
-    Column("q90", "90 % by epoch"),
-    Column("back_above", "Of those, above the goal again at the named epoch"),
-    Column("n", "Draws n"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("reached", "Draws that were below the goal at least once"),
+    ReportColumn("median", "Median first epoch of those"),
+    ReportColumn("q10", "10 % by epoch"),
+    ReportColumn("q90", "90 % by epoch"),
+    ReportColumn("back_above", "Of those, above the goal again at the named epoch"),
+    ReportColumn("n", "Draws n"),
 )
 
 
@@ -152,7 +152,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
     names = labels(studies)
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "A certificate trains the setting once on fresh draws that nothing has seen, at an epoch fixed before, "
             "and looks once. It passes if the upper confidence bounds of mean training and mean test loss are both "
             "below the goal; they hold whatever the law of the losses, up to the largest loss there can be. What "
@@ -165,14 +165,14 @@ def build(studies: Sequence[Study]) -> Section:
     for study, name, file_name in zip(studies, names, file_names("draws", names), strict=True):
         record = winner_record(study)
         if record is None:
-            rests.append(Text(f"{name}: not shown: no trial has given a loss.", "missing"))
+            rests.append(Paragraph(f"{name}: not shown: no trial has given a loss.", "missing"))
             continue
         rows.append(certificate_cells(study, record, name))
         passages.append(passage_cells(first_passage(record, study.header.goal), name))
         rests.append(histogram_block(study, record, name, file_name))
     if rows:
         blocks.append(
-            Table(
+            ReportTable(
                 "certificates",
                 "The winner of each dataset on its fresh draws, intervals of 95 %. Pass rate: draws with both losses "
                 "below the goal; attainable: the best possible predictor's on the same draws. Flattered by: mean test "
@@ -182,7 +182,7 @@ def build(studies: Sequence[Study]) -> Section:
             )
         )
         blocks.append(
-            Table(
+            ReportTable(
                 "first-passage",
                 "First passage, a flattering figure: the first epoch looked at with both losses of a draw below the "
                 "goal. Whoever stops there picks the luckiest moment; the last column counts "
@@ -199,7 +199,7 @@ def coverage_blocks() -> list[Block]:
     worst = max(CERTIFICATE_FALSE_POSITIVES.values())
     return [
         Heading("What the intervals are worth"),
-        Table(
+        ReportTable(
             "coverage",
             "How often intervals called 95 % held the truth in simulations of losses like these, % of samples of n "
             f"draws ({COMMAND}). Where a few draws in a hundred are stuck, most small samples hold none of them: the "
@@ -208,9 +208,9 @@ def coverage_blocks() -> list[Block]:
             f"most {worst:g} % (nominal 5 %), and in {WORST_CERTIFICATE:g} % where the share stuck at the bound is the "
             f"worst there is; naming the best trial would be wrong in {BEST_TRIAL_FALSE_POSITIVE:g} %.",
             (
-                Column("figure", "Interval of a", "text"),
-                Column("losses", "Where", "text"),
-                *(Column(f"n_{n}", f"n = {n}") for n in N_REPLICAS),
+                ReportColumn("figure", "Interval of a", "text"),
+                ReportColumn("losses", "Where", "text"),
+                *(ReportColumn(f"n_{n}", f"n = {n}") for n in N_REPLICAS),
             ),
             tuple((one.title, one.where, *one.covered) for one in COVERAGES),
         ),
@@ -261,7 +261,7 @@ def histogram_block(study: Study, record: TrialRecord, name: str, file_name: str
     """Return the picture of how the draws' test losses are spread, or why there is none."""
     losses = finite(record.test_loss)
     if len(losses) < LEAST_REPLICAS:
-        return Text(
+        return Paragraph(
             f"{name}: spread over draws not shown: {len(losses)} draw{'' if len(losses) == 1 else 's'}.", "missing"
         )
     floors = finite(record.floor_test_loss or ())
@@ -273,10 +273,14 @@ def histogram_block(study: Study, record: TrialRecord, name: str, file_name: str
         f"{number_text(high)}, median {number_text(middle)}; {n_above} are at or above the goal "
         f"{study.header.goal:g}; {n_diverged} diverged."
     )
-    data = Table(
+    data = ReportTable(
         file_name,
         "",
-        (Column("draw", "Draw"), Column("test_loss", "Test loss"), Column("floor", "Best possible predictor")),
+        (
+            ReportColumn("draw", "Draw"),
+            ReportColumn("test_loss", "Test loss"),
+            ReportColumn("floor", "Best possible predictor"),
+        ),
         tuple(
             (i, loss, optional(_at(record.floor_test_loss, i), "no floor")) for i, loss in enumerate(record.test_loss)
         ),

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from analysis.formats.blocks import (
     Block,
-    Column,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     file_names,
     labels,
     number_text,
@@ -112,7 +112,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
     names = labels(studies)
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "For each choice the share of the trials that made it and became candidates, with its 95 % Wilson "
             "interval and the number of trials n. The sampler goes where it expects to pass, and choices come "
             "together: a high share says where candidates were found, not that this choice alone makes them."
@@ -127,28 +127,28 @@ def choices_block(study: Study, name: str, file_name: str) -> Block:
     """Return one study's picture, or why there is none."""
     n = sum(record.state != "failed" for record in study.trials)
     if n < LEAST_TRIALS:
-        return Text(
+        return Paragraph(
             f"{name}: not shown: {n} trial{'' if n == 1 else 's'}; shares of fewer than {LEAST_TRIALS} say nothing.",
             "missing",
         )
     rates = choice_rates(study.trials)
     if not rates:
-        return Text(f"{name}: not shown: no hyperparameter took two values in {n} trials.", "missing")
+        return Paragraph(f"{name}: not shown: no hyperparameter took two values in {n} trials.", "missing")
     passed = sum(record.candidate for record in study.trials)
     if not passed:
-        return Text(f"{name}: not shown: none of {n} trials became a candidate; every share is 0.", "missing")
+        return Paragraph(f"{name}: not shown: none of {n} trials became a candidate; every share is 0.", "missing")
     telling = max(rates, key=lambda rate: rate.rate.low or 0.0)
     alt = (
         f"{name}: {passed} of {n} trials became candidates; most surely with {printable(telling.param)} "
         f"{printable(telling.choice)}: {100 * (telling.rate.estimate or 0):.0f} % of {telling.rate.n}."
     )
-    data = Table(
+    data = ReportTable(
         file_name,
         "",
         (
-            Column("param", "Hyperparameter", "text"),
-            Column("choice", "Choice", "text"),
-            Column("pass_rate", "Share of candidates", "interval"),
+            ReportColumn("param", "Hyperparameter", "text"),
+            ReportColumn("choice", "Choice", "text"),
+            ReportColumn("pass_rate", "Share of candidates", "interval"),
         ),
         tuple((rate.param, rate.choice, shown(rate.rate)) for rate in rates),
     )

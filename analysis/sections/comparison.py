@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from analysis.formats.blocks import (
     Block,
     Cell,
-    Column,
     Heading,
     Missing,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     labels,
     number_text,
     optional,
@@ -38,38 +38,38 @@ MOST_DRAWN = 40
 LEVEL = 0.05
 NO_FLOOR = "no floor declared"
 COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("setting", "Winner", "text"),
-    Column("in_range", "Loss in range", "interval"),
-    Column("in_range_floor", "Floor in range"),
-    Column("in_range_excess", "Excess over it", "interval"),
-    Column("out_of_range", "Loss out of range", "interval"),
-    Column("out_of_range_floor", "Floor there"),
-    Column("out_of_range_excess", "Excess there", "interval"),
-    Column("pass_rate", "Pass rate", "interval"),
-    Column("verdict", "Verdict", "text"),
-    Column("n", "Draws n"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("setting", "Winner", "text"),
+    ReportColumn("in_range", "Loss in range", "interval"),
+    ReportColumn("in_range_floor", "Floor in range"),
+    ReportColumn("in_range_excess", "Excess over it", "interval"),
+    ReportColumn("out_of_range", "Loss out of range", "interval"),
+    ReportColumn("out_of_range_floor", "Floor there"),
+    ReportColumn("out_of_range_excess", "Excess there", "interval"),
+    ReportColumn("pass_rate", "Pass rate", "interval"),
+    ReportColumn("verdict", "Verdict", "text"),
+    ReportColumn("n", "Draws n"),
 )
 DIFFERENCE_COLUMNS = (
-    Column("first", "First", "text"),
-    Column("second", "Second", "text"),
-    Column("measure", "Quantity", "text"),
-    Column("difference", "First minus second", "interval"),
-    Column("p_holm", "p, Holm"),
-    Column("how", "Interval", "text"),
-    Column("verdict", "Verdict", "text"),
+    ReportColumn("first", "First", "text"),
+    ReportColumn("second", "Second", "text"),
+    ReportColumn("measure", "Quantity", "text"),
+    ReportColumn("difference", "First minus second", "interval"),
+    ReportColumn("p_holm", "p, Holm"),
+    ReportColumn("how", "Interval", "text"),
+    ReportColumn("verdict", "Verdict", "text"),
 )
 ARM_COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("param", "Hyperparameter", "text"),
-    Column("arm", "Arm", "text"),
-    Column("n_trials", "Trials"),
-    Column("in_range", "In range, choosing inside the arm", "interval"),
-    Column("in_range_difference", "Minus best arm", "interval"),
-    Column("in_range_p", "p, Holm"),
-    Column("out_of_range", "Out of range, likewise", "interval"),
-    Column("out_of_range_difference", "Minus best arm there", "interval"),
-    Column("out_of_range_p", "p there, Holm"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("param", "Hyperparameter", "text"),
+    ReportColumn("arm", "Arm", "text"),
+    ReportColumn("n_trials", "Trials"),
+    ReportColumn("in_range", "In range, choosing inside the arm", "interval"),
+    ReportColumn("in_range_difference", "Minus best arm", "interval"),
+    ReportColumn("in_range_p", "p, Holm"),
+    ReportColumn("out_of_range", "Out of range, likewise", "interval"),
+    ReportColumn("out_of_range_difference", "Minus best arm there", "interval"),
+    ReportColumn("out_of_range_p", "p there, Holm"),
 )
 
 
@@ -77,7 +77,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
     names = labels(studies)
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "All winners in one table, then what differs. Excess is the loss above that of the best possible "
             "predictor on the same points: what is left to gain, and the figure to compare between datasets."
         )
@@ -88,13 +88,13 @@ def build(studies: Sequence[Study]) -> Section:
             continue
         winner = next((row for row in homework_rows([study]) if row.setting == "winner"), None)
         if winner is None:
-            blocks.append(Text(f"{name}: not shown: no trial has given a loss.", "missing"))
+            blocks.append(Paragraph(f"{name}: not shown: no trial has given a loss.", "missing"))
         else:
             ranges = next(row for row in range_rows([study]) if row.setting == "winner")
             rows.append(winner_cells(name, winner, ranges, loss_bound(study.header, winner.record)))
     if rows:
         blocks.append(
-            Table(
+            ReportTable(
                 "comparison",
                 "Each winner on its certificate's draws (on the best draws there are where there is no certificate "
                 "yet), with 95 % intervals over n draws; excess is paired by draw.",
@@ -135,11 +135,11 @@ def sweep_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
         return []
     differences = winner_differences(studies)
     if not differences:
-        return [Text("Differences not shown: no dataset is in two of the sweeps with a loss in both.", "missing")]
+        return [Paragraph("Differences not shown: no dataset is in two of the sweeps with a loss in both.", "missing")]
     rows = differences[:MOST_ROWS]
     told = "" if len(rows) == len(differences) else f" {len(rows)} of {len(differences)} rows are shown."
     blocks: list[Block] = [
-        Table(
+        ReportTable(
             "differences",
             "Winners of different sweeps on the same dataset. Where both were measured on the same draws they compare "
             "draw by draw (paired), else by Welch's interval. Intervals are of 95 % each; p is adjusted by Holm over "
@@ -190,7 +190,7 @@ def difference_picture(rows: Sequence[Difference], names: Sequence[str]) -> Pict
         f"told apart at {LEVEL:g} after Holm. n as in the table.",
         f"{len(drawn)} differences. {'; '.join(told[:6])}.",
         lambda: draw_differences(drawn, names),
-        Table("differences-drawn", "", DIFFERENCE_COLUMNS, tuple(difference_cells(one, names) for one in drawn)),
+        ReportTable("differences-drawn", "", DIFFERENCE_COLUMNS, tuple(difference_cells(one, names) for one in drawn)),
     )
 
 
@@ -230,17 +230,17 @@ def arm_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
         found = arms(study)
         if not found:
             blocks.append(
-                Text(
+                Paragraph(
                     f"{name}: arms not shown: no hyperparameter has two choices with {LEAST_TRIALS_IN_ARM} trials of "
                     "at least 4 draws each.",
                     "missing",
                 )
             )
         rows += [cells for arm_set in found for cells in arm_cells(arm_set, name)]
-        findings += [Text(f"{name}: {told}", "finding") for arm_set in found for told in arm_findings(arm_set)]
+        findings += [Paragraph(f"{name}: {told}", "finding") for arm_set in found for told in arm_findings(arm_set)]
     if not rows:
         return blocks
-    text = Text(
+    text = Paragraph(
         "Arms are the choices of one search. An arm's figure is what choosing the lowest mean test loss inside it "
         "gives: half of the draws are judged by what the other half chooses, and the other way round, so that the "
         f"choice does not flatter. Choices of fewer than {LEAST_TRIALS_IN_ARM} trials are left out. All trials of a "
@@ -250,7 +250,7 @@ def arm_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
         "The arms of each search, n draws as in the intervals. Differences are paired with the best arm of the same "
         "hyperparameter (lowest mean test loss), intervals of 95 % each; p is adjusted by Holm over all pairs of arms."
     )
-    return [Heading("Arms"), text, *findings, Table("arms", caption, ARM_COLUMNS, tuple(rows)), *blocks]
+    return [Heading("Arms"), text, *findings, ReportTable("arms", caption, ARM_COLUMNS, tuple(rows)), *blocks]
 
 
 def arm_findings(arm_set: ArmSet) -> list[str]:

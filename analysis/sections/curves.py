@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from analysis.formats.blocks import (
     Block,
     Cell,
-    Column,
     Missing,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     file_names,
     labels,
     number_text,
@@ -47,7 +47,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
     names = labels(studies)
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "Lines are means over draws, bands hold the middle 80 % of them (10 % to 90 %). Each draw has its own "
             "data, split, initial weights and order. The epoch axis is logarithmic."
         )
@@ -61,10 +61,10 @@ def curve_block(study: Study, name: str, file_name: str) -> Block:
     """Return one study's picture, or why there is none."""
     record = winner_record(study)
     if record is None:
-        return Text(f"{name}: not shown: no trial has given a loss.", "missing")
+        return Paragraph(f"{name}: not shown: no trial has given a loss.", "missing")
     present = [key for key in SERIES if any(value is not None for value in record.curves.get(key, ()))]
     if not record.epoch_grid or "test_loss_mean" not in present:
-        return Text(f"{name}: not shown: the record holds no curve.", "missing")
+        return Paragraph(f"{name}: not shown: the record holds no curve.", "missing")
     n = len(record.test_loss)
     at = record.epoch_grid.index(record.epochs) if record.epochs in record.epoch_grid else len(record.epoch_grid) - 1
     values = {key: record.curves[key][at] for key in present}
@@ -77,10 +77,10 @@ def curve_block(study: Study, name: str, file_name: str) -> Block:
         + f" over {n} draws; goal {number_text(study.header.goal)}"
     )
     alt += "." if study.header.floor is None else f", expected floor {number_text(study.header.floor)}."
-    data = Table(
+    data = ReportTable(
         file_name,
         "",
-        (Column("epoch", "Epoch"), *(Column(key, key) for key in present)),
+        (ReportColumn("epoch", "Epoch"), *(ReportColumn(key, key) for key in present)),
         tuple((epoch, *(_cell(record.curves[key], i) for key in present)) for i, epoch in enumerate(record.epoch_grid)),
     )
     return Picture(

@@ -13,13 +13,13 @@ import numpy.typing as npt
 from analysis.formats.blocks import (
     Block,
     Cell,
-    Column,
     Heading,
     Missing,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     file_names,
     labels,
     number_text,
@@ -46,22 +46,22 @@ STRETCHES = (1.5, 2.0, 3.0, 4.0, 6.0)
 EDGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
 
 STRETCH_COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("factor", "Stretch factor"),
-    Column("loss", "Loss at this stretch", "interval"),
-    Column("floor", "Best possible predictor", "interval"),
-    Column("constant", "Constant predictor", "interval"),
-    Column("n", "Networks n"),
-    Column("n_points", "Points n"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("factor", "Stretch factor"),
+    ReportColumn("loss", "Loss at this stretch", "interval"),
+    ReportColumn("floor", "Best possible predictor", "interval"),
+    ReportColumn("constant", "Constant predictor", "interval"),
+    ReportColumn("n", "Networks n"),
+    ReportColumn("n_points", "Points n"),
 )
 DEFINITION_COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("definition", "In range is", "text"),
-    Column("in_range", "Loss inside this range", "interval"),
-    Column("n_in_range", "Points n"),
-    Column("out_of_range", "Loss outside it", "interval"),
-    Column("n_out_of_range", "Points there n"),
-    Column("distance", "Their mean distance"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("definition", "In range is", "text"),
+    ReportColumn("in_range", "Loss inside this range", "interval"),
+    ReportColumn("n_in_range", "Points n"),
+    ReportColumn("out_of_range", "Loss outside it", "interval"),
+    ReportColumn("n_out_of_range", "Points there n"),
+    ReportColumn("distance", "Their mean distance"),
 )
 DEFINITION_TITLES = {"box": "the box", "neighborhood": "near training points", "hull": "the convex hull"}
 
@@ -239,7 +239,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
     names = labels(studies)
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "The same fresh points beyond the range for every network, drawn by the dataset's rule with its noise. "
             "Distance is counted from each network's own training box, in standard deviations of its training inputs; "
             "0 are its own test points in range. Bands are 95 % intervals of the mean over networks, which differ in "
@@ -251,7 +251,7 @@ def build(studies: Sequence[Study]) -> Section:
     for study, name, file_name in zip(studies, names, file_names("distance", names), strict=True):
         model = winner_model(study)
         if isinstance(model, Missing):
-            blocks.append(Text(f"{name}: {model.reason}.", "missing"))
+            blocks.append(Paragraph(f"{name}: {model.reason}.", "missing"))
             continue
         blocks.append(distance_block(model, study.header.goal, name, file_name))
         factors.append((name, stretch_losses(model)))
@@ -261,7 +261,7 @@ def build(studies: Sequence[Study]) -> Section:
     if definitions:
         blocks += [
             Heading("By definition of the range"),
-            Table(
+            ReportTable(
                 "definitions",
                 'Does the answer hang on what "in range" means? The same networks and points under three definitions: '
                 "the box of the training inputs (the one used everywhere else in this report), the reach of the fifth "
@@ -303,7 +303,7 @@ def stretch_blocks(factors: Sequence[tuple[str, Sequence[StretchLoss]]]) -> list
         if losses
     )
     return [
-        Table(
+        ReportTable(
             "stretch",
             "The winners' mean loss out of range where the dataset's own rule is stretched by several factors, with "
             "95 % intervals over n networks. The search was measured at one of them; none was an objective.",
@@ -315,7 +315,7 @@ def stretch_blocks(factors: Sequence[tuple[str, Sequence[StretchLoss]]]) -> list
             f"Mean loss out of range by stretch factor, with its 95 % band. {told}.",
             f"Mean loss out of range by stretch factor: {told}.",
             lambda: draw_stretches(factors),
-            Table("stretch-drawn", "", STRETCH_COLUMNS, rows),
+            ReportTable("stretch-drawn", "", STRETCH_COLUMNS, rows),
         ),
     ]
 
@@ -354,17 +354,17 @@ def distance_block(model: WinnerModel, goal: float, name: str, file_name: str) -
     """Return one study's picture, or why there is none."""
     bins = distance_bins(model)
     if len(bins) < LEAST_BINS:
-        return Text(f"{name}: not shown: fewer than {LEAST_POINTS} points at each distance.", "missing")
-    data = Table(
+        return Paragraph(f"{name}: not shown: fewer than {LEAST_POINTS} points at each distance.", "missing")
+    data = ReportTable(
         file_name,
         "",
         (
-            Column("distance_low", "From"),
-            Column("distance_high", "To"),
-            Column("n_points", "Points n"),
-            Column("loss", "Loss", "interval"),
-            Column("floor", "Best possible predictor", "interval"),
-            Column("constant", "Constant predictor", "interval"),
+            ReportColumn("distance_low", "From"),
+            ReportColumn("distance_high", "To"),
+            ReportColumn("n_points", "Points n"),
+            ReportColumn("loss", "Loss", "interval"),
+            ReportColumn("floor", "Best possible predictor", "interval"),
+            ReportColumn("constant", "Constant predictor", "interval"),
         ),
         tuple(
             (one.low, one.high, one.n_points, shown(one.loss), shown(one.floor), shown(one.constant)) for one in bins

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from analysis.formats.blocks import (
     Block,
     Cell,
-    Column,
     Heading,
     Missing,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     file_names,
     labels,
     number_text,
@@ -58,7 +58,7 @@ def grid_blocks(study: Study, grid: Grid, name: str, file_name: str) -> list[Blo
     size = " x ".join(f"{len(levels)} {factor_title(key)}" for key, levels in grid.factors.items())
     blocks: list[Block] = [
         Heading(name),
-        Text(
+        Paragraph(
             f"A full grid: {size} = {len(grid.trials)} cells, all on the same {n} draws. An effect is the ratio of two "
             "levels' losses, each at its cell's best epoch, with everything else equal: the geometric mean over all "
             "other choices, paired by draw. Below 1 the first level is better. Intervals are 95 %; 'lower' and "
@@ -68,23 +68,25 @@ def grid_blocks(study: Study, grid: Grid, name: str, file_name: str) -> list[Blo
     kind = str(study.header.data.get("kind", ""))
     if kind == "perceptron":
         blocks.append(
-            Text("Draws divide the same 200 points anew: intervals are about these points, not about others.")
+            Paragraph("Draws divide the same 200 points anew: intervals are about these points, not about others.")
         )
-        blocks.append(Text(PARAMETERS_TEXT))
+        blocks.append(Paragraph(PARAMETERS_TEXT))
     if kind in CLAIMS:
         blocks.append(claims_table(grid, kind, name, file_name))
     main = effects(grid, "test")
     blocks.append(effects_table(grid, main, name, file_name))
     turned = turned_round(grid, "test", main)
     blocks.append(
-        turned_table(turned, name, file_name) if turned else Text(f"{name}: no effect on the test loss turns round.")
+        turned_table(turned, name, file_name)
+        if turned
+        else Paragraph(f"{name}: no effect on the test loss turns round.")
     )
     blocks.append(cells_table(study.header, grid, name, file_name))
     picture = curves_picture(study, grid, name, file_name)
     return [*blocks, picture]
 
 
-def claims_table(grid: Grid, kind: str, name: str, file_name: str) -> Table:
+def claims_table(grid: Grid, kind: str, name: str, file_name: str) -> ReportTable:
     """Return what the grid says about the findings published for this kind of data."""
     words = {"train": "training loss", "test": "test loss", "gap": "test loss / training loss"}
     rows: list[tuple[Cell, ...]] = []
@@ -93,21 +95,21 @@ def claims_table(grid: Grid, kind: str, name: str, file_name: str) -> Table:
         compared = f"{words[claim.measure]}, {level_text(claim.factor, claim.a)} to {level_text(claim.factor, claim.b)}"
         ratio: Cell = Missing("the grid has not both levels") if effect is None else shown(effect.ratio)
         rows.append((claim.words, judgment.verdict, compared, ratio, claim.note or "-"))
-    return Table(
+    return ReportTable(
         f"{file_name}-claims",
         f"{name}: what was claimed, and what this grid says.",
         (
-            Column("claim", "Claim", "text"),
-            Column("verdict", "Verdict", "text"),
-            Column("compared", "Compared", "text"),
-            Column("ratio", "Ratio", "interval"),
-            Column("not_equal", "Not held equal", "text"),
+            ReportColumn("claim", "Claim", "text"),
+            ReportColumn("verdict", "Verdict", "text"),
+            ReportColumn("compared", "Compared", "text"),
+            ReportColumn("ratio", "Ratio", "interval"),
+            ReportColumn("not_equal", "Not held equal", "text"),
         ),
         tuple(rows),
     )
 
 
-def effects_table(grid: Grid, main: Sequence[Effect], name: str, file_name: str) -> Table:
+def effects_table(grid: Grid, main: Sequence[Effect], name: str, file_name: str) -> ReportTable:
     """Return the ratio of test and of training losses, and of the time of an epoch, for each pair of levels."""
     training = effects(grid, "train")
     rows = [
@@ -122,31 +124,31 @@ def effects_table(grid: Grid, main: Sequence[Effect], name: str, file_name: str)
         )
         for test, train in zip(main, training, strict=True)
     ]
-    return Table(
+    return ReportTable(
         f"{file_name}-pairs",
         f"{name}: every pair of levels. Seconds are wall-clock, of one trial at its place in the sweep: a hint.",
         (
-            Column("factor", "Choice", "text"),
-            Column("levels", "Levels", "text"),
-            Column("test_ratio", "Test loss ratio", "interval"),
-            Column("test_verdict", "Test loss", "text"),
-            Column("train_ratio", "Training loss ratio", "interval"),
-            Column("train_verdict", "Training loss", "text"),
-            Column("time_ratio", "Seconds an epoch, ratio"),
+            ReportColumn("factor", "Choice", "text"),
+            ReportColumn("levels", "Levels", "text"),
+            ReportColumn("test_ratio", "Test loss ratio", "interval"),
+            ReportColumn("test_verdict", "Test loss", "text"),
+            ReportColumn("train_ratio", "Training loss ratio", "interval"),
+            ReportColumn("train_verdict", "Training loss", "text"),
+            ReportColumn("time_ratio", "Seconds an epoch, ratio"),
         ),
         tuple(rows),
     )
 
 
-def turned_table(turned: Sequence[Effect], name: str, file_name: str) -> Table:
+def turned_table(turned: Sequence[Effect], name: str, file_name: str) -> ReportTable:
     """Return the effects that turn round within a level of another factor."""
-    return Table(
+    return ReportTable(
         f"{file_name}-turned",
         f"{name}: effects on the test loss that point the other way than above within one level of another choice.",
         (
-            Column("within", "Within", "text"),
-            Column("levels", "Levels", "text"),
-            Column("ratio", "Test loss ratio", "interval"),
+            ReportColumn("within", "Within", "text"),
+            ReportColumn("levels", "Levels", "text"),
+            ReportColumn("ratio", "Test loss ratio", "interval"),
         ),
         tuple(
             (
@@ -159,7 +161,7 @@ def turned_table(turned: Sequence[Effect], name: str, file_name: str) -> Table:
     )
 
 
-def cells_table(header: StudyHeader, grid: Grid, name: str, file_name: str) -> Table:
+def cells_table(header: StudyHeader, grid: Grid, name: str, file_name: str) -> ReportTable:
     """Return every cell with its losses, best first."""
     cells = sorted(grid.trials.values(), key=lambda trial: (trial.value, trial.number))
     rows = [
@@ -175,18 +177,18 @@ def cells_table(header: StudyHeader, grid: Grid, name: str, file_name: str) -> T
         )
         for trial in cells
     ]
-    return Table(
+    return ReportTable(
         f"{file_name}-cells",
         f"{name}: every cell, the lowest test loss first; the lowest of many flatters.",
         (
-            Column("trial", "Trial", "text"),
-            *(Column(key, factor_title(key), "text") for key in grid.factors),
-            Column("parameters", "Parameters"),
-            Column("epochs", "Best epoch"),
-            Column("trained", "Epochs trained"),
-            Column("train_loss", "Training loss", "interval"),
-            Column("test_loss", "Test loss", "interval"),
-            Column("seconds", "Seconds an epoch"),
+            ReportColumn("trial", "Trial", "text"),
+            *(ReportColumn(key, factor_title(key), "text") for key in grid.factors),
+            ReportColumn("parameters", "Parameters"),
+            ReportColumn("epochs", "Best epoch"),
+            ReportColumn("trained", "Epochs trained"),
+            ReportColumn("train_loss", "Training loss", "interval"),
+            ReportColumn("test_loss", "Test loss", "interval"),
+            ReportColumn("seconds", "Seconds an epoch"),
         ),
         tuple(rows),
     )
@@ -197,7 +199,7 @@ def curves_picture(study: Study, grid: Grid, name: str, file_name: str) -> Block
     usable = [key for key, levels in grid.factors.items() if len(levels) <= MOST_LINES]
     line = max(usable, key=lambda key: len(grid.factors[key]) + 0.5 * ("activation" in key), default=None)
     if line is None or len(grid.trials) // len(grid.factors[line]) > MOST_PANELS:
-        return Text(f"{name}: curves not shown: more than {MOST_PANELS} panels.", "missing")
+        return Paragraph(f"{name}: curves not shown: more than {MOST_PANELS} panels.", "missing")
     rows = [
         (str(trial.number), epoch, train, test)
         for trial in grid.trials.values()
@@ -213,14 +215,14 @@ def curves_picture(study: Study, grid: Grid, name: str, file_name: str) -> Block
         f"{name}: mean loss by epoch over {study.header.n_replicas} draws; test solid, training dashed.",
         printable(f"{name}: lowest mean test loss {number_text(best.value)} at epoch {best.epochs} with {setting}."),
         lambda: draw_cells(grid, line),
-        Table(
+        ReportTable(
             f"{file_name}-curves",
             "",
             (
-                Column("trial", "Trial", "text"),
-                Column("epoch", "Epoch"),
-                Column("train_loss", "Mean training loss"),
-                Column("test_loss", "Mean test loss"),
+                ReportColumn("trial", "Trial", "text"),
+                ReportColumn("epoch", "Epoch"),
+                ReportColumn("train_loss", "Mean training loss"),
+                ReportColumn("test_loss", "Mean test loss"),
             ),
             tuple(rows),
         ),

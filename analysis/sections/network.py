@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from analysis.formats.blocks import (
     Block,
-    Column,
     Missing,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     file_names,
     labels,
     number_text,
@@ -52,7 +52,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
     names = labels(studies)
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "One network of each winner, that of the first draw; other draws have other weights. Lines are "
             "connections: the thicker, the larger the weight; blue is positive, orange negative. Rings are units named "
             "by layer and place; they are filled with the bias in the same colours."
@@ -61,7 +61,7 @@ def build(studies: Sequence[Study]) -> Section:
     for study, name, file_name in zip(studies, names, file_names("network", names), strict=True):
         model = winner_model(study)
         if isinstance(model, Missing):
-            blocks.append(Text(f"{name}: {model.reason}.", "missing"))
+            blocks.append(Paragraph(f"{name}: {model.reason}.", "missing"))
             continue
         blocks.append(network_block(model, name, file_name))
         if model.network.hidden_layer_sizes and max(model.network.layer_sizes) <= MOST_UNITS:
@@ -109,14 +109,19 @@ def units_block(model: WinnerModel, name: str, file_name: str) -> Picture:
         for title, values in zip(layer_titles, layer.T, strict=True)
         for (x, y), value in zip(points[coarse.ravel()], values[coarse.ravel()], strict=True)
     )
-    columns = (Column("unit", "Unit", "text"), Column("x1", "X1"), Column("x2", "X2"), Column("output", "Output"))
+    columns = (
+        ReportColumn("unit", "Unit", "text"),
+        ReportColumn("x1", "X1"),
+        ReportColumn("x2", "X2"),
+        ReportColumn("output", "Output"),
+    )
     return Picture(
         file_name,
         f"{name}: the hidden units of that network one by one, a row a layer, twice as far as the page's window: blue "
         f"is positive, orange negative, each unit on its own scale; square: training box. {told}.",
         f"{name}: heat maps of {n_units} hidden units; {told}.",
         lambda: draw_units(layers, titles, box, name),
-        Table(file_name, "", columns, rows),
+        ReportTable(file_name, "", columns, rows),
         raster=True,
     )
 
@@ -151,7 +156,9 @@ def network_block(model: WinnerModel, name: str, file_name: str) -> Block:
     """Return one study's picture, or why there is none."""
     sizes = model.network.layer_sizes
     if max(sizes) > MOST_UNITS:
-        return Text(f"{name}: not shown: a layer has {max(sizes)} units; at most {MOST_UNITS} can be drawn.", "missing")
+        return Paragraph(
+            f"{name}: not shown: a layer has {max(sizes)} units; at most {MOST_UNITS} can be drawn.", "missing"
+        )
     one = model.parameters.select(slice(0, 1))
     titles = unit_titles(model.network, model.features)
     rows = tuple(
@@ -166,14 +173,14 @@ def network_block(model: WinnerModel, name: str, file_name: str) -> Block:
         f"{name}: network {shape} with {model.network.activation} units; {len(rows)} weights, largest "
         f"{number_text(weight)} from {source} to {target}."
     )
-    data = Table(
+    data = ReportTable(
         file_name,
         "",
         (
-            Column("from", "From", "text"),
-            Column("to", "To", "text"),
-            Column("weight", "Weight"),
-            Column("bias_of_to", "Bias of that unit"),
+            ReportColumn("from", "From", "text"),
+            ReportColumn("to", "To", "text"),
+            ReportColumn("weight", "Weight"),
+            ReportColumn("bias_of_to", "Bias of that unit"),
         ),
         rows,
     )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from analysis.formats.blocks import Block, Cell, Column, Picture, Section, Table, Text, labels, shown
+from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, Section, labels, shown
 from analysis.records.study import Study
 from analysis.statistics.overtuning import STEPS, Step, over_studies, steps
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 TITLE = "What the search promised, and what fresh draws gave"
 COLUMNS = (
-    Column("dataset", "Data", "text"),
-    Column("step", "Promise held to", "text"),
-    Column("trial", "Trial"),
-    Column("promised", "Promised", "interval"),
-    Column("given", "Given", "interval"),
-    Column("difference", "Given minus promised", "interval"),
-    Column("how", "Interval of the difference", "text"),
+    ReportColumn("dataset", "Data", "text"),
+    ReportColumn("step", "Promise held to", "text"),
+    ReportColumn("trial", "Trial"),
+    ReportColumn("promised", "Promised", "interval"),
+    ReportColumn("given", "Given", "interval"),
+    ReportColumn("difference", "Given minus promised", "interval"),
+    ReportColumn("how", "Interval of the difference", "text"),
 )
 
 
@@ -30,19 +30,21 @@ def build(studies: Sequence[Study]) -> Section:
     names = labels(studies)
     found = [(study, name, step) for study, name in zip(studies, names, strict=True) for step in steps(study)]
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "Choosing the best of many noisy losses chooses its luck, too (overtuning). The same settings on draws "
             "that had no part in the choice show by how much: the best trial of the search on the finalists' draws, "
             "the best finalist on the certificates', and the winner from its search trial to its certificate."
         )
     ]
     without = [name for study, name in zip(studies, names, strict=True) if not steps(study)]
-    blocks += [Text(f"{name}: not shown: nothing has been measured on fresh draws yet.", "missing") for name in without]
+    blocks += [
+        Paragraph(f"{name}: not shown: nothing has been measured on fresh draws yet.", "missing") for name in without
+    ]
     if not found:
         return Section("overtuning", TITLE, tuple(blocks))
-    blocks += [Text(text, "finding") for text in findings([step for _, _, step in found])]
+    blocks += [Paragraph(text, "finding") for text in findings([step for _, _, step in found])]
     blocks.append(
-        Table(
+        ReportTable(
             "overtuning",
             "Mean test loss (of a table the loss that is searched, of its networks one by one) where a setting was "
             "chosen for it and where it was not, with 95 % intervals. The difference is taken above the best possible "
@@ -95,15 +97,15 @@ def picture(rows: Sequence[tuple[str, Step, tuple[float, float, float]]]) -> Pic
         "Given minus promised, in % of what was promised, with 95 % intervals. Right of the line the choice flattered.",
         f"{len(rows)} steps. {told}.",
         lambda: draw(rows),
-        Table(
+        ReportTable(
             "overtuning-drawn",
             "",
             (
-                Column("dataset", "Data", "text"),
-                Column("step", "Promise held to", "text"),
-                Column("relative", "Given minus promised, % of promised"),
-                Column("low", "Low end"),
-                Column("high", "High end"),
+                ReportColumn("dataset", "Data", "text"),
+                ReportColumn("step", "Promise held to", "text"),
+                ReportColumn("relative", "Given minus promised, % of promised"),
+                ReportColumn("low", "Low end"),
+                ReportColumn("high", "High end"),
             ),
             tuple((name, step.name, *(100 * value for value in ratio)) for name, step, ratio in rows),
         ),

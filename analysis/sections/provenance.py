@@ -6,8 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 from types import MappingProxyType
 
-from analysis.formats.blocks import Block, Cell, Column, Missing, Section, Table, Text, labels, number_text
-from analysis.records.events import Look, Stage
+from analysis.formats.blocks import (
+    Block,
+    Cell,
+    Missing,
+    Paragraph,
+    ReportColumn,
+    ReportTable,
+    Section,
+    labels,
+    number_text,
+)
+from analysis.records.events import LookLine, Stage
 from analysis.records.lineage import lineage
 from analysis.records.study import STAGES, Study
 from analysis.records.table import is_table
@@ -15,46 +25,46 @@ from analysis.statistics.homework import replay_command, winner_record
 from analysis.statistics.looks import level_of_all
 
 COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("seed", "Seed"),
-    Column("goal", "Goal"),
-    Column("n_trials", "Budget of trials"),
-    Column("n_finished", "Trials finished"),
-    Column("stopped", "Search ended by", "text"),
-    Column("n_replicas", "Draws a trial"),
-    Column("max_epochs", "Longest training, epochs"),
-    Column("spec", "Digest of the spec", "text"),
-    Column("road", "Engine", "text"),
-    Column("cost_s", "Training time, all stages, s"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("seed", "Seed"),
+    ReportColumn("goal", "Goal"),
+    ReportColumn("n_trials", "Budget of trials"),
+    ReportColumn("n_finished", "Trials finished"),
+    ReportColumn("stopped", "Search ended by", "text"),
+    ReportColumn("n_replicas", "Draws a trial"),
+    ReportColumn("max_epochs", "Longest training, epochs"),
+    ReportColumn("spec", "Digest of the spec", "text"),
+    ReportColumn("road", "Engine", "text"),
+    ReportColumn("cost_s", "Training time, all stages, s"),
 )
 FRESH_COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("stage", "Stage", "text"),
-    Column("look", "Look"),
-    Column("draws", "Block of draws", "text"),
-    Column("n_trials", "Search trials before it"),
-    Column("n_records", "Settings"),
-    Column("n_draws", "Draws each"),
-    Column("level", "Level of the whole look"),
-    Column("shared", "Same draws looked at by", "text"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("stage", "Stage", "text"),
+    ReportColumn("look", "Look"),
+    ReportColumn("draws", "Block of draws", "text"),
+    ReportColumn("n_trials", "Search trials before it"),
+    ReportColumn("n_records", "Settings"),
+    ReportColumn("n_draws", "Draws each"),
+    ReportColumn("level", "Level of the whole look"),
+    ReportColumn("shared", "Same draws looked at by", "text"),
 )
 LOG_COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("proves", "What the log says of itself", "text"),
-    Column("digest", "Digest of its records", "text"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("proves", "What the log says of itself", "text"),
+    ReportColumn("digest", "Digest of its records", "text"),
 )
 LINEAGE_COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("step", "Step"),
-    Column("what", "What", "text"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("step", "Step"),
+    ReportColumn("what", "What", "text"),
 )
 LOOK_COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("stage", "Stage", "text"),
-    Column("n_records", "Settings trained"),
-    Column("n_draws", "Draws each"),
-    Column("n_looks", "Looks at their test points"),
-    Column("use", "What the looks decide", "text"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("stage", "Stage", "text"),
+    ReportColumn("n_records", "Settings trained"),
+    ReportColumn("n_draws", "Draws each"),
+    ReportColumn("n_looks", "Looks at their test points"),
+    ReportColumn("use", "What the looks decide", "text"),
 )
 STAGE_USE: MappingProxyType[Stage, str] = MappingProxyType(
     {
@@ -72,7 +82,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
     names = labels(studies)
     blocks: list[Block] = [
-        Table(
+        ReportTable(
             "studies",
             "What was asked of each dataset. Equal spec, seed, versions and processor type give equal figures, for "
             "any number of workers; only the times differ.",
@@ -81,7 +91,7 @@ def build(studies: Sequence[Study]) -> Section:
         ),
         *lineage_blocks(studies, names),
         log_table(studies, names),
-        Table(
+        ReportTable(
             "looks",
             "How often test points were looked at. One look: the test loss of all draws at one epoch of one "
             "setting. The more looks decide something, the more the best of them flatters; a certificate's draws are "
@@ -92,8 +102,8 @@ def build(studies: Sequence[Study]) -> Section:
         ),
         *fresh_look_blocks(studies, names),
         version_table(studies, names),
-        Text("To train a trial again from its record and compare every bit:"),
-        *(Text(replay_text(study, name)) for study, name in zip(studies, names, strict=True)),
+        Paragraph("To train a trial again from its record and compare every bit:"),
+        *(Paragraph(replay_text(study, name)) for study, name in zip(studies, names, strict=True)),
     ]
     return Section("provenance", "Where the figures come from", tuple(blocks))
 
@@ -105,13 +115,13 @@ def network_provenance(study: Study) -> Section:
     blocks: list[Block] = [log_table([study], names), version_table([study], names)]
     if study.networks:
         command = f"python -m sweeps replay {header.sweep}/{header.dataset} {study.networks[0].number}"
-        blocks.append(Text(f"To train a network again from its record and compare every bit: {command}"))
+        blocks.append(Paragraph(f"To train a network again from its record and compare every bit: {command}"))
     return Section("provenance", "Where the figures come from", tuple(blocks))
 
 
-def log_table(studies: Sequence[Study], names: Sequence[str]) -> Table:
+def log_table(studies: Sequence[Study], names: Sequence[str]) -> ReportTable:
     """Return by which logs the figures can be known again."""
-    return Table(
+    return ReportTable(
         "logs",
         "By which logs these figures can be known again. The digest is over all records by their numbers, times "
         "apart; MLflow's parent runs have it, too, as tag sweep.digest, and python -m sweeps audit compares.",
@@ -131,7 +141,7 @@ def lineage_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block
     if not rows:
         return []
     return [
-        Table(
+        ReportTable(
             "lineage",
             "What these searches came of and how they have grown. Trials of an earlier space that lie in the later one "
             "were kept; winners are chosen among those. Each extension is followed by another look, on other draws.",
@@ -141,12 +151,16 @@ def lineage_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block
     ]
 
 
-def version_table(studies: Sequence[Study], names: Sequence[str]) -> Table:
+def version_table(studies: Sequence[Study], names: Sequence[str]) -> ReportTable:
     """Return the versions behind the figures."""
-    return Table(
+    return ReportTable(
         "versions",
         "Versions that touch the numbers.",
-        (Column("what", "What", "text"), Column("version", "Version", "text"), Column("where", "Where", "text")),
+        (
+            ReportColumn("what", "What", "text"),
+            ReportColumn("version", "Version", "text"),
+            ReportColumn("where", "Where", "text"),
+        ),
         version_rows(studies, names),
     )
 
@@ -208,7 +222,7 @@ def fresh_look_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Bl
         f"of at most {number_text(everything)} together: the sum of their levels."
     )
     return [
-        Table(
+        ReportTable(
             "fresh-looks",
             "Looks at fresh draws: each was written to the log before it was taken, and has draws that no search and "
             "no earlier look of its study had. Looks at one block of draws (or at the same test rows) count for each "
@@ -216,7 +230,7 @@ def fresh_look_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Bl
             FRESH_COLUMNS,
             rows,
         ),
-        Text(told),
+        Paragraph(told),
     ]
 
 
@@ -246,7 +260,7 @@ def fresh_look_rows(study: Study, name: str, studies: Sequence[Study], names: Se
     return rows
 
 
-def same_draws(study: Study, look: Look, other: Study, theirs: Look) -> bool:
+def same_draws(study: Study, look: LookLine, other: Study, theirs: LookLine) -> bool:
     """Return whether two studies' looks share what they look at: seeds of draws, or a table's test rows."""
     if look.stage != theirs.stage or study.header.dataset != other.header.dataset:
         return False

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from analysis.formats.blocks import (
     Block,
     Cell,
-    Column,
     Missing,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     labels,
     number_text,
     optional,
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("setting", "Setting", "text"),
-    Column("side", "Points", "text"),
-    Column("loss", "Loss", "interval"),
-    Column("n_points", "Points n"),
-    Column("n_replicas", "Draws n"),
-    Column("floor", "Best possible predictor"),
-    Column("constant", "Constant predictor"),
-    Column("difference", "Out of range minus in range, paired by draw", "interval"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("setting", "Setting", "text"),
+    ReportColumn("side", "Points", "text"),
+    ReportColumn("loss", "Loss", "interval"),
+    ReportColumn("n_points", "Points n"),
+    ReportColumn("n_replicas", "Draws n"),
+    ReportColumn("floor", "Best possible predictor"),
+    ReportColumn("constant", "Constant predictor"),
+    ReportColumn("difference", "Out of range minus in range, paired by draw", "interval"),
 )
 SETTINGS = {"winner": "winner", "page": "for the page"}
 
@@ -44,16 +44,16 @@ def build(studies: Sequence[Study]) -> Section:
     # Study by study, because two folders may hold sweeps of one name.
     rows = [(label, row) for study, label in zip(studies, labels(studies), strict=True) for row in range_rows([study])]
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "In range are the test points inside the box of the training inputs (smallest to largest value of each "
             "input); out of range are points beyond it that the same rule makes, with the same noise. No search, no "
             "early stopping and no choice of a setting has seen a point out of range."
         )
     ]
     if not rows:
-        blocks.append(Text("Not shown: no trial has given a loss yet.", "missing"))
+        blocks.append(Paragraph("Not shown: no trial has given a loss yet.", "missing"))
         return Section("ranges", "In range against out of range", tuple(blocks))
-    table = Table(
+    table = ReportTable(
         "ranges",
         "Mean loss in and out of range with 95 % intervals; what varies from draw to draw is data, split, initial "
         "weights and order. The best possible predictor knows the rule and not the noise; the constant predictor "
@@ -63,7 +63,7 @@ def build(studies: Sequence[Study]) -> Section:
     )
     winners = [(label, row) for label, row in rows if row.setting == "winner"]
     findings = [f"{label}: {finding(row)}" for label, row in winners]
-    blocks += [table, *(Text(text, "finding") for text in findings)]
+    blocks += [table, *(Paragraph(text, "finding") for text in findings)]
     if any(row.in_range.loss.estimate is not None for _, row in winners):
         blocks.append(
             Picture(
@@ -73,7 +73,7 @@ def build(studies: Sequence[Study]) -> Section:
                 "the logarithmic axis and is left out. n as in the table.",
                 " ".join(findings),
                 lambda: draw_overview([row for _, row in winners], [label for label, _ in winners]),
-                Table(
+                ReportTable(
                     "ranges-overview",
                     "",
                     COLUMNS,

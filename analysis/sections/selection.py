@@ -10,13 +10,13 @@ import numpy as np
 from analysis.formats.blocks import (
     Block,
     Cell,
-    Column,
     Heading,
     Missing,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     file_names,
     labels,
     number_text,
@@ -50,28 +50,28 @@ MOST_MARKS = 1200
 MOST_ACTIVATIONS = 6
 SEED_IMPORTANCE = 31
 RULE_COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("rule", "Chosen by", "text"),
-    Column("trial", "Trial"),
-    Column("setting", "Setting", "text"),
-    Column("n_parameters", "Parameters"),
-    Column("in_range", "Search loss in range", "interval"),
-    Column("out_of_range", "Search loss out of range", "interval"),
-    Column("price", "Price of not knowing", "interval"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("rule", "Chosen by", "text"),
+    ReportColumn("trial", "Trial"),
+    ReportColumn("setting", "Setting", "text"),
+    ReportColumn("n_parameters", "Parameters"),
+    ReportColumn("in_range", "Search loss in range", "interval"),
+    ReportColumn("out_of_range", "Search loss out of range", "interval"),
+    ReportColumn("price", "Price of not knowing", "interval"),
 )
 CORRELATION_COLUMNS = (
-    Column("dataset", "Data type", "text"),
-    Column("by", "Trials grouped by", "text"),
-    Column("group", "Group", "text"),
-    Column("rank_correlation", "Rank correlation", "interval"),
-    Column("n", "Trials n"),
+    ReportColumn("dataset", "Data type", "text"),
+    ReportColumn("by", "Trials grouped by", "text"),
+    ReportColumn("group", "Group", "text"),
+    ReportColumn("rank_correlation", "Rank correlation", "interval"),
+    ReportColumn("n", "Trials n"),
 )
 IMPORTANCE_COLUMNS = (
-    Column("param", "Hyperparameter", "text"),
-    Column("in_range", "In range"),
-    Column("in_range_se", "Standard error"),
-    Column("out_of_range", "Out of range"),
-    Column("out_of_range_se", "Standard error there"),
+    ReportColumn("param", "Hyperparameter", "text"),
+    ReportColumn("in_range", "In range"),
+    ReportColumn("in_range_se", "Standard error"),
+    ReportColumn("out_of_range", "Out of range"),
+    ReportColumn("out_of_range_se", "Standard error there"),
 )
 
 
@@ -79,7 +79,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
     names = labels(studies)
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "What each way of choosing takes from one and the same search. The oracle chooses by the loss out of "
             "range, which no search may see; it stands here to say what not knowing costs. For that price half of the "
             "draws are judged by what the other half chooses, and the other way round, so that neither side is "
@@ -98,7 +98,7 @@ def build(studies: Sequence[Study]) -> Section:
         if data is None or n < LEAST_TRIALS:
             plural = "" if n == 1 else "s"
             findings.append(
-                Text(f"{name}: not shown: {n} complete trial{plural}; a choice takes {LEAST_TRIALS}.", "missing")
+                Paragraph(f"{name}: not shown: {n} complete trial{plural}; a choice takes {LEAST_TRIALS}.", "missing")
             )
             continue
         chosen = choices(data)
@@ -109,12 +109,12 @@ def build(studies: Sequence[Study]) -> Section:
             for one in found
             if one.by == "all" or one.rank_correlation.n >= LEAST_TRIALS_FOR_CORRELATION
         ]
-        findings.append(Text(f"{name}: {finding(chosen)} {order_finding(found[0].rank_correlation)}", "finding"))
+        findings.append(Paragraph(f"{name}: {finding(chosen)} {order_finding(found[0].rank_correlation)}", "finding"))
         rest += [Heading(name), scatter_block(data, chosen, name, scatter_name)]
         rest.append(importance_block(data, name, importance_name))
     if rules:
         blocks.append(
-            Table(
+            ReportTable(
                 "selection",
                 "What each rule chooses among the complete trials of each search, with 95 % intervals over draws. "
                 "The loss by which a rule chose flatters. Price: loss out of range minus that of the oracle's choice, "
@@ -126,7 +126,7 @@ def build(studies: Sequence[Study]) -> Section:
     blocks += findings
     if groups:
         blocks.append(
-            Table(
+            ReportTable(
                 "rank-correlation",
                 "Does the order of trials by loss in range tell their order out of range? Spearman's rank correlation "
                 "of the two mean losses over trials, with its 95 % Bonett-Wright interval. A sampler's trials are no "
@@ -200,7 +200,7 @@ def scatter_block(data: Candidates, chosen: Sequence[Choice], name: str, file_na
     there = np.flatnonzero(np.isfinite(inside) & np.isfinite(outside))
     if len(there) < LEAST_TRIALS:
         n = len(there)
-        return Text(
+        return Paragraph(
             f"{name}: scatter not shown: {n} trial{'' if n == 1 else 's'} with a loss on both sides.", "missing"
         )
     rules: dict[int, list[str]] = {}
@@ -229,16 +229,16 @@ def scatter_block(data: Candidates, chosen: Sequence[Choice], name: str, file_na
     drawn = thinned(rows)
     if len(drawn) < len(rows):
         caption += f" {len(drawn)} marks are drawn; the CSV file has all."
-    table = Table(
+    table = ReportTable(
         file_name,
         "",
         (
-            Column("trial", "Trial"),
-            Column("in_range", "Mean loss in range"),
-            Column("out_of_range", "Mean loss out of range"),
-            Column("activation", "Activation", "text"),
-            Column("n_hidden_layers", "Hidden layers"),
-            Column("chosen_by", "Chosen by", "text"),
+            ReportColumn("trial", "Trial"),
+            ReportColumn("in_range", "Mean loss in range"),
+            ReportColumn("out_of_range", "Mean loss out of range"),
+            ReportColumn("activation", "Activation", "text"),
+            ReportColumn("n_hidden_layers", "Hidden layers"),
+            ReportColumn("chosen_by", "Chosen by", "text"),
         ),
         rows,
     )
@@ -341,7 +341,7 @@ def importance_block(data: Candidates, name: str, file_name: str) -> Block:
     if inside.reason is not None and inside.reason == outside.reason:
         reasons = [inside.reason]
     if not told:
-        return Text(f"{name}: importance of hyperparameters not shown: {'; '.join(reasons)}.", "missing")
+        return Paragraph(f"{name}: importance of hyperparameters not shown: {'; '.join(reasons)}.", "missing")
     explained = [f"{100 * (found.explained or 0):.0f} % {side}" for side, found in sides if found.rows]
     caption = (
         f"{name}, {inside.n} trials: most hangs {', '.join(told)}. Evaluator: {EVALUATOR}, of the log of the mean loss "
@@ -355,7 +355,7 @@ def importance_block(data: Candidates, name: str, file_name: str) -> Block:
         (param, *(cell for rows, (_, found) in zip(by_side, sides, strict=True) for cell in shares(rows, param, found)))
         for param in params
     )
-    table = Table(file_name, "", IMPORTANCE_COLUMNS, rows)
+    table = ReportTable(file_name, "", IMPORTANCE_COLUMNS, rows)
     alt = f"{name}: most hangs {', '.join(told)}; {inside.n} trials."
     return Picture(file_name, caption, alt, lambda: draw_importance(inside, outside, params, name), table)
 

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from analysis.formats.blocks import (
     Block,
-    Column,
     Missing,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
     Stills,
-    Table,
-    Text,
     file_names,
     labels,
 )
@@ -88,7 +88,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
     names = labels(studies)
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "As on the Playground page: orange is -1, blue is +1, pale is undecided. The colour is the mean prediction "
             "of networks trained on different draws; the points are those of the first draw. Left the page's own "
             "window, right three times as far. The frame is the training box: everything outside it is out of range."
@@ -97,12 +97,12 @@ def build(studies: Sequence[Study]) -> Section:
     for study, name, file_name in zip(studies, names, file_names("surface", names), strict=True):
         model = winner_model(study)
         if isinstance(model, Missing):
-            blocks.append(Text(f"{name}: {model.reason}.", "missing"))
+            blocks.append(Paragraph(f"{name}: {model.reason}.", "missing"))
             continue
         blocks.append(surface_block(model, name, file_name))
         frames = winner_frames(study, model)
         if isinstance(frames, Missing):
-            blocks.append(Text(f"{name}: {frames.reason}.", "missing"))
+            blocks.append(Paragraph(f"{name}: {frames.reason}.", "missing"))
         else:
             blocks.append(frames_block(model, frames, name, file_name.replace("surface", "epochs", 1)))
     return Section("surface", "What the winners answer, in range and beyond", tuple(blocks))
@@ -132,7 +132,12 @@ def frames_block(model: WinnerModel, frames: Frames, name: str, file_name: str) 
         for i, y in enumerate(line[::step])
         for j, x in enumerate(line[::step])
     )
-    columns = (Column("epoch", "Epoch"), Column("x1", "X1"), Column("x2", "X2"), Column("prediction", "Prediction"))
+    columns = (
+        ReportColumn("epoch", "Epoch"),
+        ReportColumn("x1", "X1"),
+        ReportColumn("x2", "X2"),
+        ReportColumn("prediction", "Prediction"),
+    )
 
     def images() -> list[npt.NDArray[np.uint8]]:
         return frame_images(model, grid, truth.reshape(grid.shape[1:]) > 0)
@@ -145,7 +150,7 @@ def frames_block(model: WinnerModel, frames: Frames, name: str, file_name: str) 
             "Square: training box. Dark line: where the true rule changes sign.",
             f"{name}: heat maps of the first network's prediction at {len(chosen)} epochs; {told}.",
             lambda: draw_stills([(f"epoch {frames.epochs[k]}", images()[k]) for k in chosen], name),
-            Table(file_name, "", columns, rows),
+            ReportTable(file_name, "", columns, rows),
             raster=True,
         ),
         lambda: [titled(image, epoch) for image, epoch in zip(images(), frames.epochs, strict=True)],
@@ -213,14 +218,14 @@ def surface_block(model: WinnerModel, name: str, file_name: str) -> Picture:
         f"at {100 * far.agreement:.0f} % of the plane outside"
     )
     step = max(1, N_PIXELS // MOST_IN_CSV)
-    data = Table(
+    data = ReportTable(
         file_name,
         "",
         (
-            Column("x1", "X1"),
-            Column("x2", "X2"),
-            Column("prediction", "Mean prediction"),
-            Column("part", "Part", "text"),
+            ReportColumn("x1", "X1"),
+            ReportColumn("x2", "X2"),
+            ReportColumn("prediction", "Mean prediction"),
+            ReportColumn("part", "Part", "text"),
         ),
         tuple(
             (float(x), float(y), float(part.prediction[i * step, j * step]), title)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from analysis.formats.blocks import (
     Block,
     Cell,
-    Column,
     Heading,
     Missing,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     file_names,
     labels,
     number_text,
@@ -56,12 +56,12 @@ ROLES = {
     "date": "days since 1970-01-01, standardized",
 }
 COLUMN_COLUMNS = (
-    Column("column", "Column", "text"),
-    Column("role", "Taken for", "text"),
-    Column("becomes", "Becomes", "text"),
-    Column("reason", "Why", "text"),
-    Column("missing", "Missing"),
-    Column("distinct", "Different values"),
+    ReportColumn("column", "Column", "text"),
+    ReportColumn("role", "Taken for", "text"),
+    ReportColumn("becomes", "Becomes", "text"),
+    ReportColumn("reason", "Why", "text"),
+    ReportColumn("missing", "Missing"),
+    ReportColumn("distinct", "Different values"),
 )
 
 
@@ -110,7 +110,7 @@ def build(studies: Sequence[Study]) -> Section:
         one = open_table_study(study, label)
         if one is None:
             missing = f"{label}: not shown: {TABLE_NAME} is not beside its log; the sweep's command writes it again."
-            blocks.append(Text(missing, "missing"))
+            blocks.append(Paragraph(missing, "missing"))
         else:
             blocks += study_blocks(one, slug)
     return Section("table", TITLE, tuple(blocks))
@@ -120,21 +120,21 @@ def study_blocks(one: TableStudy, slug: str) -> list[Block]:
     """Return the blocks of one study."""
     table = one.table
     blocks: list[Block] = [Heading(one.label)]
-    blocks += [Text(warning_text(text), "finding") for text in table.warnings]
-    blocks += [Text(text, "finding") for text in findings(one)]
-    blocks += [Text(text) for text in plan_sentences(one)]
-    blocks.append(Text(f"Preprocessing: {table.preprocessing}.", "finding" if table.leaks else "plain"))
+    blocks += [Paragraph(warning_text(text), "finding") for text in table.warnings]
+    blocks += [Paragraph(text, "finding") for text in findings(one)]
+    blocks += [Paragraph(text) for text in plan_sentences(one)]
+    blocks.append(Paragraph(f"Preprocessing: {table.preprocessing}.", "finding" if table.leaks else "plain"))
     if table.notes:
         blocks.append(
-            Table(
+            ReportTable(
                 f"{slug}-notes",
                 "Noticed while reading.",
-                (Column("note", "Note", "text"),),
+                (ReportColumn("note", "Note", "text"),),
                 tuple((note,) for note in table.notes),
             )
         )
     blocks.append(
-        Table(
+        ReportTable(
             f"{slug}-columns",
             f"What became of the {len(table.columns)} columns beside the target: {table.n_inputs} network inputs.",
             COLUMN_COLUMNS,
@@ -153,11 +153,11 @@ def study_blocks(one: TableStudy, slug: str) -> list[Block]:
     )
     if not one.table.models:
         blocks.append(
-            Text("Scores are not shown: no simple model has been fitted and no network certified.", "missing")
+            Paragraph("Scores are not shown: no simple model has been fitted and no network certified.", "missing")
         )
         return blocks
     if one.network is None:
-        blocks.append(Text("The network is not shown beside them: no network has been certified yet.", "missing"))
+        blocks.append(Paragraph("The network is not shown beside them: no network has been certified yet.", "missing"))
     blocks.append(score_table(one, slug))
     picture = score_picture(one, slug)
     if picture is not None:
@@ -252,7 +252,7 @@ def _with_ends(interval: Interval) -> str:
     return f"{number_text(interval.estimate)} ({number_text(interval.low)} to {number_text(interval.high)})"
 
 
-def score_table(one: TableStudy, slug: str) -> Table:
+def score_table(one: TableStudy, slug: str) -> ReportTable:
     """Return every model's scores on every part, in the user's units."""
     table = one.table
     metrics = [name for name in METRIC_WORDS if any(name in model.validation for model in one.table.models)]
@@ -266,7 +266,7 @@ def score_table(one: TableStudy, slug: str) -> Table:
     how = "; ".join(
         f"{model.title}: {' / '.join(dict.fromkeys(model.words))}" for model in one.table.models if model.words
     )
-    return Table(
+    return ReportTable(
         f"{slug}-scores",
         "Scores in the target's own unit with 95 % intervals over rows (groups of them where the folds keep groups "
         "together), found in one way for all models. Folds: every row is predicted by models that did not train on it, "
@@ -274,9 +274,9 @@ def score_table(one: TableStudy, slug: str) -> Table:
         "no interval here knows of. Test rows: the mean prediction of all networks; simple models fitted on all other "
         f"rows. {how}.",
         (
-            Column("model", "Model", "text"),
-            Column("rows", "Rows", "text"),
-            *(Column(metric, metric_title(table, metric), "interval") for metric in metrics),
+            ReportColumn("model", "Model", "text"),
+            ReportColumn("rows", "Rows", "text"),
+            *(ReportColumn(metric, metric_title(table, metric), "interval") for metric in metrics),
         ),
         tuple(rows),
     )
@@ -303,10 +303,14 @@ def score_picture(one: TableStudy, slug: str) -> Picture | None:
         f"intervals over rows; {better} is better.",
         f"{title}: {alt}.",
         lambda: draw_scores(points, title),
-        Table(
+        ReportTable(
             f"{slug}-models",
             "",
-            (Column("model", "Model", "text"), Column("rows", "Rows", "text"), Column(metric, title, "interval")),
+            (
+                ReportColumn("model", "Model", "text"),
+                ReportColumn("rows", "Rows", "text"),
+                ReportColumn(metric, title, "interval"),
+            ),
             tuple((name, PARTS[part], interval) for name, part, interval in points),
         ),
     )
@@ -344,16 +348,18 @@ def confusion_blocks(one: TableStudy, slug: str) -> list[Block]:
     if not classes or model is None or not model.confusion:
         return []
     if len(classes) > MOST_CLASSES:
-        return [Text(f"The confusion table is not shown: {len(classes)} classes, up to {MOST_CLASSES} fit.", "missing")]
+        return [
+            Paragraph(f"The confusion table is not shown: {len(classes)} classes, up to {MOST_CLASSES} fit.", "missing")
+        ]
     return [
-        Table(
+        ReportTable(
             f"{slug}-confusion",
             f"Confusion table of the {model.title}: rows of each class (down) taken for each class (across), every "
             "row of the folds once, by models that did not train on it.",
             (
-                Column("class", "True class", "text"),
-                *(Column(f"taken_for_{i}", f"taken for {name}") for i, name in enumerate(classes)),
-                Column("share_right", "Share right"),
+                ReportColumn("class", "True class", "text"),
+                *(ReportColumn(f"taken_for_{i}", f"taken for {name}") for i, name in enumerate(classes)),
+                ReportColumn("share_right", "Share right"),
             ),
             tuple(
                 (name, *counts, counts[i] / sum(counts) if sum(counts) else Missing("no row"))

@@ -11,12 +11,12 @@ import numpy as np
 
 from analysis.formats.blocks import (
     Block,
-    Column,
     Missing,
+    Paragraph,
     Picture,
+    ReportColumn,
+    ReportTable,
     Section,
-    Table,
-    Text,
     file_names,
     labels,
     number_text,
@@ -78,7 +78,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section."""
     names = labels(studies)
     blocks: list[Block] = [
-        Text(
+        Paragraph(
             "Each mark is one search trial: the mean test loss over its draws at its best epoch. Trials of one "
             "search share their draws, so that they compare in pairs. Searches choose the lowest of many noisy "
             "values: the lowest mark flatters."
@@ -95,9 +95,9 @@ def trials_block(study: Study, name: str, file_name: str) -> Block:
     kinds = ("candidate", "complete", "pruned", "diverged", "failed")
     count = {kind: sum(point.kind == kind for point in points) for kind in kinds}
     if not points:
-        return Text(f"{name}: not shown: no trial has finished.", "missing")
+        return Paragraph(f"{name}: not shown: no trial has finished.", "missing")
     if all(point.value is None for point in points):
-        return Text(f"{name}: not shown: all {len(points)} trials failed.", "missing")
+        return Paragraph(f"{name}: not shown: all {len(points)} trials failed.", "missing")
     best = points[-1].best
     first = next((point.number for point in points if point.kind == "candidate"), None)
     pruned = ""
@@ -119,14 +119,14 @@ def trials_block(study: Study, name: str, file_name: str) -> Block:
         caption += " Diverged ones have no loss; their marks are at what they count with in the search."
     if len(drawn) < len(points):
         caption += f" {len(drawn)} marks are drawn; the CSV file has all."
-    data = Table(
+    data = ReportTable(
         file_name,
         "",
         (
-            Column("trial", "Trial"),
-            Column("test_loss", "Mean test loss"),
-            Column("kind", "Kind", "text"),
-            Column("best_so_far", "Best so far"),
+            ReportColumn("trial", "Trial"),
+            ReportColumn("test_loss", "Mean test loss"),
+            ReportColumn("kind", "Kind", "text"),
+            ReportColumn("best_so_far", "Best so far"),
         ),
         tuple((point.number, loss_cell(point), point.kind, _or_why(point.best, "none yet")) for point in points),
     )

@@ -81,7 +81,7 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class EffectClaim:
     """A finding that somebody has published, to be held against a grid.
 
     Parameters
@@ -108,7 +108,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgment:
+class EffectJudgment:
     """What a grid says about a claim.
 
     Parameters
@@ -120,16 +120,16 @@ class Judgment:
         ``"holds"``, ``"holds only under ..."``, ``"does not hold"``, ``"not decided"``, ``"not measured"``.
     """
 
-    claim: Claim
+    claim: EffectClaim
     effect: Effect | None
     verdict: str
 
 
-CLAIMS: Mapping[str, tuple[Claim, ...]] = MappingProxyType(
+CLAIMS: Mapping[str, tuple[EffectClaim, ...]] = MappingProxyType(
     {
         "perceptron": (
-            Claim("Adam trains badly", "training.optimizer", "adam", "sgd", "train", 1),
-            Claim(
+            EffectClaim("Adam trains badly", "training.optimizer", "adam", "sgd", "train", 1),
+            EffectClaim(
                 "Batch size 1 is best",
                 "training.batch_size",
                 1,
@@ -138,8 +138,8 @@ CLAIMS: Mapping[str, tuple[Claim, ...]] = MappingProxyType(
                 -1,
                 "equal epochs: batch size 1 makes eight times as many updates",
             ),
-            Claim("Deeper networks underfit", "network.n_hidden_layers", 4, 1, "train", 1),
-            Claim("Deeper networks overfit", "network.n_hidden_layers", 4, 1, "gap", 1),
+            EffectClaim("Deeper networks underfit", "network.n_hidden_layers", 4, 1, "train", 1),
+            EffectClaim("Deeper networks overfit", "network.n_hidden_layers", 4, 1, "gap", 1),
         ),
     }
 )
@@ -182,13 +182,15 @@ def turned_round(grid: Grid, measure: Measure, main: Sequence[Effect]) -> list[E
     return [one for one in inner if one.sign == -signs[one.factor, one.a, one.b]]
 
 
-def judge(grid: Grid, claims: Sequence[Claim]) -> list[Judgment]:
+def judge(grid: Grid, claims: Sequence[EffectClaim]) -> list[EffectJudgment]:
     """Hold published findings against a grid; Holm among the claims, and among the conditions of each."""
     measurable = [claim for claim in claims if {claim.a, claim.b} <= set(grid.factors.get(claim.factor, ()))]
     raw = [_effect(grid, claim.measure, claim.factor, claim.a, claim.b, ()) for claim in measurable]
     found = dict(zip(measurable, _adjusted(raw), strict=True))
     return [
-        Judgment(claim, found.get(claim), _verdict(grid, claim, found[claim]) if claim in found else "not measured")
+        EffectJudgment(
+            claim, found.get(claim), _verdict(grid, claim, found[claim]) if claim in found else "not measured"
+        )
         for claim in claims
     ]
 
@@ -198,7 +200,7 @@ def level_text(key: str, level: Scalar) -> str:
     return f"{key.partition('.')[2].removeprefix('n_').replace('_', ' ')} {level}"
 
 
-def _verdict(grid: Grid, claim: Claim, effect: Effect) -> str:
+def _verdict(grid: Grid, claim: EffectClaim, effect: Effect) -> str:
     inner = _measured(grid, claim.measure, _within(grid, claim.factor, claim.a, claim.b))
     agreeing = [one for one in inner if one.sign == claim.sign]
     against = [one for one in inner if one.sign == -claim.sign]

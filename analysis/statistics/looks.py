@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from analysis.records.events import Look, Stage
+from analysis.records.events import LookLine, Stage
 from analysis.records.study import Study
 
 
-def looks_taken(study: Study, stage: Stage = "certificate") -> list[Look]:
+def looks_taken(study: Study, stage: Stage = "certificate") -> list[LookLine]:
     """Return the looks of a stage that are on record, in order."""
     return sorted((look for look in study.looks if look.stage == stage), key=lambda look: look.number)
 
 
-def level_of_all(looks: list[Look]) -> float:
+def level_of_all(looks: list[LookLine]) -> float:
     """Return the most that the chance of a false certificate can be over all these looks: the sum of their levels."""
     return min(sum(look.level * look.n_records for look in looks), 1.0)
 

@@ -29,7 +29,7 @@ N_RANGES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class ChoiceArm:
     """The trials that took one value of a hyperparameter, or a value of one range.
 
     Parameters
@@ -46,7 +46,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ArmComparison:
     """The winner's arm of a hyperparameter beside another arm.
 
     Parameters
@@ -64,8 +64,8 @@ class Comparison:
     """
 
     param: str
-    mine: Arm
-    other: Arm
+    mine: ChoiceArm
+    other: ChoiceArm
     ratio: Interval
     lowest: float
     p_value: float | None
@@ -103,7 +103,7 @@ def n_comparable(study: Study) -> int:
     return len(_comparable(study)[0])
 
 
-def comparisons(study: Study, winner: TrialRecord) -> list[Comparison]:
+def comparisons(study: Study, winner: TrialRecord) -> list[ArmComparison]:
     """Return the winner's arm beside every other arm of every hyperparameter, where both have enough trials."""
     trials, losses = _comparable(study)
     if len(trials) < LEAST_TRIALS or min(losses) <= 0:
@@ -111,7 +111,7 @@ def comparisons(study: Study, winner: TrialRecord) -> list[Comparison]:
     if (grid := grid_of(study)) is not None:
         return _grid_comparisons(grid, winner)
     logs = np.log(losses)
-    found: list[tuple[str, Arm, Arm]] = []
+    found: list[tuple[str, ChoiceArm, ChoiceArm]] = []
     for param in dict.fromkeys(key for trial in trials for key in trial.params):
         arms = arms_of(trials, param)
         mine = next((arm for arm in arms if _holds(arm, winner.params.get(param))), None)
@@ -120,18 +120,18 @@ def comparisons(study: Study, winner: TrialRecord) -> list[Comparison]:
     ratios = [_ratio(logs[list(other.members)], logs[list(mine.members)]) for _, mine, other in found]
     adjusted = holm([p for _, p in ratios])
     return [
-        Comparison(param, mine, other, ratio, float(min(losses[i] for i in other.members)), p)
+        ArmComparison(param, mine, other, ratio, float(min(losses[i] for i in other.members)), p)
         for (param, mine, other), (ratio, _), p in zip(found, ratios, adjusted, strict=True)
     ]
 
 
-def _grid_comparisons(grid: Grid, winner: TrialRecord) -> list[Comparison]:
+def _grid_comparisons(grid: Grid, winner: TrialRecord) -> list[ArmComparison]:
     """Return the same of a full grid: its own effects, paired over replicas at equal everything else."""
     means = {levels: float(np.mean(trial.test_loss)) for levels, trial in grid.trials.items()}
     places = {key: i for i, key in enumerate(grid.factors)}
 
-    def arm(key: str, level: Scalar) -> Arm:
-        return Arm(level, level, tuple(i for i, levels in enumerate(grid.trials) if levels[places[key]] == level))
+    def arm(key: str, level: Scalar) -> ChoiceArm:
+        return ChoiceArm(level, level, tuple(i for i, levels in enumerate(grid.trials) if levels[places[key]] == level))
 
     found = []
     for effect in effects(grid, "test"):
@@ -140,7 +140,7 @@ def _grid_comparisons(grid: Grid, winner: TrialRecord) -> list[Comparison]:
             continue
         other, ratio = (effect.a, effect.ratio) if level == effect.b else (effect.b, _turned(effect.ratio))
         lowest = min(mean for levels, mean in means.items() if levels[places[effect.factor]] == other)
-        one = Comparison(
+        one = ArmComparison(
             effect.factor, arm(effect.factor, level), arm(effect.factor, other), ratio, lowest, effect.p_value
         )
         found.append(one)
@@ -152,7 +152,7 @@ def _turned(ratio: Interval) -> Interval:
     return Interval(estimate, low, high, ratio.n, ratio.method, ratio.reason)
 
 
-def arms_of(trials: Sequence[TrialRecord], param: str) -> list[Arm]:
+def arms_of(trials: Sequence[TrialRecord], param: str) -> list[ChoiceArm]:
     """Return the arms of a hyperparameter: its values, or ranges of equally many trials where numbers are many.
 
     Trials that do not have the param (a layer, a penalty's rate) belong to none.
@@ -163,11 +163,11 @@ def arms_of(trials: Sequence[TrialRecord], param: str) -> list[Arm]:
         values.setdefault(trials[i].params[param], []).append(i)
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if not numeric:
-        return [Arm(value, value, tuple(members)) for value, members in values.items()]
+        return [ChoiceArm(value, value, tuple(members)) for value, members in values.items()]
     order = sorted(values, key=lambda value: float(value or 0))
     if len(order) <= MOST_VALUES:
-        return [Arm(value, value, tuple(values[value])) for value in order]
-    arms: list[Arm] = []
+        return [ChoiceArm(value, value, tuple(values[value])) for value in order]
+    arms: list[ChoiceArm] = []
     rest = list(order)
     for k in range(N_RANGES, 0, -1):
         # Equal values stay together, so the ranges only come near to equally many trials.
@@ -176,7 +176,7 @@ def arms_of(trials: Sequence[TrialRecord], param: str) -> list[Arm]:
         while rest and (k == 1 or not taken or sum(len(values[value]) for value in taken) < wanted):
             taken.append(rest.pop(0))
         if taken:
-            arms.append(Arm(taken[0], taken[-1], tuple(i for value in taken for i in values[value])))
+            arms.append(ChoiceArm(taken[0], taken[-1], tuple(i for value in taken for i in values[value])))
     return arms
 
 
@@ -206,7 +206,7 @@ def _comparable(study: Study) -> tuple[list[TrialRecord], list[float]]:
     return ([], []) if data is None else (list(data.records), mean_losses(data.test).tolist())
 
 
-def _holds(arm: Arm, value: Scalar) -> bool:
+def _holds(arm: ChoiceArm, value: Scalar) -> bool:
     if value is None or isinstance(value, str | bool):
         return arm.low == value
     return isinstance(arm.low, int | float) and isinstance(arm.high, int | float) and arm.low <= value <= arm.high

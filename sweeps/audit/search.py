@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from analysis.records.events import Asked
+from analysis.records.events import AskedLine
 from analysis.records.lines import canonical_json, short
 from analysis.records.reading import read_log, read_study
 from analysis.records.study import TrialRecord
@@ -58,7 +58,7 @@ def _check_study(path: Path, spec: SweepSpec) -> Iterator[Finding]:
 
 
 def _wrong_choice(
-    path: Path, spec: SweepSpec, sampler: Sampler, chapter: Sequence[Asked], finished: Mapping[int, TrialRecord]
+    path: Path, spec: SweepSpec, sampler: Sampler, chapter: Sequence[AskedLine], finished: Mapping[int, TrialRecord]
 ) -> Finding | None:
     """Return what is wrong with the first wrong choice of a chapter; None where there is none."""
     n_told = chapter[0].number

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from analysis.records.events import Look, Scalar, Stage, Verdict
+from analysis.records.events import LookLine, Scalar, Stage, Verdict
 from analysis.records.lines import canonical_json
 from analysis.records.study import Study, StudyHeader, TrialRecord
 from analysis.statistics.bounded import certificate_bound, draws_needed, loss_bound
@@ -37,7 +37,7 @@ MAIN_STAGES: tuple[Stage, ...] = ("finalist", "certificate")
 PAGE_STAGES: tuple[Stage, ...] = ("page_search", "page_finalist", "page_certificate")
 
 
-def stage_settings(spec: SweepSpec, source: Source, study: Study, stage: Stage, look: Look | None) -> list[Setting]:
+def stage_settings(spec: SweepSpec, source: Source, study: Study, stage: Stage, look: LookLine | None) -> list[Setting]:
     """Return what a stage after the search trains; the stages before it must be complete.
 
     Parameters
@@ -223,7 +223,7 @@ _CHOSEN: Mapping[Stage, Callable[[SweepSpec, Source, Study], list[TrialRecord]]]
 
 
 def _looked_at(
-    spec: SweepSpec, source: Source, look: Look, seeds: tuple[str, ...], i: int, record: TrialRecord
+    spec: SweepSpec, source: Source, look: LookLine, seeds: tuple[str, ...], i: int, record: TrialRecord
 ) -> Setting:
     """Return the i-th setting of a look: that of a record, on the look's draws.
 

@@ -13,7 +13,7 @@ from typing import Any
 from analysis.records.events import Chapter, Scalar
 from analysis.records.lines import canonical_json
 from analysis.records.study import Study
-from sweeps.search.samplers import Sampler, Told, make_sampler
+from sweeps.search.samplers import Sampler, ToldTrial, make_sampler
 from sweeps.search.space import apply
 from sweeps.spec.dimensions import Dimension
 from sweeps.spec.placing import DEPTH, SIZES, placed
@@ -99,7 +99,7 @@ def starts_of_chapters(study: Study) -> list[int]:
     return [0, *(chapter.first for chapter in study.chapters)]
 
 
-def told_in(spec: SweepSpec, study: Study, i: int) -> Iterator[Told]:
+def told_in(spec: SweepSpec, study: Study, i: int) -> Iterator[ToldTrial]:
     """Yield the trials that chapter `i` of a study, whose spec this is, has kept; all before it must be finished."""
     if i == 0:
         return
@@ -108,7 +108,7 @@ def told_in(spec: SweepSpec, study: Study, i: int) -> Iterator[Told]:
         proposal = within(spec, study.asked[number])
         if proposal is None:
             raise SpecError(f"{spec.name}: trial {number} is kept, but does not lie in the chapter's space")
-        yield Told(number, *proposal, values[number])
+        yield ToldTrial(number, *proposal, values[number])
 
 
 def repeatable(spec: SweepSpec, study: Study, i: int) -> dict[str, list[int]]:

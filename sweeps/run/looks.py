@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
-from analysis.records.events import Look, Stage
+from analysis.records.events import LookLine, Stage
 from analysis.records.lines import canonical_json
 from analysis.records.study import Study
 from sweeps.data.source import Source
@@ -51,10 +51,10 @@ def draws_of(spec: SweepSpec, dataset: DatasetSpec, n_trials: int) -> str:
     return f"shared:{spec.draws}" if spec.draws else question(spec, dataset, n_trials)
 
 
-def plan_look(spec: SweepSpec, dataset: DatasetSpec, source: Source, study: Study, stage: Stage) -> Look:
+def plan_look(spec: SweepSpec, dataset: DatasetSpec, source: Source, study: Study, stage: Stage) -> LookLine:
     """Return the look that a stage is about to take; how many records and which level they have is still to be said."""
     n_trials = len(study.trials)
-    return Look(
+    return LookLine(
         number=study.look_number,
         stage=stage,
         draws=draws_of(spec, dataset, n_trials),
@@ -66,7 +66,7 @@ def plan_look(spec: SweepSpec, dataset: DatasetSpec, source: Source, study: Stud
     )
 
 
-def with_records(look: Look, n: int, spec: SweepSpec, source: Source) -> Look:
+def with_records(look: LookLine, n: int, spec: SweepSpec, source: Source) -> LookLine:
     """Return a look with the number of its records, and the level that each of their tests has."""
     level = 0.0
     if look.stage in CLAIMED:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from analysis.records.events import Chapter, Extension, Look, Scalar, Stage, Verdict
+from analysis.records.events import Chapter, Extension, LookLine, Scalar, Stage, Verdict
 from analysis.records.study import Record, Study, StudyHeader
 from sweeps.run.progress import Phase
 from sweeps.run.setting import Setting
@@ -105,7 +105,7 @@ class Plan(Protocol):
     def setting_of(self, study: Study, record: Any) -> Setting:
         """Return the setting that a record of any stage is about, to train it again."""
 
-    def look(self, study: Study, stage: Stage) -> tuple[Look | None, list[Setting]]:
+    def look(self, study: Study, stage: Stage) -> tuple[LookLine | None, list[Setting]]:
         """Return what a stage after the first trains, and the look at fresh draws that it is, if it is one.
 
         The stages before it in its tuple are complete.

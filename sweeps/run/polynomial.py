@@ -30,7 +30,7 @@ TOGETHER = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedNetworks:
     """What training one network gave.
 
     Parameters
@@ -61,7 +61,7 @@ class PolynomialTrainer:
 
     spec: PolynomialSpec
 
-    def __call__(self, batch: Sequence[Piece]) -> list[Trained | str]:
+    def __call__(self, batch: Sequence[Piece]) -> list[TrainedNetworks | str]:
         """Train networks of one arm and rate."""
         return PolynomialPlan(self.spec, Path()).train(batch, threading.Event())
 
@@ -144,7 +144,7 @@ class PolynomialPlan:
             tuple(group[i : i + TOGETHER]) for group in by_training.values() for i in range(0, len(group), TOGETHER)
         ]
 
-    def train(self, batch: Sequence[Piece], cancel: threading.Event) -> list[Trained | str]:
+    def train(self, batch: Sequence[Piece], cancel: threading.Event) -> list[TrainedNetworks | str]:
         """Train networks of one arm and rate; each result depends on its own seed only.
 
         Raises
@@ -173,24 +173,24 @@ class PolynomialPlan:
         )
         return [self._trained(arm, history, rule, r) for r in range(len(seeds))]
 
-    def _trained(self, arm: Arm, history: FullBatchHistory, rule: GaussRule, r: int) -> Trained:
+    def _trained(self, arm: Arm, history: FullBatchHistory, rule: GaussRule, r: int) -> TrainedNetworks:
         last = history.parameters[-1, r]
         weights = [factor * float(last[0]) for factor in self._settings.valley]
         free = trainable(arm, 1, self._settings.n_hidden)[0]
         loss, parameters = flat_valley(last, rule.select(slice(r, r + 1)), 0, weights, free)
-        return Trained(history, r, loss.tolist(), parameters.tolist())
+        return TrainedNetworks(history, r, loss.tolist(), parameters.tolist())
 
     def trainer(self) -> PolynomialTrainer:
         """Return what trains networks in another process."""
         return PolynomialTrainer(self._spec)
 
-    def received(self, piece: Piece, outcome: Trained | str) -> Trained | str:  # noqa: ARG002
+    def received(self, piece: Piece, outcome: TrainedNetworks | str) -> TrainedNetworks | str:  # noqa: ARG002
         """Return what came back, as it is."""
         return outcome
 
-    def record(self, setting: Setting, outcomes: Sequence[Trained | str], timing: Timing) -> NetworkRecord:
+    def record(self, setting: Setting, outcomes: Sequence[TrainedNetworks | str], timing: Timing) -> NetworkRecord:
         """Return a network's record."""
-        (trained,) = (one for one in outcomes if isinstance(one, Trained))
+        (trained,) = (one for one in outcomes if isinstance(one, TrainedNetworks))
         history, r = trained.history, trained.replica
         steps = history.passage_step[:, r].tolist()
         at_passage = history.passage_parameters[:, r].tolist()
@@ -213,7 +213,7 @@ class PolynomialPlan:
             worker=timing.worker,
         )
 
-    def keep(self, setting: Setting, record: NetworkRecord, outcomes: Sequence[Trained | str]) -> None:
+    def keep(self, setting: Setting, record: NetworkRecord, outcomes: Sequence[TrainedNetworks | str]) -> None:
         """Keep nothing: the record has all parameters."""
 
     def verdict(self, study: Study, stopped: str) -> Verdict:

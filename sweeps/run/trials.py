@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.events import Chapter, Extension, Look, Scalar, Stage, Verdict
+from analysis.records.events import Chapter, Extension, LookLine, Scalar, Stage, Verdict
 from analysis.records.study import Study, StudyHeader, TrialRecord
 from engine.network import Parameters
 from sweeps.data.kinds import KINDS
@@ -151,7 +151,7 @@ class TrialPlan:
             record.stage, record.number, record.source, dict(record.params), seeds, look_at, epochs, level=level
         )
 
-    def look(self, study: Study, stage: Stage) -> tuple[Look | None, list[Setting]]:
+    def look(self, study: Study, stage: Stage) -> tuple[LookLine | None, list[Setting]]:
         """Return what a stage after the search trains, and the look that it is: the one on record, or a new one."""
         if stage not in FRESH:
             return None, stage_settings(self._spec, self._source, study, stage, None)

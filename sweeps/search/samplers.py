@@ -38,7 +38,7 @@ Proposal = tuple[dict[str, Scalar], dict[str, Scalar]]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ToldTrial:
     """A trial that an earlier chapter of a study tried, and that the present space has.
 
     Parameters
@@ -180,7 +180,7 @@ class ToldSampler:
     """
 
     def __init__(
-        self, spec: SweepSpec, dataset: str, start: int = 0, n_first: int = 0, told: Sequence[Told] = ()
+        self, spec: SweepSpec, dataset: str, start: int = 0, n_first: int = 0, told: Sequence[ToldTrial] = ()
     ) -> None:
         import optuna
 
@@ -254,7 +254,7 @@ class ToldSampler:
             self._study.tell(number + self._offset, value)
 
 
-def make_sampler(spec: SweepSpec, dataset: str, start: int = 0, told: Sequence[Told] = ()) -> Sampler:
+def make_sampler(spec: SweepSpec, dataset: str, start: int = 0, told: Sequence[ToldTrial] = ()) -> Sampler:
     """Return the sampler that a spec names, for the study of one of its datasets.
 
     Parameters

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from analysis.records.events import Asked, Chapter, Extension, Look, Scalar, Verdict
+from analysis.records.events import AskedLine, Chapter, Extension, LookLine, Scalar, Verdict
 from analysis.records.lines import Chain, RecordError, canonical_json, is_whole, unix_ends
 from analysis.records.reading import read_log, read_sweep
 from analysis.records.study import Record, Study, StudyHeader, as_data, canonical_lines, digest_of, study_name
@@ -164,7 +164,7 @@ class StudyLog:
 
     def asked(self, number: int, params: dict[str, Scalar], point: dict[str, Any], source: int | None) -> None:
         """Write that a trial was chosen."""
-        self._log.append([("asked", as_data(Asked(number, params, point, source)))])
+        self._log.append([("asked", as_data(AskedLine(number, params, point, source)))])
         self.study.asked[number] = params
         self.points[number] = point
         self.sources[number] = source
@@ -174,7 +174,7 @@ class StudyLog:
         self._log.append([("finished" if record.stage == "search" else record.stage, as_data(record))])
         self.study.add(record)
 
-    def look(self, look: Look) -> None:
+    def look(self, look: LookLine) -> None:
         """Write that draws which nothing has seen are about to be looked at."""
         self._log.append([("look", as_data(look))])
         self.study.looks.append(look)

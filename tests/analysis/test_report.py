@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.__main__ import main
-from analysis.formats.blocks import Column, Missing, Table, printable
+from analysis.formats.blocks import Missing, ReportColumn, ReportTable, printable
 from analysis.formats.csv_files import FORMULA, csv_text, guard, read_csv, unguard
 from analysis.formats.latex import latex, latex_table
 from analysis.formats.markdown import markdown
@@ -199,7 +199,7 @@ def test_guarding_a_cell_can_be_undone(text: str) -> None:
 
 
 def test_numbers_need_no_guard() -> None:
-    table = Table("t", "", (Column("a", "A"),), ((-1.5,), (2,), (float("nan"),)))
+    table = ReportTable("t", "", (ReportColumn("a", "A"),), ((-1.5,), (2,), (float("nan"),)))
     assert csv_text(table) == 'a\n-1.5\n2\n""\n'
 
 
@@ -259,12 +259,12 @@ def test_signs_outside_the_standard_fonts_are_named() -> None:
 
 
 def test_a_table_as_latex_is_this() -> None:
-    columns = (Column("a", "Who & what", "text"), Column("b", "Loss", "interval"), Column("c", "n"))
+    columns = (ReportColumn("a", "Who & what", "text"), ReportColumn("b", "Loss", "interval"), ReportColumn("c", "n"))
     rows = (
         ("[x]_1", Interval(-0.5, -1.0, 0.25, 8, "t"), -3),
         ("50 %", Missing("not shown: 3 points out of range"), 0.00012),
     )
-    assert latex_table(Table("t", "A 95 % interval.", columns, rows)).splitlines() == [
+    assert latex_table(ReportTable("t", "A 95 % interval.", columns, rows)).splitlines() == [
         r"\begin{table}",
         r"\caption{A 95 \% interval.}",
         r"\label{tab:t}",

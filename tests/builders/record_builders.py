@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records.events import Asked, Stage, Verdict
+from analysis.records.events import AskedLine, Stage, Verdict
 from analysis.records.lines import Chain
 from analysis.records.reading import read_study
 from analysis.records.study import Study, StudyHeader, TrialRecord, as_data, study_name
@@ -246,7 +246,7 @@ def log_lines(study: Study) -> list[str]:
     for stage, records in study.records.items():
         for item in records:
             if stage == "search":
-                items.append(("asked", as_data(Asked(item.number, item.params, {}, item.source))))
+                items.append(("asked", as_data(AskedLine(item.number, item.params, {}, item.source))))
             items.append(("finished" if stage == "search" else stage, as_data(item)))
     chain = Chain(study_name(study.header))
     lines = [chain.encode(kind, data) for kind, data in items]

@@ -36,7 +36,7 @@ _MOST_TOLD = 6
 
 
 @dataclass(slots=True)
-class Column:
+class CellColumn:
     """What the cells of one column are.
 
     Parameters
@@ -153,7 +153,7 @@ def _kind(cell: str, missing: frozenset[str]) -> str:
     return "code" if _CODE.fullmatch(cell) else "other"
 
 
-def needs_formats(column: Column, n_rows: int) -> bool:
+def needs_formats(column: CellColumn, n_rows: int) -> bool:
     """Whether the numbers of a column may be written otherwise than plainly."""
     if column.n_other:
         return True
@@ -194,7 +194,7 @@ class Decider:
         self._source, self._told, self._lines, self._first_row, self._known = source, told, lines, first_row, known
         self.notes: list[str] = []
 
-    def decide(self, columns: list[Column], gathered: dict[str, Formats]) -> None:
+    def decide(self, columns: list[CellColumn], gathered: dict[str, Formats]) -> None:
         """Set what each column is.
 
         Raises
@@ -214,7 +214,7 @@ class Decider:
             self._decide(column, found.get(column.name), decimals, both)
         self._note_words(columns)
 
-    def _decide(self, column: Column, found: Found | None, decimals: set[str], both: set[tuple[str, str]]) -> None:
+    def _decide(self, column: CellColumn, found: Found | None, decimals: set[str], both: set[tuple[str, str]]) -> None:
         present = column.present(len(self._lines))
         if column.name in self._told.text_columns:
             return
@@ -252,7 +252,7 @@ class Decider:
         first = row == 0 and n_odd == 1 and present > 2 and not any(map(str.isdigit, cell))
         return first and not any(map(_NUMBER.fullmatch, self._first_row))
 
-    def _read_as(self, column: Column, found: Found, decimals: set[str], both: set[tuple[str, str]]) -> None:
+    def _read_as(self, column: CellColumn, found: Found, decimals: set[str], both: set[tuple[str, str]]) -> None:
         """Settle how a column of numbers is written."""
         why = ""
         known = self._known.get(column.name)
@@ -274,7 +274,7 @@ class Decider:
             value, n_cells = _number(found.example, form), found.n_changed[form]
             self._note(column, f"{found.example.strip()!r} read as {value} ({n_cells} cells){why}")
 
-    def _check_usual(self, column: Column, present: int) -> None:
+    def _check_usual(self, column: CellColumn, present: int) -> None:
         """Refuse words that usually mean missing among numbers; text they are where numbers are few."""
         if column.n_usual > present:
             column.numeric = column.rewritten = False
@@ -290,7 +290,7 @@ class Decider:
             f"{missing_option(words[:5])} reads {'it' if len(words) == 1 else 'them'} as missing)",
         )
 
-    def _odd(self, column: Column, row: int, cell: str, n_numbers: int, example: str) -> TableError:
+    def _odd(self, column: CellColumn, row: int, cell: str, n_numbers: int, example: str) -> TableError:
         n_odd = column.present(len(self._lines)) - n_numbers
         like = f"a number like {example.strip()!r}" if example else "a number"
         word = cell.strip()
@@ -305,10 +305,10 @@ class Decider:
         expected = f"expected {like}, as in {n_numbers} of {n_numbers + n_odd} cells ({advice})"
         return self._refusal(row, cell, column, expected)
 
-    def _refusal(self, row: int, cell: str, column: Column, expected: str) -> TableError:
+    def _refusal(self, row: int, cell: str, column: CellColumn, expected: str) -> TableError:
         return TableError(f"{self._source}: line {self._lines[row]}, column {column.name!r}: {shown(cell)}; {expected}")
 
-    def _note_words(self, columns: list[Column]) -> None:
+    def _note_words(self, columns: list[CellColumn]) -> None:
         """Say which words were read as missing, and which were not though they often mean it."""
         read: dict[str, Counter[str]] = {}
         for column in columns:
@@ -331,7 +331,7 @@ class Decider:
             told = ", ".join(f"{word!r} {n} times" for word, n in words.most_common(3))
             self.notes.append(f"column {name!r}: read as missing: {told}")
 
-    def _note(self, column: Column, text: str) -> None:
+    def _note(self, column: CellColumn, text: str) -> None:
         self.notes.append(f"column {column.name!r}: {text}")
 
 

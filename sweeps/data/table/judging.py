@@ -20,7 +20,7 @@ import numpy.typing as npt
 from analysis.records.table import finite_or_none
 from sweeps.data.table.class_bounds import class_bounds
 from sweeps.data.table.columns import Task
-from sweeps.data.table.metrics import METRICS, Goal, Metric, confusion_table, metrics_of, score_all
+from sweeps.data.table.metrics import METRICS, Metric, MetricGoal, confusion_table, metrics_of, score_all
 from sweeps.data.table.row_intervals import LEVEL, Comparison, compare, row_losses, score_predictions, upper_loss
 from sweeps.data.table.rows import TableRows
 from sweeps.data.table.settings import TableData
@@ -104,7 +104,7 @@ def ensemble_of(predictions: FloatArray) -> FloatArray:
 
 
 def judge_test_rows(
-    goal: Goal,
+    goal: MetricGoal,
     task: Task,
     y: FloatArray,
     predictions: FloatArray,

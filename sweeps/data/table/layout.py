@@ -11,7 +11,7 @@ from itertools import islice
 from types import MappingProxyType
 
 from sweeps.data.table.table import MISSING, Limits, TableError, Told, is_value, shown
-from sweeps.data.table.text import Text
+from sweeps.data.table.text import SourceText
 
 SEPARATORS = MappingProxyType({",": "','", ";": "';'", "\t": "a tab", "|": "'|'"})
 BLANKS = " "
@@ -45,7 +45,7 @@ class Layout:
 class Lines:
     """The lines of a text without those that are left out; `first` is the number of the line a row began on."""
 
-    def __init__(self, text: Text, n_skipped: int, told: Told, separator: str) -> None:
+    def __init__(self, text: SourceText, n_skipped: int, told: Told, separator: str) -> None:
         self._lines = islice(enumerate(text.lines(), start=1), n_skipped, None)
         self._comment = told.comment
         self._blanks = separator == BLANKS
@@ -73,7 +73,7 @@ class Lines:
             return _BLANK_RUN.sub(lambda run: run[1] or BLANKS, line.strip(" \t\r\n")) + "\n"
 
 
-def find_layout(source: str, text: Text, told: Told) -> Layout:
+def find_layout(source: str, text: SourceText, told: Told) -> Layout:
     """Return where a table begins in its text and what parts its cells.
 
     Raises
@@ -104,7 +104,7 @@ def find_layout(source: str, text: Text, told: Told) -> Layout:
 
 
 def read_rows(
-    source: str, text: Text, layout: Layout, told: Told, limits: Limits, empty: list[int]
+    source: str, text: SourceText, layout: Layout, told: Told, limits: Limits, empty: list[int]
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the first line number and the cells of the header and of every row, as they stand.
 

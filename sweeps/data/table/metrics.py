@@ -312,7 +312,7 @@ def confusion_table(targets: FloatArray, probabilities: FloatArray) -> npt.NDArr
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class MetricGoal:
     """What a sweep is to reach.
 
     Parameters
@@ -337,7 +337,7 @@ class Goal:
 _GOAL = re.compile(r"(?P<metric>[^<>=≤≥]+?)\s*(?P<sign><=|>=|<|>|≤|≥)\s*(?P<value>[^<>=\s]+)\s*(?P<percent>%?)")
 
 
-def parse_goal(text: str, task: Task) -> Goal:
+def parse_goal(text: str, task: Task) -> MetricGoal:
     """Read a goal in a user's words.
 
     Parameters
@@ -360,9 +360,9 @@ def parse_goal(text: str, task: Task) -> Goal:
     if words.casefold().startswith(BEAT_BASELINE):
         rest = words[len(BEAT_BASELINE) :].strip()
         if not rest:
-            return Goal(DEFAULT_METRIC[task], None)
+            return MetricGoal(DEFAULT_METRIC[task], None)
         if rest.casefold().startswith("in "):
-            return Goal(_metric_for(rest[3:], task).name, None)
+            return MetricGoal(_metric_for(rest[3:], task).name, None)
     found = _GOAL.fullmatch(words)
     if found is None:
         example = "rmse < 20000" if task == "regression" else "accuracy > 0.95"
@@ -375,7 +375,7 @@ def parse_goal(text: str, task: Task) -> Goal:
             f"goal: {text!r}: {metric.name} is better when {better}; "
             f"did you mean '{metric.name} {wanted} {found['value']}{found['percent']}'?"
         )
-    return Goal(metric.name, _goal_value(text, metric, found["value"], found["percent"]))
+    return MetricGoal(metric.name, _goal_value(text, metric, found["value"], found["percent"]))
 
 
 def _goal_value(text: str, metric: Metric, number: str, percent: str) -> float:

@@ -37,12 +37,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from engine.names import nearest
-from sweeps.data.table.cells import Column, Decider, is_counted, needs_formats
+from sweeps.data.table.cells import CellColumn, Decider, is_counted, needs_formats
 from sweeps.data.table.layout import BLANKS, SEPARATORS, Layout, find_layout, read_rows
 from sweeps.data.table.numerals import THOUSANDS, Formats, NumberFormat
 from sweeps.data.table.parquet import read_parquet
 from sweeps.data.table.table import MISSING, Limits, Table, TableError, Told, check_header, is_value, same_form
-from sweeps.data.table.text import ENCODINGS, Text, codec_name, open_text, read_bytes
+from sweeps.data.table.text import ENCODINGS, SourceText, codec_name, open_text, read_bytes
 
 _CHUNK_ROWS = 20_000
 _FEW_ROWS = 500
@@ -145,12 +145,12 @@ def _check_choices(source: str, told: Told) -> None:
 class _Survey:
     """What the first passes found, and how rows are read again."""
 
-    text: Text
+    text: SourceText
     told: Told
     limits: Limits
     layout: Layout
     n_width: int
-    columns: list[Column]
+    columns: list[CellColumn]
     missing: frozenset[str]
     lines: npt.NDArray[np.int64]
     notes: list[str]
@@ -166,7 +166,7 @@ class _Rows:
     """Lines of the rows at the end that have no cell; filled when `body` is through."""
 
 
-def _open_rows(source: str, text: Text, layout: Layout, told: Told, limits: Limits) -> _Rows:
+def _open_rows(source: str, text: SourceText, layout: Layout, told: Told, limits: Limits) -> _Rows:
     empty: list[int] = []
     rows = read_rows(source, text, layout, told, limits, empty)
     first = next(rows, None)
@@ -183,7 +183,7 @@ def _open_rows(source: str, text: Text, layout: Layout, told: Told, limits: Limi
     return _Rows(first, rows, empty)
 
 
-def _survey(source: str, text: Text, told: Told, known: dict[str, NumberFormat], limits: Limits) -> _Survey:
+def _survey(source: str, text: SourceText, told: Told, known: dict[str, NumberFormat], limits: Limits) -> _Survey:
     layout = find_layout(source, text, told)
     missing = MISSING | {word.strip() for word in told.missing}
     rows = _open_rows(source, text, layout, told, limits)
@@ -192,7 +192,7 @@ def _survey(source: str, text: Text, told: Told, known: dict[str, NumberFormat],
     if unknown := told_text - set(names):
         near = nearest(min(unknown), names, cutoff=0.0)
         raise TableError(f"{source}: text column {min(unknown)!r} is not in the header; nearest: {near!r}")
-    columns = [Column(name) for name in names]
+    columns = [CellColumn(name) for name in names]
     starts = array("q")
     first_row: tuple[str, ...] = ()
     for lines, block in _chunks(rows.body, len(names)):
@@ -217,8 +217,8 @@ def _survey(source: str, text: Text, told: Told, known: dict[str, NumberFormat],
 
 
 def _without_empty(
-    source: str, line: int, columns: list[Column], n_rows: int, told: Told, notes: list[str]
-) -> list[Column]:
+    source: str, line: int, columns: list[CellColumn], n_rows: int, told: Told, notes: list[str]
+) -> list[CellColumn]:
     """Leave out columns at the end that have neither name nor cell; refuse one that has no name only."""
     kept = list(columns)
     while len(kept) > 1 and kept[-1].n_blank == n_rows and (not kept[-1].name or not told.header):
@@ -311,7 +311,7 @@ def _convert(source: str, survey: _Survey) -> pd.DataFrame:
 
 
 def _numbers(
-    source: str, column: Column, chunk: tuple[str, ...], lines: Sequence[int], missing: frozenset[str]
+    source: str, column: CellColumn, chunk: tuple[str, ...], lines: Sequence[int], missing: frozenset[str]
 ) -> npt.NDArray[np.float64]:
     cells: Sequence[str] = chunk
     if column.n_missing or column.n_any_case:
@@ -355,7 +355,7 @@ def _blank_numbers(survey: _Survey, arrays: list[npt.NDArray[Any]]) -> None:
                 survey.notes.append(f"column {column.name!r}: read as missing: {word} {n_same} times more")
 
 
-def _narrow(column: Column, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _narrow(column: CellColumn, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return whole numbers without missing ones as int64 (exact: they have at most 15 digits), others as they are."""
     if (
         not column.numeric

@@ -27,7 +27,7 @@ from sweeps.data.table.columns import Task
 from sweeps.data.table.fitted import FittedFold
 from sweeps.data.table.folds import Fold
 from sweeps.data.table.judging import ensemble_of
-from sweeps.data.table.metrics import METRICS, Goal, confusion_table, metrics_of, score_all
+from sweeps.data.table.metrics import METRICS, MetricGoal, confusion_table, metrics_of, score_all
 from sweeps.data.table.preprocessing import TargetTransform
 from sweeps.data.table.row_intervals import (
     Comparison,
@@ -304,7 +304,7 @@ def _test_parts(judged: Mapping[str, Any]) -> dict[str, PartScores]:
 
 
 def table_record(
-    data: TableData, n_replicas: int, rows: TableRows, goal: Goal, models: tuple[ModelScores, ...]
+    data: TableData, n_replicas: int, rows: TableRows, goal: MetricGoal, models: tuple[ModelScores, ...]
 ) -> TableRecord:
     """Return what stands beside a study's log before its search begins."""
     value = goal.value

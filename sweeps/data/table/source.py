@@ -42,7 +42,7 @@ from sweeps.data.table.baselines import FoldRows, Problem, best_baseline, run_ba
 from sweeps.data.table.fitted import FittedFold
 from sweeps.data.table.folds import Fold
 from sweeps.data.table.judging import ensemble_of, judge_test_rows, test_units
-from sweeps.data.table.metrics import METRICS, Goal, Metric, parse_goal, predicted_classes
+from sweeps.data.table.metrics import METRICS, Metric, MetricGoal, parse_goal, predicted_classes
 from sweeps.data.table.preprocessing import TargetTransform, fit_preprocessing, fit_target
 from sweeps.data.table.rows import TableRows, make_folds, open_rows, read_data, rows_beyond
 from sweeps.data.table.scoring import (
@@ -94,7 +94,7 @@ class TableSource:
         self._folder = folder
         self._dtype = np.dtype(asked.dtype)
         self.rows: TableRows = open_rows(data, asked.seed)
-        self.goal_asked: Goal = parse_goal(asked.goal, self.rows.target.task)
+        self.goal_asked: MetricGoal = parse_goal(asked.goal, self.rows.target.task)
         self.loss_name = f"1 - {self.metric.name}" if self.metric.higher_is_better else self.metric.name
         self.n_inputs = self.rows.n_inputs
         n_classes = len(self.rows.target.classes)

@@ -125,7 +125,7 @@ def _check_inflated(source: str, data: bytes, limits: Limits) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class SourceText:
     """A file's bytes and how they become lines; opened anew for each pass."""
 
     source: str
@@ -206,9 +206,9 @@ class Text:
         return f"--encoding {' or '.join(fit)}" if fit else "no common one fits; is it text?"
 
 
-def open_text(source: str, data: bytes, encoding: str | None, limits: Limits) -> Text:
+def open_text(source: str, data: bytes, encoding: str | None, limits: Limits) -> SourceText:
     """Settle the encoding: the one named, that of a byte-order mark, or UTF-8; raise TableError on a contradiction."""
-    text = Text(source, data, "utf-8", limits)
+    text = SourceText(source, data, "utf-8", limits)
     if text.packed:
         _check_inflated(source, data, limits)
     with text.raw() as stream:
@@ -217,8 +217,8 @@ def open_text(source: str, data: bytes, encoding: str | None, limits: Limits) ->
         raise TableError(f"{source}: a zip archive or a spreadsheet; unpack it or save it as CSV")
     marked = next((name for mark, name in _BYTE_ORDER_MARKS if first.startswith(mark)), None)
     if encoding is None:
-        return Text(source, data, marked or "utf-8", limits)
+        return SourceText(source, data, marked or "utf-8", limits)
     name = codec_name(encoding) or encoding
     if marked is not None and name.split("-")[:2] != marked.split("-")[:2]:
         raise TableError(f"{source}: --encoding {encoding}, but its byte-order mark says {marked.upper()}; name that")
-    return Text(source, data, marked or name, limits)
+    return SourceText(source, data, marked or name, limits)

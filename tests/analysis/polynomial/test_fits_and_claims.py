@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.polynomial.claims import Claim, Evidence
+from analysis.polynomial.claims import Evidence, PolynomialClaim
 from analysis.polynomial.fits import (
     aligned,
     as_printed,
@@ -180,7 +180,7 @@ def evidence(low: float, high: float, condition: str, budgets_differ: bool = Fal
     ],
 )
 def test_a_claim_holds_where_whole_intervals_speak_for_it_and_fairly_without_unequal_budgets(pieces, verdict, fair):
-    claim = Claim("a claim", tuple(evidence(*piece) for piece in pieces))
+    claim = PolynomialClaim("a claim", tuple(evidence(*piece) for piece in pieces))
     assert (claim.verdict, claim.fair_verdict) == (verdict, fair)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import record_builders as build
 
-from analysis.formats.blocks import Card, Cards, Link, Missing, Picture, Table, number_text
+from analysis.formats.blocks import Card, Cards, Link, Missing, Picture, ReportTable, number_text
 from analysis.formats.markdown import markdown_card
 from analysis.formats.plain import WIDTH, cards_text, cell_text
 from analysis.records.events import Verdict
@@ -25,7 +25,7 @@ from analysis.report import render, sections_of
 from analysis.sections.cards import MEANINGS, arm_text, card_of, card_title, cards_of, param_sentence, share_text
 from analysis.statistics.homework import setting_text
 from analysis.statistics.intervals import Interval
-from analysis.statistics.why import Arm, Comparison
+from analysis.statistics.why import ArmComparison, ChoiceArm
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 MARKUP = '<b onmouseover="x">|`*_'
@@ -108,7 +108,7 @@ def test_a_name_has_one_number_in_all_of_the_report(study: Study) -> None:
                 for card in block.cards:
                     for fact in card.facts:
                         found[card.dataset, fact.title.lower()][cell_text(fact.value)].add("cards")
-            elif isinstance(block, Table):
+            elif isinstance(block, ReportTable):
                 for row in block.rows:
                     for column, cell in zip(block.columns, row, strict=True):
                         if isinstance(cell, Interval | float) and sum(one[0] == row[0] for one in block.rows) == 1:
@@ -235,11 +235,11 @@ def test_names_with_markup_stay_text() -> None:
 
 
 def test_a_sentence_has_ratio_interval_sizes_and_what_is_undecided() -> None:
-    mine = Arm("relu", "relu", (0, 1, 2, 3))
-    sigmoid, tanh = Arm("sigmoid", "sigmoid", (4, 5, 6)), Arm("tanh", "tanh", (7, 8, 9))
+    mine = ChoiceArm("relu", "relu", (0, 1, 2, 3))
+    sigmoid, tanh = ChoiceArm("sigmoid", "sigmoid", (4, 5, 6)), ChoiceArm("tanh", "tanh", (7, 8, 9))
     found = [
-        Comparison("network.activation", mine, sigmoid, Interval(2.0, 1.5, 2.7, 7, "t"), 0.17, 0.01),
-        Comparison("network.activation", mine, tanh, Interval(1.1, 0.8, 1.4, 7, "t"), 0.09, 0.6),
+        ArmComparison("network.activation", mine, sigmoid, Interval(2.0, 1.5, 2.7, 7, "t"), 0.17, 0.01),
+        ArmComparison("network.activation", mine, tanh, Interval(1.1, 0.8, 1.4, 7, "t"), 0.09, 0.6),
     ]
     assert param_sentence(found, 24) == (
         "Activation relu: with sigmoid the test loss was 2 times (1.50 to 2.70) as high, the lowest of them 0.170 "
@@ -248,7 +248,7 @@ def test_a_sentence_has_ratio_interval_sizes_and_what_is_undecided() -> None:
 
 
 def test_a_range_of_values_and_a_layer_have_names() -> None:
-    assert arm_text(Arm(0.001, 0.0123456, ())) == "0.00100 to 0.0123"
+    assert arm_text(ChoiceArm(0.001, 0.0123456, ())) == "0.00100 to 0.0123"
     assert card_title("network.hidden_layer_sizes.2") == "Units of hidden layer 2"
     assert card_title("network.n_hidden_layers") == "Hidden layers"
 

@@ -13,7 +13,7 @@ import pytest
 import record_builders as build
 from PIL import Image
 
-from analysis.formats.blocks import Missing, Picture, Stills, Text, file_names, labels, number_text, printable
+from analysis.formats.blocks import Missing, Paragraph, Picture, Stills, file_names, labels, number_text, printable
 from analysis.records.reading import read_study
 from analysis.records.study import STAGES
 from analysis.report import Pages, add_gif
@@ -188,7 +188,7 @@ def test_without_candidates_there_is_a_sentence(rng: np.random.Generator) -> Non
     study = build.finished_study(n_trials=1)
     study.records["search"] = [build.record(rng, number=i, mean=0.5) for i in range(8)]
     block = choices_block(study, "XOR", "choices-xor")
-    assert isinstance(block, Text)
+    assert isinstance(block, Paragraph)
     assert "none of 8 trials became a candidate" in block.text
 
 
@@ -425,7 +425,7 @@ def test_frames_that_cannot_be_used_become_a_sentence(tmp_path: Path, damage: st
     else:
         network = NetworkConfig(n_inputs=2, hidden_layer_sizes=(), output_activation="linear")
         save_model(path.parent, "certificate-0.frames", network, build.plane_networks(1), {"epochs": [0]})
-    texts = [block.text for block in SECTIONS["surface"]([study]).blocks if isinstance(block, Text)]
+    texts = [block.text for block in SECTIONS["surface"]([study]).blocks if isinstance(block, Paragraph)]
     assert any(text.startswith("two blobs: by epoch not shown: ") for text in texts)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import record_builders as build
 
-from analysis.formats.blocks import Missing, Picture, Table, Text
+from analysis.formats.blocks import Missing, Paragraph, Picture, ReportTable
 from analysis.records.study import Study, TrialRecord
 from analysis.sections.selection import MOST_MARKS, order_finding, thinned
 from analysis.sections.selection import build as build_section
@@ -39,7 +39,7 @@ def study_of(trials: list[TrialRecord]) -> Study:
 
 
 def texts(study: Study) -> str:
-    return "\n".join(block.text for block in build_section([study]).blocks if isinstance(block, Text))
+    return "\n".join(block.text for block in build_section([study]).blocks if isinstance(block, Paragraph))
 
 
 def test_where_the_order_turns_round_the_report_says_so_with_the_price() -> None:
@@ -47,7 +47,7 @@ def test_where_the_order_turns_round_the_report_says_so_with_the_price() -> None
     told = texts(study)
     assert re.search(r"XOR: choosing by test loss costs 0\.5[45]\d \(0\.5[45]\d to 0\.55\d, n = 16 draws\)", told)
     assert "The lower a trial in range, the higher out of range" in told
-    table = next(block for block in build_section([study]).blocks if isinstance(block, Table))
+    table = next(block for block in build_section([study]).blocks if isinstance(block, ReportTable))
     assert [row[1] for row in table.rows] == [rule.title for rule in RULES.values()]
     assert [row[2] for row in table.rows] == [0, 0, 0, table.rows[3][2], 11]
     assert table.rows[-1][-1] == Missing("it is the oracle")
@@ -88,7 +88,7 @@ def test_an_oracle_that_saw_nothing_chooses_nothing() -> None:
         dataclasses.replace(trial(i, 0.1 + 0.01 * i, 0.2), n_out_of_range=[1, 1, 1, *[0] * (R - 3)]) for i in range(5)
     ]
     for study in (study_of([trial(i, 0.1, None) for i in range(5)]), study_of(few)):
-        table = next(block for block in build_section([study]).blocks if isinstance(block, Table))
+        table = next(block for block in build_section([study]).blocks if isinstance(block, ReportTable))
         assert table.rows[-1][2] == Missing("not shown: fewer than 10 points out of range")
         assert table.rows[0][2] == 0
         assert table.rows[0][6] == Missing("no value was measured")

@@ -9,7 +9,7 @@ import pytest
 import record_builders as build
 from table_builders import table_record
 
-from analysis.formats.blocks import Heading, Missing, Picture, Table, Text, number_text
+from analysis.formats.blocks import Heading, Missing, Paragraph, Picture, ReportTable, number_text
 from analysis.records.lines import RecordError
 from analysis.records.reading import read_study
 from analysis.records.table import TABLE_NAME, PartScores, RowScore, encode_table_record
@@ -34,11 +34,11 @@ def write(folder, task="regression", with_network=True, network_changes=None, n_
 
 
 def texts(blocks, role=None):
-    return [block.text for block in blocks if isinstance(block, Text) and role in (None, block.role)]
+    return [block.text for block in blocks if isinstance(block, Paragraph) and role in (None, block.role)]
 
 
 def table(blocks, ending):
-    return next(block for block in blocks if isinstance(block, Table) and block.name.endswith(ending))
+    return next(block for block in blocks if isinstance(block, ReportTable) and block.name.endswith(ending))
 
 
 def test_a_study_that_is_of_no_table_has_no_section_in_the_report():
@@ -59,7 +59,7 @@ def test_the_answer_for_a_table_stands_in_the_users_metric_beside_the_simple_mod
     study = write(tmp_path)
     one = section.open_table_study(study, "xor")
     blocks = answer.build([study]).blocks
-    assert not any(isinstance(block, Table) and block.name == "homework" for block in blocks)
+    assert not any(isinstance(block, ReportTable) and block.name == "homework" for block in blocks)
     row = dict(zip([column.key for column in answer.TABLE_COLUMNS], table(blocks, "tables").rows[0], strict=True))
     assert row["metric"] == f"RMSE ({one.table.target.name})"
     assert row["network_test"].estimate == one.network.test["rmse"]
@@ -191,7 +191,7 @@ def test_several_studies_share_no_file_name_and_the_whole_report_is_written(tmp_
     studies = [write(tmp_path / "a"), write(tmp_path / "b", "classification")]
     blocks = section.build(studies).blocks
     assert len([block for block in blocks if isinstance(block, Heading)]) == 2
-    names = [block.name for block in blocks if isinstance(block, Table | Picture)]
+    names = [block.name for block in blocks if isinstance(block, ReportTable | Picture)]
     assert len(set(names)) == len(names) == 9
     page = write_report([tmp_path / "a", tmp_path / "b"], tmp_path / "report")
     assert "동네" in page.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 import record_builders as build
 from scipy import stats
 
-from analysis.formats.blocks import Missing, Table
+from analysis.formats.blocks import Missing, ReportTable
 from analysis.formats.csv_files import read_csv
 from analysis.records.study import Study, TrialRecord
 from analysis.report import render, write_report
@@ -219,7 +219,7 @@ def test_sweeps_without_a_dataset_in_common_say_so() -> None:
 def test_excess_is_paired_with_the_floor_of_the_same_draw() -> None:
     study = build.finished_study("xor", n_trials=2, n_certificate=R)
     record = study.records["certificate"][0]
-    table = next(block for block in build_section([study]).blocks if isinstance(block, Table))
+    table = next(block for block in build_section([study]).blocks if isinstance(block, ReportTable))
     row = dict(zip([column.key for column in table.columns], table.rows[0], strict=True))
     floors = record.floor_in_range_loss or []
     expected = np.mean(np.subtract(record.in_range_loss, floors))
@@ -231,6 +231,6 @@ def test_a_dataset_without_a_floor_says_so_in_place_of_the_excess() -> None:
     study.records["certificate"] = [
         dataclasses.replace(study.records["certificate"][0], floor_in_range_loss=None, floor_out_of_range_loss=None)
     ]
-    table = next(block for block in build_section([study]).blocks if isinstance(block, Table))
+    table = next(block for block in build_section([study]).blocks if isinstance(block, ReportTable))
     row = dict(zip([column.key for column in table.columns], table.rows[0], strict=True))
     assert row["in_range_excess"] == row["out_of_range_floor"] == Missing("no floor declared")

@@ -13,13 +13,13 @@ import pytest
 from record_builders import header, record
 from scipy import stats
 
-from analysis.formats.blocks import Table, Text
+from analysis.formats.blocks import Paragraph, ReportTable
 from analysis.records.events import Scalar
 from analysis.records.study import Study, TrialRecord
 from analysis.report import render
 from analysis.sections import answer
 from analysis.sections import effects as section
-from analysis.statistics.effects import Claim, effects, grid_of, judge, turned_round
+from analysis.statistics.effects import EffectClaim, effects, grid_of, judge, turned_round
 
 OPTIMIZERS, SIZES = ("sgd", "adam"), (1, 8)
 N = 12
@@ -118,8 +118,8 @@ def test_without_effects_nothing_is_decided_more_often_than_the_level() -> None:
     assert wrong <= 8  # 5 % of 60 are 3; more than 8 have a chance below 1 %
 
 
-def claim(words: str, factor: str, a: Scalar, b: Scalar, sign: int) -> Claim:
-    return Claim(words, factor, a, b, "test", sign)
+def claim(words: str, factor: str, a: Scalar, b: Scalar, sign: int) -> EffectClaim:
+    return EffectClaim(words, factor, a, b, "test", sign)
 
 
 def test_verdicts_on_claims() -> None:
@@ -165,7 +165,7 @@ def test_what_is_no_full_grid_has_no_section() -> None:
 
 def test_the_section_tells_everything_about_the_homework() -> None:
     study = grid_study(adam_and_depth)
-    tables = {block.name: block for block in section.build([study]).blocks if isinstance(block, Table)}
+    tables = {block.name: block for block in section.build([study]).blocks if isinstance(block, ReportTable)}
     claims = tables["effects-xor-claims"]
     assert [row[:2] for row in claims.rows[:1]] == [("Adam trains badly", "does not hold")]
     cells = tables["effects-xor-cells"]
@@ -174,7 +174,7 @@ def test_the_section_tells_everything_about_the_homework() -> None:
     pairs = tables["effects-xor-pairs"]
     batch = next(row for row in pairs.rows if row[0] == "batch size")
     assert batch[-1] == pytest.approx(2.0)  # 0.2 s an epoch against 0.1 s
-    texts = [block.text for block in section.build([study]).blocks if isinstance(block, Text)]
+    texts = [block.text for block in section.build([study]).blocks if isinstance(block, Paragraph)]
     assert any("counts the biases twice" in text for text in texts)
 
 
@@ -188,6 +188,6 @@ def test_the_answer_says_by_which_rows_trials_were_compared() -> None:
     study = grid_study(adam_and_depth)
     part = "Trials are compared by the 10 000 test images."
     study.header = dataclasses.replace(study.header, about=part, has_page=False)
-    texts = [block.text for block in answer.build([study]).blocks if isinstance(block, Text)]
+    texts = [block.text for block in answer.build([study]).blocks if isinstance(block, Paragraph)]
     assert any(part in text for text in texts)
     assert not any("Playground page" in text for text in texts)

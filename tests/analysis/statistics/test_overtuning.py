@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import record_builders as build
 
-from analysis.formats.blocks import Table, Text
+from analysis.formats.blocks import Paragraph, ReportTable
 from analysis.records.events import Verdict
 from analysis.records.study import Study, TrialRecord
 from analysis.sections import overtuning as section
@@ -80,8 +80,8 @@ def test_a_tables_promise_is_of_folds_and_what_it_gave_of_test_rows() -> None:
 def test_the_report_tells_every_step_and_the_mean_over_data_sets() -> None:
     studies = [planted(np.random.default_rng(i), sweep=f"sweep{i}") for i in range(4)]
     blocks = section.build([*studies, Study(build.header("new"))]).blocks
-    told = [block.text for block in blocks if isinstance(block, Text)]
-    rows = next(block.rows for block in blocks if isinstance(block, Table))
+    told = [block.text for block in blocks if isinstance(block, Paragraph)]
+    rows = next(block.rows for block in blocks if isinstance(block, ReportTable))
     assert len(rows) == 12
     assert all(isinstance(row[5], Interval) for row in rows)
     assert [text.partition(":")[0] for text in told if text.startswith("From ")] == [

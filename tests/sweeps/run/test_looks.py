@@ -12,8 +12,8 @@ import record_builders as build
 from tiny import tiny_table
 from tiny_tables import table_spec
 
-from analysis.formats.blocks import Text
-from analysis.records.events import Look
+from analysis.formats.blocks import Paragraph
+from analysis.records.events import LookLine
 from analysis.records.lines import read_lines
 from analysis.records.reading import read_study
 from analysis.records.study import Study, canonical_lines
@@ -96,10 +96,10 @@ def test_growing_a_budget_gives_the_search_that_it_would_have_been_at_once(exten
 
 def test_a_look_is_in_the_log_before_it_is_taken(extended: Path) -> None:
     kinds = [(line.kind, line.data) for line in read_lines(extended / "gauss" / "log.jsonl")]
-    announced: list[Look] = []
+    announced: list[LookLine] = []
     for kind, data in kinds:
         if kind == "look":
-            announced.append(Look(**data))
+            announced.append(LookLine(**data))
         elif kind not in ("study", "asked", "finished", "verdict", "extension", "page_search"):
             look = next(look for look in announced[::-1] if look.stage == kind)
             assert look.first <= data["number"] < look.first + look.n_records
@@ -192,7 +192,9 @@ def test_looks_of_one_study_share_no_draw_however_many_they_take() -> None:
     study = Study(build.header(spec.name, "gauss"))
     taken = []
     for number in range(1, 5):
-        study.looks += [Look(number, stage, "shared:x", 5, 0, 1, 9000, 0.05) for stage in ("finalist", "certificate")]
+        study.looks += [
+            LookLine(number, stage, "shared:x", 5, 0, 1, 9000, 0.05) for stage in ("finalist", "certificate")
+        ]
         taken += [set(seeds_of(source, study, stage, number, "shared:x")) for stage in ("finalist", "certificate")]
     assert sum(map(len, taken)) == len(set().union(*taken)) == 4 * 9008
     first = set(seeds_of(source, Study(study.header), "certificate", 1, "shared:x"))
@@ -228,7 +230,7 @@ def test_the_verdict_of_a_second_look_says_what_holds_for_both(extended: Path) -
     assert study.verdict is not None
     assert "(look 2 at fresh draws; over all 2 at most 0.1)" in study.verdict.text
     told = fresh_look_blocks([study], ["blobs"])[-1]
-    assert isinstance(told, Text)
+    assert isinstance(told, Paragraph)
     # Two looks for the winner and two for the page, each at 0.05.
     assert (
         "The 4 looks of this report that claim something find a goal reached that is not with a chance of" in told.text

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from tiny_tables import class_frame, regression_frame, table_spec
 
-import sweeps.spec.from_table as from_table
 from analysis.records.events import Verdict
 from analysis.records.reading import read_sweep
 from analysis.records.table import read_table_record
 from analysis.report import write_report
 from sweeps.commands.main import main
 from sweeps.run.study import run_sweep
+from sweeps.spec import from_table
 from sweeps.spec.sweep import load_spec
 from sweeps.store.log import digest
 

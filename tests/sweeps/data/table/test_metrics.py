@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.records.metric_words import METRIC_WORDS
-from sweeps.data.table.metrics import METRICS, Goal, confusion_table, parse_goal, score_all
+from sweeps.data.table.metrics import METRICS, MetricGoal, confusion_table, parse_goal, score_all
 
 ORACLES = {
     "rmse": oracle.root_mean_squared_error,
@@ -147,18 +147,18 @@ def test_r2_of_targets_that_do_not_vary_is_not_a_number():
 @pytest.mark.parametrize(
     ("text", "task", "goal"),
     [
-        ("rmse < 20000", "regression", Goal("rmse", 20000.0)),
-        ("RMSE<2e4", "regression", Goal("rmse", 20000.0)),
-        ("log mse <= 0.0158", "regression", Goal("log_mse", 0.0158)),
-        ("R² > 0.5", "regression", Goal("r2", 0.5)),
-        ("r2 > -1", "regression", Goal("r2", -1.0)),
-        ("accuracy > 0.95", "classification", Goal("accuracy", 0.95)),
-        ("accuracy ≥ 95 %", "classification", Goal("accuracy", 0.95)),
-        ("balanced-accuracy > 80%", "classification", Goal("balanced_accuracy", 0.8)),
-        ("log_loss < 0.3", "classification", Goal("log_loss", 0.3)),
-        ("beat the best baseline", "regression", Goal("rmse", None)),
-        (" Beat the best  baseline ", "classification", Goal("accuracy", None)),
-        ("beat the best baseline in log_mse", "regression", Goal("log_mse", None)),
+        ("rmse < 20000", "regression", MetricGoal("rmse", 20000.0)),
+        ("RMSE<2e4", "regression", MetricGoal("rmse", 20000.0)),
+        ("log mse <= 0.0158", "regression", MetricGoal("log_mse", 0.0158)),
+        ("R² > 0.5", "regression", MetricGoal("r2", 0.5)),
+        ("r2 > -1", "regression", MetricGoal("r2", -1.0)),
+        ("accuracy > 0.95", "classification", MetricGoal("accuracy", 0.95)),
+        ("accuracy ≥ 95 %", "classification", MetricGoal("accuracy", 0.95)),
+        ("balanced-accuracy > 80%", "classification", MetricGoal("balanced_accuracy", 0.8)),
+        ("log_loss < 0.3", "classification", MetricGoal("log_loss", 0.3)),
+        ("beat the best baseline", "regression", MetricGoal("rmse", None)),
+        (" Beat the best  baseline ", "classification", MetricGoal("accuracy", None)),
+        ("beat the best baseline in log_mse", "regression", MetricGoal("log_mse", None)),
     ],
 )
 def test_goal_in_words(text, task, goal):
