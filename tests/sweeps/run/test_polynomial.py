@@ -97,7 +97,7 @@ def test_a_sweep_and_a_study_share_a_report(finished: Path, tmp_path: Path):
     build.write_study(build.finished_study(n_trials=3, n_certificate=8), tmp_path / "homework")
     page = write_report([finished, tmp_path / "homework"], tmp_path / "report")
     ids = re.findall(r'<section id="([^"]+)"', page.read_text("utf-8"))
-    assert ids[0] == "answer"
+    assert ids[0] == "cards"
     assert "study-tiny-claims" in ids
     assert (page.parent / "data" / "homework.csv").is_file()
 
