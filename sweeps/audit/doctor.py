@@ -101,7 +101,7 @@ def _disks(results: Path, uri: str | None) -> Iterator[Examined]:
 def _compile_cache() -> Examined:
     given = os.environ.get("NUMBA_CACHE_DIR")
     engine = Path(__file__).resolve().parents[2] / "engine"
-    place = Path(given) if given else engine / "__pycache__"
+    place = Path(given) if given else engine
     writable = os.access(place if place.is_dir() else place.parent, os.W_OK | os.X_OK)
     n = len(list(place.rglob("*.nbi"))) if place.is_dir() else 0
     if not writable and not n:
@@ -116,7 +116,9 @@ def _browser() -> Examined:
     try:
         browser = webbrowser.get()
     except webbrowser.Error:
-        return Examined("browser: none found; reports are plain files, to be opened wherever there is one")
+        return Examined(
+            "browser: none that can be opened from here; reports are plain files, to be opened wherever there is one"
+        )
     return Examined(f"browser: {getattr(browser, 'name', type(browser).__name__)}")
 
 

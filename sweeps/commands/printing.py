@@ -118,7 +118,8 @@ def models_text(study: Study, record: TableRecord) -> str:
     ]
     table = aligned_text(("model", *(PARTS[part] for part in parts)), cells)
     lines += [f"  {line}" for line in table.splitlines()]
-    lines += [f"  {model.title}: {words}" for model in record.models for words in model.words if NO_SPLIT in words]
+    alike = {model.title: dict.fromkeys(words for words in model.words if NO_SPLIT in words) for model in record.models}
+    lines += [f"  {title}: {words}" for title, told in alike.items() for words in list(told)[:1]]  # once, not a fold
     titles = {model.name: model.title for model in record.models}
     for where, differences in (
         ("in the folds", record.fold_differences),

@@ -159,12 +159,14 @@ def show_command(arguments: argparse.Namespace) -> int:
 def _show_sweep(folder: Path) -> None:
     """Print the tables of a sweep, and the answers of kinds of data that have their own."""
     from analysis.records.reading import read_sweep
-    from sweeps.commands.answers import lesson_answer, polynomial_answer
+    from sweeps.commands.answers import lesson_answer, polynomial_answer, table_answer
     from sweeps.commands.printing import homework_text
 
     studies = read_sweep(folder)
-    trials = [study for study in studies if study.first == "search"]
-    parts = [polynomial_answer(study) for study in studies if study.is_polynomial]
+    answers = {study.header.dataset: table_answer(study) for study in studies}
+    trials = [study for study in studies if study.first == "search" and answers[study.header.dataset] is None]
+    parts = [text for text in answers.values() if text is not None]
+    parts += [polynomial_answer(study) for study in studies if study.is_polynomial]
     parts += [lesson_answer(study) for study in studies if study.is_lesson]
     if trials:
         parts = [homework_text(trials), *parts]

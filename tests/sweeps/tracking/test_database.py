@@ -36,6 +36,18 @@ def kill_while(target: Callable[..., Any], arguments: tuple[Any, ...], after_s: 
     return was_at_work
 
 
+def time_of(target: Callable[..., Any], arguments: tuple[Any, ...], started: Path) -> float:
+    """Return how long a process takes from its first write to its end: kills are dealt over that, on any machine."""
+    process = CONTEXT.Process(target=target, args=arguments)
+    process.start()
+    while process.is_alive() and not list(started.iterdir()):
+        time.sleep(0.005)
+    start = time.monotonic()
+    process.join()
+    process.close()
+    return time.monotonic() - start
+
+
 def is_whole(path: Path) -> bool:
     """Return whether a database is whole: MLflow's last step is an experiment called Default."""
     with closing(sqlite3.connect(path)) as connection:
@@ -46,10 +58,13 @@ def is_whole(path: Path) -> bool:
 @pytest.mark.parametrize("n", [3, pytest.param(25, marks=pytest.mark.slow)])
 def test_a_database_is_there_whole_or_not_at_all(tmp_path: Path, n: int) -> None:
     rng, n_killed = random.Random(n), 0
+    path = tmp_path / "timed" / "mlflow.db"
+    path.parent.mkdir()
+    whole_s = time_of(open_client, (sqlite_uri(path),), path.parent)
     for i in range(n):
         path = tmp_path / str(i) / "mlflow.db"
         path.parent.mkdir()
-        n_killed += kill_while(open_client, (sqlite_uri(path),), rng.uniform(0.0, 2.0), path.parent)
+        n_killed += kill_while(open_client, (sqlite_uri(path),), rng.uniform(0.0, 0.7) * whole_s, path.parent)
         assert not path.exists() or is_whole(path)
     assert n_killed > n / 2
     # Whatever the last kill has left does not stop the next process, which leaves nothing but the database.
@@ -63,11 +78,14 @@ def test_one_that_mlflow_itself_has_left_half_made_is_replaced(tmp_path: Path, n
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     rng, n_replaced = random.Random(n), 0
+    path = tmp_path / "timed" / "mlflow.db"
+    path.parent.mkdir()
+    whole_s = time_of(SqlAlchemyStore, (sqlite_uri(path), str(path.parent)), path.parent)
     for i in range(n):
         path = tmp_path / str(i) / "mlflow.db"
         path.parent.mkdir()
         uri = sqlite_uri(path)
-        if kill_while(SqlAlchemyStore, (uri, str(path.parent)), rng.uniform(0.0, 2.0), path.parent):
+        if kill_while(SqlAlchemyStore, (uri, str(path.parent)), rng.uniform(0.2, 0.7) * whole_s, path.parent):
             open_client(uri)
             n_replaced += path.with_name("mlflow.db.half-made").exists()
             assert is_whole(path)
