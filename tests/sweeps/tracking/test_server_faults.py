@@ -262,7 +262,7 @@ def test_every_lost_reply_to_a_new_run_leaves_no_duplicate(
 
     with proxy(server, lose) as uri:
         sync_until_done(results, uri)
-    assert lost["all"] >= 2 * (1 + 1 + 6)
+    assert lost["all"] >= 2 * (1 + 6)  # parent and runs; the experiment may be there from a test before
     audit(results, server)
     assert capfd.readouterr().out == ""  # MLflow likes to print addresses
 
