@@ -13,15 +13,9 @@ import numpy.typing as npt
 from analysis.records.study import Study, TrialRecord
 from analysis.records.table import is_table
 from analysis.statistics.bounded import bounded_interval, loss_bound
+from analysis.statistics.differences import BoundedLosses, bounded_difference, bounded_p_value
 from analysis.statistics.homework import LEAST_POINTS, few_points, winner_record
-from analysis.statistics.intervals import (
-    Interval,
-    Values,
-    difference_p_value,
-    holm,
-    paired_difference,
-    welch_difference,
-)
+from analysis.statistics.intervals import Interval, holm
 from analysis.statistics.selection import LEAST_REPLICAS_FOR_PRICE, Candidates, candidates, chosen_by_other_half
 
 MEASURES = MappingProxyType(
@@ -86,6 +80,10 @@ class Arm:
         """Return the mean over replicas with its 95 % interval."""
         return bounded_interval(self.losses[measure], self.bound)
 
+    def bounded(self, measure: str) -> BoundedLosses:
+        """Return the losses with what bounds them."""
+        return BoundedLosses(self.losses[measure], self.bound)
+
 
 @dataclass(frozen=True, slots=True)
 class ArmSet:
@@ -109,8 +107,8 @@ class ArmSet:
 def winner_differences(studies: Sequence[Study]) -> list[Difference]:
     """Return the differences between the winners of studies of the same dataset, every pair, every measure.
 
-    Replicas pair where both winners were measured on the very same draws (equal seeds and data); other draws compare
-    by Welch's interval. p-values are adjusted over all comparisons that are returned.
+    Replicas pair where both winners were measured on the very same draws (equal seeds and data). Every loss is known to
+    be at most its record's bound. p-values are adjusted over all comparisons that are returned.
     """
     records = [winner_record(study) for study in studies]
     result: list[Difference] = []
@@ -126,7 +124,11 @@ def winner_differences(studies: Sequence[Study]) -> list[Difference]:
             if reason is not None:
                 result.append(Difference(i, j, measure, Interval(None, None, None, 0, "", reason), None))
                 continue
-            result.append(_difference(i, j, measure, getattr(first, measure), getattr(second, measure), paired))
+            sides = [
+                BoundedLosses(getattr(record, measure), loss_bound(header, record))
+                for header, record in ((a, first), (b, second))
+            ]
+            result.append(_difference(i, j, measure, sides[0], sides[1], paired))
     return _adjusted(result)
 
 
@@ -170,14 +172,14 @@ def _arm_differences(found: Sequence[Arm]) -> list[Difference]:
     for measure in MEASURES:
         pairs = itertools.combinations(range(len(found)), 2)
         result += _adjusted(
-            [_difference(i, j, measure, found[i].losses[measure], found[j].losses[measure], True) for i, j in pairs]
+            [_difference(i, j, measure, found[i].bounded(measure), found[j].bounded(measure), True) for i, j in pairs]
         )
     return result
 
 
-def _difference(first: int, second: int, measure: str, a: Values, b: Values, paired: bool) -> Difference:
-    interval = paired_difference(a, b) if paired else welch_difference(a, b)
-    return Difference(first, second, measure, interval, difference_p_value(a, b, paired=paired))
+def _difference(first: int, second: int, measure: str, a: BoundedLosses, b: BoundedLosses, paired: bool) -> Difference:
+    interval = bounded_difference(a, b, paired=paired)
+    return Difference(first, second, measure, interval, bounded_p_value(a, b, paired=paired))
 
 
 def _adjusted(differences: list[Difference]) -> list[Difference]:

@@ -12,7 +12,8 @@ from analysis.records.events import Scalar, Stage
 from analysis.records.study import Study, TrialRecord
 from analysis.records.table import is_table
 from analysis.statistics.bounded import bounded_interval, loss_bound
-from analysis.statistics.intervals import Interval, paired_difference, wilson
+from analysis.statistics.differences import BoundedLosses, bounded_difference
+from analysis.statistics.intervals import Interval, wilson
 from engine.playground.registry import DATASETS
 
 LEAST_POINTS = 10
@@ -348,7 +349,10 @@ def _range_row(study: Study, setting: str, record: TrialRecord) -> RangeRow:
         stage=record.stage,
         in_range=in_range,
         out_of_range=out_of_range,
-        difference=unshown or paired_difference(record.out_of_range_loss, record.in_range_loss),
+        difference=unshown
+        or bounded_difference(
+            BoundedLosses(record.out_of_range_loss, bound), BoundedLosses(record.in_range_loss, bound), paired=True
+        ),
         n_replicas=len(record.test_loss),
     )
 

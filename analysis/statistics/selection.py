@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from analysis.records.events import Scalar
 from analysis.records.study import TrialRecord
+from analysis.statistics.differences import BoundedLosses, bounded_difference
 from analysis.statistics.homework import LEAST_POINTS
-from analysis.statistics.intervals import Interval, paired_difference
+from analysis.statistics.intervals import Interval
 from analysis.statistics.resampling import rank_correlation_interval
 
 FloatArray = npt.NDArray[np.float64]
@@ -282,17 +283,20 @@ RULES: Mapping[str, ChoiceRule] = MappingProxyType(
 )
 
 
-def choices(data: Candidates) -> list[Choice]:
-    """Return what every rule chooses and what it costs out of range, in the order of `RULES`."""
+def choices(data: Candidates, bound: float) -> list[Choice]:
+    """Return what every rule chooses and what it costs out of range, in the order of `RULES`.
+
+    `bound` is the largest loss there can be in any of the trials.
+    """
     everyone = np.arange(data.test.shape[1])
     result = []
     for rule in RULES.values():
         i = rule.choose(data, everyone)
-        result.append(Choice(rule, data.records[i], int(data.n_parameters[i]), price_of_not_knowing(data, rule)))
+        result.append(Choice(rule, data.records[i], int(data.n_parameters[i]), price_of_not_knowing(data, rule, bound)))
     return result
 
 
-def price_of_not_knowing(data: Candidates, rule: ChoiceRule) -> Interval:
+def price_of_not_knowing(data: Candidates, rule: ChoiceRule, bound: float) -> Interval:
     """Return the out-of-range loss of a rule minus that of the oracle, with a 95 % interval over replicas.
 
     Parameters
@@ -300,6 +304,8 @@ def price_of_not_knowing(data: Candidates, rule: ChoiceRule) -> Interval:
     data : Candidates
     rule : ChoiceRule
         For the oracle itself the price is 0, without an interval.
+    bound : float
+        Largest loss there can be in any of the trials.
 
     Returns
     -------
@@ -317,7 +323,7 @@ def price_of_not_knowing(data: Candidates, rule: ChoiceRule) -> Interval:
     for judges, judged in halves(np.arange(n)):
         for side, way in ((mine, rule), (best, ORACLE)):
             side[judged] = data.out_of_range[way.choose(data, replicas[judges]), replicas[judged]]
-    return paired_difference(mine, best)
+    return bounded_difference(BoundedLosses(mine, bound), BoundedLosses(best, bound), paired=True)
 
 
 def correlations(data: Candidates) -> list[Correlation]:
