@@ -15,10 +15,9 @@ import numpy.typing as npt
 
 from analysis.statistics.bounded import bounded_ends
 from analysis.statistics.intervals import student_bound
-from benchmarks.bounded_coverage import BOUND, MISSED, stuck_law
+from benchmarks.bounded_coverage import BOUND, LOG_SD, MISSED, VALUES_AT_ONCE, stuck_law
 
 FloatArray = npt.NDArray[np.float64]
-LOG_SD = 0.33
 N_DIFFERENCES = {8: 8000, 16: 8000, 64: 5000, 256: 2000, 1000: 800}
 """Samples behind each figure, by the number of draws of either setting."""
 SMALL = 5.0
@@ -108,6 +107,20 @@ def draw_both(
     return sides[0], sides[1], means[0] - means[1]
 
 
+def examined(
+    ends: Ends, pairing: Pairing, count: float, n: int, n_simulations: int, rng: np.random.Generator, *, paired: bool
+) -> tuple[float, float]:
+    """Return the share of samples whose interval holds the true difference, and the intervals' mean width."""
+    held, width, done = 0, 0.0, 0
+    while done < n_simulations:
+        rows = min(max(1, VALUES_AT_ONCE // n), n_simulations - done)
+        a, b, truth = draw_both(rng, (rows, n), pairing, count, paired=paired)
+        low, high = ends(a, b, pairing.bound)
+        held += int(((low <= truth) & (truth <= high)).sum())
+        width, done = width + float((high - low).sum()), done + rows
+    return held / n_simulations, width / n_simulations
+
+
 def difference_lines(scale: float, rng: np.random.Generator) -> list[str]:
     """Return the table of coverage of differences; over shares stuck it is the least, over widths the clean one."""
     head = " | ".join(f"n = {n}" for n in N_DIFFERENCES)
@@ -117,13 +130,8 @@ def difference_lines(scale: float, rng: np.random.Generator) -> list[str]:
             cells = []
             for n, n_simulations in N_DIFFERENCES.items():
                 counts = [c for c in (MISSED if pairing.first else MISSED[:1]) if c / n <= 0.35]
-                found = []
-                for count in counts:
-                    a, b, truth = draw_both(
-                        rng, (max(20, round(n_simulations * scale)), n), pairing, count, paired=paired
-                    )
-                    low, high = ends(a, b, pairing.bound)
-                    found.append(float(((low <= truth) & (truth <= high)).mean()))
+                some = max(20, round(n_simulations * scale))
+                found = [examined(ends, pairing, count, n, some, rng, paired=paired)[0] for count in counts]
                 cells.append(f"{100 * min(found):.1f}")
             lines.append(f"| {name if i == 0 else ''} | {pairing.name} | " + " | ".join(cells) + " |")
     return lines
@@ -134,13 +142,18 @@ def difference_widths(scale: float, rng: np.random.Generator) -> list[str]:
     head = " | ".join(f"n = {n}" for n in N_DIFFERENCES)
     lines = [f"| bound, in bodies | width | {head} |", "|--:|---" + "|--:" * len(N_DIFFERENCES) + "|"]
     for bound in (2.0, SMALL, BOUND):
-        for (name, paired, ours), (_, _, plain) in zip(RULES[::2], RULES[1::2], strict=True):
+        for (_, paired, ours), (_, _, plain) in zip(RULES[::2], RULES[1::2], strict=True):
             cells = []
             for n, n_simulations in N_DIFFERENCES.items():
-                shape = (max(20, round(n_simulations * scale / 4)), n)
-                a, b, _ = draw_both(rng, shape, Pairing("", 0.0, 0.0, bound), 0.0, paired=paired)
-                wide, narrow = (float(np.mean(np.subtract(*rule(a, b, bound)[::-1]))) for rule in (ours, plain))
+                some, clean = max(20, round(n_simulations * scale / 4)), Pairing("", 0.0, 0.0, bound)
+                wide, narrow = (examined(rule, clean, 0.0, n, some, rng, paired=paired)[1] for rule in (ours, plain))
                 cells.append(f"{wide / narrow:.2f}")
             word = "over Student's, paired" if paired else "over Welch's, other draws"
             lines.append(f"| {f'{bound:g}' if paired else ''} | {word} | " + " | ".join(cells) + " |")
     return lines
+
+
+DIFFERENCE_TABLES: dict[str, Callable[[float, np.random.Generator], list[str]]] = {
+    "differences": difference_lines,
+    "width of differences": difference_widths,
+}

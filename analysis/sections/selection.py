@@ -101,7 +101,7 @@ def build(studies: Sequence[Study]) -> Section:
                 Paragraph(f"{name}: not shown: {n} complete trial{plural}; a choice takes {LEAST_TRIALS}.", "missing")
             )
             continue
-        chosen = choices(data, max(loss_bound(study.header, record) for record in data.records))
+        chosen = choices(data, np.array([loss_bound(study.header, record) for record in data.records]))
         rules += [rule_cells(choice, data, name, loss_bound(study.header, choice.record)) for choice in chosen]
         found = correlations(data)
         groups += [

@@ -67,7 +67,7 @@ class Arm:
     losses : dict of str to ndarray (R,)
         By key of `MEASURES`, the loss of each replica; see `arms`. NaN where it has no point on that side.
     bound : float
-        Largest loss there can be in any trial of the search.
+        Largest loss there can be in the trials that are judged.
     """
 
     choice: str
@@ -142,20 +142,22 @@ def arms(study: Study, least: int = LEAST_TRIALS_IN_ARM) -> list[ArmSet]:
     data = candidates(study.trials)
     if data is None or data.test.shape[1] < LEAST_REPLICAS_FOR_PRICE:
         return []
-    bound = max(loss_bound(study.header, record) for record in data.records)
+    bounds = np.array([loss_bound(study.header, record) for record in data.records])
     result = []
     for param in sorted({key for record in data.records for key in record.params}):
         values = [record.params.get(param) for record in data.records]
         names = sorted({value for value in values if isinstance(value, str) and values.count(value) >= least})
         if not 2 <= len(names) <= MOST_ARMS or any(not isinstance(value, str | None) for value in values):
             continue
-        found = [_arm(data, name, np.array([i for i, v in enumerate(values) if v == name]), bound) for name in names]
+        found = [_arm(data, name, np.array([i for i, v in enumerate(values) if v == name]), bounds) for name in names]
         found.sort(key=lambda arm: (float(arm.losses["test_loss"].mean()), arm.choice))
         result.append(ArmSet(param, tuple(found), tuple(_arm_differences(found))))
     return result
 
 
-def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64], bound: float) -> Arm:
+def _arm(
+    data: Candidates, choice: str, members: npt.NDArray[np.int64], bounds: npt.NDArray[np.float64]
+) -> Arm:
     chosen = members[chosen_by_other_half(data.test[members])]
     replicas = np.arange(data.test.shape[1])
     best = members[int(np.argmin(data.test[members].mean(axis=1)))]
@@ -164,7 +166,7 @@ def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64], bound: f
         "in_range_loss": data.in_range[chosen, replicas],
         "out_of_range_loss": data.out_of_range[chosen, replicas],
     }
-    return Arm(choice, len(members), data.records[best].number, losses, bound)
+    return Arm(choice, len(members), data.records[best].number, losses, float(bounds[chosen].max()))
 
 
 def _arm_differences(found: Sequence[Arm]) -> list[Difference]:

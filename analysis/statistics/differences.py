@@ -1,6 +1,6 @@
 """Differences of two mean losses either of which may have stuck replicas: intervals and p-values that know the bounds.
 
-What holds of a mean holds of a difference: a sample cannot show a rare bad replica that it did not draw, on either side.
+What holds of a mean holds of a difference: a sample cannot show a rare bad replica that it did not draw, on no side.
 A difference of two losses lies between minus the largest loss of the second and the largest of the first, so
 that `analysis.statistics.bounded` has an imagined draw at both ends; of other draws each mean has its own interval, and
 that of the difference is recovered from both. Student's t over pairs and Welch's, which know no bound, hold only where

@@ -283,20 +283,20 @@ RULES: Mapping[str, ChoiceRule] = MappingProxyType(
 )
 
 
-def choices(data: Candidates, bound: float) -> list[Choice]:
+def choices(data: Candidates, bounds: FloatArray) -> list[Choice]:
     """Return what every rule chooses and what it costs out of range, in the order of `RULES`.
 
-    `bound` is the largest loss there can be in any of the trials.
+    `bounds`, (T,), are the largest losses there can be in each of the trials.
     """
     everyone = np.arange(data.test.shape[1])
     result = []
     for rule in RULES.values():
         i = rule.choose(data, everyone)
-        result.append(Choice(rule, data.records[i], int(data.n_parameters[i]), price_of_not_knowing(data, rule, bound)))
+        result.append(Choice(rule, data.records[i], int(data.n_parameters[i]), price_of_not_knowing(data, rule, bounds)))
     return result
 
 
-def price_of_not_knowing(data: Candidates, rule: ChoiceRule, bound: float) -> Interval:
+def price_of_not_knowing(data: Candidates, rule: ChoiceRule, bounds: FloatArray) -> Interval:
     """Return the out-of-range loss of a rule minus that of the oracle, with a 95 % interval over replicas.
 
     Parameters
@@ -304,8 +304,8 @@ def price_of_not_knowing(data: Candidates, rule: ChoiceRule, bound: float) -> In
     data : Candidates
     rule : ChoiceRule
         For the oracle itself the price is 0, without an interval.
-    bound : float
-        Largest loss there can be in any of the trials.
+    bounds : ndarray (T,)
+        Largest loss there can be in each of the trials.
 
     Returns
     -------
@@ -319,11 +319,16 @@ def price_of_not_knowing(data: Candidates, rule: ChoiceRule, bound: float) -> In
     if n < LEAST_REPLICAS_FOR_PRICE:
         reason = f"{n} replicas with enough points out of range; it takes {LEAST_REPLICAS_FOR_PRICE}"
         return Interval(None, None, None, n, "paired over replicas", reason)
-    mine, best = np.empty(n), np.empty(n)
+    mine, best = np.empty(n, np.int64), np.empty(n, np.int64)
     for judges, judged in halves(np.arange(n)):
         for side, way in ((mine, rule), (best, ORACLE)):
-            side[judged] = data.out_of_range[way.choose(data, replicas[judges]), replicas[judged]]
-    return bounded_difference(BoundedLosses(mine, bound), BoundedLosses(best, bound), paired=True)
+            side[judged] = way.choose(data, replicas[judges])
+    if (mine == best).all():
+        return Interval(0.0, 0.0, 0.0, n, "both choose the same trial")
+    first, second = (
+        BoundedLosses(data.out_of_range[side, replicas], float(bounds[side].max())) for side in (mine, best)
+    )
+    return bounded_difference(first, second, paired=True)
 
 
 def correlations(data: Candidates) -> list[Correlation]:

@@ -106,7 +106,7 @@ def test_the_scatter_has_every_trial_and_names_the_rules_that_chose_it() -> None
     assert [row[0] for row in picture.data.rows] == list(range(12))
     data = candidates(study.trials)
     assert data is not None
-    for choice in choices(data):
+    for choice in choices(data, np.full(12, 5.0)):
         row = picture.data.rows[choice.record.number]
         assert choice.rule.name in row[5].split(", ")
     assert picture.draw().axes
