@@ -142,7 +142,8 @@ def sweep_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
         ReportTable(
             "differences",
             "Winners of different sweeps on the same dataset. Where both were measured on the same draws they compare "
-            "draw by draw (paired), else by Welch's interval. Intervals are of 95 % each; p is adjusted by Holm over "
+            "draw by draw (paired), else by both means' intervals; either way a few stuck replicas that these draws "
+            "missed are reckoned with. Intervals are of 95 % each; p is adjusted by Holm over "
             f"all {sum(one.p_value is not None for one in differences)} comparisons of this table, and the verdict "
             f"follows p at {LEVEL:g}.{told}",
             DIFFERENCE_COLUMNS,

@@ -155,9 +155,7 @@ def arms(study: Study, least: int = LEAST_TRIALS_IN_ARM) -> list[ArmSet]:
     return result
 
 
-def _arm(
-    data: Candidates, choice: str, members: npt.NDArray[np.int64], bounds: npt.NDArray[np.float64]
-) -> Arm:
+def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64], bounds: npt.NDArray[np.float64]) -> Arm:
     chosen = members[chosen_by_other_half(data.test[members])]
     replicas = np.arange(data.test.shape[1])
     best = members[int(np.argmin(data.test[members].mean(axis=1)))]

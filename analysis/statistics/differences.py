@@ -63,7 +63,8 @@ def bounded_difference(a: BoundedLosses, b: BoundedLosses, *, paired: bool, leve
     """
     if not paired:
         first, second = (bounded_interval(one.values, one.largest, level, one.lowest) for one in (a, b))
-        return recovered_difference(first, second, f"recovered from {first.method}, and at {b.largest:.4g}")
+        told = f"from both means, imagined draws at {a.largest:.4g} and {b.largest:.4g}, {100 * level:g} %"
+        return recovered_difference(first, second, told)
     differences, lowest, largest = _pairs(a, b)
     found = bounded_interval(differences, largest, level, lowest)
     method = f"paired, imagined draws at {lowest:.4g} and {largest:.4g}, {100 * level:g} %"

@@ -292,7 +292,9 @@ def choices(data: Candidates, bounds: FloatArray) -> list[Choice]:
     result = []
     for rule in RULES.values():
         i = rule.choose(data, everyone)
-        result.append(Choice(rule, data.records[i], int(data.n_parameters[i]), price_of_not_knowing(data, rule, bounds)))
+        result.append(
+            Choice(rule, data.records[i], int(data.n_parameters[i]), price_of_not_knowing(data, rule, bounds))
+        )
     return result
 
 

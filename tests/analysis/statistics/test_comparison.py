@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import record_builders as build
-from scipy import stats
 
 from analysis.formats.blocks import Missing, ReportTable
 from analysis.formats.csv_files import read_csv
@@ -44,13 +43,16 @@ def test_winners_on_the_same_draws_compare_draw_by_draw(rng: np.random.Generator
     first, second = (hard + shift + 0.001 * rng.standard_normal(R) for shift in (0.0, 0.01))
     studies = [study_of(certificate(rng, out.tolist()), name) for out, name in ((first, "a"), (second, "b"))]
     found = next(one for one in winner_differences(studies) if one.measure == "out_of_range_loss")
-    assert found.difference.method == "paired Student t, 95 %"
+    assert found.difference.method == "paired, imagined draws at -2 and 2, 95 %"
     assert found.difference.estimate == pytest.approx(float(np.mean(first - second)))
-    assert found.p_value == pytest.approx(stats.ttest_rel(first, second).pvalue)
+    assert found.p_value == 1.0  # Student's t over these pairs has p < 1e-9, and knows of no stuck replica
+    far = [study_of(certificate(rng, out.tolist()), name) for out, name in ((first, "a"), (first + 1.5, "b"))]
+    found = next(one for one in winner_differences(far) if one.measure == "out_of_range_loss")
     assert found.difference.high < 0
+    assert found.p_value < 0.05
 
 
-def test_winners_on_other_draws_compare_by_welch(rng: np.random.Generator) -> None:
+def test_winners_on_other_draws_compare_by_both_intervals(rng: np.random.Generator) -> None:
     first, second = (0.3 + 0.1 * rng.standard_normal(R) for _ in range(2))
     others = [f"0.9{r:04d}" for r in range(R)]
     studies = [
@@ -58,15 +60,17 @@ def test_winners_on_other_draws_compare_by_welch(rng: np.random.Generator) -> No
         study_of(certificate(rng, second.tolist(), others), "b"),
     ]
     found = next(one for one in winner_differences(studies) if one.measure == "out_of_range_loss")
-    assert found.difference.method == "Welch, 95 %"
-    assert found.p_value == pytest.approx(stats.ttest_ind(first, second, equal_var=False).pvalue)
+    assert found.difference.method == "from both means, imagined draws at 2 and 2, 95 %"
+    assert found.difference.low < np.mean(first) - np.mean(second) < found.difference.high
 
 
 def test_equal_seeds_of_other_data_do_not_pair(rng: np.random.Generator) -> None:
     out = (0.3 + 0.1 * rng.standard_normal(R)).tolist()
     noisier = {"noise": 0.3, "train_share": 0.7, "stretch": 3.0}
     studies = [study_of(certificate(rng, out), "a"), study_of(certificate(rng, out), "b", data=noisier)]
-    assert {one.difference.method for one in winner_differences(studies)} == {"Welch, 95 %"}
+    assert {one.difference.method for one in winner_differences(studies)} == {
+        "from both means, imagined draws at 2 and 2, 95 %"
+    }
 
 
 def test_only_winners_of_one_dataset_compare_and_holm_counts_them_all(rng: np.random.Generator) -> None:
@@ -139,12 +143,12 @@ def test_the_arm_with_the_lowest_loss_comes_first_and_all_pairs_count(rng: np.ra
 def test_arms_of_pure_noise_are_told_apart_in_few_searches() -> None:
     """Choosing inside an arm of many trials must not make it seem better than an arm of one."""
     n_found = 0
-    for seed in range(200):
+    for seed in range(20):
         rng = np.random.default_rng(seed)
         rows = 0.1 + 0.02 * rng.standard_normal((13, R))
         (found,) = arms(search(rng, {"relu": list(rows[:12]), "tanh": [rows[12]]}), least=1)
         n_found += any((one.p_value or 1) < 0.05 for one in found.differences if one.measure == "test_loss")
-    assert n_found <= 20
+    assert n_found <= 1
 
 
 def test_arms_of_one_or_two_trials_are_not_ranked(rng: np.random.Generator) -> None:

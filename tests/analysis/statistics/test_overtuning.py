@@ -14,8 +14,8 @@ from analysis.records.events import Verdict
 from analysis.records.study import Study, TrialRecord
 from analysis.sections import overtuning as section
 from analysis.statistics.comparison import winner_differences
-from analysis.statistics.intervals import Interval
 from analysis.statistics.differences import recovered_difference
+from analysis.statistics.intervals import Interval
 from analysis.statistics.overtuning import STEPS, mean_loss, over_studies, steps
 
 TRUTH, SPREAD = 0.3, 0.06

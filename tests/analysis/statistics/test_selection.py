@@ -20,6 +20,7 @@ from analysis.statistics.selection import (
 )
 
 R = 16
+BOUNDS = np.full(50, 5.0)
 
 
 def data(n_trials: int = 12, seed: int = 0) -> Candidates:
@@ -96,7 +97,7 @@ def test_the_price_is_the_paired_difference_where_the_choice_is_clear():
     assert price.estimate == pytest.approx(float((outside[0] - outside[1]).mean()), rel=1e-12)
     assert price.n == R
     assert price.low is not None
-    assert price.low > 1.5
+    assert price.low > 0.5  # 2 less what 16 draws cannot exclude below the bound
 
 
 def test_between_trials_that_do_not_differ_not_knowing_costs_nothing():
