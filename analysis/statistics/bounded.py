@@ -34,6 +34,8 @@ MOST_STEPS = 80
 LARGEST_HALF_SQUARED_ERROR = 2.0
 """Of labels and outputs that are both within -1 and 1."""
 _OUTPUTS_WITHIN_ONE = ("tanh", "sigmoid")
+SHARED_ROWS = "networks of one table share its rows, so that their spread is no measure of it"
+"""Why losses of a table's networks have no interval; its scores have, over rows (`analysis.records.table`)."""
 _FEW = "one value has no spread; an interval takes at least 2"
 
 
@@ -279,6 +281,17 @@ def bounded_interval(values: Values, bound: float, level: float = 0.95, lowest: 
         return Interval(estimate, None, None, n, name, _FEW)
     low, high = bounded_ends(array[None], bound, level, lowest)
     return Interval(estimate, float(low[0]), float(high[0]), n, name)
+
+
+def loss_interval(header: StudyHeader, record: TrialRecord, values: Values) -> Interval:
+    """Return the mean of some losses of a record with its 95 % interval, where its replicas are independent.
+
+    Those of a table are not: they have validation rows in common, or training rows. Then there is a mean alone.
+    """
+    if header.data.get("kind") != "table":
+        return bounded_interval(values, loss_bound(header, record))
+    array = measured(values)
+    return Interval(float(array.mean()) if len(array) else None, None, None, len(array), "", SHARED_ROWS)
 
 
 def certificate_bound(values: Values, bound: float, level: float) -> float:

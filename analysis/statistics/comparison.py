@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from analysis.records.study import Study, TrialRecord
 from analysis.records.table import is_table
-from analysis.statistics.bounded import bounded_interval, loss_bound
+from analysis.statistics.bounded import SHARED_ROWS, bounded_interval, loss_bound
 from analysis.statistics.differences import BoundedLosses, bounded_difference, bounded_p_value
 from analysis.statistics.homework import LEAST_POINTS, few_points, winner_record
 from analysis.statistics.intervals import Interval, holm
@@ -66,23 +66,28 @@ class Arm:
         The trial with the lowest mean test loss among them.
     losses : dict of str to ndarray (R,)
         By key of `MEASURES`, the loss of each replica; see `arms`. NaN where it has no point on that side.
-    bound : float
-        Largest loss there can be in the trials that are judged.
+    bound : float or None
+        Largest loss there can be in the trials that are judged; None where replicas share rows, and nothing has an
+        interval.
     """
 
     choice: str
     n_trials: int
     number: int
     losses: dict[str, npt.NDArray[np.float64]]
-    bound: float
+    bound: float | None
 
     def interval(self, measure: str) -> Interval:
         """Return the mean over replicas with its 95 % interval."""
-        return bounded_interval(self.losses[measure], self.bound)
+        losses = self.losses[measure]
+        return _mean_alone(losses) if self.bound is None else bounded_interval(losses, self.bound)
 
-    def bounded(self, measure: str) -> BoundedLosses:
-        """Return the losses with what bounds them."""
-        return BoundedLosses(self.losses[measure], self.bound)
+    def minus(self, other: Arm, measure: str) -> tuple[Interval, float | None]:
+        """Return the mean difference from another arm, paired by replica, and the p-value of none."""
+        if self.bound is None or other.bound is None:
+            return _mean_alone(self.losses[measure] - other.losses[measure]), None
+        mine, theirs = (BoundedLosses(arm.losses[measure], arm.bound or 0.0) for arm in (self, other))
+        return bounded_difference(mine, theirs, paired=True), bounded_p_value(mine, theirs, paired=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,7 @@ def arms(study: Study, least: int = LEAST_TRIALS_IN_ARM) -> list[ArmSet]:
     data = candidates(study.trials)
     if data is None or data.test.shape[1] < LEAST_REPLICAS_FOR_PRICE:
         return []
-    bounds = np.array([loss_bound(study.header, record) for record in data.records])
+    bounds = None if is_table(study) else np.array([loss_bound(study.header, one) for one in data.records])
     result = []
     for param in sorted({key for record in data.records for key in record.params}):
         values = [record.params.get(param) for record in data.records]
@@ -155,7 +160,7 @@ def arms(study: Study, least: int = LEAST_TRIALS_IN_ARM) -> list[ArmSet]:
     return result
 
 
-def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64], bounds: npt.NDArray[np.float64]) -> Arm:
+def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64], bounds: npt.NDArray[np.float64] | None) -> Arm:
     chosen = members[chosen_by_other_half(data.test[members])]
     replicas = np.arange(data.test.shape[1])
     best = members[int(np.argmin(data.test[members].mean(axis=1)))]
@@ -164,22 +169,28 @@ def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64], bounds: 
         "in_range_loss": data.in_range[chosen, replicas],
         "out_of_range_loss": data.out_of_range[chosen, replicas],
     }
-    return Arm(choice, len(members), data.records[best].number, losses, float(bounds[chosen].max()))
+    return Arm(
+        choice, len(members), data.records[best].number, losses, None if bounds is None else float(bounds[chosen].max())
+    )
 
 
 def _arm_differences(found: Sequence[Arm]) -> list[Difference]:
     result: list[Difference] = []
     for measure in MEASURES:
         pairs = itertools.combinations(range(len(found)), 2)
-        result += _adjusted(
-            [_difference(i, j, measure, found[i].bounded(measure), found[j].bounded(measure), True) for i, j in pairs]
-        )
+        result += _adjusted([Difference(i, j, measure, *found[i].minus(found[j], measure)) for i, j in pairs])
     return result
 
 
 def _difference(first: int, second: int, measure: str, a: BoundedLosses, b: BoundedLosses, paired: bool) -> Difference:
     interval = bounded_difference(a, b, paired=paired)
     return Difference(first, second, measure, interval, bounded_p_value(a, b, paired=paired))
+
+
+def _mean_alone(losses: npt.NDArray[np.float64]) -> Interval:
+    """Return the mean of losses whose replicas share rows."""
+    there = losses[~np.isnan(losses)]
+    return Interval(float(there.mean()) if len(there) else None, None, None, len(there), "", SHARED_ROWS)
 
 
 def _adjusted(differences: list[Difference]) -> list[Difference]:
@@ -189,8 +200,7 @@ def _adjusted(differences: list[Difference]) -> list[Difference]:
 
 def _of_tables(*studies: Study) -> str | None:
     """Return why winners of tables are not compared by their networks, or None where none is of a table."""
-    told = "not compared: networks of one table share its rows, so that their spread is no measure of it"
-    return told if any(is_table(study) for study in studies) else None
+    return f"not compared: {SHARED_ROWS}" if any(is_table(study) for study in studies) else None
 
 
 def _other_losses(records: Sequence[TrialRecord]) -> str | None:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from analysis.records.events import Scalar
 from analysis.records.study import TrialRecord
+from analysis.statistics.bounded import SHARED_ROWS
 from analysis.statistics.differences import BoundedLosses, bounded_difference
 from analysis.statistics.homework import LEAST_POINTS
 from analysis.statistics.intervals import Interval
@@ -283,10 +284,11 @@ RULES: Mapping[str, ChoiceRule] = MappingProxyType(
 )
 
 
-def choices(data: Candidates, bounds: FloatArray) -> list[Choice]:
+def choices(data: Candidates, bounds: FloatArray | None) -> list[Choice]:
     """Return what every rule chooses and what it costs out of range, in the order of `RULES`.
 
-    `bounds`, (T,), are the largest losses there can be in each of the trials.
+    `bounds`, (T,), are the largest losses there can be in each of the trials; None: no price has an interval, as the
+    replicas share rows.
     """
     everyone = np.arange(data.test.shape[1])
     result = []
@@ -298,7 +300,7 @@ def choices(data: Candidates, bounds: FloatArray) -> list[Choice]:
     return result
 
 
-def price_of_not_knowing(data: Candidates, rule: ChoiceRule, bounds: FloatArray) -> Interval:
+def price_of_not_knowing(data: Candidates, rule: ChoiceRule, bounds: FloatArray | None) -> Interval:
     """Return the out-of-range loss of a rule minus that of the oracle, with a 95 % interval over replicas.
 
     Parameters
@@ -306,8 +308,8 @@ def price_of_not_knowing(data: Candidates, rule: ChoiceRule, bounds: FloatArray)
     data : Candidates
     rule : ChoiceRule
         For the oracle itself the price is 0, without an interval.
-    bounds : ndarray (T,)
-        Largest loss there can be in each of the trials.
+    bounds : ndarray (T,) or None
+        Largest loss there can be in each of the trials; None where replicas share rows.
 
     Returns
     -------
@@ -327,6 +329,9 @@ def price_of_not_knowing(data: Candidates, rule: ChoiceRule, bounds: FloatArray)
             side[judged] = way.choose(data, replicas[judges])
     if (mine == best).all():
         return Interval(0.0, 0.0, 0.0, n, "both choose the same trial")
+    if bounds is None:
+        price = float((data.out_of_range[mine, replicas] - data.out_of_range[best, replicas]).mean())
+        return Interval(price, None, None, n, "paired over replicas", SHARED_ROWS)
     first, second = (
         BoundedLosses(data.out_of_range[side, replicas], float(bounds[side].max())) for side in (mine, best)
     )
