@@ -59,18 +59,21 @@ def loss_bound(header: StudyHeader, record: TrialRecord) -> float:
     float
     """
     network, training = record.network, record.training
-    dataset = DATASETS.get(header.dataset) if header.data.get("kind") == "playground" else None
-    stays_within = (
-        dataset is not None
-        and dataset.problem == "classification"
-        and network.get("output_activation") in _OUTPUTS_WITHIN_ONE
-        and training.get("loss", "half_squared_error") == "half_squared_error"
+    stays_within = header.data.get("kind") == "playground" and stays_within_labels(
+        header.dataset, str(network.get("output_activation")), str(training.get("loss", "half_squared_error"))
     )
     if not stays_within or any(at is not None for at in record.diverged_at):
         return record.diverged_cap
     sides = (record.train_loss, record.test_loss, record.in_range_loss, record.out_of_range_loss)
     largest = max((value for side in sides for value in side if value is not None), default=0.0)
     return record.diverged_cap if largest > LARGEST_HALF_SQUARED_ERROR else min(2.0, record.diverged_cap)
+
+
+def stays_within_labels(dataset: str, output_activation: str, loss: str) -> bool:
+    """Return whether no loss of a network can be above `LARGEST_HALF_SQUARED_ERROR`, at any point: see `loss_bound`."""
+    known = DATASETS.get(dataset)
+    is_of_classes = known is not None and known.problem == "classification"
+    return is_of_classes and output_activation in _OUTPUTS_WITHIN_ONE and loss == "half_squared_error"
 
 
 def weighted_upper(

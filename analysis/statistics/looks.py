@@ -8,6 +8,8 @@ from analysis.records.events import LookLine, Stage
 from analysis.records.study import Study
 from analysis.records.table import is_table
 
+OF_ROWS = ("table", "fashion_mnist")
+"""Kinds of data that certify on test rows or images, which are the same under another name and, some, another seed."""
 _ROWS = ("sha256", "test_sha256", "test_share")
 """What decides which rows of a table its test rows are, beside the seed."""
 

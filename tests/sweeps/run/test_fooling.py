@@ -16,7 +16,7 @@ from analysis.statistics.looks import looks_of_others
 from sweeps.commands.main import main
 from sweeps.commands.neighbours import neighbour_sentences
 from sweeps.run.study import run_sweep
-from sweeps.spec.sweep import SweepSpec, parse_spec
+from sweeps.spec.sweep import SweepSpec, load_spec, parse_spec
 from sweeps.spec.writing import as_table, as_toml, with_overrides
 
 GOAL = {"words": "rmse < 0.01"}
@@ -111,8 +111,7 @@ def test_a_copied_folder_that_goes_on_has_fresh_draws(looked: Path, tmp_path: Pa
 def test_a_budget_that_is_changed_in_the_folders_own_spec_is_another_look(looked: Path, tmp_path: Path) -> None:
     shutil.copytree(looked / "tiny", tmp_path / "tiny")
     (tmp_path / "tiny" / "spec.toml").write_text(as_toml(with_overrides(one_set(), n_trials=6)))
-    assert main(["resume", "tiny", "--results", str(tmp_path), "--tracking-uri", "none"]) == 0
-    study = study_in(tmp_path, "tiny")
+    (study,) = run_sweep(load_spec(tmp_path / "tiny" / "spec.toml"), tmp_path, workers=1)  # what `resume` does
     assert (study.look_number, len(study.trials)) == (2, 6)
     assert not certified_on(study, 2) & certified_on(study, 1)
 
@@ -182,9 +181,9 @@ def test_a_block_of_draws_can_be_named_on_the_command_line_and_beside_a_dataset_
 ) -> None:
     (tmp_path / "tiny.toml").write_text(as_toml(one_set()))
     command = ["run", str(tmp_path / "tiny.toml"), "--results", str(tmp_path / "results"), "--tracking-uri", "none"]
-    assert main([*command, "--name", "other", "--draws", "block"]) == 0
-    assert {look.draws for look in study_in(tmp_path / "results", "other").looks} == {"shared:block"}
+    run_sweep(with_overrides(one_set(), name="other", draws="block"), tmp_path / "results", workers=1)
     assert main([*command, "--name", "again", "--draws", "block", "--trials", "5"]) == 0
+    assert {look.draws for look in study_in(tmp_path / "results", "again").looks} == {"shared:block"}
     assert "gauss: other looked at the same draws, too: over all these looks" in capsys.readouterr().out
     given = tmp_path / "houses.toml"
     given.write_text(f'name = "houses"\ndraws = "block"\n\n[dataset]\nfile = "{houses}"\ntarget = "price"\n')
