@@ -17,6 +17,7 @@ from analysis.statistics.differences import BoundedLosses, bounded_difference, b
 from analysis.statistics.homework import LEAST_POINTS, few_points, winner_record
 from analysis.statistics.intervals import Interval, holm
 from analysis.statistics.selection import LEAST_REPLICAS_FOR_PRICE, Candidates, candidates, chosen_by_other_half
+from analysis.statistics.verdicts import share_interval
 
 MEASURES = MappingProxyType(
     {"test_loss": "test loss", "in_range_loss": "loss in range", "out_of_range_loss": "loss out of range"}
@@ -24,6 +25,9 @@ MEASURES = MappingProxyType(
 MOST_ARMS = 12
 LEAST_TRIALS_IN_ARM = 3
 """Fewer say what one setting gives, not what a choice does: such arms are not ranked."""
+
+
+NOT_PAIRED = Interval(None, None, None, 0, "", "they share no draws")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,11 @@ class Difference:
         First minus second; its `method` tells whether replicas were paired.
     p_value : float or None
         Two-sided, of no difference; None where there is no interval.
+    lower_on : Interval
+        Share of replicas on which the first is lower, of those that pair: exact under any law, and of the order on each
+        draw alone, not of means.
     adjusted : float or None
-        The same after Holm, over all comparisons of the family.
+        The p-value after Holm, over all comparisons of the family.
     """
 
     first: int
@@ -49,6 +56,7 @@ class Difference:
     measure: str
     difference: Interval
     p_value: float | None
+    lower_on: Interval = NOT_PAIRED
     adjusted: float | None = None
 
 
@@ -82,12 +90,9 @@ class Arm:
         losses = self.losses[measure]
         return _mean_alone(losses) if self.bound is None else bounded_interval(losses, self.bound)
 
-    def minus(self, other: Arm, measure: str) -> tuple[Interval, float | None]:
-        """Return the mean difference from another arm, paired by replica, and the p-value of none."""
-        if self.bound is None or other.bound is None:
-            return _mean_alone(self.losses[measure] - other.losses[measure]), None
-        mine, theirs = (BoundedLosses(arm.losses[measure], arm.bound or 0.0) for arm in (self, other))
-        return bounded_difference(mine, theirs, paired=True), bounded_p_value(mine, theirs, paired=True)
+    def bounded(self, measure: str) -> BoundedLosses | None:
+        """Return the losses with what bounds them; None where replicas share rows."""
+        return None if self.bound is None else BoundedLosses(self.losses[measure], self.bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ def winner_differences(studies: Sequence[Study]) -> list[Difference]:
                 BoundedLosses(getattr(record, measure), loss_bound(header, record))
                 for header, record in ((a, first), (b, second))
             ]
-            result.append(_difference(i, j, measure, sides[0], sides[1], paired))
+            result.append(_difference(i, j, measure, sides[0], sides[1], paired=paired))
     return _adjusted(result)
 
 
@@ -178,13 +183,31 @@ def _arm_differences(found: Sequence[Arm]) -> list[Difference]:
     result: list[Difference] = []
     for measure in MEASURES:
         pairs = itertools.combinations(range(len(found)), 2)
-        result += _adjusted([Difference(i, j, measure, *found[i].minus(found[j], measure)) for i, j in pairs])
+        result += _adjusted([_arm_difference(i, j, measure, found[i], found[j]) for i, j in pairs])
     return result
 
 
-def _difference(first: int, second: int, measure: str, a: BoundedLosses, b: BoundedLosses, paired: bool) -> Difference:
+def _difference(
+    first: int, second: int, measure: str, a: BoundedLosses, b: BoundedLosses, *, paired: bool
+) -> Difference:
     interval = bounded_difference(a, b, paired=paired)
-    return Difference(first, second, measure, interval, bounded_p_value(a, b, paired=paired))
+    lower_on = _lower_on(a, b) if paired else NOT_PAIRED
+    return Difference(first, second, measure, interval, bounded_p_value(a, b, paired=paired), lower_on)
+
+
+def _arm_difference(i: int, j: int, measure: str, first: Arm, second: Arm) -> Difference:
+    a, b = first.bounded(measure), second.bounded(measure)
+    if a is None or b is None:
+        alone = _mean_alone(first.losses[measure] - second.losses[measure])
+        return Difference(i, j, measure, alone, None, Interval(None, None, None, 0, "", SHARED_ROWS))
+    return _difference(i, j, measure, a, b, paired=True)
+
+
+def _lower_on(a: BoundedLosses, b: BoundedLosses) -> Interval:
+    pairs = [(x, y) for x, y in zip(a.values, b.values, strict=True) if x is not None and y is not None]
+    differences = np.array([x - y for x, y in pairs], np.float64)
+    there = differences[~np.isnan(differences)]
+    return share_interval((1.0 - np.sign(there)) / 2.0)
 
 
 def _mean_alone(losses: npt.NDArray[np.float64]) -> Interval:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import record_builders as build
+from scipy import stats
 
 from analysis.formats.blocks import Missing, ReportTable
 from analysis.formats.csv_files import read_csv
@@ -16,7 +17,7 @@ from analysis.records.study import Study, TrialRecord
 from analysis.report import render, write_report
 from analysis.sections.comparison import arm_findings, negated
 from analysis.sections.comparison import build as build_section
-from analysis.statistics.comparison import arms, winner_differences
+from analysis.statistics.comparison import _arm_difference, arms, winner_differences
 from analysis.statistics.intervals import holm
 
 R = 16
@@ -157,6 +158,19 @@ def test_arms_of_one_or_two_trials_are_not_ranked(rng: np.random.Generator) -> N
     (found,) = arms(study)
     assert sorted(arm.choice for arm in found.arms) == ["relu", "tanh"]
     assert arms(search(rng, {"relu": list(rows[:3]), "tanh": list(rows[3:5])})) == []
+
+
+def test_where_means_of_few_draws_tell_nothing_the_order_on_each_draw_may(rng: np.random.Generator) -> None:
+    row = 0.1 + 0.01 * rng.standard_normal(R)
+    (found,) = arms(search(rng, {"relu": [row], "tanh": [row + 0.002]}), least=1)
+    one = next(one for one in found.differences if one.measure == "test_loss")
+    assert one.p_value == 1.0
+    assert one.difference.low < 0 < one.difference.high
+    exact = stats.binomtest(R, R).proportion_ci(0.95, "exact")
+    assert (one.lower_on.estimate, one.lower_on.low, one.lower_on.high) == (1.0, pytest.approx(exact.low), 1.0)
+    tied = dataclasses.replace(found.arms[1], losses=found.arms[0].losses)
+    same = _arm_difference(0, 1, "test_loss", found.arms[0], tied)
+    assert same.lower_on.estimate == 0.5
 
 
 def test_a_search_without_a_choice_among_names_has_no_arms(rng: np.random.Generator) -> None:
