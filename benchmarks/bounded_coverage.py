@@ -25,9 +25,9 @@ from analysis.statistics.intervals import hall_bound, student_bound
 
 FloatArray = npt.NDArray[np.float64]
 Ends = Callable[[FloatArray, float], tuple[FloatArray, FloatArray]]
-N_SIMULATED = {8: 10_000, 16: 10_000, 64: 8000, 256: 4000, 1000: 2500}
+N_SIMULATED = {8: 10_000, 16: 10_000, 64: 8000, 256: 4000, 1000: 2000}
 """Samples behind each figure, by their size."""
-N_CERTIFICATE = {64: 8000, 1000: 3000}
+N_CERTIFICATE = {64: 6000, 1000: 2000}
 LEVELS = (0.05, 0.05 / 3)
 BOUND = 25.0
 SHARES = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1)

@@ -21,13 +21,13 @@ from engine.playground.registry import DATASETS
 
 CERTIFICATE_WEIGHT = 1.0
 """Weight of the imagined draw in a certificate: Gaffke's bound, which no law is known to break."""
-LEAST_WEIGHT, MOST_WEIGHT = 0.15, 0.66
+LEAST_WEIGHT, MOST_WEIGHT = 0.16, 0.66
 """Weight of the imagined draw at either end of a two-sided interval, by how far that bound stands out."""
-WEIGHT_AT_0, WEIGHT_OF_FEW, WEIGHT_SLOPE = 0.085, 1.5, 0.11
-"""That weight for a bound that does not stand out, what is added to it over n, and for each standard error of it."""
+WEIGHT_AT_0, WEIGHT_OF_FEW, WEIGHT_SLOPE = -0.256, 28.0, 0.35
+"""That weight for a bound that does not stand out; added to it over n squared; and for each standard error of that."""
 SKEWED, VERY_SKEWED = 0.17, 0.27
 """Skewness over root n from which, and from where on fully, the end away from the tail is more cautious."""
-LEAST_TAIL = 0.4
+LEAST_TAIL = 0.3
 """Share of its error that this end keeps then."""
 LEAST_PROBABILITY = 0.8
 MOST_STEPS = 80
@@ -206,7 +206,7 @@ def stuck_weight(samples: FloatArray, bound: float) -> FloatArray:
     spread = samples.std(axis=-1, ddof=1) * math.sqrt(n)
     room = bound - samples.mean(axis=-1)
     stands_out = np.divide(room, spread, out=np.full(room.shape, np.inf), where=spread > 0.0)
-    weight = WEIGHT_AT_0 + WEIGHT_OF_FEW / n + WEIGHT_SLOPE * stands_out
+    weight = WEIGHT_AT_0 + WEIGHT_OF_FEW / n**2 + WEIGHT_SLOPE * stands_out
     result: FloatArray = np.clip(weight, LEAST_WEIGHT, MOST_WEIGHT)
     return result
 
@@ -214,7 +214,7 @@ def stuck_weight(samples: FloatArray, bound: float) -> FloatArray:
 def lower_tail(samples: FloatArray, tail: FloatArray | float) -> FloatArray:
     """Return how often the lower end of each row's two-sided interval may be above the mean.
 
-    `tail`, but down to 0.4 of it where the row is skewed to the right: it may have drawn more than their share of a few
+    `tail`, but down to 0.3 of it where the row is skewed to the right: it may have drawn more than their share of a few
     stuck replicas, and what is saved here the upper end spends on samples that drew none.
     """
     n = samples.shape[-1]

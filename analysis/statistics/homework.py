@@ -13,7 +13,7 @@ from analysis.records.study import Study, TrialRecord
 from analysis.records.table import is_table
 from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.differences import BoundedLosses, bounded_difference
-from analysis.statistics.intervals import Interval, wilson
+from analysis.statistics.intervals import Interval, clopper_pearson
 from engine.playground.registry import DATASETS
 
 LEAST_POINTS = 10
@@ -45,7 +45,7 @@ class HomeworkRow:
     train_loss, test_loss : Interval
         Mean over replicas with its 95 % interval.
     pass_rate : Interval
-        Share of replicas with both losses below the goal, with its Wilson interval.
+        Share of replicas with both losses below the goal, with its Clopper-Pearson interval.
     attainable_pass_rate : float or None
         The same share for the best possible predictor on the same draws; None where the dataset declares none.
     floor : float or None
@@ -299,7 +299,7 @@ def _homework_row(study: Study, setting: str, record: TrialRecord) -> HomeworkRo
         goal=goal,
         train_loss=bounded_interval(record.train_loss, bound),
         test_loss=bounded_interval(record.test_loss, bound),
-        pass_rate=wilson(n_passed(record, goal), n),
+        pass_rate=clopper_pearson(n_passed(record, goal), n),
         attainable_pass_rate=attainable_pass_rate(record, goal),
         floor=study.header.floor if floor is None else floor,
         search_value=searched.value if searched is not None and record.stage != "search" else None,
