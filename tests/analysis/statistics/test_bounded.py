@@ -172,7 +172,10 @@ def test_an_exact_floor_makes_the_variance_at_least_four_times_lower() -> None:
     one = floor_interval(losses[0], floors[0], 0.072, 2.0)
     assert one.estimate == pytest.approx(better[0])
     assert one.low < 0.082 < one.high
-    assert one.low > bounded_interval(losses[0], 2.0).low - losses[0].mean() + better[0]
+    # Of many draws, whose bounds stand out less, the lower end is nearer as well.
+    many, their_floors = planted_floors(np.random.default_rng(4), (1, 1000), 0.0)
+    plain, by_floor = bounded_interval(many[0], 2.0), floor_interval(many[0], their_floors[0], 0.072, 2.0)
+    assert by_floor.estimate - by_floor.low < 0.7 * (plain.estimate - plain.low)
 
 
 @pytest.mark.parametrize(("n", "share"), [(16, 0.05), (64, 0.05), (64, 0.0)])
