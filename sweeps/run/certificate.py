@@ -180,7 +180,11 @@ def _text(
     train = math.fsum(winner.train_loss) / n
     means = f"mean training loss {train:.4f} and mean test loss {winner.value:.4f} over {n} fresh draws"
     look = study.look_behind(winner)
-    rounds = f", as each test after {' and '.join(str(n) for n in (*look.rounds, look.n_draws))} draws" if look and look.rounds else ""
+    rounds = (
+        f", as each test after {' and '.join(str(n) for n in (*look.rounds, look.n_draws))} draws"
+        if look and look.rounds
+        else ""
+    )
     at = f"at level {level:.2g}{rounds}{looks_text(study, spec.certificates.level, is_finite=winner.ensemble is not None)}"
     if winner.ensemble is not None:
         judged = winner.ensemble

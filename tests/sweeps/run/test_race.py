@@ -104,7 +104,9 @@ def runners(stage: Stage, means: list[float], n: int, seed: int = 1) -> list[Tri
     for i, mean in enumerate(means):
         losses = (mean - 0.02 + hard + rng.normal(0, 0.002, n)).tolist()
         value = float(np.mean(losses))
-        made.append(build.record(rng, number=i, stage=stage, n_replicas=n, test_loss=losses, train_loss=losses, value=value))
+        made.append(
+            build.record(rng, number=i, stage=stage, n_replicas=n, test_loss=losses, train_loss=losses, value=value)
+        )
     return made
 
 
