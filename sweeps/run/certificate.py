@@ -179,13 +179,8 @@ def _text(
     n = len(winner.test_loss)
     train = math.fsum(winner.train_loss) / n
     means = f"mean training loss {train:.4f} and mean test loss {winner.value:.4f} over {n} fresh draws"
-    look = study.look_behind(winner)
-    rounds = (
-        f", as each test after {' and '.join(str(n) for n in (*look.rounds, look.n_draws))} draws"
-        if look and look.rounds
-        else ""
-    )
-    at = f"at level {level:.2g}{rounds}{looks_text(study, spec.certificates.level, is_finite=winner.ensemble is not None)}"
+    looked = looks_text(study, spec.certificates.level, is_finite=winner.ensemble is not None)
+    at = f"at level {level:.2g}{_rounds_text(study.look_behind(winner))}{looked}"
     if winner.ensemble is not None:
         judged = winner.ensemble
         means = (
@@ -210,6 +205,13 @@ def _text(
         f"Go on with a larger budget (--trials above {spec.search.n_trials}, --until budget), which looks at fresh "
         "draws, a wider space, or a higher goal."
     )
+
+
+def _rounds_text(look: LookLine | None) -> str:
+    if look is None or not look.rounds:
+        return ""
+    draws = " and ".join(str(n) for n in (*look.rounds, look.n_draws))
+    return f", as each test after {draws} draws"
 
 
 def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:

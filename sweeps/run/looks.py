@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-
 from collections.abc import Mapping
 from types import MappingProxyType
 
