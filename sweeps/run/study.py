@@ -17,7 +17,7 @@ from pathlib import Path
 from analysis.records.events import Stage
 from analysis.records.lines import RecordError, canonical_json
 from analysis.records.reading import check_version, read_study
-from analysis.records.study import Record, Study, TrialRecord
+from analysis.records.study import Record, Study
 from sweeps.run.chapters import chapter_of, starts_of_chapters
 from sweeps.run.crews import open_crew
 from sweeps.run.executors import LOCAL, Batch, Crew, Result
@@ -282,7 +282,7 @@ class _StudyRun:
         A function of the records alone, so that after an interruption the same ones end: those that this round has
         already ended are judged again with the others, and where one has gone further, it had ended all it ends.
         """
-        there = [record for record in self.log.study.records_of(stage) if isinstance(record, TrialRecord)]
+        there = self.log.study.records_of(stage)
         known = {record.number for record in there}
         racing = [setting for number, setting in self._stages[stage].items() if number not in known]
         if not all(self._has(setting, self._n_open(setting)) for setting in racing):
