@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.records.metric_words import METRIC_WORDS
-from analysis.records.study import Study, StudyHeader, TrialRecord
+from analysis.records.study import Study, StudyHeader, TrialRecord, most_measured
 from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.differences import BoundedLosses, bounded_difference, recovered_difference
 from analysis.statistics.intervals import Interval, mean_interval
@@ -64,7 +64,7 @@ def steps(study: Study) -> list[Step]:
     number = study.look_number
     while number > 1 and not study.records_of("finalist", number):
         number -= 1
-    finalists = _complete(study.records_of("finalist", number))
+    finalists = _complete(most_measured(study.records_of("finalist", number)))
     certificates = _complete(study.records_of("certificate", number))
     trials = _complete([trial for trial in study.trials if trial.pruned_at is None] or study.trials)
     found = []
