@@ -34,9 +34,9 @@ NOTE = (
     "One run per trial under a parent run per dataset. train_loss and test_loss are means over replicas, with the "
     "epoch as step; final_train_loss and final_test_loss are the means at the trial's chosen epoch (metric epochs). "
     "in_range_loss and out_of_range_loss are means at that epoch over test points inside and outside the box of the "
-    "training inputs. From search trial 100 on only candidates' runs hold curves, data and every metric; from trial 1000 "
-    "on none do, and settings are tags. The log.jsonl files are the truth; `python -m sweeps sync` writes these runs "
-    "again from them."
+    "training inputs. From search trial 100 on only candidates' runs hold curves, data and every metric; from trial "
+    "1000 on none do, and settings are tags. The log.jsonl files are the truth; `python -m sweeps sync` writes these "
+    "runs again from them."
 )
 
 
