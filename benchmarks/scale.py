@@ -4,9 +4,9 @@
 
 measures, in processor time of this machine: a sampler's ask by the number of trials before it, a line of the log, a
 trial's memory, the driver's time a trial with a Dask cluster of two workers beside it, and a run in MLflow. Then it
-simulates, event by event, 10, 100 and 1000 workers with 10 000 to a million trials of a second, and says what takes the
-time: the driver (one process that asks, tells, logs and sends), MLflow's writer (another), the workers, or none of them,
-when all wait for the trial whose turn it is to be told. The tables go between the marks of the document.
+simulates, event by event, 10, 100 and 1000 workers with 10 000 to a million trials of a second, and says what takes
+the time: the driver (one process that asks, tells, logs and sends), MLflow's writer (another), the workers, or none of
+them, when all wait for the trial whose turn it is to be told. The tables go between the marks of the document.
 
 `--quick` leaves the searches of a million trials out.
 """
@@ -42,7 +42,7 @@ N_ASKED = 4
 LAG = 8
 TRIAL_S = 1.0
 SPREAD = 0.5
-"""Standard deviation of the logarithm of a trial's time: one in forty takes more than two and a half times the median."""
+"""Standard deviation of the logarithm of a trial's time: one in forty takes 2.7 times the median or more."""
 TPE_AT = (100, 250, 500, 1000, 1990, 2400)
 BY_NUMBER_AT = (100, 10_000, 100_000, 1_000_000)
 WORKERS = (10, 100, 1000)
@@ -84,7 +84,7 @@ class Costs:
 
 def ask_costs(sampler: str, numbers: Sequence[int]) -> list[tuple[int, float]]:
     """Return the processor time of an ask at trial numbers; TPE is told values that no network gave."""
-    spec = made_spec(max(numbers) + N_ASKED, sampler)
+    spec = made_spec(100, sampler)  # the budget has no part in it
     if sampler != "tpe":
         asked = make_sampler(spec, "gauss")
         return [(number, _timed_asks(asked, number)) for number in numbers]
@@ -117,7 +117,7 @@ def log_costs(folder: Path) -> tuple[float, float, float, float]:
     """Return what a trial costs in the log: seconds by the clock, of processor time, bytes there and in memory."""
     spec = made_spec(N_LOGGED, n_replicas=16, max_epochs=100)
     (study,) = run_sweep(spec, folder / "from", workers=1)
-    log = StudyLog(folder / "log.jsonl", study.header)
+    log = StudyLog(folder / "again" / "made" / "gauss" / "log.jsonl", study.header)
     size = log.path.stat().st_size
     begin, cpu = time.perf_counter(), time.process_time()
     for record in study.trials:
@@ -151,11 +151,9 @@ def cluster(n_workers: int, folder: Path) -> Iterator[str]:
     file = folder / "scheduler.json"
     quiet = subprocess.DEVNULL
     dask = (sys.executable, "-m", "dask")
-    commands = [
-        [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)],
-        [*dask, "worker", "--scheduler-file", str(file), "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard"]
-        + ["--nworkers", str(n_workers), "--local-directory", str(folder)],
-    ]
+    here = ("--scheduler-file", str(file), "--host", "127.0.0.1", "--no-dashboard")
+    workers = ("--nworkers", str(n_workers), "--nthreads", "1", "--local-directory", str(folder))
+    commands = [[*dask, "scheduler", *here, "--port", "0"], [*dask, "worker", *here, *workers]]
     processes = []
     try:
         for command in commands:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -163,6 +164,16 @@ def wait_for_trials(log: Path, driver: subprocess.Popen[bytes]) -> None:
     assert driver.poll() is None
 
 
+@contextmanager
+def paused(driver: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Stop a driver, and its trials, for a while; its writer goes on."""
+    os.kill(driver.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(driver.pid, signal.SIGCONT)
+
+
 def n_runs(client: MlflowClient, sweep: str) -> int:
     experiment = client.get_experiment_by_name(sweep)
     return 0 if experiment is None else len(client.search_runs([experiment.experiment_id]))
@@ -203,8 +214,10 @@ def test_restarts_kills_and_lost_replies_in_mid_sweep(postgres: Postgres, server
     client = MlflowClient(direct)
     with lossy(server.port, seed=5) as (uri, lost):
         driver = start(spec, uri)
-        wait_for(lambda: n_runs(client, "restarts") >= 3 or driver.poll() is not None)
-        postgres.crash()
+        wait_for(lambda: n_finished(log) >= 3)
+        with paused(driver):  # however late the writer begins on a busy machine, trials are left
+            wait_for(lambda: n_runs(client, "restarts") >= 3)
+            postgres.crash()
         wait_for_trials(log, driver)  # they do not wait for the database
         postgres.start()
         wait_for_trials(log, driver)
