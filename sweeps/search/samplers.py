@@ -161,11 +161,11 @@ class FirstSampler:
 
 @dataclass(slots=True)
 class _Entered:
-    """A trial that Optuna's study has: its number there, where it lies, and its value once that is told."""
+    """A trial that the sampler knows: where it lies, its value once that is told, its number in Optuna's study."""
 
-    index: int
     point: Mapping[str, Scalar]
     value: float | None = None
+    index: int = -1
 
 
 class ToldSampler:
@@ -212,10 +212,10 @@ class ToldSampler:
         self._n_named = n_first if start == 0 else 0
         self._next, self._n_begun = start, len(told)
         self._entered: dict[int, _Entered] = {}
-        self._study = optuna.create_study(direction="minimize")
+        self._study: optuna.Study | None = None  # made when it is asked: going on with a long search only enters
         for trial in told:
             if trial.value is not None:  # no sampler sees those that failed
-                self._enter(trial.number, _Entered(0, trial.point, trial.value))
+                self._entered[trial.number] = _Entered(trial.point, trial.value)
         self._forget()
 
     def ask(self, number: int) -> Proposal:
@@ -229,29 +229,33 @@ class ToldSampler:
             return params, point
         self._begin(number)
         seed = text_seed(self._spec.seed, self._dataset, number) % 2**32
+        study = self._study = self._made_study() if self._study is None else self._study
         with warnings.catch_warnings():  # what Optuna calls experimental is pinned by the version in each log
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study.sampler = getattr(optuna.samplers, self._kind.kind)(**self._kind.options, seed=seed)
-        trial = self._study.ask()
+            study.sampler = getattr(optuna.samplers, self._kind.kind)(**self._kind.options, seed=seed)
+        trial = study.ask()
         params, point = walk(space, lambda part: _suggest(trial, part))
-        self._entered[number] = _Entered(trial.number, point)
+        self._entered[number] = _Entered(point, index=trial.number)
         return params, point
 
     def add(self, number: int, point: Mapping[str, Scalar]) -> None:
         """Enter a trial that was chosen elsewhere (a start-up point, or one read back from the log) as running."""
         self._begin(number)
-        self._enter(number, _Entered(0, point))
+        self._entered[number] = _Entered(point)
+        if self._study is not None:
+            self._enter(self._study, self._entered[number])
 
     def tell(self, number: int, value: float | None) -> None:
         """Tell a trial's value; None means that it failed."""
         import optuna
 
         entered = self._entered[number]
+        entered.value = value
         if value is None:
             del self._entered[number]
+        if self._study is not None and value is None:
             self._study.tell(entered.index, state=optuna.trial.TrialState.FAIL)
-        else:
-            entered.value = value
+        elif self._study is not None:
             self._study.tell(entered.index, value)
 
     def _begin(self, number: int) -> None:
@@ -263,12 +267,19 @@ class ToldSampler:
             self._forget()
         self._n_begun += 1
 
-    def _enter(self, number: int, entered: _Entered) -> None:
+    def _made_study(self) -> optuna.Study:
         import optuna
 
-        self._entered[number] = entered
-        entered.index = len(self._study.get_trials(deepcopy=False))
-        self._study.add_trial(
+        study = optuna.create_study(direction="minimize")
+        for entered in self._entered.values():
+            self._enter(study, entered)
+        return study
+
+    def _enter(self, study: optuna.Study, entered: _Entered) -> None:
+        import optuna
+
+        entered.index = len(study.get_trials(deepcopy=False))
+        study.add_trial(
             optuna.trial.create_trial(
                 state=optuna.trial.TrialState.RUNNING if entered.value is None else optuna.trial.TrialState.COMPLETE,
                 value=entered.value,
@@ -278,23 +289,18 @@ class ToldSampler:
         )
 
     def _forget(self) -> None:
-        """Once there are many trials, make the study anew from the best of them, the last, and those under way.
+        """Once there are many trials, keep the best of them, the last, and those under way.
 
-        The best of all are among the best that the study has had so far and those told since.
+        The best of all are among the best that were kept before and those told since.
         """
-        import optuna
-
         if self._n_begun < self._kind.bounded_from:
             return
         half = self._kind.window // 2
         values = {number: one.value for number, one in self._entered.items() if one.value is not None}
         best = sorted(values, key=lambda number: (values[number], number))[:half]
         kept = {*best, *sorted(values)[-half:], *(self._entered.keys() - values.keys())}
-        entered = {number: self._entered[number] for number in sorted(kept)}
-        self._entered = {}
-        self._study = optuna.create_study(direction="minimize")
-        for number, one in entered.items():
-            self._enter(number, one)
+        self._entered = {number: self._entered[number] for number in sorted(kept)}
+        self._study = None
 
 
 def make_sampler(spec: SweepSpec, dataset: str, start: int = 0, told: Sequence[ToldTrial] = ()) -> Sampler:

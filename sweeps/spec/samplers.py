@@ -24,17 +24,17 @@ class OptunaSampler:
         Class in `optuna.samplers`.
     options : mapping
         Its arguments; the seed is given besides.
+    needs : str
+        Package that must be installed for it; empty: none.
     window : int
         Trials that it models at least. What an ask costs grows with them, so that from twice as many on it is given
         only half a window of the best, half a window of the last, and those since: see `bounded_from`.
-    needs : str
-        Package that must be installed for it; empty: none.
     """
 
     kind: str
     options: Mapping[str, Any]
-    window: int
     needs: str = ""
+    window: int = 1000
 
     @property
     def bounded_from(self) -> int:
@@ -45,9 +45,9 @@ class OptunaSampler:
 # The first trials of each come from a Sobol sequence, which is told to Optuna as trials; it needs no start of its own.
 OPTUNA: Mapping[str, OptunaSampler] = MappingProxyType(
     {
-        "tpe": OptunaSampler("TPESampler", {"n_startup_trials": 1}, 1000),
-        "tpe_grouped": OptunaSampler("TPESampler", {"n_startup_trials": 1, "multivariate": True, "group": True}, 1000),
-        "gp": OptunaSampler("GPSampler", {"n_startup_trials": 1}, 250, needs="torch"),
+        "tpe": OptunaSampler("TPESampler", {"n_startup_trials": 1}),
+        "tpe_grouped": OptunaSampler("TPESampler", {"n_startup_trials": 1, "multivariate": True, "group": True}),
+        "gp": OptunaSampler("GPSampler", {"n_startup_trials": 1}, needs="torch", window=250),
     }
 )
 
