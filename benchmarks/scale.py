@@ -39,6 +39,8 @@ from sweeps.store.log import StudyLog
 
 N_LOGGED = 200
 N_ASKED = 4
+DRIVEN = (100, 500)
+"""Trials of two searches whose difference is what trials cost, without what a search costs once."""
 LAG = 8
 TRIAL_S = 1.0
 SPREAD = 0.5
@@ -176,13 +178,16 @@ def _address(file: Path, n_workers: int) -> str:
         return str(client.scheduler.address).replace("tcp://", "dask://")
 
 
-def driver_cost(n_trials: int, ask_s: float) -> float:
-    """Return the driver's processor time a trial besides asking, of trials that are sent one by one."""
+def driver_cost(ask_s: float) -> float:
+    """Return the driver's processor time for one more trial, besides asking; short trials go together as they come."""
     with tempfile.TemporaryDirectory() as name, cluster(2, Path(name)) as address:
         run_sweep(made_spec(30), Path(name) / "warm", workers=1, executor=address)
-        begin = time.process_time()
-        run_sweep(made_spec(n_trials), Path(name) / "results", workers=1, executor=address)
-        return (time.process_time() - begin) / n_trials - ask_s
+        seconds = []
+        for n_trials in DRIVEN:
+            begin = time.process_time()
+            run_sweep(made_spec(n_trials), Path(name) / str(n_trials), workers=1, executor=address)
+            seconds.append(time.process_time() - begin)
+        return (seconds[1] - seconds[0]) / (DRIVEN[1] - DRIVEN[0]) - ask_s
 
 
 def run_cost(folder: Path) -> float:
@@ -218,7 +223,7 @@ def measure() -> Costs:
             log_cpu_s=log_cpu_s,
             log_bytes=log_bytes,
             memory_bytes=memory_bytes,
-            driver_s=driver_cost(200, random[0][1]),
+            driver_s=driver_cost(random[0][1]),
             run_s=run_cost(folder),
         )
 
@@ -310,19 +315,15 @@ def _share_with_run(n: int, n_best: int | None) -> np.ndarray:
 
 
 WALLS = {
-    "workers": "none: the workers are busy",
+    "workers": "the workers",
     "lag": "`lag`: workers wait for a trial whose turn it is",
     "sampler": "the sampler",
     "driver": "the driver",
-    "MLflow": "MLflow, after the search",
+    "MLflow": "MLflow's writer",
 }
-SWITCHES = {
-    "workers": "more workers",
-    "lag": "`lag` = 2 × workers or more",
-    "sampler": '`sampler = "sobol"`',
-    "driver": "longer trials (more replicas), or several sweeps, a driver each",
-    "MLflow": "`--log-runs best:500`",
-}
+LAG_SWITCHED = 4
+"""The lag that is tried, in workers, as long as a spec may have it."""
+MOST_LAG = 1000
 BUSY = 0.8
 """Share of the whole time from which on something is what all wait for."""
 
@@ -343,35 +344,41 @@ def cost_table(costs: Costs) -> str:
     """Return the measured costs as Markdown."""
     lines = ["| Step | Processor time |", "| :-- | --: |"]
     for name, points in (("tpe", costs.tpe), ("sobol", costs.sobol), ("random", costs.random)):
-        lines += [f"| `{name}` asks, {n:,} trials before | {1e3 * s:.1f} ms |".replace(",", " ") for n, s in points]
+        lines += [f"| `{name}` asks, {grouped(n)} trials before | {1e3 * s:.1f} ms |" for n, s in points]
     wall = f"two lines of the log, on the disk ({1e3 * costs.log_s:.1f} ms by the clock)"
     lines.append(f"| {wall} | {1e3 * costs.log_cpu_s:.1f} ms |")
-    lines.append(f"| the driver besides asking, log included, a task a trial | {1e3 * costs.driver_s:.1f} ms |")
+    lines.append(f"| the driver besides asking, log included, with Dask | {1e3 * costs.driver_s:.1f} ms |")
     lines.append(f"| a slim run in MLflow, on SQLite | {1e3 * costs.run_s:.1f} ms |")
     lines.append(f"| a trial of 16 replicas in the log | {costs.log_bytes / 1000:.1f} kB |")
     lines.append(f"| the same in the driver's memory | {costs.memory_bytes / 1000:.1f} kB |")
     return "\n".join(lines)
 
 
-def scale_table(costs: Costs, trials: Sequence[int], *, switched: bool) -> str:
-    """Return the simulated searches as Markdown."""
-    head = (
-        "| Workers | Trials | If only workers counted | Search | MLflow done | Sampler | Driver | First wall | Switch |"
-    )
-    lines = [head, "| --: | --: | --: | --: | --: | --: | --: | :-- | :-- |"]
+def scale_table(costs: Costs, trials: Sequence[int]) -> str:
+    """Return the simulated searches as Markdown: each size as it comes, then with one more switch after the other."""
+    head = "| Workers | Trials | Workers alone | As it comes | + `lag` | + `sobol` | + `best:500` | Walls, in turn |"
+    lines = [head, "| --: | --: | --: | --: | --: | --: | --: | :-- |"]
     for n_workers in WORKERS:
         for n_trials in trials:
-            lag = min(2 * n_workers, 1000) if switched else LAG
-            sampler, n_best = ("sobol", N_BEST) if switched else ("tpe", None)
-            outcome = simulate(costs, Search(n_workers, n_trials, lag, sampler, n_best))
-            wall = first_wall(outcome)
-            times = (outcome.worker_s, outcome.search_s, outcome.tracked_s)
-            shares = (outcome.sampler_s / outcome.search_s, outcome.driver_s / outcome.search_s)
-            cells = [str(n_workers), f"{n_trials:,}".replace(",", " "), *map(spoken, times)]
-            cells += [*(f"{share:.0%}".replace("%", " %") for share in shares), WALLS[wall], SWITCHES[wall]]
+            lag = min(LAG_SWITCHED * n_workers, MOST_LAG)
+            searches = (
+                Search(n_workers, n_trials, LAG, "tpe", None),
+                Search(n_workers, n_trials, lag, "tpe", None),
+                Search(n_workers, n_trials, lag, "sobol", None),
+                Search(n_workers, n_trials, lag, "sobol", N_BEST),
+            )
+            outcomes = [simulate(costs, search) for search in searches]
+            times = [spoken(max(outcome.search_s, outcome.tracked_s)) for outcome in outcomes]
+            walls = dict.fromkeys(WALLS[first_wall(outcome)] for outcome in outcomes)
+            cells = [str(n_workers), grouped(n_trials), spoken(outcomes[0].worker_s), *times, ", ".join(walls)]
             lines.append(f"| {' | '.join(cells)} |")
             print(lines[-1], flush=True)
     return "\n".join(lines)
+
+
+def grouped(number: int) -> str:
+    """Return a number with a space every three digits."""
+    return f"{number:,}".replace(",", " ")
 
 
 def spoken(seconds: float) -> str:
@@ -392,8 +399,7 @@ def main() -> int:
     trials = TRIALS[:-1] if arguments.quick else TRIALS
     tables = {"scale costs": cost_table(costs)}
     print(tables["scale costs"], flush=True)
-    tables["scale as it comes"] = scale_table(costs, trials, switched=False)
-    tables["scale switched"] = scale_table(costs, trials, switched=True)
+    tables["scale walls"] = scale_table(costs, trials)
     if arguments.document is not None:
         for name, table in tables.items():
             write_into(arguments.document, name, table)
