@@ -5,8 +5,9 @@ The command line and the report print these rows, so that the two cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from analysis.records.events import Scalar, Stage
 from analysis.records.study import Study, TrialRecord
@@ -203,7 +204,7 @@ def setting_text(record: TrialRecord) -> str:
     if any(training.get("dropout", ())):
         parts.append(f"dropout {' '.join(map(exact_text, training['dropout']))}")
     parts += [
-        f"{key.rpartition('.')[2].replace('_', ' ')} {exact_text(value)}"
+        f"{WORDS.get(key, key.rpartition('.')[2].replace('_', ' '))} {exact_text(value)}"
         for key, value in record.params.items()
         if key.startswith(("training.", "network.")) and not _is_told(key)
     ]
@@ -211,6 +212,7 @@ def setting_text(record: TrialRecord) -> str:
 
 
 FURTHER_SETTINGS = ("weight_decay", "input_dropout", "input_noise", "label_noise", "max_norm", "max_grad_norm")
+WORDS: Mapping[str, str] = MappingProxyType({"training.max_epochs": "schedule length"})
 _TOLD = frozenset(
     (
         "network.activation",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.records.metric_words import METRIC_WORDS
-from analysis.records.study import Study, TrialRecord
+from analysis.records.study import Study, TrialRecord, most_measured
 from analysis.statistics.intervals import Interval, mean_interval, welch_difference
 
 STEPS = ("search to finalist", "finalist to certificate", "search to certificate")
@@ -62,7 +62,7 @@ def steps(study: Study) -> list[Step]:
     number = study.look_number
     while number > 1 and not study.records_of("finalist", number):
         number -= 1
-    finalists = _complete(study.records_of("finalist", number))
+    finalists = _complete(most_measured(study.records_of("finalist", number)))
     certificates = _complete(study.records_of("certificate", number))
     trials = _complete([trial for trial in study.trials if trial.pruned_at is None] or study.trials)
     found = []
