@@ -13,7 +13,8 @@ from analysis.records.events import Scalar, Stage
 from analysis.records.study import Study, TrialRecord
 from analysis.records.table import is_table
 from analysis.statistics.bounded import bounded_interval, loss_bound
-from analysis.statistics.intervals import Interval, paired_difference, wilson
+from analysis.statistics.differences import BoundedLosses, bounded_difference
+from analysis.statistics.intervals import Interval, clopper_pearson
 from engine.playground.registry import DATASETS
 
 LEAST_POINTS = 10
@@ -45,7 +46,7 @@ class HomeworkRow:
     train_loss, test_loss : Interval
         Mean over replicas with its 95 % interval.
     pass_rate : Interval
-        Share of replicas with both losses below the goal, with its Wilson interval.
+        Share of replicas with both losses below the goal, with its Clopper-Pearson interval.
     attainable_pass_rate : float or None
         The same share for the best possible predictor on the same draws; None where the dataset declares none.
     floor : float or None
@@ -300,7 +301,7 @@ def _homework_row(study: Study, setting: str, record: TrialRecord) -> HomeworkRo
         goal=goal,
         train_loss=bounded_interval(record.train_loss, bound),
         test_loss=bounded_interval(record.test_loss, bound),
-        pass_rate=wilson(n_passed(record, goal), n),
+        pass_rate=clopper_pearson(n_passed(record, goal), n),
         attainable_pass_rate=attainable_pass_rate(record, goal),
         floor=study.header.floor if floor is None else floor,
         search_value=searched.value if searched is not None and record.stage != "search" else None,
@@ -350,7 +351,10 @@ def _range_row(study: Study, setting: str, record: TrialRecord) -> RangeRow:
         stage=record.stage,
         in_range=in_range,
         out_of_range=out_of_range,
-        difference=unshown or paired_difference(record.out_of_range_loss, record.in_range_loss),
+        difference=unshown
+        or bounded_difference(
+            BoundedLosses(record.out_of_range_loss, bound), BoundedLosses(record.in_range_loss, bound), paired=True
+        ),
         n_replicas=len(record.test_loss),
     )
 

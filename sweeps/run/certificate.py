@@ -188,7 +188,9 @@ def _text(
             f"(upper bound {judged['bound']:.4f})"
         )
         if certified:
-            told = "nothing before had looked at these images" if study.look_number == 1 else "counting every look"
+            told = (
+                "this sweep had not looked at these images before" if study.look_number == 1 else "counting every look"
+            )
             return f"Certified: {means}, below {goal:g} {at}; {told}."
     if certified:
         return f"Certified: {means} are below {goal:g}, {at}."
