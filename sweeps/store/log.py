@@ -364,7 +364,12 @@ def mend_end(path: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Wait until a folder's names are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
+    sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until what a file or a folder holds is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
