@@ -47,21 +47,25 @@ class ForkServer:
         self._process.wait(60)
         self._process.stdout.close()
 
-    def start(self, folder: Path, *arguments: str, role: str = "", kill_at: int = 0) -> int:
+    def start(
+        self, folder: Path, *arguments: str, role: str = "", kill_at: int = 0, with_report: bool = True
+    ) -> int:
         """Fork a command line in a folder and return its process, a group of its own.
 
         With `role`, ``driver`` or ``writer``, that process kills itself before its `kill_at`-th step that reaches the
-        disk; 0 writes the number of steps to the file ``points`` instead.
+        disk; 0 writes the number of steps to the file ``points`` instead. A report takes most of a small sweep's time,
+        and can be left out.
         """
-        return int(self._ask({"folder": str(folder), "arguments": arguments, "role": role, "kill_at": kill_at}))
+        job = {"folder": str(folder), "arguments": arguments, "role": role, "kill_at": kill_at, "report": with_report}
+        return int(self._ask(job))
 
     def wait(self, process: int) -> int:
         """Wait for a process; return its exit status, negative if a signal has ended it."""
         return int(self._ask({"wait": process}))
 
-    def run(self, folder: Path, *arguments: str, role: str = "", kill_at: int = 0) -> int:
+    def run(self, folder: Path, *arguments: str, role: str = "", kill_at: int = 0, with_report: bool = True) -> int:
         """Fork a command line and wait for it."""
-        return self.wait(self.start(folder, *arguments, role=role, kill_at=kill_at))
+        return self.wait(self.start(folder, *arguments, role=role, kill_at=kill_at, with_report=with_report))
 
     def kill_after(self, process: int, seconds: float, whom: str) -> bool:
         """Kill a driver, its writer or both some time from now; return whether there was one to kill."""
@@ -161,6 +165,7 @@ def _fork(job: dict[str, Any]) -> int:
     if process:
         return process
     with leaving():
+        import analysis.report
         from sweeps.commands.main import main
         from sweeps.tracking import writer_process
 
@@ -178,6 +183,8 @@ def _fork(job: dict[str, Any]) -> int:
             ForkedWriter.on_start = staticmethod(lambda: count_points(folder, job["kill_at"]))
         elif job["role"]:
             count_points(folder, job["kill_at"])
+        if not job["report"]:
+            analysis.report.write_report = lambda folders: folders[0]
         status = main(job["arguments"])
         sys.stdout.flush()
         sys.stderr.flush()
