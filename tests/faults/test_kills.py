@@ -95,7 +95,7 @@ class Sweep:
                 found.append(f"{name}: lines that had been acknowledged are gone")
         output = (self.folder / "output").read_text()
         found += [line for line in output.splitlines() if line.startswith(("Traceback", "python -m sweeps: "))]
-        found += [str(path) for path in self.folder.rglob("*.tmp")]
+        found += [str(path) for path in self.folder.rglob(".*") if path.suffix in (".tmp", ".part")]
         return found
 
     @property
