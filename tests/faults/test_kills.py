@@ -10,19 +10,18 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fork_server import COUNT_NAME, ROOT, ForkServer
+from small import small_spec
 from tally import many
-from tiny import tiny_table
 
 from sweeps.audit.audit import audit_sweep
 from sweeps.audit.leftovers import check_leftovers
 from sweeps.audit.records import check_records
 from sweeps.audit.runs import check_runs
 from sweeps.run.study import run_sweep
-from sweeps.spec.sweep import SweepSpec, parse_spec
+from sweeps.spec.sweep import SweepSpec
 from sweeps.spec.writing import as_toml
 from sweeps.store.log import digest
 from sweeps.tracking.database import sqlite_uri
@@ -38,19 +37,6 @@ RUN = ("run", "tiny.toml")
 WHOM = ("driver", "writer", "both")
 N_STEPS = {"driver": 90, "writer": 250}
 """A few less than the processes of the small sweep have."""
-
-
-def small_spec() -> SweepSpec:
-    """Return a sweep of one dataset with every kind of line, whose steps are few enough to die at each."""
-    table: dict[str, Any] = tiny_table()
-    table["datasets"] = table["datasets"][:1]
-    table["goal"] = {"metric": "test_loss", "below": 0.5}
-    table["search"] |= {"n_trials": 4, "n_candidates": 1, "n_startup_trials": 2}
-    table["epochs"] = {"max_epochs": 5, "grid": [1, 2, 5], "stop_from": 5, "stop_patience": 0}
-    table["finalists"] = {"n": 1, "n_replicas": 4}
-    table["certificates"] = {"n": 1, "n_replicas": 8, "level": 0.05}
-    table["page"] = {"n_best": 1, "n_sgd": 1, "learning_rates": [0.1], "n_finalists": 1}
-    return parse_spec(table, "tiny.toml")
 
 
 @pytest.fixture(scope="module")
