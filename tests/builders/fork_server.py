@@ -157,6 +157,7 @@ def count_points(folder: Path, kill_at: int) -> None:
     plain_write = os.write
     for name in ("write", "fsync", "replace", "rename", "unlink", "mkdir"):
         setattr(os, name, counted(getattr(os, name)))
+    Path.write_bytes = counted(Path.write_bytes)  # type: ignore[method-assign]
     DefaultDialect.do_commit = counted(DefaultDialect.do_commit)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,21 +28,12 @@ from sweeps.tracking.database import sqlite_uri
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's dependencies warn of their own future
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*"),
-    pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes through Linux' /proc"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
 Tally = Callable[[str, float, float], None]
 RUN = ("run", "tiny.toml")
 WHOM = ("driver", "writer", "both")
 N_STEPS = {"driver": 90, "writer": 250}
 """A few less than the processes of the small sweep have."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
-    with ForkServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
