@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 MLFLOW_TABLES = frozenset({"alembic_version", "experiments", "runs", "tags"})
 DRAFT = ".import"
 """Ending of the hidden folder that an import fills before it has the sweep's name."""
+MOST_BYTES = 2**32
+"""A file of a sweep is read whole; none comes near this."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _MODEL = re.compile(r"[a-z_]+-[0-9]+(\.[A-Za-z0-9_-]+)+")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -194,8 +196,10 @@ def _inside(folder: Path, name: str, run: Run) -> Path:
     file = folder / name
     if not file.resolve().is_relative_to(folder.resolve()):
         raise TrackingError(f"run {run.info.run_id}: artifact {name}: leads out of {folder}; not read")
-    if not file.is_file():
+    if not file.is_file():  # a pipe or a device is none
         raise TrackingError(f"run {run.info.run_id}: artifact {name}: not in {folder}; restore it")
+    if (size := file.stat().st_size) > MOST_BYTES:
+        raise TrackingError(f"run {run.info.run_id}: artifact {name}: {size} bytes, no file of a sweep; not read")
     return file
 
 
@@ -289,7 +293,7 @@ def _fetch_log(run: Run, fetch: Fetch, target: Path) -> int:
     """Write a study's log from its pieces; return its number of lines."""
     tags, run_id = run.data.tags, run.info.run_id
     promised = tags.get(LINES_TAG, "")
-    n_lines = int(promised) if promised.isdecimal() else 0
+    n_lines = int(promised) if re.fullmatch("[0-9]{1,12}", promised) else 0
     digest, n_read = hashlib.sha256(), 0
     with target.open("wb") as log:
         while n_read < n_lines:
@@ -354,7 +358,7 @@ def _fetch_models(client: MlflowClient, fetch: Fetch, parent: Run, folder: Path)
 def _json_table(text: str) -> Mapping[str, object]:
     try:
         table = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         table = None
     if not isinstance(table, dict):
         raise TrackingError(f"tag {FILES_TAG}: {text[:40]!r} is not what `sweeps sync` writes; not imported")
