@@ -47,9 +47,7 @@ class ForkServer:
         self._process.wait(60)
         self._process.stdout.close()
 
-    def start(
-        self, folder: Path, *arguments: str, role: str = "", kill_at: int = 0, with_report: bool = True
-    ) -> int:
+    def start(self, folder: Path, *arguments: str, role: str = "", kill_at: int = 0, with_report: bool = True) -> int:
         """Fork a command line in a folder and return its process, a group of its own.
 
         With `role`, ``driver`` or ``writer``, that process kills itself before its `kill_at`-th step that reaches the

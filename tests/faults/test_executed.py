@@ -94,6 +94,10 @@ def test_no_table_of_a_hostile_report_runs_a_command_of_tex(tmp_path: Path, tall
 
     found = problem(list(tables)) and [text for name in tables for text in problem([name])]
     found += [str(path) for path in (canary, tmp_path / "CANARY") if path.exists()]
-    tally(f"LaTeX tables of reports with {len(COMMANDS)} commands in every name, set with a shell", len(tables), len(found))
+    tally(
+        f"LaTeX tables of reports with {len(COMMANDS)} commands in every name, set with a shell",
+        len(tables),
+        len(found),
+    )
     assert found == []
     assert len(tables) > 10

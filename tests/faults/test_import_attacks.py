@@ -167,7 +167,22 @@ def test_a_model_that_unpacks_elsewhere_is_kept_as_the_bytes_it_is(sent: Path) -
     assert not Path("/tmp/canary").exists()
 
 
-VALUES = ("", "../x", "/etc/passwd", "x" * 9000, "0", "-1", "9" * 400, "[]", "{}", "[" * 9000, "\x00", "NaN", "tiny", "\n")
+VALUES = (
+    "",
+    "../x",
+    "/etc/passwd",
+    "x" * 9000,
+    "0",
+    "-1",
+    "9" * 400,
+    "[]",
+    "{}",
+    "[" * 9000,
+    "\x00",
+    "NaN",
+    "tiny",
+    "\n",
+)
 
 
 def mutated(sent: Path, rng: random.Random) -> None:
@@ -214,5 +229,9 @@ def test_a_mutated_database_is_refused_in_one_line_or_gives_the_same_records(
             found += [f"{i}: other records"] if digest(sent / "imported" / "tiny") != whole else []
         found += [] if {path.name for path in tmp_path.iterdir()} == around else [f"{i}: wrote elsewhere"]
         shutil.rmtree(sent)
-    tally("`import` of a database and artifacts that were altered: a traceback, other records, a file elsewhere", n, len(found))
+    tally(
+        "`import` of a database and artifacts that were altered: a traceback, other records, a file elsewhere",
+        n,
+        len(found),
+    )
     assert found == []

@@ -52,11 +52,10 @@ def damaged(folder: Path) -> None:
     """Plant what `audit --repair` mends: a run left RUNNING, a changed metric, digests of models gone, a dead lock."""
     with sqlite3.connect(folder / "mlflow.db") as connection:
         ids = dict(connection.execute("SELECT value, run_uuid FROM tags WHERE key = 'sweep.uid'"))
+        connection.execute("UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?", (ids["tiny/gauss:search:0"],))
         connection.execute(
-            "UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?", (ids["tiny/gauss:search:0"],)
-        )
-        connection.execute(
-            "UPDATE latest_metrics SET value = 0.001 WHERE key = 'value' AND run_uuid = ?", (ids["tiny/gauss:search:1"],)
+            "UPDATE latest_metrics SET value = 0.001 WHERE key = 'value' AND run_uuid = ?",
+            (ids["tiny/gauss:search:1"],),
         )
     connection.close()
     (folder / "results" / "tiny" / "gauss" / "models" / "SHA256SUMS").unlink()
@@ -95,20 +94,23 @@ CASES = {
 
 @pytest.mark.parametrize(
     ("name", "is_long"),
-    [("import", False), ("audit --repair", False), *(pytest.param(name, True, marks=pytest.mark.faults) for name in CASES)],
+    [
+        ("import", False),
+        ("audit --repair", False),
+        *(pytest.param(name, True, marks=pytest.mark.faults) for name in CASES),
+    ],
 )
 def test_a_command_killed_at_any_step_and_given_again_ends_as_if_it_had_not_been(
     server: ForkServer, origin: Path, tmp_path: Path, name: str, is_long: bool, tally: Tally
 ) -> None:
     case, rng = CASES[name], random.Random(name)
+
     def fresh(place: str) -> Path:
         folder = tmp_path / place
         shutil.copytree(origin, folder, symlinks=True)
         with sqlite3.connect(folder / "mlflow.db") as connection:
             for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
-                connection.execute(
-                    f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(origin), str(folder))
-                )
+                connection.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(origin), str(folder)))
         connection.close()
         case.prepare(folder)
         return folder

@@ -15,6 +15,7 @@ from sweeps.audit.leftovers import check_leftovers
 from sweeps.audit.records import check_records
 from sweeps.run.study import run_sweep
 from sweeps.store.log import LOG_NAME, StudyLog, digest, mend_end
+
 Tally = Callable[[str, float, float], None]
 SPEC = small_spec()
 Files = dict[str, bytes]
@@ -73,9 +74,10 @@ def test_a_power_cut_after_any_flush_takes_no_acknowledged_line(
         patch.setattr(os, "fsync", disk.fsync)
         run_sweep(SPEC, tmp_path / "disk" / "results", workers=1)
     states = disk.states
-    assert states[-1][1]["results/tiny/gauss/log.jsonl"] == (
-        tmp_path / "disk" / "results" / "tiny" / "gauss" / LOG_NAME
-    ).read_bytes()
+    assert (
+        states[-1][1]["results/tiny/gauss/log.jsonl"]
+        == (tmp_path / "disk" / "results" / "tiny" / "gauss" / LOG_NAME).read_bytes()
+    )
     chosen = random.Random(0).sample(range(len(states)), n) if n else range(len(states))
     found = list[str]()
     for k in chosen:

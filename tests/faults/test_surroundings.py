@@ -53,7 +53,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def problems(folder: Path, whole: str) -> list[str]:
-    found = [str(finding) for finding in audit_sweep(folder / "results" / "tiny", sqlite_uri(folder / "mlflow.db")).findings]
+    found = [
+        str(finding) for finding in audit_sweep(folder / "results" / "tiny", sqlite_uri(folder / "mlflow.db")).findings
+    ]
     return found + ([] if digest(folder / "results" / "tiny") == whole else ["another digest"])
 
 
@@ -257,7 +259,10 @@ def test_progress_is_told_in_monotonic_time(folder: Path, monkeypatch: pytest.Mo
 def may_unshare() -> bool:
     """Return whether a process may have a network of its own."""
     unshare = shutil.which("unshare")
-    return unshare is not None and subprocess.run([unshare, "-n", "true"], capture_output=True, check=False).returncode == 0
+    return (
+        unshare is not None
+        and subprocess.run([unshare, "-n", "true"], capture_output=True, check=False).returncode == 0
+    )
 
 
 @pytest.mark.faults
