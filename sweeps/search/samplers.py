@@ -8,6 +8,7 @@ Every proposal is a function of the spec, the trial's number and the values told
 from __future__ import annotations
 
 import importlib.util
+import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 STREAM_STARTUP = 11
 STREAM_RANDOM = 16
+RELATIVE = "tpe:relative_params"
+"""Where Optuna keeps the joint proposal of a trial that runs."""
+UNUSED = "unused."
+"""What a point's keys begin with for values that were proposed and that the setting has no use for."""
 
 Proposal = tuple[dict[str, Scalar], dict[str, Scalar]]
 """Params and point, see `sweeps.search.space.walk`."""
@@ -227,18 +232,33 @@ class ToldSampler:
         trial = self._study.ask()
         if trial.number != number + self._offset:
             raise AssertionError(f"trial {number} was asked out of order, as {trial.number}")
-        return walk(space, lambda part: _suggest(trial, part))
+        params, point = walk(space, lambda part: _suggest(trial, part))
+        return params, point | self._unused(point)
+
+    def _unused(self, point: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Return what the last trial's joint proposal holds of values that its setting has no use for.
+
+        As the rate of a regularizer that was not chosen. Optuna keeps them with a trial until its value is told, and
+        takes them into account when it proposes the next: whoever enters the trial again must give them back.
+        """
+        attributes = self._study.get_trials(deepcopy=False)[-1].system_attrs
+        pieces = [attributes[key] for key in sorted(attributes, key=_piece) if key.startswith(f"{RELATIVE}:")]
+        joint: dict[str, Scalar] = json.loads("".join(pieces)) if pieces else {}
+        return {f"{UNUSED}{key}": value for key, value in joint.items() if key not in point}
 
     def add(self, number: int, point: Mapping[str, Scalar]) -> None:
         """Enter a trial that was chosen elsewhere (a start-up point, or one read back from the log) as running."""
         import optuna
 
         by_key = {part.key: part for part in all_parts(self._spec.space)}
+        values = {key: value for key, value in point.items() if not key.startswith(UNUSED)}
+        unused = {key.removeprefix(UNUSED): value for key, value in point.items() if key not in values}
         self._study.add_trial(
             optuna.trial.create_trial(
                 state=optuna.trial.TrialState.RUNNING,
-                params=dict(point),
-                distributions={key: _distribution(by_key[key]) for key in point},
+                params=values,
+                distributions={key: _distribution(by_key[key]) for key in values},
+                system_attrs={f"{RELATIVE}:0": json.dumps(unused)} if unused else None,
             )
         )
         if len(self._study.get_trials(deepcopy=False)) != number + self._offset + 1:
@@ -252,6 +272,12 @@ class ToldSampler:
             self._study.tell(number + self._offset, state=optuna.trial.TrialState.FAIL)
         else:
             self._study.tell(number + self._offset, value)
+
+
+def _piece(key: str) -> int:
+    """Return which piece of a text a key names: Optuna cuts long ones."""
+    number = key.rpartition(":")[2]
+    return int(number) if number.isdecimal() else -1
 
 
 def make_sampler(spec: SweepSpec, dataset: str, start: int = 0, told: Sequence[ToldTrial] = ()) -> Sampler:
