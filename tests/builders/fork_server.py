@@ -28,7 +28,7 @@ COUNT_NAME = "points"
 class ForkServer:
     """The hold of a test on the server, which ends with the block."""
 
-    def __enter__(self) -> ForkServer:  # noqa: D105
+    def __enter__(self) -> ForkServer:
         path = os.pathsep.join((str(ROOT), str(Path(__file__).parent)))
         self._process = subprocess.Popen(
             [sys.executable, __file__],
@@ -40,7 +40,7 @@ class ForkServer:
         assert self._answer() == "ready"
         return self
 
-    def __exit__(self, *_: object) -> None:  # noqa: D105
+    def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()

@@ -7,6 +7,7 @@ was tried into docs/reliability.md, each row in the place of the one that the sa
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,11 @@ class Row:
     failed: str
     test: str
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes a row the same one when it is counted again: test and words, whatever the numbers in them."""
+        return self.test, re.sub(r"\d[\d ]*", "N ", self.what)
+
     def __str__(self) -> str:
         return f"| {self.what} | {self.tried} | {self.failed} | `{self.test}` |"
 
@@ -58,8 +64,8 @@ def rows_of(text: str) -> list[Row]:
 
 
 def with_rows(text: str, new: list[Row]) -> str:
-    """Return the document with some rows written anew: in the place of those of the same test, else at the end."""
-    rows = {row.test: row for row in rows_of(text)} | {row.test: row for row in new}
+    """Return the document with some rows written anew: in the place of the same ones, else at the end."""
+    rows = {row.key: row for row in rows_of(text)} | {row.key: row for row in new}
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     lines = [BEGIN, "", *HEAD, *map(str, rows.values()), "", END]

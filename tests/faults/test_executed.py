@@ -37,8 +37,10 @@ def converted(tables: list[Path], out: Path, profile: Path) -> dict[str, str]:
     assert SPREADSHEET is not None
     evaluating = "CSV:44,34,76,1,,0,false,true,false,false,false,-1,true"
     subprocess.run(
-        [SPREADSHEET, f"-env:UserInstallation={profile.as_uri()}", "--headless", "--convert-to", "fods"]
-        + [f"--infilter={evaluating}", "--outdir", str(out), *map(str, tables)],
+        [
+            *(SPREADSHEET, f"-env:UserInstallation={profile.as_uri()}", "--headless", "--convert-to", "fods"),
+            *(f"--infilter={evaluating}", "--outdir", str(out), *map(str, tables)),
+        ],
         check=True,
         capture_output=True,
         timeout=600,

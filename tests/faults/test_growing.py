@@ -35,7 +35,9 @@ def searched(study: Study) -> list[str]:
         *(pytest.param(name, many(100), marks=pytest.mark.faults) for name in GROWING),
     ],
 )
-def test_an_extended_search_is_the_one_that_it_would_have_been(tmp_path: Path, sampler: str, n: int, tally: Tally) -> None:
+def test_an_extended_search_is_the_one_that_it_would_have_been(
+    tmp_path: Path, sampler: str, n: int, tally: Tally
+) -> None:
     needs = OPTUNA[sampler].needs if sampler in OPTUNA else None
     if needs and importlib.util.find_spec(needs) is None:
         pytest.skip(f"{sampler} needs {needs}")
@@ -49,7 +51,7 @@ def test_an_extended_search_is_the_one_that_it_would_have_been(tmp_path: Path, s
     (at_once,) = run_sweep(larger, tmp_path / "at_once", workers=2)
     same = searched(grown) == searched(at_once)
     assert len(searched(grown)) == 4 * n  # asked and finished
-    tally(f"search of {n} trials extended to {2 * n}, each sampler: another one than {2 * n} at once", 1, not same)
+    tally(f"search of {n} trials extended to {2 * n} by {sampler}: another one than {2 * n} at once", 1, not same)
     assert same
 
 

@@ -1,4 +1,4 @@
-"""A database and artifacts that somebody made to attack: nothing is read or written elsewhere, nothing hangs or runs."""
+"""A database and artifacts made to attack: nothing is read or written elsewhere, nothing hangs or runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is around a sweep may change while it runs: clocks, time zones, the disk's rights, other drivers; not its bytes."""
+"""What is around a sweep may change while it runs: clocks, time zones, rights, other drivers; not its bytes."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ def test_other_code_or_another_processor_goes_on_with_nothing(
     with pytest.raises(RecordError) as told:
         run_sweep(SPEC, folder / "results", workers=1)
     assert str(told.value) == (
-        f'{path}: line 1: written by another setup (versions.{key} "{here[key]}" there, "another" here); resume it there,'
-        " or run into another --results"
+        f'{path}: line 1: written by another setup (versions.{key} "{here[key]}" there, "another" here); resume it'
+        " there, or run into another --results"
     )
     assert path.read_bytes() == before
     monkeypatch.undo()
@@ -230,11 +230,13 @@ def test_a_folder_that_may_only_be_read_is_one_line_and_loses_nothing(folder: Pa
 
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     place = "results/tiny"
+    denied = "cannot be written: Permission denied; use another --results"
+    untracked = ("--tracking-uri", "none")
     told = {
-        ("resume", "tiny", "--tracking-uri", "none"): f"{place}/lock: cannot be written: Permission denied; use another --results",
+        ("resume", "tiny", *untracked): f"{place}/lock: {denied}",
         ("report", "tiny"): f"{place}/report: Permission denied",
-        ("run", "tiny.toml", "--results", "new", "--tracking-uri", "none"): "new: cannot be written: Permission denied; use another --results",
-    }  # fmt: skip
+        ("run", "tiny.toml", "--results", "new", *untracked): f"new: {denied}",
+    }
     for arguments, message in told.items():
         result = as_user(*arguments)
         assert (result.returncode, result.stderr.splitlines()[-1]) == (2, f"python -m sweeps: {message}"), arguments

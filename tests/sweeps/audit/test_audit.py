@@ -261,7 +261,7 @@ def test_a_figure_that_was_changed_is_found_and_written_again(origin: Path, swee
 
 
 def test_a_stale_report_is_one_line_and_is_written_again(sweep: Path) -> None:
-    changed = [path for path in sorted((sweep / "report").rglob("*.csv"))[:5]]
+    changed = sorted((sweep / "report").rglob("*.csv"))[:5]
     for path in changed:
         path.write_text("of another state\n")
     (finding,) = check_report(sweep)

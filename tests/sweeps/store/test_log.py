@@ -115,7 +115,7 @@ def test_every_edit_of_a_sealed_log_is_found(
         if anchor_difference(study, anchors[which], "MLflow") is None:
             silent.append(lines)
         n_by_anchor += 1
-    what = "edits of sealed logs, anchors at hand: remove, repeat, swap, splice, cut, lines with their own digest corrected"
+    what = "edits of sealed logs, anchors at hand: remove, repeat, swap, splice, cut, digests of single lines corrected"
     tally(what, N_EDITS, len(silent))
     assert silent == []
     assert all(re.match(rf"{re.escape(str(tmp_path))}/\w+/log.jsonl: [^\n]+$", message) for message in messages)
