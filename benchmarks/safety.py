@@ -77,7 +77,7 @@ def main() -> None:
     arguments = parser.parse_args()
     safety, whole = measure(arguments.trials, arguments.workers)
     print(
-        f"{safety.n_calls} calls in a sweep of {whole.wall_s:.1f} s by the clock, {whole.processor_s:.1f} s of processor"
+        f"{safety.n_calls} calls in a sweep of {whole.wall_s:.1f} s by the clock, {whole.processor_s:.1f} s processor"
     )
     print(f"wall time: {safety.wall_s:.2f} s, {safety.wall_s / whole.wall_s:.2%}")
     print(f"processor time: {safety.processor_s:.2f} s, {safety.processor_s / whole.processor_s:.2%}")
