@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import math
 import time
 from collections.abc import Sequence
@@ -31,6 +32,10 @@ from sweeps.spec.writing import as_toml
 from sweeps.store.log import BEFORE_NAME, LOG_NAME, SPEC_NAME, StudyLog, SweepLock, header_difference, write_atomically
 from sweeps.toml import SpecError
 
+NOT_WRITABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+)
+"""What says that a folder of results will not do, rather than that a disk is full or fails."""
 MOST_FAILURES = 20
 """A search of this many failed trials in a row ends."""
 
@@ -105,7 +110,9 @@ def run_sweep(
                 for run in runs:
                     run.finish()
             return [run.log.study for run in runs]
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
         raise SpecError(
             f"{error.filename or folder}: cannot be written: {error.strerror}; use another --results"
         ) from None
