@@ -25,8 +25,14 @@ _OPTIONS = {
     "date_format": ("FORMAT", "of dates that are not ISO: '%%d/%%m/%%Y' has the day first"),
     "folds": ("KIND", "plain, stratified, grouped, contiguous or time"),
     "group_column": ("COLUMN", "whose rows stay on one side of every division; none: no column, whatever is found"),
-    "time_column": ("COLUMN", "that orders the rows, which are divided by time; none: no column, whatever is found"),
-    "equal_rows": ("HOW", "together (default where that can be): on one side of every division, or apart"),
+    "time_column": (
+        "COLUMN",
+        "that orders the rows, which are divided by time; 'row order': as in the file; none: whatever is found",
+    ),
+    "equal_rows": (
+        "HOW",
+        "together (default where that can be): on one side of every division; nearly: those equal but for a jitter, too; or apart",
+    ),
     "preprocessing": ("NAME", "standard, or textbook: fitted on all rows together, which leaks"),
 }
 

@@ -352,6 +352,20 @@ def _measured(
     )
 
 
+def compare_units(
+    frame: pd.DataFrame, columns: Sequence[Column], target: Target, fine: Rows, coarse: Rows
+) -> tuple[str, str, bool]:
+    """Return what a quick model gets in folds that keep `fine` units whole and `coarse` ones, and if that differs."""
+    rows = _some_rows(coarse)
+    data = quick_data(frame.iloc[rows], columns, _of_rows(target, rows))
+    known = predict_folds(data, fold_splits(fine[rows]))
+    new = predict_folds(data, fold_splits(coarse[rows]))
+    constant = data.losses(predict_constant(data, fold_splits(coarse[rows]))).mean()
+    worse = data.losses(new) - data.losses(known)
+    matters = worse.mean() >= _LEAST_LOSS * constant and larger_p(worse, coarse[rows]) < LEVEL
+    return data.figure(known), data.figure(new), bool(matters)
+
+
 def _some_rows(units: Rows) -> Rows:
     """Return up to `MOST_ROWS` rows, a fixed draw of whole units (of one unit's rows, where it has more)."""
     if len(units) <= MOST_ROWS:

@@ -39,12 +39,13 @@ from sweeps.data.table.folds import (
     unit_classes,
 )
 from sweeps.data.table.grouping import group_units
+from sweeps.data.table.near_copies import find_near_copies
 from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.preprocessing import Preprocessing, find_vocabulary, fit_textbook
 from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.reading import read_table
 from sweeps.data.table.sentinels import find_sentinels
-from sweeps.data.table.settings import APART, AUTO, NO_END, TableData
+from sweeps.data.table.settings import APART, AUTO, NEARLY, NO_END, ROW_ORDER, TableData
 from sweeps.data.table.table import Table, TableError, Told, with_known_target
 from sweeps.data.table.units import EqualRows, find_equal_rows, first_rows, joined, numbered, unit_means
 
@@ -248,6 +249,9 @@ def _open(data: TableData, seed: int) -> TableRows:
     times = _times(frame, data.ordered_by, columns, table) if data.ordered_by else None
     equal = find_equal_rows(frame, columns, target, n_rows)
     units = equal.units if equal.together and data.equal_rows != APART else np.arange(len(frame))
+    if data.equal_rows == NEARLY:
+        near = find_near_copies(frame, columns, units, n_rows)
+        units = units if near is None else near
     copied = np.isin(units[:n_rows], units[n_rows:])
     if copied.any():
         notes.append(f"{copied.sum()} rows that {files[-1].name} has, too, are left out of training")
@@ -369,6 +373,8 @@ def _unused(column: Column, reason: str) -> Column:
 
 
 def _times(frame: pd.DataFrame, name: str, columns: tuple[Column, ...], table: Table) -> FloatArray:
+    if name == ROW_ORDER and name not in frame.columns:
+        return np.arange(len(frame), dtype=np.float64)
     cells = _column(frame, name, table)
     role = next(column.role for column in columns if column.name == name)
     if role == "date":
@@ -400,7 +406,7 @@ def _test_part(
     share = f"{data.test_share:.0%} of the rows"
     if times is not None:
         rest, test = set_aside_latest(times[rows], units, data.test_share)
-        return rows[rest], rows[test], f"the latest {share}"
+        return rows[rest], rows[test], f"the {'last' if data.ordered_by == ROW_ORDER else 'latest'} {share}"
     classes = unit_classes(target.values[rows], units) if target.task == "classification" else None
     rest, test = set_aside(int(units.max()) + 1, data.test_share, seed=seed, classes=classes)
     origin = f"{share}, drawn{' from each class' if classes is not None else ''}"
