@@ -31,7 +31,8 @@ _OPTIONS = {
     ),
     "equal_rows": (
         "HOW",
-        "together (default where that can be): on one side of every division; nearly: those equal but for a jitter, too; or apart",
+        "together (default where that can be): on one side of every division; nearly: also those that differ little; "
+        "or apart",
     ),
     "preprocessing": ("NAME", "standard, or textbook: fitted on all rows together, which leaks"),
 }

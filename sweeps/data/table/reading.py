@@ -335,7 +335,8 @@ def _rewritten(cells: Sequence[str], form: NumberFormat) -> Sequence[str]:
     """Return cells of a format as Python's float reads them."""
     simple = not form.prefix and not form.suffix and form.thousands in ("", ",", ".")
     joined = "\n".join(cells)
-    if simple and joined.isascii() and joined.count("\n") + 1 == len(cells):  # checked cell by cell when it was found
+    simple = simple and "(" not in joined and joined.isascii()
+    if simple and joined.count("\n") + 1 == len(cells):  # checked cell by cell when it was found
         bare = joined.replace(form.thousands, "") if form.thousands else joined
         return bare.replace(form.decimal, ".").split("\n")
     return [cell if cell == "nan" else str(form.plain(cell)) for cell in cells]

@@ -1,4 +1,4 @@
-"""Whether later rows are harder to predict than rows of all times, by a quick model, long before anything is trained."""
+"""Whether later rows are harder to predict than rows of all times, measured by a quick model before any training."""
 
 from __future__ import annotations
 
