@@ -112,6 +112,24 @@ def read_table(
     )
 
 
+def read_names(path: str | os.PathLike[str], told: Told) -> tuple[str, ...]:
+    """Return the names of a file's columns.
+
+    Raises
+    ------
+    TableError
+        If its header cannot be read exactly.
+    """
+    source, limits = os.fspath(path), Limits()
+    _check_choices(source, told)
+    data = read_bytes(source, limits)
+    if data[:4] == b"PAR1":
+        return tuple(map(str, read_parquet(source, data, "", limits).frame.columns))
+    text = open_text(source, data, told.encoding or None, limits)
+    rows = _open_rows(source, text, find_layout(source, text, told), told, limits)
+    return tuple(check_header(source, *rows.header, missing=MISSING)[0])
+
+
 def expected_memory(path: str | os.PathLike[str]) -> int:
     """Return roughly how many bytes of memory reading `path` and preparing it will take, before taking them.
 

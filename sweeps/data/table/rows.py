@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.records.table import TableFile
+from engine.names import unreadable
 from sweeps.data.table.columns import (
     Column,
     Role,
@@ -169,7 +170,7 @@ def _read_file(name: str, data: TableData, test: bool) -> Table:
     try:
         state = os.stat(name)
     except OSError as error:
-        raise TableError(f"{name}: cannot be read: {error.strerror}") from None
+        raise TableError(unreadable(name, error)) from None
     except ValueError:  # a path from a spec may hold what no file's name can
         raise TableError(f"{name!r}: cannot be read: no file's name") from None
     told, target = data.told, "" if test else data.target
