@@ -170,7 +170,8 @@ def _settle_row_order(
     """Divide by the order in the file, where rows next to each other are alike and nothing explains why."""
     if not data.ordered_by and sorted_by(frame, columns, target):
         return data
-    found = compare_time(frame, columns, target, np.arange(len(frame), dtype=np.float64), units)
+    order = np.arange(len(frame), dtype=np.float64)
+    found = compare_time(frame, columns, target, order, units, only_if_serial=not data.ordered_by)
     if not (found.goes_on or data.ordered_by):
         return data
     return _with_time(data, ROW_ORDER, found, whole=True)

@@ -72,7 +72,13 @@ class TimeFinding:
 
 
 def compare_time(
-    frame: pd.DataFrame, columns: tuple[Column, ...], target: Target, times: FloatArray, units: Rows
+    frame: pd.DataFrame,
+    columns: tuple[Column, ...],
+    target: Target,
+    times: FloatArray,
+    units: Rows,
+    *,
+    only_if_serial: bool = False,
 ) -> TimeFinding:
     """Predict stretches of time from earlier rows, and from equally many rows of all times.
 
@@ -84,6 +90,8 @@ def compare_time(
         Time of each row.
     units : ndarray (n_rows,) of int
         Rows that are kept together in any case: no model sees a row of a unit that it is to predict.
+    only_if_serial : bool
+        Look no further where what a straight line leaves over does not go on from row to row.
     """
     rng = np.random.default_rng(0)
     rows = np.sort(rng.permutation(len(frame))[:MOST_ROWS])
@@ -92,9 +100,11 @@ def compare_time(
         columns,
         Target(target.name, target.task, target.reason, target.classes, target.values[rows]),
     )
+    left = _left_over(data, units[rows])
+    serial = serial_z(left, times[rows]) > _SERIAL
     blocks = time_blocks(times[rows], _BLOCKS)
     earlier, mixed = _splits(blocks, units[rows], rng)
-    if not earlier:
+    if not earlier or (only_if_serial and not serial):
         return TimeFinding("", "", matters=False, goes_on=False, stretch=1)
     later, any_time = predict_folds(data, earlier), predict_folds(data, mixed)
     scored = np.flatnonzero(np.isfinite(later[:, 0]))
@@ -106,8 +116,7 @@ def compare_time(
     # Stretches of time are few and uneven: much worse is shown by less, and so is worse where what a straight line
     # leaves over goes on from one row to the next.
     much = losses["later"].mean() >= _MUCH_WORSE * losses["any"].mean() and p < _LEVEL_IF_MUCH
-    left = _left_over(data, units[rows])
-    goes_on = worse >= _LEAST_LOSS and serial_z(left, times[rows]) > _SERIAL
+    goes_on = worse >= _LEAST_LOSS and serial
     matters = goes_on or (worse >= _LEAST_LOSS and (p < LEVEL or much))
     stretch = round(serial_length(left, times[rows]) * len(frame) / len(rows))
     figures = data.figure(any_time, scored), data.figure(later, scored)
@@ -156,7 +165,7 @@ def sorted_by(frame: pd.DataFrame, columns: Sequence[Column], target: Target) ->
         return target.name
     for column in columns:
         series = frame[column.name]
-        if column.role in ("constant", "identifier") or _NAMES_TIME.search(column.name):
+        if column.role in ("constant", "identifier") or (column.role != "date" and _NAMES_TIME.search(column.name)):
             continue
         numeric = series.dtype.kind in "if" or column.role == "date"
         if numeric:
