@@ -5,8 +5,8 @@ other, divides each as ``sweeps run`` would, trains one setting's networks, judg
 many were certified. Every one of these certificates is false; at a level of 5 % there are at most 17 of 200 (with a
 probability of 99 %). Then honest tables with a goal in numbers: how often they are certified with everything that is
 looked for, and with nothing (``--group none --time-column none --equal-rows apart``, and no doubt heeded).
-``--tables N`` takes another number of tables of each kind, ``--only WORD`` some of the kinds (``honest``, ``dependent``,
-or a word of theirs).
+``--tables N`` takes another number of tables of each kind, ``--only WORD`` some of the kinds (``honest``,
+``dependent``, or a word of theirs).
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def is_certified(frame: pd.DataFrame, goal: str, dataset: Mapping[str, Any]) -> 
     with (
         tempfile.TemporaryDirectory() as folder,
         warnings.catch_warnings(),
-        mock.patch.object(from_table, "find_leaks", lambda *_: ()),
+        mock.patch.object(from_table, "find_leaks", return_value=()),
     ):
         warnings.simplefilter("ignore")
         file = Path(folder) / "table.csv"

@@ -89,8 +89,9 @@ def unreadable(name: str, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         if not folder.is_dir():
             return f"{name}: not there, nor is the folder {str(folder)!r}; paths are from {str(Path.cwd())!r}"
-        there = sorted(one.name for one in folder.iterdir() if one.is_file() and one.suffix == path.suffix)
-        near = nearest(path.name, there, cutoff=0.0)
+        files = sorted(one.name for one in folder.iterdir() if one.is_file())
+        alike = [one for one in files if Path(one).suffix == path.suffix or not path.suffix]
+        near = nearest(path.name, alike, cutoff=0.0) or nearest(path.name, files)
         hint = f"nearest: {str(folder / near)!r}" if near else f"no {path.suffix or 'such'} file is in {str(folder)!r}"
         return f"{name}: not there; {hint}"
     if isinstance(error, IsADirectoryError):

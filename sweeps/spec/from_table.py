@@ -82,6 +82,7 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
         raise SpecError(f"{where}: dataset: must be a table with file and target")
     if dataset.pop("kind", "table") != "table":
         raise SpecError(f'{where}: dataset: kind: must be "table"')
+    _check_one_target(dataset.get("target"), where)
     name = dataset.pop("name", None)
     named = NAMED_SETS.get(str(dataset.get("file")))
     if named is not None and is_named(named.name):
@@ -106,6 +107,15 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
     data = _with_findings(data, rows, table["goal"]["words"], is_default=_names_no_metric(given))
     table["datasets"] = [{"name": name, "kind": "table", **data.as_table()}]
     return parse_spec(table, where)
+
+
+def _check_one_target(target: Any, where: str) -> None:
+    """Refuse a list of targets with the reason."""
+    if isinstance(target, list) and target:
+        raise SpecError(
+            f"{where}: dataset: target: {shown(target)}; a sweep predicts one column, and the others would be inputs: "
+            f'write a spec for each, with the others under [dataset.roles], for instance {target[-1]} = "identifier"'
+        )
 
 
 def _drop_searched(table: dict[str, Any], given: Mapping[str, Any]) -> None:

@@ -129,8 +129,9 @@ def _settle_groups(
 
 
 def _both_figures(one: Grouping) -> str:
+    alike = "are alike" if one.shown else "are not shown to be alike"
     return (
-        f"rows of one {one.column} are alike ({one.n_groups} of them): a quick model gets {one.known} for another row "
+        f"rows of one {one.column} {alike} ({one.n_groups} of them): a quick model gets {one.known} for another row "
         f"of a known {one.column}, {one.new} for a new {one.column}"
     )
 

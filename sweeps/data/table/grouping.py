@@ -122,6 +122,8 @@ class Grouping:
         The quick model's loss in folds by this column, in units of the constant's.
     named : bool
         Whether its name says that it names things.
+    shown : bool
+        Whether rows of one value are shown to be alike.
     """
 
     column: str
@@ -132,6 +134,7 @@ class Grouping:
     units: Rows
     loss: float
     named: bool
+    shown: bool = True
 
 
 def group_units(series: pd.Series[Any]) -> Rows:
@@ -349,6 +352,7 @@ def _measured(
         one.units,
         float(losses["new"].mean()) / base,
         one.names == "thing",
+        reading is not None,
     )
 
 

@@ -50,8 +50,25 @@ SURE = 0.05
 """... and up to this error (R² 0.9975) a leak whatever it is called ..."""
 GAP = 3.0
 """... where all other columns leave at least this many times as much."""
-_LATER = frozenset("after afterwards later next final finally end ending post result outcome actual settled paid".split())
-_EARLIER = frozenset("last prev previous lag lagged before earlier yesterday past prior initial start baseline".split())
+_LATER = frozenset(
+    ("after", "afterwards", "later", "next", "final", "end", "ending", "post", "result", "outcome", "actual", "paid")
+)
+_EARLIER = frozenset(
+    (
+        "last",
+        "prev",
+        "previous",
+        "lag",
+        "lagged",
+        "before",
+        "earlier",
+        "yesterday",
+        "past",
+        "prior",
+        "initial",
+        "baseline",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +139,7 @@ def _is_sure(names: Sequence[str], error: float, target: str) -> bool:
 
 
 def _is_earlier(name: str, target: str) -> bool:
-    """Whether a column is called an earlier value of the target: the same name with smaller numbers, or a word for it."""
+    """Whether a column is called an earlier value of the target: its name with smaller numbers, or a word for it."""
     skeletons = [re.sub("[0-9]+", "#", one) for one in (name, target)]
     numbers = [[int(digits) for digits in re.findall("[0-9]+", one)] for one in (name, target)]
     if skeletons[0] == skeletons[1] and numbers[0] < numbers[1]:

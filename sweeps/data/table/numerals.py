@@ -309,7 +309,7 @@ def _agrees(form: NumberFormat, decimal: str, thousands: str) -> bool:
 
 
 def _split(cell: str) -> tuple[tuple[str, str], str] | None:
-    """Return what stands before and behind a cell's number, and its signed digits, or None where it is nothing like a number."""
+    """Return what stands before and behind a cell's number, and its signed digits, or None where it is none."""
     brackets = _BRACKETS.fullmatch(cell)
     if brackets is not None:
         inside = _PARTS.fullmatch((brackets["prefix"] or "") + brackets["inside"])

@@ -182,11 +182,14 @@ class _Rows:
     body: Iterator[tuple[int, list[str]]]
     empty: list[int]
     """Lines of the rows at the end that have no cell; filled when `body` is through."""
+    repeated: list[int]
+    """Lines that repeat the header, likewise."""
 
 
 def _open_rows(source: str, text: SourceText, layout: Layout, told: Told, limits: Limits) -> _Rows:
     empty: list[int] = []
-    rows = read_rows(source, text, layout, told, limits, empty)
+    repeated: list[int] = []
+    rows = read_rows(source, text, layout, told, limits, empty, repeated)
     first = next(rows, None)
     if first is None:
         raise TableError(f"{source}: line 1: no text; expected a header line and rows")
@@ -198,7 +201,7 @@ def _open_rows(source: str, text: SourceText, layout: Layout, told: Told, limits
         value = next((cell for cell in units[1] if is_value(cell.strip())), None) if units else None
         if units and value is not None:
             raise TableError(f"{source}: line {units[0]}: {value!r} is no unit; leave --units-row out")
-    return _Rows(first, rows, empty)
+    return _Rows(first, rows, empty, repeated)
 
 
 def _survey(source: str, text: SourceText, told: Told, known: dict[str, NumberFormat], limits: Limits) -> _Survey:
@@ -225,6 +228,9 @@ def _survey(source: str, text: SourceText, told: Told, known: dict[str, NumberFo
         notes.append("--units-row: the row below the header left out")
     if rows.empty:
         notes.append(f"{len(rows.empty)} empty rows at the end left out (from line {rows.empty[0]})")
+    if rows.repeated:
+        times = "the header again" if len(rows.repeated) == 1 else f"the header {len(rows.repeated)} times again"
+        notes.append(f"line {rows.repeated[0]}: {times}, left out")
     columns = _without_empty(source, rows.header[0], columns, len(starts), told, notes)
     lines_of_rows = np.frombuffer(starts, dtype=np.int64)
     survey = _Survey(text, told, limits, layout, len(names), columns, missing, lines_of_rows, notes)
