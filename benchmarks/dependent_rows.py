@@ -15,9 +15,8 @@ import argparse
 import dataclasses
 import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +38,8 @@ from sweeps.spec import from_table
 from sweeps.spec.sweep import open_source
 
 MAX_EPOCHS = 40
+EVERY = 10
+"""Tables of each kind after which the counts so far go to standard error."""
 SHORT: Mapping[str, Any] = MappingProxyType(
     {
         "search": {"n_trials": 2, "n_replicas": 3, "n_startup_trials": 2, "lag": 2},
@@ -297,19 +298,35 @@ def count(kind: Kind, n_tables: int, dataset: Mapping[str, Any]) -> int:
     return sum(is_certified(_table(kind, i), kind.goal, dataset)[0] for i in range(n_tables))
 
 
-def count_both(kind: Kind, n_tables: int, n_before: int) -> tuple[int, int]:
-    """Return how many of a kind's tables were certified, and how many of the first ones with nothing looked for.
+@dataclass(slots=True)
+class Counted:
+    """What became of the tables of one kind so far: certified, and with nothing looked for how many of how many."""
 
-    Where nothing was found a table is divided as if nothing had been looked for, and the outcome is the same.
-    """
-    n_certified = n_certified_before = 0
-    for i in range(n_tables):
-        frame = _table(kind, i)
-        certified, found = is_certified(frame, kind.goal, {})
-        n_certified += certified
+    kind: Kind
+    n_certified: int = 0
+    n_before: int = 0
+    n_certified_before: int = 0
+
+    def take(self, i: int, n_before: int) -> None:
+        """Count table `i`, with nothing looked for, too, where it is one of the first `n_before`.
+
+        Where nothing was found a table is divided as if nothing had been looked for, and the outcome is the same.
+        """
+        frame = _table(self.kind, i)
+        certified, found = is_certified(frame, self.kind.goal, {})
+        self.n_certified += certified
         if i < n_before:
-            n_certified_before += is_certified(frame, kind.goal, NOTHING_LOOKED_FOR)[0] if found else certified
-    return n_certified, n_certified_before
+            before = is_certified(frame, self.kind.goal, NOTHING_LOOKED_FOR)[0] if found else certified
+            self.n_before, self.n_certified_before = self.n_before + 1, self.n_certified_before + before
+
+
+def counts_text(counts: Sequence[Counted], n: int) -> str:
+    """Return the table after `n` tables of each kind."""
+    lines = [f"| tables, {n} of each kind | goal | certified | with nothing looked for |", "|---|---|---|---|"]
+    for one in counts:
+        before = f"{one.n_certified_before} of {one.n_before}"
+        lines.append(f"| {one.kind.words} | {one.kind.goal} | {one.n_certified} | {before} |")
+    return "\n".join(lines)
 
 
 def _table(kind: Kind, i: int) -> pd.DataFrame:
@@ -325,17 +342,15 @@ def main() -> int:
     )
     parser.add_argument("--before", type=int, default=20, metavar="N", help="dependent ones with nothing looked for")
     arguments = parser.parse_args()
-    print(
-        f"| tables, {arguments.tables} of each kind | goal | certified | with nothing looked for |\n|---|---|---|---|"
-    )
-    for kind in KINDS:
-        if arguments.only not in (kind.words if kind.honest else f"dependent: {kind.words}"):
-            continue
-        start = time.monotonic()
-        n_before = arguments.tables if kind.honest else arguments.before
-        found, before = count_both(kind, arguments.tables, n_before)
-        print(f"| {kind.words} | {kind.goal} | {found} | {before} of {n_before} |", flush=True)
-        print(f"{time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    counts = [
+        Counted(kind) for kind in KINDS if arguments.only in (kind.words if kind.honest else f"dependent: {kind.words}")
+    ]
+    for i in range(arguments.tables):
+        for one in counts:
+            one.take(i, arguments.tables if one.kind.honest else arguments.before)
+        if (i + 1) % EVERY == 0:
+            print(counts_text(counts, i + 1), file=sys.stderr, flush=True)
+    print(counts_text(counts, arguments.tables))
     return 0
 
 
