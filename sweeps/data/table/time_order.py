@@ -37,6 +37,8 @@ _LEAST_LOSS = 0.02
 _MUCH_WORSE = 1.25
 _LEVEL_IF_MUCH = 0.05
 _SERIAL = 4.0
+_FEWEST_STRETCHES = 20
+"""Of rows that remain alike for so large a part of the table too few are independent, whatever a model makes of it."""
 _BLOCKS = 6
 _PARTS_A_BLOCK = 6
 _PARTS_PREDICTED = 3
@@ -59,7 +61,8 @@ class TimeFinding:
     matters : bool
         Whether the difference is shown.
     goes_on : bool
-        Whether, moreover, what a straight line leaves over goes on from one row to the next.
+        Whether what a straight line leaves over goes on from one row to the next, and that makes later rows worse or
+        lasts for long.
     stretch : int
         Over how many rows what a straight line leaves over remains alike.
     """
@@ -116,9 +119,10 @@ def compare_time(
     # Stretches of time are few and uneven: much worse is shown by less, and so is worse where what a straight line
     # leaves over goes on from one row to the next.
     much = losses["later"].mean() >= _MUCH_WORSE * losses["any"].mean() and p < _LEVEL_IF_MUCH
-    goes_on = worse >= _LEAST_LOSS and serial
+    length = serial_length(left, times[rows])
+    goes_on = serial and (worse >= _LEAST_LOSS or length >= len(rows) / _FEWEST_STRETCHES)
     matters = goes_on or (worse >= _LEAST_LOSS and (p < LEVEL or much))
-    stretch = round(serial_length(left, times[rows]) * len(frame) / len(rows))
+    stretch = round(length * len(frame) / len(rows))
     figures = data.figure(any_time, scored), data.figure(later, scored)
     return TimeFinding(*figures, matters=bool(matters), goes_on=bool(goes_on), stretch=max(stretch, 1))
 
