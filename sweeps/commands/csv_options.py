@@ -133,8 +133,11 @@ def _check_data_file(arguments: argparse.Namespace) -> None:
 
     spec = arguments.spec
     if arguments.target is None:
-        changes = reading_changes(arguments, {})
-        names = read_names(spec, Told(**{key: tuple(v) if isinstance(v, list) else v for key, v in changes.items()}))
+        told: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in reading_changes(arguments, {}).items()
+        }
+        names = read_names(spec, Told(**told))
         shown = ", ".join(map(repr, names[:MOST_NAMES])) + (f", ... ({len(names)})" if len(names) > MOST_NAMES else "")
         raise InputError(f"run {spec}: name the column to predict: --target COLUMN, one of {shown}")
     target = f"run {spec} --target {arguments.target[0]}"

@@ -48,6 +48,7 @@ from sweeps.data.table.reading import read_table
 from sweeps.data.table.sentinels import find_sentinels
 from sweeps.data.table.settings import APART, AUTO, NEARLY, NO_END, ROW_ORDER, TableData
 from sweeps.data.table.table import Table, TableError, Told, with_known_target
+from sweeps.data.table.time_order import times_of
 from sweeps.data.table.units import EqualRows, find_equal_rows, first_rows, joined, numbered, unit_means
 
 Rows = npt.NDArray[np.intp]
@@ -247,7 +248,7 @@ def _open(data: TableData, seed: int) -> TableRows:
         groups = group_units(_named(frame, data.groups_by, table))
         # A group that a network sees by name would let it look up its rows.
         columns = tuple(_unused(c, "groups of the folds") if c.name == data.groups_by else c for c in columns)
-    times = _times(frame, data.ordered_by, columns, table) if data.ordered_by else None
+    times = times_of(frame, data.ordered_by, columns, table.source) if data.ordered_by else None
     equal = find_equal_rows(frame, columns, target, n_rows)
     units = equal.units if equal.together and data.equal_rows != APART else np.arange(len(frame))
     if data.equal_rows == NEARLY:
@@ -361,28 +362,8 @@ def _named(frame: pd.DataFrame, name: str, table: Table) -> pd.Series[Any]:
     return frame[name]
 
 
-def _column(frame: pd.DataFrame, name: str, table: Table) -> pd.Series[Any]:
-    _named(frame, name, table)
-    if frame[name].isna().any():
-        row = int(np.flatnonzero(frame[name].isna().to_numpy())[0]) + 1
-        raise TableError(f"{table.source}: column {name!r}: missing in row {row}; expected a value in every row")
-    return frame[name]
-
-
 def _unused(column: Column, reason: str) -> Column:
     return dataclasses.replace(column, role="identifier", reason=reason)
-
-
-def _times(frame: pd.DataFrame, name: str, columns: tuple[Column, ...], table: Table) -> FloatArray:
-    if name == ROW_ORDER and name not in frame.columns:
-        return np.arange(len(frame), dtype=np.float64)
-    cells = _column(frame, name, table)
-    role = next(column.role for column in columns if column.name == name)
-    if role == "date":
-        return dates_of(cells)
-    if cells.dtype.kind in "if":
-        return cells.to_numpy(np.float64)
-    raise TableError(f"{table.source}: column {name!r}: {cells.iloc[0]!r}; expected dates or numbers to order rows by")
 
 
 def _test_part(

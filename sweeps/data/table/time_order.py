@@ -23,6 +23,8 @@ from sweeps.data.table.quick import (
     serial_length,
     serial_z,
 )
+from sweeps.data.table.settings import ROW_ORDER
+from sweeps.data.table.table import TableError
 from sweeps.data.table.units import is_counter, time_blocks
 
 Rows = npt.NDArray[np.intp]
@@ -157,6 +159,30 @@ def _splits(blocks: Rows, units: Rows, rng: np.random.Generator) -> tuple[list[S
                 earlier.append((known, part))
                 mixed.append((np.sort(others[: len(known)]), part))
     return earlier, mixed
+
+
+def times_of(frame: pd.DataFrame, name: str, columns: Sequence[Column], source: str) -> FloatArray:
+    """Return the time of each row: a column's, or its place in the file.
+
+    Raises
+    ------
+    TableError
+        If there is no such column, or it does not order the rows.
+    """
+    if name not in frame.columns:
+        if name == ROW_ORDER:
+            return np.arange(len(frame), dtype=np.float64)
+        raise TableError(f"{source}: no column {name!r}")
+    cells = frame[name]
+    if cells.isna().any():
+        row = int(np.flatnonzero(cells.isna().to_numpy())[0]) + 1
+        raise TableError(f"{source}: column {name!r}: missing in row {row}; expected a value in every row")
+    role = next(column.role for column in columns if column.name == name)
+    if role == "date":
+        return dates_of(cells)
+    if cells.dtype.kind in "if":
+        return cells.to_numpy(np.float64)
+    raise TableError(f"{source}: column {name!r}: {cells.iloc[0]!r}; expected dates or numbers to order rows by")
 
 
 def sorted_by(frame: pd.DataFrame, columns: Sequence[Column], target: Target) -> str:

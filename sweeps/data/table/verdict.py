@@ -72,7 +72,9 @@ def _text(study: Study, level: float, winner: TrialRecord | None, judged: dict[s
         f"({_best_text(judged)})"
     )
     if judged.get("n_units", n) != n:
-        result = result.replace(f"{n} test rows ", f"{n} test rows, {judged['n_units']} {judged['units']} ")
+        one = {"stretches": "stretch", "groups": "group"} if judged["n_units"] == 1 else {}
+        units = " ".join(one.get(word, word) for word in judged["units"].split(" "))
+        result = result.replace(f"{n} test rows ", f"{n} test rows, {judged['n_units']} {units} ")
     if judged.get("suspected"):
         return f"Not certified: rows may depend on each other ({judged['suspected']}): {result}{_scored(study, level)}."
     if judged.get("scope"):
