@@ -232,12 +232,17 @@ class _StudyRun:
         self._proposer: Sampler | None = None
         self._n_asked = self._n_told = self._n_candidates = self._n_failures = 0
         self._stopped: str | None = None
-        self._first: dict[int, Setting] = {}
+        self._open: dict[int, Setting] = {}
+        first = self.log.study.of_stage(plan.first)
+        self._finished = {record.number: record for record in first}
+        self._best_value = min((record.value for record in first if record.state == "complete"), default=None)
+        self._n_good = sum(record.candidate for record in first)
         self._starts = starts_of_chapters(self.log.study)
         self._repeats: dict[str, list[int]] = {}
         self._stages: dict[Stage, dict[int, Setting]] = {}
         self._under_way: set[_Key] = set()
         self._results: dict[_Key, Result] = {}
+        self._rounds: dict[Stage, int] = {}
         self._phase_start = time.monotonic()
         self._phase_done = 0
         self._phase: Phase = plan.phase
@@ -259,7 +264,7 @@ class _StudyRun:
             self.log.verdict(self.plan.verdict(self.log.study, self._stopped or "budget"))
             self._tell_watcher(None)
             return []
-        pieces = [Piece(setting, i) for setting in settings for i in range(setting.n_chunks)]
+        pieces = [Piece(setting, i) for setting in settings for i in range(self._n_open(setting))]
         pieces = [piece for piece in pieces if piece.key not in self._under_way and piece.key not in self._results]
         self._under_way |= {piece.key for piece in pieces}
         return self.plan.batches(pieces)
@@ -271,21 +276,65 @@ class _StudyRun:
         self._results_s += result.timing.duration_s
         self._under_way.remove(piece.key)
         self._results[piece.key] = result
-        keys = [Piece(setting, i).key for i in range(setting.n_chunks)]
-        if any(key not in self._results for key in keys):
-            return
-        results = [self._results.pop(key) for key in keys]
-        outcomes = [result.outcome for result in results]
+        if self._rounds.get(setting.stage, 0) < len(setting.cuts):
+            self._judge(setting.stage)
+        elif self._has(setting, setting.n_chunks):
+            self._write(setting, self._made(setting))
+
+    def _n_open(self, setting: Setting) -> int:
+        """Return how many of a setting's pieces can be trained before its stage is judged again."""
+        judged = self._rounds.get(setting.stage, 0)
+        return setting.n_chunks if judged >= len(setting.cuts) else setting.ends.index(setting.cuts[judged]) + 1
+
+    def _has(self, setting: Setting, n_chunks: int) -> bool:
+        return all(Piece(setting, i).key in self._results for i in range(n_chunks))
+
+    def _made(self, setting: Setting) -> Record:
+        results = [self._results[Piece(setting, i).key] for i in range(setting.n_chunks)]
         timing = Timing(
             started_at_s=min(result.timing.started_at_s for result in results),
             duration_s=sum(result.timing.duration_s for result in results),
             worker=results[0].timing.worker,
         )
-        record = self.plan.record(setting, outcomes, timing)
-        self.plan.keep(setting, record, outcomes)  # before the line that promises it
+        return self.plan.record(setting, [result.outcome for result in results], timing)
+
+    def _write(self, setting: Setting, record: Record) -> None:
+        results = [self._results.pop(Piece(setting, i).key) for i in range(setting.n_chunks)]
+        self.plan.keep(setting, record, [result.outcome for result in results])  # before the line that promises it
         self.log.record(record)
+        if record.stage == self.plan.first:
+            self._count(record)
         self._phase_done += 1
         self._tell_watcher(record)
+
+    def _count(self, record: Record) -> None:
+        """Take note of a record of the search: going through all of them for each would make a long one slow."""
+        del self._open[record.number]
+        self._finished[record.number] = record
+        self._n_good += record.candidate
+        if record.state == "complete":
+            self._best_value = record.value if self._best_value is None else min(self._best_value, record.value)
+
+    def _judge(self, stage: Stage) -> None:
+        """End those of a stage that are decided after the round under way, once everybody has run it.
+
+        A function of the records alone, so that after an interruption the same ones end: those that this round has
+        already ended are judged again with the others, and where one has gone further, it had ended all it ends.
+        """
+        there = self.log.study.records_of(stage)
+        known = {record.number for record in there}
+        racing = [setting for number, setting in self._stages[stage].items() if number not in known]
+        if not all(self._has(setting, self._n_open(setting)) for setting in racing):
+            return
+        n = racing[0].cuts[self._rounds.get(stage, 0)]
+        made = {setting.number: self._made(setting.after(n)) for setting in racing}
+        if not any(len(record.seeds) > n for record in there):
+            ended = [record for record in there if len(record.seeds) == n]
+            out = self.plan.decided(self.log.study, [*ended, *made.values()])
+            for setting in racing:
+                if setting.number in out:
+                    self._write(setting.after(n), made[setting.number])
+        self._rounds[stage] = self._rounds.get(stage, 0) + 1
 
     def finish(self) -> None:
         """Keep beside the log what a report needs besides, once there is a verdict."""
@@ -301,10 +350,8 @@ class _StudyRun:
     def _due_settings(self) -> list[Setting]:
         study = self.log.study
         self._ask_and_tell()
-        known = {record.number for record in study.of_stage(self.plan.first)}
-        asked = [setting for number, setting in self._first.items() if number not in known]
-        if asked:
-            return asked
+        if self._open:
+            return list(self._open.values())
         due: list[Setting] = []
         for stages in self.plan.stages:
             for stage in stages:
@@ -333,7 +380,6 @@ class _StudyRun:
 
         Of earlier chapters only what was asked before they ended is left to do; the last one begins when it is done.
         """
-        finished = {record.number: record for record in self.log.study.of_stage(self.plan.first)}
         n_trials, start = self._header.n_trials, self._starts[-1]
         while self._stopped is None:
             n_due = min(self._n_told + self.plan.lag, n_trials) if self._n_told >= start else start
@@ -342,9 +388,9 @@ class _StudyRun:
                 self._n_asked += 1
             if self._n_told == n_trials:
                 self._stopped = "budget"
-            elif self._n_told in finished:
+            elif self._n_told in self._finished:
                 if self._n_told >= start:
-                    self._tell(finished[self._n_told])
+                    self._tell(self._finished[self._n_told])
                 self._n_told += 1
             else:
                 return
@@ -366,7 +412,8 @@ class _StudyRun:
         earlier = self._repeats.setdefault(canonical_json(params), [])
         if number not in log.points:
             log.asked(number, params, point, earlier[0] if earlier else None)
-        self._first[number] = self.plan.setting(log.study, number, params, tuple(earlier))
+        if number not in self._finished:
+            self._open[number] = self.plan.setting(log.study, number, params, tuple(earlier))
         earlier.append(number)
 
     def _tell(self, record: Record) -> None:
@@ -388,7 +435,6 @@ class _StudyRun:
         if self._on_event is None:
             return
         study = self.log.study
-        first = study.of_stage(self.plan.first)
         done, total = self._amount()
         left = None
         if self._phase_done and self._phase not in ("done", "stopped"):
@@ -398,9 +444,9 @@ class _StudyRun:
                 header=dataclasses.replace(study.header, n_trials=study.budget.n_trials, until=study.budget.until),
                 phase="done" if study.verdict is not None else self._phase,
                 n_asked=len(study.asked),
-                n_finished=len(first),
-                best_value=min((one.value for one in first if one.state == "complete"), default=None),
-                n_candidates=sum(one.candidate for one in first),
+                n_finished=len(self._finished),
+                best_value=self._best_value,
+                n_candidates=self._n_good,
                 n_stage_done=done,
                 n_stage_total=total,
                 seconds_left=left,
@@ -418,7 +464,7 @@ class _StudyRun:
         }
         study = self.log.study
         if self._phase not in stages:
-            return len(study.of_stage(self.plan.first)), len(self._first) if self._stopped else self._header.n_trials
+            return len(self._finished), self._n_asked if self._stopped else self._header.n_trials
         planned = [(name, self._stages.get(name, {})) for name in stages[self._phase]]
         done = sum(one.number in of for name, of in planned for one in study.of_stage(name))
         return done, sum(len(of) for _, of in planned)
