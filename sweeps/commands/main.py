@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from engine.names import InputMessageError, cut
+from engine.names import InputMessageError, cut, unreadable
 from sweeps.commands import auditing, lessons, one_setting, predict, results, running
 from sweeps.commands.interrupting import ending_soon
 from sweeps.commands.options import PROGRAM, Commands, Parser, checked_remainder
@@ -94,4 +94,6 @@ def _os_message(error: OSError) -> str:
     place = f"{error.filename}: " if error.filename else ""
     if error.errno in NO_ROOM:
         return f"{place}disk full; what the logs hold is safe, make room and `{PROGRAM} resume`"
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
+        return unreadable(error.filename, error)
     return f"{place}{error.strerror}"

@@ -19,6 +19,7 @@ from analysis.records.events import Stage
 from analysis.records.lines import RecordError, canonical_json
 from analysis.records.reading import check_version, read_study
 from analysis.records.study import Record, Study
+from sweeps.data.table.settings import TableData
 from sweeps.run.chapters import chapter_of, starts_of_chapters
 from sweeps.run.crews import open_crew
 from sweeps.run.executors import LOCAL, Batch, Crew, Result
@@ -137,11 +138,35 @@ def _settle_spec(spec: Spec, folder: Path, *, may_reopen: bool) -> None:
         write_atomically(folder / BEFORE_NAME, as_toml(old).encode())
         write_atomically(path, kind_of(spec).as_toml(spec).encode())
     elif old != new:
-        changes = spec_difference(old, new)
-        more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
-        raise SpecError(
-            f"{folder}: holds another sweep ({'; '.join(changes[:3])}{more}); use another --results or name"
-        )
+        raise SpecError(f"{folder}: {_another_text(old, new)}")
+
+
+def _another_text(old: Spec, new: Spec) -> str:
+    """Return in what a folder's sweep is another one than what is asked for, and what would do."""
+    if isinstance(old, SweepSpec) and isinstance(new, SweepSpec):
+        n = old.search.n_trials
+        if new.search.n_trials < n and old.with_budget(new.search.n_trials, new.search.until) == new:
+            return (
+                f"this sweep already has a budget of {n} trials; more can be added with a larger --trials, fewer cannot"
+                " be taken away; another --results or name starts a new one"
+            )
+        if _allowing_leaks(old).with_budget(new.search.n_trials, new.search.until) == _allowing_leaks(new):
+            begun = "without" if _allowing_leaks(new) == new else "with"
+            return f"this sweep was begun {begun} --allow-leak; give another --name, too, for instance {new.name}-2"
+    changes = spec_difference(old, new)
+    more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
+    return f"holds another sweep ({'; '.join(changes[:3])}{more}); use another --results or name"
+
+
+def _allowing_leaks(spec: SweepSpec) -> SweepSpec:
+    """Return a spec whose tables, if any, may have columns that give the target away."""
+    datasets = tuple(
+        dataclasses.replace(dataset, data=dataclasses.replace(dataset.data, allow_leak=True))
+        if isinstance(dataset.data, TableData)
+        else dataset
+        for dataset in spec.datasets
+    )
+    return dataclasses.replace(spec, datasets=datasets)
 
 
 def _check_reopening(old: SweepSpec, new: SweepSpec, folder: Path) -> None:
