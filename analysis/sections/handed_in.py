@@ -121,8 +121,8 @@ def meaning(rows: Sequence[CheckedRow]) -> list[str]:
         "not plausible for their setting; of as many rows that report one draw each, at most "
         f"{LEVEL * len(judged):.2g} would be on average.",
         f"Not plausible: of the draws and the claimed losses together, at most {100 * LEVEL:g} % lie as far out. It "
-        "says nothing about how a number came about. Inputs, noise or a penalty other than the sheet's, a misread epoch, "
-        "or the best of many restarts give such rows as well.",
+        "says nothing about how a number came about. Other inputs, noise or penalties than the sheet's, a misread "
+        "epoch, or the best of many restarts give such rows as well.",
     ]
 
 
