@@ -239,9 +239,10 @@ def polynomial_report(study: Study) -> Report:
     settings = polynomial_settings(study.header.data)
     noise = f" with noise {settings.noise_sd:g}" if settings.noise_sd else ""
     lead = (
-        f"{len(study.networks)} of {study.header.n_trials} networks trained: {settings.n_hidden} sigmoid units, "
-        f"{settings.n_seeds} seeds a recipe, {settings.n_rows} rows of {polynomial_text(settings.coefficients)}"
-        f"{noise}. Can they be trusted outside the range they were trained on, and is that the merit of the constraint?"
+        f"{len(study.networks)} of {study.header.n_trials} networks trained: {settings.n_hidden} "
+        f"{settings.activation} units, {settings.n_seeds} seeds a recipe, {settings.n_rows} rows of "
+        f"{polynomial_text(settings.coefficients)}{noise}. "
+        "Can they be trusted outside the range they were trained on, and is that the merit of the constraint?"
     )
     parts = [*sections(Question(study)), network_provenance(study)]
     return Report(f"Polynomial study: {printable(study.header.sweep)}", lead, parts)

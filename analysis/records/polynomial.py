@@ -7,13 +7,14 @@ The log is one of `analysis.records.study`: a ``study`` line whose ``data`` are 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from analysis.records.fields import build
 
 POLYNOMIAL = "polynomial"
 """The kind of data, as a study's header names it."""
+DEFAULT_ACTIVATION = "sigmoid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class PolynomialSettings:
     stretch : float
         Factor between training and test inputs.
     n_hidden : int
-        Sigmoid units.
+        Hidden units.
     n_seeds : int
         Seeds 1 to n_seeds, shared by all recipes: data and first weights.
     n_nodes : int
@@ -48,6 +49,8 @@ class PolynomialSettings:
         Training error at which the arms are compared when they first reach it.
     valley : list of float
         Weights of the first unit, as multiples of the solution's own, at which the rest is re-optimized.
+    activation : str
+        Of the hidden units; ``"sigmoid"`` is left out where settings are written, as before there were others.
     """
 
     coefficients: list[float]
@@ -63,6 +66,14 @@ class PolynomialSettings:
     converged_below: float
     equal_error: float
     valley: list[float]
+    activation: str = DEFAULT_ACTIVATION
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        data = asdict(self)
+        if self.activation == DEFAULT_ACTIVATION:
+            del data["activation"]
+        return data
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,14 @@ import numpy as np
 
 from analysis.polynomial.fits import HIGHEST_DEGREE
 from analysis.records.lines import canonical_json
-from analysis.records.polynomial import POLYNOMIAL, PolynomialSettings
+from analysis.records.polynomial import DEFAULT_ACTIVATION, POLYNOMIAL, PolynomialSettings
+from engine.polynomial.quadrature import UNITS
 from engine.polynomial.rows import Arm
 from sweeps.toml import SpecError, SpecTable, check_depth, study_name, toml_text
 
 ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")
 LOOKS_A_DECADE = 8
+MOST_NODES = 1000
 LARGEST = 1e6
 """Of coefficients and the like, so that no square of a prediction ever overflows."""
 CONVERGED_SHARE, EQUAL_SHARE = 0.05, 0.002
@@ -37,11 +39,12 @@ class PolynomialSpec:
     @property
     def sha256(self) -> str:
         """Digest of everything in the spec."""
-        return hashlib.sha256(canonical_json(asdict(self)).encode()).hexdigest()
+        content = {"name": self.name, "settings": self.settings.as_data()}
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that `parse_polynomial_spec` reads; where looks are follows from the recipes."""
-        settings = asdict(self.settings)
+        settings = self.settings.as_data()
         del settings["checkpoints"]
         return {"kind": POLYNOMIAL, "name": self.name, **settings}
 
@@ -79,7 +82,7 @@ def parse_polynomial_spec(content: Mapping[str, Any], where: str) -> PolynomialS
     recipes = _recipes(table.list("recipes"), where)
     n_hidden = _integer(table, "n_hidden", 2, 2, 100)
     n_rows = _integer(table, "n_rows", 10_000, 2, 10_000_000)
-    n_nodes = _integer(table, "n_nodes", min(64, n_rows), 1, 1000)
+    n_nodes = _integer(table, "n_nodes", min(64, n_rows), 1, MOST_NODES)
     n_numbers = 3 * n_hidden + 1
     if not n_numbers <= n_nodes <= n_rows:
         raise SpecError(
@@ -88,6 +91,7 @@ def parse_polynomial_spec(content: Mapping[str, Any], where: str) -> PolynomialS
         )
     noise_sd = table.number("noise_sd", 0.0, LARGEST) if "noise_sd" in table else 0.0
     signal, noise = variance(coefficients), noise_sd**2
+    activation = _activation(table, where, n_nodes, n_rows)
     own = {
         key: table.number(key, 0.0, math.inf, open_low=True) if key in table else noise + share * signal
         for key, share in (("converged_below", CONVERGED_SHARE), ("equal_error", EQUAL_SHARE))
@@ -109,9 +113,23 @@ def parse_polynomial_spec(content: Mapping[str, Any], where: str) -> PolynomialS
         converged_below=own["converged_below"],
         equal_error=own["equal_error"],
         valley=_numbers(table, "valley", where) if "valley" in table else list(VALLEY),
+        activation=activation,
     )
     table.close()
     return PolynomialSpec(name, settings)
+
+
+def _activation(table: SpecTable, where: str, n_nodes: int, n_rows: int) -> str:
+    """Return the hidden units' activation; one with a bend needs a node for every row."""
+    if "activation" not in table:
+        return DEFAULT_ACTIVATION
+    name = table.text("activation", UNITS)
+    if not UNITS[name].is_smooth and n_nodes != n_rows:
+        raise SpecError(
+            f"{where}: activation: {toml_text(name)} bends, and the Gauss rule is exact for smooth units only: "
+            f"n_nodes = {n_nodes} must be n_rows = {n_rows}, at most {MOST_NODES}"
+        )
+    return name
 
 
 def variance(coefficients: Sequence[float]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +97,7 @@ class PolynomialPlan:
             sweep=self._spec.name,
             dataset=POLYNOMIAL,
             position=0,
-            data={"kind": POLYNOMIAL, **asdict(settings)},
+            data={"kind": POLYNOMIAL, **settings.as_data()},
             goal=settings.converged_below,
             metric="train_mse",
             n_trials=len(self._networks),
@@ -164,12 +164,13 @@ class PolynomialPlan:
         rule = gauss_rule(rows.X, rows.y, settings.n_nodes)
         history = train_full_batch(
             rule,
-            first_parameters(arm, seeds, settings.n_hidden),
+            first_parameters(arm, seeds, settings.n_hidden, settings.activation),
             trainable(arm, len(seeds), settings.n_hidden),
             np.full(len(seeds), float(str(params["learning_rate"]))),
             settings.checkpoints,
             settings.thresholds,
             on_look=check,
+            activation=settings.activation,
         )
         return [self._trained(arm, history, rule, r) for r in range(len(seeds))]
 
@@ -177,7 +178,7 @@ class PolynomialPlan:
         last = history.parameters[-1, r]
         weights = [factor * float(last[0]) for factor in self._settings.valley]
         free = trainable(arm, 1, self._settings.n_hidden)[0]
-        loss, parameters = flat_valley(last, rule.select(slice(r, r + 1)), 0, weights, free)
+        loss, parameters = flat_valley(last, rule.select(slice(r, r + 1)), 0, weights, free, self._settings.activation)
         return TrainedNetworks(history, r, loss.tolist(), parameters.tolist())
 
     def trainer(self) -> PolynomialTrainer:

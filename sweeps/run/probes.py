@@ -13,6 +13,7 @@ from engine.evaluation import mean_losses
 from engine.methods.activations import ACTIVATIONS
 from engine.network import Parameters
 from engine.training import train
+from sweeps.run.path_probes import LOOK_PROBES
 from sweeps.run.textbook_probes import TEXTBOOK_PROBES
 from sweeps.run.trained import Probe, Trained
 
@@ -202,5 +203,6 @@ PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
         )
     }
     | dict(TEXTBOOK_PROBES)
+    | dict(LOOK_PROBES)
 )
 """By the names of `sweeps.spec.lesson.PROBES`."""
