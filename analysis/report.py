@@ -227,7 +227,14 @@ def sections_of(studies: Sequence[Study]) -> list[Section]:
         if chosen or not studies:
             sections.append(replace(build(chosen), group=GROUP_OF.get(key, "")))
     # A section without blocks is about another kind of study.
-    return [section for section in sections if section.blocks]
+    sections = [section for section in sections if section.blocks]
+    about_range = next((i for i, one in enumerate(sections) if one.key in ("ranges", "table")), None)
+    if about_range is not None:
+        from analysis.course.elsewhere import beyond_range_line
+
+        one = sections[about_range]
+        sections[about_range] = replace(one, blocks=(*one.blocks, Paragraph(beyond_range_line(studies))))
+    return sections
 
 
 def polynomial_report(study: Study) -> Report:
