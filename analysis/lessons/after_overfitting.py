@@ -35,7 +35,7 @@ class Moment:
 def first_fit(cells: Cells, cell: CellRecord) -> Moment:
     """Return when each replica's training loss is first below the target."""
     below = losses(cell, "train") < cells.target_of(cell)
-    return Moment(np.argmax(below, axis=0), below.any(axis=0))
+    return Moment(np.argmax(below, axis=0), np.asarray(below.any(axis=0), np.bool_))
 
 
 def moved_on(cells: Cells, cell: CellRecord) -> FloatArray:

@@ -100,6 +100,11 @@ def claims(cells: Cells) -> list[Claim]:
     ]  # fmt: skip
 
 
+def _median_of(split: str) -> Callable[[CellRecord], FloatArray]:
+    """Return what gives a cell's median loss at each look."""
+    return lambda cell: np.asarray(np.median(losses(cell, split), axis=1), np.float64)
+
+
 def blocks(cells: Cells) -> list[Block]:
     """Return pictures and tables."""
     n = cells.design("sets").get("n_replicas", 0)
@@ -109,7 +114,7 @@ def blocks(cells: Cells) -> list[Block]:
                 f"overfitting-{split}",
                 f"Median {words} over {n} draws by epoch, mean of both activations; one line a network.",
                 f"Median {words} by epoch and network on each set.",
-                cells, "sets", SHAPE, lambda cell, split=split: np.median(losses(cell, split), axis=1), words,
+                cells, "sets", SHAPE, _median_of(split), words,
                 log_y=True,
             )
             for split, words in (("train", "training loss"), ("test", "test loss"))

@@ -85,7 +85,7 @@ class WeightPath:
         mean angle between one step of the path and the next, in degrees.
         """
         if name == "displacement":
-            return np.linalg.norm(self._here - self._start, axis=1)
+            return np.asarray(np.linalg.norm(self._here - self._start, axis=1), np.float64)
         if name == "path_length":
             return self._length
         if name == "since_fit":
