@@ -12,6 +12,7 @@ from sweeps.commands.options import PROGRAM, Commands, add_command, add_driver_o
 ORDER = (
     "beyond_range", "learning_rate", "batch_size", "split", "nonlinearity", "smallest_network", "repeatability",
     "best_loss", "overfitting", "after_overfitting", "depth", "features", "lucky_search", "optimizers",
+    "perceptron_report",
 )  # fmt: skip
 """Lessons that the course begins with; others follow by name."""
 COURSE = "course"

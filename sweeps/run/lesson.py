@@ -260,7 +260,9 @@ class LessonPlan:
         except TRIAL_ERRORS as error:
             return f"{type(error).__name__}: {error}"
         parameters = result.state.parameters
-        measured = _probed(design.probes, Trained(network, training.loss, parameters, draws), result.state.diverged_at)
+        measured = _probed(
+            design.probes, Trained(network, training.loss, parameters, draws, training), result.state.diverged_at
+        )
         measured |= trace.measured
         kept = [i for i, epoch in enumerate(result.epochs) if epoch in design.looks]
         losses = {name: rows[kept] for name, rows in result.losses.items()}

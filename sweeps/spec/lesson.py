@@ -27,7 +27,7 @@ PROBES = (
     "ray_line", "ray_change", "saturated", "agreement", "far_right", "swap_rise", "first_gradient", "collapse_error",
     "signal_kept", "backward_kept", "units_apart", "units_apart_unequal", "half_batches", "graph_gap", "dead_units",
     "off_centre", "weight_size", "weight_spread", "zero_weights", "test_error", "calibration_gap", "pieces_inside",
-    "pieces_beyond", "crossings", "gradient_norm", "solution",
+    "pieces_beyond", "crossings", "gradient_norm", "solution", "wrong_gradient_loss",
 )  # fmt: skip
 """What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
 PATH_PROBES = ("displacement", "path_length", "since_fit", "turning")
