@@ -117,9 +117,9 @@ def claims(cells: Cells) -> list[Claim]:
         claim("65", "... which its wrong gradient makes it do", sgd, _versus(cells, OPTIMIZER, "sgd", "adam", WRONG)),
         claim("66", "Batch 1 is best", batch, _versus(cells, BATCH, 1, 8, RIGHT)),
         claim("66", "... with its wrong gradient, too", batch, _versus(cells, BATCH, 1, 8, WRONG)),
-        Claim("67", "Activations hardly differ under SGD (the worst within 25 % of the best)", "highest over "
-              "lowest test loss of the four activations (median over divisions, mean over batch sizes)", "within", 1.0, spread,
-              pooled(spread), ALIKE, budget),
+        Claim("67", "Activations hardly differ under SGD (the worst within 25 % of the best)", "highest over lowest "
+              "test loss of the four activations (median over divisions, mean over batch sizes)", "within", 1.0,
+              spread, pooled(spread), ALIKE, budget),
         claim("69", "Adam lowers tanh's loss", "share of divisions with a lower test loss with Adam than SGD, tanh",
               _versus(cells, OPTIMIZER, "adam", "sgd", RIGHT, {ACTIVATION: "tanh"})),
         claim("70", "ReLU, batch 1 and SGD are best", best_words, best),
