@@ -48,7 +48,9 @@ class WrongNetwork:
 
     def _forward(self, X: FloatArray) -> tuple[list[FloatArray], list[FloatArray], FloatArray]:
         """Return each layer's input with a one behind it, each hidden layer's derivative, and the outputs."""
-        inputs, derivatives, A = [], [], X
+        inputs: list[FloatArray] = []
+        derivatives: list[FloatArray] = []
+        A = X
         for layer, W in enumerate(self._W):
             inputs.append(np.concatenate([A, np.ones((*A.shape[:2], 1))], axis=2))
             Z = inputs[-1] @ W
