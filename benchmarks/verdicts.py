@@ -177,8 +177,8 @@ def report(rows: Sequence[tuple[Planted, int, int]], n_studies: int) -> str:
     worst = max(wrong for _, wrong, _ in rows) / n_studies
     error = math.sqrt(MOST_WRONG * (1 - MOST_WRONG) / n_studies)
     return (
-        f"{table}\n\n{len(rows)} kinds of claim and truth, {n_studies} studies each; at most {worst:.3f} wrong verdicts. "
-        f"At {MOST_WRONG:g} the simulation's own standard error is {error:.3f}."
+        f"{table}\n\n{len(rows)} kinds of claim and truth, {n_studies} studies each; at most {worst:.3f} wrong "
+        f"verdicts. At {MOST_WRONG:g} the simulation's own standard error is {error:.3f}."
     )
 
 
