@@ -41,7 +41,7 @@ from analysis.formats.html import HtmlBlock, html_card, html_table
 from analysis.formats.latex import latex_table
 from analysis.formats.markdown import markdown, markdown_card, markdown_table
 from analysis.records.lesson import LESSON
-from analysis.records.polynomial import POLYNOMIAL, polynomial_settings
+from analysis.records.polynomial import METHOD_WORDS, POLYNOMIAL, polynomial_settings
 from analysis.records.reading import read_sweep
 from analysis.records.study import Study
 from analysis.records.table import is_table
@@ -247,8 +247,8 @@ def polynomial_report(study: Study) -> Report:
     noise = f" with noise {settings.noise_sd:g}" if settings.noise_sd else ""
     lead = (
         f"{len(study.networks)} of {study.header.n_trials} networks trained: {settings.n_hidden} "
-        f"{settings.activation} units, {settings.n_seeds} seeds a recipe, {settings.n_rows} rows of "
-        f"{polynomial_text(settings.coefficients)}{noise}. "
+        f"{settings.activation} units, {METHOD_WORDS[settings.method]}, {settings.n_seeds} seeds a recipe, "
+        f"{settings.n_rows} rows of {polynomial_text(settings.coefficients)}{noise}. "
         "Can they be trusted outside the range they were trained on, and is that the merit of the constraint?"
     )
     parts = [*sections(Question(study)), network_provenance(study)]

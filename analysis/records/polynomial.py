@@ -15,6 +15,13 @@ from analysis.records.fields import build
 POLYNOMIAL = "polynomial"
 """The kind of data, as a study's header names it."""
 DEFAULT_ACTIVATION = "sigmoid"
+DEFAULT_METHOD = "adam"
+METHOD_WORDS = {
+    DEFAULT_METHOD: "full-batch Adam",
+    "adam_drops": "full-batch Adam with its rate cut tenfold at half and at three quarters of the steps",
+    "second_order": "damped Gauss-Newton steps (rate: the share of a step that is taken)",
+}
+METHODS = tuple(METHOD_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,9 @@ class PolynomialSettings:
         Weights of the first unit, as multiples of the solution's own, at which the rest is re-optimized.
     activation : str
         Of the hidden units; ``"sigmoid"`` is left out where settings are written, as before there were others.
+    method : str
+        ``"adam"``, likewise; ``"adam_drops"``, whose rate is cut tenfold at half and at three quarters of the steps;
+        ``"second_order"``, damped Gauss-Newton steps (`engine.polynomial.second_order`).
     """
 
     coefficients: list[float]
@@ -67,12 +77,15 @@ class PolynomialSettings:
     equal_error: float
     valley: list[float]
     activation: str = DEFAULT_ACTIVATION
+    method: str = DEFAULT_METHOD
 
     def as_data(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         data = asdict(self)
         if self.activation == DEFAULT_ACTIVATION:
             del data["activation"]
+        if self.method == DEFAULT_METHOD:
+            del data["method"]
         return data
 
 

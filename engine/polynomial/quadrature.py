@@ -251,6 +251,7 @@ def train_full_batch(
     n_threads: int = 1,
     on_look: Callable[[int], None] | None = None,
     activation: str = "sigmoid",
+    drops: Sequence[int] = (),
 ) -> FullBatchHistory:
     """Train R networks by full-batch Adam, as Keras writes it (beta 0.9 and 0.999), in float64.
 
@@ -280,6 +281,8 @@ def train_full_batch(
 
     activation : str
         Name in `UNITS`.
+    drops : sequence of int
+        Checkpoints from which on the rate is a tenth of what it was.
 
     Returns
     -------
@@ -299,6 +302,8 @@ def train_full_batch(
         )
     if not checkpoints or min(np.diff([0, *checkpoints])) < 1:
         raise ValueError(f"checkpoints: {list(checkpoints)}; give ascending numbers of updates, at least 1")
+    if not set(drops) <= set(checkpoints):
+        raise ValueError(f"drops: {list(drops)}; give some of the checkpoints")
     if any(np.diff(thresholds) >= 0):
         raise ValueError(f"thresholds: {list(thresholds)}; give them descending")
     from engine.roads.compiled.rule import RuleRun  # Numba takes half a second to import
@@ -315,7 +320,10 @@ def train_full_batch(
         )  # fmt: skip
         seen = []
         for before, after in zip([0, *checkpoints[:-1]], checkpoints, strict=True):
-            lowest, highest = run.advance(after - before, learning_rate[group], epsilon)
+            rate = (
+                learning_rate[group] * 0.1 ** sum(drop <= before for drop in drops) if drops else learning_rate[group]
+            )
+            lowest, highest = run.advance(after - before, rate, epsilon)
             seen.append((run.parameters, loss_and_gradient(run.parameters, part, activation)[0], lowest, highest))
             if on_look is not None:
                 on_look(after)

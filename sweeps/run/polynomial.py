@@ -17,7 +17,8 @@ from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
 from analysis.records.study import NETWORK, Study, StudyHeader
 from engine.polynomial.quadrature import FullBatchHistory, GaussRule, gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
-from sweeps.data.polynomial import PolynomialSpec, networks
+from engine.polynomial.second_order import train_second_order
+from sweeps.data.polynomial import PolynomialSpec, drops_of, networks
 from sweeps.run.plan import Piece, Timing
 from sweeps.run.progress import Phase
 from sweeps.run.setting import Setting
@@ -162,16 +163,25 @@ class PolynomialPlan:
         seeds = [int(seed) for piece in batch for seed in piece.setting.seeds]
         rows = draw_rows(seeds, settings.coefficients, settings.n_rows, settings.noise_sd, settings.stretch)
         rule = gauss_rule(rows.X, rows.y, settings.n_nodes)
-        history = train_full_batch(
-            rule,
-            first_parameters(arm, seeds, settings.n_hidden, settings.activation),
-            trainable(arm, len(seeds), settings.n_hidden),
-            np.full(len(seeds), float(str(params["learning_rate"]))),
-            settings.checkpoints,
-            settings.thresholds,
-            on_look=check,
-            activation=settings.activation,
-        )
+        first = first_parameters(arm, seeds, settings.n_hidden, settings.activation)
+        free = trainable(arm, len(seeds), settings.n_hidden)
+        rates = np.full(len(seeds), float(str(params["learning_rate"])))
+        if settings.method == "second_order":
+            history = train_second_order(
+                rule, first, free, rates, settings.checkpoints, settings.thresholds, check, settings.activation
+            )
+        else:
+            history = train_full_batch(
+                rule,
+                first,
+                free,
+                rates,
+                settings.checkpoints,
+                settings.thresholds,
+                on_look=check,
+                activation=settings.activation,
+                drops=drops_of(settings.method, settings.checkpoints[-1]),
+            )
         return [self._trained(arm, history, rule, r) for r in range(len(seeds))]
 
     def _trained(self, arm: Arm, history: FullBatchHistory, rule: GaussRule, r: int) -> TrainedNetworks:

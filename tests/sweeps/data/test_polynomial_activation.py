@@ -70,3 +70,31 @@ def test_aligned_networks_compute_the_same(activation):
     p = np.random.default_rng(3).normal(size=(20, 7))
     x = np.random.default_rng(4).normal(size=(20, 30))
     assert predict(aligned(p, activation), x, activation) == pytest.approx(predict(p, x, activation), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"method": "adam_drop"}, "x: method: unknown 'adam_drop'; did you mean 'adam_drops'?"),
+        (
+            {"method": "adam_drops", "recipes": [RECIPES[0], RECIPES[1] | {"n_steps": 20}]},
+            'x: recipes: n_steps [10, 20] must be equal: "adam_drops" cuts the rate at half and at three quarters',
+        ),
+        (
+            {"method": "second_order", "recipes": [one | {"n_steps": 50_000} for one in RECIPES]},
+            'x: recipes: n_steps 50000 must be at most 20000 with "second_order"; a few thousand do',
+        ),
+    ],
+)
+def test_a_method_that_will_not_do_is_refused(more, message):
+    with pytest.raises(SpecError) as raised:
+        parse_polynomial_spec(TABLE | more, "x")
+    assert str(raised.value) == message
+
+
+def test_a_method_is_written_and_read_back_and_looks_where_the_rate_is_cut():
+    recipes = [one | {"n_steps": 1000} for one in RECIPES]
+    spec = parse_polynomial_spec(TABLE | {"method": "adam_drops", "recipes": recipes}, "x")
+    assert parse_polynomial_spec(spec.as_table(), "x") == spec
+    assert {500, 750, 1000} <= set(spec.settings.checkpoints)
+    assert "method" not in parse_polynomial_spec(TABLE, "x").as_table()
