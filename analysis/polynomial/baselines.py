@@ -133,7 +133,7 @@ def equal_error_table(question: Question) -> ReportTable:
         if not any(math.isclose(level, one) for one in question.settings.thresholds):
             rows.append((f"{level:g}", "any", 0, *[Missing("the study does not record when it is passed")] * 3))
             continue
-        threshold = min(question.settings.thresholds, key=lambda one, level=level: abs(one - level))
+        threshold = next(one for one in question.settings.thresholds if math.isclose(level, one))
         for rate in rates:
             constrained, unconstrained = (question.at_error(arm, rate, threshold) for arm in ARMS)
             rows.append((f"{level:g}", f"{rate:.3g}", *_compared(constrained, unconstrained)))

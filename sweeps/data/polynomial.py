@@ -140,9 +140,8 @@ def _check_method(method: str, recipes: Sequence[Recipe], where: str) -> None:
     """Refuse recipes that a method cannot follow."""
     lengths = sorted({recipe.n_steps for recipe in recipes})
     if method == "adam_drops" and len(lengths) > 1:
-        raise SpecError(
-            f'{where}: recipes: n_steps {lengths} must be equal: "adam_drops" cuts the rate at half and at three quarters'
-        )
+        rule = '"adam_drops" cuts the rate at half and at three quarters'
+        raise SpecError(f"{where}: recipes: n_steps {lengths} must be equal: {rule}")
     if method == "second_order" and lengths[-1] > MOST_SECOND_ORDER:
         raise SpecError(
             f'{where}: recipes: n_steps {lengths[-1]} must be at most {MOST_SECOND_ORDER} with "second_order"; a few '
