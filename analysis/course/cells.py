@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.lesson import CellRecord, LessonSettings, Level, lesson_settings
+from analysis.records.lesson import CellRecord, LessonSettings, Level, at_look, lesson_settings
 from analysis.records.study import Study
 from analysis.statistics.homework import dataset_title
 from analysis.statistics.verdicts import Kind, Sample
@@ -80,6 +80,11 @@ def last(cell: CellRecord, split: str) -> FloatArray:
 def measured(cell: CellRecord, probe: str) -> FloatArray:
     """Return what a probe found, NaN where it found nothing."""
     return np.array([np.nan if one is None else one for one in cell.measured[probe]], np.float64)
+
+
+def traced(cell: CellRecord, probe: str) -> FloatArray:
+    """Return what a probe found at each look, (looks, replicas), NaN where it found nothing."""
+    return np.stack([measured(cell, at_look(probe, look)) for look in cell.looks])
 
 
 def floor(cell: CellRecord, split: str) -> FloatArray:

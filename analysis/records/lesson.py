@@ -59,6 +59,11 @@ class LessonSettings:
     designs: list[dict[str, Any]]
 
 
+def at_look(probe: str, epoch: int) -> str:
+    """Return under which name a record keeps what a probe found at a look."""
+    return f"{probe}@{epoch}"
+
+
 def lesson_settings(data: Mapping[str, Any]) -> LessonSettings:
     """Return the settings that a lesson's header holds.
 
@@ -98,7 +103,7 @@ class CellRecord:
     constant : dict of str to list of (float or None)
         Loss of the constant predictor.
     measured : dict of str to list of (float or None)
-        What the design's probes found, one number a replica.
+        What the design's probes found, one number a replica; what it traces as ``"probe@epoch"``, see `at_look`.
     n_updates : int
         Updates that each replica made.
     sha256 : str

@@ -11,7 +11,8 @@ from sweeps.commands.options import PROGRAM, Commands, add_command, add_driver_o
 
 ORDER = (
     "beyond_range", "learning_rate", "batch_size", "split", "nonlinearity", "smallest_network", "repeatability",
-    "best_loss", "depth", "features", "lucky_search", "optimizers",
+    "best_loss", "overfitting", "after_overfitting", "depth", "features", "lucky_search", "optimizers",
+    "perceptron_report",
 )  # fmt: skip
 """Lessons that the course begins with; others follow by name."""
 COURSE = "course"

@@ -16,13 +16,15 @@ import numpy.typing as npt
 
 from analysis.course.judging import judgments
 from analysis.records.events import Scalar, Stage, Verdict
-from analysis.records.lesson import LESSON, CellRecord
+from analysis.records.lesson import LESSON, CellRecord, at_look
 from analysis.records.lines import canonical_json
 from analysis.records.study import CELL, Study, StudyHeader
+from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.training import Look, train
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Draws, Losses, Source
+from sweeps.run.path_probes import WeightPath, path_epochs
 from sweeps.run.plan import Piece, Timing
 from sweeps.run.probes import PROBE_FUNCTIONS
 from sweeps.run.progress import Phase
@@ -31,7 +33,7 @@ from sweeps.run.trained import Trained
 from sweeps.run.trial import TRIAL_ERRORS, Cancelled
 from sweeps.run.versions import versions
 from sweeps.search.samplers import ListSampler, Sampler
-from sweeps.spec.lesson import LessonSpec, asked_of, configs, data_table, designs_as_data
+from sweeps.spec.lesson import PATH_PROBES, Design, LessonSpec, asked_of, configs, data_table, designs_as_data
 from sweeps.toml import SpecError, SpecTable
 
 DIGITS = 6
@@ -243,33 +245,35 @@ class LessonPlan:
         source = self._source(setting.number)
         network, training = configs(design, settings, source.n_inputs, source.n_outputs)
 
-        def check(look: Look) -> bool:  # noqa: ARG001
-            if cancel.is_set():
-                raise Cancelled
-            return False
-
         try:
             draws = source.draws(setting.seeds)
             draws = held(draws) if design.held else draws
             splits = {name: draws.splits[name] for name in design.splits}
+            start = draws.initialize(network)
+            trace = Trace(design, draws, network, training.loss, start, cancel)
             result = train(
                 network,
                 training,
                 draws.train,
-                draws.initialize(network),
+                start,
                 draws.training_seeds,
-                look_at=setting.look_at,
+                look_at=trace.look_at,
                 evaluate_on=splits,
-                on_look=check,
+                on_look=trace.see,
             )
         except TRIAL_ERRORS as error:
             return f"{type(error).__name__}: {error}"
         parameters = result.state.parameters
-        measured = _probed(design.probes, Trained(network, training.loss, parameters, draws), result.state.diverged_at)
-        arrays = [*result.losses.values(), *parameters.weights, *parameters.biases, *measured.values()]
+        measured = _probed(
+            design.probes, Trained(network, training.loss, parameters, draws, training), result.state.diverged_at
+        )
+        measured |= trace.measured
+        kept = [i for i, epoch in enumerate(result.epochs) if epoch in design.looks]
+        losses = {name: rows[kept] for name, rows in result.losses.items()}
+        arrays = [*losses.values(), *parameters.weights, *parameters.biases, *measured.values()]
         return CellOutcome(
-            looks=list(result.epochs),
-            losses={name: [_plain(row) for row in rows] for name, rows in result.losses.items()},
+            looks=[result.epochs[i] for i in kept],
+            losses={name: [_plain(row) for row in rows] for name, rows in losses.items()},
             diverged_at=[None if at < 0 else int(at) for at in result.state.diverged_at],
             floors={} if draws.floors is None else {name: _plain(draws.floors[name]) for name in splits},
             constant={name: _plain(draws.constant[name]) for name in splits},
@@ -279,6 +283,65 @@ class LessonPlan:
             road=result.road,
             playground_url=source.page_url(network, training, setting.seeds[0]),
         )
+
+
+class Trace:
+    """What is measured while a cell trains.
+
+    Parameters
+    ----------
+    design : Design
+        With its looks and its trace.
+    draws : Draws
+    network : NetworkConfig
+    loss : str
+    start : Parameters
+        First weights.
+    cancel : Event
+        Ends the training at the next look once it is set.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        draws: Draws,
+        network: NetworkConfig,
+        loss: str,
+        start: Parameters,
+        cancel: threading.Event,
+    ) -> None:
+        self._design, self._draws, self._network, self._loss, self._cancel = design, draws, network, loss, cancel
+        self._path = WeightPath(start, design.target) if set(design.trace) & set(PATH_PROBES) else None
+        self.look_at = list(design.looks)
+        if self._path is not None:
+            self.look_at = sorted({*design.looks, *path_epochs(design.looks[-1])})
+        self.measured: dict[str, npt.NDArray[np.float64]] = {}
+
+    def see(self, look: Look) -> bool:
+        """Measure; return False: nothing stops a cell but `cancel`.
+
+        Raises
+        ------
+        Cancelled
+            If `cancel` is set.
+        """
+        if self._cancel.is_set():
+            raise Cancelled
+        if not self._design.trace:
+            return False
+        parameters = look.state.parameters
+        if self._path is not None:
+            with np.errstate(all="ignore"):
+                self._path.follow(parameters, look.losses["train"])
+        if look.epoch in self._design.looks:
+            trained = Trained(self._network, self._loss, parameters, self._draws)
+            names = [name for name in self._design.trace if name not in PATH_PROBES]
+            found = _probed(names, trained, look.diverged_at)
+            if self._path is not None:
+                on_path = {name: self._path.measured(name) for name in self._design.trace if name in PATH_PROBES}
+                found |= {name: np.where(look.diverged_at < 0, row, np.nan) for name, row in on_path.items()}
+            self.measured |= {at_look(name, look.epoch): found[name] for name in self._design.trace}
+        return False
 
 
 def held(draws: Draws) -> Draws:

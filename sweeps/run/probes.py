@@ -13,8 +13,10 @@ from engine.evaluation import mean_losses
 from engine.methods.activations import ACTIVATIONS
 from engine.network import Parameters
 from engine.training import train
+from sweeps.run.path_probes import LOOK_PROBES
 from sweeps.run.textbook_probes import TEXTBOOK_PROBES
 from sweeps.run.trained import Probe, Trained
+from sweeps.run.wrong_gradient import wrong_gradient_loss
 
 FloatArray = npt.NDArray[np.float64]
 N_RAYS, N_ON_RAY = 24, 16
@@ -202,5 +204,7 @@ PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
         )
     }
     | dict(TEXTBOOK_PROBES)
+    | dict(LOOK_PROBES)
+    | {wrong_gradient_loss.__name__: wrong_gradient_loss}
 )
 """By the names of `sweeps.spec.lesson.PROBES`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from engine.configuration import TrainingConfig
 from engine.evaluation import predict
 from engine.network import NetworkConfig, Parameters
 from sweeps.data.source import Draws
@@ -23,6 +24,7 @@ class Trained:
     loss: str
     parameters: Parameters
     draws: Draws
+    training: TrainingConfig | None = None
 
     @property
     def box(self) -> tuple[FloatArray, FloatArray]:

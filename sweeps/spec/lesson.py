@@ -26,9 +26,12 @@ LESSONS = "lessons"
 PROBES = (
     "ray_line", "ray_change", "saturated", "agreement", "far_right", "swap_rise", "first_gradient", "collapse_error",
     "signal_kept", "backward_kept", "units_apart", "units_apart_unequal", "half_batches", "graph_gap", "dead_units",
-    "off_centre", "weight_size", "weight_spread", "zero_weights", "test_error", "calibration_gap",
+    "off_centre", "weight_size", "weight_spread", "zero_weights", "test_error", "calibration_gap", "pieces_inside",
+    "pieces_beyond", "crossings", "gradient_norm", "solution", "wrong_gradient_loss",
 )  # fmt: skip
 """What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
+PATH_PROBES = ("displacement", "path_length", "since_fit", "turning")
+"""What it may measure of the way there, at looks only; `sweeps.run.path_probes` has them."""
 SPLITS = ("train", "test", "in_range", "out_of_range")
 MOST_CELLS = 2000
 Size = Literal["default", "quick", "full"]
@@ -68,6 +71,8 @@ class Design:
         Levels by key: ``"dataset"``, ``"data.<field>"``, or a spec key.
     paired : list of dict
         Rows of settings that vary together.
+    trace : tuple of str
+        Of `PROBES` and `PATH_PROBES` what is measured at every look as well.
     """
 
     name: str
@@ -83,10 +88,13 @@ class Design:
     fixed: dict[str, Any]
     cross: dict[str, list[Any]]
     paired: list[dict[str, Any]]
+    trace: tuple[str, ...] = ()
 
     def as_table(self) -> dict[str, Any]:
-        """Return the plain values that the file has."""
-        return {**dataclasses.asdict(self), **{key: list(getattr(self, key)) for key in ("looks", "splits", "probes")}}
+        """Return the plain values that the file has; designs without a trace are written as before there were any."""
+        lists = {key: list(getattr(self, key)) for key in ("looks", "splits", "probes", "trace")}
+        table = {**dataclasses.asdict(self), **lists}
+        return table if self.trace else {key: value for key, value in table.items() if key != "trace"}
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """Yield the settings of each cell, the last factor fastest."""
@@ -281,6 +289,9 @@ def _design(table: SpecTable) -> Design:
     probes = tuple(_texts(table, "probes")) if "probes" in table else ()
     for probe in probes:
         check_name(probe, PROBES, f"{where}: probes")
+    trace = tuple(_texts(table, "trace")) if "trace" in table else ()
+    for probe in trace:
+        check_name(probe, (*PROBES, *PATH_PROBES), f"{where}: trace")
     splits = tuple(_texts(table, "splits")) if "splits" in table else ("train", "test")
     for split in splits:
         check_name(split, SPLITS, f"{where}: splits")
@@ -298,6 +309,7 @@ def _design(table: SpecTable) -> Design:
         fixed=_settings(table.table("fixed").rest(), where),
         cross={key: _levels(key, levels, where) for key, levels in _flat(table.table("cross").rest()).items()},
         paired=[_settings(row, where) for row in table.list("paired")] if "paired" in table else [],
+        trace=trace,
     )
     table.close()
     return design

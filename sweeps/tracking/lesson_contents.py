@@ -55,6 +55,7 @@ def _metrics(record: CellRecord) -> list[MetricPoint]:
     last = record.looks[-1] if record.looks else 0
     for name, values in record.measured.items():
         known = [value for value in values if value is not None]
-        points += finite_points({f"{name}_mean": float(np.mean(known)) if known else None}, last)
+        probe, _, at = name.partition("@")
+        points += finite_points({f"{probe}_mean": float(np.mean(known)) if known else None}, int(at or last))
     points += [("n_updates", float(record.n_updates), last), ("duration_s", record.duration_s, 0)]
     return points
