@@ -7,7 +7,7 @@ import hashlib
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,17 @@ from engine.training import Look, train
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Draws, Losses, Source
 from sweeps.run.plan import Piece, Timing
-from sweeps.run.probes import PROBE_FUNCTIONS
+from sweeps.run.probes import ARRAY_FUNCTIONS, PROBE_FUNCTIONS
 from sweeps.run.progress import Phase
 from sweeps.run.setting import Setting
 from sweeps.run.trained import Trained
 from sweeps.run.trial import TRIAL_ERRORS, Cancelled
 from sweeps.run.versions import versions
 from sweeps.search.samplers import ListSampler, Sampler
-from sweeps.spec.lesson import LessonSpec, asked_of, configs, data_table, designs_as_data
+from sweeps.run.works.found import Asked, Found
+from sweeps.run.works.registry import do_work
+from sweeps.spec.lesson import LessonSpec, asked_of, configs, data_table, designs_as_data, work_table
+from sweeps.spec.works import parse_work
 from sweeps.toml import SpecError, SpecTable
 
 DIGITS = 6
@@ -52,6 +55,8 @@ class CellOutcome:
     sha256: str
     road: str
     playground_url: str | None
+    arrays: dict[str, list[float]] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +210,8 @@ class LessonPlan:
 
     def verdict(self, study: Study, stopped: str) -> Verdict:
         """Return what was found for each claim."""
-        found = {claim.label: claim.verdict for claim in judgments(study)}
+        # A verdict on seconds differs from run to run: the page has it, the sealed log not.
+        found = {one.label: one.verdict for one in judgments(study) if not one.claim.timed}
         return Verdict(
             certified=False,
             winner=None,
@@ -238,15 +244,23 @@ class LessonPlan:
         design, settings = self._settings[setting.number]
         source = self._source(setting.number)
         network, training = configs(design, settings, source.n_inputs, source.n_outputs)
+        curves: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in design.curves}
 
-        def check(look: Look) -> bool:  # noqa: ARG001
+        def check(look: Look) -> bool:
             if cancel.is_set():
                 raise Cancelled
+            if curves:
+                trained = Trained(network, training.loss, look.read_state().parameters, draws, training)
+                for name, found in _probed(design.curves, trained, look.diverged_at).items():
+                    curves[name].append(found)
             return False
 
         try:
             draws = source.draws(setting.seeds)
             draws = held(draws) if design.held else draws
+            if design.work:
+                asked = Asked(network, training, draws, design.looks, cancel)
+                return _worked(do_work(parse_work(design.work, work_table(settings), self._spec.name), asked))
             splits = {name: draws.splits[name] for name in design.splits}
             result = train(
                 network,
@@ -261,11 +275,13 @@ class LessonPlan:
         except TRIAL_ERRORS as error:
             return f"{type(error).__name__}: {error}"
         parameters = result.state.parameters
-        measured = _probed(design.probes, Trained(network, training.loss, parameters, draws), result.state.diverged_at)
+        trained = Trained(network, training.loss, parameters, draws, training)
+        measured = _probed(design.probes, trained, result.state.diverged_at)
         arrays = [*result.losses.values(), *parameters.weights, *parameters.biases, *measured.values()]
+        rows = {**result.losses, **{name: np.stack(found) for name, found in curves.items()}}
         return CellOutcome(
             looks=list(result.epochs),
-            losses={name: [_plain(row) for row in rows] for name, rows in result.losses.items()},
+            losses={name: [_plain(row) for row in one] for name, one in rows.items()},
             diverged_at=[None if at < 0 else int(at) for at in result.state.diverged_at],
             floors={} if draws.floors is None else {name: _plain(draws.floors[name]) for name in splits},
             constant={name: _plain(draws.constant[name]) for name in splits},
@@ -274,7 +290,29 @@ class LessonPlan:
             sha256=_digest(arrays),
             road=result.road,
             playground_url=source.page_url(network, training, setting.seeds[0]),
+            arrays={name: _known(ARRAY_FUNCTIONS[name](trained)) for name in design.arrays},
         )
+
+
+def _worked(found: Found) -> CellOutcome:
+    """Return what a work found as a cell's outcome."""
+    return CellOutcome(
+        looks=list(found.looks),
+        losses={name: [_plain(row) for row in rows] for name, rows in found.losses.items()},
+        diverged_at=[None] * found.n_replicas,
+        floors={},
+        constant={},
+        measured={name: _plain(row) for name, row in found.measured.items()},
+        n_updates=0,
+        sha256=_digest([*found.losses.values(), *found.measured.values()]),
+        road="",
+        playground_url=None,
+        seconds=found.seconds,
+    )
+
+
+def _known(values: npt.NDArray[Any]) -> list[float]:
+    return [0.0 if one is None else one for one in _plain(np.ravel(values))]
 
 
 def held(draws: Draws) -> Draws:

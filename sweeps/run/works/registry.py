@@ -1,0 +1,17 @@
+"""Which function does which work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from sweeps.run.works.found import Asked, Found
+
+WORK_FUNCTIONS: Mapping[type, Callable[[Any, Asked], Found]] = MappingProxyType({})
+"""By the classes of `sweeps.spec.works.WORKS`."""
+
+
+def do_work(work: Any, asked: Asked) -> Found:
+    """Return what a cell's work finds."""
+    return WORK_FUNCTIONS[type(work)](work, asked)
