@@ -20,7 +20,7 @@ from analysis.records.lesson import LESSON, CellRecord
 from analysis.records.lines import canonical_json
 from analysis.records.study import CELL, Study, StudyHeader
 from engine.splits import Split
-from engine.training import Look, train
+from engine.training import Look, train, with_label_noise
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Draws, Losses, Source
 from sweeps.run.plan import Piece, Timing
@@ -261,7 +261,9 @@ class LessonPlan:
             if design.work:
                 asked = Asked(network, training, draws, design.looks, cancel)
                 return _worked(do_work(parse_work(design.work, work_table(settings), self._spec.name), asked))
-            splits = {name: draws.splits[name] for name in design.splits}
+            splits = {name: draws.splits[name] for name in design.splits if name in draws.splits}
+            if "told" in design.splits:
+                splits["told"] = with_label_noise(draws.train, network, training, draws.training_seeds)
             result = train(
                 network,
                 training,
@@ -283,8 +285,8 @@ class LessonPlan:
             looks=list(result.epochs),
             losses={name: [_plain(row) for row in one] for name, one in rows.items()},
             diverged_at=[None if at < 0 else int(at) for at in result.state.diverged_at],
-            floors={} if draws.floors is None else {name: _plain(draws.floors[name]) for name in splits},
-            constant={name: _plain(draws.constant[name]) for name in splits},
+            floors={} if draws.floors is None else {name: _plain(draws.floors[name]) for name in splits if name in draws.floors},
+            constant={name: _plain(draws.constant[name]) for name in splits if name in draws.constant},
             measured={name: _plain(row) for name, row in measured.items()},
             n_updates=int(result.state.n_updates),
             sha256=_digest(arrays),
