@@ -19,7 +19,7 @@ WIDTHS = ("4", "16", "64", "256")
 BUDGET = "equal epochs, rates tried, draws and first weights"
 MARGIN = 0.01
 LAST = wrong_at(-1)
-FIRST_RATE = 0.03
+FIRST_RATE = 0.04
 """Where somebody stands who looks for the width before the rate."""
 
 

@@ -24,7 +24,17 @@ from engine.configuration import TrainingConfig, dropout_rates
 from engine.methods.activations import ACTIVATIONS, Activation, Slope
 from engine.methods.losses import LOSSES
 from engine.methods.schedules import learning_rate
-from engine.methods.streams import DROPOUT, INPUT_NOISE, Keys, normals, permutations, stream_keys, uniforms
+from engine.methods.streams import (
+    DROPOUT,
+    INPUT_NOISE,
+    LAYER_NOISE,
+    WEIGHT_DROPOUT,
+    Keys,
+    normals,
+    permutations,
+    stream_keys,
+    uniforms,
+)
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.roads.blas import one_blas_thread
 from engine.roads.memory import EVALUATION_ELEMENTS, MOST_AT_ONCE, count_pieces
@@ -287,14 +297,31 @@ class _Noise:
     dropout_keys: list[Keys]
     input_noise: float
     input_keys: Keys
+    weight_dropout: float
+    weight_keys: list[Keys]
+    layer_noise: float
+    layer_keys: list[Keys]
 
 
 def _epoch_noise(state: TrainingState, network: NetworkConfig, training: TrainingConfig) -> _Noise | None:
     rates = dropout_rates(network, training)
-    if not any(rates) and training.input_noise == 0:
+    weight_dropout, layer_noise = training.weight_dropout, training.layer_noise
+    if not any(rates) and training.input_noise == weight_dropout == layer_noise == 0:
         return None
-    keys = [stream_keys(state.seeds, state.epoch, DROPOUT, layer) for layer in range(len(rates))]
-    return _Noise(rates, keys, training.input_noise, stream_keys(state.seeds, state.epoch, INPUT_NOISE))
+
+    def keys(purpose: int, layers: range) -> list[Keys]:
+        return [stream_keys(state.seeds, state.epoch, purpose, layer) for layer in layers]
+
+    return _Noise(
+        rates,
+        keys(DROPOUT, range(len(rates))),
+        training.input_noise,
+        stream_keys(state.seeds, state.epoch, INPUT_NOISE),
+        weight_dropout,
+        keys(WEIGHT_DROPOUT, range(1, len(rates) + 1)) if weight_dropout else [],
+        layer_noise,
+        keys(LAYER_NOISE, range(1, len(rates))) if layer_noise else [],
+    )
 
 
 def _run_epoch(state: TrainingState, training: TrainingConfig, points: _Points, gradients: _Gradients) -> None:
@@ -307,7 +334,10 @@ def _run_epoch(state: TrainingState, training: TrainingConfig, points: _Points, 
         is_partial = stop - start < size
         if is_partial and training.partial_batch == "drop":
             break
-        sums = gradients.sums(state.parameters, points, orders, noise, start, stop)
+        factors = _weight_factors(noise, state.parameters, start // size)
+        sums = gradients.sums(_times(state.parameters, factors), points, orders, noise, start, stop)
+        for g, factor in zip(sums.weights, factors, strict=False):
+            g *= factor
         if is_partial and training.partial_batch == "carry":
             add_to(state.pending, sums)
             state.n_pending += stop - start
@@ -321,6 +351,28 @@ def _run_epoch(state: TrainingState, training: TrainingConfig, points: _Points, 
         update_parameters(state, training, sums, n_examples, rate)
     state.epoch += 1
     _note_divergence(state)
+
+
+def _weight_factors(noise: _Noise | None, parameters: Parameters, batch: int) -> list[FloatArray]:
+    """Return what a mini-batch multiplies each weight by, a layer at a time; nothing without DropConnect."""
+    if noise is None or noise.weight_dropout == 0:
+        return []
+    factors = []
+    for W, keys in zip(parameters.weights, noise.weight_keys, strict=True):
+        u = uniforms(keys, batch * W[0].size, W[0].size).reshape(-1, *W.shape[1:])
+        factors.append(_kept_factors(u, noise.weight_dropout, W.dtype))
+    return factors
+
+
+def _times(parameters: Parameters, factors: list[FloatArray]) -> Parameters:
+    if not factors:
+        return parameters
+    weights = [W * factor for W, factor in zip(parameters.weights, factors, strict=True)]
+    return Parameters(weights, parameters.biases, parameters.slopes)
+
+
+def _kept_factors(u: npt.NDArray[np.float32], rate: float, dtype: np.dtype[Any]) -> FloatArray:
+    return np.asarray((u >= np.float32(rate)).astype(dtype) * dtype.type(1 / (1 - rate)))
 
 
 def _note_divergence(state: TrainingState) -> None:
@@ -432,6 +484,8 @@ def _gradient_sums(
     inputs, totals, outputs, masks = [], [], [], []
     A = batch.X if noise is None else _noisy_inputs(batch.X, noise, position)
     for i, (activation, slope) in enumerate(layers):
+        if i > 0 and noise is not None and noise.layer_noise:
+            A = A + _layer_noise(noise, i, position, n, A.shape[2], A.dtype)
         mask = None if noise is None else _dropout_mask(noise, i, position, n, A.shape[2], A.dtype)
         if mask is not None:
             A = A * mask
@@ -474,6 +528,13 @@ def _noisy_inputs(X: FloatArray, noise: _Noise, position: int) -> FloatArray:
     return X + (noise.input_noise * z).astype(X.dtype)
 
 
+def _layer_noise(
+    noise: _Noise, layer: int, position: int, n: int, units: int, dtype: np.dtype[Any]
+) -> FloatArray:
+    z = normals(noise.layer_keys[layer - 1], position * units, n * units).reshape(-1, n, units)
+    return np.asarray((noise.layer_noise * z).astype(dtype))
+
+
 def _dropout_mask(
     noise: _Noise, layer: int, position: int, n: int, units: int, dtype: np.dtype[Any]
 ) -> FloatArray | None:
@@ -481,4 +542,4 @@ def _dropout_mask(
     if rate == 0:
         return None
     u = uniforms(noise.dropout_keys[layer], position * units, n * units).reshape(-1, n, units)
-    return np.asarray((u >= np.float32(rate)).astype(dtype) * dtype.type(1 / (1 - rate)))
+    return _kept_factors(u, rate, dtype)

@@ -19,6 +19,7 @@ from analysis.records.events import Scalar, Stage, Verdict
 from analysis.records.lesson import LESSON, CellRecord
 from analysis.records.lines import canonical_json
 from analysis.records.study import CELL, Study, StudyHeader
+from engine.configuration import told_fields
 from engine.splits import Split
 from engine.training import Look, train, with_label_noise
 from sweeps.data.kinds import KINDS
@@ -195,8 +196,8 @@ class LessonPlan:
             study=f"{self._spec.name}/{LESSON}",
             number=setting.number,
             params=dict(setting.params),
-            network=_as_plain(network),
-            training=_as_plain(training),
+            network=told_fields(network),
+            training=told_fields(training),
             seeds=list(setting.seeds),
             **{field.name: getattr(found, field.name) for field in dataclasses.fields(found)},
             reason=outcome if isinstance(outcome, str) else None,
@@ -361,10 +362,6 @@ def _digest(arrays: Sequence[npt.NDArray[Any]]) -> str:
         numbers = np.where(np.isnan(array), np.nan, array)
         digest.update(str(array.shape).encode() + np.ascontiguousarray(numbers, array.dtype).tobytes())
     return digest.hexdigest()
-
-
-def _as_plain(config: Any) -> dict[str, Any]:
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(config).items()}
 
 
 def lesson_plan(spec: LessonSpec, folder: Path, dataset: str) -> LessonPlan:
