@@ -14,6 +14,7 @@ from engine.evaluation import mean_losses, predict
 from engine.methods.activations import ACTIVATIONS
 from engine.network import Parameters
 from engine.training import train
+from sweeps.run.dropout_probes import DROPOUT_PROBES
 from sweeps.run.learning_probes import LEARNING_PROBES
 from sweeps.run.textbook_probes import TEXTBOOK_PROBES
 from sweeps.run.trained import Probe, Trained
@@ -205,6 +206,7 @@ PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
     }
     | dict(TEXTBOOK_PROBES)
     | dict(LEARNING_PROBES)
+    | dict(DROPOUT_PROBES)
 )
 """By the names of `sweeps.spec.lesson.PROBES`."""
 
