@@ -162,6 +162,10 @@ class CellRecord:
 
     @property
     def value(self) -> float:
-        """Mean test loss at the last look, over the replicas that have a finite one; the largest number if none has."""
-        last = [loss for loss in self.losses.get("test", [[]])[-1] if loss is not None]
+        """Mean test loss at the last look, over the replicas that have a finite one; the largest number if none has.
+
+        Of a work that has no test loss it is the mean of the first thing that it measured.
+        """
+        rows = self.losses.get("test") or [next(iter(self.measured.values()), [])]
+        last = [loss for loss in rows[-1] if loss is not None]
         return math.fsum(last) / len(last) if last else 1e300

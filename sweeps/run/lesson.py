@@ -260,7 +260,7 @@ class LessonPlan:
             draws = source.draws(setting.seeds)
             draws = held(draws) if design.held else draws
             if design.work:
-                asked = Asked(network, training, draws, design.looks, cancel)
+                asked = Asked(str(settings["dataset"]), network, training, draws, design.looks, cancel)
                 return _worked(do_work(parse_work(design.work, work_table(settings), self._spec.name), asked))
             splits = {name: draws.splits[name] for name in design.splits if name in draws.splits}
             if "told" in design.splits:

@@ -21,6 +21,8 @@ class Asked:
 
     Parameters
     ----------
+    dataset : str
+        Its name.
     network, training : NetworkConfig, TrainingConfig
         What the cell's settings mean.
     draws : Draws
@@ -31,6 +33,7 @@ class Asked:
         Set when the work shall end.
     """
 
+    dataset: str
     network: NetworkConfig
     training: TrainingConfig
     draws: Draws

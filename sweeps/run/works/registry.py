@@ -7,8 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from sweeps.run.works.found import Asked, Found
+from sweeps.run.works.searching import search
+from sweeps.spec.works import SearchWork
 
-WORK_FUNCTIONS: Mapping[type, Callable[[Any, Asked], Found]] = MappingProxyType({})
+WORK_FUNCTIONS: Mapping[type, Callable[[Any, Asked], Found]] = MappingProxyType({SearchWork: search})
 """By the classes of `sweeps.spec.works.WORKS`."""
 
 
