@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sweeps.fields import read_fields, text, whole
+from sweeps.fields import number, read_fields, text, whole
 from sweeps.spec.samplers import SAMPLERS
 from sweeps.toml import SpecError, SpecTable, shown
 
@@ -34,7 +34,36 @@ class SearchWork:
     n_startup: int = whole(0, 1000)
 
 
-WORKS: Mapping[str, type] = MappingProxyType({"search": SearchWork})
+@dataclass(frozen=True, slots=True)
+class FitWork:
+    """Fit one model to each replica's training points.
+
+    Parameters
+    ----------
+    model : str
+        ``"neighbours"``, ``"kernel_ridge"`` (Gaussian kernel), ``"network_kernel"`` (ridge regression with the kernel
+        of a network of `n_units` at its start), or ``"network"``: the cell's network, trained up to its last look.
+    k : int
+        Neighbours.
+    distance : str
+        ``"euclidean"`` or ``"manhattan"``, of neighbours.
+    width : float
+        Of the Gaussian kernel.
+    ridge : float
+        Added to a kernel's diagonal, over its mean.
+    n_units : int
+        Of the network whose kernel it is.
+    """
+
+    model: str = text(("neighbours", "kernel_ridge", "network_kernel", "network"))
+    k: int = whole(1, 1000, 1)
+    distance: str = text(("euclidean", "manhattan"), "euclidean")
+    width: float = number(0.0, 1e6, 1.0, open_low=True)
+    ridge: float = number(0.0, 1e6, 0.0)
+    n_units: int = whole(1, 100_000, 512)
+
+
+WORKS: Mapping[str, type] = MappingProxyType({"search": SearchWork, "fit": FitWork})
 """By name; `sweeps.run.works` has the functions."""
 
 

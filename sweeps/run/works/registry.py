@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from sweeps.run.works.fitting import fit
 from sweeps.run.works.found import Asked, Found
 from sweeps.run.works.searching import search
-from sweeps.spec.works import SearchWork
+from sweeps.spec.works import FitWork, SearchWork
 
-WORK_FUNCTIONS: Mapping[type, Callable[[Any, Asked], Found]] = MappingProxyType({SearchWork: search})
+WORK_FUNCTIONS: Mapping[type, Callable[[Any, Asked], Found]] = MappingProxyType({SearchWork: search, FitWork: fit})
 """By the classes of `sweeps.spec.works.WORKS`."""
 
 
