@@ -280,6 +280,8 @@ class LessonPlan:
         parameters = result.state.parameters
         trained = Trained(network, training.loss, parameters, draws, training)
         measured = _probed(design.probes, trained, result.state.diverged_at)
+        if draws.measure is not None and not design.held:
+            measured |= {f"score_{name}": one for name, one in draws.measure(network, parameters).items() if name in splits}
         arrays = [*result.losses.values(), *parameters.weights, *parameters.biases, *measured.values()]
         rows = {**result.losses, **{name: np.stack(found) for name, found in curves.items()}}
         return CellOutcome(

@@ -63,7 +63,48 @@ class FitWork:
     n_units: int = whole(1, 100_000, 512)
 
 
-WORKS: Mapping[str, type] = MappingProxyType({"search": SearchWork, "fit": FitWork})
+@dataclass(frozen=True, slots=True)
+class SpeedWork:
+    """Time one epoch of the cell's network, trained by one implementation on one thread.
+
+    Parameters
+    ----------
+    implementation : str
+        ``"engine"`` (ours), ``"pytorch"`` or ``"sklearn"``.
+    """
+
+    implementation: str = text(("engine", "pytorch", "sklearn"))
+
+
+@dataclass(frozen=True, slots=True)
+class ProductWork:
+    """Time products of two square matrices.
+
+    Parameters
+    ----------
+    size : int
+        Rows.
+    """
+
+    size: int = whole(1, 10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class FoldsWork:
+    """Cross-validate the cell's network on each replica's training points.
+
+    Parameters
+    ----------
+    k : int
+        Folds.
+    """
+
+    k: int = whole(2, 100)
+
+
+WORKS: Mapping[str, type] = MappingProxyType(
+    {"search": SearchWork, "fit": FitWork, "speed": SpeedWork, "product": ProductWork, "folds": FoldsWork}
+)
 """By name; `sweeps.run.works` has the functions."""
 
 
