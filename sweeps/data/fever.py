@@ -122,4 +122,5 @@ KIND = Kind(
     test_set="patients drawn afresh",
     out_of_range="patients of the same rule, temperatures spread three times as far",
     floor="the loss of the rule itself, known for each draw",
+    names=("fever",),
 )

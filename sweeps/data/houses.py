@@ -207,5 +207,6 @@ KIND = Kind(
     test_set="rows that the replica did not train on",
     out_of_range="test rows with a value beyond the training rows' box",
     floor="not known",
+    names=("house_prices",),
     describe=lambda _: "each replica divides the 1460 rows anew.",
 )

@@ -455,13 +455,21 @@ def with_setting(spec: LessonSpec, assignment: str) -> LessonSpec:
     else:
         own_keys = [one for one in known if one.startswith((_DATA, _WORK))]
         check_name(key, [*setting_keys(), "dataset", *own_keys], where)
-        designs = tuple(_with_value(design, key, value, where) for design in spec.designs)
+        names = value if isinstance(value, list) else [value]
+        takers = [design for design in spec.designs if key != "dataset" or _knows(design, names)] or spec.designs
+        designs = tuple(_with_value(one, key, value, where) if one in takers else one for one in spec.designs)
     changed = (*spec.changed, f"{key} = {toml_text(value)}")
     digest = hashlib.sha256(canonical_json(list(changed)).encode()).hexdigest()[:6]
     name = f"{spec.lesson}{'' if spec.size == 'default' else f'_{spec.size}'}_set_{digest}"
     new = dataclasses.replace(spec, designs=designs, changed=changed, name=name)
     _check(new, where)
     return new
+
+
+def _knows(design: Design, names: Sequence[Any]) -> bool:
+    """Return whether the design's kind of data has datasets of all these names."""
+    known = KINDS[str(design.data["kind"])].names
+    return not known or set(map(str, names)) <= set(known)
 
 
 def _data_keys(design: Design) -> list[str]:

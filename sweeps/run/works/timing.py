@@ -114,6 +114,8 @@ def _sklearn(
     from sklearn.neural_network import MLPClassifier
 
     X, y = split.X[0], split.y[0, :, 0].astype(int)
+    if len(np.unique(y)) < network.n_outputs:
+        raise ValueError("data.n_train: scikit-learn wants an image of every class among them; draw more")
     model = MLPClassifier(
         network.hidden_layer_sizes, solver="sgd", batch_size=training.batch_size, shuffle=False, alpha=0.0,
         learning_rate_init=training.learning_rate, momentum=0.0, nesterovs_momentum=False, max_iter=1, tol=0.0,
