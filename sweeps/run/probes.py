@@ -16,6 +16,7 @@ from engine.network import Parameters
 from engine.training import train
 from sweeps.run.dropout_probes import DROPOUT_PROBES
 from sweeps.run.learning_probes import LEARNING_PROBES
+from sweeps.run.scale_probes import SCALE_PROBES
 from sweeps.run.textbook_probes import TEXTBOOK_PROBES
 from sweeps.run.trained import Probe, Trained
 
@@ -207,6 +208,7 @@ PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
     | dict(TEXTBOOK_PROBES)
     | dict(LEARNING_PROBES)
     | dict(DROPOUT_PROBES)
+    | dict(SCALE_PROBES)
 )
 """By the names of `sweeps.spec.lesson.PROBES`."""
 

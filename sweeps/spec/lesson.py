@@ -30,7 +30,7 @@ PROBES = (
     "off_centre", "weight_size", "weight_spread", "zero_weights", "test_error", "calibration_gap",
     "template_match", "told_fitted", "clean_fitted", "wrong_fitted", "validation_loss", "held_error", "garg_leading",
     "garg_bound", "masks_error", "masks_tell", "masks_tell_beyond", "pixel_rise", "unit_correlation",
-    "activation_variance", "bishop_gap",
+    "activation_variance", "bishop_gap", "hessian_asymmetry", "hessian_gradients", "layerwise_gain",
 )  # fmt: skip
 """What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
 ARRAYS = ("templates", "images")
