@@ -125,7 +125,7 @@ class TrainingConfig:
 
 
 LATER_FIELDS = ("weight_dropout", "layer_noise")
-"""Fields that came after the first records: a record names them where they are on, and older records keep their digest."""
+"""Fields that came after the first records: named where they are on, so that older records keep their digest."""
 
 
 def told_fields(config: NetworkConfig | TrainingConfig) -> dict[str, Any]:

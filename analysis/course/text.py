@@ -15,7 +15,8 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
         "26 to 30": "judged, where they are, on the page of the polynomial study, `run quadratic`; its own figures "
         "stand there beside the article's",
-        "31 to 64": "of the textbook and the lecture notes: those that stand in no table above are of lessons that have "
+        "31 to 64": "of the textbook and the lecture notes: those that stand in no table above are of lessons "
+        "that have "
         "not been run here",
         "46": "the engine has no penalty on biases, so that with and without one cannot be compared",
         "66, 67, 70": "of the perceptron's data: `run perceptron` trains the grid, and its report says what each "

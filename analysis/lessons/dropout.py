@@ -32,7 +32,7 @@ def _off() -> dict[str, Level]:
 
 
 def found(cells: Cells, dataset: str, **on: Level) -> CellRecord | None:
-    """Return the cell in which this alone is on: ``dropout="0.5-0.5"``, ``penalty``, ``weights``, ``layers``, ``inputs``."""
+    """Return the cell in which these alone are on: ``dropout="0.5-0.5"``, ``penalty``, ``weights``, ``layers``, ..."""
     keys = {"dropout": DROPOUT, "penalty": PENALTY, "weights": WEIGHTS, "layers": LAYERS, "inputs": INPUTS}
     return cells.one("noise", {"dataset": dataset, **_off(), **{keys[name]: level for name, level in on.items()}})
 
@@ -104,24 +104,29 @@ def claims(cells: Cells) -> list[Claim]:
     later = [Sample(title(name), "median", late - early) for name, early, late in
              zip(cells.datasets("noise"), gap(0), gap(-1), strict=False)]  # fmt: skip
     masks = [
-        (title(name), cell) for name in cells.datasets("noise") if (cell := found(cells, name, dropout=BOTH)) is not None
+        (title(name), cell)
+        for name in cells.datasets("noise")
+        if (cell := found(cells, name, dropout=BOTH)) is not None
     ]
     return [
         claim("52", "Dropout improves", f"{wrong} with dropout at 0.5 and 0.5 less that without (median over draws)",
               "below", 0.0, _less(cells, both, none, ERROR)),
-        claim("52", "Swapping the two rates makes no difference (one image in a hundred)", f"{wrong} with dropout at 0.2 "
+        claim("52", "Swapping the two rates makes no difference (one image in a hundred)", f"{wrong} with "
+                                                                                           f"dropout at 0.2 "
               "and 0.5 less that at 0.5 and 0.2 (median over draws)", "within", 0.0,
               _less(cells, {"dropout": FIRST}, {"dropout": SECOND}, ERROR), margin=MARGIN),
         claim("52", "More epochs help dropout more", f"what dropout changes in the {wrong} at the last look, less what "
               "it changes at the first (median over draws)", "below", 0.0, later),
-        claim("52", "Dropout and weight decay add up (to one image in a hundred)", f"{wrong}: what both change together "
+        claim("52", "Dropout and weight decay add up (to one image in a hundred)", f"{wrong}: what both change "
+                                                                                   f"together "
               "less what each changes alone (median over draws)", "within", 0.0, interaction(cells), margin=MARGIN),
         claim("52", "Dropout on weights (DropConnect) does as well as on units, to one image in a hundred",
               f"{wrong} with DropConnect less that with dropout, each at its best strength (median over draws)",
               "within", 0.0, _against_dropout(cells, "weights", WEIGHTS), margin=MARGIN,
               budget="equal epochs; strengths chosen on other draws"),
         claim("56", "Gaussian noise on each layer does as well as dropout, to one image in a hundred",
-              f"{wrong} with noise on hidden layers less that with dropout, each at its best strength (median over draws)",
+              f"{wrong} with noise on hidden layers less that with dropout, each at its best strength (median "
+              f"over draws)",
               "within", 0.0, _against_dropout(cells, "layers", LAYERS), margin=MARGIN,
               budget="equal epochs; strengths chosen on other draws"),
         claim("52", "Dropout makes hidden outputs vary more", "variance of hidden outputs with dropout over that "
@@ -133,7 +138,8 @@ def claims(cells: Cells) -> list[Claim]:
         claim("55", "Trained with dropout, a network loses less to noise on the pixels", "rise of the share of wrong "
               "images by noise of 0.3 with dropout less that without (median over draws)", "below", 0.0,
               _less(cells, both, none, lambda cell: measured(cell, "pixel_rise"))),
-        claim("55", "... and trained with noise on the pixels, too", "rise of the share of wrong images by noise of 0.3 "
+        claim("55", "... and trained with noise on the pixels, too", "rise of the share of wrong images by noise "
+                                                                     "of 0.3 "
               "with noise in training less that without (median over draws)", "below", 0.0,
               _less(cells, {"inputs": 0.3}, none, lambda cell: measured(cell, "pixel_rise"))),
         *_bishop_claims(cells),
@@ -168,10 +174,12 @@ def _bishop_claims(cells: Cells) -> list[Claim]:
     values = np.concatenate(linear) if linear else np.array([])
     exact = [Sample("", "exact", np.array([float((values < CLOSE).sum())]))] if len(values) else []
     return [
-        claim("54", "Noise on the inputs is an L2 penalty, on a linear network", f"of {len(values)} linear networks those "
+        claim("54", "Noise on the inputs is an L2 penalty, on a linear network", f"of {len(values)} linear "
+                                                                                 f"networks those "
               f"whose weights differ by less than {CLOSE:g} of the largest after equal steps", "equals",
               float(len(values)), exact, budget="exact"),
-        claim("54", "... and on a network with hidden tanh units", f"share of networks whose weights differ by less than "
+        claim("54", "... and on a network with hidden tanh units", f"share of networks whose weights differ by "
+                                                                   f"less than "
               f"{CLOSE:g} of the largest", "above", 0.5,
               [Sample("", "share", (values < CLOSE).astype(float)) for values in hidden], budget="equal steps"),
     ]  # fmt: skip
@@ -241,7 +249,11 @@ def _draw(drawn: Sequence[CellRecord]) -> Figure:
     from analysis.formats.style import COLORS, framed_axes, new_figure
 
     figure = new_figure(7.6, 2.7)
-    panels = (("test_error", "wrong"), ("unit_correlation", "correlation of units"), ("activation_variance", "variance"))
+    panels = (
+        ("test_error", "wrong"),
+        ("unit_correlation", "correlation of units"),
+        ("activation_variance", "variance"),
+    )
     for i, (name, words) in enumerate(panels):
         axes = framed_axes(figure, 0.5, 0.5, 0.1, 0.3, i, len(panels))
         for cell, color in zip(drawn, COLORS * 3, strict=False):

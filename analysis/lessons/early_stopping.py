@@ -98,7 +98,7 @@ def _gain(cell: CellRecord) -> FloatArray:
 def claims(cells: Cells) -> list[Claim]:
     """Return the claims about early stopping."""
     noisy, clean, strength = _cells(cells, noisy=True), _cells(cells, noisy=False), _strength(cells)
-    alone = [cell for cell in cells.of("labels", {NOISE: RANDOM, PENALTY: 0.0})]
+    alone = cells.of("labels", {NOISE: RANDOM, PENALTY: 0.0})
     decayed = _cells(cells, noisy=True, penalty=strength)
     return [
         claim("39", "A network fits labels drawn at random", f"share of draws with {FITTED:.0%} of the training points "
@@ -175,8 +175,10 @@ def blocks(cells: Cells) -> list[Block]:
         _picture(cells),
         _table(cells),
         Paragraph("In which sense do measures of complexity fail? Networks that fit random labels have the capacity to "
-                  "overfit anything, and generalize on true labels all the same: a bound by capacity alone says nothing "
-                  "(Zhang et al., Understanding deep learning requires rethinking generalization, ICLR 2017). In words; "
+                  "overfit anything, and generalize on true labels all the same: a bound by capacity alone says "
+                  "nothing "
+                  "(Zhang et al., Understanding deep learning requires rethinking generalization, ICLR 2017). In "
+                  "words; "
                   "not measured here."),
     ]  # fmt: skip
 
@@ -205,12 +207,17 @@ def _table(cells: Cells) -> ReportTable:
     )  # fmt: skip
 
 
-COURSES = (("clean_fitted", "right labels fitted"), ("wrong_fitted", "wrong labels fitted"), ("held_error", "wrong on held-out images"))  # fmt: skip
+COURSES = (
+    ("clean_fitted", "right labels fitted"),
+    ("wrong_fitted", "wrong labels fitted"),
+    ("held_error", "wrong on held-out images"),
+)
 
 
 def _picture(cells: Cells) -> Picture:
     panels = _cells(cells, noisy=None) + [
-        (f"{title(str(cell.params['dataset']))}, at random", cell) for cell in cells.of("labels", {NOISE: RANDOM, PENALTY: 0.0})
+        (f"{title(str(cell.params['dataset']))}, at random", cell)
+        for cell in cells.of("labels", {NOISE: RANDOM, PENALTY: 0.0})
     ]  # fmt: skip
     rows = [
         (name, words, float(look), float(np.median(row)))

@@ -59,7 +59,8 @@ def claims(cells: Cells) -> list[Claim]:
     gaps = [measured(cell, "score_gap") for cell in cells.of("training")]
     values = np.concatenate(gaps) if gaps else np.array([])
     equal = claim(
-        "34", "All compute the same: scores after an epoch agree to one in a hundred", f"of {len(values)} trainings those "
+        "34", "All compute the same: scores after an epoch agree to one in a hundred", f"of {len(values)} "
+                                                                                       f"trainings those "
         "whose scores are our engine's", "equals", float(len(values)),
         [Sample("", "exact", np.array([float((values == 0).sum())]))] if len(values) else [], budget="exact",
     )  # fmt: skip
@@ -81,11 +82,12 @@ def claims(cells: Cells) -> list[Claim]:
         if size != 1024 and len(ratio):
             sizes.append(Sample(f"{size}", "median", ratio + 3.0 * np.log(float(str(size)) / 1024.0)))
     timed += [
-        claim("33", "Widths that are powers of two are faster: 256 than 255 and 250", "logarithm of the seconds with 256 "
+        claim("33", "Widths that are powers of two are faster: 256 than 255 and 250", "logarithm of the seconds "
+                                                                                      "with 256 "
               "units over those with the other width (median over repetitions)", "below", 0.0, widths, budget=BUDGET),
-        claim("33", "A product of aligned matrices is faster, an operation: 1024 rows than 1025 to 1032", "logarithm of "
-              "the seconds an operation with 1024 rows over those with more (median over repetitions)", "below", -SLOWER,
-              sizes, budget=BUDGET),
+        claim("33", "A product of aligned matrices is faster, an operation: 1024 rows than 1025 to 1032",
+              "logarithm of the seconds an operation with 1024 rows over those with more (median over repetitions)",
+              "below", -SLOWER, sizes, budget=BUDGET),
     ]  # fmt: skip
     return [equal, *(dataclasses.replace(one, timed=True) for one in timed)]
 
@@ -109,7 +111,10 @@ def _training_table(cells: Cells) -> ReportTable:
     return ReportTable(
         "from-scratch-seconds",
         "Seconds of an epoch over 512 images, one thread: medians over repetitions, in this run on this machine.",
-        (ReportColumn("network", "Network", "text"), *(ReportColumn(by, words, "interval") for by, words in NAMES.items())),
+        (
+            ReportColumn("network", "Network", "text"),
+            *(ReportColumn(by, words, "interval") for by, words in NAMES.items()),
+        ),
         tuple(rows),
     )  # fmt: skip
 
@@ -154,7 +159,9 @@ def _draw(cells: Cells) -> Figure:
         for i, (_, levels) in enumerate(found):
             values = seconds(cells.one("training", {**levels, BY: by}))
             if len(values):
-                axes.bar(i + 0.27 * (k - 1), float(np.median(values)), 0.25, color=color, label=NAMES[by] if i == 0 else "")
+                axes.bar(
+                    i + 0.27 * (k - 1), float(np.median(values)), 0.25, color=color, label=NAMES[by] if i == 0 else ""
+                )
     axes.set_yscale("log")
     axes.set_xticks(range(len(found)), [name.replace(", ", "\n") for name, _ in found], fontsize=7)
     axes.set_ylabel("seconds an epoch", fontsize=8)

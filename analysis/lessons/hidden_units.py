@@ -73,7 +73,8 @@ def claims(cells: Cells) -> list[Claim]:
         claim("32", "A layer of one unit hurts", f"share of wrong test images with 64-1 less that with 64-64, {median}",
               "above", 0.0, _against(cells, "64-1", "64-64"), budget=BUDGET),
         claim("32", "The best rate depends on the epochs: what is best after few is not after many",
-              "share of wrong test images at the last look at the rate that is best at the first look, less that at the "
+              "share of wrong test images at the last look at the rate that is best at the first look, less that "
+              "at the "
               "best rate (median over draws)", "above", 0.0, short_against_long(cells), budget=BUDGET),
         claim("32", "Width and rate are better chosen together than one after the other",
               f"share of wrong test images of the pair that is best of all less that of the width that is best at rate "
@@ -93,7 +94,8 @@ def blocks(cells: Cells) -> list[Block]:
         for shape in cells.levels("shapes", SHAPE)
     ]
     return [
-        lines("hidden-units-shapes", "Median share of wrong test images after the last epoch by rate, a colour for each "
+        lines("hidden-units-shapes", "Median share of wrong test images after the last epoch by rate, a colour "
+                                     "for each "
               "shape.", _words(cells), cells, "shapes", RATE, SHAPE, LAST, "share of wrong test images"),
         best_table("hidden-units-best", "Share of wrong test images after the last epoch, each shape at its best rate: "
                    "medians over the draws that did not choose it.", cells, "shapes", rows, LAST),

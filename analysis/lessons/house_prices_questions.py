@@ -46,12 +46,14 @@ def _rise(cells: Cells, **otherwise: Level) -> list[Sample]:
 
 def _folds(cells: Cells) -> list[tuple[str, CellRecord]]:
     return [
-        (f"{shape} units", cell) for shape in cells.levels("folds", SHAPE) if (cell := cells.one("folds", {SHAPE: shape})) is not None
-    ]  # fmt: skip
+        (f"{shape} units", cell)
+        for shape in cells.levels("folds", SHAPE)
+        if (cell := cells.one("folds", {SHAPE: shape})) is not None
+    ]
 
 
 def picks(cells: Cells, by: str) -> FloatArray:
-    """Return 1 for draws in which the split (``"fold"``) or the folds pick the network that is worse on the test rows."""
+    """Return 1 for draws in which the split (``"fold"``) or the folds pick the network that does worse on test rows."""
     small, large = (cells.one("folds", {SHAPE: shape}) for shape in (SMALL, LARGE))
     if small is None or large is None:
         return np.array([])
@@ -64,9 +66,7 @@ def claims(cells: Cells) -> list[Claim]:
     """Return the claims about house prices."""
     rise = "mean squared error of logarithms on test rows, {} less the plain preparation's (median over divisions)"
     wrong_one, wrong_all = picks(cells, "fold"), picks(cells, "folds")
-    textbook = [
-        Sample("", "median", score(cell) - _constant(cell)) for cell in cells.of("textbook") if cell.losses
-    ]
+    textbook = [Sample("", "median", score(cell) - _constant(cell)) for cell in cells.of("textbook") if cell.losses]
     random, highest = _step(cells, holes="at_random"), _step(cells, holes="highest")
     gap = [] if random is None or highest is None else [Sample("", "median", score(highest) - score(random))]
     spread = [
@@ -86,10 +86,12 @@ def claims(cells: Cells) -> list[Claim]:
         claim("57", "... and harms more if the highest values are missing", "mean squared error of logarithms on test "
               "rows, the highest 30 % missing less 30 % missing at random (median over divisions)", "above", 0.0, gap,
               budget="equal epochs, divisions and first weights"),
-        claim("57", "The textbook's untuned linear model is better than guessing", "its mean squared error of logarithms "
+        claim("57", "The textbook's untuned linear model is better than guessing", "its mean squared error of "
+                                                                                   "logarithms "
               "on test rows less the constant's (median over divisions)", "below", 0.0, textbook,
               budget="same divisions"),
-        claim("57", "K folds are nearer to the error on new rows than one split", "distance of one fold's error from the "
+        claim("57", "K folds are nearer to the error on new rows than one split", "distance of one fold's error "
+                                                                                  "from the "
               "error on the test rows, less that of the mean of five (median over divisions)", "above", 0.0, spread,
               budget="same rows"),
         claim("57", "With one split luck decides between 4 and 32 units (wrong in more than one division of ten)",
@@ -146,7 +148,8 @@ def blocks(cells: Cells) -> list[Block]:
             (ReportColumn("what", "What", "text"), ReportColumn("error", "Error", "interval")),
             tuple(body),
         ),
-        Paragraph("How good is any of this on the true prices of the competition's test rows? They are not known here, so "
+        Paragraph("How good is any of this on the true prices of the competition's test rows? They are not known "
+                  "here, so "
                   "that it is not measured."),
     ]  # fmt: skip
 

@@ -131,7 +131,8 @@ def _layerwise_claims(cells: Cells) -> list[Claim]:
     return [
         Claim(
             "51", "Rates of each layer's own repair badly scaled layers",
-            "share of draws with a lower training loss after 60 steps in proportion to each layer's weights than with one "
+            "share of draws with a lower training loss after 60 steps in proportion to each layer's weights than "
+            "with one "
             "rate for all, from layers eight times too large and too small in turn", "above", 0.5, samples,
             pooled(samples), budget="equal steps and rates tried, same draws",
         )

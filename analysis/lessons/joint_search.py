@@ -78,7 +78,8 @@ def claims(cells: Cells) -> list[Claim]:
         best = min(others, key=lambda name: _mean_fresh(cells, name, 0))
         found.append(
             claim("", "The default sampler's winner is as good as the best other's, to 0.01 of loss",
-                  f"mean test loss of the winner on fresh draws, {NAMES[DEFAULT]}'s less that of the other sampler that "
+                  f"mean test loss of the winner on fresh draws, {NAMES[DEFAULT]}'s less that of the other "
+                  f"sampler that "
                   "is best on every second search (median over the other searches)", "below", MARGIN,
                   [Sample(one.condition, one.kind, one.x[1::2]) for one in fresh_less(cells, DEFAULT, best)],
                   budget=BUDGET)
@@ -89,7 +90,8 @@ def claims(cells: Cells) -> list[Claim]:
         for cell in cells.of("searches")
     ]  # fmt: skip
     found.append(
-        claim("", "What a search promises of its winner is too good", "mean test loss of the winner on fresh draws less "
+        claim("", "What a search promises of its winner is too good", "mean test loss of the winner on fresh "
+                                                                      "draws less "
               "that on the search's own (median over searches)", "above", 0.0, promise, budget="same setting")
     )  # fmt: skip
     return found
@@ -127,7 +129,8 @@ def _table(cells: Cells) -> ReportTable:
     looks_text = ("half", "all") if first is None else (str(first.looks[len(first.looks) // 2]), str(first.looks[-1]))
     return ReportTable(
         "joint-search-samplers",
-        f"Share of searches with a trial of certified grade after {looks_text[0]} and after {looks_text[1]} trials, the "
+        f"Share of searches with a trial of certified grade after {looks_text[0]} and after {looks_text[1]} "
+        f"trials, the "
         "winner's loss on fresh draws (median), how far that is above the best sampler's, and seconds an ask.",
         (ReportColumn("set", "Set", "text"), ReportColumn("sampler", "Sampler", "text"),
          ReportColumn("half", f"After {looks_text[0]}", "interval"),
@@ -150,8 +153,9 @@ def _picture(cells: Cells) -> Picture:
         "Share of searches that have found a trial of certified grade, by trials; bars are 95 % intervals at the end.",
         "A line for each sampler.",
         lambda: _draw(cells),
-        ReportTable("joint-search-shares", "", (ReportColumn("set", "Set", "text"), ReportColumn("sampler", "Sampler", "text"),
-                    ReportColumn("trials", "Trials"), ReportColumn("share", "Share")), tuple(rows)),
+        ReportTable("joint-search-shares", "", (ReportColumn("set", "Set", "text"),
+                    ReportColumn("sampler", "Sampler", "text"), ReportColumn("trials", "Trials"),
+                    ReportColumn("share", "Share")), tuple(rows)),
     )  # fmt: skip
 
 

@@ -247,7 +247,8 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
             for share in (0.0, 0.5)
         ]
         parts.append(
-            f"on {title(dataset)} softmax regression is wrong on {four[0]:.1%} of images, on {four[1]:.1%} with half of "
+            f"on {title(dataset)} softmax regression is wrong on {four[0]:.1%} of images, on {four[1]:.1%} with "
+            f"half of "
             f"them inverted; 64 hidden units on {four[2]:.1%} and {four[3]:.1%}"
         )
     fever = [middle(cells, "fever", {SHAPE: LINEAR, FEATURE: feature}) for feature in ("temperature", "distance")]

@@ -141,8 +141,9 @@ def _picture(cells: Cells) -> Picture:
         "Median share of wrong signs at the training points, in range and beyond it, a panel a set.",
         "A group of bars for each model.",
         lambda: _draw(cells),
-        ReportTable("nonparametric-bars", "", (ReportColumn("set", "Set", "text"), ReportColumn("model", "Model", "text"),
-                    ReportColumn("where", "Where", "text"), ReportColumn("wrong", "Wrong")), tuple(rows)),
+        ReportTable("nonparametric-bars", "", (ReportColumn("set", "Set", "text"),
+                    ReportColumn("model", "Model", "text"), ReportColumn("where", "Where", "text"),
+                    ReportColumn("wrong", "Wrong")), tuple(rows)),
     )  # fmt: skip
 
 

@@ -132,10 +132,12 @@ def claims(cells: Cells) -> list[Claim]:
         for name, dataset, noise in conditions(cells)
         if (found := rows(cells, dataset, noise))
     ]
-    double = ("share of the draws that did not choose the peak in which the loss {} at the peak is above that of the best "
+    double = ("share of the draws that did not choose the peak in which the loss {} at the peak is above that of "
+              "the best "
               "narrower network and above that of the widest")  # fmt: skip
     return [
-        claim("37", "The widest network fits every label, wrong ones too", "share of networks of the largest width below "
+        claim("37", "The widest network fits every label, wrong ones too", "share of networks of the largest "
+                                                                           "width below "
               "0.01 on the labels that they were told", "above", 0.5, fits),
         claim("38", "Double descent in width with noisy labels: test loss rises to a peak and falls again",
               double.format("in range"), "above", 0.5, _double(cells, _test, noisy=True)),
@@ -147,7 +149,8 @@ def claims(cells: Cells) -> list[Claim]:
               f"width than with {MIDDLE}", "above", 0.5, _wider(cells, _test)),
         claim("38", "... beyond the range, too", f"share of draws with a lower loss beyond the range with the largest "
               f"width than with {MIDDLE}", "above", 0.5, _wider(cells, _beyond)),
-        claim("38", "A second layer of the same width helps", "share of draws and widths (8, 32, 64) with a lower loss in "
+        claim("38", "A second layer of the same width helps", "share of draws and widths (8, 32, 64) with a "
+                                                              "lower loss in "
               "range with two layers than with one", "above", 0.5, _deeper(cells), budget="equal epochs and rates"),
         claim("38", "More epochs help the widest network (last look against the one before)", "share of draws with a "
               "lower loss in range at the last look", "above", 0.5, _longer(cells), budget="same network"),

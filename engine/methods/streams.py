@@ -27,10 +27,10 @@ Counters, with `position` the place of an example in the epoch's own (shuffled) 
 - `INPUT_NOISE`: layer 0, normal number ``position * n_inputs + feature``, times `input_noise`, added to the input
   before dropout.
 - `WEIGHT_DROPOUT`: layer k for the weights into layer k = 1, 2, ... (the last is the output); counter
-  ``batch * n_in * n_out + i * n_out + j`` for weight (i, j) in mini-batch 0, 1, ... of the epoch; kept and multiplied as
-  units are.
-- `LAYER_NOISE`: layer k for hidden layer k = 1, 2, ...; normal number ``position * n_units + unit``, times `layer_noise`,
-  added to the output before dropout.
+  ``batch * n_in * n_out + i * n_out + j`` for weight (i, j) in mini-batch 0, 1, ... of the epoch; kept and multiplied
+  as units are.
+- `LAYER_NOISE`: layer k for hidden layer k = 1, 2, ...; normal number ``position * n_units + unit``, times
+  `layer_noise`, added to the output before dropout.
 - `LABEL_NOISE`: epoch 0; see `engine.training.with_label_noise`.
 
 The epoch of the key is the number of epochs done before: 0 in the first.

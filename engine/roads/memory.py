@@ -77,7 +77,7 @@ def training_bytes(network: NetworkConfig, training: TrainingConfig, n_replicas:
 
 
 KEPT_NUMBERS = 3
-"""A hidden unit and example: its weighted input and its output, kept until the backward pass, and the gradient there."""
+"""A hidden unit and example: its weighted input and output, kept until the backward pass, and the gradient there."""
 
 
 def kept_bytes(network: NetworkConfig, n_points: int, dtype: str) -> int:

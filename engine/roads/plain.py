@@ -528,9 +528,7 @@ def _noisy_inputs(X: FloatArray, noise: _Noise, position: int) -> FloatArray:
     return X + (noise.input_noise * z).astype(X.dtype)
 
 
-def _layer_noise(
-    noise: _Noise, layer: int, position: int, n: int, units: int, dtype: np.dtype[Any]
-) -> FloatArray:
+def _layer_noise(noise: _Noise, layer: int, position: int, n: int, units: int, dtype: np.dtype[Any]) -> FloatArray:
     z = normals(noise.layer_keys[layer - 1], position * units, n * units).reshape(-1, n, units)
     return np.asarray((noise.layer_noise * z).astype(dtype))
 

@@ -1,7 +1,7 @@
 """Well or ill by body temperature: a problem that no line of the temperature solves, and one of its features does.
 
-The temperature T is N(37, 1.5^2) degrees; who is within 1 degree of 37 is well (-1), who is not is ill (+1), and a share
-of half the noise is told wrong. The input is T - 37, its distance |T - 37|, or both.
+The temperature T is N(37, 1.5^2) degrees; who is within 1 degree of 37 is well (-1), who is not is ill (+1), and a
+share of half the noise is told wrong. The input is T - 37, its distance |T - 37|, or both.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """House prices (Ames) in divisions of their own, prepared as the textbook does or with one step done otherwise.
 
-A replica is a division of the 1460 rows with a price. What is fitted (means, spreads, values of a text column) is fitted
-on its training rows. The target is the price's logarithm less `center`, or the price in 100 000 dollars; whatever is
+A replica is a division of the 1460 rows with a price. What is fitted (means, spreads) is fitted on its training
+rows. The target is the price's logarithm less `center`, or the price in 100 000 dollars; whatever is
 trained on, a network is scored by the mean squared error of logarithms.
 """
 
@@ -174,7 +174,9 @@ class HouseSource(NumberedSource):
             column = values[:, self._names.index(name)]
             n_holes = round(data.hole_share * len(column))
             rng = np.random.default_rng([self._asked.seed, STREAM_HOLES, k])
-            away = rng.permutation(len(column))[:n_holes] if data.holes == "at_random" else np.argsort(column)[-n_holes:]
+            away = (
+                rng.permutation(len(column))[:n_holes] if data.holes == "at_random" else np.argsort(column)[-n_holes:]
+            )
             column[away] = np.nan
         means, spreads = np.nanmean(values[train], axis=0), np.nanstd(values[train], axis=0)
         values = np.where(np.isnan(values), means, values)

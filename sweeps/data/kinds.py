@@ -13,8 +13,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
-            playground.KIND, perceptron.KIND, fashion_mnist.KIND, table.KIND, bowl.KIND, images.KIND, fever.KIND,
+            playground.KIND,
+            perceptron.KIND,
+            fashion_mnist.KIND,
+            table.KIND,
+            bowl.KIND,
+            images.KIND,
+            fever.KIND,
             houses.KIND,
-        )  # fmt: skip
+        )
     }
 )

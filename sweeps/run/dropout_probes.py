@@ -51,9 +51,8 @@ def masked_votes(trained: Trained, X: npt.NDArray[np.floating[Any]]) -> FloatArr
     for k in range(N_MASKS):
         A = first
         for i, (W, b) in enumerate(zip(parameters.weights[1:], parameters.biases[1:], strict=True)):
-            kept = np.stack(
-                [np.random.default_rng([STREAM_MASKS, k, i, int(s)]).random(A.shape[2]) for s in trained.draws.training_seeds]
-            ) >= rates[i]  # fmt: skip
+            rngs = [np.random.default_rng([STREAM_MASKS, k, i, int(seed)]) for seed in trained.draws.training_seeds]
+            kept = np.stack([rng.random(A.shape[2]) for rng in rngs]) >= rates[i]
             Z = (A * (kept[:, None, :] / (1.0 - rates[i])).astype(A.dtype)) @ W + b[:, None, :]
             A = Z if i == len(rates) - 1 else np.asarray(activation.function(Z, slope))
         shares = np.exp(A - A.max(axis=2, keepdims=True))
@@ -133,7 +132,11 @@ def unit_correlation(trained: Trained) -> FloatArray:
 def activation_variance(trained: Trained) -> FloatArray:
     """Return the mean variance of hidden outputs over the test points, all layers."""
     found = layers(trained.network, trained.parameters, trained.draws.test.X)
-    return np.asarray(np.concatenate([A.var(axis=1) for A, _ in found], axis=1).mean(axis=1)) if found else _unknown(trained)
+    return (
+        np.asarray(np.concatenate([A.var(axis=1) for A, _ in found], axis=1).mean(axis=1))
+        if found
+        else _unknown(trained)
+    )
 
 
 def bishop_gap(trained: Trained) -> FloatArray:

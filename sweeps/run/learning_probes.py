@@ -93,7 +93,10 @@ def _garg(trained: Trained) -> tuple[FloatArray, FloatArray, FloatArray, FloatAr
     k = trained.network.n_outputs
     p = trained.training.label_noise
     drawn = np.stack(
-        [np.random.default_rng([STREAM_GARG, int(seed)]).random(clean.shape[1]) for seed in trained.draws.training_seeds]
+        [
+            np.random.default_rng([STREAM_GARG, int(seed)]).random(clean.shape[1])
+            for seed in trained.draws.training_seeds
+        ]
     )
     chance = p / (k - 1) / (1.0 - p) if p < 1.0 else 1.0
     random = ~clean | (drawn < chance)

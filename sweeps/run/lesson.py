@@ -31,9 +31,9 @@ from sweeps.run.setting import Setting
 from sweeps.run.trained import Trained
 from sweeps.run.trial import TRIAL_ERRORS, Cancelled
 from sweeps.run.versions import versions
-from sweeps.search.samplers import ListSampler, Sampler
 from sweeps.run.works.found import Asked, Found
 from sweeps.run.works.registry import do_work
+from sweeps.search.samplers import ListSampler, Sampler
 from sweeps.spec.lesson import LessonSpec, asked_of, configs, data_table, designs_as_data, work_table
 from sweeps.spec.works import parse_work
 from sweeps.toml import SpecError, SpecTable
@@ -281,14 +281,18 @@ class LessonPlan:
         trained = Trained(network, training.loss, parameters, draws, training)
         measured = _probed(design.probes, trained, result.state.diverged_at)
         if draws.measure is not None and not design.held:
-            measured |= {f"score_{name}": one for name, one in draws.measure(network, parameters).items() if name in splits}
+            measured |= {
+                f"score_{name}": one for name, one in draws.measure(network, parameters).items() if name in splits
+            }
         arrays = [*result.losses.values(), *parameters.weights, *parameters.biases, *measured.values()]
         rows = {**result.losses, **{name: np.stack(found) for name, found in curves.items()}}
         return CellOutcome(
             looks=list(result.epochs),
             losses={name: [_plain(row) for row in one] for name, one in rows.items()},
             diverged_at=[None if at < 0 else int(at) for at in result.state.diverged_at],
-            floors={} if draws.floors is None else {name: _plain(draws.floors[name]) for name in splits if name in draws.floors},
+            floors={}
+            if draws.floors is None
+            else {name: _plain(draws.floors[name]) for name in splits if name in draws.floors},
             constant={name: _plain(draws.constant[name]) for name in splits if name in draws.constant},
             measured={name: _plain(row) for name, row in measured.items()},
             n_updates=int(result.state.n_updates),

@@ -1,4 +1,4 @@
-"""What lessons measure about derivatives by layer: the Hessian by differences of gradients, rates of each layer's own."""
+"""What lessons measure about derivatives by layer: the Hessian by differences of gradients, each layer's own rate."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ def _descend(trained: Trained, rate: float, *, layerwise: bool) -> FloatArray:
         for i in range(n_layers):
             step = np.full((len(g[i]), 1), rate)
             if layerwise:
-                norms = [np.linalg.norm(one.reshape(len(one), -1), axis=1, keepdims=True) for one in (at.weights[i], g[i])]
+                norms = [
+                    np.linalg.norm(one.reshape(len(one), -1), axis=1, keepdims=True) for one in (at.weights[i], g[i])
+                ]
                 step = rate * norms[0] / np.maximum(norms[1], 1e-12)
             at.weights[i] = at.weights[i] - step[..., None] * g[i]
             at.biases[i] = at.biases[i] - step * g[n_layers + i]

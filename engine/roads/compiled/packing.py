@@ -239,8 +239,10 @@ def set_training_numbers(
 
 
 def scratch_room(ints: npt.NDArray[np.int64], lanes: int, dtype: str, n_params: int) -> FloatArray:
-    """Return the place of outputs, deltas, net inputs, with dropout or noise the outputs that the next layer sees and
-    masks, and with DropConnect the parameters that a mini-batch sees and its gradient.
+    """Return the place of outputs, deltas, net inputs, and of what noise needs.
+
+    With dropout or noise on layers the outputs that the next layer sees and masks, with DropConnect the parameters that
+    a mini-batch sees and the gradient there.
     """
     n_buffers = 5 if ints[I_DROPPING] or ints[I_LAYER_NOISY] else 3
     n_seen = 2 * n_params if ints[I_WEIGHT_DROPPING] else 0

@@ -83,7 +83,9 @@ def tangent_features(network: NetworkConfig, parameters: Parameters, Z: FloatArr
     ----------
     A. Jacot, F. Gabriel, C. Hongler, "Neural tangent kernel", NeurIPS 2018.
     """
-    W, b, v = (np.asarray(one[0], np.float64) for one in (parameters.weights[0], parameters.biases[0], parameters.weights[1]))
+    W, b, v = (
+        np.asarray(one[0], np.float64) for one in (parameters.weights[0], parameters.biases[0], parameters.weights[1])
+    )
     activation = ACTIVATIONS[network.activation]
     slope = activation.default_slope if network.activation_slope is None else network.activation_slope
     totals = Z @ W + b

@@ -1,4 +1,4 @@
-"""K folds of each replica's training points: what one of them says, what all say, and what their models say together."""
+"""K folds of each replica's training points: what one of them says, what all say, and what their models say."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def cross_validate(work: FoldsWork, asked: Asked) -> Found:
         if asked.cancel.is_set():
             raise Cancelled
         last = asked.looks[-1]
-        return train(network, training, split, first, draws.training_seeds, look_at=[last], evaluate_on={}).state.parameters
+        return train(
+            network, training, split, first, draws.training_seeds, look_at=[last], evaluate_on={}
+        ).state.parameters
 
     def error(outputs: FloatArray, targets: npt.NDArray[np.floating]) -> FloatArray:  # type: ignore[type-arg]
         return np.asarray(((outputs - targets) ** 2).mean(axis=(1, 2)), np.float64)

@@ -110,4 +110,3 @@ def _fresh_loss(spec: SweepSpec, source: PlaygroundSource, params: dict[str, obj
     found = mean_losses(network, state.parameters, draws.test, training.loss)
     cap = float(draws.constant["test"].mean()) * 10.0
     return float(np.where(found < cap, found, cap).mean())
-

@@ -81,7 +81,11 @@ def _ours(
 
 
 def _torch(
-    network: NetworkConfig, training: TrainingConfig, split: Split, first: Parameters, key: npt.NDArray[np.uint64]  # noqa: ARG001
+    network: NetworkConfig,  # noqa: ARG001
+    training: TrainingConfig,
+    split: Split,
+    first: Parameters,
+    key: npt.NDArray[np.uint64],  # noqa: ARG001
 ) -> Callable[[], FloatArray]:
     import torch
 
@@ -109,7 +113,11 @@ def _torch(
 
 
 def _sklearn(
-    network: NetworkConfig, training: TrainingConfig, split: Split, first: Parameters, key: npt.NDArray[np.uint64]  # noqa: ARG001
+    network: NetworkConfig,
+    training: TrainingConfig,
+    split: Split,
+    first: Parameters,
+    key: npt.NDArray[np.uint64],  # noqa: ARG001
 ) -> Callable[[], FloatArray]:
     from sklearn.neural_network import MLPClassifier
 

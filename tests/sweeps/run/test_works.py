@@ -42,10 +42,9 @@ KEYS = np.arange(R, dtype=np.uint64) + np.uint64(5)
 
 def draws_of(X: np.ndarray, y: np.ndarray, network: NetworkConfig) -> SimpleNamespace:
     split = Split(X, y)
-    rngs = [np.random.default_rng(k) for k in range(R)]
     return SimpleNamespace(
         train=split, test=split, in_range=split, out_of_range=split, seeds=("a", "b", "c"), training_seeds=KEYS,
-        initialize=lambda other: initialize(other, rngs if other is None else [np.random.default_rng(k) for k in range(R)]),
+        initialize=lambda other: initialize(other, [np.random.default_rng(k) for k in range(R)]),
     )  # fmt: skip
 
 
@@ -93,7 +92,10 @@ def test_input_noise_is_an_l2_penalty_on_a_linear_network_to_1e_3_and_not_on_ano
 def test_masks_of_a_network_that_is_sure_agree_and_units_that_are_copies_are_alike() -> None:
     X, y = classes(k=2)
     network = NetworkConfig(2, (6,), 2, "relu", "linear")
-    weights = [np.repeat(np.tile(np.eye(2), 3)[None], R, axis=0), np.repeat(np.tile(np.eye(2), (3, 1))[None], R, axis=0)]
+    weights = [
+        np.repeat(np.tile(np.eye(2), 3)[None], R, axis=0),
+        np.repeat(np.tile(np.eye(2), (3, 1))[None], R, axis=0),
+    ]
     parameters = Parameters(weights, [np.zeros((R, 6)), np.zeros((R, 2))])
     training = TrainingConfig(loss="softmax_cross_entropy", dropout=(0.2,))
     trained = Trained(network, training.loss, parameters, draws_of(X, y, network), training)  # type: ignore[arg-type]
@@ -166,7 +168,9 @@ def test_folds_of_copies_say_the_same_and_a_mean_of_models_is_no_worse_than_its_
 
 def record(losses: dict[str, list[list[float | None]]], looks: list[int]) -> CellRecord:
     n = len(next(iter(losses.values()))[0])
-    return CellRecord("a/lesson", 0, {"design": "d"}, {}, {}, ["s"] * n, looks, losses, [None] * n, {}, {}, {}, 0, "", "", None)  # fmt: skip
+    return CellRecord(
+        "a/lesson", 0, {"design": "d"}, {}, {}, ["s"] * n, looks, losses, [None] * n, {}, {}, {}, 0, "", "", None
+    )
 
 
 def test_stops_are_where_the_courses_say() -> None:
@@ -210,7 +214,9 @@ def test_wrong_patients_are_those_that_the_rule_cannot_know() -> None:
 
 def test_inverted_images_are_their_own_negatives_and_plain_ones_stay() -> None:
     asked = SourceAsked("digits", 1, "", "test_loss", 0.1, "softmax_cross_entropy", "float64", 2, 2, 2, 0, 0.05)
-    plain, half = (ImageSource(asked, ImageData(200, 100, inverted=share)).draws(("draw1", "draw2")) for share in (0.0, 0.5))
+    plain, half = (
+        ImageSource(asked, ImageData(200, 100, inverted=share)).draws(("draw1", "draw2")) for share in (0.0, 0.5)
+    )
     same = (plain.train.X == half.train.X).all(axis=2)
     turned = (plain.train.X == 1 - half.train.X).all(axis=2)
     assert (same ^ turned).all()
@@ -225,7 +231,8 @@ def test_every_work_has_a_function() -> None:
 @pytest.mark.parametrize(
     ("name", "table", "message"),
     [
-        ("fit", {"model": "forest"}, "here: work: model: unknown 'forest'; known: neighbours, kernel_ridge, network_kernel, network"),
+        ("fit", {"model": "forest"}, "here: work: model: unknown 'forest'; known: neighbours, kernel_ridge, "
+                                     "network_kernel, network"),
         ("folds", {"k": 1}, "here: work: k: 1 is outside 2 to 100"),
         ("folds", {}, "here: work: k is missing"),
     ],
