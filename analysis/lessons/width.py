@@ -12,7 +12,7 @@ from analysis.course.cells import Cells, last, losses, sooner, title
 from analysis.course.comparing import claim
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, number_text, shown
-from analysis.records.lesson import CellRecord
+from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _deeper(cells: Cells) -> list[Sample]:
     for name, dataset, noise in conditions(cells):
         parts = []
         for width in DEEP:
-            levels = {"dataset": dataset, NOISE: noise}
+            levels: dict[str, Level] = {"dataset": dataset, NOISE: noise}
             one = cells.one("widths", {**levels, SHAPE: width})
             two = cells.one("widths", {**levels, SHAPE: f"{width}-{width}"})
             if one is not None and two is not None:

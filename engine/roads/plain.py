@@ -367,7 +367,7 @@ def _weight_factors(noise: _Noise | None, parameters: Parameters, batch: int) ->
 def _times(parameters: Parameters, factors: list[FloatArray]) -> Parameters:
     if not factors:
         return parameters
-    weights = [W * factor for W, factor in zip(parameters.weights, factors, strict=True)]
+    weights: list[FloatArray] = [W * factor for W, factor in zip(parameters.weights, factors, strict=True)]
     return Parameters(weights, parameters.biases, parameters.slopes)
 
 

@@ -43,8 +43,7 @@ def _flat(arrays: list[FloatArray]) -> FloatArray:
 
 def _start(trained: Trained) -> Parameters:
     first = trained.draws.initialize(trained.network)
-    weights, biases = ([np.asarray(one, np.float64).copy() for one in these] for these in (first.weights, first.biases))
-    return Parameters(weights, biases)
+    return Parameters([W.astype(np.float64) for W in first.weights], [b.astype(np.float64) for b in first.biases])
 
 
 def hessian_asymmetry(trained: Trained) -> FloatArray:

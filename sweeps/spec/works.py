@@ -117,7 +117,7 @@ def parse_work(name: str, table: Mapping[str, Any], where: str) -> Work:
         If a setting is unknown, missing or out of range.
     """
     settings = SpecTable(dict(table), f"{where}: work")
-    work = read_fields(WORKS[name], settings)
+    work: Work = read_fields(WORKS[name], settings)
     settings.close()
     return work
 

@@ -38,7 +38,7 @@ def cross_validate(work: FoldsWork, asked: Asked) -> Found:
             network, training, split, first, draws.training_seeds, look_at=[last], evaluate_on={}
         ).state.parameters
 
-    def error(outputs: FloatArray, targets: npt.NDArray[np.floating]) -> FloatArray:  # type: ignore[type-arg]
+    def error(outputs: FloatArray, targets: npt.NDArray[np.floating]) -> FloatArray:
         return np.asarray(((outputs - targets) ** 2).mean(axis=(1, 2)), np.float64)
 
     for held in places:

@@ -104,7 +104,7 @@ def _torch(
         for start in range(0, len(X), training.batch_size):
             batch = slice(start, start + training.batch_size)
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(net(X[batch]), y[batch]).backward()
+            torch.nn.functional.cross_entropy(net(X[batch]), y[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         with torch.no_grad():
             return np.asarray(net(X).numpy(), np.float64)
