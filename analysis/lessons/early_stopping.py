@@ -239,7 +239,7 @@ def _picture(cells: Cells) -> Picture:
 
 
 def _draw(panels: Sequence[tuple[str, CellRecord]]) -> Figure:
-    from analysis.formats.style import BLUE, GRAY, GREEN, RED, framed_axes, new_figure
+    from analysis.formats.style import BLUE, GRAY, GREEN, RED, framed_axes, new_figure, plain_ticks
 
     figure = new_figure(1.9 * max(1, len(panels)) + 0.6, 2.7)
     for i, (name, cell) in enumerate(panels):
@@ -250,6 +250,7 @@ def _draw(panels: Sequence[tuple[str, CellRecord]]) -> Figure:
             axes.plot(np.array(cell.looks)[known], middle[known], color=color, linewidth=1.3, label=words)
         axes.axvline(float(np.median(np.array(cell.looks)[patience_stop(cell)[0]])), color=GRAY, linestyle="--")
         axes.set_xscale("log")
+        plain_ticks(axes, "x")
         axes.set_ylim(-0.02, 1.02)
         axes.set_title(name.rpartition(", ")[2], fontsize=8)
         axes.set_xlabel("epoch", fontsize=8)

@@ -150,7 +150,7 @@ def _picture(cells: Cells) -> Picture:
 
 
 def _draw(cells: Cells) -> Figure:
-    from analysis.formats.style import COLORS, framed_axes, new_figure
+    from analysis.formats.style import COLORS, framed_axes, new_figure, plain_ticks
 
     found = _shapes(cells)
     figure = new_figure(6.5, 2.9)
@@ -163,6 +163,7 @@ def _draw(cells: Cells) -> Figure:
                     i + 0.27 * (k - 1), float(np.median(values)), 0.25, color=color, label=NAMES[by] if i == 0 else ""
                 )
     axes.set_yscale("log")
+    plain_ticks(axes, "y")
     axes.set_xticks(range(len(found)), [name.replace(", ", "\n") for name, _ in found], fontsize=7)
     axes.set_ylabel("seconds an epoch", fontsize=8)
     axes.legend(fontsize=7)

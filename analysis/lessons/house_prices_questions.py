@@ -168,7 +168,7 @@ def _picture(cells: Cells) -> Picture:
 
 
 def _draw(found: Sequence[tuple[str, float]]) -> Figure:
-    from analysis.formats.style import BLUE, framed_axes, new_figure
+    from analysis.formats.style import BLUE, framed_axes, new_figure, plain_ticks
 
     figure = new_figure(6.0, 0.24 * len(found) + 0.7)
     axes = framed_axes(figure, 2.1, 0.45, 0.15, 0.1)
@@ -176,6 +176,7 @@ def _draw(found: Sequence[tuple[str, float]]) -> Figure:
     axes.set_yticks(range(len(found)), [name for name, _ in found], fontsize=7)
     axes.invert_yaxis()
     axes.set_xscale("log")
+    plain_ticks(axes, "x")
     axes.set_xlabel("mean squared error of logarithms", fontsize=8)
     return figure
 

@@ -200,7 +200,7 @@ def _picture(cells: Cells) -> Picture:
 
 
 def _draw(cells: Cells) -> Figure:
-    from analysis.formats.style import BLUE, GRAY, RED, framed_axes, new_figure
+    from analysis.formats.style import BLUE, GRAY, RED, framed_axes, new_figure, plain_ticks
 
     found = conditions(cells)
     figure = new_figure(2.2 * max(1, len(found)) + 0.4, 2.8)
@@ -214,6 +214,8 @@ def _draw(cells: Cells) -> Figure:
                       label=words)  # fmt: skip
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
+        plain_ticks(axes, "x")
+        plain_ticks(axes, "y")
         axes.tick_params(labelsize=6, which="both")
         axes.set_title(name, fontsize=8)
         axes.set_xlabel("width", fontsize=8)
