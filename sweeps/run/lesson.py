@@ -34,8 +34,8 @@ from sweeps.run.versions import versions
 from sweeps.run.works.found import Asked, Found
 from sweeps.run.works.registry import do_work
 from sweeps.search.samplers import ListSampler, Sampler
-from sweeps.spec.lesson import LessonSpec, asked_of, configs, data_table, designs_as_data, work_table
-from sweeps.spec.works import parse_work
+from sweeps.spec.lesson import LessonSpec, asked_of, configs, data_table, designs_as_data
+from sweeps.spec.works import parse_work, work_table
 from sweeps.toml import SpecError, SpecTable
 
 DIGITS = 6

@@ -210,7 +210,7 @@ PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
     | dict(DROPOUT_PROBES)
     | dict(SCALE_PROBES)
 )
-"""By the names of `sweeps.spec.lesson.PROBES`."""
+"""By the names of `sweeps.spec.measured.PROBES`."""
 
 
 def templates(trained: Trained) -> FloatArray:
@@ -231,4 +231,4 @@ def images(trained: Trained) -> FloatArray:
 
 
 ARRAY_FUNCTIONS: Mapping[str, Probe] = MappingProxyType({one.__name__: one for one in (templates, images)})
-"""By the names of `sweeps.spec.lesson.ARRAYS`."""
+"""By the names of `sweeps.spec.measured.ARRAYS`."""

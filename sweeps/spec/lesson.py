@@ -19,29 +19,17 @@ from engine.network import NetworkConfig
 from sweeps.data.asked import Asked
 from sweeps.data.kinds import KINDS
 from sweeps.spec.dimensions import check_setting, setting_keys
-from sweeps.spec.works import WORKS, check_work
+from sweeps.spec.measured import ARRAYS, PROBES, SPLITS
+from sweeps.spec.works import WORK_PREFIX, WORKS, check_work, work_table
 from sweeps.toml import SpecError, SpecTable, check_depth, check_name, checked_number, shown, study_name, toml_text
 
 LESSONS = "lessons"
 """Folder of the built-in lessons, among the built-in sweeps."""
-PROBES = (
-    "ray_line", "ray_change", "saturated", "agreement", "far_right", "swap_rise", "first_gradient", "collapse_error",
-    "signal_kept", "backward_kept", "units_apart", "units_apart_unequal", "half_batches", "graph_gap", "dead_units",
-    "off_centre", "weight_size", "weight_spread", "zero_weights", "test_error", "calibration_gap",
-    "template_match", "told_fitted", "clean_fitted", "wrong_fitted", "validation_loss", "held_error", "garg_leading",
-    "garg_bound", "masks_error", "masks_tell", "masks_tell_beyond", "pixel_rise", "unit_correlation",
-    "activation_variance", "bishop_gap", "hessian_asymmetry", "hessian_gradients", "layerwise_gain",
-)  # fmt: skip
-"""What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
-ARRAYS = ("templates", "images")
-"""What a design may keep of its first replica, to be drawn; `sweeps.run.probes` has the functions."""
-SPLITS = ("train", "test", "in_range", "out_of_range", "told")
-"""Where losses are measured; told: the training points with the labels that the network was told, wrong ones too."""
 MOST_CELLS = 2000
 Size = Literal["default", "quick", "full"]
 _SIZES: Mapping[str, tuple[float, float]] = {"quick": (0.25, 0.5), "full": (4.0, 2.0)}
 _FEWEST = 4
-_DATA, _WORK = "data.", "work."
+_DATA = "data."
 _WHERE_ASKED = ("work", "curves", "arrays", "data_full")
 """Fields of a design that its header has only where the design asks for them: older ones keep their digests."""
 
@@ -68,7 +56,7 @@ class Design:
     splits : tuple of str
         Where losses are measured.
     probes : tuple of str
-        See `PROBES`.
+        See `sweeps.spec.measured.PROBES`.
     data : dict
         The kind of data and its settings.
     work : str
@@ -77,7 +65,7 @@ class Design:
     curves : tuple of str
         Probes that are asked at every look.
     arrays : tuple of str
-        See `ARRAYS`.
+        See `sweeps.spec.measured.ARRAYS`.
     data_full : dict
         Settings of the data that a full run has instead.
     fixed : dict
@@ -201,11 +189,6 @@ def data_table(design: Design, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table of a cell's data: the design's, with the cell's own ``data.`` settings on top."""
     own = {key.removeprefix(_DATA): value for key, value in settings.items() if key.startswith(_DATA)}
     return {**design.data, **own}
-
-
-def work_table(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a cell's work."""
-    return {key.removeprefix(_WORK): value for key, value in settings.items() if key.startswith(_WORK)}
 
 
 def asked_of(spec: LessonSpec, design: Design, dataset: str, settings: Mapping[str, Any]) -> Asked:
@@ -362,7 +345,7 @@ def _settings(row: Any, where: str) -> dict[str, Any]:
 
 def _checked(key: str, value: Any, where: str) -> Any:
     """Return a level that a record can hold; the data's own settings are checked once all are together."""
-    if key == "dataset" or key.startswith((_DATA, _WORK)):
+    if key == "dataset" or key.startswith((_DATA, WORK_PREFIX)):
         return value
     checked = check_setting(key, value, where)
     return list(checked) if isinstance(checked, tuple) else checked
@@ -453,7 +436,7 @@ def with_setting(spec: LessonSpec, assignment: str) -> LessonSpec:
     if key in own:
         designs = tuple(_with_number(design, key, value) for design in spec.designs)
     else:
-        own_keys = [one for one in known if one.startswith((_DATA, _WORK))]
+        own_keys = [one for one in known if one.startswith((_DATA, WORK_PREFIX))]
         check_name(key, [*setting_keys(), "dataset", *own_keys], where)
         names = value if isinstance(value, list) else [value]
         takers = [design for design in spec.designs if key != "dataset" or _knows(design, names)] or spec.designs

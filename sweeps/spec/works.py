@@ -11,6 +11,7 @@ from sweeps.fields import number, read_fields, text, whole
 from sweeps.spec.samplers import SAMPLERS
 from sweeps.toml import SpecError, SpecTable, shown
 
+WORK_PREFIX = "work."
 Work = Any
 """Settings of one work: an instance of a class in `WORKS`."""
 
@@ -106,6 +107,11 @@ WORKS: Mapping[str, type] = MappingProxyType(
     {"search": SearchWork, "fit": FitWork, "speed": SpeedWork, "product": ProductWork, "folds": FoldsWork}
 )
 """By name; `sweeps.run.works` has the functions."""
+
+
+def work_table(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a cell's work."""
+    return {key.removeprefix(WORK_PREFIX): value for key, value in settings.items() if key.startswith(WORK_PREFIX)}
 
 
 def parse_work(name: str, table: Mapping[str, Any], where: str) -> Work:

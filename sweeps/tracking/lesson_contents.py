@@ -9,7 +9,7 @@ from analysis.course.text import answer_text
 from analysis.records.lesson import CellRecord, lesson_settings
 from analysis.records.lines import canonical_json
 from analysis.records.study import Study, StudyHeader
-from sweeps.spec.lesson import SPLITS
+from sweeps.spec.measured import SPLITS
 from sweeps.tracking.content_parts import LONGEST_PARAM, MetricPoint, OfRecord, OfStudy, finite_points, short_text
 
 NOTE = (

@@ -27,7 +27,8 @@ from sweeps.run.probes import PROBE_FUNCTIONS, ray_line, saturated
 from sweeps.run.replay import replay
 from sweeps.run.study import run_sweep
 from sweeps.run.trained import Trained
-from sweeps.spec.lesson import PROBES, LessonSpec, lesson_names, parse_lesson, resized, with_setting
+from sweeps.spec.lesson import LessonSpec, lesson_names, parse_lesson, resized, with_setting
+from sweeps.spec.measured import PROBES
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
 from sweeps.tracking.run_contents import parent_content, record_content
