@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 NOISE, SHAPE = "training.label_noise", "network.hidden_layer_sizes"
 MIDDLE, DEEP = 64, ("8", "32", "64")
-"""A width past interpolation; widths that were tried with one and two layers."""
+"""The width that the largest is held against; widths that were tried with one and two layers."""
 Value = Callable[[CellRecord], FloatArray]
 Row = tuple[int, CellRecord]
 
@@ -145,7 +145,7 @@ def claims(cells: Cells) -> list[Claim]:
               _double(cells, _test, noisy=False)),
         claim("38", "... and beyond the range, with noisy labels", double.format("beyond the range"), "above", 0.5,
               _double(cells, _beyond, noisy=True)),
-        claim("38", "More units help past interpolation", f"share of draws with a lower loss in range with the largest "
+        claim("38", "More units help: the largest width against 64", f"share of draws with a lower loss in range with the largest "
               f"width than with {MIDDLE}", "above", 0.5, _wider(cells, _test)),
         claim("38", "... beyond the range, too", f"share of draws with a lower loss beyond the range with the largest "
               f"width than with {MIDDLE}", "above", 0.5, _wider(cells, _beyond)),
