@@ -145,7 +145,8 @@ def claims(cells: Cells) -> list[Claim]:
               _double(cells, _test, noisy=False)),
         claim("38", "... and beyond the range, with noisy labels", double.format("beyond the range"), "above", 0.5,
               _double(cells, _beyond, noisy=True)),
-        claim("38", "More units help: the largest width against 64", f"share of draws with a lower loss in range with the largest "
+        claim("38", "More units help: the largest width against 64",
+              f"share of draws with a lower loss in range with the largest "
               f"width than with {MIDDLE}", "above", 0.5, _wider(cells, _test)),
         claim("38", "... beyond the range, too", f"share of draws with a lower loss beyond the range with the largest "
               f"width than with {MIDDLE}", "above", 0.5, _wider(cells, _beyond)),
