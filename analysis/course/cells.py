@@ -150,6 +150,9 @@ def pooled(samples: Sequence[Sample], kind: Kind | None = None) -> Sample | None
     return Sample("", kind or samples[0].kind, mean)
 
 
+_TITLES = {"fashion_mnist": "Fashion-MNIST", "house_prices": "house prices"}
+
+
 def title(dataset: str) -> str:
     """Return what people call a dataset."""
-    return dataset_title(dataset)
+    return _TITLES.get(dataset) or dataset_title(dataset)

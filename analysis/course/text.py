@@ -17,7 +17,9 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "under the article's recipes, not at equal rate and length; see [quadratic.md](quadratic.md)",
         "29, 30": "no claims but comparisons: polynomial regression of degree 1 to 9, and the article's figures as "
         "printed, from its printed weights and from scratch, stand on the page of `run quadratic`",
-        "31 to 64": "of the textbook and the lecture notes: those that stand in no table above have no lesson yet",
+        "31 to 64": "of the textbook and the lecture notes: those that stand in no table above are of lessons "
+        "that have not been run here",
+        "46": "the engine has no penalty on biases, so that with and without one cannot be compared",
         "68": "about seconds: no record holds them but as timing, which differs from run to run",
     }
 )

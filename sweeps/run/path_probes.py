@@ -79,7 +79,7 @@ class WeightPath:
         self._here, self._last_step = here, np.where(sizes[:, None] > 0, step, self._last_step)
 
     def measured(self, name: str) -> FloatArray:
-        """Return one of `sweeps.spec.lesson.PATH_PROBES` as it stands.
+        """Return one of `sweeps.spec.measured.PATH_PROBES` as it stands.
 
         Distance from the first weights; length of the way; distance from the weights at the first fit (NaN before);
         mean angle between one step of the path and the next, in degrees.

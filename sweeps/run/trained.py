@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ class Trained:
     loss: str
     parameters: Parameters
     draws: Draws
-    training: TrainingConfig | None = None
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
     @property
     def box(self) -> tuple[FloatArray, FloatArray]:

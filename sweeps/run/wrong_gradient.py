@@ -106,10 +106,5 @@ def train_wrongly(trained: Trained, training: TrainingConfig, *, is_right: bool 
 
 
 def wrong_gradient_loss(trained: Trained) -> FloatArray:
-    """Return the test loss of the same networks trained with the report's gradient, from the same start, in its order.
-
-    NaN where how they were trained is not known.
-    """
-    if trained.training is None:
-        return np.full(trained.parameters.n_replicas, np.nan)
+    """Return the test loss of the same networks trained with the report's gradient, from the same start, in its order."""
     return train_wrongly(trained, trained.training)
