@@ -106,5 +106,5 @@ def train_wrongly(trained: Trained, training: TrainingConfig, *, is_right: bool 
 
 
 def wrong_gradient_loss(trained: Trained) -> FloatArray:
-    """Return the test loss of the same networks trained with the report's gradient, from the same start, in its order."""
+    """Return the test loss of the same networks trained with the report's gradient: same start, same order."""
     return train_wrongly(trained, trained.training)
