@@ -30,7 +30,7 @@ N_SIMULATED = {8: 10_000, 16: 10_000, 64: 8000, 256: 4000, 1000: 2000}
 N_CERTIFICATE = {64: 6000, 1000: 2000}
 LEVELS = (0.05, 0.05 / 3)
 EARLY, WHOLE = 512, 1000
-"""Draws after which a certificate can end, and all it can have; the bound is twice tested at half of the level."""
+"""Draws after which a certificate could end, and all it has; the bound would be tested twice, at half of the level."""
 BOUND = 25.0
 SHARES = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1)
 FACTORS = (5.0, 10.0, 25.0)
@@ -291,7 +291,7 @@ def certificate_lines(scale: float, rng: np.random.Generator) -> list[str]:
 
 
 def ended_early(law: BoundedLaw, n_simulations: int, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Return what certificates that can end after `EARLY` of `WHOLE` draws do: at the goals that make most of them.
+    """Return what certificates would do that end after `EARLY` of `WHOLE` draws, at the goals that make most of them.
 
     Returns
     -------

@@ -104,30 +104,19 @@ def passes(header: StudyHeader, record: TrialRecord, goal: float, level: float) 
     return record.state == "complete" and max(bounds) < goal
 
 
-def decided(goal: float, study: Study, records: Sequence[TrialRecord]) -> set[int]:
-    """Return the numbers of a look's records that need no more draws, after one of its rounds.
+def decided(records: Sequence[TrialRecord]) -> set[int]:
+    """Return the numbers of a race's records that need no more draws, after one of its rounds.
 
-    Finalists leave when they are surely worse than the best on the same draws. Of certificates all are decided once
-    one has passed; before that, those that are surely worse than the best. Whatever has diverged or failed leaves.
+    They are those that are surely worse than the best on the same draws, and those that have diverged or failed.
 
     Parameters
     ----------
-    goal : float
-        Of the source.
-    study : Study
-        With the look.
     records : sequence of TrialRecord
         All that were still there, on the same draws.
     """
     complete = [record for record in records if record.state == "complete"]
-    look = study.look_behind(records[0])
-    claims = look is not None and records[0].stage in CLAIMED
-    if look is not None and claims and any(passes(study.header, one, goal, look.test_level) for one in complete):
-        return {record.number for record in records}
     best = min(complete, key=lambda record: (record.value, record.number), default=None)
-    if best is None:
-        return {record.number for record in records}
-    stays = {one.number for one in complete if one is best or not _shown_worse(one, best, SURELY)}
+    stays = {one.number for one in complete if one is best or best is None or not _shown_worse(one, best, SURELY)}
     return {record.number for record in records} - stays
 
 
@@ -160,7 +149,7 @@ def _winner(study: Study, stage: Stage, goal: float, level: float) -> tuple[Tria
     for number in range(study.look_number, 0, -1):
         records = study.records_of(stage, number)
         look = study.look_of(stage, number)
-        at = look.test_level if look is not None else level / max(len(records), 1)
+        at = look.level if look is not None else level / max(len(records), 1)
         usable = [record for record in records if record.state == "complete" and study.stands(record)]
         passed = [record for record in usable if passes(study.header, record, goal, at)]
         if passed:
@@ -180,7 +169,7 @@ def _text(
     train = math.fsum(winner.train_loss) / n
     means = f"mean training loss {train:.4f} and mean test loss {winner.value:.4f} over {n} fresh draws"
     looked = looks_text(study, spec.certificates.level, is_finite=winner.ensemble is not None)
-    at = f"at level {level:.2g}{_rounds_text(study.look_behind(winner))}{looked}"
+    at = f"at level {level:.2g}{looked}"
     if winner.ensemble is not None:
         judged = winner.ensemble
         means = (
@@ -207,13 +196,6 @@ def _text(
         f"Go on with a larger budget (--trials above {spec.search.n_trials}, --until budget), which looks at fresh "
         "draws, a wider space, or a higher goal."
     )
-
-
-def _rounds_text(look: LookLine | None) -> str:
-    if look is None or not look.rounds:
-        return ""
-    draws = " and ".join(str(n) for n in (*look.rounds, look.n_draws))
-    return f", as each test after {draws} draws"
 
 
 def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:

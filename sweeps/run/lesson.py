@@ -165,7 +165,7 @@ class LessonPlan:
         """Return nothing: no stage follows."""
         return None, []
 
-    def decided(self, study: Study, records: Sequence[Any]) -> set[int]:  # noqa: ARG002
+    def decided(self, records: Sequence[Any]) -> set[int]:  # noqa: ARG002
         """Return nothing: there are no rounds."""
         return set()
 

@@ -27,9 +27,12 @@ FRESH: tuple[Stage, ...] = ("finalist", "certificate", "page_finalist", "page_ce
 """Stages that are looks."""
 
 ROUNDS: Mapping[Stage, tuple[int, ...]] = MappingProxyType(
-    {"finalist": (16, 32, 64), "page_finalist": (16, 32, 64), "certificate": (512,), "page_certificate": (512,)}
+    {"finalist": (16, 32, 64), "page_finalist": (16, 32, 64), "certificate": (), "page_certificate": ()}
 )
-"""Numbers of draws after which a look's records are judged before its end."""
+"""Numbers of draws after which a look's records are judged before its end.
+
+Certificates have none: an end that the losses themselves choose spoils the interval of their mean (docs/intervals.md).
+"""
 
 
 def question(spec: SweepSpec, dataset: DatasetSpec, n_trials: int) -> str:
@@ -78,7 +81,7 @@ def plan_look(spec: SweepSpec, dataset: DatasetSpec, source: Source, study: Stud
 
 
 def with_records(look: LookLine, n: int, spec: SweepSpec, source: Source) -> LookLine:
-    """Return a look with the number of its records, and the level of each of them."""
+    """Return a look with the number of its records, and the level that each of their tests has."""
     level = 0.0
     if look.stage in CLAIMED:
         # The number of tests on test rows is fixed beforehand: what another look spends must not depend on this one.

@@ -111,7 +111,7 @@ class Plan(Protocol):
         The stages before it in its tuple are complete.
         """
 
-    def decided(self, study: Study, records: Sequence[Any]) -> set[int]:
+    def decided(self, records: Sequence[Any]) -> set[int]:
         """Return the numbers of a stage's records that need no more seeds, after one of their rounds.
 
         The records have had equally many seeds each, and are all that were still in the race.

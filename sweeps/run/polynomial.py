@@ -136,7 +136,7 @@ class PolynomialPlan:
         """Return nothing: no stage follows."""
         return None, []
 
-    def decided(self, study: Study, records: Sequence[Any]) -> set[int]:  # noqa: ARG002
+    def decided(self, records: Sequence[Any]) -> set[int]:  # noqa: ARG002
         """Return nothing: there are no rounds."""
         return set()
 

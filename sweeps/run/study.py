@@ -337,7 +337,7 @@ class _StudyRun:
         made = {setting.number: self._made(setting.after(n)) for setting in racing}
         if not any(len(record.seeds) > n for record in there):
             ended = [record for record in there if len(record.seeds) == n]
-            out = self.plan.decided(self.log.study, [*ended, *made.values()])
+            out = self.plan.decided([*ended, *made.values()])
             for setting in racing:
                 if setting.number in out:
                     self._write(setting.after(n), made[setting.number])

@@ -163,9 +163,9 @@ class TrialPlan:
         look = known or with_records(planned, len(settings), self._spec, self._source)
         return look, [dataclasses.replace(setting, level=look.level) for setting in settings]
 
-    def decided(self, study: Study, records: Sequence[TrialRecord]) -> set[int]:
-        """Return the finalists that are surely worse than the best, and the certificates that are decided."""
-        return decided(self._source.goal, study, records)
+    def decided(self, records: Sequence[TrialRecord]) -> set[int]:
+        """Return the finalists that are surely worse than the best."""
+        return decided(records)
 
     def reopening(self, study: Study) -> Extension | Chapter | None:
         """Return a larger budget, or a chapter in the spec's space; None where it is another study."""

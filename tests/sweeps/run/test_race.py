@@ -1,4 +1,4 @@
-"""Finalists race, certificates end when they are decided; neither kills nor workers leave a trace in it."""
+"""Finalists race; neither kills nor workers leave a trace in it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import pytest
 import record_builders as build
 from tiny import tiny_table
 
-from analysis.records.events import LookLine, Stage
+from analysis.records.events import Stage
 from analysis.records.reading import read_study
-from analysis.records.study import Study, TrialRecord, most_measured
+from analysis.records.study import TrialRecord, most_measured
 from sweeps.run.certificate import decided
+from sweeps.run.looks import ROUNDS
 from sweeps.run.setting import Setting
 from sweeps.run.study import run_sweep
 from sweeps.spec.sweep import SweepSpec, parse_spec
@@ -85,17 +86,6 @@ def test_pieces_end_where_a_round_does() -> None:
     assert Setting("search", 0, 0, {}, setting.seeds, (1,), stops_early=True).ends == (128,)
 
 
-def look(stage: Stage, rounds: list[int], n_draws: int, level: float = 0.0) -> LookLine:
-    return LookLine(1, stage, "block", 1, 0, 9, n_draws, level, rounds)
-
-
-def study_of(records: list[TrialRecord], taken: LookLine) -> Study:
-    study = Study(build.header())
-    study.records[taken.stage] = list(records)
-    study.looks.append(taken)
-    return study
-
-
 def runners(stage: Stage, means: list[float], n: int, seed: int = 1) -> list[TrialRecord]:
     """Return records on common draws: each draw has its own difficulty, each setting its mean."""
     rng = np.random.default_rng(seed)
@@ -115,23 +105,20 @@ def test_equal_settings_hardly_ever_leave_a_race() -> None:
     left = 0
     for seed in range(400):
         records = runners("finalist", [0.08, 0.08], 16, seed)
-        left += bool(decided(0.1, study_of(records, look("finalist", [16], 128)), records))
+        left += bool(decided(records))
     assert left <= 2 * 400 * 0.02
 
 
-def test_a_certificate_ends_at_a_round_that_decides_it_and_pays_for_the_round() -> None:
-    taken = look("certificate", [512], 1000, level=0.05)
-    assert taken.test_level == 0.025
-    assert dataclasses.replace(taken, rounds=[]).test_level == 0.05
-    passing = runners("certificate", [0.03, 0.05], 512)
-    assert decided(0.1, study_of(passing, taken), passing) == {0, 1}
-    open_still = runners("certificate", [0.0895, 0.09], 512)
-    assert decided(0.1, study_of(open_still, taken), open_still) == {1}  # surely worse than the other, which goes on
+def test_who_is_surely_worse_leaves_and_certificates_run_to_their_end() -> None:
+    records = runners("finalist", [0.0895, 0.0825, 0.082], 64)
+    assert decided(records) == {0}
+    assert not ROUNDS["certificate"]
+    assert not ROUNDS["page_certificate"]
 
 
 def test_what_has_diverged_leaves() -> None:
     records = runners("finalist", [0.05, 0.05], 16)
     records[1] = dataclasses.replace(records[1], state="diverged")
-    assert decided(0.1, study_of(records, look("finalist", [16], 128)), records) == {1}
+    assert decided(records) == {1}
     both = [dataclasses.replace(record, state="failed") for record in records]
-    assert decided(0.1, study_of(both, look("finalist", [16], 128)), both) == {0, 1}
+    assert decided(both) == {0, 1}
