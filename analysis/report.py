@@ -39,6 +39,8 @@ from analysis.formats.blocks import (
 from analysis.formats.csv_files import csv_text
 from analysis.formats.html import HtmlBlock, html_card, html_table
 from analysis.formats.latex import latex_table
+from analysis.formats.trial_rows import Workbench
+from analysis.formats.workbench import workbench_json, workbench_table
 from analysis.formats.markdown import markdown, markdown_card, markdown_table
 from analysis.records.lesson import LESSON
 from analysis.records.polynomial import POLYNOMIAL, polynomial_settings
@@ -194,6 +196,9 @@ def named(section: Section, slug: str, title: str) -> Section:
         elif isinstance(block, Stills):
             own = replace(block.picture, name=f"{slug}-{block.picture.name}", data=table(block.picture.data))
             blocks.append(replace(block, picture=own))
+        elif isinstance(block, Workbench):
+            keys = tuple(f"{key}-of-{slug}" for key in block.keys)
+            blocks.append(replace(block, name=f"{slug}-{block.name}", keys=keys))
         else:
             blocks.append(block)
     return Section(f"{slug}-{section.key}", f"{title}: {section.title}", tuple(blocks))
@@ -270,8 +275,11 @@ def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages
     for section in sections:
         add_section(pages, section)
     style = (HERE / "report.css").read_text(encoding="utf-8")
+    has_script = any(block.kind == "workbench" for _, _, blocks in pages.sections for block in blocks)
+    script = page_script() if has_script else ""
     # Autoescaping is what keeps names, error texts and params from becoming markup; nothing is marked safe but the
-    # project's own style sheet (in the template), whose hash the page's policy names.
+    # project's own style sheet and script (in the template), whose hashes the page's policy names, and the trials'
+    # JSON, which has no sign that ends an element.
     environment = jinja2.Environment(
         autoescape=True, loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=False
     )
@@ -281,12 +289,25 @@ def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages
         first=pages.sections[0][0] if pages.sections else "",
         folds=folds_of(pages),
         style=style,
-        style_hash="sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        style_hash=policy_hash(style),
+        script=script,
+        script_hash=policy_hash(script),
         version=project_version(),
     )
     pages.files["index.html"] = html.encode()
     pages.files["report.md"] = ("\n\n".join(pages.markdown) + "\n").encode()
     return pages
+
+
+def page_script() -> str:
+    """Return the page's own script: the parts in `analysis/script`, in the order of their names."""
+    parts = [path.read_text(encoding="utf-8") for path in sorted((HERE / "script").glob("*.js"))]
+    return "(() => {\n\"use strict\";\n\n" + "\n".join(parts) + "})();\n"
+
+
+def policy_hash(text: str) -> str:
+    """Return how a Content-Security-Policy names an inline style sheet or script."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def folds_of(pages: Pages) -> list[dict[str, Any]]:
@@ -366,6 +387,10 @@ def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
             return HtmlBlock("fold", text=printable(block.summary), blocks=inner)
         case Cards():
             return add_cards(pages, block)
+        case Workbench():
+            name = add_csv(pages, workbench_table(block))
+            pages.markdown.append(f"All {len(block.rows)} trials, with every setting and figure: [CSV]({name})")
+            return HtmlBlock("workbench", label=key, csv=name, data=workbench_json(block, name))
         case Animation():
             return add_animation(pages, block)
         case Stills():

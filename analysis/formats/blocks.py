@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from analysis.formats.trial_rows import Workbench
 from analysis.records.study import Study
 from analysis.statistics.homework import dataset_title
 from analysis.statistics.intervals import Interval
@@ -257,7 +258,7 @@ class Folded:
     blocks: tuple[Paragraph | Heading | ReportTable | Picture, ...]
 
 
-Block = Paragraph | Heading | ReportTable | Picture | Animation | Stills | Cards | Guess | Folded | ContentsList
+Block = Paragraph | Heading | ReportTable | Picture | Animation | Stills | Cards | Guess | Folded | ContentsList | Workbench
 
 
 @dataclass(frozen=True, slots=True)

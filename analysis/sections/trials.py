@@ -22,6 +22,7 @@ from analysis.formats.blocks import (
     number_text,
 )
 from analysis.records.study import Study, TrialRecord
+from analysis.sections.workbench import workbench
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,6 +85,8 @@ def build(studies: Sequence[Study]) -> Section:
             "values: the lowest mark flatters."
         )
     ]
+    if (bench := workbench(studies)) is not None:
+        blocks.append(bench)
     for study, name, file_name in zip(studies, names, file_names("trials", names), strict=True):
         blocks.append(trials_block(study, name, file_name))
     return Section("trials", "All trials", tuple(blocks))
