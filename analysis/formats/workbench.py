@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.formats.blocks import Missing, ReportColumn, ReportTable, number_text, printable
+from analysis.formats.blocks import Missing, ReportColumn, ReportTable, printable
 from analysis.formats.cells import PLAYGROUND
 from analysis.formats.trial_rows import TrialColumn, TrialPage, Value, Workbench
 
@@ -58,14 +58,21 @@ def _packed(column: TrialColumn, values: Sequence[Value]) -> dict[str, Any]:
 
 
 def compact(values: Sequence[float | None], digits: int = 6) -> list[float | None]:
-    """Return figures in few digits, or in all where few would make the report say another number; finite ones only."""
+    """Return figures in few digits, or in all where few would make the report say another number; finite ones only.
+
+    The report says three digits. Rounding twice says another number at a tie that the first rounding made, and another
+    number of digits at a power of ten that it reached; numbers from 100 on are said without decimals.
+    """
+    power, tie = "1." + "0" * (digits - 1), "5" + "0" * (digits - 4)
     result: list[float | None] = []
     for value in values:
         if value is None or not math.isfinite(value):
             result.append(None)
             continue
-        rounded = float(f"{value:.{digits}g}")
-        result.append(rounded if number_text(rounded) == number_text(value) else value)
+        text = f"{abs(value):.{digits - 1}e}"
+        is_whole = isinstance(value, int) or abs(value) >= 100 or float(text).is_integer()
+        keeps_all = is_whole or text.startswith(power) or (digits > 3 and text[4 : digits + 1] == tie)
+        result.append(value if keeps_all else math.copysign(float(text), value))
     return result
 
 
