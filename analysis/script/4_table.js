@@ -18,7 +18,8 @@ function workbench(root) {
   const all = make("div"), trial = make("article", { class: "trial", hidden: true });
   const status = make("p", { role: "status" });
   const told = make("p", { class: "told-trial", "aria-hidden": "true" });
-  const parallel = make("div", { class: "plot" }), slices = make("div", { class: "plot" });
+  const parallel = make("div", { class: "plot", role: "region", tabindex: "0", "aria-label": "parallel coordinates" });
+  const slices = make("div", { class: "plot" });
   const head = make("tr"), asked = make("tr", { class: "filters" }), body = make("tbody");
   const pager = make("p", { class: "pager" });
   const inputs = new Map();
@@ -98,9 +99,9 @@ function workbench(root) {
     for (const one of drawn) one.over();
   }
   // One drawing: the trials on one canvas, the one pointed at on another above it, so that pointing costs nothing.
-  function plot(box, height, label, paint, near, drag) {
+  function plot(box, height, label, paint, near, drag, least = 0) {
     box.replaceChildren();
-    const width = box.clientWidth;
+    const width = Math.max(box.clientWidth, least);
     const base = canvasFor(box, width, height, label), top = canvasFor(box, width, height, "");
     top.canvas.removeAttribute("role");
     top.canvas.removeAttribute("aria-label");
@@ -193,7 +194,7 @@ function workbench(root) {
       ([x0, y0], [x1, y1]) => axes.forEach((one, k) => {
         const hit = xs[k] >= Math.min(x0, x1) - 12 && xs[k] <= Math.max(x0, x1) + 12;
         if (hit) setFilter(one.key, stretch(one, places[k], y0, y1));
-      }));
+      }), 64 * axes.length);
   }
   function tick(context, text, x, y) {
     const { fillStyle } = context, short = text.length > 12 ? `${text.slice(0, 11)}…` : text;
@@ -307,7 +308,7 @@ function workbench(root) {
       make("p", {}, "Sort by a heading, filter below it. A filter holds for the table and both drawings; drawing over a "
         + "stretch of an axis, or over points, sets one. A trial's number opens its page."),
       controls, parallel, told, which, slices, status,
-      make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "all trials" },
+      make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "table of all trials" },
         make("table", {}, make("caption", {}, "Trials, with the search's own at first; of a search, the lowest loss flatters."),
           make("thead", {}, head, asked), body)),
       pager);
