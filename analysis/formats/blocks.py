@@ -92,7 +92,7 @@ class Picture:
     alt : str
         What the picture tells, for whoever cannot see it.
     draw : callable
-        Makes the figure; called once, under the report's style.
+        Makes the figure, a new one at each call; called under the report's style.
     data : Table
         The numbers drawn; written as a CSV file only.
     raster : bool
@@ -258,7 +258,9 @@ class Folded:
     blocks: tuple[Paragraph | Heading | ReportTable | Picture, ...]
 
 
-Block = Paragraph | Heading | ReportTable | Picture | Animation | Stills | Cards | Guess | Folded | ContentsList | Workbench
+Block = (
+    Paragraph | Heading | ReportTable | Picture | Animation | Stills | Cards | Guess | Folded | ContentsList | Workbench
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,13 +77,17 @@ def compact(values: Sequence[float | None], digits: int = 6) -> list[float | Non
 
 
 def _page_data(page: TrialPage) -> dict[str, Any]:
-    surface: dict[str, Any] | str = printable(page.surface) if isinstance(page.surface, str) else {
-        "half": page.surface.half_width,
-        "side": page.surface.side,
-        "levels": page.surface.levels,
-        "box": page.surface.box,
-        "n": page.surface.n,
-    }
+    surface: dict[str, Any] | str = (
+        printable(page.surface)
+        if isinstance(page.surface, str)
+        else {
+            "half": page.surface.half_width,
+            "side": page.surface.side,
+            "levels": page.surface.levels,
+            "box": page.surface.box,
+            "n": page.surface.n,
+        }
+    )
     return {
         "row": page.row,
         "setting": printable(page.setting),

@@ -370,9 +370,10 @@ class StudyProjection:
 
     def _send_report(self, ended: bool) -> None:
         """Let the parent keep the report, which is written once all studies of a sweep are over."""
-        if ended and self._closed and self._study is not None and self._parent is not None:
-            if study_uid(self._study.header) not in self._deleted:
-                self._report_upload.send(self._parent, self._study.header.dataset)
+        if not ended or not self._closed or self._study is None or self._parent is None:
+            return
+        if study_uid(self._study.header) not in self._deleted:
+            self._report_upload.send(self._parent, self._study.header.dataset)
 
     def _read(self) -> None:
         for line in self._tail.read():

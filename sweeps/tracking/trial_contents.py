@@ -28,14 +28,14 @@ SLIM_METRICS = frozenset(
 CURVES = {"by_epoch/train_loss": "train_loss_mean", "by_epoch/test_loss": "test_loss_mean"}
 """MLflow groups charts by what stands before the slash, and shows such groups first."""
 FEWEST_POINTS = 3
-"""Of a curve. Numbers that are no curve have step 0: MLflow draws a bar for them, and a lonely dot at any other step. Of
-several, the latest counts."""
+"""Of a curve. Numbers that are no curve have step 0: MLflow draws a bar for them, and a lonely dot at any other step.
+Of several, the latest counts."""
 NOTE = (
     "One run per trial under a parent run per dataset. by_epoch/train_loss and by_epoch/test_loss are means over "
     "replicas, with the epoch as step; final_train_loss and final_test_loss are the means at the trial's chosen epoch "
     "(metric epochs). in_range_loss and out_of_range_loss are means at that epoch over test points inside and outside "
-    "the box of the training inputs. From search trial 100 on only candidates' runs hold curves, data and every metric. "
-    "The log.jsonl files are the truth; `python -m sweeps sync` writes these runs again from them."
+    "the box of the training inputs. From search trial 100 on only candidates' runs hold curves, data and every "
+    "metric. The log.jsonl files are the truth; `python -m sweeps sync` writes these runs again from them."
 )
 
 

@@ -1,4 +1,4 @@
-"""How MLflow shows a sweep's runs before anybody has set anything: the columns that say what worked, the metric to look at.
+"""How MLflow shows a sweep's runs before anybody has set anything: columns that say what worked, the metric to see.
 
 MLflow keeps a view that somebody shares as a tag of the experiment; an address that names the view opens the page with
 it. The tag's form was read in MLflow 3.17: a version that reads it otherwise shows its own columns.

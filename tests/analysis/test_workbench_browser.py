@@ -21,7 +21,9 @@ pytestmark = pytest.mark.browser
 PAYLOAD = "<img src=x onerror=alert(1)></script><script>alert(1)</script>"
 TIES = [0.3125, 0.0625, 0.1875, 0.4375, 0.5, 1.0, 0.999951, 0.0999995, 0.00012345, 12.5, 103.5, 0.015625]
 """Losses at which roundings differ: ties, powers of ten, small and large ones."""
-PAST = "return [...document.querySelectorAll('.workbench tbody tr')].map(r => [...r.cells].map(c => c.innerText.trim()))"
+PAST = (
+    "return [...document.querySelectorAll('.workbench tbody tr')].map(r => [...r.cells].map(c => c.innerText.trim()))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +147,9 @@ def test_a_stretch_of_an_axis_becomes_a_filter_of_table_and_drawings(opened) -> 
     # The last axis is the loss out of range: its lower half.
     actions.move_to_element_with_offset(canvas, int(width / 2) - 50, 40).click_and_hold()
     actions.move_by_offset(2, 80).release().perform()
-    text = opened.find_element("css selector", ".workbench input[aria-label='Filter Out of range']").get_attribute("value")
+    text = opened.find_element("css selector", ".workbench input[aria-label='Filter Out of range']").get_attribute(
+        "value"
+    )
     low, high = map(float, re.fullmatch(r"(.+)\.\.(.+)", text).groups())
     assert status(opened) != before
     assert all(low <= float(value) <= high for value in column(opened, "Out of range"))
@@ -204,7 +208,9 @@ def test_a_trials_page_opens_by_its_address_and_closes_by_going_back(driver, rep
     driver.get(f"{report}#trial-two-blobs-certificate-0")
     page = driver.find_element("css selector", ".workbench .trial")
     assert page.is_displayed()
-    assert page.find_element("css selector", ".surface canvas").get_attribute("aria-label").startswith("Mean prediction")
+    assert (
+        page.find_element("css selector", ".surface canvas").get_attribute("aria-label").startswith("Mean prediction")
+    )
     driver.get(f"{report}#trials")
     wait_for(driver, "return document.querySelector('.workbench .trial').hidden")
     driver.back()

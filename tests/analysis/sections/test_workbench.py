@@ -86,7 +86,9 @@ def test_what_diverged_or_failed_has_a_row_without_a_loss() -> None:
     keys = [column.key for column in bench.columns]
     found = [dict(zip(keys, row, strict=True)) for row in bench.rows[:2]]
     assert [row["result"] for row in found] == ["diverged", "failed"]
-    assert all(row[key] is None for row in found for key in ("test_loss", "train_loss", "in_range", "pass_rate", "epochs"))
+    assert all(
+        row[key] is None for row in found for key in ("test_loss", "train_loss", "in_range", "pass_rate", "epochs")
+    )
 
 
 def test_a_setting_that_no_search_trial_has_cannot_be_replayed() -> None:

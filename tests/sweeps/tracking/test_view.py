@@ -20,7 +20,6 @@ from sweeps.tracking.trial_contents import trial_metrics
 from sweeps.tracking.ui import run_addresses, server_environment
 from sweeps.tracking.view import VIEW_TAG, view_address, view_tags
 
-
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
 
 
@@ -29,7 +28,9 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Return a results folder with a report and the store that both are in."""
     folder = tmp_path_factory.mktemp("view")
     for position, name in enumerate(("xor", "gauss")):
-        build.write_study(build.finished_study(name, position, n_trials=6, n_certificate=20), folder / "results/homework")
+        build.write_study(
+            build.finished_study(name, position, n_trials=6, n_certificate=20), folder / "results/homework"
+        )
     write_report([folder / "results" / "homework"])
     uri = f"sqlite:///{folder}/mlflow.db"
     sync(folder / "results", uri)
@@ -94,7 +95,9 @@ def test_the_parent_keeps_the_page_and_its_own_pictures(synced: tuple[Path, str]
     results, uri = synced
     client, runs = open_client(uri), parents(uri)
     for dataset, slug in (("xor", "xor"), ("gauss", "two-blobs")):
-        found = {Path(one.path).name for one in client.list_artifacts(runs[f"homework/{dataset}"].info.run_id, "report")}
+        found = {
+            Path(one.path).name for one in client.list_artifacts(runs[f"homework/{dataset}"].info.run_id, "report")
+        }
         assert "report.html" in found
         assert f"trials-{slug}.svg" in found
         assert all(name == "report.html" or name.partition("-")[2].startswith(slug) for name in found)
