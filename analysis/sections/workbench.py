@@ -13,7 +13,7 @@ from analysis.records.study import STAGES, Study, TrialRecord
 from analysis.sections.answer import page_link
 from analysis.sections.models import WinnerModel, record_model
 from analysis.sections.surface import PAGE_HALF_WIDTH, surface
-from analysis.statistics.homework import known_mean, n_passed, replay_command, setting_text
+from analysis.statistics.homework import LEAST_POINTS, known_mean, n_passed, replay_command, setting_text
 from analysis.statistics.ranges import Box
 
 MOST_PAGES = 50
@@ -110,8 +110,8 @@ def row_of(study: Study, label: str, record: TrialRecord, params: Sequence[str])
             known_mean(record.test_loss),
             known_mean(record.train_loss),
             n_passed(record, study.header.goal) / len(record.test_loss),
-            known_mean(record.in_range_loss),
-            known_mean(record.out_of_range_loss),
+            side_mean(record.in_range_loss, record.n_in_range),
+            side_mean(record.out_of_range_loss, record.n_out_of_range),
         ]
     stage = record.stage.replace("_", " ")
     return (
@@ -126,6 +126,11 @@ def row_of(study: Study, label: str, record: TrialRecord, params: Sequence[str])
         sum(sizes),
         *(_value(record.params.get(key)) for key in params),
     )
+
+
+def side_mean(losses: Sequence[float | None], n_points: Sequence[int]) -> float | None:
+    """Return the mean loss on one side of the range, or None over as few points as are nowhere shown."""
+    return known_mean(losses) if sum(n_points) >= LEAST_POINTS else None
 
 
 def result_of(study: Study, record: TrialRecord) -> str:

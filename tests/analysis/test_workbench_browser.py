@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -14,7 +14,9 @@ import pytest
 import record_builders as build
 
 from analysis.formats.blocks import number_text
-from analysis.report import write_report
+from analysis.records.events import Stage
+from analysis.records.study import STAGES, Study, TrialRecord
+from analysis.report import render, write_pages, write_report
 from analysis.statistics.homework import known_mean
 
 pytestmark = pytest.mark.browser
@@ -262,6 +264,45 @@ def test_axe_finds_nothing_serious(driver, report: str, scheme: str, place: str)
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     assert found[0] > 20
     assert [one for one in found[1] if one[0] in ("serious", "critical")] == []
+
+
+def one_trial() -> Study:
+    return Study(build.header(), records=only([build.record(np.random.default_rng(1))]))
+
+
+def all_diverged() -> Study:
+    return Study(build.header(), records=only([build.diverged(np.random.default_rng(1), n) for n in range(6)]))
+
+
+def all_failed() -> Study:
+    return Study(build.header(), records=only([build.failed(np.random.default_rng(1), n) for n in range(2)]))
+
+
+def nothing_beyond() -> Study:
+    study = build.finished_study("xor", n_trials=9, n_certificate=8)
+    for record in study.all_records():
+        n = len(record.out_of_range_loss)
+        record.out_of_range_loss[:], record.n_out_of_range[:] = [None] * n, [0] * n
+        record.curves["out_of_range_loss_mean"] = [None] * len(record.epoch_grid)
+    return study
+
+
+def only(trials: list[TrialRecord]) -> dict[Stage, list[TrialRecord]]:
+    return {stage: trials if stage == "search" else [] for stage in STAGES}
+
+
+@pytest.mark.parametrize("make", [one_trial, all_diverged, all_failed, nothing_beyond])
+def test_poor_searches_have_a_table_and_pages_too(driver, tmp_path: Path, make: Callable[[], Study]) -> None:
+    study = make()
+    page = write_pages(render([study]), tmp_path).as_uri()
+    driver.get_log("browser")
+    driver.get(f"{page}#trials-all")
+    assert len(rows(driver)) == len(study.trials)
+    assert not [cell for row in rows(driver) for cell in row if re.search(r"NaN|Infinity|undefined|null", cell)]
+    driver.get(f"{page}#trial-xor-0")
+    assert driver.find_element("css selector", ".workbench .trial h4").text.startswith("XOR #0: ")
+    assert not re.search(r"NaN|Infinity|undefined|null", driver.find_element("css selector", ".trial").text)
+    assert driver.get_log("browser") == []
 
 
 @pytest.mark.slow

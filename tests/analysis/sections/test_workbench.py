@@ -91,6 +91,18 @@ def test_what_diverged_or_failed_has_a_row_without_a_loss() -> None:
     )
 
 
+def test_a_mean_over_fewer_points_than_the_cards_show_is_not_shown() -> None:
+    study = build.finished_study("xor", n_trials=1, n_certificate=3)
+    (trial,) = study.trials
+    trial.n_out_of_range[:] = [0] * 15 + [9]
+    bench = workbench([study])
+    assert bench is not None
+    keys = [column.key for column in bench.columns]
+    row = dict(zip(keys, bench.rows[0], strict=True))
+    assert row["out_of_range"] is None
+    assert row["in_range"] is not None
+
+
 def test_a_setting_that_no_search_trial_has_cannot_be_replayed() -> None:
     study = build.finished_study("xor", n_trials=5)
     study.records["page_search"] = [build.record(np.random.default_rng(3), stage="page_search", number=2)]
