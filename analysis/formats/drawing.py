@@ -127,19 +127,21 @@ def _svg(figure: Figure, width: float, height: float) -> bytes:
 
 def _pdf(figure: Figure, scale: float) -> bytes:
     """Return what Matplotlib's own PDF canvas writes, on a smaller page, everything on it smaller alike."""
-    from matplotlib.backends.backend_mixed import MixedModeRenderer
-    from matplotlib.backends.backend_pdf import Op, PdfFile, RendererPdf
+    from matplotlib.backends import backend_mixed, backend_pdf
 
+    pdf: Any = backend_pdf  # its parts have no types
+    mixed: Any = backend_mixed
     stream = io.BytesIO()
     image_dpi = 300
     figure.dpi = 72  # there are 72 points to an inch
     width, height = figure.get_size_inches()
-    file = PdfFile(stream, metadata=dict.fromkeys(SILENT_PDF))
+    file = pdf.PdfFile(stream, metadata=dict.fromkeys(SILENT_PDF))
     file.newPage(width * scale, height * scale)
-    file.output(scale, 0, 0, scale, 0, 0, Op.concat_matrix)
-    renderer = MixedModeRenderer(figure, width, height, image_dpi, RendererPdf(file, image_dpi, height, width))
+    file.output(scale, 0, 0, scale, 0, 0, pdf.Op.concat_matrix)
+    on_page = pdf.RendererPdf(file, image_dpi, height, width)
+    renderer = mixed.MixedModeRenderer(figure, width, height, image_dpi, on_page)
     figure.draw(renderer)
-    renderer.finalize()  # type: ignore[no-untyped-call]
+    renderer.finalize()
     file.finalize()
     file.close()
     return stream.getvalue()
