@@ -3,7 +3,7 @@
 ``python -m benchmarks.interval_coverage`` prints, for each interval that is called a 95 % interval, how often it holds
 the true value at n = 8, 16 and 64 replicas, and how often a sweep of 50 trials that all miss the goal is called a
 success: by naming the best trial, by naming the first candidate, and by the certificate. ``--json FILE`` writes the
-rows.
+rows; ``--into docs/intervals.md`` writes every table of that document.
 
 A loss is drawn as a lognormal body (relative spread 0.33 is what a winner on XOR or circle shows: mean 0.08, three
 quarters of the replicas below 0.1) of which a share is stuck at five times the body's mean. Every law is scaled to
@@ -13,6 +13,7 @@ mean 1, so that the goal of the certificate part is 1 as well.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import sys
@@ -24,11 +25,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.statistics.bounded import CERTIFICATE_WEIGHT, LOWEST_WEIGHT, stuck_weight, weighted_upper
-from analysis.statistics.intervals import MEAN_METHODS, BoundRule, student_bound, wilson
+from analysis.statistics.bounded import CERTIFICATE_WEIGHT, bounded_ends, weighted_upper
+from analysis.statistics.intervals import MEAN_METHODS, BoundRule, clopper_pearson, student_bound
 from analysis.statistics.resampling import bootstrap_interval, rank_correlation_interval
 from analysis.statistics.selection import halves
 from benchmarks.bounded_coverage import TABLES, write_tables
+from benchmarks.difference_coverage import DIFFERENCE_TABLES
 
 FloatArray = npt.NDArray[np.float64]
 N_REPLICAS = (8, 16, 64)
@@ -70,17 +72,15 @@ class Law:
         return 1.0 + self.stuck * (STUCK_FACTOR - 1.0)
 
 
-def published_rule(law: Law) -> BoundRule:
-    """Return the ends of the published interval of losses of this law, by probability."""
+def published_rule(law: Law, *, difference: bool = False) -> BoundRule:
+    """Return the ends of the published interval of losses of this law, or of their differences, by probability."""
     bound = BODY_BOUND / law.scale
+    lowest = -bound if difference else 0.0
 
     def rule(samples: FloatArray, probability: float) -> FloatArray:
-        flat = np.minimum(samples.reshape(-1, samples.shape[-1]), bound)
-        if probability < 0.5:
-            ends = -weighted_upper(-flat, 1.0 - probability, 0.0, LOWEST_WEIGHT)
-        else:
-            ends = weighted_upper(flat, probability, bound, stuck_weight(flat, bound))
-        return ends.reshape(samples.shape[:-1])
+        flat = np.clip(samples.reshape(-1, samples.shape[-1]), lowest, bound)
+        low, high = bounded_ends(flat, bound, abs(2.0 * probability - 1.0), lowest)
+        return (low if probability < 0.5 else high).reshape(samples.shape[:-1])
 
     return rule
 
@@ -206,21 +206,20 @@ def paired_coverage(
     )
 
 
-def wilson_coverage(rate: float, n: int) -> CoverageRow:
-    """Return the exact coverage of Wilson's interval at one rate (no simulation: sums over the binomial law)."""
+def rate_coverage(rate: float, n: int) -> CoverageRow:
+    """Return the exact coverage of a rate's interval at one rate (no simulation: sums over the binomial law)."""
     k = np.arange(n + 1)
     weights = stats.binom.pmf(k, n, rate)
-    intervals = [wilson(int(i), n) for i in k]
+    intervals = [clopper_pearson(int(i), n) for i in k]
     below = float(sum(w for w, interval in zip(weights, intervals, strict=True) if rate < (interval.low or 0.0)))
     above = float(sum(w for w, interval in zip(weights, intervals, strict=True) if rate > (interval.high or 0.0)))
-    return CoverageRow("Wilson", f"rate {rate:g}", n, 1.0 - below - above, below, above, 0.0, 0)
+    return CoverageRow("Clopper-Pearson", f"rate {rate:g}", n, 1.0 - below - above, below, above, 0.0, 0)
 
 
-def average_wilson_coverage(n: int) -> CoverageRow:
-    """Return Wilson's coverage averaged over rates from 0.005 to 0.995: at one rate it saws up and down with n."""
-    rows = [wilson_coverage(rate, n) for rate in np.arange(0.005, 1.0, 0.01)]
-    below, above = (float(np.mean([getattr(row, side) for row in rows])) for side in ("truth_below", "truth_above"))
-    return CoverageRow("Wilson", "rates averaged", n, 1.0 - below - above, below, above, 0.0, 0)
+def worst_rate_coverage(n: int) -> CoverageRow:
+    """Return the least coverage over rates from 0.005 to 0.995."""
+    worst = min((rate_coverage(rate, n) for rate in np.arange(0.005, 1.0, 0.01)), key=lambda row: row.covered)
+    return dataclasses.replace(worst, law="worst rate")
 
 
 def rank_correlation_coverage(rho: float, n: int, n_simulations: int, rng: np.random.Generator) -> CoverageRow:
@@ -300,7 +299,7 @@ def choice_coverage(
         "halves": halves(everyone),
         "leave one out": [(np.delete(everyone, r), everyone[r : r + 1]) for r in everyone.tolist()],
     }
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in splits}
+    found: dict[str, list[tuple[float, FloatArray]]] = {name: [] for name in splits}
     for _ in range(n_simulations):
         true_in, true_out = np.exp(rng.normal(0.0, differ, (2, n_trials))) if differ else np.ones((2, n_trials))
         inside = true_in[:, None] * law.draw(rng, (n_trials, n))
@@ -311,14 +310,16 @@ def choice_coverage(
                 mine, best = inside[:, judges].mean(axis=1).argmin(), outside[:, judges].mean(axis=1).argmin()
                 difference[judged] = outside[mine, judged] - outside[best, judged]
                 truth[judged] = true_out[mine] - true_out[best]
-            low, high = (float(student_bound(difference, p)) for p in (0.025, 0.975))
-            found[name].append((float(truth.mean()), low, high))
+            found[name].append((float(truth.mean()), difference))
     word = f"{law.name}, trials {'differ' if differ else 'alike'}"
     rows = []
-    for name, values in found.items():
-        truth, low, high = np.array(values).T
+    rules = {f"price, {name}": (values, student_bound) for name, values in found.items()}
+    rules |= {"price, published": (found["halves"], published_rule(law, difference=True))}
+    for name, (values, rule) in rules.items():
+        truths, differences = np.array([one for one, _ in values]), np.array([one for _, one in values])
         # Where both sides always choose the same trial the interval is the point 0; rounding must not make it miss.
-        rows.append(coverage_row(f"price, {name}", word, n, 0.0, low - truth - 1e-12, high - truth + 1e-12))
+        low, high = rule(differences, 0.025) - truths - 1e-12, rule(differences, 0.975) - truths + 1e-12
+        rows.append(coverage_row(name, word, n, 0.0, low, high))
     return rows
 
 
@@ -331,6 +332,7 @@ def coverage_table(n_simulations: int, n_bootstrap: int, rng: np.random.Generato
             for name, rule in MEAN_METHODS.items():
                 rows += mean_coverage(name, rule, law, n, n_simulations, rng)
                 rows.append(paired_coverage(name, rule, law, n, n_simulations, rng))
+            rows.append(paired_coverage(PUBLISHED, published_rule(law, difference=True), law, n, n_simulations, rng))
             if n_bootstrap:
                 rows.append(bootstrap_coverage(law, n, n_bootstrap, rng))
     for law in (LAWS[0], LAWS[4]):
@@ -338,8 +340,8 @@ def coverage_table(n_simulations: int, n_bootstrap: int, rng: np.random.Generato
             rows += choice_coverage(law, 0.0, n, n_simulations // 10, rng)
             rows += choice_coverage(law, 0.1, n, n_simulations // 10, rng)
     for n in N_REPLICAS:
-        rows += [wilson_coverage(rate, n) for rate in (0.5, 0.8, 0.95, 0.99)]
-        rows.append(average_wilson_coverage(n))
+        rows += [rate_coverage(rate, n) for rate in (0.5, 0.8, 0.95, 0.99)]
+        rows.append(worst_rate_coverage(n))
         rows += [rank_correlation_coverage(rho, n, n_simulations // 10, rng) for rho in (0.0, 0.5, 0.9)]
     return rows
 
@@ -365,13 +367,54 @@ def print_tables(rows: Sequence[CoverageRow], certificates: Sequence[Certificate
         )
 
 
+SHOWN = (
+    (PUBLISHED, "mean, published", tuple(law.name for law in LAWS)),
+    ("Hall t", "mean, Hall t", tuple(law.name for law in LAWS)),
+    ("Student t", "mean, Student t", ("body only", "long tail", "5 % stuck")),
+    ("bootstrap BCa", "mean, bootstrap BCa", ("body only", "long tail", "5 % stuck")),
+    (f"{PUBLISHED}, paired difference", "paired difference, published", tuple(law.name for law in LAWS)),
+    ("Student t, paired difference", "paired difference, Student t", tuple(law.name for law in LAWS)),
+    *(
+        (key, title, ("body only, trials alike", "body only, trials differ", "5 % stuck, trials alike"))
+        for key, title in (
+            ("price, published", "price of not knowing, published"),
+            ("price, halves", "price of not knowing, halves, Student t"),
+            ("price, leave one out", "price of not knowing, leaving one out, Student t"),
+        )
+    ),
+    ("Clopper-Pearson", "rate, Clopper-Pearson", ("worst rate",)),
+    ("Spearman, Bonett-Wright", "rank correlation", ("rank correlation 0.48",)),
+)
+"""What the document shows of the coverage table: the interval's key, its title there, and the laws."""
+
+
+def shown_lines(rows: Sequence[CoverageRow]) -> list[str]:
+    """Return the document's table of `SHOWN`."""
+    found = {(row.interval, row.law, row.n): row.covered for row in rows}
+    lines = ["| interval | losses | " + " | ".join(f"n = {n}" for n in N_REPLICAS) + " |", "|---|---|--:|--:|--:|"]
+    for key, title, names in SHOWN:
+        for i, law in enumerate(names):
+            cells = (f"{100 * found[key, law, n]:.1f}" if (key, law, n) in found else "-" for n in N_REPLICAS)
+            lines.append(f"| {title if i == 0 else ''} | {law} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def success_lines(rows: Sequence[CertificateRow]) -> list[str]:
+    """Return the document's table of false successes."""
+    lines = ["| losses | naming the best trial | naming the first candidate | a certificate |", "|---|--:|--:|--:|"]
+    for row in rows:
+        shares = (row.best_trial, row.first_candidate, row.certificate[CERTIFICATE])
+        lines.append(f"| {row.law} | " + " | ".join(f"{100 * share:.1f}" for share in shares) + " |")
+    return lines
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the simulation and print it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.interval_coverage", description=__doc__.split("\n")[0])
-    parser.add_argument("--simulations", type=int, default=20_000, help="samples per row (default 20000)")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="samples per bootstrap row; 0 leaves them out")
-    parser.add_argument("--sweeps", type=int, default=5000, help="sweeps per row of the certificate (default 5000)")
-    parser.add_argument("--into", type=Path, help="also write the tables of bounded losses into this document")
+    parser.add_argument("--simulations", type=int, default=10_000, help="samples per row (default 10000)")
+    parser.add_argument("--bootstrap", type=int, default=400, help="samples per bootstrap row; 0 leaves them out")
+    parser.add_argument("--sweeps", type=int, default=1200, help="sweeps per row of the certificate (default 1200)")
+    parser.add_argument("--into", type=Path, help="also write the tables into this document")
     parser.add_argument("--bounded-only", action="store_true", help="leave out everything but those tables")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the samples behind those (default 1)")
     parser.add_argument("--seed", type=int, default=0)
@@ -389,15 +432,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.json is not None:
             tables = {"coverage": [asdict(row) for row in rows], "certificate": [asdict(row) for row in certificates]}
             args.json.write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+        if args.into is not None:
+            write_tables(
+                args.into, {"plain coverage": shown_lines(rows), "false successes": success_lines(certificates)}
+            )
     if args.into is not None:
         # Streams of their own: these tables do not depend on how much is drawn for those above.
-        write_tables(
-            args.into,
-            {
-                name: lines(args.scale, np.random.default_rng([args.seed, i]))
-                for i, (name, lines) in enumerate(TABLES.items())
-            },
-        )
+        for i, (name, lines) in enumerate({**TABLES, **DIFFERENCE_TABLES}.items()):
+            write_tables(args.into, {name: lines(args.scale, np.random.default_rng([args.seed, i]))})
     return 0
 
 

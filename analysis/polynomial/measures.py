@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.polynomial.fits import Fit, aligned, fit, free_fit, hinge_unexplained, loss_on_line, recovered_by_truth
 from analysis.polynomial.question import ARMS, FloatArray, Networks, Question
-from analysis.statistics.intervals import Interval, mean_interval, wilson
+from analysis.statistics.intervals import Interval, clopper_pearson, mean_interval
 from engine.polynomial.quadrature import gauss_rule, hidden_outputs, predict
 from engine.polynomial.rows import PolynomialRows
 
@@ -153,7 +153,7 @@ def bent_share(networks: Networks, rows: PolynomialRows, stretched: bool) -> Int
         x = X[r]
         units = hidden_outputs(networks.parameters[r : r + 1], x[None])[0]
         k += all(hinge_unexplained(x, unit) < fit(x, unit, 3).unexplained for unit in units)
-    return wilson(k, len(chosen))
+    return clopper_pearson(k, len(chosen))
 
 
 def article_distance(networks: Networks, rows: PolynomialRows, truth: Sequence[float]) -> FloatArray:

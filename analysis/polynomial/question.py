@@ -18,7 +18,7 @@ import numpy.typing as npt
 from analysis.polynomial.fits import RangeErrors, range_errors, unit_correlation
 from analysis.records.polynomial import NetworkRecord, polynomial_settings
 from analysis.records.study import Study
-from analysis.statistics.intervals import Interval, mean_interval, paired_difference, wilson
+from analysis.statistics.intervals import Interval, clopper_pearson, mean_interval, paired_difference
 from engine.polynomial.rows import Arm, PolynomialRows, draw_rows
 
 FloatArray = npt.NDArray[np.float64]
@@ -226,8 +226,8 @@ def recipe_text(learning_rate: float, n_steps: int) -> str:
 
 
 def converged_share(networks: Networks) -> Interval:
-    """Return the share of seeds that converged, with Wilson's interval."""
-    return wilson(int(networks.converged.sum()), len(networks.converged))
+    """Return the share of seeds that converged, with Clopper and Pearson's interval."""
+    return clopper_pearson(int(networks.converged.sum()), len(networks.converged))
 
 
 def mean_over_converged(values: FloatArray, networks: Networks) -> Interval:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Scalar = str | int | float | bool | None
@@ -89,7 +89,10 @@ class LookLine:
     n_draws : int
         Replicas of each.
     level : float
-        Of the test of each of its records; 0 where nothing is claimed from it.
+        Of each of its records, over all the times that it is tested; 0 where nothing is claimed from it.
+    rounds : list of int
+        Numbers of draws after which its records are judged before they have had all `n_draws`: who is decided there
+        ends there.
     """
 
     number: int
@@ -100,6 +103,12 @@ class LookLine:
     n_records: int
     n_draws: int
     level: float
+    rounds: list[int] = field(default_factory=list)
+
+    @property
+    def test_level(self) -> float:
+        """Level of one test of one record: a record's level, shared evenly among the times it can be tested."""
+        return self.level / (len(self.rounds) + 1)
 
 
 @dataclass(frozen=True, slots=True)

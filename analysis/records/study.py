@@ -389,6 +389,12 @@ class Study:
         return next((record for record in self.records[stage] if record.number == number), None)
 
 
+def most_measured(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the records that have had the most draws: those that left no race before its end."""
+    most = max((len(record.seeds) for record in records), default=0)
+    return [record for record in records if len(record.seeds) == most]
+
+
 def as_data(item: StudyHeader | AskedLine | Record | Verdict | LookLine | Extension | Chapter) -> dict[str, Any]:
     """Return a record as plain JSON values; what it holds is shared, not copied."""
     return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}

@@ -37,8 +37,9 @@ from analysis.statistics.coverage import (
     N_REPLICAS,
     WORST_CERTIFICATE,
 )
+from analysis.statistics.differences import bounded_difference
 from analysis.statistics.homework import attainable_pass_rate, homework_rows, winner_record
-from analysis.statistics.intervals import Interval, welch_difference
+from analysis.statistics.intervals import Interval
 from analysis.statistics.overtuning import above_floor
 
 if TYPE_CHECKING:
@@ -137,15 +138,16 @@ def by_floor(study: Study, record: TrialRecord) -> Interval:
 
 
 def flattery(study: Study, record: TrialRecord) -> Interval:
-    """Return by how much lower the search's score was than the mean test loss on fresh draws, with Welch's interval.
+    """Return by how much lower the search's score was than the mean test loss on fresh draws, with its interval.
 
     Both are taken above the best possible predictor's loss on their own draws where it is known: what is left is what
     choosing the best of many noisy trials flatters, not whether the draws were easy.
     """
     searched = next((trial for trial in study.trials if trial.number == record.source), None)
     if record.stage == "search" or searched is None:
-        return Interval(None, None, None, 0, "Welch, 95 %", "no fresh draws yet")
-    return welch_difference(above_floor(record), above_floor(searched))
+        return Interval(None, None, None, 0, "", "no fresh draws yet")
+    fresh, promised = (above_floor(one, loss_bound(study.header, one)) for one in (record, searched))
+    return bounded_difference(fresh, promised, paired=False)
 
 
 def build(studies: Sequence[Study]) -> Section:

@@ -26,7 +26,7 @@ from analysis.formats.blocks import (
 )
 from analysis.records.events import Scalar
 from analysis.records.study import Study, TrialRecord
-from analysis.statistics.intervals import Interval, wilson
+from analysis.statistics.intervals import Interval, clopper_pearson
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ class ChoiceRate:
     choice : str
         The value, or the range of values of a bin.
     rate : Interval
-        Share of candidates with its Wilson interval; its `n` counts the trials that made the choice.
+        Share of candidates with its Clopper-Pearson interval; its `n` counts the trials that made the choice.
     """
 
     param: str
@@ -70,7 +70,7 @@ def choice_rates(trials: Sequence[TrialRecord]) -> list[ChoiceRate]:
             continue
         for choice, members in groups:
             passed = [pairs[i][1] for i in members]
-            rates.append(ChoiceRate(param, choice, wilson(sum(passed), len(passed))))
+            rates.append(ChoiceRate(param, choice, clopper_pearson(sum(passed), len(passed))))
     return rates
 
 
@@ -113,7 +113,7 @@ def build(studies: Sequence[Study]) -> Section:
     names = labels(studies)
     blocks: list[Block] = [
         Paragraph(
-            "For each choice the share of the trials that made it and became candidates, with its 95 % Wilson "
+            "For each choice the share of the trials that made it and became candidates, with its 95 % Clopper-Pearson "
             "interval and the number of trials n. The sampler goes where it expects to pass, and choices come "
             "together: a high share says where candidates were found, not that this choice alone makes them."
         )

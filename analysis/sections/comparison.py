@@ -55,6 +55,7 @@ DIFFERENCE_COLUMNS = (
     ReportColumn("second", "Second", "text"),
     ReportColumn("measure", "Quantity", "text"),
     ReportColumn("difference", "First minus second", "interval"),
+    ReportColumn("lower_on", "Draws on which the first is lower", "interval"),
     ReportColumn("p_holm", "p, Holm"),
     ReportColumn("how", "Interval", "text"),
     ReportColumn("verdict", "Verdict", "text"),
@@ -67,9 +68,11 @@ ARM_COLUMNS = (
     ReportColumn("in_range", "In range, choosing inside the arm", "interval"),
     ReportColumn("in_range_difference", "Minus best arm", "interval"),
     ReportColumn("in_range_p", "p, Holm"),
+    ReportColumn("in_range_higher_on", "Draws with a higher loss than the best arm's", "interval"),
     ReportColumn("out_of_range", "Out of range, likewise", "interval"),
     ReportColumn("out_of_range_difference", "Minus best arm there", "interval"),
     ReportColumn("out_of_range_p", "p there, Holm"),
+    ReportColumn("out_of_range_higher_on", "Draws with a higher loss there", "interval"),
 )
 
 
@@ -142,7 +145,8 @@ def sweep_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
         ReportTable(
             "differences",
             "Winners of different sweeps on the same dataset. Where both were measured on the same draws they compare "
-            "draw by draw (paired), else by Welch's interval. Intervals are of 95 % each; p is adjusted by Holm over "
+            "draw by draw (paired), else by both means' intervals; either way a few stuck replicas that these draws "
+            "missed are reckoned with. Intervals are of 95 % each; p is adjusted by Holm over "
             f"all {sum(one.p_value is not None for one in differences)} comparisons of this table, and the verdict "
             f"follows p at {LEVEL:g}.{told}",
             DIFFERENCE_COLUMNS,
@@ -161,6 +165,7 @@ def difference_cells(one: Difference, names: Sequence[str]) -> tuple[Cell, ...]:
         names[one.second],
         MEASURES[one.measure],
         shown(one.difference),
+        shown(one.lower_on),
         optional(one.adjusted, one.difference.reason or "no interval"),
         one.difference.method or "none",
         verdict(one),
@@ -248,7 +253,9 @@ def arm_blocks(studies: Sequence[Study], names: Sequence[str]) -> list[Block]:
     )
     caption = (
         "The arms of each search, n draws as in the intervals. Differences are paired with the best arm of the same "
-        "hyperparameter (lowest mean test loss), intervals of 95 % each; p is adjusted by Holm over all pairs of arms."
+        "hyperparameter (lowest mean test loss), intervals of 95 % each; p is adjusted by Holm over all pairs of arms. "
+        "On which share of draws an arm's loss is higher has an exact interval that assumes no bound, and says nothing "
+        "of means."
     )
     return [Heading("Arms"), text, *findings, ReportTable("arms", caption, ARM_COLUMNS, tuple(rows)), *blocks]
 
@@ -285,10 +292,14 @@ def arm_cells(arm_set: ArmSet, name: str) -> list[tuple[Cell, ...]]:
         for measure in ("in_range_loss", "out_of_range_loss"):
             cells.append(shown(arm.interval(measure)))
             if i == 0:
-                cells += [Missing("the best arm"), ""]
+                cells += [Missing("the best arm"), "", ""]
                 continue
             one = next(d for d in arm_set.differences if (d.first, d.second, d.measure) == (0, i, measure))
-            cells += [shown(negated(one.difference)), optional(one.adjusted, one.difference.reason or "no interval")]
+            cells += [
+                shown(negated(one.difference)),
+                optional(one.adjusted, one.difference.reason or "no interval"),
+                shown(one.lower_on),
+            ]
         rows.append(tuple(cells))
     return rows
 

@@ -28,6 +28,7 @@ from analysis.formats.blocks import (
 )
 from analysis.records.study import Study
 from analysis.sections.models import WinnerModel, winner_model
+from analysis.statistics.bounded import bounded_interval
 from analysis.statistics.intervals import Interval, mean_interval
 from analysis.statistics.ranges import RANGES, Box, why_meaningless
 from engine.network import FloatArray
@@ -173,12 +174,12 @@ def distance_bins(model: WinnerModel) -> list[DistanceBin]:
     draws = model.draws
     box = Box.fit(draws.train_points)
     inside = box.contains(draws.test_points)
-    bins = _bin(0.0, 0.0, inside, measure(model, draws.test_points, draws.test.y[..., 0]))
+    bins = _bin(0.0, 0.0, inside, measure(model, draws.test_points, draws.test.y[..., 0]), model.largest_loss)
     points, point_labels = points_beyond(model, model.stretch)
     distance = box.distance(points)
     beyond = measure(model, points, point_labels)
     for low, high in itertools.pairwise(EDGES):
-        bins += _bin(low, high, (distance > low) & (distance <= high), beyond)
+        bins += _bin(low, high, (distance > low) & (distance <= high), beyond, model.largest_loss)
     return bins
 
 
@@ -188,7 +189,7 @@ def stretch_losses(model: WinnerModel) -> list[StretchLoss]:
     result = []
     for factor in sorted({*STRETCHES, model.stretch}):
         points, point_labels = points_beyond(model, factor)
-        for one in _bin(0.0, 0.0, ~box.contains(points), measure(model, points, point_labels)):
+        for one in _bin(0.0, 0.0, ~box.contains(points), measure(model, points, point_labels), model.largest_loss):
             result.append(StretchLoss(factor, one.n_points, one.loss, one.floor, one.constant))
     return result
 
@@ -211,27 +212,35 @@ def definition_losses(model: WinnerModel) -> list[DefinitionLoss | Missing]:
             continue
         distance = definition.fit(draws.train_points).distance(points)
         outside = distance > 0
-        sides = [_mean_over(loss, chosen) for chosen in (~outside, outside)]
+        sides = [_mean_over(loss, chosen, model.largest_loss) for chosen in (~outside, outside)]
         far = float(distance[outside].mean()) if outside.any() else 0.0
         result.append(DefinitionLoss(name, int((~outside).sum()), int(outside.sum()), sides[0], sides[1], far))
     return result
 
 
-def _mean_over(loss: npt.NDArray[np.float64], chosen: npt.NDArray[np.bool_]) -> Interval:
-    """Return the mean over networks of their mean loss at the chosen points, those with too few left out."""
+def _mean_over(loss: npt.NDArray[np.float64], chosen: npt.NDArray[np.bool_], largest: float | None) -> Interval:
+    """Return the mean over networks of their mean loss at the chosen points, those with too few left out.
+
+    Where no `largest` loss is known, the interval is Hall's, which knows nothing of rare bad networks.
+    """
     n = chosen.sum(axis=1)
     enough = n >= LEAST_POINTS
-    return mean_interval(np.where(chosen, loss, 0).sum(axis=1)[enough] / n[enough])
+    means = np.where(chosen, loss, 0).sum(axis=1)[enough] / n[enough]
+    return mean_interval(means) if largest is None else bounded_interval(means, largest)
 
 
 def _bin(
-    low: float, high: float, chosen: npt.NDArray[np.bool_], losses: Sequence[npt.NDArray[np.float64]]
+    low: float,
+    high: float,
+    chosen: npt.NDArray[np.bool_],
+    losses: Sequence[npt.NDArray[np.float64]],
+    largest: float | None,
 ) -> list[DistanceBin]:
     n = chosen.sum(axis=1)
     enough = n >= LEAST_POINTS
     if 2 * enough.sum() < len(n):
         return []
-    intervals = [_mean_over(loss, chosen) for loss in losses]
+    intervals = [_mean_over(loss, chosen, largest) for loss in losses]
     return [DistanceBin(low, high, int(n[enough].sum()), *intervals)]
 
 
@@ -243,7 +252,7 @@ def build(studies: Sequence[Study]) -> Section:
             "The same fresh points beyond the range for every network, drawn by the dataset's rule with its noise. "
             "Distance is counted from each network's own training box, in standard deviations of its training inputs; "
             "0 are its own test points in range. Bands are 95 % intervals of the mean over networks, which differ in "
-            "data, split, initial weights and order."
+            "data, split, initial weights and order; where no largest loss is known they know of no rare bad network."
         )
     ]
     factors: list[tuple[str, list[StretchLoss]]] = []

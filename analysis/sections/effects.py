@@ -26,7 +26,7 @@ from analysis.formats.blocks import (
 )
 from analysis.records.events import Scalar
 from analysis.records.study import Study, StudyHeader, TrialRecord
-from analysis.statistics.bounded import bounded_interval, loss_bound
+from analysis.statistics.bounded import loss_interval
 from analysis.statistics.effects import CLAIMS, Effect, Grid, effects, grid_of, judge, level_text, turned_round
 from analysis.statistics.selection import n_parameters
 
@@ -171,8 +171,8 @@ def cells_table(header: StudyHeader, grid: Grid, name: str, file_name: str) -> R
             n_parameters(trial.network),
             trial.epochs,
             max(trial.epoch_grid),
-            shown(bounded_interval(trial.train_loss, loss_bound(header, trial))),
-            shown(bounded_interval(trial.test_loss, loss_bound(header, trial))),
+            shown(loss_interval(header, trial, trial.train_loss)),
+            shown(loss_interval(header, trial, trial.test_loss)),
             _seconds(trial),
         )
         for trial in cells

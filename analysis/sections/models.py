@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from analysis.formats.blocks import Missing
 from analysis.records.study import Study, TrialRecord
+from analysis.statistics.bounded import LARGEST_HALF_SQUARED_ERROR, stays_within_labels
 from analysis.statistics.homework import winner_record
 from engine.evaluation import predict
 from engine.methods.losses import LOSSES
@@ -55,6 +56,13 @@ class WinnerModel:
     def n_replicas(self) -> int:
         """Number of replicas R."""
         return self.parameters.n_replicas
+
+    @property
+    def largest_loss(self) -> float | None:
+        """Largest loss there can be at any point, or None where none is known."""
+        loss = str(self.record.training.get("loss", "half_squared_error"))
+        output = str(self.record.network.get("output_activation"))
+        return LARGEST_HALF_SQUARED_ERROR if stays_within_labels(self.draws.dataset, output, loss) else None
 
     def predict(self, points: FloatArray) -> npt.NDArray[np.float64]:
         """Return the networks' answers at points (R or 1, n, 2), (R, n)."""

@@ -17,12 +17,11 @@ from analysis.formats.blocks import (
     labels,
     number_text,
 )
-from analysis.records.events import LookLine, Stage
+from analysis.records.events import Stage
 from analysis.records.lineage import lineage
 from analysis.records.study import STAGES, Study
-from analysis.records.table import is_table
 from analysis.statistics.homework import replay_command, winner_record
-from analysis.statistics.looks import level_of_all
+from analysis.statistics.looks import level_of_all, same_draws
 
 COLUMNS = (
     ReportColumn("dataset", "Data type", "text"),
@@ -258,19 +257,6 @@ def fresh_look_rows(study: Study, name: str, studies: Sequence[Study], names: Se
             )
         )
     return rows
-
-
-def same_draws(study: Study, look: LookLine, other: Study, theirs: LookLine) -> bool:
-    """Return whether two studies' looks share what they look at: seeds of draws, or a table's test rows."""
-    if look.stage != theirs.stage or study.header.dataset != other.header.dataset:
-        return False
-    if is_table(study) and is_table(other):
-        keys = ("sha256", "test_sha256", "test_share")
-        same_rows = all(study.header.data.get(key) == other.header.data.get(key) for key in keys)
-        return "certificate" in look.stage and same_rows and study.header.seed == other.header.seed
-    if study.header.seed != other.header.seed:
-        return False
-    return (look.draws, look.number) == (theirs.draws, theirs.number)
 
 
 def version_rows(studies: Sequence[Study], names: Sequence[str]) -> tuple[tuple[Cell, ...], ...]:

@@ -23,8 +23,9 @@ from analysis.formats.blocks import (
     param_title,
     shown,
 )
-from analysis.records.study import Study
-from analysis.statistics.bounded import bounded_interval, loss_bound
+from analysis.records.study import Study, StudyHeader
+from analysis.records.table import is_table
+from analysis.statistics.bounded import loss_bound, loss_interval
 from analysis.statistics.homework import LEAST_POINTS, setting_text
 from analysis.statistics.intervals import Interval
 from analysis.statistics.selection import (
@@ -101,8 +102,9 @@ def build(studies: Sequence[Study]) -> Section:
                 Paragraph(f"{name}: not shown: {n} complete trial{plural}; a choice takes {LEAST_TRIALS}.", "missing")
             )
             continue
-        chosen = choices(data)
-        rules += [rule_cells(choice, data, name, loss_bound(study.header, choice.record)) for choice in chosen]
+        bounds = np.array([loss_bound(study.header, record) for record in data.records])
+        chosen = choices(data, None if is_table(study) else bounds)
+        rules += [rule_cells(study.header, choice, data, name) for choice in chosen]
         found = correlations(data)
         groups += [
             (name, one.by, one.group, shown(one.rank_correlation), one.rank_correlation.n)
@@ -139,8 +141,8 @@ def build(studies: Sequence[Study]) -> Section:
     return Section("selection", "Does choosing in range help out of range?", (*blocks, *rest))
 
 
-def rule_cells(choice: Choice, data: Candidates, name: str, bound: float) -> tuple[Cell, ...]:
-    """Return the row of one rule; `bound` is the largest loss its choice can have."""
+def rule_cells(header: StudyHeader, choice: Choice, data: Candidates, name: str) -> tuple[Cell, ...]:
+    """Return the row of one rule."""
     seen = {"in_range": data.in_range, "oracle": data.out_of_range}.get(choice.rule.name)
     if seen is not None and np.isnan(seen).all():
         side = "out of" if choice.rule.oracle else "in"
@@ -158,8 +160,8 @@ def rule_cells(choice: Choice, data: Candidates, name: str, bound: float) -> tup
         choice.record.number,
         setting_text(choice.record),
         choice.n_parameters,
-        shown(bounded_interval(data.in_range[i], bound)),
-        shown(bounded_interval(data.out_of_range[i], bound)),
+        shown(loss_interval(header, choice.record, data.in_range[i])),
+        shown(loss_interval(header, choice.record, data.out_of_range[i])),
         price,
     )
 

@@ -22,14 +22,21 @@ from engine.playground.registry import DATASETS
 
 CERTIFICATE_WEIGHT = 1.0
 """Weight of the imagined draw in a certificate: Gaffke's bound, which no law is known to break."""
-LOWEST_WEIGHT = 0.5
-LEAST_WEIGHT, MOST_WEIGHT = 0.35, 0.68
-"""Weight of the imagined draw at the upper end of a two-sided interval, by how far the bound stands out."""
+LEAST_WEIGHT, MOST_WEIGHT = 0.16, 0.66
+"""Weight of the imagined draw at either end of a two-sided interval, by how far that bound stands out."""
+WEIGHT_AT_0, WEIGHT_OF_FEW, WEIGHT_SLOPE = -0.256, 28.0, 0.35
+"""That weight for a bound that does not stand out; added to it over n squared; and for each standard error of that."""
+SKEWED, VERY_SKEWED = 0.17, 0.27
+"""Skewness over root n from which, and from where on fully, the end away from the tail is more cautious."""
+LEAST_TAIL = 0.3
+"""Share of its error that this end keeps then."""
 LEAST_PROBABILITY = 0.8
 MOST_STEPS = 80
 LARGEST_HALF_SQUARED_ERROR = 2.0
 """Of labels and outputs that are both within -1 and 1."""
 _OUTPUTS_WITHIN_ONE = ("tanh", "sigmoid")
+SHARED_ROWS = "networks of one table share its rows, so that their spread is no measure of it"
+"""Why losses of a table's networks have no interval; its scores have, over rows (`analysis.records.table`)."""
 _FEW = "one value has no spread; an interval takes at least 2"
 
 
@@ -53,12 +60,8 @@ def loss_bound(header: StudyHeader, record: TrialRecord) -> float:
     float
     """
     network, training = record.network, record.training
-    dataset = DATASETS.get(header.dataset) if header.data.get("kind") == "playground" else None
-    stays_within = (
-        dataset is not None
-        and dataset.problem == "classification"
-        and network.get("output_activation") in _OUTPUTS_WITHIN_ONE
-        and training.get("loss", "half_squared_error") == "half_squared_error"
+    stays_within = header.data.get("kind") == "playground" and stays_within_labels(
+        header.dataset, str(network.get("output_activation")), str(training.get("loss", "half_squared_error"))
     )
     if not stays_within or record.diverged_at.count(None) < len(record.diverged_at):
         return record.diverged_cap
@@ -67,7 +70,16 @@ def loss_bound(header: StudyHeader, record: TrialRecord) -> float:
     return record.diverged_cap if largest > LARGEST_HALF_SQUARED_ERROR else min(2.0, record.diverged_cap)
 
 
-def weighted_upper(samples: FloatArray, probability: float, bound: float, weight: FloatArray | float) -> FloatArray:
+def stays_within_labels(dataset: str, output_activation: str, loss: str) -> bool:
+    """Return whether no loss of a network can be above `LARGEST_HALF_SQUARED_ERROR`, at any point: see `loss_bound`."""
+    known = DATASETS.get(dataset)
+    is_of_classes = known is not None and known.problem == "classification"
+    return is_of_classes and output_activation in _OUTPUTS_WITHIN_ONE and loss == "half_squared_error"
+
+
+def weighted_upper(
+    samples: FloatArray, probability: FloatArray | float, bound: float, weight: FloatArray | float
+) -> FloatArray:
     """Return the upper confidence bound of each row's mean by random weights with one imagined draw at `bound`.
 
     The n values and `bound` get weights from the Dirichlet law with parameters (1, ..., 1, `weight`); the result is the
@@ -79,7 +91,7 @@ def weighted_upper(samples: FloatArray, probability: float, bound: float, weight
     ----------
     samples : ndarray (S, n)
         Independent values of at most `bound`.
-    probability : float
+    probability : float or ndarray (S,)
         Confidence that the mean is below; at least 0.8, which a smaller one is taken as.
     bound : float
         Largest value that there can be.
@@ -98,29 +110,31 @@ def weighted_upper(samples: FloatArray, probability: float, bound: float, weight
     of a bounded random variable (2019), arXiv:1905.06208. The approximation is r* of O. E. Barndorff-Nielsen,
     Biometrika 73 (1986) 307-322, for the sum of gamma variables ``sum_i G_i (x_i - u)``: its sign is that of mean - u.
     """
-    weights = np.broadcast_to(np.asarray(weight, np.float64), (len(samples),))
-    return _quantiles(_with(samples, bound), weights, probability)
+    weights, confidence = (
+        np.broadcast_to(np.asarray(one, np.float64), (len(samples),)) for one in (weight, probability)
+    )
+    return _quantiles(_with(samples, bound), weights, confidence)
 
 
 def _with(samples: FloatArray, imagined: float) -> FloatArray:
     return np.concatenate([samples, np.full((len(samples), 1), imagined)], axis=1)
 
 
-def _quantiles(values: FloatArray, weights: FloatArray, probability: float) -> FloatArray:
-    """Return `weighted_upper` of rows whose last value is the imagined draw, with the weight of each."""
-    z = float(special.ndtri(max(probability, LEAST_PROBABILITY)))
+def _quantiles(values: FloatArray, weights: FloatArray, probability: FloatArray) -> FloatArray:
+    """Return `weighted_upper` of rows whose last value is the imagined draw, with weight and confidence of each."""
+    z: FloatArray = special.ndtri(np.maximum(probability, LEAST_PROBABILITY))
     top = values.max(axis=1)
     span = top - values.min(axis=1)
     rows = np.flatnonzero(span > 0.0)
     gaps = (top[rows, None] - values[rows]) / span[rows, None]
     below_top = np.zeros(len(values))
-    below_top[rows] = _solve(gaps, weights[rows], z)
+    below_top[rows] = _solve(gaps, weights[rows], z[rows])
     result: FloatArray = top - below_top * span
     return result
 
 
 def _tilted(
-    log_pole: FloatArray, gaps: FloatArray, weights: FloatArray, z: float
+    log_pole: FloatArray, gaps: FloatArray, weights: FloatArray, z: FloatArray
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return, for each row, how far r* is beyond z, and the quantile it belongs to, as a gap below the largest value.
 
@@ -140,7 +154,7 @@ def _tilted(
     return r_star * np.abs(r_star) - z * z, u
 
 
-def _solve(gaps: FloatArray, weights: FloatArray, z: float) -> FloatArray:
+def _solve(gaps: FloatArray, weights: FloatArray, z: FloatArray) -> FloatArray:
     """Return where `_tilted` is zero, as a gap; 0 (the largest value) where that is out of reach.
 
     T. R. Chandrupatla's root finder, Adv. Eng. Softw. 28 (1997) 145-149, row by row: a row that is done leaves, so that
@@ -148,10 +162,10 @@ def _solve(gaps: FloatArray, weights: FloatArray, z: float) -> FloatArray:
     """
     n_rows, n = gaps.shape
     result = np.zeros(n_rows)
-    a, b = np.full(n_rows, -25.0), np.full(n_rows, math.log(4.0 * math.sqrt(n) / z))
+    a, b = np.full(n_rows, -25.0), np.log(4.0 * math.sqrt(n) / z)
     fa, fb = _tilted(a, gaps, weights, z)[0], _tilted(b, gaps, weights, z)[0]
     rows = np.flatnonzero((fa > 0.0) & (fb < 0.0))
-    a, b, fa, fb, gaps, weights = a[rows], b[rows], fa[rows], fb[rows], gaps[rows], weights[rows]
+    a, b, fa, fb, gaps, weights, z = a[rows], b[rows], fa[rows], fb[rows], gaps[rows], weights[rows], z[rows]
     step = np.full(len(rows), 0.3)
     for _ in range(MOST_STEPS):
         if not len(rows):
@@ -164,7 +178,7 @@ def _solve(gaps: FloatArray, weights: FloatArray, z: float) -> FloatArray:
         a, fa = x, fx
         result[rows] = u
         go_on = (np.abs(fx) > 1e-8) & (np.abs(b - a) > 1e-11)
-        rows, gaps, weights = rows[go_on], gaps[go_on], weights[go_on]
+        rows, gaps, weights, z = rows[go_on], gaps[go_on], weights[go_on], z[go_on]
         a, b, c, fa, fb, fc = a[go_on], b[go_on], c[go_on], fa[go_on], fb[go_on], fc[go_on]
         step = _next_step(a, b, c, fa, fb, fc)
     return result
@@ -186,19 +200,35 @@ def stuck_weight(samples: FloatArray, bound: float) -> FloatArray:
     """Return the weight of the imagined draw at the upper end of each row's two-sided interval.
 
     One unseen replica at the bound moves the mean by ``(bound - mean) / n``. Where that is many standard errors, only
-    the weight keeps the interval at its level (0.68: the largest share that n draws miss in 5 of 100 samples). Where it
-    is about one or less, the values' own scatter helps, and as much weight would only cost width.
+    the weight keeps the interval at its level (0.66: the share that it reaches to is missed by n draws in 5 of 100
+    samples). Where it is about one or less, the values' own scatter helps, and as much weight would only cost width.
     """
     n = samples.shape[-1]
     spread = samples.std(axis=-1, ddof=1) * math.sqrt(n)
     room = bound - samples.mean(axis=-1)
     stands_out = np.divide(room, spread, out=np.full(room.shape, np.inf), where=spread > 0.0)
-    result: FloatArray = np.clip(0.26 * stands_out - 0.04, LEAST_WEIGHT, MOST_WEIGHT)
+    weight = WEIGHT_AT_0 + WEIGHT_OF_FEW / n**2 + WEIGHT_SLOPE * stands_out
+    result: FloatArray = np.clip(weight, LEAST_WEIGHT, MOST_WEIGHT)
+    return result
+
+
+def lower_tail(samples: FloatArray, tail: FloatArray | float) -> FloatArray:
+    """Return how often the lower end of each row's two-sided interval may be above the mean.
+
+    `tail`, but down to 0.3 of it where the row is skewed to the right: it may have drawn more than their share of a few
+    stuck replicas, and what is saved here the upper end spends on samples that drew none.
+    """
+    n = samples.shape[-1]
+    deviations = samples - samples.mean(axis=-1)[..., None]
+    spread = samples.std(axis=-1)
+    skewness = np.divide((deviations**3).mean(axis=-1), spread**3, out=np.zeros(spread.shape), where=spread > 0.0)
+    skewed = np.clip((skewness / math.sqrt(n) - SKEWED) / (VERY_SKEWED - SKEWED), 0.0, 1.0)
+    result: FloatArray = tail * (1.0 - (1.0 - LEAST_TAIL) * skewed)
     return result
 
 
 def bounded_ends(
-    samples: FloatArray, bound: float, level: float = 0.95, lowest: float = 0.0
+    samples: FloatArray, bound: float, level: FloatArray | float = 0.95, lowest: float = 0.0
 ) -> tuple[FloatArray, FloatArray]:
     """Return both ends of the interval of each row's mean; see `bounded_interval`.
 
@@ -206,14 +236,16 @@ def bounded_ends(
     ----------
     samples : ndarray (S, n)
         Independent values from `lowest` to `bound`, n at least 2.
-    bound, level, lowest
+    bound, lowest : float
+    level : float or ndarray (S,)
         As in `bounded_interval`.
     """
-    probability = (1.0 + level) / 2.0
+    tail = (1.0 - np.asarray(level, np.float64)) / 2.0
     # The lower end is the upper one of what is mirrored; both are found at once, which halves the time of few rows.
     values = np.concatenate([_with(-samples, -lowest), _with(samples, bound)])
-    weights = np.concatenate([np.full(len(samples), LOWEST_WEIGHT), stuck_weight(samples, bound)])
-    ends = _quantiles(values, weights, probability)
+    weights = np.concatenate([stuck_weight(-samples, -lowest), stuck_weight(samples, bound)])
+    tails = np.concatenate([lower_tail(samples, tail), lower_tail(-samples, tail)])
+    ends = _quantiles(values, weights, 1.0 - tails)
     return -ends[: len(samples)], ends[len(samples) :]
 
 
@@ -260,6 +292,17 @@ def _ends(values: bytes, bound: float, level: float, lowest: float) -> tuple[flo
     """Return both ends for one sample: a report asks for the same ones in many of its sections."""
     low, high = bounded_ends(np.frombuffer(values)[None], bound, level, lowest)
     return float(low[0]), float(high[0])
+
+
+def loss_interval(header: StudyHeader, record: TrialRecord, values: Values) -> Interval:
+    """Return the mean of some losses of a record with its 95 % interval, where its replicas are independent.
+
+    Those of a table are not: they have validation rows in common, or training rows. Then there is a mean alone.
+    """
+    if header.data.get("kind") != "table":
+        return bounded_interval(values, loss_bound(header, record))
+    array = measured(values)
+    return Interval(float(array.mean()) if len(array) else None, None, None, len(array), "", SHARED_ROWS)
 
 
 def certificate_bound(values: Values, bound: float, level: float) -> float:

@@ -13,17 +13,12 @@ import numpy.typing as npt
 
 from analysis.records.study import Study, TrialRecord
 from analysis.records.table import is_table
-from analysis.statistics.bounded import bounded_interval, loss_bound
+from analysis.statistics.bounded import SHARED_ROWS, bounded_interval, loss_bound
+from analysis.statistics.differences import BoundedLosses, bounded_difference, bounded_p_value
 from analysis.statistics.homework import LEAST_POINTS, few_points, winner_record
-from analysis.statistics.intervals import (
-    Interval,
-    Values,
-    difference_p_value,
-    holm,
-    paired_difference,
-    welch_difference,
-)
+from analysis.statistics.intervals import Interval, holm
 from analysis.statistics.selection import LEAST_REPLICAS_FOR_PRICE, Candidates, candidates, chosen_by_other_half
+from analysis.statistics.verdicts import share_interval
 
 MEASURES = MappingProxyType(
     {"test_loss": "test loss", "in_range_loss": "loss in range", "out_of_range_loss": "loss out of range"}
@@ -31,6 +26,9 @@ MEASURES = MappingProxyType(
 MOST_ARMS = 12
 LEAST_TRIALS_IN_ARM = 3
 """Fewer say what one setting gives, not what a choice does: such arms are not ranked."""
+
+
+NOT_PAIRED = Interval(None, None, None, 0, "", "they share no draws")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,11 @@ class Difference:
         First minus second; its `method` tells whether replicas were paired.
     p_value : float or None
         Two-sided, of no difference; None where there is no interval.
+    lower_on : Interval
+        Share of replicas on which the first is lower, of those that pair: exact under any law, and of the order on each
+        draw alone, not of means.
     adjusted : float or None
-        The same after Holm, over all comparisons of the family.
+        The p-value after Holm, over all comparisons of the family.
     """
 
     first: int
@@ -56,6 +57,7 @@ class Difference:
     measure: str
     difference: Interval
     p_value: float | None
+    lower_on: Interval = NOT_PAIRED
     adjusted: float | None = None
 
 
@@ -73,19 +75,25 @@ class Arm:
         The trial with the lowest mean test loss among them.
     losses : dict of str to ndarray (R,)
         By key of `MEASURES`, the loss of each replica; see `arms`. NaN where it has no point on that side.
-    bound : float
-        Largest loss there can be in any trial of the search.
+    bound : float or None
+        Largest loss there can be in the trials that are judged; None where replicas share rows, and nothing has an
+        interval.
     """
 
     choice: str
     n_trials: int
     number: int
     losses: dict[str, npt.NDArray[np.float64]]
-    bound: float
+    bound: float | None
 
     def interval(self, measure: str) -> Interval:
         """Return the mean over replicas with its 95 % interval."""
-        return bounded_interval(self.losses[measure], self.bound)
+        losses = self.losses[measure]
+        return _mean_alone(losses) if self.bound is None else bounded_interval(losses, self.bound)
+
+    def bounded(self, measure: str) -> BoundedLosses | None:
+        """Return the losses with what bounds them; None where replicas share rows."""
+        return None if self.bound is None else BoundedLosses(self.losses[measure], self.bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +118,8 @@ class ArmSet:
 def winner_differences(studies: Sequence[Study]) -> list[Difference]:
     """Return the differences between the winners of studies of the same dataset, every pair, every measure.
 
-    Replicas pair where both winners were measured on the very same draws (equal seeds and data); other draws compare
-    by Welch's interval. p-values are adjusted over all comparisons that are returned.
+    Replicas pair where both winners were measured on the very same draws (equal seeds and data). Every loss is known to
+    be at most its record's bound. p-values are adjusted over all comparisons that are returned.
     """
     records = [winner_record(study) for study in studies]
     result: list[Difference] = []
@@ -127,7 +135,11 @@ def winner_differences(studies: Sequence[Study]) -> list[Difference]:
             if reason is not None:
                 result.append(Difference(i, j, measure, Interval(None, None, None, 0, "", reason), None))
                 continue
-            result.append(_difference(i, j, measure, getattr(first, measure), getattr(second, measure), paired))
+            sides = [
+                BoundedLosses(getattr(record, measure), loss_bound(header, record))
+                for header, record in ((a, first), (b, second))
+            ]
+            result.append(_difference(i, j, measure, sides[0], sides[1], paired=paired))
     return _adjusted(result)
 
 
@@ -141,7 +153,7 @@ def arms(study: Study, least: int = LEAST_TRIALS_IN_ARM) -> list[ArmSet]:
     data = candidates(study.trials)
     if data is None or data.test.shape[1] < LEAST_REPLICAS_FOR_PRICE:
         return []
-    bound = max(loss_bound(study.header, record) for record in data.records)
+    bounds = None if is_table(study) else np.array([loss_bound(study.header, one) for one in data.records])
     result = []
     for param in sorted({key for record in data.records for key in record.params}):
         values = [record.params.get(param) for record in data.records]
@@ -149,13 +161,13 @@ def arms(study: Study, least: int = LEAST_TRIALS_IN_ARM) -> list[ArmSet]:
         names = sorted(value for value, n in counts.items() if n >= least)
         if not 2 <= len(names) <= MOST_ARMS or any(not isinstance(value, str | None) for value in values):
             continue
-        found = [_arm(data, name, np.array([i for i, v in enumerate(values) if v == name]), bound) for name in names]
+        found = [_arm(data, name, np.array([i for i, v in enumerate(values) if v == name]), bounds) for name in names]
         found.sort(key=lambda arm: (float(arm.losses["test_loss"].mean()), arm.choice))
         result.append(ArmSet(param, tuple(found), tuple(_arm_differences(found))))
     return result
 
 
-def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64], bound: float) -> Arm:
+def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64], bounds: npt.NDArray[np.float64] | None) -> Arm:
     chosen = members[chosen_by_other_half(data.test[members])]
     replicas = np.arange(data.test.shape[1])
     best = members[int(np.argmin(data.test[members].mean(axis=1)))]
@@ -164,22 +176,46 @@ def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64], bound: f
         "in_range_loss": data.in_range[chosen, replicas],
         "out_of_range_loss": data.out_of_range[chosen, replicas],
     }
-    return Arm(choice, len(members), data.records[best].number, losses, bound)
+    return Arm(
+        choice, len(members), data.records[best].number, losses, None if bounds is None else float(bounds[chosen].max())
+    )
 
 
 def _arm_differences(found: Sequence[Arm]) -> list[Difference]:
     result: list[Difference] = []
     for measure in MEASURES:
         pairs = itertools.combinations(range(len(found)), 2)
-        result += _adjusted(
-            [_difference(i, j, measure, found[i].losses[measure], found[j].losses[measure], True) for i, j in pairs]
-        )
+        result += _adjusted([_arm_difference(i, j, measure, found[i], found[j]) for i, j in pairs])
     return result
 
 
-def _difference(first: int, second: int, measure: str, a: Values, b: Values, paired: bool) -> Difference:
-    interval = paired_difference(a, b) if paired else welch_difference(a, b)
-    return Difference(first, second, measure, interval, difference_p_value(a, b, paired=paired))
+def _difference(
+    first: int, second: int, measure: str, a: BoundedLosses, b: BoundedLosses, *, paired: bool
+) -> Difference:
+    interval = bounded_difference(a, b, paired=paired)
+    lower_on = _lower_on(a, b) if paired else NOT_PAIRED
+    return Difference(first, second, measure, interval, bounded_p_value(a, b, paired=paired), lower_on)
+
+
+def _arm_difference(i: int, j: int, measure: str, first: Arm, second: Arm) -> Difference:
+    a, b = first.bounded(measure), second.bounded(measure)
+    if a is None or b is None:
+        alone = _mean_alone(first.losses[measure] - second.losses[measure])
+        return Difference(i, j, measure, alone, None, Interval(None, None, None, 0, "", SHARED_ROWS))
+    return _difference(i, j, measure, a, b, paired=True)
+
+
+def _lower_on(a: BoundedLosses, b: BoundedLosses) -> Interval:
+    pairs = [(x, y) for x, y in zip(a.values, b.values, strict=True) if x is not None and y is not None]
+    differences = np.array([x - y for x, y in pairs], np.float64)
+    there = differences[~np.isnan(differences)]
+    return share_interval((1.0 - np.sign(there)) / 2.0)
+
+
+def _mean_alone(losses: npt.NDArray[np.float64]) -> Interval:
+    """Return the mean of losses whose replicas share rows."""
+    there = losses[~np.isnan(losses)]
+    return Interval(float(there.mean()) if len(there) else None, None, None, len(there), "", SHARED_ROWS)
 
 
 def _adjusted(differences: list[Difference]) -> list[Difference]:
@@ -189,8 +225,7 @@ def _adjusted(differences: list[Difference]) -> list[Difference]:
 
 def _of_tables(*studies: Study) -> str | None:
     """Return why winners of tables are not compared by their networks, or None where none is of a table."""
-    told = "not compared: networks of one table share its rows, so that their spread is no measure of it"
-    return told if any(is_table(study) for study in studies) else None
+    return f"not compared: {SHARED_ROWS}" if any(is_table(study) for study in studies) else None
 
 
 def _other_losses(records: Sequence[TrialRecord]) -> str | None:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from analysis.records.events import Scalar
 from analysis.records.study import Study, TrialRecord
+from analysis.records.table import is_table
 from analysis.statistics.intervals import Interval, holm, mean_interval
 
 FloatArray = npt.NDArray[np.float64]
@@ -147,7 +148,12 @@ CLAIMS: Mapping[str, tuple[EffectClaim, ...]] = MappingProxyType(
 
 
 def grid_of(study: Study) -> Grid | None:
-    """Return the full grid that a study's search is, or None: not every combination once on the same draws."""
+    """Return the full grid that a study's search is, or None: not every combination once on the same draws.
+
+    None as well for a table, whose replicas share rows: over them no effect has an interval.
+    """
+    if is_table(study):
+        return None
     trials = [trial for trial in study.trials if trial.source is None]
     if len(trials) < 2 or any(trial.state == "failed" or trial.pruned_at is not None for trial in trials):
         return None

@@ -5,14 +5,16 @@ The command line and the report print these rows, so that the two cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from analysis.records.events import Scalar, Stage
 from analysis.records.study import Study, TrialRecord
 from analysis.records.table import is_table
 from analysis.statistics.bounded import bounded_interval, loss_bound
-from analysis.statistics.intervals import Interval, paired_difference, wilson
+from analysis.statistics.differences import BoundedLosses, bounded_difference
+from analysis.statistics.intervals import Interval, clopper_pearson
 from engine.playground.registry import DATASETS
 
 LEAST_POINTS = 10
@@ -44,7 +46,7 @@ class HomeworkRow:
     train_loss, test_loss : Interval
         Mean over replicas with its 95 % interval.
     pass_rate : Interval
-        Share of replicas with both losses below the goal, with its Wilson interval.
+        Share of replicas with both losses below the goal, with its Clopper-Pearson interval.
     attainable_pass_rate : float or None
         The same share for the best possible predictor on the same draws; None where the dataset declares none.
     floor : float or None
@@ -203,7 +205,7 @@ def setting_text(record: TrialRecord) -> str:
     if any(training.get("dropout", ())):
         parts.append(f"dropout {' '.join(map(exact_text, training['dropout']))}")
     parts += [
-        f"{key.rpartition('.')[2].replace('_', ' ')} {exact_text(value)}"
+        f"{WORDS.get(key, key.rpartition('.')[2].replace('_', ' '))} {exact_text(value)}"
         for key, value in record.params.items()
         if key.startswith(("training.", "network.")) and not _is_told(key)
     ]
@@ -211,6 +213,7 @@ def setting_text(record: TrialRecord) -> str:
 
 
 FURTHER_SETTINGS = ("weight_decay", "input_dropout", "input_noise", "label_noise", "max_norm", "max_grad_norm")
+WORDS: Mapping[str, str] = MappingProxyType({"training.max_epochs": "schedule length"})
 _TOLD = frozenset(
     (
         "network.activation",
@@ -298,7 +301,7 @@ def _homework_row(study: Study, setting: str, record: TrialRecord) -> HomeworkRo
         goal=goal,
         train_loss=bounded_interval(record.train_loss, bound),
         test_loss=bounded_interval(record.test_loss, bound),
-        pass_rate=wilson(n_passed(record, goal), n),
+        pass_rate=clopper_pearson(n_passed(record, goal), n),
         attainable_pass_rate=attainable_pass_rate(record, goal),
         floor=study.header.floor if floor is None else floor,
         search_value=searched.value if searched is not None and record.stage != "search" else None,
@@ -348,7 +351,10 @@ def _range_row(study: Study, setting: str, record: TrialRecord) -> RangeRow:
         stage=record.stage,
         in_range=in_range,
         out_of_range=out_of_range,
-        difference=unshown or paired_difference(record.out_of_range_loss, record.in_range_loss),
+        difference=unshown
+        or bounded_difference(
+            BoundedLosses(record.out_of_range_loss, bound), BoundedLosses(record.in_range_loss, bound), paired=True
+        ),
         n_replicas=len(record.test_loss),
     )
 

@@ -196,15 +196,17 @@ def upper_bound(values: Values, level: float = 0.95, method: MeanMethod = "cauti
     return float(MEAN_METHODS[method](array, level))
 
 
-def wilson(k: int, n: int, level: float = 0.95) -> Interval:
-    """Return the rate k / n with Wilson's score interval.
+def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
+    """Return the rate k / n with Clopper and Pearson's interval, which keeps its level at every rate and n.
+
+    Wilson's is narrower and keeps it on average over rates: of 16 tries at a rate of 0.99 it holds 85 times in 100.
 
     Parameters
     ----------
     k, n : int
         Successes and tries, 0 <= k <= n.
     level : float
-        Nominal coverage, between 0 and 1.
+        Least coverage, between 0 and 1.
 
     Returns
     -------
@@ -218,20 +220,16 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
 
     References
     ----------
-    E. B. Wilson, J. Am. Statist. Assoc. 22 (1927) 209-212; recommended by Brown, Cai and DasGupta, Statist. Sci. 16
-    (2001) 101-133.
+    C. J. Clopper and E. S. Pearson, Biometrika 26 (1934) 404-413.
     """
-    name = f"Wilson, {percent_text(level)}"
+    name = f"Clopper-Pearson, {percent_text(level)}"
     if not 0 <= k <= n:
         raise ValueError(f"k: {k} successes of {n} tries; give 0 <= k <= n")
     if n == 0:
         return Interval(None, None, None, 0, name, "no try was made")
-    z = float(special.ndtri((1.0 + level) / 2.0))
-    center = (k + z * z / 2.0) / (n + z * z)
-    half = z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4.0)
-    # At k = 0 and k = n an end is 0 or 1 exactly; rounding must not carry it past.
-    low = 0.0 if k == 0 else center - half
-    high = 1.0 if k == n else center + half
+    tail = (1.0 - level) / 2.0
+    low = 0.0 if k == 0 else float(special.betaincinv(k, n - k + 1, tail))
+    high = 1.0 if k == n else float(special.betaincinv(k + 1, n - k, 1.0 - tail))
     return Interval(k / n, low, high, n, name)
 
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from analysis.records.events import LookLine, Stage
 from analysis.records.study import Study
+from analysis.records.table import is_table
+
+OF_ROWS = ("table", "fashion_mnist")
+"""Kinds of data that certify on test rows or images, which are the same under another name and, some, another seed."""
+_ROWS = ("sha256", "test_sha256", "test_share")
+"""What decides which rows of a table its test rows are, beside the seed."""
 
 
 def looks_taken(study: Study, stage: Stage = "certificate") -> list[LookLine]:
@@ -14,6 +22,61 @@ def looks_taken(study: Study, stage: Stage = "certificate") -> list[LookLine]:
 def level_of_all(looks: list[LookLine]) -> float:
     """Return the most that the chance of a false certificate can be over all these looks: the sum of their levels."""
     return min(sum(look.level * look.n_records for look in looks), 1.0)
+
+
+def same_draws(study: Study, look: LookLine, other: Study, theirs: LookLine) -> bool:
+    """Return whether two studies' looks share what they look at: seeds of draws, or test rows.
+
+    Test rows are the same whatever the sweeps and their data sets are called: those of one file divided by one seed,
+    or of one file of test rows by any. The test images of Fashion-MNIST are the same for all.
+    """
+    a, b = study.header, other.header
+    if look.stage != theirs.stage or a.data.get("kind") != b.data.get("kind"):
+        return False
+    if is_table(study):
+        same_rows = all(a.data.get(key) == b.data.get(key) for key in _ROWS)
+        whole_file = bool(a.data.get("test_sha256")) and a.data.get("test_sha256") == b.data.get("test_sha256")
+        return "certificate" in look.stage and (whole_file or (same_rows and a.seed == b.seed))
+    if a.data.get("kind") == "fashion_mnist" and "certificate" in look.stage:
+        return True
+    return a.dataset == b.dataset and a.seed == b.seed and (look.draws, look.number) == (theirs.draws, theirs.number)
+
+
+def looks_of_others(study: Study, others: Sequence[Study]) -> list[tuple[Study, LookLine]]:
+    """Return the looks of other studies at what this one's claims rest on.
+
+    A study with the very same looks (a copy, or the same question under another name, whose draws and answer are the
+    same) has learnt nothing that this one has not, and is left out.
+    """
+    mine = [look for look in study.looks if look.level]
+    return [
+        (other, theirs)
+        for other in others
+        if not _is_same_question(study, other)
+        for theirs in other.looks
+        if theirs.level and any(same_draws(study, look, other, theirs) for look in mine)
+    ]
+
+
+def _is_same_question(study: Study, other: Study) -> bool:
+    return [trial.params for trial in study.trials] == [trial.params for trial in other.trials] and [
+        (record.seeds, record.test_loss) for record in study.records["certificate"]
+    ] == [(record.seeds, record.test_loss) for record in other.records["certificate"]]
+
+
+def others_text(study: Study, others: Sequence[Study]) -> str | None:
+    """Return which other sweeps looked at the same draws or rows, and what then holds over all; None where none did."""
+    found = looks_of_others(study, others)
+    if not found:
+        return None
+    names = list(dict.fromkeys(other.header.sweep for other, _ in found))
+    total = level_of_all([look for look in study.looks if look.level] + [look for _, look in found])
+    what = "test rows" if is_table(study) else "draws"
+    return (
+        f"{study.header.dataset}: {', '.join(names)} looked at the same {what}, too: over all these looks a goal that "
+        f"is not reached is found reached with a chance of at most {total:.2g}; what was changed in the knowledge of "
+        "another's result there is not certified"
+    )
 
 
 def looks_text(study: Study, level: float, *, is_finite: bool) -> str:
@@ -31,7 +94,7 @@ def looks_text(study: Study, level: float, *, is_finite: bool) -> str:
     n = len(looks_taken(study))
     if is_finite:
         spent = sum(look.level * look.n_records for look in looks_taken(study))
-        told = "the first look" if n <= 1 else f"look {n}"
+        told = "this sweep's first look" if n <= 1 else f"this sweep's look {n}"
         return f" ({told} at these rows; {spent:.2g} of {level:.2g} is spent)" if n else ""
     return f" (look {n} at fresh draws; over all {n} at most {min(n * level, 1.0):.2g})" if n > 1 else ""
 

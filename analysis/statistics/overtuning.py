@@ -15,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.records.metric_words import METRIC_WORDS
-from analysis.records.study import Study, TrialRecord
-from analysis.statistics.intervals import Interval, mean_interval, welch_difference
+from analysis.records.study import Study, StudyHeader, TrialRecord, most_measured
+from analysis.statistics.bounded import bounded_interval, loss_bound
+from analysis.statistics.differences import BoundedLosses, bounded_difference, recovered_difference
+from analysis.statistics.intervals import Interval, mean_interval
 
 STEPS = ("search to finalist", "finalist to certificate", "search to certificate")
 """Whose promise is held to what."""
@@ -62,20 +64,20 @@ def steps(study: Study) -> list[Step]:
     number = study.look_number
     while number > 1 and not study.records_of("finalist", number):
         number -= 1
-    finalists = _complete(study.records_of("finalist", number))
+    finalists = _complete(most_measured(study.records_of("finalist", number)))
     certificates = _complete(study.records_of("certificate", number))
     trials = _complete([trial for trial in study.trials if trial.pruned_at is None] or study.trials)
     found = []
     if trials and finalists:
         best = min(trials, key=lambda record: (record.value, record.number))
-        found.append(_step(STEPS[0], best, _of_source(finalists, best.number), best.number))
+        found.append(_step(study.header, STEPS[0], best, _of_source(finalists, best.number), best.number))
     if finalists and certificates:
         best = min(finalists, key=lambda record: (record.value, record.number))
-        found.append(_step(STEPS[1], best, _of_source(certificates, best.source), best.source))
+        found.append(_step(study.header, STEPS[1], best, _of_source(certificates, best.source), best.source))
     winner = study.winner if study.winner is not None else min(certificates, key=lambda one: one.value, default=None)
     if winner is not None:
         searched = next((trial for trial in trials if trial.number == winner.source), None)
-        found.append(_step(STEPS[2], searched, winner, winner.source))
+        found.append(_step(study.header, STEPS[2], searched, winner, winner.source))
     return [step for step in found if step is not None]
 
 
@@ -99,18 +101,21 @@ def _of_source(records: Sequence[TrialRecord], number: int | None) -> TrialRecor
     return next((record for record in records if record.source == number), None)
 
 
-def _step(name: str, promise: TrialRecord | None, fresh: TrialRecord | None, number: int | None) -> Step | None:
+def _step(
+    header: StudyHeader, name: str, promise: TrialRecord | None, fresh: TrialRecord | None, number: int | None
+) -> Step | None:
     if promise is None or fresh is None or number is None:
         return None
-    promised, given = mean_loss(promise), mean_loss(fresh)
+    promised, given = mean_loss(header, promise), mean_loss(header, fresh)
     if _rows_differ(fresh) or _is_by_fold(promise):
         difference = recovered_difference(given, promised)
     else:
-        difference = welch_difference(above_floor(fresh), above_floor(promise))
+        fresh_losses, promised_losses = (above_floor(one, loss_bound(header, one)) for one in (fresh, promise))
+        difference = bounded_difference(fresh_losses, promised_losses, paired=False)
     return Step(name, number, promised, given, difference)
 
 
-def mean_loss(record: TrialRecord) -> Interval:
+def mean_loss(header: StudyHeader, record: TrialRecord) -> Interval:
     """Return a record's mean test loss with its interval: over draws, over the means of folds, or over test rows."""
     if _rows_differ(record):
         assert record.ensemble is not None
@@ -126,7 +131,7 @@ def mean_loss(record: TrialRecord) -> Interval:
         for seed, loss in zip(record.seeds, record.test_loss, strict=True):
             folds.setdefault(seed.rpartition(".")[0], []).append(loss)
         return _not_below_zero(mean_interval([float(np.mean(one)) for one in folds.values()], method="Student t"))
-    return _not_below_zero(mean_interval(record.test_loss))
+    return bounded_interval(record.test_loss, loss_bound(header, record))
 
 
 def _not_below_zero(interval: Interval) -> Interval:
@@ -134,28 +139,15 @@ def _not_below_zero(interval: Interval) -> Interval:
     return interval if interval.low is None else dataclasses.replace(interval, low=max(interval.low, 0.0))
 
 
-def above_floor(record: TrialRecord) -> list[float]:
-    """Return each draw's test loss above the best possible predictor's, or the plain loss where that is not known."""
-    floors = record.floor_test_loss or [0.0] * len(record.test_loss)
-    return [loss - floor for loss, floor in zip(record.test_loss, floors, strict=True) if floor is not None]
+def above_floor(record: TrialRecord, bound: float) -> BoundedLosses:
+    """Return each draw's test loss above the best possible predictor's, or the plain loss where that is not known.
 
-
-def recovered_difference(a: Interval, b: Interval) -> Interval:
-    """Return a minus b of two independent estimates, its ends recovered from theirs.
-
-    References
-    ----------
-    G. Y. Zou and A. Donner, Statist. Med. 27 (2008) 1693-1702.
+    `bound` is the largest loss there can be. No loss is below 0: one above a floor is no less than minus that floor.
     """
-    name, n = "from both intervals, 95 %", min(a.n, b.n)
-    if a.estimate is None or b.estimate is None:
-        return Interval(None, None, None, n, name, a.reason or b.reason)
-    difference = a.estimate - b.estimate
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return Interval(difference, None, None, n, name, "one of the two has no interval")
-    below = math.hypot(a.estimate - a.low, b.high - b.estimate)
-    above = math.hypot(a.high - a.estimate, b.estimate - b.low)
-    return Interval(difference, difference - below, difference + above, n, name)
+    floors = record.floor_test_loss or [0.0] * len(record.test_loss)
+    pairs = [(loss, floor) for loss, floor in zip(record.test_loss, floors, strict=True) if floor is not None]
+    lowest = -max((floor for _, floor in pairs), default=0.0)
+    return BoundedLosses([max(loss - floor, lowest) for loss, floor in pairs], bound, lowest)
 
 
 def _rows_differ(record: TrialRecord) -> bool:

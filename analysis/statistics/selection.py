@@ -19,8 +19,10 @@ import numpy.typing as npt
 
 from analysis.records.events import Scalar
 from analysis.records.study import TrialRecord
+from analysis.statistics.bounded import SHARED_ROWS
+from analysis.statistics.differences import BoundedLosses, bounded_difference
 from analysis.statistics.homework import LEAST_POINTS
-from analysis.statistics.intervals import Interval, paired_difference
+from analysis.statistics.intervals import Interval
 from analysis.statistics.resampling import rank_correlation_interval
 
 FloatArray = npt.NDArray[np.float64]
@@ -277,17 +279,23 @@ RULES: Mapping[str, ChoiceRule] = MappingProxyType(
 )
 
 
-def choices(data: Candidates) -> list[Choice]:
-    """Return what every rule chooses and what it costs out of range, in the order of `RULES`."""
+def choices(data: Candidates, bounds: FloatArray | None) -> list[Choice]:
+    """Return what every rule chooses and what it costs out of range, in the order of `RULES`.
+
+    `bounds`, (T,), are the largest losses there can be in each of the trials; None: no price has an interval, as the
+    replicas share rows.
+    """
     everyone = np.arange(data.test.shape[1])
     result = []
     for rule in RULES.values():
         i = rule.choose(data, everyone)
-        result.append(Choice(rule, data.records[i], int(data.n_parameters[i]), price_of_not_knowing(data, rule)))
+        result.append(
+            Choice(rule, data.records[i], int(data.n_parameters[i]), price_of_not_knowing(data, rule, bounds))
+        )
     return result
 
 
-def price_of_not_knowing(data: Candidates, rule: ChoiceRule) -> Interval:
+def price_of_not_knowing(data: Candidates, rule: ChoiceRule, bounds: FloatArray | None) -> Interval:
     """Return the out-of-range loss of a rule minus that of the oracle, with a 95 % interval over replicas.
 
     Parameters
@@ -295,6 +303,8 @@ def price_of_not_knowing(data: Candidates, rule: ChoiceRule) -> Interval:
     data : Candidates
     rule : ChoiceRule
         For the oracle itself the price is 0, without an interval.
+    bounds : ndarray (T,) or None
+        Largest loss there can be in each of the trials; None where replicas share rows.
 
     Returns
     -------
@@ -308,11 +318,19 @@ def price_of_not_knowing(data: Candidates, rule: ChoiceRule) -> Interval:
     if n < LEAST_REPLICAS_FOR_PRICE:
         reason = f"{n} replicas with enough points out of range; it takes {LEAST_REPLICAS_FOR_PRICE}"
         return Interval(None, None, None, n, "paired over replicas", reason)
-    mine, best = np.empty(n), np.empty(n)
+    mine, best = np.empty(n, np.int64), np.empty(n, np.int64)
     for judges, judged in halves(np.arange(n)):
         for side, way in ((mine, rule), (best, ORACLE)):
-            side[judged] = data.out_of_range[way.choose(data, replicas[judges]), replicas[judged]]
-    return paired_difference(mine, best)
+            side[judged] = way.choose(data, replicas[judges])
+    if (mine == best).all():
+        return Interval(0.0, 0.0, 0.0, n, "both choose the same trial")
+    if bounds is None:
+        price = float((data.out_of_range[mine, replicas] - data.out_of_range[best, replicas]).mean())
+        return Interval(price, None, None, n, "paired over replicas", SHARED_ROWS)
+    first, second = (
+        BoundedLosses(data.out_of_range[side, replicas], float(bounds[side].max())) for side in (mine, best)
+    )
+    return bounded_difference(first, second, paired=True)
 
 
 def correlations(data: Candidates) -> list[Correlation]:

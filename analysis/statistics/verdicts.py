@@ -28,7 +28,7 @@ import numpy as np
 from scipy import special
 
 from analysis.statistics.bounded import CERTIFICATE_WEIGHT, weighted_upper
-from analysis.statistics.intervals import FloatArray, Interval, Values
+from analysis.statistics.intervals import FloatArray, Interval, Values, clopper_pearson
 from analysis.statistics.resampling import rank_correlation_interval
 
 LEVEL = 0.95
@@ -80,7 +80,7 @@ def share_interval(values: Values, level: float = LEVEL) -> Interval:
 
     References
     ----------
-    C. J. Clopper and E. S. Pearson, Biometrika 26 (1934) 404-413; `analysis.statistics.bounded.weighted_upper`.
+    `analysis.statistics.intervals.clopper_pearson`; `analysis.statistics.bounded.weighted_upper`.
     """
     array = np.asarray(values, np.float64)
     n, percent = len(array), f"{100 * level:.4g} %"
@@ -91,10 +91,7 @@ def share_interval(values: Values, level: float = LEVEL) -> Interval:
         high = float(weighted_upper(array[None], 1.0 - tail, 1.0, CERTIFICATE_WEIGHT)[0])
         low = -float(weighted_upper(-array[None], 1.0 - tail, 0.0, CERTIFICATE_WEIGHT)[0])
         return Interval(estimate, low, high, n, f"Gaffke, {percent}")
-    k = round(float(array.sum()))
-    low = 0.0 if k == 0 else float(special.betaincinv(k, n - k + 1, tail))
-    high = 1.0 if k == n else float(special.betaincinv(k + 1, n - k, 1.0 - tail))
-    return Interval(estimate, low, high, n, f"Clopper-Pearson, {percent}")
+    return clopper_pearson(round(float(array.sum())), n, level)
 
 
 def median_interval(values: Values, level: float = LEVEL) -> Interval:

@@ -59,7 +59,6 @@ def add_table_options(run: Parser) -> None:
         action="store_true",
         help="the columns that give the target away are known when you predict: certify with them",
     )
-    group.add_argument("--name", metavar="NAME", help="of the sweep (default: that of the file)")
 
 
 def is_table(arguments: argparse.Namespace) -> bool:
@@ -102,7 +101,7 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
         new = {key: value for key, value in content.items() if value is not None}
         if new:
             given[name] = {**given.get(name, {}), **new}
-    for name in ("seed", "name"):
+    for name in ("seed", "name", "draws"):
         if getattr(arguments, name) is not None:
             given[name] = getattr(arguments, name)
     spec = build_spec(given, where)

@@ -12,7 +12,7 @@ from analysis.records.polynomial import NetworkRecord
 from analysis.records.study import Study, StudyHeader, TrialRecord
 from analysis.records.table import NO_SPLIT, ModelScores, TableRecord
 from analysis.sections.cards import cards_of
-from analysis.statistics.bounded import bounded_interval, loss_bound
+from analysis.statistics.bounded import loss_interval
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side, homework_rows
 from analysis.statistics.intervals import mean_interval
 from sweeps.data.table.metrics import METRICS
@@ -194,8 +194,7 @@ def record_text(header: StudyHeader, record: TrialRecord) -> str:
         "out of range": record.out_of_range_loss,
     }
     if record.state != "diverged":
-        bound = loss_bound(header, record)
-        lines += [f"  {name} {interval_text(bounded_interval(losses, bound))}" for name, losses in sides.items()]
+        lines += [f"  {name} {interval_text(loss_interval(header, record, losses))}" for name, losses in sides.items()]
         lines.append(f"  bounds that stop a search {record.train_upper:.4f} (training), {record.test_upper:.4f} (test)")
     lines.append(f"  engine {record.road}, digest {record.sha256}")
     lines += [f"  {record.playground_url}"] if record.playground_url else []
@@ -204,13 +203,12 @@ def record_text(header: StudyHeader, record: TrialRecord) -> str:
 
 def guess_sentences(study: Study, record: TrialRecord) -> list[str]:
     """Return where a setting is worse than always guessing the mean training label, or cannot be told from it."""
-    bound = loss_bound(study.header, record)
     told = []
     for where, losses, constant in (
         ("on test points", record.test_loss, record.constant_loss),
         ("out of range", record.out_of_range_loss, record.constant_out_of_range_loss),
     ):
-        loss = bounded_interval(losses, bound)
+        loss = loss_interval(study.header, record, losses)
         if constant is None or loss.low is None or loss.high is None or loss.high < constant:
             continue
         how = "worse than" if loss.low > constant else "not to be told from"

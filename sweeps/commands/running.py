@@ -61,6 +61,13 @@ def add_commands(commands: Commands) -> None:
     )
     run.add_argument("--replicas", type=positive_int, metavar="R", help="replicas of a search trial")
     run.add_argument("--seed", type=whole_number, metavar="N", help="seed of the sweep")
+    run.add_argument("--name", metavar="NAME", help="of the sweep (default: that of the spec or the file)")
+    run.add_argument(
+        "--draws",
+        metavar="NAME",
+        help="common block of draws for finalists and certificates: sweeps of one seed that name it are compared "
+        "draw by draw",
+    )
     run.add_argument(
         "--from",
         dest="origin",
@@ -107,7 +114,7 @@ def add_commands(commands: Commands) -> None:
 
 def run_command(arguments: argparse.Namespace) -> int:
     """Run a sweep, or a study of another kind, from its spec."""
-    _check_free(Path(arguments.results), arguments.spec)
+    _check_free(Path(arguments.results), arguments.spec if arguments.name is None else arguments.name)
     from sweeps.run.kinds import Changes, kind_of, load
 
     if is_table(arguments):
@@ -119,6 +126,8 @@ def run_command(arguments: argparse.Namespace) -> int:
         until=arguments.until,
         n_replicas=arguments.replicas,
         seed=arguments.seed,
+        name=arguments.name,
+        draws=arguments.draws,
         size=size_of(arguments),
         settings=tuple(arguments.set),
     )
@@ -306,6 +315,7 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     from analysis.records.reading import read_sweep
     from analysis.report import write_report
     from sweeps.commands.answers import ANSWERS, kind_of_data
+    from sweeps.commands.neighbours import neighbour_sentences
     from sweeps.commands.printing import homework_text
 
     studies = read_sweep(folder)
@@ -322,6 +332,8 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
             print(f"{study.header.dataset}: unfinished; `{PROGRAM} resume {folder.name}{options}` goes on")
         elif study.verdict.claims is None and (not study.verdict.certified or study not in drawn):
             print(f"{study.header.dataset}: {study.verdict.text}")
+    for sentence in neighbour_sentences(folder, studies):
+        print(sentence)
     page = write_report([folder])
     print(f"report: {page} (open it in a browser)")
     print_tracking(exporter, options)

@@ -157,7 +157,7 @@ class FashionSource(NumberedSource):
         """Return what a certificate's networks make of the test images.
 
         The units are the images: each has the share of the networks that take it for another kind. Shares vary less
-        than the ones and noughts for which Wilson's bound is made, so that it is a cautious one.
+        than the ones and noughts for which Clopper and Pearson's bound is made, so that it is a cautious one.
 
         Returns
         -------
@@ -165,7 +165,7 @@ class FashionSource(NumberedSource):
             ``n_rows``; ``value``: mean share of wrong images; ``bound``: the highest it may be, one-sided at ``level``;
             ``ensemble``: the share that the networks' mean probabilities get wrong; ``goal``; ``passed``.
         """
-        from analysis.statistics.intervals import wilson  # SciPy takes a while: only for those who use it
+        from analysis.statistics.intervals import clopper_pearson  # SciPy takes a while: only for those who use it
 
         split = self.draws(seeds).test
         outputs, y = predict(network, parameters, split.X), split.y[0, :, 0]
@@ -173,7 +173,9 @@ class FashionSource(NumberedSource):
         wrong = ~finite | (outputs.argmax(axis=2) != y)
         scores = np.exp(outputs - outputs.max(axis=2, keepdims=True))
         together = np.where(finite[..., None], scores / scores.sum(axis=2, keepdims=True), 0.0).mean(axis=0)
-        bound = wilson(math.ceil(wrong.mean(axis=0).sum()), len(y), 1 - 2 * level).high  # its upper end, one-sided
+        bound = clopper_pearson(
+            math.ceil(wrong.mean(axis=0).sum()), len(y), 1 - 2 * level
+        ).high  # its upper end, one-sided
         if bound is None:
             raise AssertionError("no test image")
         return {

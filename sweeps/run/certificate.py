@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.records.events import LookLine, Scalar, Stage, Verdict
 from analysis.records.lines import canonical_json
-from analysis.records.study import Study, StudyHeader, TrialRecord
+from analysis.records.study import Study, StudyHeader, TrialRecord, most_measured
 from analysis.statistics.bounded import certificate_bound, draws_needed, loss_bound
 from analysis.statistics.intervals import upper_bound
 from analysis.statistics.looks import looks_text, no_winner_text
@@ -22,16 +22,29 @@ from engine.playground.page import LEARNING_RATES, REGULARIZATION_RATES
 from sweeps.data.source import Source
 from sweeps.data.table.verdict import table_verdict
 from sweeps.run.looks import CLAIMED, seeds_of
-from sweeps.run.setting import Setting, search_setting
+from sweeps.run.setting import Setting, looks_of, search_setting
 from sweeps.search.space import apply
+from sweeps.spec.dimensions import LENGTH
 from sweeps.spec.sweep import SweepSpec
 
 LOOKS_BEYOND = 2
 """Grid epochs behind a trial's own that its finalist may choose, too."""
 PAGE_LEVEL_TESTS = 1
 CONFIDENCE = 0.95
+SURELY = 0.99
+"""Confidence with which one leaves a race: a race has several rounds, and a good setting lost costs more than draws."""
 WEAKEST_PENALTY = 3e-4
 """Page settings leave out a penalty weaker than this: the weakest on the page's menu is three times as strong."""
+
+THE_PAGES_OWN: Mapping[str, Scalar] = MappingProxyType(
+    {
+        "network.initializer": "playground",
+        "training.order": "fixed",
+        "training.schedule": "constant",
+        "training.input_noise": 0.0,
+    }
+)
+"""What the page has no menu for, and has."""
 
 MAIN_STAGES: tuple[Stage, ...] = ("finalist", "certificate")
 PAGE_STAGES: tuple[Stage, ...] = ("page_search", "page_finalist", "page_certificate")
@@ -91,6 +104,33 @@ def passes(header: StudyHeader, record: TrialRecord, goal: float, level: float) 
     return record.state == "complete" and max(bounds) < goal
 
 
+def decided(goal: float, study: Study, records: Sequence[TrialRecord]) -> set[int]:
+    """Return the numbers of a look's records that need no more draws, after one of its rounds.
+
+    Finalists leave when they are surely worse than the best on the same draws. Of certificates all are decided once
+    one has passed; before that, those that are surely worse than the best. Whatever has diverged or failed leaves.
+
+    Parameters
+    ----------
+    goal : float
+        Of the source.
+    study : Study
+        With the look.
+    records : sequence of TrialRecord
+        All that were still there, on the same draws.
+    """
+    complete = [record for record in records if record.state == "complete"]
+    look = study.look_behind(records[0])
+    claims = look is not None and records[0].stage in CLAIMED
+    if look is not None and claims and any(passes(study.header, one, goal, look.test_level) for one in complete):
+        return {record.number for record in records}
+    best = min(complete, key=lambda record: (record.value, record.number), default=None)
+    if best is None:
+        return {record.number for record in records}
+    stays = {one.number for one in complete if one is best or not _shown_worse(one, best, SURELY)}
+    return {record.number for record in records} - stays
+
+
 def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
     """Return how a study ended.
 
@@ -120,7 +160,7 @@ def _winner(study: Study, stage: Stage, goal: float, level: float) -> tuple[Tria
     for number in range(study.look_number, 0, -1):
         records = study.records_of(stage, number)
         look = study.look_of(stage, number)
-        at = look.level if look is not None else level / max(len(records), 1)
+        at = look.test_level if look is not None else level / max(len(records), 1)
         usable = [record for record in records if record.state == "complete" and study.stands(record)]
         passed = [record for record in usable if passes(study.header, record, goal, at)]
         if passed:
@@ -139,7 +179,8 @@ def _text(
     n = len(winner.test_loss)
     train = math.fsum(winner.train_loss) / n
     means = f"mean training loss {train:.4f} and mean test loss {winner.value:.4f} over {n} fresh draws"
-    at = f"at level {level:.2g}{looks_text(study, spec.certificates.level, is_finite=winner.ensemble is not None)}"
+    looked = looks_text(study, spec.certificates.level, is_finite=winner.ensemble is not None)
+    at = f"at level {level:.2g}{_rounds_text(study.look_behind(winner))}{looked}"
     if winner.ensemble is not None:
         judged = winner.ensemble
         means = (
@@ -147,7 +188,9 @@ def _text(
             f"(upper bound {judged['bound']:.4f})"
         )
         if certified:
-            told = "nothing before had looked at these images" if study.look_number == 1 else "counting every look"
+            told = (
+                "this sweep had not looked at these images before" if study.look_number == 1 else "counting every look"
+            )
             return f"Certified: {means}, below {goal:g} {at}; {told}."
     if certified:
         return f"Certified: {means} are below {goal:g}, {at}."
@@ -166,6 +209,13 @@ def _text(
     )
 
 
+def _rounds_text(look: LookLine | None) -> str:
+    if look is None or not look.rounds:
+        return ""
+    draws = " and ".join(str(n) for n in (*look.rounds, look.n_draws))
+    return f", as each test after {draws} draws"
+
+
 def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:
     trials = ranked(study.eligible())
     hopeful = [trial for trial in trials if trial.value < source.goal] or trials[:1]
@@ -173,18 +223,18 @@ def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecor
 
 
 def _certificates(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:
-    finalists = ranked(study.records_of("finalist"))
+    finalists = ranked(most_measured(study.records_of("finalist")))
     losses = [record.value if source.is_finite else max(record.value, _mean(record.train_loss)) for record in finalists]
     hopeful = [record for record, loss in zip(finalists, losses, strict=True) if loss < source.goal]
     # A finalist shown to be worse than the best on the same draws would only cost time and level.
-    rivals = [record for record in hopeful if not _shown_worse(record, hopeful[0])]
+    rivals = [record for record in hopeful if not _shown_worse(record, hopeful[0], CONFIDENCE)]
     return (rivals or finalists[:1])[: spec.certificates.n]
 
 
-def _shown_worse(record: TrialRecord, best: TrialRecord) -> bool:
-    """Return whether `record` has the higher mean test loss: one-sided at 95 %, paired over the draws."""
+def _shown_worse(record: TrialRecord, best: TrialRecord, confidence: float) -> bool:
+    """Return whether `record` has the higher mean test loss: one-sided, paired over the draws."""
     gains = np.subtract(best.test_loss, record.test_loss)
-    return len(gains) > 1 and upper_bound(gains.tolist(), CONFIDENCE) < 0
+    return len(gains) > 1 and upper_bound(gains.tolist(), confidence) < 0
 
 
 def _page_search(spec: SweepSpec, source: Source, study: Study) -> list[Setting]:
@@ -208,7 +258,7 @@ def _page_finalists(spec: SweepSpec, source: Source, study: Study) -> list[Trial
 
 
 def _page_certificates(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:  # noqa: ARG001
-    return ranked(study.records_of("page_finalist"))[:PAGE_LEVEL_TESTS]
+    return ranked(most_measured(study.records_of("page_finalist")))[:PAGE_LEVEL_TESTS]
 
 
 _CHOSEN: Mapping[Stage, Callable[[SweepSpec, Source, Study], list[TrialRecord]]] = MappingProxyType(
@@ -230,19 +280,21 @@ def _looked_at(
     Finalists are free to choose among the record's epochs and a little later ones; certificates are judged at the epoch
     that the record has chosen.
     """
-    grid, at, epochs = spec.epochs.grid, spec.epochs.grid.index(record.epochs), None
+    grid, epochs = looks_of(spec, record.params), None
+    at = grid.index(record.epochs)
     look_at = grid[: at + 1 + LOOKS_BEYOND]
     if look.stage in CLAIMED:
         # What may be drawn anew can be looked at all along; test rows that are all there is, once.
         epochs = record.epochs
         look_at = (epochs,) if source.is_finite else grid[: at + 1]
     repeats = record.number if look.stage == "finalist" else record.source if look.stage == "certificate" else None
-    return Setting(look.stage, look.first + i, repeats, dict(record.params), seeds, look_at, epochs)
+    rounds = tuple(look.rounds)
+    return Setting(look.stage, look.first + i, repeats, dict(record.params), seeds, look_at, epochs, rounds=rounds)
 
 
 def _snapped(record: TrialRecord, rates: Sequence[float]) -> list[dict[str, Scalar]]:
     """Return the nearest settings that the page's menus have: SGD, its activations, its rates."""
-    params = dict(record.params)
+    params = {key: THE_PAGES_OWN.get(key, value) for key, value in record.params.items() if key != LENGTH}
     if record.network["activation"] not in PAGE_ACTIVATIONS:
         params["network.activation"] = "relu"
     penalty = float(record.training["regularization_rate"])

@@ -48,6 +48,8 @@ class Changes:
     until: str | None = None
     n_replicas: int | None = None
     seed: int | None = None
+    name: str | None = None
+    draws: str | None = None
     size: Size = "default"
     settings: tuple[str, ...] = ()
 
@@ -117,6 +119,7 @@ def _change_polynomial(spec: PolynomialSpec, changes: Changes) -> PolynomialSpec
         if value is not None:
             raise SpecError(f"--{name}: a polynomial study has none; --replicas is its number of seeds")
     _refuse_lesson_options(changes)
+    _refuse_sweep_options(changes)
     return spec if changes.n_replicas is None else spec.with_seeds(changes.n_replicas)
 
 
@@ -128,6 +131,14 @@ def _refuse_lesson_options(changes: Changes) -> None:
         raise SpecError(f"--set {changes.settings[0]}: only for lessons; `python -m sweeps lessons` lists them")
 
 
+def _refuse_sweep_options(changes: Changes) -> None:
+    """Refuse what only sweeps have."""
+    if changes.name is not None:
+        raise SpecError(f"--name {changes.name}: only sweeps have another name; --results puts it in another folder")
+    if changes.draws is not None:
+        raise SpecError(f"--draws {changes.draws}: only for sweeps, whose winners are measured on fresh draws")
+
+
 def _change_sweep(spec: SweepSpec, changes: Changes) -> SweepSpec:
     _refuse_lesson_options(changes)
     return with_overrides(
@@ -137,6 +148,8 @@ def _change_sweep(spec: SweepSpec, changes: Changes) -> SweepSpec:
         until=changes.until,
         n_replicas=changes.n_replicas,
         seed=changes.seed,
+        name=changes.name,
+        draws=changes.draws,
     )
 
 
@@ -145,6 +158,7 @@ def _change_lesson(spec: LessonSpec, changes: Changes) -> LessonSpec:
     for name, value in given.items():
         if value is not None:
             raise SpecError(f"--{name}: a lesson has none; --set changes its factors and settings")
+    _refuse_sweep_options(changes)
     spec = resized(spec, changes.size)
     if changes.n_replicas is not None:
         spec = with_setting(spec, f"n_replicas={changes.n_replicas}")

@@ -156,6 +156,10 @@ class LessonPlan:
         """Return nothing: no stage follows."""
         return None, []
 
+    def decided(self, study: Study, records: Sequence[Any]) -> set[int]:  # noqa: ARG002
+        """Return nothing: there are no rounds."""
+        return set()
+
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return each cell by itself: its replicas train together already."""
         return [(piece,) for piece in pieces]

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from analysis.records.events import LookLine, Stage
 from analysis.records.lines import canonical_json
@@ -23,6 +25,11 @@ FINITE_SHARE = 0.8
 CLAIMED: tuple[Stage, ...] = ("certificate", "page_certificate")
 FRESH: tuple[Stage, ...] = ("finalist", "certificate", "page_finalist", "page_certificate")
 """Stages that are looks."""
+
+ROUNDS: Mapping[Stage, tuple[int, ...]] = MappingProxyType(
+    {"finalist": (16, 32, 64), "page_finalist": (16, 32, 64), "certificate": (512,), "page_certificate": (512,)}
+)
+"""Numbers of draws after which a look's records are judged before its end."""
 
 
 def question(spec: SweepSpec, dataset: DatasetSpec, n_trials: int) -> str:
@@ -54,6 +61,9 @@ def draws_of(spec: SweepSpec, dataset: DatasetSpec, n_trials: int) -> str:
 def plan_look(spec: SweepSpec, dataset: DatasetSpec, source: Source, study: Study, stage: Stage) -> LookLine:
     """Return the look that a stage is about to take; how many records and which level they have is still to be said."""
     n_trials = len(study.trials)
+    n_draws = len(seeds_of(source, study, stage, study.look_number, draws_of(spec, dataset, n_trials)))
+    # Replicas that share all rows come in folds: a part of them is another experiment.
+    rounds = [] if source.is_finite else [cut for cut in ROUNDS[stage] if cut < n_draws]
     return LookLine(
         number=study.look_number,
         stage=stage,
@@ -61,13 +71,14 @@ def plan_look(spec: SweepSpec, dataset: DatasetSpec, source: Source, study: Stud
         n_trials=n_trials,
         first=len(study.records[stage]),
         n_records=0,
-        n_draws=len(seeds_of(source, study, stage, study.look_number, draws_of(spec, dataset, n_trials))),
+        n_draws=n_draws,
         level=0.0,
+        rounds=rounds,
     )
 
 
 def with_records(look: LookLine, n: int, spec: SweepSpec, source: Source) -> LookLine:
-    """Return a look with the number of its records, and the level that each of their tests has."""
+    """Return a look with the number of its records, and the level of each of them."""
     level = 0.0
     if look.stage in CLAIMED:
         # The number of tests on test rows is fixed beforehand: what another look spends must not depend on this one.

@@ -13,6 +13,7 @@ from engine.splits import Split
 from sweeps.data.asked import Asked
 from sweeps.data.playground import PlaygroundData, PlaygroundSource
 from sweeps.data.source import Draws, Losses
+from sweeps.run.certificate import THE_PAGES_OWN
 from sweeps.run.setting import Setting
 from sweeps.run.trial import run_trial
 from sweeps.run.trials import study_header
@@ -127,7 +128,7 @@ class GivenSource(PlaygroundSource):
 
 
 def _spec_of(dataset: str, epochs: int, noise: float, train_share: float, n_replicas: int, seed: int) -> SweepSpec:
-    """Return the homework's spec with one dataset and a grid of epochs that ends at `epochs`."""
+    """Return the homework's spec with one dataset and a grid of epochs that ends at `epochs`, as the page trains."""
     homework = load_spec("homework")
     table = as_table(homework)
     homework.dataset(dataset)
@@ -136,6 +137,11 @@ def _spec_of(dataset: str, epochs: int, noise: float, train_share: float, n_repl
     table["search"]["n_replicas"] = n_replicas
     earlier = [epoch for epoch in homework.epochs.grid if epoch < epochs]
     table["epochs"] |= {"max_epochs": epochs, "grid": [*earlier, epochs], "stop_from": epochs}
+    for key, value in THE_PAGES_OWN.items():
+        group, field = key.split(".")
+        table[group][field] = value
+    table["search"].pop("first", None)
+    table["space"] = {"training": {"learning_rate": {"low": 1e-9, "high": 1e9, "log": True}}}  # nothing is asked of it
     table["datasets"] = [one for one in table["datasets"] if one["name"] == dataset]
     table["datasets"][0] |= {"noise": noise, "train_share": train_share}
     return parse_spec(table, "train")

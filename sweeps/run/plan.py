@@ -111,6 +111,12 @@ class Plan(Protocol):
         The stages before it in its tuple are complete.
         """
 
+    def decided(self, study: Study, records: Sequence[Any]) -> set[int]:
+        """Return the numbers of a stage's records that need no more seeds, after one of their rounds.
+
+        The records have had equally many seeds each, and are all that were still in the race.
+        """
+
     def reopening(self, study: Study) -> Extension | Chapter | None:
         """Return the line with which a study goes on as this plan asks; None where it is another study."""
 

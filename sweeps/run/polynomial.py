@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -133,6 +134,10 @@ class PolynomialPlan:
     def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
         """Return nothing: no stage follows."""
         return None, []
+
+    def decided(self, study: Study, records: Sequence[Any]) -> set[int]:  # noqa: ARG002
+        """Return nothing: there are no rounds."""
+        return set()
 
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return the networks in eights of one arm and rate."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analysis.records.events import Scalar, Stage
+from sweeps.spec.dimensions import LENGTH
 from sweeps.spec.sweep import SweepSpec
 
 CHUNK = 64
@@ -38,6 +39,8 @@ class Setting:
         `sweeps.search.pruners`.
     level : float
         Of a certificate's test.
+    rounds : tuple of int
+        Numbers of seeds after which its stage is judged: where it is decided then, it ends there.
     """
 
     stage: Stage
@@ -50,15 +53,39 @@ class Setting:
     stops_early: bool = False
     prune_above: tuple[tuple[int, float], ...] = ()
     level: float = 0.0
+    rounds: tuple[int, ...] = ()
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """The rounds that come before the end."""
+        return tuple(sorted(cut for cut in self.rounds if cut < len(self.seeds)))
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Number of seeds before the end of each piece; one piece where stopping looks at all replicas together."""
+        n = len(self.seeds)
+        cuts = () if self.stops_early else (*range(CHUNK, n, CHUNK), *self.cuts)
+        return (*sorted(set(cuts)), n)
 
     @property
     def n_chunks(self) -> int:
-        """Pieces that can be trained apart; one where stopping looks at all replicas together."""
-        return 1 if self.stops_early else math.ceil(len(self.seeds) / CHUNK)
+        """Pieces that can be trained apart."""
+        return len(self.ends)
 
     def chunk(self, i: int) -> tuple[str, ...]:
         """Return the seeds of piece `i`."""
-        return self.seeds if self.n_chunks == 1 else self.seeds[i * CHUNK : (i + 1) * CHUNK]
+        ends = self.ends
+        return self.seeds[ends[i - 1] if i else 0 : ends[i]]
+
+    def after(self, n: int) -> Setting:
+        """Return the setting of its first `n` seeds, which are a whole number of its pieces."""
+        return dataclasses.replace(self, seeds=self.seeds[:n])
+
+
+def looks_of(spec: SweepSpec, params: Mapping[str, Scalar]) -> tuple[int, ...]:
+    """Return the epochs at which a setting is looked at: the spec's grid, up to where the setting ends."""
+    length = int(params.get(LENGTH) or spec.epochs.max_epochs)
+    return tuple(epoch for epoch in spec.epochs.grid if epoch <= length)
 
 
 def search_setting(
@@ -72,5 +99,5 @@ def search_setting(
     prune_above: tuple[tuple[int, float], ...] = (),
 ) -> Setting:
     """Return a trial that is looked at on the spec's grid of epochs and may stop early."""
-    grid = spec.epochs.grid
+    grid = looks_of(spec, params)
     return Setting(stage, number, source, dict(params), seeds, grid, stops_early=True, prune_above=prune_above)

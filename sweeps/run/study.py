@@ -213,6 +213,7 @@ class _StudyRun:
         self._stages: dict[Stage, dict[int, Setting]] = {}
         self._under_way: set[_Key] = set()
         self._results: dict[_Key, Result] = {}
+        self._rounds: dict[Stage, int] = {}
         self._phase_start = time.monotonic()
         self._phase_done = 0
         self._phase: Phase = plan.phase
@@ -234,7 +235,7 @@ class _StudyRun:
             self.log.verdict(self.plan.verdict(self.log.study, self._stopped or "budget"))
             self._tell_watcher(None)
             return []
-        pieces = [Piece(setting, i) for setting in settings for i in range(setting.n_chunks)]
+        pieces = [Piece(setting, i) for setting in settings for i in range(self._n_open(setting))]
         pieces = [piece for piece in pieces if piece.key not in self._under_way and piece.key not in self._results]
         self._under_way |= {piece.key for piece in pieces}
         return self.plan.batches(pieces)
@@ -246,21 +247,55 @@ class _StudyRun:
         self._results_s += result.timing.duration_s
         self._under_way.remove(piece.key)
         self._results[piece.key] = result
-        keys = [Piece(setting, i).key for i in range(setting.n_chunks)]
-        if any(key not in self._results for key in keys):
-            return
-        results = [self._results.pop(key) for key in keys]
-        outcomes = [result.outcome for result in results]
+        if self._rounds.get(setting.stage, 0) < len(setting.cuts):
+            self._judge(setting.stage)
+        elif self._has(setting, setting.n_chunks):
+            self._write(setting, self._made(setting))
+
+    def _n_open(self, setting: Setting) -> int:
+        """Return how many of a setting's pieces can be trained before its stage is judged again."""
+        judged = self._rounds.get(setting.stage, 0)
+        return setting.n_chunks if judged >= len(setting.cuts) else setting.ends.index(setting.cuts[judged]) + 1
+
+    def _has(self, setting: Setting, n_chunks: int) -> bool:
+        return all(Piece(setting, i).key in self._results for i in range(n_chunks))
+
+    def _made(self, setting: Setting) -> Record:
+        results = [self._results[Piece(setting, i).key] for i in range(setting.n_chunks)]
         timing = Timing(
             started_at_s=min(result.timing.started_at_s for result in results),
             duration_s=sum(result.timing.duration_s for result in results),
             worker=results[0].timing.worker,
         )
-        record = self.plan.record(setting, outcomes, timing)
-        self.plan.keep(setting, record, outcomes)  # before the line that promises it
+        return self.plan.record(setting, [result.outcome for result in results], timing)
+
+    def _write(self, setting: Setting, record: Record) -> None:
+        results = [self._results.pop(Piece(setting, i).key) for i in range(setting.n_chunks)]
+        self.plan.keep(setting, record, [result.outcome for result in results])  # before the line that promises it
         self.log.record(record)
         self._phase_done += 1
         self._tell_watcher(record)
+
+    def _judge(self, stage: Stage) -> None:
+        """End those of a stage that are decided after the round under way, once everybody has run it.
+
+        A function of the records alone, so that after an interruption the same ones end: those that this round has
+        already ended are judged again with the others, and where one has gone further, it had ended all it ends.
+        """
+        there = self.log.study.records_of(stage)
+        known = {record.number for record in there}
+        racing = [setting for number, setting in self._stages[stage].items() if number not in known]
+        if not all(self._has(setting, self._n_open(setting)) for setting in racing):
+            return
+        n = racing[0].cuts[self._rounds.get(stage, 0)]
+        made = {setting.number: self._made(setting.after(n)) for setting in racing}
+        if not any(len(record.seeds) > n for record in there):
+            ended = [record for record in there if len(record.seeds) == n]
+            out = self.plan.decided(self.log.study, [*ended, *made.values()])
+            for setting in racing:
+                if setting.number in out:
+                    self._write(setting.after(n), made[setting.number])
+        self._rounds[stage] = self._rounds.get(stage, 0) + 1
 
     def finish(self) -> None:
         """Keep beside the log what a report needs besides, once there is a verdict."""

@@ -18,7 +18,7 @@ from analysis.records.study import Study, StudyHeader, TrialRecord
 from engine.network import Parameters
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Losses, Source, join_draws
-from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, stage_settings, verdict_of
+from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, decided, stage_settings, verdict_of
 from sweeps.run.chapters import chapter_of, repeatable, sampler_of, specs_of_chapters
 from sweeps.run.looks import FRESH, plan_look, with_records
 from sweeps.run.models import save_outcome
@@ -162,6 +162,10 @@ class TrialPlan:
             return None, []
         look = known or with_records(planned, len(settings), self._spec, self._source)
         return look, [dataclasses.replace(setting, level=look.level) for setting in settings]
+
+    def decided(self, study: Study, records: Sequence[TrialRecord]) -> set[int]:
+        """Return the finalists that are surely worse than the best, and the certificates that are decided."""
+        return decided(self._source.goal, study, records)
 
     def reopening(self, study: Study) -> Extension | Chapter | None:
         """Return a larger budget, or a chapter in the spec's space; None where it is another study."""

@@ -106,7 +106,7 @@ def apply(
         If a param is unknown or of the wrong type.
     """
     network: dict[str, object] = dict(spec.network)
-    training: dict[str, object] = dict(spec.training)
+    training: dict[str, object] = {**dict(spec.training), "max_epochs": spec.epochs.max_epochs}
     sizes: dict[int, int] = {}
     for key, value in params.items():
         if key.startswith(f"{SIZES}."):
@@ -121,7 +121,6 @@ def apply(
             raise SpecError(f"params: {DEPTH}: {depth} layers, but sizes for {sorted(sizes)}")
         network["hidden_layer_sizes"] = tuple(sizes[i] for i in sorted(sizes))
     network |= {"n_inputs": n_inputs, "n_outputs": n_outputs}
-    training["max_epochs"] = spec.epochs.max_epochs
     return NetworkConfig(**network), TrainingConfig(**training)  # type: ignore[arg-type]
 
 

@@ -119,14 +119,21 @@ _NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "training.dtype": ("float32", "float64"),
     }
 )
-# Set by the data or by the spec's own [epochs], not by a trial.
-_NOT_SETTABLE = ("network.n_inputs", "network.n_outputs", "training.max_epochs")
+LENGTH = "training.max_epochs"
+"""How long a trial trains and its schedule is; only a space has it, as what holds for all trials stands in [epochs]."""
+# Set by the data, or by the spec's own [epochs].
+_NOT_SETTABLE = ("network.n_inputs", "network.n_outputs", LENGTH)
 
 
 def setting_keys() -> tuple[str, ...]:
-    """Return every key a spec may fix or search: ``"network.activation"``, ``"training.learning_rate"``, ..."""
+    """Return every key a spec may fix, and search: ``"network.activation"``, ``"training.learning_rate"``, ..."""
     keys = [f"{group}.{field.name}" for group, config in _CONFIGS.items() for field in dataclasses.fields(config)]
     return ("network.n_hidden_layers", *(key for key in keys if key not in _NOT_SETTABLE))
+
+
+def space_keys() -> tuple[str, ...]:
+    """Return every key that a spec may search."""
+    return (*setting_keys(), LENGTH)
 
 
 def setting_schema(group: str) -> dict[str, Any]:
@@ -157,7 +164,7 @@ def check_setting(key: str, value: Any, where: str) -> Any:
     SpecError
         If the field does not exist or the value is not of its type or not one of its names.
     """
-    check_name(key, setting_keys(), where)
+    check_name(key, space_keys(), where)
     where = f"{where}: {key}"
     if key in _NAMES:
         if not isinstance(value, str):
@@ -224,7 +231,7 @@ def read_space(table: SpecTable) -> tuple[Dimension, ...]:
             raise SpecError(f"{where}: {group}: must be a table, not {shown(content)}")
         for field, entry in content.items():
             key = f"{group}.{field}"
-            check_name(key, setting_keys(), where)
+            check_name(key, space_keys(), where)
             dimensions.append(_dimension(key, SpecTable(entry, f"{where}: {key}")))
     if not dimensions:
         raise SpecError(f"{where}: empty; search at least one setting")
@@ -289,6 +296,7 @@ _INTEGERS = (
     "training.batch_size",
     "training.warmup_epochs",
     "training.schedule_every",
+    LENGTH,
 )
 
 

@@ -67,10 +67,10 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
         If the file cannot be read exactly or does not hold what is asked for.
     """
     check_depth(given, where)
-    unknown = [key for key in given if key not in ("name", "seed", "dataset", *_SECTIONS)]
+    unknown = [key for key in given if key not in ("name", "seed", "draws", "dataset", *_SECTIONS)]
     if unknown:
         raise SpecError(
-            f"{where}: unknown {unknown[0]}; beside dataset there may be name, seed, {', '.join(_SECTIONS)}"
+            f"{where}: unknown {unknown[0]}; beside dataset there may be name, seed, draws, {', '.join(_SECTIONS)}"
         )
     for key in _SECTIONS:
         if key != "goal" and not isinstance(given.get(key, {}), Mapping):

@@ -20,7 +20,7 @@ from sweeps.data.kind import Settings
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.fields import read_fields
-from sweeps.spec.dimensions import LARGEST_GRID, Dimension, grid_size, read_fixed, read_space
+from sweeps.spec.dimensions import LARGEST_GRID, LENGTH, Dimension, grid_size, read_fixed, read_space
 from sweeps.spec.placing import read_first, read_origin
 from sweeps.spec.samplers import LISTS, SAMPLERS
 from sweeps.spec.sections import (
@@ -348,6 +348,13 @@ def _check_whole(spec: SweepSpec, where: str) -> None:
             f"{where}: pruning: min_epochs: {pruning.min_epochs} must be below max_epochs, {spec.epochs.max_epochs}"
         )
     searched = {dimension.key for dimension in spec.space}
+    for dimension in spec.space:
+        if dimension.key == LENGTH:
+            odd = [value for value in dimension.values if value not in spec.epochs.grid]
+            if odd:
+                raise SpecError(
+                    f"{where}: space: {LENGTH}: {odd[0]} is not in [epochs] grid; give choice = [...] of epochs there"
+                )
     for group, fixed in (("network", spec.network), ("training", spec.training)):
         for key, _ in fixed:
             if f"{group}.{key}" in searched:

@@ -25,6 +25,7 @@ def with_overrides(
     n_replicas: int | None = None,
     seed: int | None = None,
     name: str | None = None,
+    draws: str | None = None,
 ) -> SweepSpec:
     """Return the spec with some settings replaced, validated again; None keeps what the spec says.
 
@@ -42,6 +43,8 @@ def with_overrides(
         The sweep's seed.
     name : str
         The sweep's name.
+    draws : str
+        Name of a common block of draws.
 
     Raises
     ------
@@ -55,6 +58,7 @@ def with_overrides(
         (table["search"], "n_replicas", n_replicas),
         (table, "seed", seed),
         (table, "name", name),
+        (table, "draws", draws),
     ]
     for place, key, value in given:
         if value is not None:

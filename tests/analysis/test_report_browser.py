@@ -145,7 +145,7 @@ def test_four_cards_fit_the_first_screen_of_a_desk(sized) -> None:
         assert re.search(r"hidden layers .*, batch size \d+, (sgd|adam), learning rate [\d.]+, .*; \d+ epochs", card)
         assert re.search(r"Test loss\n0\.\d+ \(0\.\d+ to 0\.\d+\)", card)
         assert re.search(r"Pass rate\n[\d.]+ \([\d.]+ to [\d.]+\)\nAttainable\n[\d.]+", card)
-        assert re.search(r"out of range, [\d.]+ against [\d.]+: the floor there is", card)
+        assert re.search(r"(out of range|told apart), [\d.]+ against [\d.]+: the floor there is", card)
         assert "python -m sweeps replay homework/" in card
     assert len(visible_text(sized, ".card img")) == 4
 

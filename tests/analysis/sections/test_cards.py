@@ -124,7 +124,8 @@ def read_csv_bytes(content: bytes) -> list[dict[str, str]]:
 
 def test_the_verdict_beyond_the_range_comes_with_its_reason(card: Card) -> None:
     pattern = (
-        r"Worse out of range, 0\.\d+ against 0\.\d+: the floor there is 0\.\d+ against 0\.\d+; "
+        r"In range and out of range are not to be told apart, 0\.\d+ against 0\.\d+: "
+        r"the floor there is 0\.\d+ against 0\.\d+; "
         r"(over |under )?\d+ % of those points lie farther from the true boundary than any training point; "
         r"both classes occur there \(\d+ % \+1\); "
         r"(nowhere|first) worse than a constant guess.*\."

@@ -38,7 +38,7 @@ from analysis.sections.registry import SECTIONS
 from analysis.sections.surface import frame_images, frame_palette, surface, titled
 from analysis.sections.trials import thinned, trial_points
 from analysis.statistics.homework import range_rows
-from analysis.statistics.intervals import wilson
+from analysis.statistics.intervals import clopper_pearson
 from analysis.statistics.ranges import RANGES, Box
 from engine.model_files import save_model
 from engine.network import NetworkConfig, Parameters
@@ -146,8 +146,8 @@ def test_rates_of_a_category_count_its_own_trials(rng: np.random.Generator) -> N
     made = [("tanh", True), ("tanh", False), ("relu", True), ("tanh", True)]
     trials = [dataclasses.replace(plain, params={"a": choice}, candidate=passed) for choice, passed in made]
     assert [(rate.choice, rate.rate) for rate in choice_rates(trials)] == [
-        ("relu", wilson(1, 1)),
-        ("tanh", wilson(2, 3)),
+        ("relu", clopper_pearson(1, 1)),
+        ("tanh", clopper_pearson(2, 3)),
     ]
 
 

@@ -14,10 +14,13 @@ from analysis.records.lines import RecordError
 from analysis.records.reading import read_study
 from analysis.records.table import TABLE_NAME, PartScores, RowScore, encode_table_record
 from analysis.report import lead_sentence, render, write_report
-from analysis.sections import answer
+from analysis.sections import answer, selection
 from analysis.sections import table as section
+from analysis.statistics.bounded import SHARED_ROWS, loss_interval
+from analysis.statistics.comparison import arms
 from analysis.statistics.homework import winner_record
 from analysis.statistics.intervals import Interval
+from analysis.statistics.selection import candidates, choices
 
 
 def write(folder, task="regression", with_network=True, network_changes=None, n_test_looks=1, network=0.9, **changes):
@@ -221,3 +224,26 @@ def test_a_damaged_record_names_its_file(tmp_path):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(RecordError, match=r"table\.json: line 1: "):
         section.build([study])
+
+
+def test_networks_that_share_rows_have_means_and_no_intervals(tmp_path):
+    """Fifteen networks of five folds are not fifteen observations; search trials do not keep the losses of rows."""
+    study = build.finished_study("xor", n_trials=30, data={"kind": "table"})
+    arm_sets = arms(study, least=2)
+    assert arm_sets
+    for arm in (arm for one in arm_sets for arm in one.arms):
+        interval = arm.interval("test_loss")
+        assert interval.estimate is not None
+        assert (interval.low, interval.high, interval.reason) == (None, None, SHARED_ROWS)
+    for difference in (difference for one in arm_sets for difference in one.differences):
+        assert (difference.difference.low, difference.p_value) == (None, None)
+    data = candidates(study.trials)
+    assert data is not None
+    assert {choice.price.low for choice in choices(data, None) if choice.price.n and choice.price.estimate} <= {None}
+    rules = table(selection.build([study]).blocks, "selection")
+    assert all(cell.low is None for row in rules.rows for cell in row if isinstance(cell, Interval) and cell.estimate)
+    drawn = build.finished_study("xor", n_trials=30)
+    assert all(arm.interval("test_loss").low is not None for one in arms(drawn, least=2) for arm in one.arms)
+    trial = study.trials[0]
+    assert loss_interval(study.header, trial, trial.test_loss).low is None
+    assert loss_interval(drawn.header, trial, trial.test_loss).low is not None

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from analysis.statistics.intervals import (
+    clopper_pearson,
     difference_p_value,
     hall_bound,
     holm,
@@ -16,7 +17,6 @@ from analysis.statistics.intervals import (
     paired_difference,
     upper_bound,
     welch_difference,
-    wilson,
 )
 from analysis.statistics.resampling import rank_correlation_interval
 
@@ -52,15 +52,15 @@ def test_a_missing_interval_says_why():
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 16), (3, 16), (16, 16), (771, 1000)])
-def test_wilsons_interval_is_scipys(k, n):
-    expected = stats.binomtest(k, n).proportion_ci(0.95, method="wilson")
-    interval = wilson(k, n)
+def test_clopper_and_pearsons_interval_is_scipys(k, n):
+    expected = stats.binomtest(k, n).proportion_ci(0.95, method="exact")
+    interval = clopper_pearson(k, n)
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_wilson_refuses_more_successes_than_tries():
+def test_a_rate_refuses_more_successes_than_tries():
     with pytest.raises(ValueError, match=r"^k: 5 successes of 4 tries; give 0 <= k <= n$"):
-        wilson(5, 4)
+        clopper_pearson(5, 4)
 
 
 def test_pairs_count_only_where_both_were_measured():

@@ -277,7 +277,7 @@ def test_a_verdict_says_better_or_worse_only_where_pairs_of_rows_tell(
         "accuracy 0.9 of 4 networks together on 50 test rows (best baseline in the folds, logistic regression: 0.8; "
         "here, gradient boosting: 0.85)"
     )
-    at = "at level 0.04 (the first look at these rows; 0.04 of 0.05 is spent)"
+    at = "at level 0.04 (this sweep's first look at these rows; 0.04 of 0.05 is spent)"
     if passed:
         assert verdict.text == f"Certified: {result} reaches the goal, {judged['goal']}, {at}: {text}"
     else:

@@ -1,0 +1,137 @@
+"""Finalists race, certificates end when they are decided; neither kills nor workers leave a trace in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import record_builders as build
+from tiny import tiny_table
+
+from analysis.records.events import LookLine, Stage
+from analysis.records.reading import read_study
+from analysis.records.study import Study, TrialRecord, most_measured
+from sweeps.run.certificate import decided
+from sweeps.run.setting import Setting
+from sweeps.run.study import run_sweep
+from sweeps.spec.sweep import SweepSpec, parse_spec
+from sweeps.spec.writing import as_toml
+from sweeps.store.log import digest
+
+
+def racing_spec(**changes: Any) -> SweepSpec:
+    """Return a tiny sweep whose finalists are enough draws for three rounds."""
+    table = tiny_table()
+    table["datasets"] = table["datasets"][:1]
+    table["search"] |= {"n_trials": 8, "until": "budget"}
+    table["goal"]["below"] = 0.4
+    table["finalists"] = {"n": 6, "n_replicas": 72}
+    for key, content in changes.items():
+        table[key] = {**table[key], **content}
+    return parse_spec(table, "tiny.toml")
+
+
+SPEC = racing_spec()
+
+
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("raced")
+    run_sweep(SPEC, results, workers=2)
+    return results / SPEC.name
+
+
+def test_who_is_surely_worse_leaves_early_and_the_rest_run_to_the_end(raced: Path) -> None:
+    study = read_study(raced / "gauss" / "log.jsonl")
+    finalists = study.records_of("finalist")
+    n_seeds = {len(record.seeds) for record in finalists}
+    assert n_seeds <= {16, 32, 64, 72}
+    assert {16, 72} <= n_seeds
+    full = most_measured(finalists)
+    best = min(full, key=lambda record: record.value)
+    for record in finalists:
+        n = len(record.seeds)
+        assert record.seeds == best.seeds[:n]
+        if n < 72:
+            assert record.value > float(np.mean(best.test_loss[:n]))
+    certificate = study.records_of("certificate")[0]
+    assert certificate.source in {record.source for record in full}
+
+
+def test_kills_anywhere_in_a_race_change_nothing(raced: Path, tmp_path: Path) -> None:
+    whole = digest(raced)
+    lines = (raced / "gauss" / "log.jsonl").read_bytes().splitlines(keepends=True)
+    places = [i for i, line in enumerate(lines) if b'"kind":"finalist"' in line]
+    log = tmp_path / SPEC.name / "gauss" / "log.jsonl"
+    log.parent.mkdir(parents=True)
+    (tmp_path / SPEC.name / "spec.toml").write_text(as_toml(SPEC))
+    for n in (places[0], places[1], places[3], places[-1]):
+        log.write_bytes(b"".join(lines[:n]))
+        run_sweep(SPEC, tmp_path, workers=1)
+        assert digest(tmp_path / SPEC.name) == whole
+
+
+def test_pieces_end_where_a_round_does() -> None:
+    setting = Setting("finalist", 0, 0, {}, tuple(map(str, range(128))), (1,), rounds=(16, 32, 64))
+    assert setting.ends == (16, 32, 64, 128)
+    assert [len(setting.chunk(i)) for i in range(setting.n_chunks)] == [16, 16, 32, 64]
+    part = setting.after(32)
+    assert part.ends == (16, 32)
+    assert part.chunk(1) == setting.chunk(1)
+    assert Setting("certificate", 0, 0, {}, setting.seeds * 8, (1,), rounds=(512,)).ends == tuple(range(64, 1025, 64))
+    assert Setting("search", 0, 0, {}, setting.seeds, (1,), stops_early=True).ends == (128,)
+
+
+def look(stage: Stage, rounds: list[int], n_draws: int, level: float = 0.0) -> LookLine:
+    return LookLine(1, stage, "block", 1, 0, 9, n_draws, level, rounds)
+
+
+def study_of(records: list[TrialRecord], taken: LookLine) -> Study:
+    study = Study(build.header())
+    study.records[taken.stage] = list(records)
+    study.looks.append(taken)
+    return study
+
+
+def runners(stage: Stage, means: list[float], n: int, seed: int = 1) -> list[TrialRecord]:
+    """Return records on common draws: each draw has its own difficulty, each setting its mean."""
+    rng = np.random.default_rng(seed)
+    hard = rng.exponential(0.02, n)
+    made = []
+    for i, mean in enumerate(means):
+        losses = (mean - 0.02 + hard + rng.normal(0, 0.002, n)).tolist()
+        value = float(np.mean(losses))
+        made.append(
+            build.record(rng, number=i, stage=stage, n_replicas=n, test_loss=losses, train_loss=losses, value=value)
+        )
+    return made
+
+
+def test_equal_settings_hardly_ever_leave_a_race() -> None:
+    """Of 400 races of two equal settings at most the 1 % that the rule allows, and its own error, lose one."""
+    left = 0
+    for seed in range(400):
+        records = runners("finalist", [0.08, 0.08], 16, seed)
+        left += bool(decided(0.1, study_of(records, look("finalist", [16], 128)), records))
+    assert left <= 2 * 400 * 0.02
+
+
+def test_a_certificate_ends_at_a_round_that_decides_it_and_pays_for_the_round() -> None:
+    taken = look("certificate", [512], 1000, level=0.05)
+    assert taken.test_level == 0.025
+    assert dataclasses.replace(taken, rounds=[]).test_level == 0.05
+    passing = runners("certificate", [0.03, 0.05], 512)
+    assert decided(0.1, study_of(passing, taken), passing) == {0, 1}
+    open_still = runners("certificate", [0.0895, 0.09], 512)
+    assert decided(0.1, study_of(open_still, taken), open_still) == {1}  # surely worse than the other, which goes on
+
+
+def test_what_has_diverged_leaves() -> None:
+    records = runners("finalist", [0.05, 0.05], 16)
+    records[1] = dataclasses.replace(records[1], state="diverged")
+    assert decided(0.1, study_of(records, look("finalist", [16], 128)), records) == {1}
+    both = [dataclasses.replace(record, state="failed") for record in records]
+    assert decided(0.1, study_of(both, look("finalist", [16], 128)), both) == {0, 1}
