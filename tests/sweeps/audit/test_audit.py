@@ -322,7 +322,9 @@ def test_every_fault_in_mlflow_is_found_and_repaired_from_the_log(
         named("I5", "tiny/xor:search:1", " is FAILED; expected FINISHED; "),
         named("I6", "tiny/xor:search:2", ": param network.activation 'cubic'; expected '"),
         named("I6", "tiny/xor:search:3", ": metric value 0.001; expected 0."),
-        named("I6", "tiny/xor:search:4", ": metric by_epoch/test_loss: 2 points of its history differ; expected the record's"),
+        named(
+            "I6", "tiny/xor:search:4", ": metric by_epoch/test_loss: 2 points of its history differ; expected the rec"
+        ),
         named("I6", "tiny/xor:search:5", ": tag state 'diverged'; expected 'complete'; "),
         "I4 S/xor/log.jsonl: tiny/xor:search:6: no run in MLflow; expected 1; `sync` writes it",
         "I4 S/xor/log.jsonl: tiny/xor:search:8: run ",
