@@ -29,6 +29,8 @@ N_SIMULATED = {8: 10_000, 16: 10_000, 64: 8000, 256: 4000, 1000: 2000}
 """Samples behind each figure, by their size."""
 N_CERTIFICATE = {64: 6000, 1000: 2000}
 LEVELS = (0.05, 0.05 / 3)
+EARLY, WHOLE = 512, 1000
+"""Draws after which a certificate can end, and all it can have; the bound is twice tested at half of the level."""
 BOUND = 25.0
 SHARES = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1)
 FACTORS = (5.0, 10.0, 25.0)
@@ -288,6 +290,58 @@ def certificate_lines(scale: float, rng: np.random.Generator) -> list[str]:
     return [*lines, "| **most** | " + " | ".join(f"**{100 * share:.1f}**" for share in most) + " |"]
 
 
+def ended_early(law: BoundedLaw, n_simulations: int, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Return what certificates that can end after `EARLY` of `WHOLE` draws do: at the goals that make most of them.
+
+    Returns
+    -------
+    float
+        Least coverage of the published interval, over goals at which a tenth, half and nine tenths end early.
+    float
+        Largest mean of what is published, over the true mean, minus 1, in absolute value; over the same goals.
+    float
+        How often a goal at the true mean is certified, at either test.
+    """
+    rows = max(1, VALUES_AT_ONCE // WHOLE)
+    parts = []
+    for _ in range(max(1, n_simulations // rows)):
+        samples = law.draw(rng, (rows, WHOLE))
+        part = [law.mean * np.ones(rows)]
+        for n in (EARLY, WHOLE):
+            seen = samples[:, :n]
+            low, high = published_ends(seen, law.bound)
+            upper = weighted_upper(seen, 1.0 - LEVELS[0] / 2, law.bound, CERTIFICATE_WEIGHT)
+            part += [(low <= law.mean) & (law.mean <= high), seen.mean(axis=1), upper]
+        parts.append(np.stack(part))
+    _, held, mean, upper, held_last, mean_last, upper_last = np.concatenate(parts, axis=1)
+    coverage, shift = 1.0, 0.0
+    for share in (0.1, 0.5, 0.9):
+        ends = upper < np.quantile(upper, share)
+        coverage = min(coverage, float(np.where(ends, held, held_last).mean()))
+        shift = max(shift, abs(float(np.where(ends, mean, mean_last).mean()) / law.mean - 1.0))
+    return coverage, shift, float(((upper < law.mean) | (upper_last < law.mean)).mean())
+
+
+def early_lines(scale: float, rng: np.random.Generator) -> list[str]:
+    """Return the table of certificates that end early."""
+    table: dict[str, tuple[float, float, float]] = {}
+    for row, law in laws(EARLY):
+        coverage, shift, false = ended_early(law, _few(N_SIMULATED[WHOLE], scale), rng)
+        least, most_shift, most_false = table.get(row, (1.0, 0.0, 0.0))
+        table[row] = min(coverage, least), max(shift, most_shift), max(false, most_false)
+    lines = ["| losses | covered | mean shifted by | false certificates |", "|---|--:|--:|--:|"]
+    rows = [*table.items(), ("**worst**", _worst(table))]
+    return lines + [
+        f"| {row} | {100 * coverage:.1f} | {100 * shift:.1f} | {100 * false:.1f} |"
+        for row, (coverage, shift, false) in rows
+    ]
+
+
+def _worst(table: dict[str, tuple[float, float, float]]) -> tuple[float, float, float]:
+    coverage, shift, false = zip(*table.values(), strict=True)
+    return min(coverage), max(shift), max(false)
+
+
 def tried_lines(scale: float, rng: np.random.Generator) -> list[str]:
     """Return the table of rules that were tried: least coverage over the laws, and width on clean losses."""
     sizes = (16, 64, 1000)
@@ -312,6 +366,7 @@ TABLES: dict[str, Callable[[float, np.random.Generator], list[str]]] = {
     "bounded width": width_lines,
     "false certificates": certificate_lines,
     "rules tried": tried_lines,
+    "early end": early_lines,
 }
 
 

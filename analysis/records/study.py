@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -327,16 +328,11 @@ class Study:
     def add(self, record: Record) -> None:
         """Take in one more record, in its place."""
         if isinstance(record, NetworkRecord):
-            self.networks.append(record)
-            self.networks.sort(key=lambda one: one.number)
-            return
-        if isinstance(record, CellRecord):
-            self.cells.append(record)
-            self.cells.sort(key=lambda one: one.number)
-            return
-        records = self.records[record.stage]
-        records.append(record)
-        records.sort(key=lambda one: one.number)
+            insort(self.networks, record, key=lambda one: one.number)
+        elif isinstance(record, CellRecord):
+            insort(self.cells, record, key=lambda one: one.number)
+        else:
+            insort(self.records[record.stage], record, key=lambda one: one.number)
 
     @property
     def winner(self) -> TrialRecord | None:

@@ -207,7 +207,11 @@ class _StudyRun:
         self._proposer: Sampler | None = None
         self._n_asked = self._n_told = self._n_candidates = self._n_failures = 0
         self._stopped: str | None = None
-        self._first: dict[int, Setting] = {}
+        self._open: dict[int, Setting] = {}
+        first = self.log.study.of_stage(plan.first)
+        self._finished = {record.number: record for record in first}
+        self._best_value = min((record.value for record in first if record.state == "complete"), default=None)
+        self._n_good = sum(record.candidate for record in first)
         self._starts = starts_of_chapters(self.log.study)
         self._repeats: dict[str, list[int]] = {}
         self._stages: dict[Stage, dict[int, Setting]] = {}
@@ -273,8 +277,18 @@ class _StudyRun:
         results = [self._results.pop(Piece(setting, i).key) for i in range(setting.n_chunks)]
         self.plan.keep(setting, record, [result.outcome for result in results])  # before the line that promises it
         self.log.record(record)
+        if record.stage == self.plan.first:
+            self._count(record)
         self._phase_done += 1
         self._tell_watcher(record)
+
+    def _count(self, record: Record) -> None:
+        """Take note of a record of the search: going through all of them for each would make a long one slow."""
+        del self._open[record.number]
+        self._finished[record.number] = record
+        self._n_good += record.candidate
+        if record.state == "complete":
+            self._best_value = record.value if self._best_value is None else min(self._best_value, record.value)
 
     def _judge(self, stage: Stage) -> None:
         """End those of a stage that are decided after the round under way, once everybody has run it.
@@ -311,10 +325,8 @@ class _StudyRun:
     def _due_settings(self) -> list[Setting]:
         study = self.log.study
         self._ask_and_tell()
-        known = {record.number for record in study.of_stage(self.plan.first)}
-        asked = [setting for number, setting in self._first.items() if number not in known]
-        if asked:
-            return asked
+        if self._open:
+            return list(self._open.values())
         due: list[Setting] = []
         for stages in self.plan.stages:
             for stage in stages:
@@ -343,7 +355,6 @@ class _StudyRun:
 
         Of earlier chapters only what was asked before they ended is left to do; the last one begins when it is done.
         """
-        finished = {record.number: record for record in self.log.study.of_stage(self.plan.first)}
         n_trials, start = self._header.n_trials, self._starts[-1]
         while self._stopped is None:
             n_due = min(self._n_told + self.plan.lag, n_trials) if self._n_told >= start else start
@@ -352,9 +363,9 @@ class _StudyRun:
                 self._n_asked += 1
             if self._n_told == n_trials:
                 self._stopped = "budget"
-            elif self._n_told in finished:
+            elif self._n_told in self._finished:
                 if self._n_told >= start:
-                    self._tell(finished[self._n_told])
+                    self._tell(self._finished[self._n_told])
                 self._n_told += 1
             else:
                 return
@@ -376,7 +387,8 @@ class _StudyRun:
         earlier = self._repeats.setdefault(canonical_json(params), [])
         if number not in log.points:
             log.asked(number, params, point, earlier[0] if earlier else None)
-        self._first[number] = self.plan.setting(log.study, number, params, tuple(earlier))
+        if number not in self._finished:
+            self._open[number] = self.plan.setting(log.study, number, params, tuple(earlier))
         earlier.append(number)
 
     def _tell(self, record: Record) -> None:
@@ -398,7 +410,6 @@ class _StudyRun:
         if self._on_event is None:
             return
         study = self.log.study
-        first = study.of_stage(self.plan.first)
         done, total = self._amount()
         left = None
         if self._phase_done and self._phase not in ("done", "stopped"):
@@ -408,9 +419,9 @@ class _StudyRun:
                 header=dataclasses.replace(study.header, n_trials=study.budget.n_trials, until=study.budget.until),
                 phase="done" if study.verdict is not None else self._phase,
                 n_asked=len(study.asked),
-                n_finished=len(first),
-                best_value=min((one.value for one in first if one.state == "complete"), default=None),
-                n_candidates=sum(one.candidate for one in first),
+                n_finished=len(self._finished),
+                best_value=self._best_value,
+                n_candidates=self._n_good,
                 n_stage_done=done,
                 n_stage_total=total,
                 seconds_left=left,
@@ -428,7 +439,7 @@ class _StudyRun:
         }
         study = self.log.study
         if self._phase not in stages:
-            return len(study.of_stage(self.plan.first)), len(self._first) if self._stopped else self._header.n_trials
+            return len(self._finished), self._n_asked if self._stopped else self._header.n_trials
         planned = [(name, self._stages.get(name, {})) for name in stages[self._phase]]
         done = sum(one.number in of for name, of in planned for one in study.of_stage(name))
         return done, sum(len(of) for _, of in planned)

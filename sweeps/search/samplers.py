@@ -159,11 +159,23 @@ class FirstSampler:
         self._then.tell(number, value)
 
 
+@dataclass(slots=True)
+class _Entered:
+    """A trial that the sampler knows: where it lies, its value once that is told, its number in Optuna's study."""
+
+    point: Mapping[str, Scalar]
+    value: float | None = None
+    index: int = -1
+
+
 class ToldSampler:
     """Optuna's study of one dataset, in memory, after start-up points from a Sobol sequence.
 
     A fresh sampler is made for each ask, seeded by sweep seed, dataset and trial number, so that a proposal
     depends on nothing but the spec and the values told before it.
+
+    From `sweeps.spec.samplers.OptunaSampler.bounded_from` trials on the study is made anew every half a window, so that
+    an ask costs no more however long the search is.
 
     Parameters
     ----------
@@ -193,22 +205,18 @@ class ToldSampler:
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce every study on stderr
         self._spec = spec
         self._dataset = dataset
-        self._study = optuna.create_study(direction="minimize")
-        self._offset = len(told) - start  # what Optuna, which counts its own, adds to a trial's number
+        self._kind = chosen
+        self._distributions = {part.key: _distribution(part) for part in all_parts(spec.space)}
         self._n_startup = spec.search.n_startup_trials - len(told)
         self._sampler_from = start + n_first + max(self._n_startup, 0)
         self._n_named = n_first if start == 0 else 0
-        by_key = {part.key: part for part in all_parts(spec.space)}
+        self._next, self._n_begun = start, len(told)
+        self._entered: dict[int, _Entered] = {}
+        self._study: optuna.Study | None = None  # made when it is asked: going on with a long search only enters
         for trial in told:
-            failed, complete = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.COMPLETE
-            self._study.add_trial(
-                optuna.trial.create_trial(
-                    state=failed if trial.value is None else complete,
-                    value=trial.value,
-                    params=dict(trial.point),
-                    distributions={key: _distribution(by_key[key]) for key in trial.point},
-                )
-            )
+            if trial.value is not None:  # no sampler sees those that failed
+                self._entered[trial.number] = _Entered(trial.point, trial.value)
+        self._forget()
 
     def ask(self, number: int) -> Proposal:
         """Choose trial `number`."""
@@ -219,39 +227,80 @@ class ToldSampler:
             params, point = _sobol_proposal(self._spec, self._dataset, number - self._n_named)
             self.add(number, point)
             return params, point
-        chosen = OPTUNA[self._spec.search.sampler]
+        self._begin(number)
         seed = text_seed(self._spec.seed, self._dataset, number) % 2**32
+        study = self._study = self._made_study() if self._study is None else self._study
         with warnings.catch_warnings():  # what Optuna calls experimental is pinned by the version in each log
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study.sampler = getattr(optuna.samplers, chosen.kind)(**chosen.options, seed=seed)
-        trial = self._study.ask()
-        if trial.number != number + self._offset:
-            raise AssertionError(f"trial {number} was asked out of order, as {trial.number}")
-        return walk(space, lambda part: _suggest(trial, part))
+            study.sampler = getattr(optuna.samplers, self._kind.kind)(**self._kind.options, seed=seed)
+        trial = study.ask()
+        params, point = walk(space, lambda part: _suggest(trial, part))
+        self._entered[number] = _Entered(point, index=trial.number)
+        return params, point
 
     def add(self, number: int, point: Mapping[str, Scalar]) -> None:
         """Enter a trial that was chosen elsewhere (a start-up point, or one read back from the log) as running."""
-        import optuna
-
-        by_key = {part.key: part for part in all_parts(self._spec.space)}
-        self._study.add_trial(
-            optuna.trial.create_trial(
-                state=optuna.trial.TrialState.RUNNING,
-                params=dict(point),
-                distributions={key: _distribution(by_key[key]) for key in point},
-            )
-        )
-        if len(self._study.get_trials(deepcopy=False)) != number + self._offset + 1:
-            raise AssertionError(f"trial {number} was entered out of order")
+        self._begin(number)
+        self._entered[number] = _Entered(point)
+        if self._study is not None:
+            self._enter(self._study, self._entered[number])
 
     def tell(self, number: int, value: float | None) -> None:
         """Tell a trial's value; None means that it failed."""
         import optuna
 
+        entered = self._entered[number]
+        entered.value = value
         if value is None:
-            self._study.tell(number + self._offset, state=optuna.trial.TrialState.FAIL)
-        else:
-            self._study.tell(number + self._offset, value)
+            del self._entered[number]
+        if self._study is not None and value is None:
+            self._study.tell(entered.index, state=optuna.trial.TrialState.FAIL)
+        elif self._study is not None:
+            self._study.tell(entered.index, value)
+
+    def _begin(self, number: int) -> None:
+        """Count a trial that begins; make sure that it is the next one."""
+        if number != self._next:
+            raise AssertionError(f"trial {number} was asked out of order, as {self._next}")
+        self._next += 1
+        if self._n_begun % (self._kind.window // 2) == 0:
+            self._forget()
+        self._n_begun += 1
+
+    def _made_study(self) -> optuna.Study:
+        import optuna
+
+        study = optuna.create_study(direction="minimize")
+        for entered in self._entered.values():
+            self._enter(study, entered)
+        return study
+
+    def _enter(self, study: optuna.Study, entered: _Entered) -> None:
+        import optuna
+
+        entered.index = len(study.get_trials(deepcopy=False))
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING if entered.value is None else optuna.trial.TrialState.COMPLETE,
+                value=entered.value,
+                params=dict(entered.point),
+                distributions={key: self._distributions[key] for key in entered.point},
+            )
+        )
+
+    def _forget(self) -> None:
+        """Once there are many trials, keep the best of them, the last, and those under way.
+
+        The best of all are among the best that were kept before and those told since.
+        """
+        if self._n_begun < self._kind.bounded_from:
+            return
+        half = self._kind.window // 2
+        values = {number: one.value for number, one in self._entered.items() if one.value is not None}
+        best = sorted(values, key=lambda number: (values[number], number))[:half]
+        kept = {*best, *sorted(values)[-half:], *(self._entered.keys() - values.keys())}
+        self._entered = {number: self._entered[number] for number in sorted(kept)}
+        self._study = None
 
 
 def make_sampler(spec: SweepSpec, dataset: str, start: int = 0, told: Sequence[ToldTrial] = ()) -> Sampler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import typing
 from collections.abc import Mapping
@@ -125,6 +126,7 @@ LENGTH = "training.max_epochs"
 _NOT_SETTABLE = ("network.n_inputs", "network.n_outputs", LENGTH)
 
 
+@functools.cache
 def setting_keys() -> tuple[str, ...]:
     """Return every key a spec may fix, and search: ``"network.activation"``, ``"training.learning_rate"``, ..."""
     keys = [f"{group}.{field.name}" for group, config in _CONFIGS.items() for field in dataclasses.fields(config)]

@@ -26,11 +26,20 @@ class OptunaSampler:
         Its arguments; the seed is given besides.
     needs : str
         Package that must be installed for it; empty: none.
+    window : int
+        Trials that it models at least. What an ask costs grows with them, so that from twice as many on it is given
+        only half a window of the best, half a window of the last, and those since: see `bounded_from`.
     """
 
     kind: str
     options: Mapping[str, Any]
     needs: str = ""
+    window: int = 1000
+
+    @property
+    def bounded_from(self) -> int:
+        """Number of trials from which on not all of them are modelled; below it nothing is left out."""
+        return 2 * self.window
 
 
 # The first trials of each come from a Sobol sequence, which is told to Optuna as trials; it needs no start of its own.
@@ -38,7 +47,7 @@ OPTUNA: Mapping[str, OptunaSampler] = MappingProxyType(
     {
         "tpe": OptunaSampler("TPESampler", {"n_startup_trials": 1}),
         "tpe_grouped": OptunaSampler("TPESampler", {"n_startup_trials": 1, "multivariate": True, "group": True}),
-        "gp": OptunaSampler("GPSampler", {"n_startup_trials": 1}, needs="torch"),
+        "gp": OptunaSampler("GPSampler", {"n_startup_trials": 1}, needs="torch", window=250),
     }
 )
 

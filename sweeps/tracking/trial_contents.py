@@ -22,20 +22,25 @@ from sweeps.tracking.content_parts import (
 N_FULL = 100
 """Search trials of a study whose runs show everything. Of later ones only candidates' do: at MLflow's price of a row, a
 hundred thousand curves would take an hour and two gigabytes, and the log has them."""
+N_WITH_PARAMS = 1000
+"""From this search trial on candidates' runs are slim, too, and settings are tags: logging params is a transaction of
+its own, a quarter of what such a run costs. Finalists and certificates show everything, whatever their number."""
 SLIM_METRICS = frozenset(
-    ("value", "epochs", "final_train_loss", "final_test_loss", "in_range_loss", "out_of_range_loss", "pass_rate")
+    ("value", "final_train_loss", "final_test_loss", "in_range_loss", "out_of_range_loss", "pass_rate")
 )
+"""The number of epochs is not among them: it is the step of each."""
 CURVES = {"by_epoch/train_loss": "train_loss_mean", "by_epoch/test_loss": "test_loss_mean"}
 """MLflow groups charts by what stands before the slash, and shows such groups first."""
 FEWEST_POINTS = 3
 """Of a curve. Numbers that are no curve have step 0: MLflow draws a bar for them, and a lonely dot at any other step.
-Of several, the latest counts."""
+Of several, the latest counts. Slim runs keep the epoch as step, which spares them a metric."""
 NOTE = (
     "One run per trial under a parent run per dataset. by_epoch/train_loss and by_epoch/test_loss are means over "
     "replicas, with the epoch as step; final_train_loss and final_test_loss are the means at the trial's chosen epoch "
-    "(metric epochs). in_range_loss and out_of_range_loss are means at that epoch over test points inside and outside "
-    "the box of the training inputs. From search trial 100 on only candidates' runs hold curves, data and every "
-    "metric. The log.jsonl files are the truth; `python -m sweeps sync` writes these runs again from them."
+    "(metric epochs, or the step). in_range_loss and out_of_range_loss are means at that epoch over test points inside "
+    "and outside the box of the training inputs. From search trial 100 on only candidates' runs hold curves, data and "
+    "every metric; from trial 1000 on none do, and settings are tags. The log.jsonl files are the truth; `python -m "
+    "sweeps sync` writes these runs again from them."
 )
 
 
@@ -84,7 +89,8 @@ def study_answer(study: Study) -> str:
 def of_trial(header: StudyHeader, record: TrialRecord) -> OfRecord:
     """Return what the run of a trial shows."""
     sizes = [str(size) for size in record.network.get("hidden_layer_sizes", ())]
-    keeps_record = record.candidate or record.stage != "search"
+    is_late = record.stage == "search" and record.number >= N_WITH_PARAMS
+    keeps_record = (record.candidate and not is_late) or record.stage != "search"
     is_slim = not keeps_record and record.number >= N_FULL
     optional = {"reason": record.reason, "source_trial": record.source, "pruned_at": record.pruned_at}
     params = {key: short_text(value, LONGEST_PARAM) for key, value in record.params.items()}
@@ -93,15 +99,18 @@ def of_trial(header: StudyHeader, record: TrialRecord) -> OfRecord:
     tags: dict[str, str] = {}
     if is_slim:
         params = {key: value for key, value in params.items() if not key.startswith("network.hidden_layer_sizes")}
-        metrics = [point for point in metrics if point[0] in SLIM_METRICS]
+        metrics = [(key, value, record.epochs) for key, value, _ in metrics if key in SLIM_METRICS]
+        tags = {"candidate": "true"} if record.candidate else {}
     else:
         tags = {"candidate": str(record.candidate).lower(), "sha256": record.sha256, "road": record.road}
         optional["playground_url"] = record.playground_url
         params["n_replicas"] = str(len(record.seeds))
+    if is_late:
+        tags |= {legal_key(key): value for key, value in params.items()}
     return OfRecord(
         name=run_name(header, record),
         tags=tags | {key: str(value) for key, value in optional.items() if value is not None},
-        params=params,
+        params={} if is_late else params,
         metrics=metrics,
         keeps_record=keeps_record,
         seeds=record.seeds,

@@ -13,7 +13,7 @@ from tiny import tiny_spec, tiny_table
 
 from analysis.records.lines import canonical_json
 from sweeps.run.study import run_sweep
-from sweeps.search.samplers import ToldSampler, make_sampler, startup_point
+from sweeps.search.samplers import Proposal, ToldSampler, ToldTrial, make_sampler, startup_point
 from sweeps.search.space import DEPTH, SIZES, all_parts, apply, from_unit, grid, walk
 from sweeps.spec.samplers import OPTUNA
 from sweeps.spec.sweep import load_spec, parse_spec
@@ -64,6 +64,52 @@ def test_a_sampler_rebuilt_from_the_log_proposes_the_same(name: str) -> None:
         again.add(number, asked[number][1])
         again.tell(number, value)
     assert again.ask(7) == asked[7]
+
+
+def run_search(sampler: ToldSampler, n: int, lag: int = 3, log: list[Proposal] | None = None) -> list[Proposal]:
+    """Ask and tell as a study does; trials that a log has are entered instead."""
+    asked: list[Proposal] = []
+    for number in range(n):
+        if number >= lag:
+            told = number - lag
+            sampler.tell(told, None if told % 11 == 5 else ((told * 37) % 101) / 100)
+        if log is not None and number < len(log):
+            sampler.add(number, log[number][1])
+            asked.append(log[number])
+        else:
+            asked.append(sampler.ask(number))
+    return asked
+
+
+def test_a_long_search_models_the_best_and_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = tiny_spec()
+    unbounded = run_search(ToldSampler(spec, "xor"), 40)
+    short = dataclasses.replace(OPTUNA["tpe"], window=12)
+    monkeypatch.setattr("sweeps.search.samplers.OPTUNA", {"tpe": short})
+    sampler = ToldSampler(spec, "xor")
+    asked = run_search(sampler, 40)
+    assert asked[: short.bounded_from] == unbounded[: short.bounded_from]
+    assert asked[short.bounded_from :] != unbounded[short.bounded_from :]
+    assert sampler._study is not None
+    trials = sampler._study.get_trials(deepcopy=False)  # made anew at the 36th
+    assert len(trials) < 24
+    values = [trial.value for trial in trials if trial.value is not None]
+    best = sorted(((k * 37) % 101) / 100 for k in range(37) if k % 11 != 5)[:6]
+    assert best[:6] == sorted(values)[:6]
+    for n_logged in (23, 24, 25, 36, 39):  # whenever a search is gone on with
+        assert run_search(ToldSampler(spec, "xor"), 40, log=asked[:n_logged]) == asked
+
+
+def test_trials_of_earlier_chapters_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = tiny_spec()
+    monkeypatch.setattr("sweeps.search.samplers.OPTUNA", {"tpe": dataclasses.replace(OPTUNA["tpe"], window=12)})
+    asked = run_search(ToldSampler(spec, "xor"), 30)
+    told = [ToldTrial(number, *asked[number], value=number / 100) for number in range(30)]
+    sampler = ToldSampler(spec, "xor", 30, told=told)
+    kept = [trial.value for trial in sampler._made_study().get_trials(deepcopy=False)]
+    assert kept == [number / 100 for number in (*range(6), *range(24, 30))]
+    with pytest.raises(AssertionError, match=r"^trial 31 was asked out of order, as 30$"):
+        sampler.ask(31)
 
 
 def grid_table() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sqlite3
@@ -271,6 +272,25 @@ def test_late_search_trials_have_slim_runs_and_candidates_whole_ones(tmp_path: P
         assert {"value", "in_range_loss", "out_of_range_loss"} <= keys
         assert content.params["training.learning_rate"] == str(record.params["training.learning_rate"])
         assert {"sweep.uid", "sweep.study", "kind", "state", "number"} <= content.tags.keys()
+
+
+def test_from_the_thousandth_trial_on_settings_are_tags_and_candidates_are_slim() -> None:
+    study = build.finished_study(n_trials=1, n_certificate=20)
+    numbered = build.record(np.random.default_rng(0), number=999)
+    for candidate in (False, True):
+        before = record_content(study.header, dataclasses.replace(numbered, candidate=candidate), "me")
+        late = record_content(study.header, dataclasses.replace(numbered, candidate=candidate, number=1000), "me")
+        settings = {key: value for key, value in before.params.items() if key in late.tags}
+        assert {"training.learning_rate", "hidden_layer_sizes"} <= settings.keys()
+        assert {key: late.tags[key] for key in settings} == settings
+        assert (late.params, late.texts, late.data_name) == ({}, {}, "")
+        assert {key for key, _, _ in late.metrics} == {
+            "value", "final_train_loss", "final_test_loss", "in_range_loss", "out_of_range_loss", "pass_rate",
+        }  # fmt: skip
+        assert late.tags.get("candidate") == ("true" if candidate else None)
+        assert bool(before.texts) == candidate
+        finalist = dataclasses.replace(numbered, stage="finalist", number=1000)
+        assert record_content(study.header, finalist, "me").params
 
 
 def test_two_writers_of_one_sweep_exclude_each_other(results: Path, uri: str) -> None:
