@@ -42,7 +42,7 @@ from analysis.formats.markdown import markdown, markdown_card, markdown_table
 from analysis.formats.trial_rows import Workbench
 from analysis.formats.workbench import workbench_json, workbench_table
 from analysis.records.lesson import LESSON
-from analysis.records.polynomial import POLYNOMIAL, polynomial_settings
+from analysis.records.polynomial import METHOD_WORDS, POLYNOMIAL, polynomial_settings
 from analysis.records.reading import read_sweep
 from analysis.records.study import Study
 from analysis.records.table import is_table
@@ -230,7 +230,14 @@ def sections_of(studies: Sequence[Study]) -> list[Section]:
         if chosen or not studies:
             sections.append(replace(build(chosen), group=GROUP_OF.get(key, "")))
     # A section without blocks is about another kind of study.
-    return [section for section in sections if section.blocks]
+    sections = [section for section in sections if section.blocks]
+    about_range = next((i for i, one in enumerate(sections) if one.key in ("ranges", "table")), None)
+    if about_range is not None:
+        from analysis.course.elsewhere import beyond_range_line
+
+        one = sections[about_range]
+        sections[about_range] = replace(one, blocks=(*one.blocks, Paragraph(beyond_range_line(studies))))
+    return sections
 
 
 def polynomial_report(study: Study) -> Report:
@@ -242,9 +249,10 @@ def polynomial_report(study: Study) -> Report:
     settings = polynomial_settings(study.header.data)
     noise = f" with noise {settings.noise_sd:g}" if settings.noise_sd else ""
     lead = (
-        f"{len(study.networks)} of {study.header.n_trials} networks trained: {settings.n_hidden} sigmoid units, "
-        f"{settings.n_seeds} seeds a recipe, {settings.n_rows} rows of {polynomial_text(settings.coefficients)}"
-        f"{noise}. Can they be trusted outside the range they were trained on, and is that the merit of the constraint?"
+        f"{len(study.networks)} of {study.header.n_trials} networks trained: {settings.n_hidden} "
+        f"{settings.activation} units, {METHOD_WORDS[settings.method]}, {settings.n_seeds} seeds a recipe, "
+        f"{settings.n_rows} rows of {polynomial_text(settings.coefficients)}{noise}. "
+        "Can they be trusted outside the range they were trained on, and is that the merit of the constraint?"
     )
     parts = [*sections(Question(study)), network_provenance(study)]
     return Report(f"Polynomial study: {printable(study.header.sweep)}", lead, parts)

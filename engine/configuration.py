@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from engine.network import NetworkConfig
 
@@ -77,6 +78,12 @@ class TrainingConfig:
         Rate on the inputs.
     input_noise : float
         Standard deviation of Gaussian noise added to the inputs, anew each epoch.
+    weight_dropout : float
+        Rate on the weights of every layer (DropConnect): for each update a weight is left out with this probability and
+        else divided by 1 - rate, on the way forward, back, and in its gradient; off at evaluation. Biases are kept.
+    layer_noise : float
+        Standard deviation of Gaussian noise added to the outputs of each hidden layer before their dropout, anew each
+        epoch; off at evaluation.
     label_noise : float
         Share of training labels replaced (classes) or standard deviation added (numbers), once; see
         `with_label_noise`.
@@ -113,6 +120,22 @@ class TrainingConfig:
     label_noise: float = 0.0
     frozen: tuple[str, ...] = ()
     dtype: Literal["float32", "float64"] = "float32"
+    weight_dropout: float = 0.0
+    layer_noise: float = 0.0
+
+
+LATER_FIELDS = ("weight_dropout", "layer_noise")
+"""Fields that came after the first records: named where they are on, so that older records keep their digest."""
+
+
+def told_fields(config: NetworkConfig | TrainingConfig) -> dict[str, Any]:
+    """Return a configuration as plain values, as records hold it."""
+    fields = dataclasses.asdict(config)
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in fields.items()
+        if value or key not in LATER_FIELDS
+    }
 
 
 def dropout_rates(network: NetworkConfig, training: TrainingConfig) -> tuple[float, ...]:

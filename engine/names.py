@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -72,6 +73,32 @@ def cut(text: str, longest: int = LONGEST_MESSAGE) -> str:
         return text
     n_end = (longest - 3) // 2
     return f"{text[: longest - 3 - n_end]}...{text[-n_end:]}"
+
+
+def unreadable(name: str, error: OSError) -> str:
+    """Return why a file that was named cannot be read, and what would do.
+
+    Parameters
+    ----------
+    name : str
+        Its path as it was given.
+    error : OSError
+        What reading it raised.
+    """
+    path, folder = Path(name), Path(name).parent
+    if isinstance(error, FileNotFoundError):
+        if not folder.is_dir():
+            return f"{name}: not there, nor is the folder {str(folder)!r}; paths are from {str(Path.cwd())!r}"
+        files = sorted(one.name for one in folder.iterdir() if one.is_file())
+        alike = [one for one in files if Path(one).suffix == path.suffix or not path.suffix]
+        near = nearest(path.name, alike, cutoff=0.0) or nearest(path.name, files)
+        hint = f"nearest: {str(folder / near)!r}" if near else f"no {path.suffix or 'such'} file is in {str(folder)!r}"
+        return f"{name}: not there; {hint}"
+    if isinstance(error, IsADirectoryError):
+        return f"{name}: a folder; name a file in it"
+    if isinstance(error, PermissionError):
+        return f"{name}: {error.strerror}; give yourself the right to read it, or take a copy"
+    return f"{name}: cannot be read: {error.strerror}"
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = CUTOFF) -> str | None:

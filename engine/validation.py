@@ -110,7 +110,7 @@ def validate_training(network: NetworkConfig, training: TrainingConfig) -> None:
         check_count(getattr(training, name), f"training.{name}", 1)
     for name in ("max_epochs", "warmup_epochs"):
         check_count(getattr(training, name), f"training.{name}", 0)
-    for name in ("schedule_decay", "regularization_rate", "weight_decay", "input_noise"):
+    for name in ("schedule_decay", "regularization_rate", "weight_decay", "input_noise", "layer_noise"):
         check_number(getattr(training, name), f"training.{name}", 0)
     for name in ("max_norm", "max_grad_norm"):
         if getattr(training, name) is not None:
@@ -128,6 +128,7 @@ def _check_noise(network: NetworkConfig, training: TrainingConfig) -> None:
     for i, rate in enumerate(training.dropout):
         check_number(rate, f"training.dropout[{i}]", 0, 1)
     check_number(training.input_dropout, "training.input_dropout", 0, 1)
+    check_number(training.weight_dropout, "training.weight_dropout", 0, 1)
     is_share = LOSSES[training.loss].targets != "numbers"
     check_number(training.label_noise, "training.label_noise", 0, math.nextafter(1, 2) if is_share else math.inf)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.lesson import CellRecord, LessonSettings, Level, lesson_settings
+from analysis.records.lesson import CellRecord, LessonSettings, Level, at_look, lesson_settings
 from analysis.records.study import Study
 from analysis.statistics.homework import dataset_title
 from analysis.statistics.verdicts import Kind, Sample
@@ -82,6 +82,11 @@ def measured(cell: CellRecord, probe: str) -> FloatArray:
     return np.array([np.nan if one is None else one for one in cell.measured[probe]], np.float64)
 
 
+def traced(cell: CellRecord, probe: str) -> FloatArray:
+    """Return what a probe found at each look, (looks, replicas), NaN where it found nothing."""
+    return np.stack([measured(cell, at_look(probe, look)) for look in cell.looks])
+
+
 def floor(cell: CellRecord, split: str) -> FloatArray:
     """Return the best possible predictor's loss on the points of each replica."""
     return np.array([np.nan if one is None else one for one in cell.floors[split]], np.float64)
@@ -145,6 +150,9 @@ def pooled(samples: Sequence[Sample], kind: Kind | None = None) -> Sample | None
     return Sample("", kind or samples[0].kind, mean)
 
 
+_TITLES = {"fashion_mnist": "Fashion-MNIST", "house_prices": "house prices"}
+
+
 def title(dataset: str) -> str:
     """Return what people call a dataset."""
-    return dataset_title(dataset)
+    return _TITLES.get(dataset) or dataset_title(dataset)

@@ -13,14 +13,14 @@ from analysis.statistics.verdicts import Judgment
 
 ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
-        "26 to 30": "judged, where they are, on the page of the polynomial study, `run quadratic`; its own figures "
-        "stand there beside the article's",
-        "31 to 64": "of the textbook and the lecture notes: those that stand in no table above have no lesson yet",
-        "66, 67, 70": "of the perceptron's data: `run perceptron` trains the grid, and its report says what each "
-        "choice does",
+        "26": "judged on the page of the polynomial study, `run quadratic`: the constrained network is better in total "
+        "under the article's recipes, not at equal rate and length; see [quadratic.md](quadratic.md)",
+        "29, 30": "no claims but comparisons: polynomial regression of degree 1 to 9, and the article's figures as "
+        "printed, from its printed weights and from scratch, stand on the page of `run quadratic`",
+        "31 to 64": "of the textbook and the lecture notes: those that stand in no table above are of lessons "
+        "that have not been run here",
+        "46": "the engine has no penalty on biases, so that with and without one cannot be compared",
         "68": "about seconds: no record holds them but as timing, which differs from run to run",
-        "74": "needs the angle between steps, which no lesson of this course measures",
-        "76": "exact: 1-150-150-1 has 23 101 parameters; the report of `run perceptron` counts them",
     }
 )
 """Why claims of the sources have no verdict here."""

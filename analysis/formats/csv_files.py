@@ -21,8 +21,9 @@ from analysis.statistics.intervals import Interval
 if TYPE_CHECKING:
     pass
 
-# What a spreadsheet takes for a formula, behind any number of apostrophes (so that `read_csv` can undo the guard).
-FORMULA = re.compile(r"^'*[=+\-@\t\r\0]")
+# What a spreadsheet takes for a formula, behind any number of apostrophes (so that `read_csv` can undo the guard); some
+# languages' programs take the wide signs, too.
+FORMULA = re.compile(r"^'*[=+\-@\t\r\n\0\uff1d\uff0b\uff0d\uff20]")
 
 
 def csv_text(table: ReportTable) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from analysis.formats import cells
@@ -90,3 +91,53 @@ def _wrapped(text: str, width: int) -> list[str]:
     """Return a cell's lines; an interval's ends stay on one line where they fit."""
     together = re.sub(r"\([^()]*\)", lambda ends: ends[0].replace(" ", "\N{NO-BREAK SPACE}"), printable(text))
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(together, width)] or [""]
+
+
+def columns_wide(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for wide characters, none for combining ones."""
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide - sum(unicodedata.combining(character) != 0 for character in text)
+
+
+def fitted_text(columns: Sequence[str], rows: Iterable[Sequence[str]], width: int = WIDTH) -> str:
+    """Return a table of at most `width` columns: the widest cells go over several lines.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Headings.
+    rows : iterable of sequence of str
+    width : int
+        Columns of the terminal.
+    """
+    lines = [[printable(cell) for cell in line] for line in (columns, *rows)]
+    widths = [max(map(columns_wide, column)) for column in zip(*lines, strict=True)]
+    while sum(widths) + 3 * (len(widths) - 1) > width and max(widths) > 4:
+        widths[widths.index(max(widths))] -= 1
+    text = []
+    for i, line in enumerate(lines):
+        parts = [_lines_of(cell, most) for cell, most in zip(line, widths, strict=True)]
+        for k in range(max(map(len, parts))):
+            cells = [part[k] if k < len(part) else "" for part in parts]
+            padded = [cell + " " * (most - columns_wide(cell)) for cell, most in zip(cells, widths, strict=True)]
+            text.append(" | ".join(padded).rstrip())
+        if i == 0:
+            text.append("-+-".join("-" * most for most in widths))
+    return "\n".join(text)
+
+
+def _lines_of(text: str, width: int) -> list[str]:
+    """Return a text in lines of at most so many columns, parted at blanks where there are any."""
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if columns_wide(joined) <= width:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        for character in word:
+            if columns_wide(lines[-1] + character) > width:
+                lines.append("")
+            lines[-1] += character
+    return lines

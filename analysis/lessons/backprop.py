@@ -13,7 +13,10 @@ import numpy.typing as npt
 from analysis.course.cells import Cells, measured
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, number_text
+from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
+from engine.network import NetworkConfig
+from engine.roads.memory import KEPT_NUMBERS, count_parameters, kept_bytes
 from engine.scalar_graph import Node, total
 
 if TYPE_CHECKING:
@@ -146,6 +149,13 @@ def claims(cells: Cells) -> list[Claim]:
                f"of {len(multiply)} random gates those that do, to 1e-15", float(len(multiply)),
                float((multiply < 1e-15).sum())),
     ]  # fmt: skip
+    kept = memory_statements()
+    found += [
+        _exact("44", "Training keeps what prediction can drop: memory in proportion to layers and batch",
+               f"of these statements about {KEPT_NUMBERS} numbers a hidden unit and example the true ones: "
+               + "; ".join(kept), float(len(kept)), float(sum(kept.values()))),
+        *_hessian_claims(cells),
+    ]  # fmt: skip
     for number, words, probe, close in (
         ("63", "The engine's gradients are the graph's, penalty included", "graph_gap", CLOSE),
         ("45", "Two half-batches give the gradient of the whole batch", "half_batches", HALF_CLOSE),
@@ -157,6 +167,43 @@ def claims(cells: Cells) -> list[Claim]:
                        "the largest", float(len(gaps)), float((gaps < close).sum()))
             )  # fmt: skip
     return found
+
+
+def memory_statements() -> dict[str, bool]:
+    """Return what is said of the memory that a backward pass needs, each with whether the engine's count agrees."""
+
+    def kept(n_layers: int, batch: int) -> int:
+        return kept_bytes(NetworkConfig(20, (64,) * n_layers, 5), batch, "float32")
+
+    return {
+        "twice the examples keep twice as much": kept(4, 400) == 2 * kept(4, 200),
+        "twice the layers of one width keep twice as much": kept(8, 200) == 2 * kept(4, 200),
+        "no hidden layer keeps nothing": kept(0, 200) == 0,
+    }
+
+
+def _hessian_claims(cells: Cells) -> list[Claim]:
+    drawn = [cell for cell in cells.of("hessian") if cell.measured]
+    if not drawn:
+        return []
+    asymmetry = np.concatenate([measured(cell, "hessian_asymmetry") for cell in drawn])
+    counts = np.concatenate([measured(cell, "hessian_gradients") for cell in drawn])
+    symmetric = float((asymmetry < 1e-6).sum())
+    return [
+        _exact("44", "Differences of gradients are the Hessian: it comes out symmetric",
+               f"of {len(asymmetry)} networks those whose Hessian is symmetric to 1e-6 of its largest entry",
+               float(len(asymmetry)), symmetric),
+        Claim("44", "Second derivatives cost more: as many gradients as there are weights, and more",
+              f"gradients that a Hessian takes for each that a step takes, over the number of weights and biases; "
+              f"from {counts.min():g} gradients on", "above", 1.0,
+              (Sample("", "exact", np.array([float(np.mean([_a_weight(cell) for cell in drawn]))])),), budget="exact"),
+    ]  # fmt: skip
+
+
+def _a_weight(cell: CellRecord) -> float:
+    """Return the gradients a Hessian takes, a weight or bias."""
+    network = NetworkConfig(int(cell.network["n_inputs"]), tuple(cell.network["hidden_layer_sizes"]))
+    return float(measured(cell, "hessian_gradients")[0]) / count_parameters(network)
 
 
 def _exact(number: str, words: str, measure: str, expected: float, value: float) -> Claim:

@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.course.cells import Cells, FloatArray, difference, last, sooner, time_to
 from analysis.course.comparing import by_dataset, claim, lines, over_levels, reached, roughness
+from analysis.course.curves import survival
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord
@@ -82,6 +83,7 @@ def blocks(cells: Cells) -> list[Block]:
     """Return picture and tables."""
     n = cells.design("sets").get("n_replicas", 0)
     return [
+        survival("batch-size-survival", cells, "sets", BATCH, "a batch size"),
         lines(
             "batch-size-loss",
             f"Median test loss after equally many epochs over {n} draws, by batch size; one line a rate.",

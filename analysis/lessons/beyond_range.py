@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,10 +31,24 @@ FloatArray = npt.NDArray[np.float64]
 ACTIVATION, SHAPE, PENALTY = "network.activation", "network.hidden_layer_sizes", "training.regularizer"
 STRETCH = "data.stretch"
 STRAIGHT = 0.99
-JOINT_LEVEL = 1.0 - 0.05 / 7
-"""Of the intervals of six sets and of all together, as in the claims' own."""
+JOINT_LEVEL = 1.0 - 0.05 / 11
+"""Of the intervals of ten sets and of all together, as in the claims' own."""
+DESIGNS = ("sets", "polynomials")
 OWN = ""
 """No number: the question is the product's own."""
+
+
+def _of(cells: Cells, levels: Mapping[str, Level]) -> list[CellRecord]:
+    """Return the trained cells of all designs that have these levels."""
+    return [cell for design in DESIGNS for cell in cells.of(design, levels)]
+
+
+def _datasets(cells: Cells) -> list[str]:
+    return [dataset for design in DESIGNS for dataset in cells.datasets(design)]
+
+
+def _levels(cells: Cells, key: str) -> list[Level]:
+    return list(dict.fromkeys(level for design in DESIGNS for level in cells.levels(design, key)))
 
 
 def beyond(cell: CellRecord) -> FloatArray:
@@ -52,8 +66,8 @@ def _wins(
 ) -> FloatArray | None:
     """Return in which share of equal settings level a's value is below b's, of each replica."""
     found = []
-    for one in cells.of("sets", {"dataset": dataset, key: a}):
-        other = cells.one("sets", {**{k: v for k, v in one.params.items() if k != "design"}, key: b})
+    for one in _of(cells, {"dataset": dataset, key: a}):
+        other = cells.one(str(one.params["design"]), {**{k: v for k, v in one.params.items() if k != "design"}, key: b})
         if other is not None:
             found.append(sooner(value(one), value(other)))
     return np.mean(found, axis=0) if found else None
@@ -74,8 +88,8 @@ def in_and_out(cells: Cells, dataset: str) -> FloatArray:
 
     At the larger stretch; a correlation of a replica is one value, so that replicas stay the unit.
     """
-    farthest = max((float(str(one)) for one in cells.levels("sets", STRETCH)), default=0.0)
-    group = cells.of("sets", {"dataset": dataset, STRETCH: farthest})
+    farthest = max((float(str(one)) for one in _levels(cells, STRETCH)), default=0.0)
+    group = _of(cells, {"dataset": dataset, STRETCH: farthest})
     if len(group) < 4:
         return np.array([])
     inside = np.stack([last(cell, "in_range") for cell in group])
@@ -94,7 +108,7 @@ def _ranks(values: FloatArray) -> FloatArray:
 
 
 def _straight(cells: Cells, dataset: str, activation: str) -> FloatArray:
-    group = cells.of("sets", {"dataset": dataset, ACTIVATION: activation})
+    group = _of(cells, {"dataset": dataset, ACTIVATION: activation})
     if not group:
         return np.array([])
     lines = np.stack([measured(cell, "ray_line") for cell in group])
@@ -104,7 +118,7 @@ def _straight(cells: Cells, dataset: str, activation: str) -> FloatArray:
 
 def claims(cells: Cells) -> list[Claim]:
     """Return what is claimed about networks beyond their range."""
-    datasets = cells.datasets("sets")
+    datasets = _datasets(cells)
     straight = tuple(Sample(title(d), "share", values) for d in datasets if len(values := _straight(cells, d, "relu")))
     flat = _versus(cells, ACTIVATION, "tanh", "relu", lambda cell: measured(cell, "ray_change"), datasets)
     saturated = _versus(cells, ACTIVATION, "relu", "tanh", lambda cell: -measured(cell, "saturated"), datasets)
@@ -145,7 +159,12 @@ def _turned(samples: Sequence[Sample]) -> tuple[Sample, ...]:
 
 def blocks(cells: Cells) -> list[Block]:
     """Return picture, tables and the rule of thumb."""
-    return [_picture(cells), _sets_table(cells), _mechanism_table(cells), Paragraph(rule_of_thumb(cells), "finding")]
+    return [
+        *(_picture(cells, one) for one in DESIGNS if cells.of(one)),
+        _sets_table(cells),
+        _mechanism_table(cells),
+        Paragraph(rule_of_thumb(cells), "finding"),
+    ]
 
 
 def _level_name(activation: Level) -> str:
@@ -153,18 +172,18 @@ def _level_name(activation: Level) -> str:
 
 
 def _sets_table(cells: Cells) -> ReportTable:
-    activations = cells.levels("sets", ACTIVATION)
+    activations = _levels(cells, ACTIVATION)
     rows: list[tuple[Cell, ...]] = []
-    for dataset in cells.datasets("sets"):
+    for dataset in _datasets(cells):
         values = in_and_out(cells, dataset)
         row: list[Cell] = [title(dataset)]
         row.append(shown(median_interval(_known(values))) if len(values) else Missing("too few settings"))
         for activation in activations:
-            group = cells.of("sets", {"dataset": dataset, ACTIVATION: activation})
+            group = _of(cells, {"dataset": dataset, ACTIVATION: activation})
             row.append(_mean_of([np.median(last(cell, "in_range")) for cell in group]))
             row.append(_mean_of([np.median(beyond(cell)) for cell in group]))
             row.append(_mean_of([known.mean() for cell in group if len(known := _known(measured(cell, "far_right")))]))
-        constant = [value for cell in cells.of("sets", {"dataset": dataset}) for value in cell.constant["out_of_range"]]
+        constant = [value for cell in _of(cells, {"dataset": dataset}) for value in cell.constant["out_of_range"]]
         row.append(_mean_of([value for value in constant if value is not None]))
         rows.append(tuple(row))
     columns = [
@@ -200,8 +219,8 @@ def _mean_of(values: Sequence[float]) -> Cell:
 
 def _mechanism_table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
-    for activation in cells.levels("sets", ACTIVATION):
-        group = cells.of("sets", {ACTIVATION: activation})
+    for activation in _levels(cells, ACTIVATION):
+        group = _of(cells, {ACTIVATION: activation})
         probes = [
             [np.median(known) for cell in group if len(known := _known(measured(cell, probe)))]
             for probe in ("ray_line", "ray_change", "saturated", "agreement")
@@ -236,13 +255,13 @@ def _winner(cells: Cells, dataset: str) -> tuple[str, bool] | None:
 def rule_of_thumb(cells: Cells) -> str:
     """Return what the numbers support, set by set."""
     by_name: dict[str, list[str]] = {"ReLU": [], "tanh": [], "neither": []}
-    for dataset in cells.datasets("sets"):
+    for dataset in _datasets(cells):
         found = _winner(cells, dataset)
         if found is not None:
             by_name[found[0] if found[1] else "neither"].append(title(dataset))
     opposed = [
         title(dataset)
-        for dataset in cells.datasets("sets")
+        for dataset in _datasets(cells)
         if len(values := in_and_out(cells, dataset))
         and (high := median_interval(_known(values), JOINT_LEVEL).high) is not None
         and high < 0
@@ -256,7 +275,8 @@ def rule_of_thumb(cells: Cells) -> str:
     return text
 
 
-def _picture(cells: Cells) -> Picture:
+def _picture(cells: Cells, design: str) -> Picture:
+    name = "beyond-range-in-and-out" + ("" if design == "sets" else f"-{design}")
     rows = [
         (
             title(str(cell.params["dataset"])),
@@ -267,20 +287,20 @@ def _picture(cells: Cells) -> Picture:
             float(np.median(last(cell, "in_range"))),
             float(np.median(beyond(cell))),
         )
-        for cell in cells.of("sets")
+        for cell in cells.of(design)
     ]
     kept = tuple(row for row in rows if np.isfinite(row[5]) and np.isfinite(row[6]))
     return Picture(
-        "beyond-range-in-and-out",
+        name,
         "Each point is a setting: median loss within the range (across) and beyond it (up), one panel a set, colour "
         "the activation, at the larger stretch. On the line both are equal.",
         "Loss within against loss beyond the range by set: " + "; ".join(
             f"{title(d)} rank correlation {number_text(float(np.median(_known(v))))}"
-            for d in cells.datasets("sets") if len(_known(v := in_and_out(cells, d)))
+            for d in cells.datasets(design) if len(_known(v := in_and_out(cells, d)))
         ) + ".",
-        lambda: _draw(cells),
+        lambda: _draw(cells, design),
         ReportTable(
-            "beyond-range-in-and-out",
+            name,
             "",
             (
                 ReportColumn("set", "Set", "text"), ReportColumn("activation", "Activation", "text"),
@@ -294,17 +314,17 @@ def _picture(cells: Cells) -> Picture:
     )  # fmt: skip
 
 
-def _draw(cells: Cells) -> Figure:
+def _draw(cells: Cells, design: str) -> Figure:
     from analysis.formats.style import COLORS, GRAY, framed_axes, new_figure, plain_ticks
 
-    datasets = cells.datasets("sets")
+    datasets = cells.datasets(design)
     n = max(1, len(datasets))
     figure = new_figure(1.75 * n + 0.4, 2.7)
-    farthest = max((float(str(one)) for one in cells.levels("sets", STRETCH)), default=0.0)
+    farthest = max((float(str(one)) for one in _levels(cells, STRETCH)), default=0.0)
     for i, dataset in enumerate(datasets):
         axes = framed_axes(figure, 0.5, 0.5, 0.08, 0.35, i, n)
-        for activation, color in zip(cells.levels("sets", ACTIVATION), COLORS, strict=False):
-            group = cells.of("sets", {"dataset": dataset, ACTIVATION: activation, STRETCH: farthest})
+        for activation, color in zip(_levels(cells, ACTIVATION), COLORS, strict=False):
+            group = cells.of(design, {"dataset": dataset, ACTIVATION: activation, STRETCH: farthest})
             x = [max(float(np.median(last(cell, "in_range"))), 1e-6) for cell in group]
             y = [max(float(np.median(beyond(cell))), 1e-6) for cell in group]
             axes.plot(x, y, "o", color=color, markersize=3.5, label=_level_name(activation))

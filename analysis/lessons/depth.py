@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.course.cells import Cells, FloatArray, difference, last, pooled, sooner, title
 from analysis.course.comparing import lines, over_levels, reached
+from analysis.course.curves import survival
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord
@@ -55,6 +56,7 @@ def blocks(cells: Cells) -> list[Block]:
     """Return picture and tables."""
     n = cells.design("sets").get("n_replicas", 0)
     return [
+        survival("depth-survival", cells, "sets", SHAPE, "a network"),
         lines(
             "depth-loss", f"Median test loss over {n} draws by hidden layers of equally many parameters, both training "
             "shares; one line an activation.", "Test loss by depth and activation on each set.",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, last, sooner
+from analysis.course.cells import Cells, FloatArray, last, measured, sooner
 from analysis.course.comparing import claim
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, shown
+from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
 
@@ -33,6 +33,14 @@ def ratios(cell: CellRecord) -> FloatArray:
 def _shapes(cells: Cells, design: str) -> list[CellRecord]:
     """Return the cells of the small and of the larger network."""
     return cells.of(design)[:2]
+
+
+def n_solutions(cell: CellRecord) -> Cell:
+    """Return how many distinct solutions the restarts of a cell have come to."""
+    if "solution" not in cell.measured:
+        return Missing("the data differ")
+    found = measured(cell, "solution")
+    return len(set(found[~np.isnan(found)].tolist()))
 
 
 def claims(cells: Cells) -> list[Claim]:
@@ -80,18 +88,22 @@ def blocks(cells: Cells) -> list[Block]:
                     float(loss.max()),
                     float(loss.max() / loss.min()),
                     shown(median_interval(ratios(cell))),
+                    n_solutions(cell),
                 )
             )
     n = cells.design("held").get("n_replicas", 0)
     table = ReportTable(
         "repeatability-ratios",
-        f"{n} restarts each: test losses, highest over lowest of all of them, and of five (median over fives).",
+        f"{n} restarts each: test losses, highest over lowest of all of them, and of five (median over fives). With "
+        "the data held, the number of distinct solutions: two are the same if their outputs within the range differ by "
+        "less than a tenth of the labels' spread, whatever the order, sign or scale of their units.",
         (
             ReportColumn("data", "Data", "text"), ReportColumn("units", "Units", "text"),
             ReportColumn("median", "Median test loss", "interval"),
             ReportColumn("lowest", "Lowest"),
             ReportColumn("highest", "Highest"),
             ReportColumn("all", "Highest over lowest"), ReportColumn("five", "... of five", "interval"),
+            ReportColumn("solutions", "Distinct solutions"),
         ),
         tuple(rows),
     )  # fmt: skip

@@ -45,7 +45,7 @@ def answer_section(question: Question) -> Section:
         seed, rows = question.seeds[r], question.rows_of([own[0].runs[r]])
         x, ends = curve_inputs(rows), ends_of(rows)
         truth = polynomial(question.settings.coefficients, x)
-        curves = {n.label: predict(n.parameters[r : r + 1], x[None])[0] for n in own}
+        curves = {n.label: predict(n.parameters[r : r + 1], x[None], n.activation)[0] for n in own}
         errors = "; ".join(f"{n.label}: {_errors_text(n, r)}" for n in own)
         blocks.append(
             Picture(

@@ -1,4 +1,4 @@
-"""What a sigmoid network makes of a polynomial: errors by range, fits, the shape of its loss around a solution.
+"""What a small network makes of a polynomial: errors by range, fits, the shape of its loss around a solution.
 
 Parameters of a network are one vector, as in `engine.polynomial.quadrature`. Fits are ordinary least squares.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
 
-from engine.polynomial.quadrature import GaussRule, hidden_outputs, loss_and_gradient, n_hidden, predict
+from engine.polynomial.quadrature import UNITS, GaussRule, hidden_outputs, loss_and_gradient, n_hidden, predict
 from engine.polynomial.rows import PolynomialRows
 from engine.roads.blas import one_blas_thread
 
@@ -67,15 +67,15 @@ class Fit:
         return len(self.coefficients) - 1
 
 
-def range_errors(parameters: FloatArray, rows: PolynomialRows) -> RangeErrors:
+def range_errors(parameters: FloatArray, rows: PolynomialRows, activation: str = "sigmoid") -> RangeErrors:
     """Return the errors of R networks, (R, 3 H + 1), on their rows; NaN where a side has fewer than ten."""
-    squares = (predict(parameters, rows.X_stretched) - rows.y_stretched) ** 2
+    squares = (predict(parameters, rows.X_stretched, activation) - rows.y_stretched) ** 2
     n_inside, n_outside = rows.in_range.sum(axis=1), (~rows.in_range).sum(axis=1)
     inside, outside = (
         np.where(here, squares, 0.0).sum(axis=1) / np.where(n < FEWEST_ROWS, np.nan, n)
         for here, n in ((rows.in_range, n_inside), (~rows.in_range, n_outside))
     )
-    training = ((predict(parameters, rows.X) - rows.y) ** 2).mean(axis=1)
+    training = ((predict(parameters, rows.X, activation) - rows.y) ** 2).mean(axis=1)
     return RangeErrors(squares.mean(axis=1), inside, outside, training, n_inside, n_outside)
 
 
@@ -103,7 +103,7 @@ def free_fit(x: FloatArray, values: FloatArray) -> Fit:
 
 
 def recovered_by_truth(
-    parameters: FloatArray, x: FloatArray, truth: FloatArray, degrees: Sequence[int]
+    parameters: FloatArray, x: FloatArray, truth: FloatArray, degrees: Sequence[int], activation: str = "sigmoid"
 ) -> tuple[float, ...]:
     """Return the article's "polynomial of the prediction", which is not fitted to the prediction.
 
@@ -118,8 +118,10 @@ def recovered_by_truth(
         Inputs and true targets.
     degrees : sequence of int
         Degree of each unit's polynomial.
+    activation : str
+        Of the units.
     """
-    units = hidden_outputs(parameters[None], x[None])[0]
+    units = hidden_outputs(parameters[None], x[None], activation)[0]
     design = np.vstack([np.ones_like(x), units]).T
     constant, *factors = (as_printed(float(c)) for c in np.linalg.lstsq(design, truth, rcond=None)[0])
     result = [constant] + [0.0] * max(degrees)
@@ -134,7 +136,9 @@ def as_printed(value: float) -> float:
     return round(value, 4) if abs(value) >= 1e-4 else float(f"{value:.4g}")
 
 
-def unit_correlation(parameters: FloatArray, X: FloatArray, weights: FloatArray | None = None) -> FloatArray:
+def unit_correlation(
+    parameters: FloatArray, X: FloatArray, weights: FloatArray | None = None, activation: str = "sigmoid"
+) -> FloatArray:
     """Return the correlation of the first two hidden units over inputs, (R,); NaN where one does not vary.
 
     Parameters
@@ -143,8 +147,10 @@ def unit_correlation(parameters: FloatArray, X: FloatArray, weights: FloatArray 
     X : ndarray (R, n) or (1, n)
     weights : ndarray like X or None
         Share of each input, as of a rule's nodes; None means equal shares.
+    activation : str
+        Of the units.
     """
-    units = hidden_outputs(parameters, X)[:, :2]
+    units = hidden_outputs(parameters, X, activation)[:, :2]
     shares = np.full(X.shape, 1.0 / X.shape[1]) if weights is None else weights
     deviations = units - (units * shares[:, None]).sum(axis=-1, keepdims=True)
     covariance = np.einsum("rin,rjn,rn->rij", deviations, deviations, np.broadcast_to(shares, units[:, 0].shape))
@@ -152,7 +158,9 @@ def unit_correlation(parameters: FloatArray, X: FloatArray, weights: FloatArray 
         return np.asarray(covariance[:, 0, 1] / np.sqrt(covariance[:, 0, 0] * covariance[:, 1, 1]), np.float64)
 
 
-def loss_on_line(a: FloatArray, b: FloatArray, rule: GaussRule, n: int = 101) -> FloatArray:
+def loss_on_line(
+    a: FloatArray, b: FloatArray, rule: GaussRule, n: int = 101, activation: str = "sigmoid"
+) -> FloatArray:
     """Return the loss of one replica at n points from solution a to solution b, (n,).
 
     Parameters
@@ -163,25 +171,33 @@ def loss_on_line(a: FloatArray, b: FloatArray, rule: GaussRule, n: int = 101) ->
         The data of one replica.
     n : int
         Points, both ends included.
+    activation : str
+        Of the units.
     """
     share = np.linspace(0.0, 1.0, n)[:, None]
-    return np.concatenate([loss_and_gradient(point[None], rule)[0] for point in (1.0 - share) * a + share * b])
+    return np.concatenate(
+        [loss_and_gradient(point[None], rule, activation)[0] for point in (1.0 - share) * a + share * b]
+    )
 
 
-def aligned(parameters: FloatArray) -> FloatArray:
+def aligned(parameters: FloatArray, activation: str = "sigmoid") -> FloatArray:
     """Return the same functions with their units in one order, by weight into the unit, and that weight positive.
 
     Exchanging two units changes nothing, nor does sigmoid(-z) = 1 - sigmoid(z), which turns a unit's signs and moves a
-    constant to the output bias: a line between two solutions means something only between like representatives.
+    constant to the output bias, nor tanh(-z) = -tanh(z), which moves none (relu has no such symmetry): a line between
+    two solutions means something only between like representatives.
 
     Parameters
     ----------
     parameters : ndarray (R, 3 H + 1)
+    activation : str
+        Of the units.
     """
     H = n_hidden(parameters)
     w, b, W = (parameters[:, i * H : (i + 1) * H] for i in range(3))
-    turned = w < 0
-    bias = parameters[:, 3 * H :] + np.where(turned, W, 0.0).sum(axis=1, keepdims=True)
+    turned = (w < 0) & (activation != "relu")
+    moved = np.where(turned & (activation == "sigmoid"), W, 0.0).sum(axis=1, keepdims=True)
+    bias = parameters[:, 3 * H :] + moved
     sign = np.where(turned, -1.0, 1.0)
     w, b, W = sign * w, sign * b, sign * W
     order = np.argsort(b, axis=1)
@@ -189,7 +205,12 @@ def aligned(parameters: FloatArray) -> FloatArray:
 
 
 def flat_valley(
-    parameters: FloatArray, rule: GaussRule, index: int, values: Sequence[float], free: npt.NDArray[np.bool_]
+    parameters: FloatArray,
+    rule: GaussRule,
+    index: int,
+    values: Sequence[float],
+    free: npt.NDArray[np.bool_],
+    activation: str = "sigmoid",
 ) -> tuple[FloatArray, FloatArray]:
     """Hold one parameter at each value in turn and re-optimize the rest from where the last value left it.
 
@@ -205,6 +226,8 @@ def flat_valley(
         Its values, in walking order.
     free : bool ndarray (3 H + 1,)
         Which parameters may move (the held one never does).
+    activation : str
+        Of the units.
 
     Returns
     -------
@@ -222,13 +245,13 @@ def flat_valley(
 
     def residuals(free_values: FloatArray) -> FloatArray:
         p[moving] = free_values
-        found: FloatArray = root * (predict(p[None], x[None])[0] - y)
+        found: FloatArray = root * (predict(p[None], x[None], activation)[0] - y)
         return found
 
     def jacobian(free_values: FloatArray) -> FloatArray:
         p[moving] = free_values
-        units = hidden_outputs(p[None], x[None])[0]
-        slope = p[2 * H : 3 * H, None] * units * (1.0 - units)
+        units = hidden_outputs(p[None], x[None], activation)[0]
+        slope = UNITS[activation].times_slope(p[2 * H : 3 * H, None], units)
         columns = np.concatenate([slope * x, slope, units, np.ones((1, len(x)))])
         found: FloatArray = (root * columns)[moving].T
         return found
@@ -244,7 +267,7 @@ def flat_valley(
         p[moving] = found.x
         if not np.isfinite([*found.x, found.cost]).all():
             p = before
-        losses.append(float(loss_and_gradient(p[None], rule)[0][0]))
+        losses.append(float(loss_and_gradient(p[None], rule, activation)[0][0]))
         solutions.append(p.copy())
     return np.array(losses), np.array(solutions)
 

@@ -85,7 +85,7 @@ def forced_distance(networks: Networks, rows: PolynomialRows, truth: Sequence[fl
         if not np.isfinite(p).all():
             distances.append(math.nan)
             continue
-        found = fit(x, predict(p[None], x[None])[0], forced_degree(truth)).coefficients
+        found = fit(x, predict(p[None], x[None], networks.activation)[0], forced_degree(truth)).coefficients
         distances.append(_coefficient_distance(found, truth))
     return np.array(distances)
 
@@ -95,14 +95,20 @@ def fit_rows(question: Question, networks: Networks) -> list[FitRow]:
     chosen = np.flatnonzero(networks.converged)
     parameters = networks.parameters[chosen]
     if networks.arm == "unconstrained":
-        parameters = aligned(parameters)  # without fixed biases nothing else tells one unit from the other
+        parameters = aligned(
+            parameters, networks.activation
+        )  # without fixed biases nothing else tells one unit from the other
     rows = question.rows_of([networks.runs[i] for i in chosen])
     degree = forced_degree(question.settings.coefficients)
     result = []
     for inputs, X in (("training", rows.X), ("stretched", rows.X_stretched)):
-        units = hidden_outputs(parameters, X) if len(chosen) else np.zeros((0, question.settings.n_hidden, 0))
+        units = (
+            hidden_outputs(parameters, X, networks.activation)
+            if len(chosen)
+            else np.zeros((0, question.settings.n_hidden, 0))
+        )
         curves = [(f"unit {k + 1}", units[:, k]) for k in range(units.shape[1])]
-        curves.append(("prediction", predict(parameters, X) if len(chosen) else np.zeros((0, 0))))
+        curves.append(("prediction", predict(parameters, X, networks.activation) if len(chosen) else np.zeros((0, 0))))
         for curve, values in curves:
             free = [free_fit(x, v) for x, v in zip(X, values, strict=True)]
             forced: list[Fit] = [fit(x, v, degree) for x, v in zip(X, values, strict=True)]
@@ -124,10 +130,13 @@ def barriers(question: Question, n_points: int = 101) -> list[Barrier]:
     """Return the barriers between the arms' own solutions of a seed, and between neighboring seeds within an arm."""
     constrained, unconstrained = question.own(ARMS[0]), question.own(ARMS[1])
     rules = gauss_rule(question.rows.X, question.rows.y, question.settings.n_nodes)
-    ends = {n.arm: aligned(n.parameters) for n in (constrained, unconstrained)}
+    ends = {n.arm: aligned(n.parameters, n.activation) for n in (constrained, unconstrained)}
 
     def barrier(label: str, pairs: list[tuple[FloatArray, FloatArray, int]]) -> Barrier:
-        lines = [loss_on_line(a, b, rules.select(slice(r, r + 1)), n_points) for a, b, r in pairs]
+        lines = [
+            loss_on_line(a, b, rules.select(slice(r, r + 1)), n_points, question.settings.activation)
+            for a, b, r in pairs
+        ]
         heights = [math.log10(line.max() / max(line[0], line[-1])) for line in lines]
         return Barrier(label, mean_interval(heights), np.array(lines).reshape(len(lines), n_points))
 
@@ -151,7 +160,7 @@ def bent_share(networks: Networks, rows: PolynomialRows, stretched: bool) -> Int
     k = 0
     for r in chosen:
         x = X[r]
-        units = hidden_outputs(networks.parameters[r : r + 1], x[None])[0]
+        units = hidden_outputs(networks.parameters[r : r + 1], x[None], networks.activation)[0]
         k += all(hinge_unexplained(x, unit) < fit(x, unit, 3).unexplained for unit in units)
     return clopper_pearson(k, len(chosen))
 
@@ -161,7 +170,7 @@ def article_distance(networks: Networks, rows: PolynomialRows, truth: Sequence[f
     distances = []
     for p, x, y in zip(networks.parameters, rows.X_stretched, rows.y_stretched, strict=True):
         degrees = [forced_degree(truth)] * (len(p) // 3)
-        found = recovered_by_truth(p, x, y, degrees)
+        found = recovered_by_truth(p, x, y, degrees, networks.activation)
         distances.append(_coefficient_distance(found, truth))
     return np.array(distances)
 

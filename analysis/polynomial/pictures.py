@@ -110,7 +110,7 @@ def _units_picture(
 ) -> Picture:
     """Return each hidden unit of one network with the polynomial that the training inputs make of it."""
     p = networks.parameters[r : r + 1]
-    units, on_rows = hidden_outputs(p, x[None])[0], hidden_outputs(p, rows.X)[0]
+    units, on_rows = (hidden_outputs(p, at, networks.activation)[0] for at in (x[None], rows.X))
     fits = [free_fit(rows.X[0], values) for values in on_rows]
     curves = {f"unit {k + 1}": unit for k, unit in enumerate(units)}
     fitted = {
@@ -144,7 +144,7 @@ def _predictions_at(
 ) -> list[FloatArray]:
     """Return one network's predictions at some looks."""
     there = [networks.runs[r].parameters[question.settings.checkpoints.index(step)] for step in steps]
-    return list(predict(np.array(there), x[None]))
+    return list(predict(np.array(there), x[None], networks.activation))
 
 
 def training_section(question: Question) -> Section:
@@ -167,10 +167,12 @@ def training_section(question: Question) -> Section:
         rows = question.rows_of(runs)
         label = f"{arm}, rate {rate:.3g}, n = {len(runs)}"
         looks = [np.array([run.parameters[i] for run in runs]) for i in range(len(steps))]
-        errors = [range_errors(p, rows) for p in looks]
+        errors = [range_errors(p, rows, settings.activation) for p in looks]
         curves["training"][label] = np.array([np.median(e.training) for e in errors])
         curves["out_of_range"][label] = np.array([np.median(e.out_of_range) for e in errors])
-        curves["correlation"][label] = np.array([np.median(np.abs(unit_correlation(p, rows.X))) for p in looks])
+        curves["correlation"][label] = np.array(
+            [np.median(np.abs(unit_correlation(p, rows.X, activation=settings.activation))) for p in looks]
+        )
     titles = {
         "training": "training error",
         "out_of_range": "error out of range",

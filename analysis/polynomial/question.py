@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.polynomial.fits import RangeErrors, range_errors, unit_correlation
-from analysis.records.polynomial import NetworkRecord, polynomial_settings
+from analysis.records.polynomial import DEFAULT_ACTIVATION, NetworkRecord, polynomial_settings
 from analysis.records.study import Study
 from analysis.statistics.intervals import Interval, clopper_pearson, mean_interval, paired_difference
 from engine.polynomial.rows import Arm, PolynomialRows, draw_rows
@@ -49,6 +49,8 @@ class Networks:
     errors : RangeErrors
     correlation : ndarray (R,)
         Of the first two units over the training rows.
+    activation : str
+        Of the units.
     """
 
     label: str
@@ -61,6 +63,7 @@ class Networks:
     spiked: npt.NDArray[np.bool_]
     errors: RangeErrors
     correlation: FloatArray
+    activation: str = DEFAULT_ACTIVATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +176,11 @@ class Question:
         spiked: npt.NDArray[np.bool_],
     ) -> Networks:
         rows = self.rows_of(runs)
-        errors, correlation = range_errors(parameters, rows), unit_correlation(parameters, rows.X)
-        return Networks(label, arm, runs, parameters, converged, steps, noise, spiked & converged, errors, correlation)
+        activation = self.settings.activation
+        errors = range_errors(parameters, rows, activation)
+        correlation = unit_correlation(parameters, rows.X, activation=activation)
+        late = spiked & converged
+        return Networks(label, arm, runs, parameters, converged, steps, noise, late, errors, correlation, activation)
 
     def own(self, arm: Arm) -> Networks:
         """Return the networks of an arm's own recipe, the first one the study names for it."""
@@ -248,5 +254,9 @@ def valley_errors(question: Question, end: Networks, i: int) -> tuple[Interval, 
     """Return mean training error and mean error out of range at place i of the valley, over converged seeds."""
     runs = [end.runs[r] for r in np.flatnonzero(end.converged)]
     solutions = np.array([run.valley_parameters[i] for run in runs])
-    outside = range_errors(solutions, question.rows_of(runs)).out_of_range if runs else np.zeros(0)
+    outside = (
+        range_errors(solutions, question.rows_of(runs), question.settings.activation).out_of_range
+        if runs
+        else np.zeros(0)
+    )
     return mean_interval([run.valley_loss[i] for run in runs]), mean_interval(outside)

@@ -8,6 +8,7 @@ from analysis.formats.blocks import (
     Section,
 )
 from analysis.polynomial.answer import answer_section
+from analysis.polynomial.baselines import baselines_section
 from analysis.polynomial.claims import claims
 from analysis.polynomial.pictures import landscape_section, pictures_section, training_section
 from analysis.polynomial.question import (
@@ -39,6 +40,7 @@ def _sections(question: Question) -> list[Section]:
         answer_section(question),
         claims_section(question, found),
         errors_section(question),
+        baselines_section(question),
         pictures_section(question),
         fits_section(question),
         training_section(question),

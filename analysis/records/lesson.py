@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from analysis.records.fields import build
@@ -59,6 +59,11 @@ class LessonSettings:
     designs: list[dict[str, Any]]
 
 
+def at_look(probe: str, epoch: int) -> str:
+    """Return under which name a record keeps what a probe found at a look."""
+    return f"{probe}@{epoch}"
+
+
 def lesson_settings(data: Mapping[str, Any]) -> LessonSettings:
     """Return the settings that a lesson's header holds.
 
@@ -90,7 +95,8 @@ class CellRecord:
     looks : list of int
         Epochs at which losses were measured.
     losses : dict of str to list of list of (float or None)
-        By split, at each look, of each replica, to six digits; None where it was not finite.
+        By split, at each look, of each replica, to six digits; None where it was not finite. By name of a probe what
+        it found, where the design asks for its curve.
     diverged_at : list of (int or None)
         Epoch by which a parameter was not finite.
     floors : dict of str to list of (float or None)
@@ -98,7 +104,7 @@ class CellRecord:
     constant : dict of str to list of (float or None)
         Loss of the constant predictor.
     measured : dict of str to list of (float or None)
-        What the design's probes found, one number a replica.
+        What the design's probes found, one number a replica; what it traces as ``"probe@epoch"``, see `at_look`.
     n_updates : int
         Updates that each replica made.
     sha256 : str
@@ -109,8 +115,10 @@ class CellRecord:
         The page that opens this setting.
     reason : str or None
         Why it could not be trained.
-    started_at_s, duration_s, worker
-        No part of the canonical form.
+    arrays : dict of str to list of float
+        What is drawn of the first replica: weights, an image.
+    started_at_s, duration_s, worker, seconds
+        No part of the canonical form. `seconds` holds what a cell that measures time took, of each replica.
     """
 
     study: str
@@ -130,9 +138,11 @@ class CellRecord:
     road: str
     playground_url: str | None
     reason: str | None = None
+    arrays: dict[str, list[float]] = field(default_factory=dict)
     started_at_s: float = 0.0
     duration_s: float = 0.0
     worker: str = ""
+    seconds: list[float] = field(default_factory=list)
 
     @property
     def stage(self) -> Literal["cell"]:
@@ -157,6 +167,10 @@ class CellRecord:
 
     @property
     def value(self) -> float:
-        """Mean test loss at the last look, over the replicas that have a finite one; the largest number if none has."""
-        last = [loss for loss in self.losses.get("test", [[]])[-1] if loss is not None]
+        """Mean test loss at the last look, over the replicas that have a finite one; the largest number if none has.
+
+        Of a work that has no test loss it is the mean of the first thing that it measured.
+        """
+        rows = self.losses.get("test") or [next(iter(self.measured.values()), [])]
+        last = [loss for loss in rows[-1] if loss is not None]
         return math.fsum(last) / len(last) if last else 1e300

@@ -7,13 +7,21 @@ The log is one of `analysis.records.study`: a ``study`` line whose ``data`` are 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from analysis.records.fields import build
 
 POLYNOMIAL = "polynomial"
 """The kind of data, as a study's header names it."""
+DEFAULT_ACTIVATION = "sigmoid"
+DEFAULT_METHOD = "adam"
+METHOD_WORDS = {
+    DEFAULT_METHOD: "full-batch Adam",
+    "adam_drops": "full-batch Adam with its rate cut tenfold at half and at three quarters of the steps",
+    "second_order": "damped Gauss-Newton steps (rate: the share of a step that is taken)",
+}
+METHODS = tuple(METHOD_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class PolynomialSettings:
     stretch : float
         Factor between training and test inputs.
     n_hidden : int
-        Sigmoid units.
+        Hidden units.
     n_seeds : int
         Seeds 1 to n_seeds, shared by all recipes: data and first weights.
     n_nodes : int
@@ -48,6 +56,11 @@ class PolynomialSettings:
         Training error at which the arms are compared when they first reach it.
     valley : list of float
         Weights of the first unit, as multiples of the solution's own, at which the rest is re-optimized.
+    activation : str
+        Of the hidden units; ``"sigmoid"`` is left out where settings are written, as before there were others.
+    method : str
+        ``"adam"``, likewise; ``"adam_drops"``, whose rate is cut tenfold at half and at three quarters of the steps;
+        ``"second_order"``, damped Gauss-Newton steps (`engine.polynomial.second_order`).
     """
 
     coefficients: list[float]
@@ -63,6 +76,17 @@ class PolynomialSettings:
     converged_below: float
     equal_error: float
     valley: list[float]
+    activation: str = DEFAULT_ACTIVATION
+    method: str = DEFAULT_METHOD
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        data = asdict(self)
+        if self.activation == DEFAULT_ACTIVATION:
+            del data["activation"]
+        if self.method == DEFAULT_METHOD:
+            del data["method"]
+        return data
 
 
 @dataclass(frozen=True, slots=True)

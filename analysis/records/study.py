@@ -55,7 +55,7 @@ NETWORK: Stage = "network"
 CELL: Stage = "cell"
 LISTED: Mapping[str, Stage] = MappingProxyType({POLYNOMIAL: NETWORK, LESSON: CELL})
 """The one stage of studies that train a list, by kind of data."""
-TIMING_FIELDS = ("started_at_s", "duration_s", "worker")
+TIMING_FIELDS = ("started_at_s", "duration_s", "worker", "seconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,8 @@ class Claim:
         Of an equivalence.
     budget : str
         What is equal between what is compared.
+    timed : bool
+        Whether it is about seconds, which differ from run to run.
     """
 
     number: str
@@ -152,6 +154,7 @@ class Claim:
     over_all: Sample | None = None
     margin: float = 0.0
     budget: str = "equal epochs, same draws"
+    timed: bool = False
 
     @property
     def label(self) -> str:

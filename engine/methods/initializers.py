@@ -24,6 +24,8 @@ playground
     U(-0.5, 0.5), biases 0.1.
 pytorch (torch.nn.Linear's default)
     weights and biases U(-a, a), a = 1 / sqrt(fan_in).
+bias_row (a homework report's)
+    weights and biases N(0, 2 / (fan_in + 1 + fan_out)): the biases are one more row of the weights.
 
 References
 ----------
@@ -128,6 +130,14 @@ def _pytorch(rng: np.random.Generator, fan_in: int, fan_out: int, scale: float) 
     return _uniform(rng, fan_in, fan_out, 1 / math.sqrt(fan_in))
 
 
+def _bias_row(rng: np.random.Generator, fan_in: int, fan_out: int, scale: float) -> Drawn:  # noqa: ARG001
+    return _normal(rng, fan_in, fan_out, math.sqrt(2 / (fan_in + 1 + fan_out)))
+
+
+def _bias_row_biases(rng: np.random.Generator, fan_in: int, fan_out: int) -> Drawn:
+    return rng.normal(0.0, math.sqrt(2 / (fan_in + 1 + fan_out)), fan_out)
+
+
 INITIALIZERS: Mapping[str, Initializer] = MappingProxyType(
     {
         record.name: record
@@ -143,6 +153,7 @@ INITIALIZERS: Mapping[str, Initializer] = MappingProxyType(
             Initializer("he_truncated", _he_truncated, _zero_biases),
             Initializer("playground", _uniform, _playground_biases, default_scale=0.5),
             Initializer("pytorch", _pytorch, _pytorch_biases),
+            Initializer("bias_row", _bias_row, _bias_row_biases),
         )
     }
 )

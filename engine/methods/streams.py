@@ -26,6 +26,11 @@ Counters, with `position` the place of an example in the epoch's own (shuffled) 
   kept where ``uniform >= rate``, and what is kept is multiplied by ``1 / (1 - rate)``.
 - `INPUT_NOISE`: layer 0, normal number ``position * n_inputs + feature``, times `input_noise`, added to the input
   before dropout.
+- `WEIGHT_DROPOUT`: layer k for the weights into layer k = 1, 2, ... (the last is the output); counter
+  ``batch * n_in * n_out + i * n_out + j`` for weight (i, j) in mini-batch 0, 1, ... of the epoch; kept and multiplied
+  as units are.
+- `LAYER_NOISE`: layer k for hidden layer k = 1, 2, ...; normal number ``position * n_units + unit``, times
+  `layer_noise`, added to the output before dropout.
 - `LABEL_NOISE`: epoch 0; see `engine.training.with_label_noise`.
 
 The epoch of the key is the number of epochs done before: 0 in the first.
@@ -48,6 +53,8 @@ SHUFFLE = 0
 DROPOUT = 1
 INPUT_NOISE = 2
 LABEL_NOISE = 3
+WEIGHT_DROPOUT = 4
+LAYER_NOISE = 5
 
 GOLDEN_64 = 0x9E3779B97F4A7C15
 MIX_64_A = 0xBF58476D1CE4E5B9
@@ -77,7 +84,7 @@ def stream_keys(seeds: npt.NDArray[np.uint64], epoch: int, purpose: int, layer: 
     epoch : int
         Epochs done before the one the numbers are for.
     purpose : int
-        `SHUFFLE`, `DROPOUT`, `INPUT_NOISE` or `LABEL_NOISE`.
+        `SHUFFLE`, `DROPOUT`, `INPUT_NOISE`, `LABEL_NOISE`, `WEIGHT_DROPOUT` or `LAYER_NOISE`.
     layer : int
         0 for the inputs, k for hidden layer k.
 

@@ -6,7 +6,8 @@ network is a polynomial to rounding error long before that. Targets enter throug
 degree below m, and what the projection leaves over (noise) is a constant of the loss. So 64 nodes give loss and
 gradient of 10 000 rows to about 1e-10, and millions of full-batch steps take seconds.
 
-The network is the one of the polynomial experiment: one input, H sigmoid units, a linear output. Its 3 H + 1 numbers
+The network is the one of the polynomial experiment: one input, H units (sigmoid unless an activation is named), a
+linear output. The rule is exact for smooth units; a unit with a bend needs a node for every row. The 3 H + 1 numbers
 are one vector: the weights w_1 ... w_H into the units, their biases b_1 ... b_H, the weights W_1 ... W_H out of them,
 and the output bias B.
 
@@ -18,18 +19,50 @@ Orthogonal Polynomials: Computation and Approximation (2004), section 2.2.3 (Lan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import expit
 
+from engine.names import look_up
 from engine.roads.blas import one_blas_thread
 
 FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A hidden unit's activation.
+
+    Parameters
+    ----------
+    code : int
+        As in `engine.methods.activations`; the compiled loop knows it by that.
+    function : callable z -> a
+    times_slope : callable (x, a) -> x da/dz
+        From the output alone; as one product, so that its rounding is that of older records.
+    is_smooth : bool
+        Whether a network of such units is a polynomial to rounding error, which a Gauss rule integrates exactly.
+    """
+
+    code: int
+    function: Callable[[FloatArray], FloatArray]
+    times_slope: Callable[[FloatArray, FloatArray], FloatArray]
+    is_smooth: bool = True
+
+
+UNITS: Mapping[str, Unit] = MappingProxyType(
+    {
+        "sigmoid": Unit(2, lambda z: np.asarray(expit(z)), lambda x, a: x * a * (1.0 - a)),
+        "tanh": Unit(3, np.tanh, lambda x, a: x * (1.0 - a * a)),
+        "relu": Unit(4, lambda z: np.maximum(z, 0.0), lambda x, a: x * (a > 0.0), is_smooth=False),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +180,15 @@ def _gauss_rule_of_one(x: FloatArray, y: FloatArray, m: int) -> tuple[FloatArray
     return nodes, weights, targets, residual
 
 
-def hidden_outputs(parameters: FloatArray, X: FloatArray) -> FloatArray:
+def hidden_outputs(parameters: FloatArray, X: FloatArray, activation: str = "sigmoid") -> FloatArray:
     """Return what the hidden units give.
 
     Parameters
     ----------
     parameters : ndarray (R, 3 H + 1)
     X : ndarray (R, n) or (1, n)
+    activation : str
+        Name in `UNITS`.
 
     Returns
     -------
@@ -161,13 +196,15 @@ def hidden_outputs(parameters: FloatArray, X: FloatArray) -> FloatArray:
     """
     H = n_hidden(parameters)
     w, b = parameters[:, :H, None], parameters[:, H : 2 * H, None]
-    return np.asarray(expit(w * X[:, None, :] + b))
+    return np.asarray(UNITS[activation].function(w * X[:, None, :] + b))
 
 
-def predict(parameters: FloatArray, X: FloatArray) -> FloatArray:
+def predict(parameters: FloatArray, X: FloatArray, activation: str = "sigmoid") -> FloatArray:
     """Return the network's outputs, (R, n); arguments as for `hidden_outputs`."""
     H = n_hidden(parameters)
-    outputs: FloatArray = np.einsum("rh,rhn->rn", parameters[:, 2 * H : 3 * H], hidden_outputs(parameters, X))
+    outputs: FloatArray = np.einsum(
+        "rh,rhn->rn", parameters[:, 2 * H : 3 * H], hidden_outputs(parameters, X, activation)
+    )
     return outputs + parameters[:, 3 * H :]
 
 
@@ -180,14 +217,16 @@ def n_hidden(parameters: FloatArray) -> int:
     return H
 
 
-def loss_and_gradient(parameters: FloatArray, rule: GaussRule) -> tuple[FloatArray, FloatArray]:
+def loss_and_gradient(
+    parameters: FloatArray, rule: GaussRule, activation: str = "sigmoid"
+) -> tuple[FloatArray, FloatArray]:
     """Return the mean squared error of each replica, (R,), and its gradient, (R, 3 H + 1)."""
     H = n_hidden(parameters)
-    a = hidden_outputs(parameters, rule.nodes)
+    a = hidden_outputs(parameters, rule.nodes, activation)
     W = parameters[:, 2 * H : 3 * H]
     error = np.einsum("rh,rhm->rm", W, a) + parameters[:, 3 * H :] - rule.targets
     weighted = 2.0 * rule.weights * error
-    delta = weighted[:, None, :] * W[:, :, None] * a * (1.0 - a)
+    delta = UNITS[activation].times_slope(weighted[:, None, :] * W[:, :, None], a)
     gradient = np.concatenate(
         [
             np.einsum("rhm,rm->rh", delta, rule.nodes),
@@ -211,6 +250,8 @@ def train_full_batch(
     epsilon: float = 1e-7,
     n_threads: int = 1,
     on_look: Callable[[int], None] | None = None,
+    activation: str = "sigmoid",
+    drops: Sequence[int] = (),
 ) -> FullBatchHistory:
     """Train R networks by full-batch Adam, as Keras writes it (beta 0.9 and 0.999), in float64.
 
@@ -238,6 +279,11 @@ def train_full_batch(
     on_look : callable or None
         Told the updates done at each checkpoint, by every eight replicas; what it raises ends the training.
 
+    activation : str
+        Name in `UNITS`.
+    drops : sequence of int
+        Checkpoints from which on the rate is a tenth of what it was.
+
     Returns
     -------
     FullBatchHistory
@@ -245,8 +291,9 @@ def train_full_batch(
     Raises
     ------
     ValueError
-        If shapes disagree, or checkpoints or thresholds are not in order.
+        If shapes disagree, checkpoints or thresholds are not in order, or the activation is unknown.
     """
+    unit = look_up(UNITS, activation, "activation")
     R = len(parameters)
     if not (parameters.shape == trainable.shape and len(rule.nodes) == R and learning_rate.shape == (R,)):
         raise ValueError(
@@ -255,6 +302,8 @@ def train_full_batch(
         )
     if not checkpoints or min(np.diff([0, *checkpoints])) < 1:
         raise ValueError(f"checkpoints: {list(checkpoints)}; give ascending numbers of updates, at least 1")
+    if not set(drops) <= set(checkpoints):
+        raise ValueError(f"drops: {list(drops)}; give some of the checkpoints")
     if any(np.diff(thresholds) >= 0):
         raise ValueError(f"thresholds: {list(thresholds)}; give them descending")
     from engine.roads.compiled.rule import RuleRun  # Numba takes half a second to import
@@ -266,12 +315,16 @@ def train_full_batch(
     def train(group: npt.NDArray[np.int64]) -> FullBatchHistory:
         part = rule.select(group)
         run = RuleRun(
-            part.nodes, part.weights, part.targets, part.residual, parameters[group], trainable[group], thresholds
-        )
+            part.nodes, part.weights, part.targets, part.residual, parameters[group], trainable[group], thresholds,
+            unit.code,
+        )  # fmt: skip
         seen = []
         for before, after in zip([0, *checkpoints[:-1]], checkpoints, strict=True):
-            lowest, highest = run.advance(after - before, learning_rate[group], epsilon)
-            seen.append((run.parameters, loss_and_gradient(run.parameters, part)[0], lowest, highest))
+            rate = (
+                learning_rate[group] * 0.1 ** sum(drop <= before for drop in drops) if drops else learning_rate[group]
+            )
+            lowest, highest = run.advance(after - before, rate, epsilon)
+            seen.append((run.parameters, loss_and_gradient(run.parameters, part, activation)[0], lowest, highest))
             if on_look is not None:
                 on_look(after)
         there, loss, lowest, highest = (np.array(item) for item in zip(*seen, strict=True))

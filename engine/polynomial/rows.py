@@ -8,7 +8,7 @@ He's truncated normal into the hidden units, Glorot's uniform out of them, biase
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -28,6 +28,10 @@ QUADRATIC = (1.0, 2.0, 3.0)
 """1 + 2 x + 3 x^2."""
 CONSTRAINED_BIASES = (0.0, math.log(2.0 - math.sqrt(3.0)))
 """Where the sigmoid's second and third derivative vanish: one unit for the linear piece, one for the quadratic."""
+FIXED_BIASES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"sigmoid": CONSTRAINED_BIASES, "tanh": (0.0, CONSTRAINED_BIASES[1] / 2.0), "relu": (0.0, 0.0)}
+)
+"""The same for other units: tanh(z) is 2 sigmoid(2 z) - 1; relu has no curvature anywhere, and its bend at the bias."""
 PUBLISHED_PARAMETERS: MappingProxyType[Arm, tuple[float, ...]] = MappingProxyType(
     {
         "constrained": (0.18998857, 0.39265335, 0.0, -1.316958, -559.892, 434.2152, 189.08543),
@@ -114,7 +118,7 @@ def draw_rows(
     return PolynomialRows(X, y, stretched, polynomial(coefficients, stretched), in_range)
 
 
-def first_parameters(arm: Arm, seeds: Sequence[int], n_hidden: int = 2) -> FloatArray:
+def first_parameters(arm: Arm, seeds: Sequence[int], n_hidden: int = 2, activation: str = "sigmoid") -> FloatArray:
     """Return Keras-like first values, (R, 3 H + 1); both arms of a seed differ in their hidden biases only.
 
     Parameters
@@ -125,6 +129,8 @@ def first_parameters(arm: Arm, seeds: Sequence[int], n_hidden: int = 2) -> Float
         One a replica.
     n_hidden : int
         Hidden units H; the constrained arm repeats its two biases in turn.
+    activation : str
+        Name in `FIXED_BIASES`.
     """
     rows = []
     for seed in seeds:
@@ -135,7 +141,7 @@ def first_parameters(arm: Arm, seeds: Sequence[int], n_hidden: int = 2) -> Float
         w *= math.sqrt(2.0) / TRUNCATED_SD
         limit = math.sqrt(6.0 / (n_hidden + 1))
         W = rng.uniform(-limit, limit, n_hidden)
-        b = np.resize(CONSTRAINED_BIASES, n_hidden) if arm == "constrained" else np.zeros(n_hidden)
+        b = np.resize(FIXED_BIASES[activation], n_hidden) if arm == "constrained" else np.zeros(n_hidden)
         rows.append(np.concatenate([w, b, W, [0.0]]))
     return np.stack(rows)
 

@@ -76,6 +76,18 @@ def training_bytes(network: NetworkConfig, training: TrainingConfig, n_replicas:
     return n_replicas * (n_parameters * per_parameter + max(backward, evaluation)) + n_parameters * pieces
 
 
+KEPT_NUMBERS = 3
+"""A hidden unit and example: its weighted input and output, kept until the backward pass, and the gradient there."""
+
+
+def kept_bytes(network: NetworkConfig, n_points: int, dtype: str) -> int:
+    """Return the bytes that the NumPy road keeps of one replica's mini-batch so that it can go back through the layers.
+
+    Prediction keeps none of them: a layer's output can go once the next layer has it.
+    """
+    return KEPT_NUMBERS * n_points * sum(network.hidden_layer_sizes) * (8 if dtype == "float64" else 4)
+
+
 def data_bytes(split: Split, training: TrainingConfig, n_replicas: int, road: Road) -> int:
     """Return the bytes of the copies that training makes of its points; the formula is the module's."""
     s = 8 if training.dtype == "float64" else 4

@@ -20,14 +20,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.configuration import TrainingConfig, dropout_rates
+from engine.configuration import TrainingConfig
 from engine.methods.activations import ACTIVATIONS, Activation, Slope
 from engine.methods.losses import LOSSES
 from engine.methods.schedules import learning_rate
-from engine.methods.streams import DROPOUT, INPUT_NOISE, Keys, normals, permutations, stream_keys, uniforms
+from engine.methods.streams import (
+    permutations,
+)
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.roads.blas import one_blas_thread
 from engine.roads.memory import EVALUATION_ELEMENTS, MOST_AT_ONCE, count_pieces
+from engine.roads.plain_noise import (
+    Noise,
+    dropout_mask,
+    epoch_noise,
+    layer_noise_of,
+    noisy_inputs,
+    times,
+    weight_factors,
+)
 from engine.roads.plain_updates import add_to, arrays_of, update_parameters
 from engine.roads.subnormals import subnormals_are_zero
 from engine.splits import Split
@@ -279,35 +290,20 @@ def _layer_activations(network: NetworkConfig, parameters: Parameters) -> list[t
     return [*layers, (output, output.default_slope)]
 
 
-@dataclass(slots=True)
-class _Noise:
-    """What one epoch draws: stream keys of its dropout masks and of its input noise, with the rates."""
-
-    rates: tuple[float, ...]  # of the inputs and of each hidden layer
-    dropout_keys: list[Keys]
-    input_noise: float
-    input_keys: Keys
-
-
-def _epoch_noise(state: TrainingState, network: NetworkConfig, training: TrainingConfig) -> _Noise | None:
-    rates = dropout_rates(network, training)
-    if not any(rates) and training.input_noise == 0:
-        return None
-    keys = [stream_keys(state.seeds, state.epoch, DROPOUT, layer) for layer in range(len(rates))]
-    return _Noise(rates, keys, training.input_noise, stream_keys(state.seeds, state.epoch, INPUT_NOISE))
-
-
 def _run_epoch(state: TrainingState, training: TrainingConfig, points: _Points, gradients: _Gradients) -> None:
     network, n, size = gradients.network, points.X.shape[1], training.batch_size
     rate = learning_rate(training, state.epoch)
-    noise = _epoch_noise(state, network, training)
+    noise = epoch_noise(state, network, training)
     orders = permutations(state.seeds, state.epoch, n) if training.order == "shuffled" else None
     for start in range(0, n, size):
         stop = min(start + size, n)
         is_partial = stop - start < size
         if is_partial and training.partial_batch == "drop":
             break
-        sums = gradients.sums(state.parameters, points, orders, noise, start, stop)
+        factors = weight_factors(noise, state.parameters, start // size)
+        sums = gradients.sums(times(state.parameters, factors), points, orders, noise, start, stop)
+        for g, factor in zip(sums.weights, factors, strict=False):
+            g *= factor
         if is_partial and training.partial_batch == "carry":
             add_to(state.pending, sums)
             state.n_pending += stop - start
@@ -358,7 +354,7 @@ class _Gradients:
         parameters: Parameters,
         points: _Points,
         orders: npt.NDArray[np.intp] | None,
-        noise: _Noise | None,
+        noise: Noise | None,
         start: int,
         stop: int,
     ) -> Parameters:
@@ -372,7 +368,7 @@ class _Gradients:
             All training points.
         orders : ndarray (R, n) or None
             Each replica's order of the points; None: as they are.
-        noise : _Noise or None
+        noise : Noise or None
             Dropout and input noise of the epoch; None means none.
         start, stop : int
             Places in the epoch's order.
@@ -418,7 +414,7 @@ def _gradient_sums(
     loss: str,
     parameters: Parameters,
     batch: _Points,
-    noise: _Noise | None,
+    noise: Noise | None,
     position: int,
     work: _Workspace,
 ) -> Parameters:
@@ -430,9 +426,11 @@ def _gradient_sums(
     R, dtype = parameters.n_replicas, parameters.weights[0].dtype
     n = batch.X.shape[1]
     inputs, totals, outputs, masks = [], [], [], []
-    A = batch.X if noise is None else _noisy_inputs(batch.X, noise, position)
+    A = batch.X if noise is None else noisy_inputs(batch.X, noise, position)
     for i, (activation, slope) in enumerate(layers):
-        mask = None if noise is None else _dropout_mask(noise, i, position, n, A.shape[2], A.dtype)
+        if i > 0 and noise is not None and noise.layer_noise:
+            A = A + layer_noise_of(noise, i, position, n, A.shape[2], A.dtype)
+        mask = None if noise is None else dropout_mask(noise, i, position, n, A.shape[2], A.dtype)
         if mask is not None:
             A = A * mask
         Z = work.array("total", i, (R, n, network.layer_sizes[i + 1]), dtype)
@@ -464,21 +462,3 @@ def _gradient_sums(
             if mask is not None:
                 upstream *= mask
     return sums
-
-
-def _noisy_inputs(X: FloatArray, noise: _Noise, position: int) -> FloatArray:
-    if noise.input_noise == 0:
-        return X
-    n, d = X.shape[1:]
-    z = normals(noise.input_keys, position * d, n * d).reshape(-1, n, d)
-    return X + (noise.input_noise * z).astype(X.dtype)
-
-
-def _dropout_mask(
-    noise: _Noise, layer: int, position: int, n: int, units: int, dtype: np.dtype[Any]
-) -> FloatArray | None:
-    rate = noise.rates[layer]
-    if rate == 0:
-        return None
-    u = uniforms(noise.dropout_keys[layer], position * units, n * units).reshape(-1, n, units)
-    return np.asarray((u >= np.float32(rate)).astype(dtype) * dtype.type(1 / (1 - rate)))

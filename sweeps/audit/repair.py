@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import sqlite3
 import time
@@ -59,8 +60,7 @@ def repair(folder: Path, uri: str | None, audit: Audit) -> Path:
     TrackingError
         If MLflow cannot be written.
     """
-    kept = folder / KEPT_NAME / time.strftime("%Y%m%dT%H%M%S")
-    kept.mkdir(parents=True)
+    kept = _new_folder(folder / KEPT_NAME)
     ends = _with_wrong_ends(folder)
     _keep(kept, folder, [*left_behind(folder), *ends])
     with SweepLock(folder), writer_lock(folder):  # the first clears what killed processes left
@@ -76,6 +76,17 @@ def repair(folder: Path, uri: str | None, audit: Audit) -> Path:
             _keep(kept, folder, [path for path in (folder / REPORT_NAME).rglob("*") if path.is_file()])
             write_report([folder])
     return kept
+
+
+def _new_folder(repairs: Path) -> Path:
+    """Make a folder named after the time; where one is there, as after a clock was set back, another number follows."""
+    name = time.strftime("%Y%m%dT%H%M%S")
+    for i in itertools.count(1):
+        kept = repairs / (name if i == 1 else f"{name}-{i}")
+        with contextlib.suppress(FileExistsError):
+            kept.mkdir(parents=True)
+            return kept
+    raise AssertionError("numbers do not end")
 
 
 def _keep(kept: Path, folder: Path, paths: Iterable[Path]) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".parquet", ".gz")
 LARGE_FILE = 20_000_000
 """Bytes from which a file's memory is stated before it is taken."""
+MOST_NAMES = 12
+"""Columns that a message lists."""
 _OPTIONS = {
     "test_file": ("FILE", "rows to test on, instead of a share of the rows set aside"),
     "task": ("TASK", "regression or classification, where the rule does not tell them apart as meant"),
@@ -25,8 +27,15 @@ _OPTIONS = {
     "date_format": ("FORMAT", "of dates that are not ISO: '%%d/%%m/%%Y' has the day first"),
     "folds": ("KIND", "plain, stratified, grouped, contiguous or time"),
     "group_column": ("COLUMN", "whose rows stay on one side of every division; none: no column, whatever is found"),
-    "time_column": ("COLUMN", "that orders the rows, which are divided by time; none: no column, whatever is found"),
-    "equal_rows": ("HOW", "together (default where that can be): on one side of every division, or apart"),
+    "time_column": (
+        "COLUMN",
+        "that orders the rows, which are divided by time; 'row order': as in the file; none: whatever is found",
+    ),
+    "equal_rows": (
+        "HOW",
+        "together (default where that can be): on one side of every division; nearly: also those that differ little; "
+        "or apart",
+    ),
     "preprocessing": ("NAME", "standard, or textbook: fitted on all rows together, which leaks"),
 }
 
@@ -74,8 +83,7 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     given = _toml_of(arguments.spec)
     where = Path(arguments.spec).name
     if given is None:
-        if arguments.target is None:
-            raise InputError(f"run {arguments.spec}: name the column to predict: --target COLUMN")
+        _check_data_file(arguments)
         given = {"dataset": {"file": arguments.spec}}
     dataset = dict(given["dataset"])
     for name in (*_OPTIONS, "test_share"):
@@ -107,6 +115,35 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
     spec = build_spec(given, where)
     print_notes(spec, where)
     return spec
+
+
+def _check_data_file(arguments: argparse.Namespace) -> None:
+    """Refuse what has no columns to predict, and list those of a data file where none is named.
+
+    Raises
+    ------
+    InputError
+        With what would do.
+    """
+    from sweeps.data.table.reading import read_names
+    from sweeps.data.table.table import Told
+    from sweeps.spec.lesson import LESSONS
+    from sweeps.spec.sweep import POLYNOMIALS, builtin_specs
+
+    spec = arguments.spec
+    if arguments.target is None:
+        told: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in reading_changes(arguments, {}).items()
+        }
+        names = read_names(spec, Told(**told))
+        shown = ", ".join(map(repr, names[:MOST_NAMES])) + (f", ... ({len(names)})" if len(names) > MOST_NAMES else "")
+        raise InputError(f"run {spec}: name the column to predict: --target COLUMN, one of {shown}")
+    target = f"run {spec} --target {arguments.target[0]}"
+    if not Path(spec).exists() and any(spec in builtin_specs(folder) for folder in (".", POLYNOMIALS, LESSONS)):
+        raise InputError(f"{target}: {spec} comes with its own data; leave --target out, or name a data file instead")
+    if Path(spec).suffix.lower() == ".toml" and Path(spec).is_file():
+        raise InputError(f"{target}: the spec names no table; leave --target out, or give it a [dataset] with a file")
 
 
 def _toml_of(name: str) -> dict[str, Any] | None:

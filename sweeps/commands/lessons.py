@@ -11,7 +11,8 @@ from sweeps.commands.options import PROGRAM, Commands, add_command, add_driver_o
 
 ORDER = (
     "beyond_range", "learning_rate", "batch_size", "split", "nonlinearity", "smallest_network", "repeatability",
-    "best_loss", "depth", "features", "lucky_search", "optimizers",
+    "best_loss", "overfitting", "after_overfitting", "depth", "features", "lucky_search", "optimizers",
+    "perceptron_report",
 )  # fmt: skip
 """Lessons that the course begins with; others follow by name."""
 COURSE = "course"
@@ -97,16 +98,22 @@ def course_command(arguments: argparse.Namespace) -> int:
     from analysis.records.reading import read_sweep
     from analysis.report import write_course
     from sweeps.commands.running import drive
+    from sweeps.data.table.published.fetching import FetchError
     from sweeps.run.kinds import Changes, kind_of, load
 
     results = Path(arguments.results)
-    folders = []
+    folders: list[Path] = []
+    left_out: list[tuple[str, str]] = []
     for name in ordered_names():
         spec = kind_of(load(name)).change(load(name), Changes(size=size_of(arguments)))
         print(f"lesson {name}", file=sys.stderr, flush=True)
-        drive(spec, results, arguments)
-        folders.append(results / spec.name)
-    left_out = []
+        try:
+            drive(spec, results, arguments)
+        except FetchError as error:  # nothing of it is in a log: the next course tries again
+            print(f"lesson {name}: left out: {error}", file=sys.stderr, flush=True)
+            left_out.append((name, f"its data cannot be had: {error}"))
+        else:
+            folders.append(results / spec.name)
     for one in OLDER:
         folder = results / one.name
         if any(folder.glob("*/log.jsonl")):

@@ -12,8 +12,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from engine.names import InputMessageError, cut
-from sweeps.commands import auditing, lessons, one_setting, predict, results, running
+from engine.names import InputMessageError, cut, unreadable
+from sweeps.commands import auditing, homework, lessons, one_setting, predict, results, running
 from sweeps.commands.interrupting import ending_soon
 from sweeps.commands.options import PROGRAM, Commands, Parser, checked_remainder
 
@@ -37,6 +37,7 @@ def build_parser() -> tuple[Parser, Commands]:
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     running.add_commands(commands)
     lessons.add_commands(commands)
+    homework.add_commands(commands)
     results.add_commands(commands)
     auditing.add_commands(commands)
     one_setting.add_commands(commands)
@@ -94,4 +95,6 @@ def _os_message(error: OSError) -> str:
     place = f"{error.filename}: " if error.filename else ""
     if error.errno in NO_ROOM:
         return f"{place}disk full; what the logs hold is safe, make room and `{PROGRAM} resume`"
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
+        return unreadable(error.filename, error)
     return f"{place}{error.strerror}"

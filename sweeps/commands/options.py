@@ -181,7 +181,7 @@ def sweep_folder(results: str, sweep: str) -> Path:
 
 def run_sweeps(results: Path) -> list[Path]:
     """Return the folders of all sweeps below a results folder, by name."""
-    return sorted({path.parent.parent for path in results.glob("*/*/log.jsonl")})
+    return sorted({path.parent.parent for path in results.glob("[!.]*/*/log.jsonl")})  # no import's draft
 
 
 def _with_hint(message: str, parser: argparse.ArgumentParser) -> str:

@@ -306,6 +306,8 @@ def cell_text(record: CellRecord) -> str:
         mean = f"{sum(known) / len(known):.4g}" if known else "-"
         lines.append(f"  {split} loss at epoch {record.looks[-1]}: mean {mean} over {len(known)} of {len(rows[-1])}")
     for name, values in record.measured.items():
+        if "@" in name and name.partition("@")[2] != str(record.looks[-1]):
+            continue  # the way there has a line for every look
         known = [value for value in values if value is not None]
         lines.append(f"  {name}: mean {f'{sum(known) / len(known):.4g}' if known else '-'} over {len(known)}")
     lines += [f"  {record.reason}"] if record.reason else []

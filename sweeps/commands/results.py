@@ -78,9 +78,7 @@ def add_commands(commands: Commands) -> None:
     ui = add_command(commands, "ui", "start the MLflow UI, for this machine only", f"ui --port {FIRST_PORT}")
     add_tracking_option(ui)
     ui.add_argument("--host", default="127.0.0.1", help="127.0.0.1, localhost or ::1 (default: 127.0.0.1)")
-    ui.add_argument(
-        "--port", type=positive_int, default=FIRST_PORT, help=f"default: {FIRST_PORT}, or the next free one"
-    )
+    ui.add_argument("--port", type=positive_int, metavar="N", help=f"default: {FIRST_PORT}, or the next free one")
     ui.set_defaults(call=ui_command)
 
 
@@ -228,7 +226,8 @@ def ui_command(arguments: argparse.Namespace) -> int:
     from sweeps.tracking.database import resolve_uri
     from sweeps.tracking.ui import serve
 
-    return serve(resolve_uri(arguments.tracking_uri, Path.cwd()), arguments.host, arguments.port)
+    uri = resolve_uri(arguments.tracking_uri, Path.cwd())
+    return serve(uri, arguments.host, arguments.port or FIRST_PORT, or_next=arguments.port is None)
 
 
 def study_log(folder: Path, dataset: str) -> Path:

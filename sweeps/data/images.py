@@ -6,6 +6,7 @@ one of numbers (1 for the image's own class, 0 for the others).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +23,10 @@ from sweeps.data.asked import Asked
 from sweeps.data.kind import Kind
 from sweeps.data.numbered import NumberedSource
 from sweeps.data.source import Draws, mean_loss
-from sweeps.fields import read_fields, whole
+from sweeps.fields import number, read_fields, whole
 from sweeps.toml import SpecError
 
-STREAM_IMAGES = 19
+STREAM_IMAGES, STREAM_INVERTED, STREAM_PIXELS = 19, 20, 21
 N_CLASSES = 10
 NAMES = ("digits", "fashion_mnist")
 
@@ -38,14 +39,20 @@ class ImageData:
     ----------
     n_train, n_test : int
         Images trained on, and others to compare by.
+    inverted : float
+        Share of all images that are shown inverted, black for white, drawn anew for each replica.
+    pixel_noise : float
+        Standard deviation of Gaussian noise on the pixels of the test images, whose range is 1.
     """
 
-    n_train: int = whole(10, 30_000)
+    n_train: int = whole(10, 50_000)
     n_test: int = whole(10, 30_000)
+    inverted: float = number(0.0, 1.0, 0.0)
+    pixel_noise: float = number(0.0, 10.0, 0.0)
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that a spec has."""
-        return {"n_train": self.n_train, "n_test": self.n_test}
+        return dataclasses.asdict(self)
 
     def without_folders(self) -> ImageData:
         """Return itself: no file of the user's is named."""
@@ -115,6 +122,12 @@ class ImageSource(NumberedSource):
         rngs = [np.random.default_rng([self._asked.seed, STREAM_IMAGES, k]) for k in numbers]
         rows = np.stack([rng.permutation(len(self._X))[: n + m] for rng in rngs])
         train, test = self._split(rows[:, :n]), self._split(rows[:, n:])
+        if self._data.inverted > 0:
+            coins = np.stack([self._rng(STREAM_INVERTED, k).random(n + m) < self._data.inverted for k in numbers])
+            train, test = _inverted(train, coins[:, :n]), _inverted(test, coins[:, n:])
+        if self._data.pixel_noise > 0:
+            z = np.stack([self._rng(STREAM_PIXELS, k).normal(size=test.X.shape[1:]) for k in numbers])
+            test = Split(np.asarray(test.X + self._data.pixel_noise * z, test.X.dtype), test.y)
         inside = Box.fit(train.X).contains(test.X)
         splits = {
             "train": train,
@@ -144,6 +157,9 @@ class ImageSource(NumberedSource):
             initialize=lambda network: self._initialize(numbers, network),
         )
 
+    def _rng(self, stream: int, number: int) -> np.random.Generator:
+        return np.random.default_rng([self._asked.seed, stream, number])
+
     def _split(self, rows: npt.NDArray[np.intp]) -> Split:
         classes = self._classes[rows]
         dtype = np.dtype(self._asked.dtype)
@@ -158,6 +174,10 @@ class ImageSource(NumberedSource):
         columns = y if y.shape[2] > 1 else y == np.arange(N_CLASSES)
         shares: npt.NDArray[np.float64] = np.asarray(columns, np.float64).mean(axis=1)
         return shares if kind.targets == "numbers" else np.asarray(np.log(np.maximum(shares, 1e-12)))
+
+
+def _inverted(split: Split, where: npt.NDArray[np.bool_]) -> Split:
+    return Split(np.where(where[..., None], 1 - split.X, split.X), split.y)
 
 
 KIND = Kind(

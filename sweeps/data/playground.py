@@ -138,17 +138,17 @@ class PlaygroundSource:
         """
         asked = self._asked
         pool = _seed_order(asked.seed)[N_PAGE_SEEDS - self._n_fresh :]
-        known = set(used)
-        order = np.random.default_rng(text_seed(block)).permutation(pool)
-        free = [seed for seed in _page_seeds(order) if seed not in known]
+        known = [page_seed_number(seed) for seed in set(used)]
+        free = np.random.default_rng(text_seed(block)).permutation(pool)
+        free = free[~np.isin(free, known)]
         if len(free) < asked.n_certificate + asked.n_finalist:
             raise SpecError(
                 f"{self._name}: no fresh draws left: earlier looks have had {len(known)} of {len(pool)} page seeds; "
                 "give the sweep another seed and name"
             )
         if stage.endswith("certificate"):
-            return tuple(free[: asked.n_certificate])
-        return tuple(free[len(free) - asked.n_finalist :])
+            return _page_seeds(free[: asked.n_certificate])
+        return _page_seeds(free[len(free) - asked.n_finalist :])
 
     @property
     def _n_fresh(self) -> int:

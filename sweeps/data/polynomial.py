@@ -13,12 +13,15 @@ import numpy as np
 
 from analysis.polynomial.fits import HIGHEST_DEGREE
 from analysis.records.lines import canonical_json
-from analysis.records.polynomial import POLYNOMIAL, PolynomialSettings
+from analysis.records.polynomial import DEFAULT_ACTIVATION, DEFAULT_METHOD, METHODS, POLYNOMIAL, PolynomialSettings
+from engine.polynomial.quadrature import UNITS
 from engine.polynomial.rows import Arm
 from sweeps.toml import SpecError, SpecTable, check_depth, study_name, toml_text
 
 ARMS: tuple[Arm, Arm] = ("constrained", "unconstrained")
 LOOKS_A_DECADE = 8
+MOST_NODES = 1000
+MOST_SECOND_ORDER = 20_000
 LARGEST = 1e6
 """Of coefficients and the like, so that no square of a prediction ever overflows."""
 CONVERGED_SHARE, EQUAL_SHARE = 0.05, 0.002
@@ -37,11 +40,12 @@ class PolynomialSpec:
     @property
     def sha256(self) -> str:
         """Digest of everything in the spec."""
-        return hashlib.sha256(canonical_json(asdict(self)).encode()).hexdigest()
+        content = {"name": self.name, "settings": self.settings.as_data()}
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that `parse_polynomial_spec` reads; where looks are follows from the recipes."""
-        settings = asdict(self.settings)
+        settings = self.settings.as_data()
         del settings["checkpoints"]
         return {"kind": POLYNOMIAL, "name": self.name, **settings}
 
@@ -79,7 +83,7 @@ def parse_polynomial_spec(content: Mapping[str, Any], where: str) -> PolynomialS
     recipes = _recipes(table.list("recipes"), where)
     n_hidden = _integer(table, "n_hidden", 2, 2, 100)
     n_rows = _integer(table, "n_rows", 10_000, 2, 10_000_000)
-    n_nodes = _integer(table, "n_nodes", min(64, n_rows), 1, 1000)
+    n_nodes = _integer(table, "n_nodes", min(64, n_rows), 1, MOST_NODES)
     n_numbers = 3 * n_hidden + 1
     if not n_numbers <= n_nodes <= n_rows:
         raise SpecError(
@@ -88,6 +92,9 @@ def parse_polynomial_spec(content: Mapping[str, Any], where: str) -> PolynomialS
         )
     noise_sd = table.number("noise_sd", 0.0, LARGEST) if "noise_sd" in table else 0.0
     signal, noise = variance(coefficients), noise_sd**2
+    activation = _activation(table, where, n_nodes, n_rows)
+    method = table.text("method", METHODS) if "method" in table else DEFAULT_METHOD
+    _check_method(method, recipes, where)
     own = {
         key: table.number(key, 0.0, math.inf, open_low=True) if key in table else noise + share * signal
         for key, share in (("converged_below", CONVERGED_SHARE), ("equal_error", EQUAL_SHARE))
@@ -104,14 +111,47 @@ def parse_polynomial_spec(content: Mapping[str, Any], where: str) -> PolynomialS
         n_seeds=_integer(table, "n_seeds", 20, 1, 100_000),
         n_nodes=n_nodes,
         recipes=[asdict(recipe) for recipe in recipes],
-        checkpoints=checkpoints_of(recipes),
+        checkpoints=checkpoints_of(recipes, method),
         thresholds=sorted({*thresholds, own["equal_error"]}, reverse=True),
         converged_below=own["converged_below"],
         equal_error=own["equal_error"],
         valley=_numbers(table, "valley", where) if "valley" in table else list(VALLEY),
+        activation=activation,
+        method=method,
     )
     table.close()
     return PolynomialSpec(name, settings)
+
+
+def _activation(table: SpecTable, where: str, n_nodes: int, n_rows: int) -> str:
+    """Return the hidden units' activation; one with a bend needs a node for every row."""
+    if "activation" not in table:
+        return DEFAULT_ACTIVATION
+    name = table.text("activation", UNITS)
+    if not UNITS[name].is_smooth and n_nodes != n_rows:
+        raise SpecError(
+            f"{where}: activation: {toml_text(name)} bends, and the Gauss rule is exact for smooth units only: "
+            f"n_nodes = {n_nodes} must be n_rows = {n_rows}, at most {MOST_NODES}"
+        )
+    return name
+
+
+def _check_method(method: str, recipes: Sequence[Recipe], where: str) -> None:
+    """Refuse recipes that a method cannot follow."""
+    lengths = sorted({recipe.n_steps for recipe in recipes})
+    if method == "adam_drops" and len(lengths) > 1:
+        rule = '"adam_drops" cuts the rate at half and at three quarters'
+        raise SpecError(f"{where}: recipes: n_steps {lengths} must be equal: {rule}")
+    if method == "second_order" and lengths[-1] > MOST_SECOND_ORDER:
+        raise SpecError(
+            f'{where}: recipes: n_steps {lengths[-1]} must be at most {MOST_SECOND_ORDER} with "second_order"; a few '
+            "thousand do"
+        )
+
+
+def drops_of(method: str, n_steps: int) -> list[int]:
+    """Return the numbers of updates from which on the rate is a tenth of what it was."""
+    return sorted({max(1, n_steps // 2), max(1, 3 * n_steps // 4)}) if method == "adam_drops" else []
 
 
 def variance(coefficients: Sequence[float]) -> float:
@@ -180,9 +220,10 @@ def networks(settings: PolynomialSettings) -> list[dict[str, str | int | float |
     return [{"arm": arm, "learning_rate": rate, "seed": seed} for arm, rate in pairs for seed in seeds]
 
 
-def checkpoints_of(recipes: Sequence[Recipe]) -> list[int]:
-    """Return where parameters are kept: eight looks a decade, and the length of every recipe."""
+def checkpoints_of(recipes: Sequence[Recipe], method: str = DEFAULT_METHOD) -> list[int]:
+    """Return where parameters are kept: eight looks a decade, the length of every recipe, and where the rate is cut."""
     longest = max(recipe.n_steps for recipe in recipes)
     n_looks = int(LOOKS_A_DECADE * np.log10(longest)) + 1
     looks = {round(10 ** (i / LOOKS_A_DECADE)) for i in range(n_looks)} | {recipe.n_steps for recipe in recipes}
+    looks |= set(drops_of(method, longest))
     return sorted(look for look in looks if look <= longest)

@@ -61,14 +61,16 @@ class DaskCrew:
 
 def _check_workers(client: Client, address: str, expected: Mapping[str, str]) -> int:
     """Return how many batches a cluster trains at a time, once its workers are known to be the driver's equals."""
-    found: dict[str, Any] = client.run(own_versions, on_error="return")
+    asked: dict[str, Any] = client.run(own_versions, on_error="return")
+    # A worker that died while it was asked is none; should it come back, each of its tasks is checked once more.
+    found = {worker: answer for worker, answer in asked.items() if not isinstance(answer, OSError)}
     if not found:
         raise SpecError(f"{address}: a cluster without workers; start one: dask worker {address}")
     for worker, answer in sorted(found.items()):
         if isinstance(answer, BaseException):
             raise SpecError(f"worker {worker}: {type(answer).__name__}: {answer}; install this project there, too")
         check_equal(worker, answer, expected)
-    return sum(client.nthreads().values())  # type: ignore[no-untyped-call]
+    return max(sum(client.nthreads().values()), 1)  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager

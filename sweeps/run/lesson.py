@@ -7,7 +7,7 @@ import hashlib
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,29 @@ import numpy.typing as npt
 
 from analysis.course.judging import judgments
 from analysis.records.events import Scalar, Stage, Verdict
-from analysis.records.lesson import LESSON, CellRecord
+from analysis.records.lesson import LESSON, CellRecord, at_look
 from analysis.records.lines import canonical_json
 from analysis.records.study import CELL, Study, StudyHeader
+from engine.configuration import TrainingConfig, told_fields
+from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
-from engine.training import Look, train
+from engine.training import Look, train, with_label_noise
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Draws, Losses, Source
+from sweeps.run.path_probes import WeightPath, path_epochs
 from sweeps.run.plan import Piece, Timing
-from sweeps.run.probes import PROBE_FUNCTIONS
+from sweeps.run.probes import ARRAY_FUNCTIONS, PROBE_FUNCTIONS
 from sweeps.run.progress import Phase
 from sweeps.run.setting import Setting
 from sweeps.run.trained import Trained
 from sweeps.run.trial import TRIAL_ERRORS, Cancelled
 from sweeps.run.versions import versions
+from sweeps.run.works.found import Asked, Found
+from sweeps.run.works.registry import do_work
 from sweeps.search.samplers import ListSampler, Sampler
-from sweeps.spec.lesson import LessonSpec, asked_of, configs, data_table, designs_as_data
+from sweeps.spec.lesson import Design, LessonSpec, asked_of, configs, data_table, designs_as_data
+from sweeps.spec.measured import PATH_PROBES
+from sweeps.spec.works import parse_work, work_table
 from sweeps.toml import SpecError, SpecTable
 
 DIGITS = 6
@@ -52,6 +59,8 @@ class CellOutcome:
     sha256: str
     road: str
     playground_url: str | None
+    arrays: dict[str, list[float]] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +203,8 @@ class LessonPlan:
             study=f"{self._spec.name}/{LESSON}",
             number=setting.number,
             params=dict(setting.params),
-            network=_as_plain(network),
-            training=_as_plain(training),
+            network=told_fields(network),
+            training=told_fields(training),
             seeds=list(setting.seeds),
             **{field.name: getattr(found, field.name) for field in dataclasses.fields(found)},
             reason=outcome if isinstance(outcome, str) else None,
@@ -209,7 +218,8 @@ class LessonPlan:
 
     def verdict(self, study: Study, stopped: str) -> Verdict:
         """Return what was found for each claim."""
-        found = {claim.label: claim.verdict for claim in judgments(study)}
+        # A verdict on seconds differs from run to run: the page has it, the sealed log not.
+        found = {one.label: one.verdict for one in judgments(study) if not one.claim.timed}
         return Verdict(
             certified=False,
             winner=None,
@@ -242,43 +252,144 @@ class LessonPlan:
         design, settings = self._settings[setting.number]
         source = self._source(setting.number)
         network, training = configs(design, settings, source.n_inputs, source.n_outputs)
-
-        def check(look: Look) -> bool:  # noqa: ARG001
-            if cancel.is_set():
-                raise Cancelled
-            return False
-
         try:
             draws = source.draws(setting.seeds)
             draws = held(draws) if design.held else draws
-            splits = {name: draws.splits[name] for name in design.splits}
+            if design.work:
+                asked = Asked(str(settings["dataset"]), network, training, draws, design.looks, cancel)
+                return _worked(do_work(parse_work(design.work, work_table(settings), self._spec.name), asked))
+            splits = {name: draws.splits[name] for name in design.splits if name in draws.splits}
+            if "told" in design.splits:
+                splits["told"] = with_label_noise(draws.train, network, training, draws.training_seeds)
+            start = draws.initialize(network)
+            trace = Trace(design, draws, network, training, start, cancel)
             result = train(
                 network,
                 training,
                 draws.train,
-                draws.initialize(network),
+                start,
                 draws.training_seeds,
-                look_at=setting.look_at,
+                look_at=trace.look_at,
                 evaluate_on=splits,
-                on_look=check,
+                on_look=trace.see,
             )
         except TRIAL_ERRORS as error:
             return f"{type(error).__name__}: {error}"
         parameters = result.state.parameters
-        measured = _probed(design.probes, Trained(network, training.loss, parameters, draws), result.state.diverged_at)
-        arrays = [*result.losses.values(), *parameters.weights, *parameters.biases, *measured.values()]
+        trained = Trained(network, training.loss, parameters, draws, training)
+        measured = _probed(design.probes, trained, result.state.diverged_at) | trace.measured
+        if draws.measure is not None and not design.held:
+            measured |= {
+                f"score_{name}": one for name, one in draws.measure(network, parameters).items() if name in splits
+            }
+        kept = [i for i, epoch in enumerate(result.epochs) if epoch in design.looks]
+        losses = {name: rows[kept] for name, rows in result.losses.items()}
+        arrays = [*losses.values(), *parameters.weights, *parameters.biases, *measured.values()]
+        rows = {**losses, **{name: np.stack(found) for name, found in trace.curves.items()}}
         return CellOutcome(
-            looks=list(result.epochs),
-            losses={name: [_plain(row) for row in rows] for name, rows in result.losses.items()},
+            looks=[result.epochs[i] for i in kept],
+            losses={name: [_plain(row) for row in one] for name, one in rows.items()},
             diverged_at=[None if at < 0 else int(at) for at in result.state.diverged_at],
-            floors={} if draws.floors is None else {name: _plain(draws.floors[name]) for name in splits},
-            constant={name: _plain(draws.constant[name]) for name in splits},
+            floors={}
+            if draws.floors is None
+            else {name: _plain(draws.floors[name]) for name in splits if name in draws.floors},
+            constant={name: _plain(draws.constant[name]) for name in splits if name in draws.constant},
             measured={name: _plain(row) for name, row in measured.items()},
             n_updates=int(result.state.n_updates),
             sha256=_digest(arrays),
             road=result.road,
             playground_url=source.page_url(network, training, setting.seeds[0]),
+            arrays={name: _known(ARRAY_FUNCTIONS[name](trained)) for name in design.arrays},
         )
+
+
+class Trace:
+    """What is measured while a cell trains.
+
+    Parameters
+    ----------
+    design : Design
+        With its looks, its curves and its trace.
+    draws : Draws
+    network : NetworkConfig
+    training : TrainingConfig
+    start : Parameters
+        First weights.
+    cancel : Event
+        Ends the training at the next look once it is set.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        draws: Draws,
+        network: NetworkConfig,
+        training: TrainingConfig,
+        start: Parameters,
+        cancel: threading.Event,
+    ) -> None:
+        self._design, self._draws, self._network, self._training, self._cancel = (
+            design,
+            draws,
+            network,
+            training,
+            cancel,
+        )
+        self._path = WeightPath(start, design.target) if set(design.trace) & set(PATH_PROBES) else None
+        self.look_at = list(design.looks)
+        if self._path is not None:
+            self.look_at = sorted({*design.looks, *path_epochs(design.looks[-1])})
+        self.measured: dict[str, npt.NDArray[np.float64]] = {}
+        self.curves: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in design.curves}
+
+    def see(self, look: Look) -> bool:
+        """Measure; return False: nothing stops a cell but `cancel`.
+
+        Raises
+        ------
+        Cancelled
+            If `cancel` is set.
+        """
+        if self._cancel.is_set():
+            raise Cancelled
+        if not (self._design.trace or self.curves):
+            return False
+        parameters = look.state.parameters
+        if self._path is not None:
+            with np.errstate(all="ignore"):
+                self._path.follow(parameters, look.losses["train"])
+        if look.epoch in self._design.looks:
+            trained = Trained(self._network, self._training.loss, parameters, self._draws, self._training)
+            for name, row in _probed(self._design.curves, trained, look.diverged_at).items():
+                self.curves[name].append(row)
+            names = [name for name in self._design.trace if name not in PATH_PROBES]
+            found = _probed(names, trained, look.diverged_at)
+            if self._path is not None:
+                on_path = {name: self._path.measured(name) for name in self._design.trace if name in PATH_PROBES}
+                found |= {name: np.where(look.diverged_at < 0, row, np.nan) for name, row in on_path.items()}
+            self.measured |= {at_look(name, look.epoch): found[name] for name in self._design.trace}
+        return False
+
+
+def _worked(found: Found) -> CellOutcome:
+    """Return what a work found as a cell's outcome."""
+    return CellOutcome(
+        looks=list(found.looks),
+        losses={name: [_plain(row) for row in rows] for name, rows in found.losses.items()},
+        diverged_at=[None] * found.n_replicas,
+        floors={},
+        constant={},
+        measured={name: _plain(row) for name, row in found.measured.items()},
+        n_updates=0,
+        sha256=_digest([*found.losses.values(), *found.measured.values()]),
+        road="",
+        playground_url=None,
+        seconds=found.seconds,
+    )
+
+
+def _known(values: npt.NDArray[Any]) -> list[float]:
+    return [0.0 if one is None else one for one in _plain(np.ravel(values))]
 
 
 def held(draws: Draws) -> Draws:
@@ -325,10 +436,6 @@ def _digest(arrays: Sequence[npt.NDArray[Any]]) -> str:
         numbers = np.where(np.isnan(array), np.nan, array)
         digest.update(str(array.shape).encode() + np.ascontiguousarray(numbers, array.dtype).tobytes())
     return digest.hexdigest()
-
-
-def _as_plain(config: Any) -> dict[str, Any]:
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(config).items()}
 
 
 def lesson_plan(spec: LessonSpec, folder: Path, dataset: str) -> LessonPlan:

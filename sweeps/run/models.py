@@ -17,7 +17,7 @@ from engine.model_files import save_model
 from engine.network import FloatArray, NetworkConfig, Parameters
 from sweeps.data.source import Draws
 from sweeps.run.trial_record import Outcome
-from sweeps.store.log import write_atomically
+from sweeps.store.log import sync_folder, write_atomically
 
 SUMS_NAME = "SHA256SUMS"
 
@@ -78,6 +78,7 @@ def write_sums(folder: Path) -> None:
     listed = sorted(path for path in folder.iterdir() if path.suffix in (".npz", ".json"))
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in listed]
     write_atomically(folder / SUMS_NAME, "".join(sums).encode())
+    sync_folder(folder.parent)  # the folder's own name: the line that promises its files comes next
 
 
 def _points(draws: Draws) -> dict[str, FloatArray]:

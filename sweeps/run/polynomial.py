@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
 from analysis.records.study import NETWORK, Study, StudyHeader
 from engine.polynomial.quadrature import FullBatchHistory, GaussRule, gauss_rule, train_full_batch
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
-from sweeps.data.polynomial import PolynomialSpec, networks
+from engine.polynomial.second_order import train_second_order
+from sweeps.data.polynomial import PolynomialSpec, drops_of, networks
 from sweeps.run.plan import Piece, Timing
 from sweeps.run.progress import Phase
 from sweeps.run.setting import Setting
@@ -98,7 +99,7 @@ class PolynomialPlan:
             sweep=self._spec.name,
             dataset=POLYNOMIAL,
             position=0,
-            data={"kind": POLYNOMIAL, **asdict(settings)},
+            data={"kind": POLYNOMIAL, **settings.as_data()},
             goal=settings.converged_below,
             metric="train_mse",
             n_trials=len(self._networks),
@@ -167,22 +168,32 @@ class PolynomialPlan:
         seeds = [int(seed) for piece in batch for seed in piece.setting.seeds]
         rows = draw_rows(seeds, settings.coefficients, settings.n_rows, settings.noise_sd, settings.stretch)
         rule = gauss_rule(rows.X, rows.y, settings.n_nodes)
-        history = train_full_batch(
-            rule,
-            first_parameters(arm, seeds, settings.n_hidden),
-            trainable(arm, len(seeds), settings.n_hidden),
-            np.full(len(seeds), float(str(params["learning_rate"]))),
-            settings.checkpoints,
-            settings.thresholds,
-            on_look=check,
-        )
+        first = first_parameters(arm, seeds, settings.n_hidden, settings.activation)
+        free = trainable(arm, len(seeds), settings.n_hidden)
+        rates = np.full(len(seeds), float(str(params["learning_rate"])))
+        if settings.method == "second_order":
+            history = train_second_order(
+                rule, first, free, rates, settings.checkpoints, settings.thresholds, check, settings.activation
+            )
+        else:
+            history = train_full_batch(
+                rule,
+                first,
+                free,
+                rates,
+                settings.checkpoints,
+                settings.thresholds,
+                on_look=check,
+                activation=settings.activation,
+                drops=drops_of(settings.method, settings.checkpoints[-1]),
+            )
         return [self._trained(arm, history, rule, r) for r in range(len(seeds))]
 
     def _trained(self, arm: Arm, history: FullBatchHistory, rule: GaussRule, r: int) -> TrainedNetworks:
         last = history.parameters[-1, r]
         weights = [factor * float(last[0]) for factor in self._settings.valley]
         free = trainable(arm, 1, self._settings.n_hidden)[0]
-        loss, parameters = flat_valley(last, rule.select(slice(r, r + 1)), 0, weights, free)
+        loss, parameters = flat_valley(last, rule.select(slice(r, r + 1)), 0, weights, free, self._settings.activation)
         return TrainedNetworks(history, r, loss.tolist(), parameters.tolist())
 
     def trainer(self) -> PolynomialTrainer:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.configuration import TrainingConfig
-from engine.evaluation import mean_losses
+from engine.evaluation import mean_losses, predict
 from engine.methods.activations import ACTIVATIONS
 from engine.network import Parameters
 from engine.training import train
+from sweeps.run.dropout_probes import DROPOUT_PROBES
+from sweeps.run.learning_probes import LEARNING_PROBES
+from sweeps.run.path_probes import LOOK_PROBES
+from sweeps.run.scale_probes import SCALE_PROBES
 from sweeps.run.textbook_probes import TEXTBOOK_PROBES
 from sweeps.run.trained import Probe, Trained
+from sweeps.run.wrong_gradient import wrong_gradient_loss
 
 FloatArray = npt.NDArray[np.float64]
 N_RAYS, N_ON_RAY = 24, 16
@@ -202,5 +208,31 @@ PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
         )
     }
     | dict(TEXTBOOK_PROBES)
+    | dict(LOOK_PROBES)
+    | {wrong_gradient_loss.__name__: wrong_gradient_loss}
+    | dict(LEARNING_PROBES)
+    | dict(DROPOUT_PROBES)
+    | dict(SCALE_PROBES)
 )
-"""By the names of `sweeps.spec.lesson.PROBES`."""
+"""By the names of `sweeps.spec.measured.PROBES`."""
+
+
+def templates(trained: Trained) -> FloatArray:
+    """Return the first layer's weights of the first replica, of a linear classifier its templates, and its biases.
+
+    A row an input, the last one the biases; a column a unit.
+    """
+    weights, biases = trained.parameters.weights[0][0], trained.parameters.biases[0][0]
+    return np.asarray(np.concatenate([weights, biases[None]]), np.float64)
+
+
+def images(trained: Trained) -> FloatArray:
+    """Return the first replica's first test image with its scores and its class, one after the other."""
+    split = trained.draws.test
+    network = replace(trained.network, output_activation="linear")
+    scores = predict(network, trained.parameters, split.X[:, :1])[0, 0]
+    return np.concatenate([np.asarray(one, np.float64).ravel() for one in (split.X[0, 0], scores, split.y[0, 0])])
+
+
+ARRAY_FUNCTIONS: Mapping[str, Probe] = MappingProxyType({one.__name__: one for one in (templates, images)})
+"""By the names of `sweeps.spec.measured.ARRAYS`."""

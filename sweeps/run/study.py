@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import math
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from analysis.records.events import Stage
 from analysis.records.lines import RecordError, canonical_json
 from analysis.records.reading import check_version, read_study
 from analysis.records.study import Record, Study
+from sweeps.data.table.settings import TableData
 from sweeps.run.chapters import chapter_of, starts_of_chapters
 from sweeps.run.crews import open_crew
 from sweeps.run.executors import LOCAL, Batch, Crew, Result
@@ -31,6 +33,10 @@ from sweeps.spec.writing import as_toml
 from sweeps.store.log import BEFORE_NAME, LOG_NAME, SPEC_NAME, StudyLog, SweepLock, header_difference, write_atomically
 from sweeps.toml import SpecError
 
+NOT_WRITABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+)
+"""What says that a folder of results will not do, rather than that a disk is full or fails."""
 MOST_FAILURES = 20
 """A search of this many failed trials in a row ends."""
 
@@ -105,7 +111,9 @@ def run_sweep(
                 for run in runs:
                     run.finish()
             return [run.log.study for run in runs]
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
         raise SpecError(
             f"{error.filename or folder}: cannot be written: {error.strerror}; use another --results"
         ) from None
@@ -130,11 +138,35 @@ def _settle_spec(spec: Spec, folder: Path, *, may_reopen: bool) -> None:
         write_atomically(folder / BEFORE_NAME, as_toml(old).encode())
         write_atomically(path, kind_of(spec).as_toml(spec).encode())
     elif old != new:
-        changes = spec_difference(old, new)
-        more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
-        raise SpecError(
-            f"{folder}: holds another sweep ({'; '.join(changes[:3])}{more}); use another --results or name"
-        )
+        raise SpecError(f"{folder}: {_another_text(old, new)}")
+
+
+def _another_text(old: Spec, new: Spec) -> str:
+    """Return in what a folder's sweep is another one than what is asked for, and what would do."""
+    if isinstance(old, SweepSpec) and isinstance(new, SweepSpec):
+        n = old.search.n_trials
+        if new.search.n_trials < n and old.with_budget(new.search.n_trials, new.search.until) == new:
+            return (
+                f"this sweep already has a budget of {n} trials; more can be added with a larger --trials, fewer cannot"
+                " be taken away; another --results or name starts a new one"
+            )
+        if _allowing_leaks(old).with_budget(new.search.n_trials, new.search.until) == _allowing_leaks(new):
+            begun = "without" if _allowing_leaks(new) == new else "with"
+            return f"this sweep was begun {begun} --allow-leak; give another --name, too, for instance {new.name}-2"
+    changes = spec_difference(old, new)
+    more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
+    return f"holds another sweep ({'; '.join(changes[:3])}{more}); use another --results or name"
+
+
+def _allowing_leaks(spec: SweepSpec) -> SweepSpec:
+    """Return a spec whose tables, if any, may have columns that give the target away."""
+    datasets = tuple(
+        dataclasses.replace(dataset, data=dataclasses.replace(dataset.data, allow_leak=True))
+        if isinstance(dataset.data, TableData)
+        else dataset
+        for dataset in spec.datasets
+    )
+    return dataclasses.replace(spec, datasets=datasets)
 
 
 def _check_reopening(old: SweepSpec, new: SweepSpec, folder: Path) -> None:

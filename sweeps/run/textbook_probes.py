@@ -239,6 +239,25 @@ def calibration_gap(trained: Trained) -> FloatArray:
     return np.asarray(np.sum(gaps, axis=0) / confidence.shape[1])
 
 
+def template_match(trained: Trained) -> FloatArray:
+    """Return the share of classes whose mean training image goes most with their own template.
+
+    A template is the class's weights of a network without hidden layers; means and templates are centred over the
+    classes, and compared by their correlation over the pixels. NaN with hidden layers.
+    """
+    if trained.network.hidden_layer_sizes or trained.network.n_outputs < 2:
+        return _unknown(trained)
+    X, y = (np.asarray(one, np.float64) for one in _points(trained.draws.train))
+    columns = y if y.shape[2] > 1 else (y == np.arange(trained.network.n_outputs)).astype(np.float64)
+    means = (columns.transpose(0, 2, 1) @ X) / np.maximum(columns.sum(axis=1), 1.0)[..., None]
+    templates = trained.parameters.weights[0].astype(np.float64).transpose(0, 2, 1)
+    a, b = (one - one.mean(axis=1, keepdims=True) for one in (means, templates))
+    a, b = (one - one.mean(axis=2, keepdims=True) for one in (a, b))
+    alike = a @ b.transpose(0, 2, 1) / np.maximum(np.linalg.norm(a, axis=2)[..., None], 1e-300)
+    alike = alike / np.maximum(np.linalg.norm(b, axis=2)[:, None, :], 1e-300)
+    return np.asarray((alike.argmax(axis=2) == np.arange(alike.shape[1])).mean(axis=1))
+
+
 TEXTBOOK_PROBES: Mapping[str, Probe] = MappingProxyType(
     {
         one.__name__: one
@@ -256,6 +275,7 @@ TEXTBOOK_PROBES: Mapping[str, Probe] = MappingProxyType(
             zero_weights,
             test_error,
             calibration_gap,
+            template_match,
         )
     }
 )

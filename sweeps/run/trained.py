@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.configuration import TrainingConfig
 from engine.evaluation import predict
 from engine.network import NetworkConfig, Parameters
 from sweeps.data.source import Draws
@@ -23,6 +24,7 @@ class Trained:
     loss: str
     parameters: Parameters
     draws: Draws
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
     @property
     def box(self) -> tuple[FloatArray, FloatArray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from analysis.records.study import State, TrialRecord
 from analysis.statistics.intervals import upper_bound
-from engine.configuration import TrainingConfig
+from engine.configuration import TrainingConfig, told_fields
 from engine.network import NetworkConfig, Parameters
 from sweeps.data.source import Draws, Losses, Source
 from sweeps.run.outcome_digest import outcome_digest
@@ -168,7 +167,7 @@ def _configs(
 def _as_plain(config: NetworkConfig | TrainingConfig | None) -> dict[str, Any]:
     if config is None:
         return {}
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(config).items()}
+    return told_fields(config)
 
 
 def _side(losses: npt.NDArray[np.float64], n_points: npt.NDArray[np.int64] | None, cap: float) -> list[float | None]:

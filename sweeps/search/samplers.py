@@ -8,6 +8,7 @@ Every proposal is a function of the spec, the trial's number and the values told
 from __future__ import annotations
 
 import importlib.util
+import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 STREAM_STARTUP = 11
 STREAM_RANDOM = 16
+RELATIVE = "tpe:relative_params"
+"""Where Optuna keeps the joint proposal of a trial that runs."""
+UNUSED = "unused."
+"""What a point's keys begin with for values that were proposed and that the setting has no use for."""
 
 Proposal = tuple[dict[str, Scalar], dict[str, Scalar]]
 """Params and point, see `sweeps.search.space.walk`."""
@@ -235,6 +240,7 @@ class ToldSampler:
             study.sampler = getattr(optuna.samplers, self._kind.kind)(**self._kind.options, seed=seed)
         trial = study.ask()
         params, point = walk(space, lambda part: _suggest(trial, part))
+        point |= _unused(study, point)
         self._entered[number] = _Entered(point, index=trial.number)
         return params, point
 
@@ -279,12 +285,15 @@ class ToldSampler:
         import optuna
 
         entered.index = len(study.get_trials(deepcopy=False))
+        values = {key: value for key, value in entered.point.items() if not key.startswith(UNUSED)}
+        unused = {key.removeprefix(UNUSED): value for key, value in entered.point.items() if key not in values}
         study.add_trial(
             optuna.trial.create_trial(
                 state=optuna.trial.TrialState.RUNNING if entered.value is None else optuna.trial.TrialState.COMPLETE,
                 value=entered.value,
-                params=dict(entered.point),
-                distributions={key: self._distributions[key] for key in entered.point},
+                params=values,
+                distributions={key: self._distributions[key] for key in values},
+                system_attrs={f"{RELATIVE}:0": json.dumps(unused)} if unused else None,
             )
         )
 
@@ -301,6 +310,24 @@ class ToldSampler:
         kept = {*best, *sorted(values)[-half:], *(self._entered.keys() - values.keys())}
         self._entered = {number: self._entered[number] for number in sorted(kept)}
         self._study = None
+
+
+def _unused(study: optuna.Study, point: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return what the last trial's joint proposal holds of values that its setting has no use for.
+
+    As the rate of a regularizer that was not chosen. Optuna keeps them with a trial until its value is told, and takes
+    them into account when it proposes the next: whoever enters the trial again must give them back.
+    """
+    attributes = study.get_trials(deepcopy=False)[-1].system_attrs
+    pieces = [attributes[key] for key in sorted(attributes, key=_piece) if key.startswith(f"{RELATIVE}:")]
+    joint: dict[str, Scalar] = json.loads("".join(pieces)) if pieces else {}
+    return {f"{UNUSED}{key}": value for key, value in joint.items() if key not in point}
+
+
+def _piece(key: str) -> int:
+    """Return which piece of a text a key names: Optuna cuts long ones."""
+    number = key.rpartition(":")[2]
+    return int(number) if number.isdecimal() else -1
 
 
 def make_sampler(spec: SweepSpec, dataset: str, start: int = 0, told: Sequence[ToldTrial] = ()) -> Sampler:

@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import hashlib
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -24,13 +25,14 @@ from sweeps.data.table.columns import Role, find_columns, find_target
 from sweeps.data.table.dependence import settle_dependence
 from sweeps.data.table.domains import EACH, domain_numbers
 from sweeps.data.table.folds import EndError
-from sweeps.data.table.leaks import find_leaks, some_rows
+from sweeps.data.table.leaks import FEWEST_ROWS, Leak, find_leaks, some_rows
 from sweeps.data.table.metrics import BEAT_BASELINE, METRICS, parse_goal
 from sweeps.data.table.preprocessing import fit_target
 from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.rows import TableRows, is_named, make_folds, open_rows, read_data
 from sweeps.data.table.settings import AUTO, NO_END, TableData, parse_table_data
 from sweeps.data.table.table import TableError
+from sweeps.data.table.units import first_rows, numbered
 from sweeps.spec.sweep import SweepSpec, parse_spec
 from sweeps.toml import NAME, SpecError, SpecTable, check_depth, shown
 
@@ -80,6 +82,7 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
         raise SpecError(f"{where}: dataset: must be a table with file and target")
     if dataset.pop("kind", "table") != "table":
         raise SpecError(f'{where}: dataset: kind: must be "table"')
+    _check_one_target(dataset.get("target"), where)
     name = dataset.pop("name", None)
     named = NAMED_SETS.get(str(dataset.get("file")))
     if named is not None and is_named(named.name):
@@ -104,6 +107,15 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
     data = _with_findings(data, rows, table["goal"]["words"], is_default=_names_no_metric(given))
     table["datasets"] = [{"name": name, "kind": "table", **data.as_table()}]
     return parse_spec(table, where)
+
+
+def _check_one_target(target: Any, where: str) -> None:
+    """Refuse a list of targets with the reason."""
+    if isinstance(target, list) and target:
+        raise SpecError(
+            f"{where}: dataset: target: {shown(target)}; a sweep predicts one column, and the others would be inputs: "
+            f'write a spec for each, with the others under [dataset.roles], for instance {target[-1]} = "identifier"'
+        )
 
 
 def _drop_searched(table: dict[str, Any], given: Mapping[str, Any]) -> None:
@@ -160,16 +172,26 @@ def _largest(rows: TableRows) -> int:
 
 def _with_findings(data: TableData, rows: TableRows, goal: str, *, is_default: bool) -> TableData:
     """Return the settings with what has to be said first: what gives the target away, and which classes are rare."""
-    looked_at = some_rows(np.sort(np.concatenate([rows.in_range, rows.out_of_range])))
+    known = np.sort(np.concatenate([rows.in_range, rows.out_of_range]))
+    alone = known[first_rows(numbered(rows.units[known]))]  # a row that is there twice gives itself away
+    looked_at = some_rows(np.sort(alone) if len(alone) >= FEWEST_ROWS else known)
     target = dataclasses.replace(rows.target, values=rows.target.values[looked_at])
     leaks = find_leaks(rows.frame.iloc[looked_at], rows.columns, target)
+    whole = bool(leaks) and leaks[0].is_whole
     said = [f"{leak.text}: there is nothing else to learn, and a formula needs no network" for leak in leaks[:1]]
+    if not whole:
+        said = [_said_of(leak) for leak in leaks if not leak.is_sure]
     followed = goal if is_default and unbalanced_metric(rows) else ""
     return dataclasses.replace(
         data,
-        leaks=() if leaks and leaks[0].is_whole else tuple(leak.text for leak in leaks),
-        findings=(*(said if leaks and leaks[0].is_whole else ()), *class_findings(rows, data.n_folds, followed)),
+        leaks=() if whole else tuple(leak.text for leak in leaks if leak.is_sure),
+        findings=(*said, *class_findings(rows, data.n_folds, followed)),
     )
+
+
+def _said_of(leak: Leak) -> str:
+    options = " ".join(f"--role {shlex.quote(f'{column}=text')}" for column in leak.columns)
+    return f"{leak.text}: what is not known when you predict has to be left out ({options})"
 
 
 def _names_no_metric(given: Mapping[str, Any]) -> bool:

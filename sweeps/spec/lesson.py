@@ -19,22 +19,19 @@ from engine.network import NetworkConfig
 from sweeps.data.asked import Asked
 from sweeps.data.kinds import KINDS
 from sweeps.spec.dimensions import check_setting, setting_keys
+from sweeps.spec.measured import ARRAYS, PATH_PROBES, PROBES, SPLITS
+from sweeps.spec.works import WORK_PREFIX, WORKS, check_work, work_table
 from sweeps.toml import SpecError, SpecTable, check_depth, check_name, checked_number, shown, study_name, toml_text
 
 LESSONS = "lessons"
 """Folder of the built-in lessons, among the built-in sweeps."""
-PROBES = (
-    "ray_line", "ray_change", "saturated", "agreement", "far_right", "swap_rise", "first_gradient", "collapse_error",
-    "signal_kept", "backward_kept", "units_apart", "units_apart_unequal", "half_batches", "graph_gap", "dead_units",
-    "off_centre", "weight_size", "weight_spread", "zero_weights", "test_error", "calibration_gap",
-)  # fmt: skip
-"""What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
-SPLITS = ("train", "test", "in_range", "out_of_range")
 MOST_CELLS = 2000
 Size = Literal["default", "quick", "full"]
 _SIZES: Mapping[str, tuple[float, float]] = {"quick": (0.25, 0.5), "full": (4.0, 2.0)}
 _FEWEST = 4
 _DATA = "data."
+_WHERE_ASKED = ("work", "curves", "arrays", "data_full", "trace")
+"""Fields of a design that its header has only where the design asks for them: older ones keep their digests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +56,26 @@ class Design:
     splits : tuple of str
         Where losses are measured.
     probes : tuple of str
-        See `PROBES`.
+        See `sweeps.spec.measured.PROBES`.
     data : dict
         The kind of data and its settings.
+    work : str
+        What is done with a cell where that is not training its network: a name in `sweeps.spec.works.WORKS`, whose
+        settings are the cell's ``work.`` keys. Empty: the network is trained.
+    curves : tuple of str
+        Probes that are asked at every look.
+    arrays : tuple of str
+        See `sweeps.spec.measured.ARRAYS`.
+    data_full : dict
+        Settings of the data that a full run has instead.
     fixed : dict
         Settings that all cells share, by spec key.
     cross : dict of str to list
         Levels by key: ``"dataset"``, ``"data.<field>"``, or a spec key.
     paired : list of dict
         Rows of settings that vary together.
+    trace : tuple of str
+        Of `PROBES` and `PATH_PROBES` what is measured at every look as well.
     """
 
     name: str
@@ -83,10 +91,16 @@ class Design:
     fixed: dict[str, Any]
     cross: dict[str, list[Any]]
     paired: list[dict[str, Any]]
+    work: str = ""
+    curves: tuple[str, ...] = ()
+    arrays: tuple[str, ...] = ()
+    data_full: dict[str, Any] = dataclasses.field(default_factory=dict)
+    trace: tuple[str, ...] = ()
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that the file has."""
-        return {**dataclasses.asdict(self), **{key: list(getattr(self, key)) for key in ("looks", "splits", "probes")}}
+        table = {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+        return {key: value for key, value in table.items() if value or key not in _WHERE_ASKED}
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """Yield the settings of each cell, the last factor fastest."""
@@ -278,12 +292,7 @@ def _design(table: SpecTable) -> Design:
         or not looks
     ):
         raise SpecError(f"{where}: looks: {shown(looks)} must be ascending whole numbers from 0")
-    probes = tuple(_texts(table, "probes")) if "probes" in table else ()
-    for probe in probes:
-        check_name(probe, PROBES, f"{where}: probes")
-    splits = tuple(_texts(table, "splits")) if "splits" in table else ("train", "test")
-    for split in splits:
-        check_name(split, SPLITS, f"{where}: splits")
+    probes, curves = (_names(table, key, PROBES, ()) for key in ("probes", "curves"))
     design = Design(
         name=name,
         n_replicas=table.integer("n_replicas", 1, 10_000),
@@ -292,15 +301,27 @@ def _design(table: SpecTable) -> Design:
         targets=_targets(table, where),
         scales=table.boolean("scales") if "scales" in table else True,
         held=table.boolean("held") if "held" in table else False,
-        splits=splits,
+        splits=_names(table, "splits", SPLITS, ("train", "test")),
         probes=probes,
         data=_data(table.table("data"), where),
         fixed=_settings(table.table("fixed").rest(), where),
         cross={key: _levels(key, levels, where) for key, levels in _flat(table.table("cross").rest()).items()},
         paired=[_settings(row, where) for row in table.list("paired")] if "paired" in table else [],
+        work=table.text("work", tuple(WORKS)) if "work" in table else "",
+        curves=curves,
+        arrays=_names(table, "arrays", ARRAYS, ()),
+        data_full=table.table("data_full").rest() if "data_full" in table else {},
+        trace=_names(table, "trace", (*PROBES, *PATH_PROBES), ()),
     )
     table.close()
     return design
+
+
+def _names(table: SpecTable, key: str, known: Sequence[str], otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(_texts(table, key)) if key in table else otherwise
+    for name in names:
+        check_name(name, known, f"{table.where}: {key}")
+    return names
 
 
 def _targets(table: SpecTable, where: str) -> dict[str, float]:
@@ -328,7 +349,7 @@ def _settings(row: Any, where: str) -> dict[str, Any]:
 
 def _checked(key: str, value: Any, where: str) -> Any:
     """Return a level that a record can hold; the data's own settings are checked once all are together."""
-    if key == "dataset" or key.startswith(_DATA):
+    if key == "dataset" or key.startswith((_DATA, WORK_PREFIX)):
         return value
     checked = check_setting(key, value, where)
     return list(checked) if isinstance(checked, tuple) else checked
@@ -362,6 +383,7 @@ def _check(spec: LessonSpec, where: str) -> None:
             raise SpecError(f"{place}: dataset is missing; name it in cross or paired")
         table = data_table(design, settings)
         dataset = str(settings["dataset"])
+        check_work(design.work, work_table(settings), place)
         known = canonical_json([dataset, table])
         if known in seen:
             continue
@@ -380,6 +402,8 @@ def resized(spec: LessonSpec, size: Size) -> LessonSpec:
         return spec
     replicas, epochs = spec.quick if size == "quick" else spec.full
     designs = tuple(_scaled(design, replicas, epochs) if design.scales else design for design in spec.designs)
+    if size == "full":
+        designs = tuple(map(_with_full_data, designs))
     return dataclasses.replace(spec, name=f"{spec.name}_{size}", designs=designs, size=size)
 
 
@@ -388,6 +412,10 @@ def _scaled(design: Design, replicas: float, epochs: float) -> Design:
     looks = sorted({look for look in design.looks if look < last} | {last})
     n = max(min(_FEWEST, design.n_replicas), round(design.n_replicas * replicas))
     return dataclasses.replace(design, n_replicas=n, looks=tuple(looks))
+
+
+def _with_full_data(design: Design) -> Design:
+    return dataclasses.replace(design, data={**design.data, **design.data_full}) if design.data_full else design
 
 
 def with_setting(spec: LessonSpec, assignment: str) -> LessonSpec:
@@ -412,14 +440,23 @@ def with_setting(spec: LessonSpec, assignment: str) -> LessonSpec:
     if key in own:
         designs = tuple(_with_number(design, key, value) for design in spec.designs)
     else:
-        check_name(key, [*setting_keys(), "dataset", *(one for one in known if one.startswith(_DATA))], where)
-        designs = tuple(_with_value(design, key, value, where) for design in spec.designs)
+        own_keys = [one for one in known if one.startswith((_DATA, WORK_PREFIX))]
+        check_name(key, [*setting_keys(), "dataset", *own_keys], where)
+        names = value if isinstance(value, list) else [value]
+        takers = [design for design in spec.designs if key != "dataset" or _knows(design, names)] or spec.designs
+        designs = tuple(_with_value(one, key, value, where) if one in takers else one for one in spec.designs)
     changed = (*spec.changed, f"{key} = {toml_text(value)}")
     digest = hashlib.sha256(canonical_json(list(changed)).encode()).hexdigest()[:6]
     name = f"{spec.lesson}{'' if spec.size == 'default' else f'_{spec.size}'}_set_{digest}"
     new = dataclasses.replace(spec, designs=designs, changed=changed, name=name)
     _check(new, where)
     return new
+
+
+def _knows(design: Design, names: Sequence[Any]) -> bool:
+    """Return whether the design's kind of data has datasets of all these names."""
+    known = KINDS[str(design.data["kind"])].names
+    return not known or set(map(str, names)) <= set(known)
 
 
 def _data_keys(design: Design) -> list[str]:

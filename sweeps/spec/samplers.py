@@ -47,7 +47,10 @@ OPTUNA: Mapping[str, OptunaSampler] = MappingProxyType(
     {
         "tpe": OptunaSampler("TPESampler", {"n_startup_trials": 1}),
         "tpe_grouped": OptunaSampler("TPESampler", {"n_startup_trials": 1, "multivariate": True, "group": True}),
-        "gp": OptunaSampler("GPSampler", {"n_startup_trials": 1}, needs="torch", window=250),
+        # What a conditional space has in some trials alone it draws at random, and would say so each time.
+        "gp": OptunaSampler(
+            "GPSampler", {"n_startup_trials": 1, "warn_independent_sampling": False}, needs="torch", window=250
+        ),
     }
 )
 

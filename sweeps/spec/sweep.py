@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from analysis.records.lines import canonical_json
 from engine.configuration import TrainingConfig
-from engine.names import unknown
+from engine.names import unknown, unreadable
 from engine.network import NetworkConfig
 from sweeps.data.asked import Asked
 from sweeps.data.kind import Settings
@@ -221,7 +221,7 @@ def read_table(name_or_path: str | Path, folders: Sequence[str] = (".",)) -> tup
         try:
             raw = path.read_bytes()
         except OSError as error:
-            raise SpecError(f"{asked}: cannot be read: {error.strerror}") from None
+            raise SpecError(unreadable(asked, error)) from None
     return read_toml(raw, where), where
 
 

@@ -27,7 +27,9 @@ BEFORE_NAME = "spec-before.toml"
 """The spec before an extension to another space, until every log has its line about it."""
 MODELS_NAME = "models"
 SUBMISSION_NAME = "submission.csv"
-LEFT_BEHIND = (".*.tmp", "*/.*.tmp", f"*/{MODELS_NAME}/.*.tmp")
+N_FOLDERS = 4
+"""Folders above a log that may be new: the study's, the sweep's, the results', and where that is named."""
+LEFT_BEHIND = (".*.tmp", "*/.*.tmp", f"*/{MODELS_NAME}/.*.tmp", f"*/{MODELS_NAME}/.*.part")
 
 
 class SweepHeldError(RuntimeError):
@@ -257,7 +259,7 @@ class AppendOnlyFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        sync_folder(path.parent)
+        sync_names(path)
 
     def append(self, content: bytes) -> None:
         """Append whole lines.
@@ -362,9 +364,25 @@ def mend_end(path: Path) -> None:
         write_atomically(path, unix_ends(content.removesuffix(b"\r") + (b"\n" if tail else b"")))
 
 
+def sync_names(path: Path) -> None:
+    """Wait until the names that lead to a file are on the disk: its own, its study's, its sweep's and the results'.
+
+    A power cut may otherwise take a new folder, with all that was flushed to the files in it.
+    """
+    sync_folder(path.parent)
+    for folder in path.absolute().parents[1:N_FOLDERS]:
+        with contextlib.suppress(OSError):  # that of others: not to be read, nor new
+            sync_folder(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until a folder's names are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
+    sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until what a file or a folder holds is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -25,7 +25,18 @@ from urllib.parse import unquote, urlsplit
 from analysis.records.lines import decode_raw_line
 from analysis.records.reading import anchor_difference, read_study
 from sweeps.run.models import write_sums
-from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME, SweepLock, write_atomically
+from sweeps.store.log import (
+    LOCK_NAME,
+    LOG_NAME,
+    MODELS_NAME,
+    SPEC_NAME,
+    SweepHeldError,
+    SweepLock,
+    check_free,
+    sync_file,
+    sync_folder,
+    write_atomically,
+)
 from sweeps.tracking.database import first_line, open_client, prepare_environment, sqlite_path, sqlite_uri
 from sweeps.tracking.errors import TrackingError
 from sweeps.tracking.experiments import PAGE_SIZE
@@ -38,6 +49,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 MLFLOW_TABLES = frozenset({"alembic_version", "experiments", "runs", "tags"})
+DRAFT = ".import"
+"""Ending of the hidden folder that an import fills before it has the sweep's name."""
+MOST_BYTES = 2**32
+"""A file of a sweep is read whole; none comes near this."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _MODEL = re.compile(r"[a-z_]+-[0-9]+(\.[A-Za-z0-9_-]+)+")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -181,8 +196,10 @@ def _inside(folder: Path, name: str, run: Run) -> Path:
     file = folder / name
     if not file.resolve().is_relative_to(folder.resolve()):
         raise TrackingError(f"run {run.info.run_id}: artifact {name}: leads out of {folder}; not read")
-    if not file.is_file():
+    if not file.is_file():  # a pipe or a device is none
         raise TrackingError(f"run {run.info.run_id}: artifact {name}: not in {folder}; restore it")
+    if (size := file.stat().st_size) > MOST_BYTES:
+        raise TrackingError(f"run {run.info.run_id}: artifact {name}: {size} bytes, no file of a sweep; not read")
     return file
 
 
@@ -231,21 +248,31 @@ def _choose(parents: list[Run], sweep: str | None, identity: str | None, uri: st
 def _import_sweep(client: MlflowClient, fetch: Fetch, name: str, parents: list[Run], results: Path) -> ImportedSweep:
     """Bring one sweep together in a folder beside its own, then move it there."""
     folder = results / name
-    draft = results / f".{name}.{os.getpid()}.import"
+    _clear_drafts(results)
+    draft = results / f".{name}.{os.getpid()}{DRAFT}"
     draft.mkdir()
     try:
-        n_lines = n_files = 0
-        for run in parents:
-            log = draft / _dataset_name(run) / LOG_NAME
-            log.parent.mkdir(exist_ok=True)
-            n_lines += _fetch_log(run, fetch, log)
-            _check_study(run, log, name)
-            beside = {SPEC_NAME: draft, **dict.fromkeys(BESIDE_LOG, log.parent)}
-            _fetch_files(run, fetch, beside.get)
-            n_files += _fetch_models(client, fetch, run, log.parent / MODELS_NAME)
-        return ImportedSweep(folder, len(parents), n_lines, n_files, _settle(draft, folder))
+        with SweepLock(draft):
+            n_lines = n_files = 0
+            for run in parents:
+                log = draft / _dataset_name(run) / LOG_NAME
+                log.parent.mkdir(exist_ok=True)
+                n_lines += _fetch_log(run, fetch, log)
+                _check_study(run, log, name)
+                beside = {SPEC_NAME: draft, **dict.fromkeys(BESIDE_LOG, log.parent)}
+                _fetch_files(run, fetch, beside.get)
+                n_files += _fetch_models(client, fetch, run, log.parent / MODELS_NAME)
+            return ImportedSweep(folder, len(parents), n_lines, n_files, _settle(draft, folder))
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _clear_drafts(results: Path) -> None:
+    """Remove what imports that were killed have left; one that is at work holds its draft."""
+    for draft in results.glob(f".*{DRAFT}"):
+        with contextlib.suppress(SweepHeldError):
+            check_free(draft)
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _dataset_name(run: Run) -> str:
@@ -266,7 +293,7 @@ def _fetch_log(run: Run, fetch: Fetch, target: Path) -> int:
     """Write a study's log from its pieces; return its number of lines."""
     tags, run_id = run.data.tags, run.info.run_id
     promised = tags.get(LINES_TAG, "")
-    n_lines = int(promised) if promised.isdecimal() else 0
+    n_lines = int(promised) if re.fullmatch("[0-9]{1,12}", promised) else 0
     digest, n_read = hashlib.sha256(), 0
     with target.open("wb") as log:
         while n_read < n_lines:
@@ -331,7 +358,7 @@ def _fetch_models(client: MlflowClient, fetch: Fetch, parent: Run, folder: Path)
 def _json_table(text: str) -> Mapping[str, object]:
     try:
         table = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         table = None
     if not isinstance(table, dict):
         raise TrackingError(f"tag {FILES_TAG}: {text[:40]!r} is not what `sweeps sync` writes; not imported")
@@ -340,9 +367,13 @@ def _json_table(text: str) -> Mapping[str, object]:
 
 def _settle(draft: Path, folder: Path) -> int:
     """Move a draft's files to where they belong; return how many were not there. Files that are there stay."""
-    names = sorted(path.relative_to(draft) for path in draft.rglob("*") if path.is_file())
+    files = [path for path in draft.rglob("*") if path.is_file() and path.name != LOCK_NAME]
+    names = sorted(path.relative_to(draft) for path in files)
     if not folder.exists():
+        for path in files:  # on the disk before the name that says they are all there
+            sync_file(path)
         draft.rename(folder)
+        sync_folder(folder.parent)
         return len(names)
     with SweepLock(folder):
         missing = [name for name in names if not (folder / name).exists()]

@@ -9,6 +9,7 @@ from analysis.course.text import answer_text
 from analysis.records.lesson import CellRecord, lesson_settings
 from analysis.records.lines import canonical_json
 from analysis.records.study import Study, StudyHeader
+from sweeps.spec.measured import SPLITS
 from sweeps.tracking.content_parts import LONGEST_PARAM, MetricPoint, OfRecord, OfStudy, finite_points, short_text
 
 NOTE = (
@@ -51,10 +52,12 @@ def _metrics(record: CellRecord) -> list[MetricPoint]:
     points: list[MetricPoint] = []
     for split in record.losses:
         for look, row in zip(record.looks, losses(record, split), strict=True):
-            points += finite_points({f"{split}_loss_median": float(np.median(row))}, look)
+            name = f"{split}_loss_median" if split in SPLITS else f"{split}_median"
+            points += finite_points({name: float(np.median(row))}, look)
     last = record.looks[-1] if record.looks else 0
     for name, values in record.measured.items():
         known = [value for value in values if value is not None]
-        points += finite_points({f"{name}_mean": float(np.mean(known)) if known else None}, last)
+        probe, _, at = name.partition("@")
+        points += finite_points({f"{probe}_mean": float(np.mean(known)) if known else None}, int(at or last))
     points += [("n_updates", float(record.n_updates), last), ("duration_s", record.duration_s, 0)]
     return points

@@ -66,13 +66,13 @@ def _network_metrics(settings: PolynomialSettings, record: NetworkRecord) -> lis
     rows = draw_rows([record.seed], settings.coefficients, settings.n_rows, settings.noise_sd, settings.stretch)
     points: list[MetricPoint] = []
     for step, loss, parameters in zip(settings.checkpoints, record.loss, np.array(record.parameters), strict=True):
-        errors = range_errors(parameters[None], rows)
+        errors = range_errors(parameters[None], rows, settings.activation)
         single = {
             "train_mse": loss,
             "in_range_mse": float(errors.in_range[0]),
             "out_of_range_mse": float(errors.out_of_range[0]),
             "total_mse": float(errors.total[0]),
-            "unit_correlation": float(unit_correlation(parameters[None], rows.X)[0]),
+            "unit_correlation": float(unit_correlation(parameters[None], rows.X, activation=settings.activation)[0]),
         }
         points += finite_points(single, step)
     passed = zip(settings.thresholds, record.passage_step, strict=True)

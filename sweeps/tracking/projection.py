@@ -91,7 +91,7 @@ class SyncReport:
 
 def sweep_folders(results: Path) -> list[Path]:
     """Return the folders of all sweeps below a results folder, by name."""
-    return sorted({path.parent.parent for path in results.glob(f"*/{LOG_PATTERN}")})
+    return sorted({path.parent.parent for path in results.glob(f"[!.]*/{LOG_PATTERN}")})  # no import's draft
 
 
 def sync(results_folder: Path, tracking_uri: str, log_runs: str | None = None) -> SyncReport:

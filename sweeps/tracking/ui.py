@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 LOOPBACK = MappingProxyType({"127.0.0.1": socket.AF_INET, "localhost": socket.AF_INET, "::1": socket.AF_INET6})
 PORTS_TRIED = 50
+LAST_PORT = 65535
 STOP_S = 10.0
 MOST_ADDRESSES = 10
 
 
-def serve(tracking_uri: str, host: str, port: int) -> int:
+def serve(tracking_uri: str, host: str, port: int, *, or_next: bool = False) -> int:
     """Serve the UI until it is interrupted or ends by itself; return the exit status.
 
     Parameters
@@ -37,12 +38,14 @@ def serve(tracking_uri: str, host: str, port: int) -> int:
     host : str
         A name of this machine's loopback.
     port : int
-        First port to try.
+        Where to listen.
+    or_next : bool
+        Whether the next free port will do where that one is taken.
 
     Raises
     ------
     UiError
-        If the host is not this machine, no port is free, there is no database, or the URI is a server's.
+        If the host is not this machine, the port is taken, there is no database, or the URI is a server's.
     """
     if host not in LOOPBACK:
         raise UiError(
@@ -51,11 +54,13 @@ def serve(tracking_uri: str, host: str, port: int) -> int:
     if tracking_uri.startswith("http"):
         raise UiError(f"--tracking-uri {tracking_uri}: a server has its own UI; open that address in a browser")
     path = sqlite_path(tracking_uri)
+    if not or_next and (problem := port_problem(host, port)) is not None:
+        raise UiError(f"--port {port}: {problem} on {host}; give another, or leave it out for the next free one")
     if path is not None and not path.exists():
         raise UiError(
             f"--tracking-uri {tracking_uri}: no such database; `python -m sweeps run` makes one, `sync` from its logs"
         )
-    port = free_port(host, port)
+    port = free_port(host, port) if or_next else port
     client = open_client(tracking_uri)  # migrated once, before the server's processes look at it
     runs = run_addresses(client)
     root = artifact_root(tracking_uri)
@@ -128,15 +133,23 @@ def free_port(host: str, first: int) -> int:
     UiError
         If there is none among the next ones.
     """
-    for port in range(first, min(first + PORTS_TRIED, 65536)):
-        with socket.socket(LOOPBACK[host], socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server itself will bind
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
+    for port in range(first, min(first + PORTS_TRIED, LAST_PORT + 1)):
+        if port_problem(host, port) is None:
             return port
-    raise UiError(f"--port {first}: no free port from there on {host}; give another")
+    raise UiError(f"--port: none free on {host} from {first} on; give another")
+
+
+def port_problem(host: str, port: int) -> str | None:
+    """Return why a server could not listen at a port of this machine, or None."""
+    if port > LAST_PORT:
+        return f"no port (they end at {LAST_PORT})"
+    with socket.socket(LOOPBACK[host], socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server itself will bind
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return os.strerror(error.errno or 0).lower()
+    return None
 
 
 def stop_group(server: subprocess.Popen[bytes]) -> None:

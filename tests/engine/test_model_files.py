@@ -4,6 +4,7 @@ import json
 import pickle
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from forged_models import alter_description, altered_content, read_description, write_forged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tally import many
 
 from engine.methods.initializers import initialize
 from engine.model_files import ModelFileError, load_model, save_model
@@ -80,8 +82,10 @@ def forge(tmp_path: Path, content: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("n", [300, pytest.param(3000, marks=pytest.mark.slow)])
-def test_forged_files_with_digests_that_fit_are_read_or_refused_in_one_line(tmp_path: Path, n: int) -> None:
+@pytest.mark.parametrize("n", [300, pytest.param(many(3000), marks=pytest.mark.faults)])
+def test_forged_files_with_digests_that_fit_are_read_or_refused_in_one_line(
+    tmp_path: Path, n: int, tally: Callable[[str, float, float], None]
+) -> None:
     rng = random.Random(n)
     path = save_model(tmp_path, "m", NETWORK, parameters_of(), {"epochs": 3, "seeds": ["0.1"]})
     whole, content = read_description(path), path.read_bytes()
@@ -97,6 +101,7 @@ def test_forged_files_with_digests_that_fit_are_read_or_refused_in_one_line(tmp_
         except ModelFileError as error:
             n_refused += 1
             n_bad += "\n" in str(error) or len(str(error)) > 300
+    tally("model files with forged digests", n, n_bad)
     assert n_bad == 0
     assert n_refused > n / 2
 

@@ -9,7 +9,9 @@ import numpy as np
 from engine.methods.streams import (
     DROPOUT,
     INPUT_NOISE,
+    LAYER_NOISE,
     SHUFFLE,
+    WEIGHT_DROPOUT,
 )
 from engine.roads.compiled.codes import (
     DROP,
@@ -18,6 +20,7 @@ from engine.roads.compiled.codes import (
     I_DROPPING,
     I_EPOCH,
     I_GENERAL,
+    I_LAYER_NOISY,
     I_LOSS,
     I_N_UNITS,
     I_N_WEIGHTS,
@@ -30,6 +33,7 @@ from engine.roads.compiled.codes import (
     I_SHUFFLED,
     I_UPDATES,
     I_UPDATES_AFTER,
+    I_WEIGHT_DROPPING,
     I_WITH_Z,
     KEEP,
     NO_PENALTY,
@@ -50,7 +54,7 @@ from engine.roads.compiled.decorators import (
     outer,
 )
 from engine.roads.compiled.passes import backward, forward, loss_gradient, loss_values
-from engine.roads.compiled.random import add_input_noise, put_in_order, set_keys, shuffle
+from engine.roads.compiled.random import add_input_noise, drop_weights, put_in_order, set_keys, shuffle
 from engine.roads.compiled.updates import general_update, plain_update
 from engine.roads.compiled.vectors import (
     EVALUATION_CHUNK,
@@ -88,6 +92,8 @@ def add_losses(
     keys: Any,
     thresholds: Any,
     scales: Any,
+    bits: Any,
+    drawn: Any,
 ) -> None:
     """Add the losses of n points to the vector of float64 at `total`."""
     n_outputs = sizes[len(sizes) - 1]
@@ -96,7 +102,10 @@ def add_losses(
         m = min(n - done, EVALUATION_CHUNK)
         x = offset(x_group, done)
         n_weights = ints[I_N_WEIGHTS]
-        forward(p, x, n, z, a, a, a, sizes, n_weights, m, ints, reals, keys, thresholds, scales, done, np.int64(0))
+        off = np.int64(0)
+        forward(
+            p, x, n, z, a, a, a, sizes, n_weights, m, ints, reals, keys, thresholds, scales, done, off, off, bits, drawn
+        )  # fmt: skip
         outputs = offset(a, (ints[I_N_UNITS] - n_outputs) * m)
         loss_values(ints[I_LOSS], outputs, offset(y_group, done), n, d, n_outputs, m)
         if is_weighted:
@@ -131,21 +140,28 @@ def train_epoch(
     rate: Any,
     pending: Any,
     n_updates: Any,
+    bits: Any,
+    drawn: Any,
 ) -> Any:
     """Go once through n points; return how many examples wait in `g` for an update, and the updates done."""
     n_weights, n_units = ints[I_N_WEIGHTS], ints[I_N_UNITS]
     n_outputs = sizes[len(sizes) - 1]
     n_before = n_units - n_outputs
     chunk, batch, partial = ints[I_CHUNK], ints[I_BATCH], ints[I_PARTIAL]
-    dropping = ints[I_DROPPING]
+    dropping, noisy = ints[I_DROPPING], ints[I_LAYER_NOISY]
     room = n_units * ints[I_ROOM]
     a = address(scratch)
     d = offset(a, room)
     z = offset(a, 2 * room) if ints[I_WITH_Z] else a
     h = offset(a, 3 * room)
     mask = offset(a, 4 * room)
-    scale_p = offset(a, (5 if dropping != 0 else 3) * room)
+    scale_p = offset(a, (5 if dropping != 0 or noisy != 0 else 3) * room)
     key = address(keys)
+    # With DropConnect the parameters that a mini-batch sees, and the gradient at them.
+    thins = ints[I_WEIGHT_DROPPING] != 0
+    n_layers = len(sizes) - 1
+    seen = offset(scale_p, 1) if thins else p
+    g_seen = offset(scale_p, 1 + n_params) if thins else g
     is_plain = ints[I_GENERAL] == 0 and ints[I_PENALTY] == NO_PENALTY
     power_1, power_2 = reals[R_BETA_1] ** n_updates, reals[R_BETA_2] ** n_updates
     start = np.int64(0)
@@ -156,20 +172,37 @@ def train_epoch(
             break
         is_update = is_whole or partial == KEEP
         # Where the whole batch is in one chunk, plain SGD needs no gradient sums.
-        direct = is_plain and pending == 0 and is_update and end - start <= chunk
-        target, share = g, 1.0
+        direct = is_plain and not thins and pending == 0 and is_update and end - start <= chunk
+        target, share = g_seen, 1.0
         if direct:
             target, share = p, -rate / (end - start)
         store(scale_p, 0, splat(p, share))
+        if thins:
+            zero = splat(p, 0.0)
+            for i in range(n_params):
+                store(seen, i, load(p, i))
+                store(g_seen, i, zero)
+            drop_weights(
+                p, seen, 0, sizes, key, 4 * n_layers, thresholds[n_layers], scales[n_layers], start // batch
+            )  # fmt: skip
         done = start
         while done < end:
             m = min(end - done, chunk)
             x = offset(x_group, done)
-            forward(p, x, n, z, a, h, mask, sizes, n_weights, m, ints, reals, key, thresholds, scales, done, dropping)
+            forward(
+                seen, x, n, z, a, h, mask, sizes, n_weights, m, ints, reals, key, thresholds, scales, done, dropping,
+                noisy, bits, drawn,
+            )  # fmt: skip
             outputs, errors = offset(a, n_before * m), offset(d, n_before * m)
             loss_gradient(ints[I_LOSS], outputs, offset(y_group, done), n, errors, n_outputs, m)
-            backward(p, target, scale_p, x, n, z, a, h, mask, d, sizes, n_weights, m, ints, reals, thresholds)
+            backward(seen, target, scale_p, x, n, z, a, h, mask, d, sizes, n_weights, m, ints, reals, thresholds)
             done += m
+        if thins:
+            drop_weights(
+                g_seen, g, 1, sizes, key, 4 * n_layers, thresholds[n_layers], scales[n_layers], start // batch
+            )  # fmt: skip
+            for i in range(n_weights, n_params):
+                store(g, i, load(g, i) + load(g_seen, i))
         if direct:
             n_updates += 1
         else:
@@ -244,6 +277,7 @@ def _run_body(
     d = offset(a, room)
     z = offset(a, 2 * room) if ints[I_WITH_Z] else a
     bits = np.empty((2, lanes), dtype=np.uint32)
+    drawn = np.empty((1, lanes), dtype=P.dtype)
     own_points = points.shape[1] > 0
     for group in range(n_groups):
         p = offset(address(P), group * n_params)
@@ -279,6 +313,14 @@ def _run_body(
                             for s in range(n):
                                 factor = dropout_factor(p, address(keys), s * sizes[0] + row, thresholds[0], scale)
                                 store(x_group, row * n + s, load(x_group, row * n + s) * factor)
+                if ints[I_LAYER_NOISY]:
+                    for layer in range(1, n_layers):
+                        place = 2 * (n_layers + layer)
+                        set_keys(keys, place, seeds[group], n_epochs_done, np.int64(LAYER_NOISE), layer)
+                if ints[I_WEIGHT_DROPPING]:
+                    for layer in range(1, n_layers + 1):
+                        place = 2 * (2 * n_layers + layer)
+                        set_keys(keys, place, seeds[group], n_epochs_done, np.int64(WEIGHT_DROPOUT), layer)
                 pending, n_updates = train_epoch(
                     p,
                     g,
@@ -300,6 +342,8 @@ def _run_body(
                     rates[epoch],
                     pending,
                     n_updates,
+                    bits,
+                    drawn,
                 )
                 zero = splat(p, 0.0)
                 check = zero
@@ -333,6 +377,8 @@ def _run_body(
                     address(keys),
                     thresholds,
                     scales,
+                    bits,
+                    drawn,
                 )
         ints[I_PENDING_AFTER], ints[I_UPDATES_AFTER] = pending, n_updates
 

@@ -25,6 +25,7 @@ from engine.roads.compiled.codes import (
     I_FREEZING,
     I_GENERAL,
     I_HIDDEN,
+    I_LAYER_NOISY,
     I_LOSS,
     I_N_UNITS,
     I_N_WEIGHTS,
@@ -35,6 +36,7 @@ from engine.roads.compiled.codes import (
     I_PENALTY,
     I_ROOM,
     I_SHUFFLED,
+    I_WEIGHT_DROPPING,
     I_WITH_Z,
     LINEAR,
     N_INTS,
@@ -45,6 +47,7 @@ from engine.roads.compiled.codes import (
     R_BETA_2,
     R_DECAY,
     R_EPSILON,
+    R_LAYER_NOISE,
     R_MAX_GRAD_NORM,
     R_MAX_NORM,
     R_MOMENTUM,
@@ -213,6 +216,8 @@ def set_training_numbers(
     ints[I_SHUFFLED] = training.order == "shuffled"
     ints[I_DROPPING] = any(dropout_rates(network, training))
     ints[I_NOISY] = training.input_noise > 0
+    ints[I_WEIGHT_DROPPING] = training.weight_dropout > 0
+    ints[I_LAYER_NOISY] = training.layer_noise > 0
     ints[I_FREEZING] = bool(training.frozen)
     ints[I_ADJUSTING] = training.regularizer != "none" or bool(training.frozen) or training.max_grad_norm is not None
     ints[I_GENERAL] = (
@@ -230,12 +235,18 @@ def set_training_numbers(
     reals[R_MAX_NORM] = training.max_norm or 0.0
     reals[R_MAX_GRAD_NORM] = training.max_grad_norm or 0.0
     reals[R_NOISE] = training.input_noise
+    reals[R_LAYER_NOISE] = training.layer_noise
 
 
-def scratch_room(ints: npt.NDArray[np.int64], lanes: int, dtype: str) -> FloatArray:
-    """Return the place of outputs, deltas, net inputs and, with dropout, masked outputs and masks."""
-    n_buffers = 5 if ints[I_DROPPING] else 3
-    return aligned((n_buffers * int(ints[I_N_UNITS] * ints[I_ROOM]) + 1, lanes), dtype)
+def scratch_room(ints: npt.NDArray[np.int64], lanes: int, dtype: str, n_params: int) -> FloatArray:
+    """Return the place of outputs, deltas, net inputs, and of what noise needs.
+
+    With dropout or noise on layers the outputs that the next layer sees and masks, with DropConnect the parameters that
+    a mini-batch sees and the gradient there.
+    """
+    n_buffers = 5 if ints[I_DROPPING] or ints[I_LAYER_NOISY] else 3
+    n_seen = 2 * n_params if ints[I_WEIGHT_DROPPING] else 0
+    return aligned((n_buffers * int(ints[I_N_UNITS] * ints[I_ROOM]) + 1 + n_seen, lanes), dtype)
 
 
 def frozen_mask(network: NetworkConfig, training: TrainingConfig, n_params: int) -> npt.NDArray[np.uint8]:

@@ -17,12 +17,14 @@ from engine.roads.compiled.codes import (
     HUBER,
     I_DROPPING,
     I_HIDDEN,
+    I_LAYER_NOISY,
     I_N_UNITS,
     I_OUTPUT,
     LEAKY_RELU,
     MAE,
     MSE,
     PRELU,
+    R_LAYER_NOISE,
     R_OUTPUT_SLOPE,
     R_SLOPE,
     RELU,
@@ -48,6 +50,7 @@ from engine.roads.compiled.functions import (
     tanh,
 )
 from engine.roads.compiled.products import AS_IS, AS_RELU, AS_TANH, layer_backward, layer_forward, layer_gradient
+from engine.roads.compiled.random import add_layer_noise
 from engine.roads.compiled.vectors import (
     absolute,
     dropout_factor,
@@ -182,10 +185,14 @@ def forward(
     scales: Any,
     position: Any,
     dropping: Any,
+    noisy: Any,
+    bits: Any,
+    row: Any,
 ) -> None:
     """Fill net inputs `z` and outputs `a` of all layers for m samples: layer by layer, unit by unit, sample innermost.
 
-    Where `dropping`, `h` becomes the outputs that the next layer sees and `mask` their factors.
+    Where `dropping` or `noisy`, `h` becomes the outputs that the next layer sees and `mask` their factors of dropout;
+    `bits` and `row` are scratch of the noise.
     """
     w = 0
     b = n_weights
@@ -208,6 +215,11 @@ def forward(
                 slope = load(p, n_slopes + layer)
             activate(code, z_layer, a_layer, n_out * m, slope)
         source, stride = a_layer, m
+        if is_hidden and noisy != 0:
+            h_layer = offset(h, place)
+            key = offset_keys(p, keys, 2 * (n_layers + layer + 1))
+            add_layer_noise(p, h_layer, a_layer, n_out, m, position, reals[R_LAYER_NOISE], key, bits, row)
+            source = h_layer
         if is_hidden and dropping != 0 and thresholds[layer + 1] > 0:
             scale = splat(p, scales[layer + 1])
             key = offset_keys(p, keys, 2 * (layer + 1))
@@ -217,7 +229,7 @@ def forward(
                     factor = dropout_factor(p, key, counter, thresholds[layer + 1], scale)
                     i = place + u * m + s
                     store(mask, i, factor)
-                    store(h, i, load(a, i) * factor)
+                    store(h, i, load(source, u * m + s) * factor)
             source = offset(h, place)
         w += n_in * n_out
         b += n_out
@@ -390,7 +402,7 @@ def backward(
         if layer > 0:
             below = place - n_in * m
             drops = ints[I_DROPPING] != 0 and thresholds[layer] > 0
-            source, stride = offset(h if drops else a, below), m
+            source, stride = offset(h if drops or ints[I_LAYER_NOISY] != 0 else a, below), m
             code = ints[I_HIDDEN]
             as_what = AS_IS if drops else AS_TANH if code == TANH else AS_RELU if code == RELU else AS_IS
             is_done = as_what != AS_IS

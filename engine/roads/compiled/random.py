@@ -17,6 +17,11 @@ from engine.roads.compiled.decorators import (
 )
 from engine.roads.compiled.vectors import (
     address,
+    dropout_factor,
+    load,
+    offset_keys,
+    splat,
+    store,
     store_random_bits,
     store_random_indexes,
 )
@@ -84,3 +89,39 @@ def add_input_noise(like: Any, points: Any, n_inputs: Any, sigma: Any, keys: Any
                 u = (np.float64(bits[0, lane] >> np.uint32(8)) + 1.0) * 2.0**-24
                 angle = 2.0 * math.pi * 2.0**-24 * np.float64(bits[1, lane] >> np.uint32(8))
                 points[k, s, lane] += points.dtype.type(sigma * math.sqrt(-2.0 * math.log(u)) * math.cos(angle))
+
+
+@inner
+def add_layer_noise(
+    like: Any, h: Any, a: Any, n_units: Any, m: Any, position: Any, sigma: Any, key: Any, bits: Any, row: Any
+) -> None:
+    """Set `h` to a layer's outputs `a` (n_units, m) plus each lane's normal numbers; `bits` and `row` are scratch."""
+    lanes = row.shape[1]
+    out_1, out_2, drawn = address(bits), address(bits[1:]), address(row)
+    for u in range(n_units):
+        for s in range(m):
+            i = (position + s) * n_units + u
+            store_random_bits(like, out_1, key, 2 * i)
+            store_random_bits(like, out_2, key, 2 * i + 1)
+            for lane in range(lanes):
+                v = (np.float64(bits[0, lane] >> np.uint32(8)) + 1.0) * 2.0**-24
+                angle = 2.0 * math.pi * 2.0**-24 * np.float64(bits[1, lane] >> np.uint32(8))
+                row[0, lane] = row.dtype.type(sigma * math.sqrt(-2.0 * math.log(v)) * math.cos(angle))
+            store(h, u * m + s, load(a, u * m + s) + load(drawn, 0))
+
+
+@inner
+def drop_weights(
+    source: Any, target: Any, adds: Any, sizes: Any, keys: Any, first_key: Any, threshold: Any, share: Any, batch: Any
+) -> None:
+    """Set the weights at `target` to those at `source` times the factors of a mini-batch, or add them where `adds`."""
+    scale, zero = splat(source, share), splat(source, 0.0)
+    w = 0
+    for layer in range(len(sizes) - 1):
+        count = sizes[layer] * sizes[layer + 1]
+        key = offset_keys(source, keys, first_key + 2 * (layer + 1))
+        for i in range(count):
+            kept = load(source, w + i) * dropout_factor(source, key, batch * count + i, threshold, scale)
+            before = load(target, w + i) if adds != 0 else zero
+            store(target, w + i, before + kept)
+        w += count

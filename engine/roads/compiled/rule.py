@@ -16,6 +16,7 @@ from engine.roads.compiled.decorators import (
 )
 from engine.roads.compiled.functions import (
     sigmoid,
+    tanh,
 )
 from engine.roads.compiled.packing import pack
 from engine.roads.compiled.vectors import (
@@ -26,10 +27,14 @@ from engine.roads.compiled.vectors import (
     splat,
     sqrt,
     store,
+    where_greater,
 )
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Full-batch Adam on a quadrature rule (`engine.polynomial.quadrature`): one input, sigmoid units, a linear output
+# Full-batch Adam on a quadrature rule (`engine.polynomial.quadrature`): one input, units of one kind, a linear output
+
+
+SIGMOID, TANH = 2, 3  # codes of `engine.methods.activations`; anything else is relu here
 
 
 @inner
@@ -52,6 +57,7 @@ def _run_on_rule_body(
     passage_P: Any,
     first_step: Any,
     n_steps: Any,
+    unit_code: Any,
     loss: Any,
     lowest: Any,
     highest: Any,
@@ -74,8 +80,16 @@ def _run_on_rule_body(
         # All units first: no sigmoid waits for another one there.
         for k in range(n_units):
             w, b = load(p, k), load(p, n_units + k)
-            for j in range(n_nodes):
-                store(a, k * n_nodes + j, sigmoid(fma(w, load(x_p, j), b)))
+            if unit_code == SIGMOID:
+                for j in range(n_nodes):
+                    store(a, k * n_nodes + j, sigmoid(fma(w, load(x_p, j), b)))
+            elif unit_code == TANH:
+                for j in range(n_nodes):
+                    store(a, k * n_nodes + j, tanh(fma(w, load(x_p, j), b)))
+            else:
+                for j in range(n_nodes):
+                    z = fma(w, load(x_p, j), b)
+                    store(a, k * n_nodes + j, where_greater(z, zero, z, zero))
         for j in range(n_nodes):
             x = load(x_p, j)
             out = load(p, 3 * n_units)
@@ -87,7 +101,13 @@ def _run_on_rule_body(
             for k in range(n_units):
                 unit = load(a, k * n_nodes + j)
                 store(g, 2 * n_units + k, fma(weighted, unit, load(g, 2 * n_units + k)))
-                delta = weighted * load(p, 2 * n_units + k) * (unit * (one - unit))
+                if unit_code == SIGMOID:
+                    slope = unit * (one - unit)
+                elif unit_code == TANH:
+                    slope = one - unit * unit
+                else:
+                    slope = where_greater(unit, zero, one, zero)
+                delta = weighted * load(p, 2 * n_units + k) * slope
                 store(g, k, fma(delta, x, load(g, k)))
                 store(g, n_units + k, load(g, n_units + k) + delta)
             store(g, 3 * n_units, load(g, 3 * n_units) + weighted)
@@ -135,6 +155,7 @@ def _entry(sources: int) -> Any:
         passage_P: Any,
         first_step: Any,
         n_steps: Any,
+        unit_code: Any,
         loss: Any,
         lowest: Any,
         highest: Any,
@@ -160,6 +181,7 @@ def _entry(sources: int) -> Any:
             passage_P,
             first_step,
             n_steps,
+            unit_code,
             loss,
             lowest,
             highest,
@@ -187,6 +209,8 @@ class RuleRun:
         False keeps a parameter's first value.
     thresholds : sequence of float
         Losses whose first passage is recorded, highest first.
+    unit_code : int
+        The units' activation, as `engine.methods.activations` numbers it.
     """
 
     def __init__(
@@ -198,7 +222,9 @@ class RuleRun:
         parameters: npt.NDArray[np.float64],
         trainable: npt.NDArray[np.bool_],
         thresholds: Sequence[float],
+        unit_code: int,
     ) -> None:
+        self._unit_code = unit_code
         self._n_replicas, n_params = parameters.shape
         lanes = LANES["float64"]
         self._P = self._one_group(parameters)
@@ -241,6 +267,7 @@ class RuleRun:
             self._passage_P,
             self._n_steps,
             n_steps,
+            self._unit_code,
             np.zeros(lanes),
             lowest,
             highest,

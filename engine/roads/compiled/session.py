@@ -188,6 +188,7 @@ class CompiledSession:
         chunk = min(training.batch_size, TRAINING_CHUNK)
         self._ints, reals = network_numbers(network, training.loss, chunk, evaluate_on)
         rates = dropout_rates(network, training)
+        all_rates = (*rates, training.weight_dropout)
         set_training_numbers(self._ints, reals, network, training)
         self._ints[I_PENDING] = state.n_pending
         self._ints[I_EPOCH] = state.epoch
@@ -209,8 +210,8 @@ class CompiledSession:
             points.y,
             aligned((points.X.shape[1] + points.y.shape[1], n_own, lanes), dtype),
             order,
-            scratch_room(self._ints, lanes, dtype),
-            np.zeros((2 * len(rates), lanes), dtype=np.uint32),
+            scratch_room(self._ints, lanes, dtype, P.shape[1]),
+            np.zeros((2 * (3 * len(rates) + 1), lanes), dtype=np.uint32),
             pack_integers(state.seeds, n_groups, lanes),
             np.array(network.layer_sizes, dtype=np.int64),
             self._ints,
@@ -218,8 +219,8 @@ class CompiledSession:
         )
         self._after_rates = (
             # A unit is kept where uniform >= rate; both are multiples of 2 ** -24 once the rate is rounded up to one.
-            np.array([math.ceil(float(np.float32(rate)) * 2**24) for rate in rates], dtype=np.int64),
-            np.array([1.0 / (1.0 - rate) for rate in rates]),
+            np.array([math.ceil(float(np.float32(rate)) * 2**24) for rate in all_rates], dtype=np.int64),
+            np.array([1.0 / (1.0 - rate) for rate in all_rates]),
             self._diverged,
         )
         self._table = points_table(self._splits)
@@ -335,7 +336,7 @@ def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, lo
         no_points,
         nothing,
         np.zeros((0, lanes), dtype=np.uint32),
-        scratch_room(ints, lanes, dtype),
+        scratch_room(ints, lanes, dtype, 0),
         np.zeros((1, lanes), dtype=np.uint32),
         np.zeros((n_groups, lanes), dtype=np.uint64),
         np.array(network.layer_sizes, dtype=np.int64),

@@ -30,6 +30,7 @@ _NUMBERS = re.compile(rf"(?:{_SPACE}[+-]?(?:{_DIGITS}){_SPACE}\n)*+")
 _DOUBTFUL = re.compile(rf"(?:{_SPACE}[+-]?(?:0|[1-9][0-9]*+|[1-9][0-9]{{0,2}}\.[0-9]{{3}}){_SPACE}\n)*+")
 _INFINITE = re.compile(rf"{_SPACE}[+-]?(?:inf|infinity|1\.#inf){_SPACE}", re.IGNORECASE)
 _CODE = re.compile(rf"{_SPACE}[+-]?(?:0[0-9]+|[1-9][0-9]{{15,}}){_SPACE}")
+_SUM = re.compile(r"(?:grand[ -]?)?(?:sub)?(?:total|sum|summe|gesamt|somme|mean|average|mittelwert)s?:?", re.IGNORECASE)
 _MOST_WORDS = 200
 _MOST_TOLD = 6
 """Columns whose words for missing are told one by one."""
@@ -296,6 +297,8 @@ class Decider:
         word = cell.strip()
         if self._are_units(row, cell, n_odd, n_numbers + n_odd):
             advice = "--units-row leaves out a row of units below the header"
+        elif row == len(self._lines) - 1 and n_odd == 1 and _SUM.fullmatch(word):
+            advice = "a row of sums is none of the data: delete it from a copy of the file"
         elif any(map(str.isdigit, word)) or "," in word:
             advice = f"mend it, write NA, or keep the column as text: --text-column '{column.name}'"
         else:

@@ -11,7 +11,9 @@ import pandas as pd
 
 from sweeps.data.table.table import Table, TableError
 
-_SHAPE = re.compile(r"([0-9]{1,2})([./-])([0-9]{1,2})\2[0-9]{4}(?:[ T]([0-9]{1,2}:[0-9]{2})(:[0-9]{2})?)?")
+_SHAPE = re.compile(
+    r"([0-9]{1,2})([./-])([0-9]{1,2})\2([0-9]{4}|[0-9]{2})(?:([ T])([0-9]{1,2}:[0-9]{2})(:[0-9]{2})?( ?[AaPp][Mm])?)?"
+)
 DAY_FIRST, MONTH_FIRST = "%d{0}%m{0}%Y", "%m{0}%d{0}%Y"
 
 
@@ -23,8 +25,8 @@ def with_dates(table: Table, date_format: str = "") -> Table:
     table : Table
         As it was read; its columns of text are looked at.
     date_format : str
-        ``"%d/%m/%Y"`` and the like: every column that is written so holds dates. Empty: those with four-digit years,
-        one separator and a day above 12, which tells day from month.
+        ``"%d/%m/%Y"`` and the like: every column that is written so holds dates. Empty: those with one separator, the
+        year last, and a day above 12, which tells day from month.
 
     Raises
     ------
@@ -91,12 +93,15 @@ def _recognized(name: str, series: pd.Series[Any]) -> tuple[str, str]:
     """Return the format of a column, or empty, and what to tell its reader."""
     shapes = [_SHAPE.fullmatch(str(cell).strip()) for cell in pd.unique(series.dropna())]
     found = [shape for shape in shapes if shape is not None]
-    if len(found) < len(shapes) or len({(s[2], s[4] is None, s[5] is None) for s in found}) != 1:
+    kinds = {(s[2], len(s[4]), s[5], s[7] is None, (s[8] or "")[:1] == " ", s[8] is None) for s in found}
+    if len(found) < len(shapes) or len(kinds) != 1:
         return "", ""
-    separator, clock, seconds = found[0][2], found[0][4], found[0][5]
-    time = "" if clock is None else f"{found[0][0][len(found[0][0].split()[0].split('T')[0])]}%H:%M"
-    time += "" if seconds is None else ":%S"
-    day_first, month_first = (text.format(separator) + time for text in (DAY_FIRST, MONTH_FIRST))
+    separator, n_digits, before, no_seconds, blank, no_half = kinds.pop()
+    hours = "%H:%M" if no_half else "%I:%M"
+    time = "" if before is None else before + hours + ("" if no_seconds else ":%S")
+    time += "" if no_half else " %p" if blank else "%p"
+    year = "%Y" if n_digits == 4 else "%y"
+    day_first, month_first = (text.format(separator).replace("%Y", year) + time for text in (DAY_FIRST, MONTH_FIRST))
     may = [max(int(shape[k]) for shape in found) for k in (1, 3)]
     if may[0] > 12 >= may[1]:
         date_format, proof = day_first, max(found, key=lambda shape: int(shape[1]))[0]

@@ -14,37 +14,14 @@ import pandas as pd
 
 from engine.names import nearest
 from sweeps.data.table.columns import Column, Target, dates_of
-from sweeps.data.table.grouping import Grouping, find_groupings, is_within
-from sweeps.data.table.quick import (
-    MOST_ROWS,
-    Split,
-    fold_splits,
-    larger_p,
-    predict_constant,
-    predict_folds,
-    quick_data,
-    serial_length,
-    serial_z,
-)
-from sweeps.data.table.settings import APART, AUTO, NONE, TOGETHER, TableData
+from sweeps.data.table.grouping import Grouping, compare_units, find_groupings, group_units, is_within
+from sweeps.data.table.near_copies import find_near_copies
+from sweeps.data.table.settings import APART, AUTO, NEARLY, NONE, ROW_ORDER, TOGETHER, TableData
 from sweeps.data.table.table import TableError
-from sweeps.data.table.units import EqualRows, find_equal_rows, joined, time_blocks
+from sweeps.data.table.time_order import FEWEST_ROWS, TimeFinding, compare_time, sorted_by
+from sweeps.data.table.units import EqualRows, find_equal_rows, joined
 
 Rows = npt.NDArray[np.intp]
-FloatArray = npt.NDArray[np.float64]
-
-LEVEL = 0.01
-"""Of the test whether later rows are harder to predict than rows of all times."""
-FEWEST_ROWS = 60
-"""Of fewer rows nothing is said about time."""
-_LEAST_LOSS = 0.02
-"""Share of the constant's loss by which later rows must be worse to matter."""
-_MUCH_WORSE = 1.25
-_LEVEL_IF_MUCH = 0.05
-_SERIAL = 4.0
-_BLOCKS = 6
-_PARTS_A_BLOCK = 6
-_PARTS_PREDICTED = 3
 
 
 def settle_dependence(data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], target: Target) -> TableData:
@@ -61,15 +38,21 @@ def settle_dependence(data: TableData, frame: pd.DataFrame, columns: tuple[Colum
     target : Target
         Of the same rows.
     """
+    names = [column.name for column in columns]
     for name in (data.groups_by, data.ordered_by):
-        if name and name not in [column.name for column in columns]:
-            near = nearest(name, [column.name for column in columns], cutoff=0.0)
+        if name and name not in (*names, *((ROW_ORDER,) if name == data.ordered_by else ())):
+            near = nearest(name, names, cutoff=0.0)
             raise TableError(f"no column {name!r} to divide rows by; nearest: {near!r}")
     equal = find_equal_rows(frame, columns, target)
+    asked = data.equal_rows
     data = _settle_equal_rows(data, equal, len(frame))
     units = equal.units if equal.together else np.arange(len(frame))
+    if equal.together and not data.groups_by:
+        data, units = _settle_near_copies(data, frame, columns, target, units, asked)
     data = _settle_groups(data, frame, columns, target, units)
-    return _settle_time(data, frame, columns, target)
+    if data.folds == "grouped":
+        units = joined(units, group_units(frame[data.groups_by]))
+    return _settle_time(data, frame, columns, target, units)
 
 
 def _settle_equal_rows(data: TableData, equal: EqualRows, n: int) -> TableData:
@@ -90,6 +73,28 @@ def _settle_equal_rows(data: TableData, equal: EqualRows, n: int) -> TableData:
         f"{text}: the inputs have so few different values that equal rows are on both sides of divisions",
         equal_rows=APART,
     )
+
+
+def _settle_near_copies(
+    data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], target: Target, equal: Rows, asked: str
+) -> tuple[TableData, Rows]:
+    """Keep rows together that are equal but for a jitter, where a quick model profits from it."""
+    units = find_near_copies(frame, columns, equal)
+    if units is None:
+        return dataclasses.replace(data, equal_rows=TOGETHER) if asked == NEARLY else data, equal
+    known, new, matters = compare_units(frame, columns, target, equal, units)
+    if not (matters or asked == NEARLY):
+        return data, equal
+    n_near = int((np.bincount(units)[units] > np.bincount(equal)[equal]).sum())
+    text = (
+        f"{n_near} of {len(frame)} rows are equal to another but for small differences in numbers "
+        f"({int(units.max()) + 1} different rows): a quick model gets {known} where it has seen the other, {new} where "
+        "it has not"
+    )
+    if asked in (TOGETHER, APART):
+        return _told(data, f"{text}; divided like others, as asked", "some rows are nearly equal"), equal
+    text = f"{text}; such rows stay on one side of every division and count as one (--equal-rows together: not)"
+    return _told(data, text, equal_rows=NEARLY), units
 
 
 def _settle_groups(
@@ -124,8 +129,9 @@ def _settle_groups(
 
 
 def _both_figures(one: Grouping) -> str:
+    alike = "are alike" if one.shown else "are not shown to be alike"
     return (
-        f"rows of one {one.column} are alike ({one.n_groups} of them): a quick model gets {one.known} for another row "
+        f"rows of one {one.column} {alike} ({one.n_groups} of them): a quick model gets {one.known} for another row "
         f"of a known {one.column}, {one.new} for a new {one.column}"
     )
 
@@ -134,70 +140,9 @@ def _alike(one: Grouping) -> str:
     return f"rows of one {one.column} are alike"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class TimeFinding:
-    """What a quick model gets for rows of all times, and for later rows, in words.
-
-    Parameters
-    ----------
-    any_time, later : str
-        Its figures.
-    matters : bool
-        Whether the difference is shown.
-    stretch : int
-        Over how many rows what a straight line leaves over remains alike.
-    """
-
-    any_time: str
-    later: str
-    matters: bool
-    stretch: int
-
-
-def compare_time(frame: pd.DataFrame, columns: tuple[Column, ...], target: Target, times: FloatArray) -> TimeFinding:
-    """Predict stretches of time from earlier rows, and from equally many rows of all times.
-
-    Parameters
-    ----------
-    frame, columns, target
-        As `settle_dependence` takes them.
-    times : ndarray (n_rows,)
-        Time of each row.
-    """
-    rng = np.random.default_rng(0)
-    rows = np.sort(rng.permutation(len(frame))[:MOST_ROWS])
-    data = quick_data(
-        frame.iloc[rows],
-        columns,
-        Target(target.name, target.task, target.reason, target.classes, target.values[rows]),
-    )
-    blocks = time_blocks(times[rows], _BLOCKS)
-    earlier: list[Split] = []
-    mixed: list[Split] = []
-    for k in range(2, int(blocks.max()) + 1):
-        validation, before = np.flatnonzero(blocks == k), np.flatnonzero(blocks < k)
-        earlier.append((before, validation))
-        for part in np.array_split(rng.permutation(validation), _PARTS_PREDICTED):
-            others = rng.permutation(np.setdiff1d(np.arange(len(rows)), part))
-            mixed.append((np.sort(others[: len(before)]), np.sort(part)))
-    if not earlier:
-        return TimeFinding("", "", matters=False, stretch=1)
-    later, any_time = predict_folds(data, earlier), predict_folds(data, mixed)
-    scored = np.flatnonzero(np.isfinite(later[:, 0]))
-    base = data.losses(predict_constant(data, mixed))[scored].mean()
-    losses = {"later": data.losses(later)[scored], "any": data.losses(any_time)[scored]}
-    worse = float((losses["later"] - losses["any"]).mean()) / base
-    p = larger_p(losses["later"] - losses["any"], time_blocks(times[rows][scored], _PARTS_A_BLOCK * len(earlier)))
-    # Stretches of time are few and uneven: much worse is shown by less, and so is worse where what a straight line
-    # leaves over goes on from one row to the next.
-    much = losses["later"].mean() >= _MUCH_WORSE * losses["any"].mean() and p < _LEVEL_IF_MUCH
-    left = data.y - predict_folds(data, fold_splits(np.arange(len(rows))), only_trends=True)
-    matters = worse >= _LEAST_LOSS and (p < LEVEL or much or serial_z(left, times[rows]) > _SERIAL)
-    stretch = round(serial_length(left, times[rows]) * len(frame) / len(rows))
-    return TimeFinding(data.figure(any_time, scored), data.figure(later, scored), bool(matters), max(stretch, 1))
-
-
-def _settle_time(data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], target: Target) -> TableData:
+def _settle_time(
+    data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], target: Target, units: Rows
+) -> TableData:
     """Divide by time where that was asked for, or where later rows are harder to predict."""
     asked = data.ordered_by
     for column in columns:
@@ -211,30 +156,54 @@ def _settle_time(data: TableData, frame: pd.DataFrame, columns: tuple[Column, ..
         if known.mean() < 0.9:
             continue
         times = np.where(known, times, np.nanmedian(times))
-        found = compare_time(frame, columns, target, times)
+        found = compare_time(frame, columns, target, times, units)
         if not (found.matters or asked):
             continue
         return _with_time(data, column.name, found, whole=bool(known.all()))
+    if (not asked or asked == ROW_ORDER) and not data.groups_by and len(frame) >= FEWEST_ROWS:
+        return _settle_row_order(data, frame, columns, target, units)
     return dataclasses.replace(data, folds="time") if asked and data.folds == AUTO else data
 
 
+def _settle_row_order(
+    data: TableData, frame: pd.DataFrame, columns: tuple[Column, ...], target: Target, units: Rows
+) -> TableData:
+    """Divide by the order in the file, where rows next to each other are alike and nothing explains why."""
+    if not data.ordered_by and sorted_by(frame, columns, target):
+        return data
+    order = np.arange(len(frame), dtype=np.float64)
+    found = compare_time(frame, columns, target, order, units, only_if_serial=not data.ordered_by)
+    if not (found.goes_on or data.ordered_by):
+        return data
+    return _with_time(data, ROW_ORDER, found, whole=True)
+
+
 def _with_time(data: TableData, name: str, found: TimeFinding, *, whole: bool) -> TableData:
-    text = f"a quick model gets {found.any_time} among rows of all times, {found.later} for later rows ({name})"
-    if data.ordered_by:
-        return _told(
-            data, f"{text}; divided by time, as asked", folds="time", scope="later rows", stretch=found.stretch
+    if name == ROW_ORDER:
+        text = (
+            "rows next to each other in the file are alike: a quick model gets "
+            f"{found.any_time} among rows from anywhere, {found.later} for rows further down"
         )
-    suspected = f"later rows are harder to predict ({name})"
+        suspected, scope, last = "rows next to each other in the file are alike", "rows further down", "last"
+    else:
+        text = f"a quick model gets {found.any_time} among rows of all times, {found.later} for later rows ({name})"
+        suspected, scope, last = f"later rows are harder to predict ({name})", "later rows", "latest"
+    by = "the order in the file" if name == ROW_ORDER else "time"
+    if data.ordered_by:
+        return _told(data, f"{text}; divided by {by}, as asked", folds="time", scope=scope, stretch=found.stretch)
     if data.time_column == NONE or not whole or data.folds != AUTO:
-        why = "as asked" if data.time_column == NONE else f"but by {data.groups_by}" if data.groups_by else ""
-        why = why or ("as asked" if whole else f"as some rows have no {name}")
-        return _told(data, f"{text}; not divided by time, {why}", suspected)
+        why = "as asked"
+        if data.time_column != NONE and (data.groups_by or not whole):
+            why = f"but by {data.groups_by}" if data.groups_by else f"as some rows have no {name}"
+        if data.groups_by and data.time_column != NONE:
+            suspected += f", and what is divided by is {data.groups_by}"
+        return _told(data, f"{text}; not divided by {by}, {why}", suspected)
     return _told(
         data,
-        f"{text}; divided by time, the latest rows are the test rows (--time-column none: not)",
+        f"{text}; divided by {by}, the {last} rows are the test rows (--time-column none: not)",
         folds="time",
         time_column=name,
-        scope="later rows",
+        scope=scope,
         stretch=found.stretch,
     )
 

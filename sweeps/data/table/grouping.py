@@ -122,6 +122,8 @@ class Grouping:
         The quick model's loss in folds by this column, in units of the constant's.
     named : bool
         Whether its name says that it names things.
+    shown : bool
+        Whether rows of one value are shown to be alike.
     """
 
     column: str
@@ -132,6 +134,7 @@ class Grouping:
     units: Rows
     loss: float
     named: bool
+    shown: bool = True
 
 
 def group_units(series: pd.Series[Any]) -> Rows:
@@ -349,7 +352,22 @@ def _measured(
         one.units,
         float(losses["new"].mean()) / base,
         one.names == "thing",
+        reading is not None,
     )
+
+
+def compare_units(
+    frame: pd.DataFrame, columns: Sequence[Column], target: Target, fine: Rows, coarse: Rows
+) -> tuple[str, str, bool]:
+    """Return what a quick model gets in folds that keep `fine` units whole and `coarse` ones, and if that differs."""
+    rows = _some_rows(coarse)
+    data = quick_data(frame.iloc[rows], columns, _of_rows(target, rows))
+    known = predict_folds(data, fold_splits(fine[rows]))
+    new = predict_folds(data, fold_splits(coarse[rows]))
+    constant = data.losses(predict_constant(data, fold_splits(coarse[rows]))).mean()
+    worse = data.losses(new) - data.losses(known)
+    matters = worse.mean() >= _LEAST_LOSS * constant and larger_p(worse, coarse[rows]) < LEVEL
+    return data.figure(known), data.figure(new), bool(matters)
 
 
 def _some_rows(units: Rows) -> Rows:

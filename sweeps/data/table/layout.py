@@ -104,17 +104,24 @@ def find_layout(source: str, text: SourceText, told: Told) -> Layout:
 
 
 def read_rows(
-    source: str, text: SourceText, layout: Layout, told: Told, limits: Limits, empty: list[int]
+    source: str,
+    text: SourceText,
+    layout: Layout,
+    told: Told,
+    limits: Limits,
+    empty: list[int],
+    repeated: list[int],
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the first line number and the cells of the header and of every row, as they stand.
 
     Rows of nothing but empty cells at the end are not yielded (their lines go into `empty`), nor are empty cells beyond
-    the header's that every row ends in.
+    the header's that every row ends in, nor rows that repeat the header, as where files were joined (`repeated`).
     """
     separator = layout.separator
     lines = Lines(text, layout.n_skipped, told, separator)
     reader = csv.reader(lines, delimiter=separator, strict=True)
     width, n_beyond, n_rows, n_blank, blank_at = 0, 0, 0, 0, 0
+    header: list[str] = []
     waiting: list[tuple[int, list[str]]] = []  # rows without a single value, which may be the last ones
     while True:
         lines.begin()
@@ -144,6 +151,11 @@ def read_rows(
             row = row[:width]
         elif n_rows:
             raise TableError(f"{source}: line {start}: {len(row)} cells; expected {width}, as in the header")
+        if header and row == header:
+            repeated.append(start)
+            continue
+        if not n_rows and told.header and not any(is_value(cell.strip()) for cell in row):
+            header = row[:width]
         n_rows += 1
         if n_rows > limits.n_rows or n_rows * width > limits.n_cells:
             raise TableError(

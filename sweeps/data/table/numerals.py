@@ -1,4 +1,4 @@
-"""How the numbers of one column are written: decimal and thousands marks, currency, percent; found from all its cells.
+"""How the numbers of one column are written: marks, currency, percent, units, brackets; found from all its cells.
 
 A column is read in a format only where all its cells agree with it and no other format gives another number for any of
 them. Where two do, these decide, in this order:
@@ -11,6 +11,9 @@ them. Where two do, these decide, in this order:
 4. Another column that writes both marks in one cell (``339.989,19``), where no column writes them the other way round.
 
 Else the caller has to choose.
+
+A unit behind the number (``12 kg``) is left out where every cell has the same; a number in brackets is below zero, as
+accountants write it, where others of its column have none and none has a minus sign.
 """
 
 from __future__ import annotations
@@ -35,11 +38,16 @@ _CURRENCIES = (
 )
 _UNIT = "|".join([rf"[{_SYMBOLS}]", *map(re.escape, _CURRENCIES)])
 _BLANK = rf"[\t{SPACES}]*"
+_WORD = "[A-Za-z\u00b5\u03bc\u00b0\u2126\u03a9][A-Za-z\u00b5\u03bc\u00b0\u2126\u03a9\u00b2\u00b3/]{0,11}"
+_FEWEST_MEASURED = 5
+"""Different cells with a unit; fewer are words that happen to begin with a digit, as 2wd and 4wd."""
 _PARTS = re.compile(
     rf"{_BLANK}(?P<before>[+\-\u2212]?)(?:(?P<prefix>{_UNIT}){_BLANK}(?P<after>[+\-\u2212]?))?"
     rf"(?P<digits>[0-9.,](?:[0-9.,'\u2019{SPACES}]*[0-9.,])?(?:[eE][+-]?[0-9]{{1,4}})?)"
-    rf"(?:{_BLANK}(?P<suffix>{_UNIT}|%))?{_BLANK}"
+    rf"(?:{_BLANK}(?P<suffix>{_UNIT}|%|{_WORD}(?: {_WORD})?))?{_BLANK}"
 )
+_BRACKETS = re.compile(rf"{_BLANK}(?:(?P<prefix>{_UNIT}){_BLANK})?\((?P<inside>[^()+\-\u2212]+)\){_BLANK}")
+_CURRENCY = re.compile(rf"(?:{_UNIT}|%)?")
 _GROUP_CLASS = {",": ",", ".": r"\.", " ": f"[{SPACES}]", "'": "['\u2019]"}
 
 
@@ -52,7 +60,7 @@ class NumberFormat:
     decimal, thousands : str
         Marks; no thousands mark: ``""``.
     prefix, suffix : str
-        Currency or percent sign that every cell bears.
+        Currency, percent sign or unit that every cell bears.
     """
 
     decimal: str = "."
@@ -130,6 +138,9 @@ class Formats:
         self._n_changed: Counter[tuple[str, str]] = Counter()
         self._fixed = True
         self._n_padded = self._n_bare = 0
+        self._in_brackets = ""
+        self._below_zero = self._open = False
+        self._measured: set[str] = set()
         self._most_marked, self._least_bare = 0.0, math.inf
 
     @property
@@ -148,6 +159,8 @@ class Formats:
             return False
         if not _COLUMNS[marks].fullmatch("\n".join(cells) + "\n"):
             return False
+        self._open = True
+        self._below_zero = self._below_zero or any("-" in cell for cell in cells)
         changing = [mark for mark in (marks[1], decimal.replace(".", "")) if mark]
         n_changed = sum(any(mark in cell for mark in changing) for cell in cells)
         for one in self._alive:  # those that part thousands, too, read cells without such marks as the same numbers
@@ -176,6 +189,12 @@ class Formats:
 
     def _add(self, cell: str, n: int, row: int, text: str | None) -> None:
         values = {marks: None if text is None else _plain(text, *marks) for marks in self._alive}
+        bracketed = "(" in cell
+        self._in_brackets = self._in_brackets or (cell if bracketed else "")
+        self._open = self._open or not bracketed
+        self._below_zero = self._below_zero or (not bracketed and text is not None and text.startswith("-"))
+        if len(self._measured) < _FEWEST_MEASURED and text is not None:
+            self._measured.add(text)
         self._any = self._any or cell
         for marks, value in values.items():
             if value is None:
@@ -213,6 +232,11 @@ class Formats:
         """Return what all cells together say."""
         prefix, suffix = self._unit or ("", "")
         whole = [marks for marks in self._alive if not self._n_missed[marks]]
+        if self._in_brackets and (self._below_zero or not self._open):
+            return Found(())
+        measured = not _CURRENCY.fullmatch(suffix)
+        if measured and (not whole or len(self._measured) < _FEWEST_MEASURED):
+            return Found(())
         if not whole:
             if not self._alive:
                 return Found(())
@@ -229,7 +253,7 @@ class Formats:
             shows_both=only is not None and only in self._decimals and only[1] != "",
             fixed=self._fixed,
             grouped=only is None and grouped,
-            example=("" if only else self._differing) or self._unusual or self._any,
+            example=("" if only else self._differing) or self._in_brackets or self._unusual or self._any,
             n_changed={NumberFormat(*marks, prefix, suffix): self._n_changed[marks] for marks in whole},
         )
 
@@ -285,7 +309,11 @@ def _agrees(form: NumberFormat, decimal: str, thousands: str) -> bool:
 
 
 def _split(cell: str) -> tuple[tuple[str, str], str] | None:
-    """Return a cell's currency or percent signs and its signed digits, or None where it is nothing like a number."""
+    """Return what stands before and behind a cell's number, and its signed digits, or None where it is none."""
+    brackets = _BRACKETS.fullmatch(cell)
+    if brackets is not None:
+        inside = _PARTS.fullmatch((brackets["prefix"] or "") + brackets["inside"])
+        return None if inside is None else ((inside["prefix"] or "", inside["suffix"] or ""), "-" + inside["digits"])
     found = _PARTS.fullmatch(cell)
     if found is None or (found["before"] and found["after"]):
         return None

@@ -112,6 +112,24 @@ def read_table(
     )
 
 
+def read_names(path: str | os.PathLike[str], told: Told) -> tuple[str, ...]:
+    """Return the names of a file's columns.
+
+    Raises
+    ------
+    TableError
+        If its header cannot be read exactly.
+    """
+    source, limits = os.fspath(path), Limits()
+    _check_choices(source, told)
+    data = read_bytes(source, limits)
+    if data[:4] == b"PAR1":
+        return tuple(map(str, read_parquet(source, data, "", limits).frame.columns))
+    text = open_text(source, data, told.encoding or None, limits)
+    rows = _open_rows(source, text, find_layout(source, text, told), told, limits)
+    return tuple(check_header(source, *rows.header, missing=MISSING)[0])
+
+
 def expected_memory(path: str | os.PathLike[str]) -> int:
     """Return roughly how many bytes of memory reading `path` and preparing it will take, before taking them.
 
@@ -164,11 +182,14 @@ class _Rows:
     body: Iterator[tuple[int, list[str]]]
     empty: list[int]
     """Lines of the rows at the end that have no cell; filled when `body` is through."""
+    repeated: list[int]
+    """Lines that repeat the header, likewise."""
 
 
 def _open_rows(source: str, text: SourceText, layout: Layout, told: Told, limits: Limits) -> _Rows:
     empty: list[int] = []
-    rows = read_rows(source, text, layout, told, limits, empty)
+    repeated: list[int] = []
+    rows = read_rows(source, text, layout, told, limits, empty, repeated)
     first = next(rows, None)
     if first is None:
         raise TableError(f"{source}: line 1: no text; expected a header line and rows")
@@ -180,7 +201,7 @@ def _open_rows(source: str, text: SourceText, layout: Layout, told: Told, limits
         value = next((cell for cell in units[1] if is_value(cell.strip())), None) if units else None
         if units and value is not None:
             raise TableError(f"{source}: line {units[0]}: {value!r} is no unit; leave --units-row out")
-    return _Rows(first, rows, empty)
+    return _Rows(first, rows, empty, repeated)
 
 
 def _survey(source: str, text: SourceText, told: Told, known: dict[str, NumberFormat], limits: Limits) -> _Survey:
@@ -207,6 +228,9 @@ def _survey(source: str, text: SourceText, told: Told, known: dict[str, NumberFo
         notes.append("--units-row: the row below the header left out")
     if rows.empty:
         notes.append(f"{len(rows.empty)} empty rows at the end left out (from line {rows.empty[0]})")
+    if rows.repeated:
+        times = "the header again" if len(rows.repeated) == 1 else f"the header {len(rows.repeated)} times again"
+        notes.append(f"line {rows.repeated[0]}: {times}, left out")
     columns = _without_empty(source, rows.header[0], columns, len(starts), told, notes)
     lines_of_rows = np.frombuffer(starts, dtype=np.int64)
     survey = _Survey(text, told, limits, layout, len(names), columns, missing, lines_of_rows, notes)
@@ -335,7 +359,8 @@ def _rewritten(cells: Sequence[str], form: NumberFormat) -> Sequence[str]:
     """Return cells of a format as Python's float reads them."""
     simple = not form.prefix and not form.suffix and form.thousands in ("", ",", ".")
     joined = "\n".join(cells)
-    if simple and joined.isascii() and joined.count("\n") + 1 == len(cells):  # checked cell by cell when it was found
+    simple = simple and "(" not in joined and joined.isascii()
+    if simple and joined.count("\n") + 1 == len(cells):  # checked cell by cell when it was found
         bare = joined.replace(form.thousands, "") if form.thousands else joined
         return bare.replace(form.decimal, ".").split("\n")
     return [cell if cell == "nan" else str(form.plain(cell)) for cell in cells]

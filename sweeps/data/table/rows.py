@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.records.table import TableFile
+from engine.names import unreadable
 from sweeps.data.table.columns import (
     Column,
     Role,
@@ -39,13 +40,15 @@ from sweeps.data.table.folds import (
     unit_classes,
 )
 from sweeps.data.table.grouping import group_units
+from sweeps.data.table.near_copies import find_near_copies
 from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.preprocessing import Preprocessing, find_vocabulary, fit_textbook
 from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.reading import read_table
 from sweeps.data.table.sentinels import find_sentinels
-from sweeps.data.table.settings import APART, AUTO, NO_END, TableData
+from sweeps.data.table.settings import APART, AUTO, NEARLY, NO_END, ROW_ORDER, TableData
 from sweeps.data.table.table import Table, TableError, Told, with_known_target
+from sweeps.data.table.time_order import times_of
 from sweeps.data.table.units import EqualRows, find_equal_rows, first_rows, joined, numbered, unit_means
 
 Rows = npt.NDArray[np.intp]
@@ -168,7 +171,7 @@ def _read_file(name: str, data: TableData, test: bool) -> Table:
     try:
         state = os.stat(name)
     except OSError as error:
-        raise TableError(f"{name}: cannot be read: {error.strerror}") from None
+        raise TableError(unreadable(name, error)) from None
     except ValueError:  # a path from a spec may hold what no file's name can
         raise TableError(f"{name!r}: cannot be read: no file's name") from None
     told, target = data.told, "" if test else data.target
@@ -245,9 +248,12 @@ def _open(data: TableData, seed: int) -> TableRows:
         groups = group_units(_named(frame, data.groups_by, table))
         # A group that a network sees by name would let it look up its rows.
         columns = tuple(_unused(c, "groups of the folds") if c.name == data.groups_by else c for c in columns)
-    times = _times(frame, data.ordered_by, columns, table) if data.ordered_by else None
+    times = times_of(frame, data.ordered_by, columns, table.source) if data.ordered_by else None
     equal = find_equal_rows(frame, columns, target, n_rows)
     units = equal.units if equal.together and data.equal_rows != APART else np.arange(len(frame))
+    if data.equal_rows == NEARLY:
+        near = find_near_copies(frame, columns, units, n_rows)
+        units = units if near is None else near
     copied = np.isin(units[:n_rows], units[n_rows:])
     if copied.any():
         notes.append(f"{copied.sum()} rows that {files[-1].name} has, too, are left out of training")
@@ -356,26 +362,8 @@ def _named(frame: pd.DataFrame, name: str, table: Table) -> pd.Series[Any]:
     return frame[name]
 
 
-def _column(frame: pd.DataFrame, name: str, table: Table) -> pd.Series[Any]:
-    _named(frame, name, table)
-    if frame[name].isna().any():
-        row = int(np.flatnonzero(frame[name].isna().to_numpy())[0]) + 1
-        raise TableError(f"{table.source}: column {name!r}: missing in row {row}; expected a value in every row")
-    return frame[name]
-
-
 def _unused(column: Column, reason: str) -> Column:
     return dataclasses.replace(column, role="identifier", reason=reason)
-
-
-def _times(frame: pd.DataFrame, name: str, columns: tuple[Column, ...], table: Table) -> FloatArray:
-    cells = _column(frame, name, table)
-    role = next(column.role for column in columns if column.name == name)
-    if role == "date":
-        return dates_of(cells)
-    if cells.dtype.kind in "if":
-        return cells.to_numpy(np.float64)
-    raise TableError(f"{table.source}: column {name!r}: {cells.iloc[0]!r}; expected dates or numbers to order rows by")
 
 
 def _test_part(
@@ -400,7 +388,7 @@ def _test_part(
     share = f"{data.test_share:.0%} of the rows"
     if times is not None:
         rest, test = set_aside_latest(times[rows], units, data.test_share)
-        return rows[rest], rows[test], f"the latest {share}"
+        return rows[rest], rows[test], f"the {'last' if data.ordered_by == ROW_ORDER else 'latest'} {share}"
     classes = unit_classes(target.values[rows], units) if target.task == "classification" else None
     rest, test = set_aside(int(units.max()) + 1, data.test_share, seed=seed, classes=classes)
     origin = f"{share}, drawn{' from each class' if classes is not None else ''}"

@@ -22,7 +22,9 @@ ALLOW_LEAK = "if these columns are known when you predict, give --allow-leak"
 NO_END = "none"
 NONE = "none"
 """Instead of a column: rows are not divided by any, and nothing is looked for."""
-TOGETHER, APART = "together", "apart"
+ROW_ORDER = "row order"
+"""Instead of a column of times: the order of the rows in the file."""
+TOGETHER, APART, NEARLY = "together", "apart", "nearly"
 PREPROCESSINGS: Mapping[str, str] = MappingProxyType(
     {
         "standard": "fitted on the training rows of each fold",
@@ -67,10 +69,12 @@ class TableData:
     n_folds : int
         How many.
     group_column, time_column : str
-        What grouped and time-ordered folds go by; ``"none"``: nothing, whatever the rows show.
+        What grouped and time-ordered folds go by; ``"none"``: nothing, whatever the rows show. A time column of
+        ``"row order"``, where no column is called so, is the order in the file.
     equal_rows : str
-        ``"together"``: never on both sides of a division, ``"apart"``: divided like others, or ``"auto"``: together
-        where that can be (`sweeps.data.table.units.find_equal_rows`).
+        ``"together"``: never on both sides of a division, ``"nearly"``: nor are rows that are equal but for a jitter
+        (`sweeps.data.table.near_copies`), ``"apart"``: divided like others, or ``"auto"``: together where that can be
+        (`sweeps.data.table.units.find_equal_rows`), nearly where it matters.
     found : tuple of str
         What was found out about rows that depend on each other, and what follows: said first.
     suspected : str
@@ -229,7 +233,7 @@ def parse_table_data(table: SpecTable) -> TableData:
         n_folds=table.integer("n_folds", 2, 1000) if "n_folds" in table else default.n_folds,
         group_column=same_form(text("group_column")),
         time_column=same_form(text("time_column")),
-        equal_rows=text("equal_rows", (AUTO, TOGETHER, APART)),
+        equal_rows=text("equal_rows", (AUTO, TOGETHER, NEARLY, APART)),
         found=words("found"),
         suspected=text("suspected"),
         scope=text("scope"),

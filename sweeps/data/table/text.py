@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import IO, Any
 
+from engine.names import unreadable
 from sweeps.data.table.table import Limits, TableError
 
 ENCODINGS = MappingProxyType(
@@ -68,9 +69,10 @@ def read_bytes(source: str, limits: Limits) -> bytes:
     try:
         # O_NONBLOCK: opening a FIFO that nobody writes to must not hang; what it is, is looked at once it is open.
         handle = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error  # ValueError: a NUL in the name
-        raise TableError(f"{source!r}: {reason}; name a file that can be read") from None
+    except OSError as error:
+        raise TableError(unreadable(source, error)) from None
+    except ValueError as error:  # a NUL in the name
+        raise TableError(f"{source!r}: {error}; name a file that can be read") from None
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):

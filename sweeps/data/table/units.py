@@ -76,7 +76,7 @@ def find_equal_rows(
     """
     known = frame.iloc[: len(frame) if n_known is None else n_known]
     used = [column for column in columns if column.used]
-    running = [column for column in used if _is_running(known[column.name], column)]
+    running = [column for column in used if is_running(known[column.name], column)]
     plain = [column for column in used if column not in running]
     if running and plain and not _is_coarse(known, plain):
         # A date beside the rows is no number for counting: only rows equal in the target, too, are copies.
@@ -101,7 +101,7 @@ def _described(units: Rows, *, together: bool) -> EqualRows:
     return EqualRows(units, n_repeated, n_distinct, together and enough, 1 if enough else smallest)
 
 
-def _is_running(series: pd.Series[Any], column: Column) -> bool:
+def is_running(series: pd.Series[Any], column: Column) -> bool:
     """Whether a column only counts or names the rows."""
     if column.role not in ("number", "date") or column.n_missing or column.n_distinct < len(series) or len(series) < 10:
         return False
@@ -114,6 +114,16 @@ def _is_running(series: pd.Series[Any], column: Column) -> bool:
         return True
     whole = bool((values == np.rint(values)).all())
     return whole and (bool(_ROW_NUMBER.search(column.name)) or float(np.ptp(values)) < 3 * len(values))
+
+
+def is_counter(series: pd.Series[Any]) -> bool:
+    """Whether a column of numbers counts the rows from one to the next, in even steps or whole ones."""
+    values = series.to_numpy(np.float64)
+    steps = np.diff(values)
+    if not ((steps > 0).all() or (steps < 0).all()):  # a missing cell makes neither
+        return False
+    whole = bool((values == np.rint(values)).all()) and float(np.ptp(values)) < 3 * len(values)
+    return whole or float(np.ptp(steps)) <= 1e-6 * abs(float(steps.mean()))
 
 
 def _is_coarse(frame: pd.DataFrame, columns: Sequence[Column]) -> bool:

@@ -72,14 +72,16 @@ def _text(study: Study, level: float, winner: TrialRecord | None, judged: dict[s
         f"({_best_text(judged)})"
     )
     if judged.get("n_units", n) != n:
-        result = result.replace(f"{n} test rows ", f"{n} test rows, {judged['n_units']} {judged['units']} ")
+        one = {"stretches": "stretch", "groups": "group"} if judged["n_units"] == 1 else {}
+        units = " ".join(one.get(word, word) for word in judged["units"].split(" "))
+        result = result.replace(f"{n} test rows ", f"{n} test rows, {judged['n_units']} {units} ")
     if judged.get("suspected"):
-        return f"Not certified: rows may depend on each other ({judged['suspected']}): {result}."
+        return f"Not certified: rows may depend on each other ({judged['suspected']}): {result}{_scored(study, level)}."
     if judged.get("scope"):
         result += f"; for {judged['scope']}"
     at = f"at level {judged['level']:.2g}{looks_text(study, level, is_finite=True)}"
     if judged.get("withheld"):
-        return f"Not certified: {judged['withheld']}; {ALLOW_LEAK} and another --name. {result}."
+        return f"Not certified: {judged['withheld']}; {ALLOW_LEAK} and another --name. {result}{_scored(study, level)}."
     if judged.get("method", "").startswith("a class has"):
         return (
             f"Not certified: {result}; to {judged['goal']} is not shown at level {judged['level']:.2g}: "
@@ -93,6 +95,11 @@ def _text(study: Study, level: float, winner: TrialRecord | None, judged: dict[s
     if judged["passed"]:
         return f"Certified: {result} reaches the goal, {judged['goal']}, {at}."
     return f"Not certified: {result}; {judged['goal']} is not shown {at} (it may be {_number(judged['bound'])})."
+
+
+def _scored(study: Study, level: float) -> str:
+    """Return that the test rows have been looked at, though nothing is certified."""
+    return f"; scored all the same{looks_text(study, level, is_finite=True)}"
 
 
 def against_text(judged: dict[str, Any], name: str) -> str:

@@ -24,6 +24,7 @@ DISTRIBUTIONS = {
     "he_truncated": stats.truncnorm(-2, 2, 0, math.sqrt(2 / 60) / stats.truncnorm(-2, 2).std()),
     "playground": uniform(0.5),
     "pytorch": uniform(1 / math.sqrt(60)),
+    "bias_row": stats.norm(0, math.sqrt(2 / 151)),
 }
 
 
@@ -48,8 +49,8 @@ def test_every_initializer_is_covered() -> None:
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_biases(name: str) -> None:
     _, b = draw(name)
-    if name == "pytorch":
-        assert stats.kstest(b, uniform(1 / math.sqrt(60)).cdf).pvalue > 0.01
+    if name in ("pytorch", "bias_row"):
+        assert stats.kstest(b, DISTRIBUTIONS[name].cdf).pvalue > 0.01
     else:
         np.testing.assert_array_equal(b, np.full(FAN_OUT, 0.1 if name == "playground" else 0.0))
 

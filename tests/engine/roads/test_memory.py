@@ -5,6 +5,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from engine.configuration import TrainingConfig
+from engine.evaluation import predict
 from engine.methods.initializers import initialize
 from engine.network import NetworkConfig
 from engine.roads.memory import (
@@ -13,6 +14,7 @@ from engine.roads.memory import (
     count_parameters,
     count_pieces,
     data_bytes,
+    kept_bytes,
     training_bytes,
 )
 from engine.splits import Split
@@ -38,6 +40,31 @@ def test_estimate_is_close_to_what_training_takes(optimizer: str, sizes: tuple[i
     tracemalloc.stop()
     estimate = training_bytes(network, training, 4, 400) + data_bytes(split, training, 4, "numpy")
     assert 0.6 < estimate / peak < 2.0
+
+
+def peak(n_layers: int, batch: int, *, trains: bool) -> int:
+    network = NetworkConfig(20, (64,) * n_layers, 5, "relu", "linear", "he_normal")
+    training = TrainingConfig(loss="mse", batch_size=batch, learning_rate=1e-3, order="fixed")
+    split = Split(np.zeros((1, batch, 20), np.float32), np.zeros((1, batch, 5), np.float32))
+    first = initialize(network, [np.random.default_rng(0)])
+    seeds = np.zeros(1, dtype=np.uint64)
+    tracemalloc.start()
+    if trains:
+        train(network, training, split, first, seeds, look_at=(1,), evaluate_on={}, road="numpy")
+    else:
+        predict(network, first, split.X)
+    found = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return found
+
+
+def test_training_keeps_three_numbers_a_unit_and_example_and_prediction_none() -> None:
+    # Differences between batches: weights, which are the same for both, cancel out.
+    grown = [peak(n, 200, trains=True) - peak(n, 100, trains=True) for n in (4, 8)]
+    kept = [kept_bytes(NetworkConfig(20, (64,) * n, 5), 100, "float32") for n in (4, 8)]
+    assert grown[1] - grown[0] == pytest.approx(kept[1] - kept[0], rel=0.1)
+    predicted = [peak(n, 200, trains=False) - peak(n, 100, trains=False) for n in (4, 8)]
+    assert abs(predicted[1] - predicted[0]) < 0.01 * (kept[1] - kept[0])
 
 
 def test_too_large_a_training_is_refused_with_both_figures() -> None:

@@ -20,7 +20,7 @@ from analysis.records.lines import Chain
 from analysis.records.reading import read_study
 from analysis.records.study import as_data
 from sweeps.audit.audit import Audit
-from sweeps.audit.figures import check_report
+from sweeps.audit.figures import COMPARED, check_report
 from sweeps.audit.leftovers import check_leftovers
 from sweeps.audit.records import check_records
 from sweeps.audit.repair import planned, repair
@@ -258,6 +258,27 @@ def test_a_figure_that_was_changed_is_found_and_written_again(origin: Path, swee
     assert (kept / "report" / "index.html").read_bytes() == changed
     for path in (page, table, logs):
         assert path.read_bytes() == (origin / "results" / "tiny" / path.relative_to(sweep)).read_bytes()
+
+
+def test_a_stale_report_is_one_line_and_is_written_again(sweep: Path) -> None:
+    changed = sorted((sweep / "report").rglob("*.csv"))[:5]
+    for path in changed:
+        path.write_text("of another state\n")
+    (finding,) = check_report(sweep)
+    n_files = sum(path.suffix in COMPARED for path in (sweep / "report").rglob("*"))
+    assert str(finding) == (
+        f"I12 {sweep}/report/: 5 of its {n_files} files are not what the records give; the sweep has gone on since, or"
+        " they were changed: `report tiny` writes them again"
+    )
+    assert planned(sweep, Audit([finding])) == [f"write {sweep}/report again"]
+    repair(sweep, None, Audit([finding]))
+    assert list(check_report(sweep)) == []
+
+
+def test_two_repairs_of_one_second_keep_apart(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps.audit.repair.time.strftime", lambda _: "20260101T000000")
+    names = [repair(sweep, None, Audit([])).name for _ in range(3)]
+    assert names == ["20260101T000000", "20260101T000000-2", "20260101T000000-3"]
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ COMMANDS = (
     "extend",
     "lessons",
     "course",
+    "check-homework",
     "report",
     "list",
     "show",

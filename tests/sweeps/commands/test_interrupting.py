@@ -77,7 +77,7 @@ def lives(number: int) -> bool:
         return False
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at the writer through Linux' /proc")
 @pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
 @pytest.mark.parametrize("n_signals", [1, 2])

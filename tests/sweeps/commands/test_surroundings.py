@@ -58,7 +58,7 @@ def test_files_named_as_our_modules_in_the_working_directory_are_left_alone(
     assert not (strange_folder.parent / "trace").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("with_temporary", [True, False])
 def test_a_user_without_a_home_trains_from_a_read_only_installation(tmp_path: Path, with_temporary: bool) -> None:
     """As in a container started with a bare user number. Files where folders should be stop root as well."""
@@ -104,7 +104,7 @@ sys.addaudithook(watch)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_sweep_its_writer_its_report_and_sync_connect_to_nothing_outside(tmp_path: Path) -> None:
     """Python tells of every connection, of the sweep's own process and of those that it starts."""
     hooks, trace, work = tmp_path / "hooks", tmp_path / "trace", tmp_path / "work"

@@ -47,6 +47,56 @@ def test_several_targets_are_refused_with_the_reason(
     )
 
 
+@pytest.mark.parametrize(("n", "listed"), [(2, "'c0', 'c1'"), (14, "'c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', ")])
+def test_without_a_target_the_columns_to_choose_from_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], n: int, listed: str
+) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(";".join(f"c{k}" for k in range(n)) + "\n" + ";".join("1" * n) + "\n")
+    assert main(["run", str(file)]) == 2
+    end = "" if n == 2 else "'c8', 'c9', 'c10', 'c11', ... (14)"
+    assert capsys.readouterr().err == (
+        f"python -m sweeps: run {file}: name the column to predict: --target COLUMN, one of {listed}{end}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["data.cvs", "--target", "y"], "data.cvs: not there; nearest: 'data.csv'"),
+        (["dat.csv", "--target", "y"], "dat.csv: not there; nearest: 'data.csv'"),
+        (["dat.csv"], "dat.csv: not there; nearest: 'data.csv'"),
+        (["data", "--target", "y"], "data: not there; nearest: 'data.csv'"),
+        (["no/data.csv", "--target", "y"], "no/data.csv: not there, nor is the folder 'no'; paths are from {here!r}"),
+        (["my.toml"], "my.toml: not there; no .toml file is in '.'"),
+        (
+            ["homework", "--target", "x"],
+            "run homework --target x: homework comes with its own data; leave --target out, or name a data file "
+            "instead",
+        ),
+    ],
+)
+def test_what_is_not_there_is_refused_with_what_would_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.csv").write_text("x,y\n1,2\n")
+    assert main(["run", *words]) == 2
+    assert capsys.readouterr().err == f"python -m sweeps: {message.format(here=str(tmp_path))}\n"
+
+
+def test_several_targets_in_a_spec_are_refused_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "two.toml").write_text('[dataset]\nfile = "t.csv"\ntarget = ["heat", "cool"]\n')
+    assert main(["run", str(tmp_path / "two.toml")]) == 2
+    assert capsys.readouterr().err == (
+        'python -m sweeps: two.toml: dataset: target: ["heat", "cool"]; a sweep predicts one column, and the others '
+        "would be inputs: write a spec for each, with the others under [dataset.roles], for instance "
+        'cool = "identifier"\n'
+    )
+
+
 def small_spec() -> str:
     return (Path(__file__).parents[2] / "cases" / "tiny.toml").read_text(encoding="utf-8")
 

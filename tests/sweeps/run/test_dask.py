@@ -46,7 +46,7 @@ def named(cluster: distributed.LocalCluster) -> str:
     return str(cluster.scheduler_address).replace("tcp://", "dask://")
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_the_digest_is_that_of_threads(cluster: distributed.LocalCluster, tmp_path: Path) -> None:
     digests = set()
     for workers in (1, 2):
@@ -61,7 +61,7 @@ def test_the_digest_is_that_of_threads(cluster: distributed.LocalCluster, tmp_pa
     assert list(loaded.values()) == [[], []]
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_what_a_killed_worker_had_is_trained_again(cluster: distributed.LocalCluster, tmp_path: Path) -> None:
     run_sweep(SPEC, tmp_path / "threads", workers=2)
     with distributed.Client(cluster, set_as_default=False) as client:
@@ -79,7 +79,7 @@ def test_what_a_killed_worker_had_is_trained_again(cluster: distributed.LocalClu
     assert digest(tmp_path / "dask" / "tiny") == digest(tmp_path / "threads" / "tiny")
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_worker_of_other_code_is_refused(cluster: distributed.LocalCluster, tmp_path: Path) -> None:
     cluster.scale(2)
     plan = TrialPlan(SPEC, SPEC.datasets[0], tmp_path)
@@ -91,7 +91,7 @@ def test_a_worker_of_other_code_is_refused(cluster: distributed.LocalCluster, tm
             crew.submit(plan, [(piece,)]).result()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_cluster_without_workers_or_none_is_told_in_a_line() -> None:
     with distributed.LocalCluster(
         n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50

@@ -168,7 +168,7 @@ def test_every_stage_of_an_extended_sweep_is_replayed(extended: Path) -> None:
 
 def test_a_budget_cannot_shrink_and_nothing_else_may_change_with_it(extended: Path) -> None:
     where = extended.parent
-    with pytest.raises(SpecError, match=r"holds another sweep \(search.n_trials: 8 there, 5 here\)"):
+    with pytest.raises(SpecError, match=r"this sweep already has a budget of 8 trials; more can be"):
         run_sweep(SPEC, where, workers=1)
     with pytest.raises(SpecError, match=r"holds another sweep \(search.n_replicas: 4 there, 5 here; search.n_trials"):
         run_sweep(with_overrides(LARGER, n_trials=9, n_replicas=5), where, workers=1)

@@ -250,6 +250,7 @@ def test_the_report_has_every_section_and_equal_records_give_equal_bytes(finishe
         "The answer",
         "The claims",
         "Errors in range and out of range",
+        "Beside polynomial regression and the article",
         "Polynomials of the units",
         "The loss between",
         "Where the figures come from",

@@ -278,7 +278,8 @@ def test_another_spec_in_the_folder_is_refused_with_the_difference(whole: Path) 
     with pytest.raises(SpecError) as caught:
         run_sweep(with_overrides(SPEC, n_trials=8), whole.parent, workers=1)
     assert str(caught.value) == (
-        f"{whole}: holds another sweep (search.n_trials: 9 there, 8 here); use another --results or name"
+        f"{whole}: this sweep already has a budget of 9 trials; more can be added with a larger --trials, fewer cannot "
+        "be taken away; another --results or name starts a new one"
     )
     assert digest(whole) == before
 

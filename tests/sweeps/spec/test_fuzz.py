@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import random
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tally import many
 from tiny_tables import regression_frame
 
 from sweeps.commands.main import main
@@ -19,6 +20,8 @@ from sweeps.spec.from_table import build_spec
 from sweeps.spec.sweep import builtin_specs, load_spec, parse_spec
 from sweeps.spec.writing import as_toml
 from sweeps.toml import SpecError
+
+Tally = Callable[[str, float, float], None]
 
 NAMES = (
     "", " ", ".", "..", "../up", "/", "/etc/passwd", "a\0b", "a\nb", "x" * 300, "🙂", "\u202eevil",
@@ -185,8 +188,8 @@ def test_any_command_line_is_done_or_refused_in_one_line(
         assert not list(tmp_path.rglob("canary"))
 
 
-@pytest.mark.parametrize("n", [150, pytest.param(3000, marks=pytest.mark.slow)])
-def test_a_mutated_spec_of_a_table_is_refused_in_one_line_or_taken(tmp_path: Path, n: int) -> None:
+@pytest.mark.parametrize("n", [150, pytest.param(many(5000), marks=pytest.mark.faults)])
+def test_a_mutated_spec_of_a_table_is_refused_in_one_line_or_taken(tmp_path: Path, n: int, tally: Tally) -> None:
     rng, table = random.Random(n), table_of_a_file(tmp_path)
     build_spec(table, "fuzz.toml")
     n_refused = n_long = 0
@@ -202,20 +205,24 @@ def test_a_mutated_spec_of_a_table_is_refused_in_one_line_or_taken(tmp_path: Pat
         except SpecError as error:
             n_long += not is_refused_well(error)
             n_refused += 1
+    tally("mutated specs of a table", n, n_long)
     assert n_long == 0
     assert n_refused > n / 2
 
 
-@pytest.mark.slow
-def test_three_thousand_mutated_specs_give_no_traceback() -> None:
-    rng = random.Random(0)
-    names = builtin_specs()
-    for i in range(3000):
+@pytest.mark.faults
+def test_mutated_specs_give_no_traceback(tally: Tally) -> None:
+    rng, failed = random.Random(0), list[tuple[int, Any]]()
+    names, n = builtin_specs(), many(5000)
+    for i in range(n):
         name = rng.choice(names)
         table = tomllib.loads(resources.files("sweeps").joinpath("specs", f"{name}.toml").read_text(encoding="utf-8"))
         for _ in range(rng.randint(1, 3)):
             mutate(table, rng)
-        assert check_table(table), (i, table)
+        if not check_table(table):
+            failed.append((i, table))
+    tally("mutated specs of built-in sweeps", n, len(failed))
+    assert failed == []
 
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 5000 + "]" * 5000, "a" + ".a" * 5000 + " = 1", "[" + "a." * 40 + "a]"])

@@ -92,7 +92,9 @@ def edited(lines: list[bytes], other: list[bytes], rng: random.Random) -> list[b
     return lines
 
 
-def test_every_edit_of_a_sealed_log_is_found(logs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_every_edit_of_a_sealed_log_is_found(
+    logs: tuple[Path, Path], tmp_path: Path, tally: Callable[[str, float, float], None]
+) -> None:
     rng = random.Random(0)
     originals = [lines_of(path) for path in logs]
     anchors = [read_study(path).digest for path in logs]
@@ -113,6 +115,8 @@ def test_every_edit_of_a_sealed_log_is_found(logs: tuple[Path, Path], tmp_path: 
         if anchor_difference(study, anchors[which], "MLflow") is None:
             silent.append(lines)
         n_by_anchor += 1
+    what = "edits of sealed logs, anchors at hand: remove, repeat, swap, splice, cut, digests of single lines corrected"
+    tally(what, N_EDITS, len(silent))
     assert silent == []
     assert all(re.match(rf"{re.escape(str(tmp_path))}/\w+/log.jsonl: [^\n]+$", message) for message in messages)
     assert len(messages) + n_by_anchor == N_EDITS

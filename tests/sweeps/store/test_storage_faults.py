@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import random
 import resource
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import record_builders as build
+from small import small_spec
 from tiny import tiny_spec
 
 from analysis.records.lines import RecordError
@@ -25,6 +27,7 @@ from sweeps.spec.writing import as_toml
 from sweeps.store.log import SweepLock, digest
 
 SPEC = tiny_spec()
+Tally = Callable[[str, float, float], None]
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +80,15 @@ def test_a_full_disk_is_one_line_with_what_would_do(
 class Failing:
     """Stands for a function of the operating system, and fails at one call: with an error, or after half the bytes."""
 
-    def __init__(self, function: Callable[..., int | None], at: int, half: bool = False) -> None:
-        self._function, self._at, self._half = function, at, half
+    def __init__(self, function: Callable[..., int | None], at: int, half: bool = False, code: int = errno.EIO) -> None:
+        self._function, self._at, self._half, self._code = function, at, half, code
         self.n_calls = 0
 
     def __call__(self, descriptor: int, *content: memoryview) -> int | None:
         self.n_calls += 1
         if self.n_calls == self._at:
             if not self._half:
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
+                raise OSError(self._code, os.strerror(self._code))
             content = (content[0][: len(content[0]) // 2],)
         return self._function(descriptor, *content)
 
@@ -106,11 +109,31 @@ def test_an_input_output_error_leaves_no_half_line(whole: Path, tmp_path: Path, 
     fail_once(whole, tmp_path, name, at)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("name", ["fsync", "write"])
-@pytest.mark.parametrize("at", range(1, 51))  # the sweep makes somewhat more of each
-def test_every_write_and_flush_may_fail(whole: Path, tmp_path: Path, name: str, at: int) -> None:
-    fail_once(whole, tmp_path, name, at)
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_every_write_and_flush_may_fail(tmp_path: Path, name: str, code: int, tally: Tally) -> None:
+    spec, n, found = small_spec(), 0, list[str]()
+    run_sweep(spec, tmp_path / "whole", workers=1)
+    for at in itertools.count(1):
+        results = tmp_path / str(at)
+        failing = Failing(getattr(os, name), at, code=code)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, name, failing)
+            try:
+                run_sweep(spec, results, workers=1)
+            except OSError as error:
+                found += [] if error.errno == code and error.filename else [f"{at}: {error}"]
+        if failing.n_calls < at:
+            break
+        n += 1
+        found += [f"{at}: {path}" for path in results.glob("**/*.tmp")]
+        run_sweep(spec, results, workers=1)
+        found += [] if digest(results / "tiny") == digest(tmp_path / "whole" / "tiny") else [f"{at}: another digest"]
+        shutil.rmtree(results)
+    tally(f"{errno.errorcode[code]} from each `{name}` of a sweep in turn, then resumed", n, len(found))
+    assert found == []
+    assert n > 15
 
 
 def test_a_short_write_is_gone_on_with(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,22 @@ def test_a_folder_with_a_driver_at_work_is_left_alone(sent: Path) -> None:
         import_sweeps(sqlite_uri(sent / "mlflow.db"), sent / "imported")
 
 
+def test_what_a_killed_import_left_is_no_sweep_and_goes_with_the_next_one(
+    sent: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(sent)
+    dead, held = (sent / "imported" / f".tiny.{number}.import" for number in (7, 8))
+    for draft in (dead, held):
+        build.write_study(build.finished_study(n_trials=2, n_certificate=4), draft)
+        (draft / "lock").write_text("process 7 on host since 2026-01-01\n")
+    assert main(["list", "--results", "imported"]) == 0
+    assert capsys.readouterr().out.endswith("imported: nothing has been run yet\n")
+    assert main(["sync", "--results", "imported"]) == 2
+    with SweepLock(held):
+        import_sweeps(sqlite_uri(sent / "mlflow.db"), sent / "imported")
+        assert sorted(path.name for path in (sent / "imported").iterdir()) == [held.name, "tiny"]
+
+
 def flip(path: Path, at: int) -> None:
     content = bytearray(path.read_bytes())
     content[at] ^= 1

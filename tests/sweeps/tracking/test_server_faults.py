@@ -206,7 +206,7 @@ QUICK = ("lost reply", "503 page", "200 page", "half JSON")
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FAULTS]
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.faults) for name in FAULTS]
 )
 def test_random_faults_end_one_to_one(server: int, results: Path, name: str) -> None:
     rng = random.Random(name)
@@ -224,7 +224,7 @@ def test_random_faults_end_one_to_one(server: int, results: Path, name: str) -> 
     audit(results, server)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fifth_request_may_meet_a_fault(server: int, results: Path, name: str) -> None:
     n_requests, at = [0], random.Random(name).randrange(1, 6)
@@ -292,7 +292,7 @@ def black_hole() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_server_that_never_answers_ends_in_a_message(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with black_hole() as uri:
@@ -303,7 +303,7 @@ def test_a_server_that_never_answers_ends_in_a_message(results: Path, monkeypatc
     assert result.problem is not None
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_sync_gives_up_a_black_hole_within_thirty_seconds_and_says_how_to_go_on(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,7 +339,7 @@ def test_sync_gives_up_a_server_that_drips(server: int, results: Path, monkeypat
     )
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_server_that_drips_is_given_up(server: int, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.tracking.writer_process.LONGEST_SILENCE_S", 12.0)
 
@@ -404,7 +404,7 @@ def test_a_database_deleted_under_the_writer_is_named_and_made_again(
     assert sync(results, sqlite_uri(tmp_path / "other.db")).n_written == n_runs
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("hold_s", [10.0, 30.0])
 def test_a_locked_database_only_delays(tmp_path: Path, results: Path, uri: str, hold_s: float) -> None:
     hold_lock(tmp_path, results, uri, hold_s)
@@ -425,7 +425,7 @@ def hold_lock(tmp_path: Path, results: Path, uri: str, hold_s: float) -> None:
     holder.close()
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.faults) for seed in range(1, 10))])
 def test_a_corrupt_database_is_one_line_or_does_no_harm(tmp_path: Path, results: Path, uri: str, seed: int) -> None:
     sync(results, uri)
     content, rng = (tmp_path / "mlflow.db").read_bytes(), random.Random(seed)

@@ -406,7 +406,7 @@ def locked(uri: str, seconds: float) -> Iterator[int]:
             process.kill()
 
 
-@pytest.mark.parametrize("seconds", [3.0, pytest.param(30.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [3.0, pytest.param(30.0, marks=pytest.mark.faults)])
 def test_a_locked_database_is_only_a_delay(results: Path, uri: str, seconds: float) -> None:
     begin = time.monotonic()
     with locked(uri, seconds):
@@ -415,7 +415,7 @@ def test_a_locked_database_is_only_a_delay(results: Path, uri: str, seconds: flo
     assert set(by_uid(uri)) == {"homework/xor", *records_of(results)}
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="Linux alone says who holds a lock")
 def test_a_database_that_stays_locked_is_named_with_its_holder(results: Path, uri: str) -> None:
     path = Path(uri.removeprefix("sqlite:///"))

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.commands.main import main
 from sweeps.tracking.database import open_client
 from sweeps.tracking.errors import UiError
 from sweeps.tracking.experiments import NAME_TAG
@@ -193,6 +194,24 @@ def test_a_taken_port_gives_the_next_free_one() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         assert free_port("127.0.0.1", port) > port
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["ui", "--port", str(port)]) == 2
+    assert main(["ui", "--port", "70000"]) == 2
+    remedy = "give another, or leave it out for the next free one"
+    assert capsys.readouterr().err == (
+        f"python -m sweeps: --port {port}: address already in use on 127.0.0.1; {remedy}\n"
+        f"python -m sweeps: --port 70000: no port (they end at 65535) on 127.0.0.1; {remedy}\n"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_server_runs_one_worker_no_jobs_and_no_telemetry() -> None:

@@ -212,6 +212,60 @@ def test_rows_that_follow_each_other_are_divided_by_time(tmp_path: Path, name: s
     assert left.suspected == "later rows are harder to predict (date)"
 
 
+@pytest.mark.parametrize("name", ["walk", "regimes"])
+def test_rows_in_the_order_of_time_need_no_date(tmp_path: Path, name: str) -> None:
+    frame = made(name).drop(columns="date")
+    data = settled(frame.assign(nr=np.arange(400)) if name == "walk" else frame, tmp_path)
+    assert (data.folds, data.time_column, data.scope) == ("time", "row order", "rows further down")
+    assert data.found[-1].startswith("rows next to each other in the file are alike: a quick model gets ")
+    assert data.found[-1].endswith(
+        "for rows further down; divided by the order in the file, the last rows are the test rows (--time-column none: "
+        "not)"
+    )
+    rows = open_rows(data, 1)
+    assert rows.test.tolist() == list(range(320, 400))
+    assert rows.test_origin == "the last 20% of the rows"
+    for fold in make_folds(data, rows, 0):
+        assert fold.train.max() < fold.validation.min()
+    left = settled(frame, tmp_path, time_column="none")
+    assert left.folds in ("plain", "stratified")
+    assert left.suspected == "rows next to each other in the file are alike"
+    shuffled = frame.sample(frac=1.0, random_state=0)
+    assert settled(shuffled, tmp_path).found == ()
+    assert settled(shuffled, tmp_path, time_column="row order").folds == "time"
+
+
+@pytest.mark.parametrize("by", [["target"], ["a"], ["make", "target"], ["make", "b"]])
+def test_a_sorted_file_says_nothing_about_time(tmp_path: Path, by: list[str]) -> None:
+    frame = made("honest_numbers")
+    frame["target"] += frame["a"] ** 2
+    assert settled(frame.sort_values(by), tmp_path).found == ()
+
+
+def test_groups_that_follow_each_other_are_no_drift(tmp_path: Path) -> None:
+    """Patients come one by one, with dates: later rows are new patients, and nothing else is wrong with them."""
+    data = settled(made("visits"), tmp_path)
+    assert (data.folds, data.group_column, data.suspected) == ("grouped", "patient", "")
+
+
+def test_what_drifts_beside_groups_is_not_certified_for_later_rows(tmp_path: Path) -> None:
+    frame = made("visits").sort_values("day").reset_index(drop=True)
+    late = np.arange(480) / 480.0
+    frame["target"] = (np.random.default_rng(0).random(480) < 0.05 + 0.9 * (late > 0.5)).astype(int)
+    frame["target"] ^= frame["patient"].str[1:].astype(int) % 7 == 0
+    data = settled(frame, tmp_path, group_column="patient")
+    assert data.folds == "grouped"
+    assert data.suspected == "later rows are harder to predict (day), and what is divided by is patient"
+
+
+def test_a_group_that_is_asked_for_is_not_said_to_matter_where_it_does_not(tmp_path: Path) -> None:
+    frame = made("honest_numbers").assign(shelf=np.arange(300) % 60)
+    data = settled(frame, tmp_path, group_column="shelf")
+    assert data.found[0].startswith(
+        "rows of one shelf are not shown to be alike (60 of them): a quick model gets RMSE "
+    )
+
+
 def test_a_resumed_sweep_needs_no_rule(tmp_path: Path) -> None:
     """What was found is in the spec: built from its own settings again, nothing is looked for and nothing changes."""
     spec = table_spec(written(made("patients"), tmp_path), "target")

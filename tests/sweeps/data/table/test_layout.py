@@ -152,6 +152,34 @@ def test_what_holds_a_cell_or_lies_between_is_not_left_out(tmp_path: Path, text:
     assert refusal(write(tmp_path, text)) == message
 
 
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("a,b\n1,x\na,b\n2,y\n", "line 3: the header again, left out"),
+        ("a;b\r\n1;2\r\na;b\r\n3;4\r\na;b\r\n", "line 3: the header 2 times again, left out"),
+    ],
+)
+def test_a_header_between_the_rows_is_left_out(tmp_path: Path, text: str, note: str) -> None:
+    table = read_table(write(tmp_path, text))
+    assert table.notes == (note,)
+    assert table.frame["a"].tolist() == ([1, 2] if "x" in text else [1, 3])
+    assert table.lines.tolist() == [2, 4]
+
+
+def test_a_row_that_repeats_numbers_is_no_header(tmp_path: Path) -> None:
+    told = Told(header=False)
+    assert read_table(write(tmp_path, "a,b\nc,d\na,b\n"), told).n_rows == 3
+    assert refusal(write(tmp_path, "1,b\n2,x\n1,b\n")).startswith("line 1, column 1: '1' looks like a value")
+
+
+def test_a_row_of_sums_is_to_be_deleted_not_read_as_missing(tmp_path: Path) -> None:
+    rows = "".join(f"{k},{k}\n" for k in range(20))
+    assert refusal(write(tmp_path, f"a,b\n{rows}Total,190\n")) == (
+        "line 22, column 'a': 'Total'; expected a number, as in 20 of 21 cells (a row of sums is none of the data: "
+        "delete it from a copy of the file)"
+    )
+
+
 def test_an_empty_row_between_others_stays(tmp_path: Path) -> None:
     table = read_table(write(tmp_path, "a,b\n1,2\n,\n3,4\n"))
     assert table.frame["a"].isna().tolist() == [False, True, False]

@@ -15,6 +15,7 @@ from analysis.records.reading import read_sweep
 from analysis.records.table import read_table_record
 from analysis.report import write_report
 from sweeps.commands.main import main
+from sweeps.data.table.settings import TableData
 from sweeps.run.study import run_sweep
 from sweeps.spec import from_table
 from sweeps.spec.sweep import load_spec
@@ -64,6 +65,7 @@ def test_a_leaked_table_is_certified_only_when_asked_and_an_honest_one_as_ever(
     assert not withheld.certified
     assert withheld.text.startswith(f"Not certified: {target} ")
     assert "; if these columns are known when you predict, give --allow-leak and another --name. " in withheld.text
+    assert withheld.text.endswith("; scored all the same (the first look at these rows; 0.04 of 0.05 is spent).")
     allowed = verdict_of(leaked, target, tmp_path / "allowed", goal={"words": goal}, allow_leak=True)
     assert allowed.certified
     assert verdict_of(honest, target, tmp_path / "honest", goal={"words": goal}).certified
@@ -85,6 +87,11 @@ def test_the_command_says_it_before_the_search_and_first_in_answer_and_report(
     assert output.out.splitlines()[0] == f"shop: {SAID}"
     assert "\nshop: Not certified: price = tax + net, exactly; " in output.out
     assert f"Warning: {SAID.replace('>', '&gt;')}." in write_report([tmp_path / "shop"]).read_text()
+    assert main(["run", str(tmp_path / "shop.toml"), *options, "--allow-leak"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"python -m sweeps: {tmp_path / 'shop'}: this sweep was begun without --allow-leak; give another --name, too, "
+        "for instance shop-2"
+    )
     assert main(["run", str(tmp_path / "shop.toml"), *options, "--allow-leak", "--name", "known"]) == 0
     first = capsys.readouterr().err.splitlines()[0]
     assert first == "known: price = tax + net, exactly: columns that are known when you predict, as --allow-leak says"
@@ -130,3 +137,24 @@ def test_an_unbalanced_sweep_runs_to_its_verdict_and_claims_nothing_of_three_row
     )
     (again,) = read_sweep(tmp_path / "some")
     assert again.verdict == study.verdict
+
+
+def test_copied_rows_do_not_make_a_column_give_the_target_away(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 3)), columns=["a", "b", "price"])
+    pd.concat([frame] * 3).to_csv(tmp_path / "t.csv", index=False)
+    assert table_spec(tmp_path / "t.csv", "price").datasets[0].data.leaks == ()  # type: ignore[union-attr]
+
+
+def test_what_nearly_gives_the_target_is_said_with_the_way_out_and_withholds_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    area = rng.uniform(40.0, 200.0, 120)
+    frame = pd.DataFrame({"living area": area, "rooms": rng.integers(1, 6, 120)})
+    frame.assign(price=2800.0 * area + 10_000.0 * rng.normal(size=120)).to_csv(tmp_path / "t.csv", index=False)
+    data = table_spec(tmp_path / "t.csv", "price").datasets[0].data
+    assert isinstance(data, TableData)
+    assert (data.leaks, data.withheld) == ((), "")
+    assert data.said_first[0].startswith("price nearly follows from 'living area' alone: an error of 0.0")
+    assert data.said_first[0].endswith(
+        ": what is not known when you predict has to be left out (--role 'living area=text')"
+    )

@@ -188,3 +188,26 @@ def test_chance_in_few_rows_and_many_columns_is_no_leak() -> None:
         frame = pd.DataFrame(rng.normal(size=(30, 60)), columns=[f"g{k}" for k in range(60)])
         assert leaks_of(frame.assign(y=rng.normal(size=30))) == ()
         assert leaks_of(frame.assign(y=rng.choice(["a", "b"], 30))) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "noise", "sure"),
+    [
+        ("area", "price", 0.08, False),
+        ("area", "price", 0.03, True),
+        ("price_final", "price", 0.08, True),
+        ("ResultScore", "y", 0.08, True),
+        ("price_last_month", "price", 0.02, False),
+        ("2020-05", "2020-06", 0.01, False),
+        ("2020-07", "2020-06", 0.03, True),
+    ],
+)
+def test_a_strong_predictor_is_said_and_a_leak_where_it_leaves_nothing_or_is_called_so(
+    name: str, target: str, noise: float, sure: bool
+) -> None:
+    frame = shop()
+    rng = np.random.default_rng(8)
+    copied = 3.0 * frame["y"] + 3.0 * noise * frame["y"].std() * rng.normal(size=N)
+    (leak,) = leaks_of(frame.rename(columns={"y": target}).assign(**{name: copied}), target)
+    assert (leak.columns, leak.is_sure) == ((name,), sure)
+    assert f"nearly follows from {name if name.isidentifier() else repr(name)} alone: an error of 0.0" in leak.text

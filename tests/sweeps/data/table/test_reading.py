@@ -217,7 +217,8 @@ class TestBombs:
         told = "not a regular file (a folder, pipe or device); save the table to a file first"
         assert refusal(tmp_path) == told
         assert refusal("/dev/zero") == told
-        assert "No such file" in refusal(tmp_path / "none.csv")
+        (tmp_path / "nine.csv").write_text("a,b\n1,2\n")
+        assert refusal(tmp_path / "none.csv") == f"not there; nearest: '{tmp_path / 'nine.csv'}'"
         assert "null byte" in refusal("a\0b")
 
     def test_a_fifo_does_not_hang(self, tmp_path: Path) -> None:

@@ -1,0 +1,281 @@
+"""Dropout: rates by layer, weight decay, other noise, what units do, masks at prediction, Bishop's equivalence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.course.cells import Cells, losses, measured, title
+from analysis.course.comparing import claim
+from analysis.course.lesson import Lesson
+from analysis.formats.blocks import Block, Cell, Missing, Paragraph, Picture, ReportColumn, ReportTable, shown
+from analysis.records.lesson import CellRecord, Level
+from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FloatArray = npt.NDArray[np.float64]
+DROPOUT, PENALTY, WEIGHTS = "training.dropout", "training.regularization_rate", "training.weight_dropout"
+LAYERS, INPUTS, SHAPE = "training.layer_noise", "training.input_noise", "network.hidden_layer_sizes"
+KEYS = {DROPOUT: "dropout", PENALTY: "L2", WEIGHTS: "DropConnect", LAYERS: "layer noise", INPUTS: "pixel noise"}
+FIRST, SECOND, BOTH = "0.2-0.5", "0.5-0.2", "0.5-0.5"
+GUESSING, CLOSE, MARGIN, TELLS = 0.9, 1e-3, 0.01, 0.6
+Value = Callable[[CellRecord], FloatArray]
+
+
+def _off() -> dict[str, Level]:
+    return {DROPOUT: "none", PENALTY: 0.0, WEIGHTS: 0.0, LAYERS: 0.0, INPUTS: 0.0}
+
+
+def found(cells: Cells, dataset: str, **on: Level) -> CellRecord | None:
+    """Return the cell in which these alone are on: ``dropout="0.5-0.5"``, ``penalty``, ``weights``, ``layers``, ..."""
+    keys = {"dropout": DROPOUT, "penalty": PENALTY, "weights": WEIGHTS, "layers": LAYERS, "inputs": INPUTS}
+    return cells.one("noise", {"dataset": dataset, **_off(), **{keys[name]: level for name, level in on.items()}})
+
+
+def error_at(look: int) -> Value:
+    """Return what gives the share of wrong test images at a look."""
+
+    def value(cell: CellRecord) -> FloatArray:
+        row = losses(cell, "test_error")[look]
+        return np.where(np.isfinite(row), row, GUESSING)
+
+    return value
+
+
+ERROR = error_at(-1)
+
+
+def _less(cells: Cells, a: dict[str, Level], b: dict[str, Level], value: Value) -> list[Sample]:
+    """Return a's value less b's, of each replica."""
+    samples = []
+    for dataset in cells.datasets("noise"):
+        one, other = found(cells, dataset, **a), found(cells, dataset, **b)
+        if one is not None and other is not None:
+            samples.append(Sample(title(dataset), "median", value(one) - value(other)))
+    return samples
+
+
+def interaction(cells: Cells) -> list[Sample]:
+    """Return what dropout and weight decay do together beyond what each does alone, of each replica."""
+    samples = []
+    for dataset in cells.datasets("noise"):
+        strengths = [float(str(rate)) for rate in cells.levels("noise", PENALTY) if float(str(rate)) > 0]
+        four = [
+            found(cells, dataset, dropout=dropout, penalty=rate)
+            for dropout in ("none", BOTH)
+            for rate in (0.0, *strengths[:1])
+        ]
+        known = [ERROR(cell) for cell in four if cell is not None]
+        if len(known) == 4:
+            samples.append(Sample(title(dataset), "median", known[3] - known[2] - known[1] + known[0]))
+    return samples
+
+
+def best_of(cells: Cells, dataset: str, kind: str, key: str) -> CellRecord | None:
+    """Return the strength of a noise that is best on every second draw; the others judge."""
+    levels = [level for level in cells.levels("noise", key) if level not in (0.0, "none")]
+    tried = [cell for level in levels if (cell := found(cells, dataset, **{kind: level})) is not None]
+    return min(tried, key=lambda cell: float(ERROR(cell)[::2].mean()), default=None)
+
+
+def _against_dropout(cells: Cells, kind: str, key: str) -> list[Sample]:
+    samples = []
+    for dataset in cells.datasets("noise"):
+        one, dropped = best_of(cells, dataset, kind, key), best_of(cells, dataset, "dropout", DROPOUT)
+        if one is not None and dropped is not None:
+            samples.append(Sample(title(dataset), "median", ERROR(one)[1::2] - ERROR(dropped)[1::2]))
+    return samples
+
+
+def claims(cells: Cells) -> list[Claim]:
+    """Return the claims about dropout."""
+    none: dict[str, Level] = {"dropout": "none"}
+    both: dict[str, Level] = {"dropout": BOTH}
+    wrong = "share of wrong test images"
+
+    def gap(look: int) -> list[FloatArray]:
+        return [one.x for one in _less(cells, both, none, error_at(look))]
+
+    later = [Sample(title(name), "median", late - early) for name, early, late in
+             zip(cells.datasets("noise"), gap(0), gap(-1), strict=False)]  # fmt: skip
+    masks = [
+        (title(name), cell)
+        for name in cells.datasets("noise")
+        if (cell := found(cells, name, dropout=BOTH)) is not None
+    ]
+    return [
+        claim("52", "Dropout improves", f"{wrong} with dropout at 0.5 and 0.5 less that without (median over draws)",
+              "below", 0.0, _less(cells, both, none, ERROR)),
+        claim("52", "Swapping the two rates makes no difference (one image in a hundred)", f"{wrong} with "
+                                                                                           f"dropout at 0.2 "
+              "and 0.5 less that at 0.5 and 0.2 (median over draws)", "within", 0.0,
+              _less(cells, {"dropout": FIRST}, {"dropout": SECOND}, ERROR), margin=MARGIN),
+        claim("52", "More epochs help dropout more", f"what dropout changes in the {wrong} at the last look, less what "
+              "it changes at the first (median over draws)", "below", 0.0, later),
+        claim("52", "Dropout and weight decay add up (to one image in a hundred)", f"{wrong}: what both change "
+                                                                                   f"together "
+              "less what each changes alone (median over draws)", "within", 0.0, interaction(cells), margin=MARGIN),
+        claim("52", "Dropout on weights (DropConnect) does as well as on units, to one image in a hundred",
+              f"{wrong} with DropConnect less that with dropout, each at its best strength (median over draws)",
+              "within", 0.0, _against_dropout(cells, "weights", WEIGHTS), margin=MARGIN,
+              budget="equal epochs; strengths chosen on other draws"),
+        claim("56", "Gaussian noise on each layer does as well as dropout, to one image in a hundred",
+              f"{wrong} with noise on hidden layers less that with dropout, each at its best strength (median "
+              f"over draws)",
+              "within", 0.0, _against_dropout(cells, "layers", LAYERS), margin=MARGIN,
+              budget="equal epochs; strengths chosen on other draws"),
+        claim("52", "Dropout makes hidden outputs vary more", "variance of hidden outputs with dropout over that "
+              "without, last look, log (median over draws)", "above", 0.0, _less(cells, both, none, _log_variance)),
+        claim("53", "Dropout breaks co-adaptation: units are less alike", "mean size of the correlation between units "
+              "of the last hidden layer with dropout less that without (median over draws)", "below", 0.0,
+              _less(cells, both, none, lambda cell: losses(cell, "unit_correlation")[-1])),
+        *_mask_claims(masks),
+        claim("55", "Trained with dropout, a network loses less to noise on the pixels", "rise of the share of wrong "
+              "images by noise of 0.3 with dropout less that without (median over draws)", "below", 0.0,
+              _less(cells, both, none, lambda cell: measured(cell, "pixel_rise"))),
+        claim("55", "... and trained with noise on the pixels, too", "rise of the share of wrong images by noise "
+                                                                     "of 0.3 "
+              "with noise in training less that without (median over draws)", "below", 0.0,
+              _less(cells, {"inputs": 0.3}, none, lambda cell: measured(cell, "pixel_rise"))),
+        *_bishop_claims(cells),
+    ]  # fmt: skip
+
+
+def _log_variance(cell: CellRecord) -> FloatArray:
+    return np.asarray(np.log(np.maximum(losses(cell, "activation_variance")[-1], 1e-300)))
+
+
+def _mask_claims(masks: Sequence[tuple[str, CellRecord]]) -> list[Claim]:
+    def samples(value: Value) -> list[Sample]:
+        return [Sample(name, "median", value(cell)) for name, cell in masks]
+
+    return [
+        claim("52", "Off at prediction is as good as the mean of many masks, to one image in a hundred",
+              "share of wrong test images of twenty thinned networks together less that of the whole network (median "
+              "over draws)", "within", 0.0, samples(lambda cell: measured(cell, "masks_error") - ERROR(cell)),
+              margin=MARGIN, budget="same network"),
+        claim("52", "Masks that agree tell whether a prediction is right (area under the curve above 0.6)",
+              "area under the ROC curve of the masks' agreement, test images within the range (median over draws)",
+              "above", TELLS, samples(lambda cell: measured(cell, "masks_tell")), budget="same network"),
+        claim("52", "... and beyond the range, too", "the same, test images with a pixel beyond the training images' "
+              "range (median over draws)", "above", TELLS, samples(lambda cell: measured(cell, "masks_tell_beyond")),
+              budget="same network"),
+    ]  # fmt: skip
+
+
+def _bishop_claims(cells: Cells) -> list[Claim]:
+    linear = [measured(cell, "bishop_gap") for cell in cells.of("bishop", {SHAPE: "none"})]
+    hidden = [measured(cell, "bishop_gap") for cell in cells.of("bishop") if cell.params[SHAPE] != "none"]
+    values = np.concatenate(linear) if linear else np.array([])
+    exact = [Sample("", "exact", np.array([float((values < CLOSE).sum())]))] if len(values) else []
+    return [
+        claim("54", "Noise on the inputs is an L2 penalty, on a linear network", f"of {len(values)} linear "
+                                                                                 f"networks those "
+              f"whose weights differ by less than {CLOSE:g} of the largest after equal steps", "equals",
+              float(len(values)), exact, budget="exact"),
+        claim("54", "... and on a network with hidden tanh units", f"share of networks whose weights differ by "
+                                                                   f"less than "
+              f"{CLOSE:g} of the largest", "above", 0.5,
+              [Sample("", "share", (values < CLOSE).astype(float)) for values in hidden], budget="equal steps"),
+    ]  # fmt: skip
+
+
+def _words(cell: CellRecord) -> str:
+    on = [f"{name} {cell.params[key]}" for key, name in KEYS.items() if cell.params[key] not in (0.0, "none")]
+    return ", ".join(on) or "none"
+
+
+def blocks(cells: Cells) -> list[Block]:
+    """Return picture and table."""
+    return [
+        _picture(cells),
+        _table(cells),
+        Paragraph("Why is dropout off at prediction? A thinned network's outputs are divided by 1 - p in training, so "
+                  "that the whole network's are their mean to first order; leaving it on adds noise to every answer "
+                  "(Srivastava et al., Dropout, JMLR 15, 2014). In words; what leaving it on does is measured above."),
+    ]  # fmt: skip
+
+
+def _table(cells: Cells) -> ReportTable:
+    rows: list[tuple[Cell, ...]] = []
+    for cell in cells.of("noise"):
+        row: list[Cell] = [title(str(cell.params["dataset"])), _words(cell)]
+        row += [shown(median_interval(error_at(look)(cell))) for look in (0, -1)]
+        row += [float(np.median(losses(cell, name)[-1])) for name in ("unit_correlation", "activation_variance")]
+        for probe in ("pixel_rise", "masks_error", "masks_tell"):
+            values = measured(cell, probe)
+            known = values[~np.isnan(values)]
+            row.append(float(np.median(known)) if len(known) else Missing("no masks"))
+        rows.append(tuple(row))
+    return ReportTable(
+        "dropout-noise",
+        "Medians over draws: share of wrong test images at the first and at the last look, likeness of units, variance "
+        "of hidden outputs, rise of errors by noise on the pixels, errors of twenty masks together, and how well their "
+        "agreement tells right from wrong.",
+        (ReportColumn("set", "Set", "text"), ReportColumn("noise", "On", "text"),
+         ReportColumn("early", "Wrong, first look", "interval"), ReportColumn("late", "Wrong, last look", "interval"),
+         ReportColumn("alike", "Correlation"), ReportColumn("variance", "Variance"), ReportColumn("rise", "Rise"),
+         ReportColumn("masks", "Masks on"), ReportColumn("tell", "They tell")),
+        tuple(rows),
+    )  # fmt: skip
+
+
+def _picture(cells: Cells) -> Picture:
+    drawn = [cell for cell in cells.of("noise") if cell.params[DROPOUT] in ("none", BOTH)]
+    drawn = [cell for cell in drawn if all(cell.params[key] == 0.0 for key in (WEIGHTS, LAYERS, INPUTS))]
+    rows = [
+        (_words(cell), name, float(look), float(np.median(row)))
+        for cell in drawn
+        for name in ("test_error", "unit_correlation", "activation_variance")
+        for look, row in zip(cell.looks, losses(cell, name), strict=True)
+        if np.isfinite(np.median(row))
+    ]
+    return Picture(
+        "dropout-courses",
+        "By epoch, medians over draws: share of wrong test images, likeness of units, variance of hidden outputs.",
+        "With and without dropout and weight decay.",
+        lambda: _draw(drawn),
+        ReportTable("dropout-courses", "", (ReportColumn("noise", "On", "text"), ReportColumn("what", "What", "text"),
+                    ReportColumn("epoch", "Epoch"), ReportColumn("median", "Median")), tuple(rows)),
+    )  # fmt: skip
+
+
+def _draw(drawn: Sequence[CellRecord]) -> Figure:
+    from analysis.formats.style import COLORS, framed_axes, new_figure
+
+    figure = new_figure(7.6, 2.7)
+    panels = (
+        ("test_error", "wrong"),
+        ("unit_correlation", "correlation of units"),
+        ("activation_variance", "variance"),
+    )
+    for i, (name, words) in enumerate(panels):
+        axes = framed_axes(figure, 0.5, 0.5, 0.1, 0.3, i, len(panels))
+        for cell, color in zip(drawn, COLORS * 3, strict=False):
+            axes.plot(cell.looks, np.median(losses(cell, name), axis=1), "o-", color=color, markersize=3, linewidth=1.2,
+                      label=_words(cell))  # fmt: skip
+        axes.set_title(words, fontsize=9)
+        axes.set_xlabel("epoch", fontsize=8)
+        axes.tick_params(labelsize=6)
+        if i == 0:
+            axes.legend(fontsize=6)
+    return figure
+
+
+def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
+    """Return the answer in one sentence."""
+    parts = []
+    for dataset in cells.datasets("noise"):
+        shares = ", ".join(
+            f"{_words(cell)} {np.median(ERROR(cell)):.1%}" for cell in cells.of("noise", {"dataset": dataset})
+        )
+        parts.append(f"{title(dataset)}: {shares}")
+    return f"Wrong test images after the last epoch: {'; '.join(parts)}."
+
+
+LESSON = Lesson("Dropout", claims, blocks, answer)

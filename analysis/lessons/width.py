@@ -1,0 +1,245 @@
+"""Width: test loss through interpolation, double descent or none, in range and beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.course.cells import Cells, last, losses, sooner, title
+from analysis.course.comparing import claim
+from analysis.course.lesson import Lesson
+from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, number_text, shown
+from analysis.records.lesson import CellRecord, Level
+from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FloatArray = npt.NDArray[np.float64]
+NOISE, SHAPE = "training.label_noise", "network.hidden_layer_sizes"
+MIDDLE, DEEP = 64, ("8", "32", "64")
+"""The width that the largest is held against; widths that were tried with one and two layers."""
+Value = Callable[[CellRecord], FloatArray]
+Row = tuple[int, CellRecord]
+
+
+def rows(cells: Cells, dataset: str, noise: float) -> list[Row]:
+    """Return the cells of one hidden layer by width, narrowest first."""
+    found = cells.of("widths", {"dataset": dataset, NOISE: noise})
+    return sorted(
+        ((int(str(cell.params[SHAPE])), cell) for cell in found if "-" not in str(cell.params[SHAPE])),
+        key=lambda row: row[0],
+    )
+
+
+def conditions(cells: Cells, *, noisy: bool | None = None) -> list[tuple[str, str, float]]:
+    """Return name, dataset and label noise of each condition."""
+    found = []
+    for dataset in cells.datasets("widths"):
+        for noise in (float(str(one)) for one in cells.levels("widths", NOISE)):
+            if noisy is None or noisy == (noise > 0):
+                found.append((f"{title(dataset)}, {f'noise {noise:g}' if noise else 'right labels'}", dataset, noise))
+    return found
+
+
+def peak(found: Sequence[Row], value: Value) -> int:
+    """Return the place of the width, neither first nor last, with the largest median on every second draw."""
+    return 1 + int(np.argmax([np.median(value(cell)[::2]) for _, cell in found[1:-1]]))
+
+
+def around_the_peak(found: Sequence[Row], value: Value) -> tuple[FloatArray, FloatArray]:
+    """Return on the other draws whether loss falls from the best narrower width's to below the peak's, and after it.
+
+    Returns
+    -------
+    rises, falls : ndarray (R // 2,)
+        1 where the peak is above the best narrower width; 1 where the widest is below the peak.
+    """
+    at = peak(found, value)
+    before = min((cell for _, cell in found[:at]), key=lambda cell: float(np.median(value(cell)[::2])))
+    top, widest = value(found[at][1])[1::2], value(found[-1][1])[1::2]
+    return sooner(value(before)[1::2], top), sooner(widest, top)
+
+
+def double_descent(found: Sequence[Row], value: Value) -> FloatArray:
+    """Return 1 for draws in which the loss rises to the peak and falls again behind it."""
+    rises, falls = around_the_peak(found, value)
+    return np.asarray((rises == 1) & (falls == 1), np.float64)
+
+
+def _test(cell: CellRecord) -> FloatArray:
+    return last(cell, "in_range")
+
+
+def _beyond(cell: CellRecord) -> FloatArray:
+    return last(cell, "out_of_range")
+
+
+def _double(cells: Cells, value: Value, *, noisy: bool) -> list[Sample]:
+    return [
+        Sample(name, "share", double_descent(found, value))
+        for name, dataset, noise in conditions(cells, noisy=noisy)
+        if len(found := rows(cells, dataset, noise)) > 2
+    ]
+
+
+def _wider(cells: Cells, value: Value) -> list[Sample]:
+    samples = []
+    for name, dataset, noise in conditions(cells):
+        found = dict(rows(cells, dataset, noise))
+        if MIDDLE in found and max(found) > MIDDLE:
+            samples.append(Sample(name, "share", sooner(value(found[max(found)]), value(found[MIDDLE]))))
+    return samples
+
+
+def _deeper(cells: Cells) -> list[Sample]:
+    samples = []
+    for name, dataset, noise in conditions(cells):
+        parts = []
+        for width in DEEP:
+            levels: dict[str, Level] = {"dataset": dataset, NOISE: noise}
+            one = cells.one("widths", {**levels, SHAPE: width})
+            two = cells.one("widths", {**levels, SHAPE: f"{width}-{width}"})
+            if one is not None and two is not None:
+                parts.append(sooner(_test(two), _test(one)))
+        if parts:
+            samples.append(Sample(name, "share", np.mean(parts, axis=0)))
+    return samples
+
+
+def _longer(cells: Cells) -> list[Sample]:
+    samples = []
+    for name, dataset, noise in conditions(cells):
+        found = rows(cells, dataset, noise)
+        if found and len(found[-1][1].looks) > 1:
+            course = losses(found[-1][1], "in_range")
+            samples.append(Sample(name, "share", sooner(course[-1], course[-2])))
+    return samples
+
+
+def interpolated(cells: Cells, cell: CellRecord) -> FloatArray:
+    """Return 1 for networks that fit the labels they were told."""
+    return np.asarray(last(cell, "told") < cells.target_of(cell), np.float64)
+
+
+def claims(cells: Cells) -> list[Claim]:
+    """Return the claims about width."""
+    fits = [
+        Sample(name, "share", interpolated(cells, found[-1][1]))
+        for name, dataset, noise in conditions(cells)
+        if (found := rows(cells, dataset, noise))
+    ]
+    double = ("share of the draws that did not choose the peak in which the loss {} at the peak is above that of "
+              "the best "
+              "narrower network and above that of the widest")  # fmt: skip
+    return [
+        claim("37", "The widest network fits every label, wrong ones too", "share of networks of the largest "
+                                                                           "width below "
+              "0.01 on the labels that they were told", "above", 0.5, fits),
+        claim("38", "Double descent in width with noisy labels: test loss rises to a peak and falls again",
+              double.format("in range"), "above", 0.5, _double(cells, _test, noisy=True)),
+        claim("38", "... and with right labels", double.format("in range"), "above", 0.5,
+              _double(cells, _test, noisy=False)),
+        claim("38", "... and beyond the range, with noisy labels", double.format("beyond the range"), "above", 0.5,
+              _double(cells, _beyond, noisy=True)),
+        claim("38", "More units help: the largest width against 64",
+              f"share of draws with a lower loss in range with the largest "
+              f"width than with {MIDDLE}", "above", 0.5, _wider(cells, _test)),
+        claim("38", "... beyond the range, too", f"share of draws with a lower loss beyond the range with the largest "
+              f"width than with {MIDDLE}", "above", 0.5, _wider(cells, _beyond)),
+        claim("38", "A second layer of the same width helps", "share of draws and widths (8, 32, 64) with a "
+                                                              "lower loss in "
+              "range with two layers than with one", "above", 0.5, _deeper(cells), budget="equal epochs and rates"),
+        claim("38", "More epochs help the widest network (last look against the one before)", "share of draws with a "
+              "lower loss in range at the last look", "above", 0.5, _longer(cells), budget="same network"),
+    ]  # fmt: skip
+
+
+def blocks(cells: Cells) -> list[Block]:
+    """Return picture and table."""
+    return [_picture(cells), _table(cells)]
+
+
+def _table(cells: Cells) -> ReportTable:
+    body: list[tuple[Cell, ...]] = []
+    for name, dataset, noise in conditions(cells):
+        for cell in cells.of("widths", {"dataset": dataset, NOISE: noise}):
+            body.append(
+                (name, str(cell.params[SHAPE]), shown(share_interval(interpolated(cells, cell))),
+                 shown(median_interval(_test(cell))), shown(median_interval(_beyond(cell))))
+            )  # fmt: skip
+    return ReportTable(
+        "width-losses",
+        "Share of networks that fit the labels they were told, and losses to right labels: medians over draws.",
+        (ReportColumn("labels", "Labels", "text"), ReportColumn("units", "Units", "text"),
+         ReportColumn("fits", "Fits every label", "interval"), ReportColumn("inside", "In range", "interval"),
+         ReportColumn("outside", "Beyond", "interval")),
+        tuple(body),
+    )  # fmt: skip
+
+
+def _picture(cells: Cells) -> Picture:
+    body = [
+        (name, float(width), words, middle)
+        for name, dataset, noise in conditions(cells)
+        for width, cell in rows(cells, dataset, noise)
+        for words, value in (("in range", _test), ("beyond", _beyond), ("told labels", lambda c: last(c, "told")))
+        if np.isfinite(middle := float(np.median(value(cell))))
+    ]
+    return Picture(
+        "width-curves",
+        "Median loss by width after the last epoch: in range, beyond it, and on the labels that were told, a panel for "
+        "each condition.",
+        _words(cells),
+        lambda: _draw(cells),
+        ReportTable("width-curves", "", (ReportColumn("labels", "Labels", "text"), ReportColumn("width", "Width"),
+                    ReportColumn("where", "Where", "text"), ReportColumn("median", "Loss")), tuple(body)),
+    )  # fmt: skip
+
+
+def _draw(cells: Cells) -> Figure:
+    from analysis.formats.style import BLUE, GRAY, RED, framed_axes, new_figure, plain_ticks
+
+    found = conditions(cells)
+    figure = new_figure(2.2 * max(1, len(found)) + 0.4, 2.8)
+    for i, (name, dataset, noise) in enumerate(found):
+        axes = framed_axes(figure, 0.45, 0.5, 0.08, 0.3, i, len(found))
+        for value, color, words in ((_test, BLUE, "in range"), (_beyond, RED, "beyond"),
+                                    (lambda cell: last(cell, "told"), GRAY, "told labels")):  # fmt: skip
+            points = [(width, max(float(np.median(value(cell))), 1e-6)) for width, cell in rows(cells, dataset, noise)]
+            points = [(x, y) for x, y in points if np.isfinite(y)]
+            axes.plot([x for x, _ in points], [y for _, y in points], "o-", color=color, markersize=3, linewidth=1.2,
+                      label=words)  # fmt: skip
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        plain_ticks(axes, "x")
+        plain_ticks(axes, "y")
+        axes.tick_params(labelsize=6, which="both")
+        axes.set_title(name, fontsize=8)
+        axes.set_xlabel("width", fontsize=8)
+        if i == 0:
+            axes.legend(fontsize=6)
+    return figure
+
+
+def _words(cells: Cells) -> str:
+    parts = []
+    for name, dataset, noise in conditions(cells):
+        found = rows(cells, dataset, noise)
+        if len(found) > 2:
+            at = peak(found, _test)
+            words = [f"{width} units {number_text(float(np.median(_test(cell)[1::2])))}"
+                     for width, cell in (found[0], found[at], found[-1])]  # fmt: skip
+            parts.append(f"{name}: {', '.join(words)}")
+    return "; ".join(parts)
+
+
+def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
+    """Return the answer in one sentence."""
+    return f"Median loss in range of the narrowest, the worst in between, and the widest network: {_words(cells)}."
+
+
+LESSON = Lesson("Width and interpolation", claims, blocks, answer)

@@ -1,0 +1,134 @@
+"""The command about somebody's homework table: ``check-homework``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeps.commands.compiling import compile_loop
+from sweeps.commands.options import Commands, InputError, add_command, add_results_option, positive_int, whole_number
+
+if TYPE_CHECKING:
+    from analysis.statistics.claimed import CheckedRow
+    from sweeps.data.sheet import Setting, SheetRow
+
+CHECKED = "checked"
+"""Folder of the reports, below the results."""
+ENDINGS = (".csv", ".tsv", ".txt")
+
+
+def add_commands(commands: Commands) -> None:
+    """Add ``check-homework``."""
+    check = add_command(
+        commands,
+        "check-homework",
+        "say row by row what a filled homework table really gives, and whether its losses are plausible",
+        "check-homework homework.csv",
+    )
+    check.add_argument("path", type=Path, metavar="FILE.csv|FOLDER", help="a table, or a folder with those of a class")
+    check.add_argument("--draws", type=positive_int, default=64, metavar="N", help="of each setting (default: 64)")
+    check.add_argument("--seed", type=whole_number, default=1, metavar="N", help="chooses the draws (default: 1)")
+    add_results_option(check)
+    check.set_defaults(call=check_command)
+
+
+def check_command(arguments: argparse.Namespace) -> int:
+    """Check the rows, print them, and write the report."""
+    from analysis.report import render_sections, write_pages
+    from analysis.sections.handed_in import sections
+    from sweeps.run.handed_in import check_rows
+
+    path: Path = arguments.path
+    rows = read_rows(path)
+    if not any(row.setting for row in rows):
+        raise InputError(next(row.fatal.line for row in rows if row.fatal))
+    compile_loop("float64")
+    checked = check_rows(rows, seed=arguments.seed, n_draws=arguments.draws, on_setting=tell_setting)
+    print(check_text(checked))
+    lead = (
+        f"{path.name}: {len(checked)} rows, each trained as TensorFlow Playground does, {arguments.draws} draws each."
+    )
+    pages = render_sections("Homework, checked", lead, sections(checked))
+    page = write_pages(pages, Path(arguments.results) / CHECKED / path.resolve().stem)
+    print(f"report: {page} (open it in a browser)")
+    return 0
+
+
+def read_rows(path: Path) -> list[SheetRow]:
+    """Return the rows of a table, or of all tables in a folder.
+
+    Raises
+    ------
+    InputError
+        If a row of a single table cannot be trained; in a folder such rows are told of in the report.
+    TableError
+        If a file is no such table.
+    """
+    from sweeps.data.sheet import read_sheet
+
+    if not path.is_dir():
+        rows = read_sheet(path)
+        for row in rows:
+            if row.fatal is not None:
+                raise InputError(row.fatal.line)
+        return rows
+    files = sorted(one for one in path.iterdir() if one.suffix.lower() in ENDINGS and one.is_file())
+    if not files:
+        raise InputError(f"{path}: no table in this folder; expected files that end in {', '.join(ENDINGS)}")
+    return [row for file in files for row in read_sheet(file)]
+
+
+def tell_setting(number: int, n: int, setting: Setting) -> None:
+    """Say on stderr which setting begins to train."""
+    from sweeps.run.handed_in import rates_of, setting_words
+
+    rates = len(rates_of(setting))
+    menu = f", {rates} learning rates" if rates > 1 else ""
+    print(
+        f"setting {number} of {n}: {setting.dataset}, {setting_words(setting)}{menu} ...", file=sys.stderr, flush=True
+    )
+
+
+def check_text(rows: Sequence[CheckedRow]) -> str:
+    """Return the rows as a table for the terminal, then what its words mean, then the mistakes."""
+    import textwrap
+
+    from analysis.formats.plain import WIDTH, cell_text, fitted_text
+    from analysis.sections.handed_in import (
+        GOAL,
+        TEST,
+        TRAIN,
+        claimed_text,
+        meaning,
+        mistakes_table,
+        notes_of,
+        place_text,
+    )
+
+    several = len({row.source for row in rows}) > 1
+    columns = ("line", "data type", "setting", TRAIN, TEST, f"< {GOAL:g}", "claimed losses")
+
+    def loss_text(row: CheckedRow, loss: str) -> str:
+        if not row.losses:
+            return claimed_text(row, loss)
+        really = row.mean(loss).estimate or 0.0
+        place = f", {place_text(row, loss)}" if loss in row.claimed else ""
+        return f"{claimed_text(row, loss)}, really {really:.3f}{place}"
+
+    lines = []
+    for row in rows:
+        share = f"{row.passes(GOAL).estimate or 0.0:.0%}" if row.losses else "-"
+        where = f"{row.source}:{row.line}" if several else str(row.line)
+        lines.append((where, row.dataset, row.setting, loss_text(row, TRAIN), loss_text(row, TEST), share, row.verdict))
+    parts = [fitted_text(columns, lines)]
+    notes = [f"line {row.line}: {'; '.join(told)}" for row in rows if (told := notes_of(row))]
+    parts += ["\n".join(textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in (*notes, *meaning(rows)))]
+    mistakes = mistakes_table(rows).rows
+    if several and mistakes:
+        parts.append(
+            fitted_text(("common mistakes", "rows", "files"), [tuple(map(cell_text, one)) for one in mistakes])
+        )
+    return "\n\n".join(parts)

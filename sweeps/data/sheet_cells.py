@@ -1,0 +1,176 @@
+"""What one cell of a homework table says: names in two languages, numbers as people write them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from engine.names import LONGEST_SHOWN, cut, nearest
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_GROUPED = re.compile(r"\d{1,3}(,\d{3})+")
+_DATE = re.compile(r"\d+월|[A-Za-z]{3,}|\d{1,4}[./-]\d{1,2}[./-]\d{1,4}")
+_BETWEEN_SIZES = re.compile(r"\s*[,;/x×*+·、→-]\s*|\s+", re.IGNORECASE)
+MOST_DECIMALS = 12
+
+
+class CellError(Exception):
+    """A cell that cannot be used.
+
+    Parameters
+    ----------
+    message : str
+        What was found and what would do.
+    kind : str
+        The same without the value, so that equal mistakes can be counted.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.message, self.kind = message, kind
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A loss as it was written down.
+
+    Parameters
+    ----------
+    value : float
+    decimals : int
+        Digits after the point: it stands for every loss that rounds to it.
+    """
+
+    value: float
+    decimals: int
+
+
+def folded(text: str) -> str:
+    """Return a name as it is compared: composed, without case, marks and blanks."""
+    return re.sub(r"[\s_\-:#.]+", "", unicodedata.normalize("NFKC", text)).casefold()
+
+
+def quoted(text: str) -> str:
+    """Return a cell as a message shows it."""
+    return cut(repr(text), LONGEST_SHOWN)
+
+
+def missing(known: str) -> CellError:
+    """Return what is wrong with an empty cell."""
+    return CellError(f"empty; expected {known}", "empty")
+
+
+def name(text: str, names: Mapping[str, tuple[str, ...]], known: str) -> str:
+    """Return the page's name that a cell means."""
+    if not text:
+        raise missing(known)
+    means = {folded(other): one for one, others in names.items() for other in (one, *others)}
+    if (found := means.get(folded(text))) is not None:
+        return found
+    near = nearest(folded(text), means)
+    hint = f"did you mean {means[near]!r}?" if near else f"known: {', '.join(names)}"
+    raise CellError(f"unknown {quoted(text)}; {hint}", "unknown name")
+
+
+def decimal(text: str) -> Decimal | None:
+    """Return the number that a cell holds, or None; a comma may stand before decimals."""
+    plain = unicodedata.normalize("NFKC", text).strip().replace("\N{MINUS SIGN}", "-")
+    if re.fullmatch(r"[+-]?\d+,\d+", plain):
+        plain = plain.replace(",", ".")
+    if not _NUMBER.fullmatch(plain):
+        return None
+    try:
+        return Decimal(plain)
+    except InvalidOperation:
+        return None
+
+
+def whole(text: str, low: int, high: int, why: str) -> int:
+    """Return a whole number; ``"000,156"`` is 156, as the page counts epochs."""
+    known = f"a whole number from {low} to {high}"
+    if not text:
+        raise missing(known)
+    plain = unicodedata.normalize("NFKC", text).strip()
+    plain = plain.replace(",", "") if _GROUPED.fullmatch(plain) else plain
+    number = decimal(plain)
+    if number is None or number != number.to_integral_value():
+        raise CellError(f"{quoted(text)} is no whole number; expected {known}", "no whole number")
+    if not low <= number <= high:
+        near = low if number < low else high
+        raise CellError(f"{quoted(text)} is outside {low} to {high}{why}; nearest: {near}", f"outside {low} to {high}")
+    return int(number)
+
+
+def sizes(text: str, most_layers: int, most_units: int) -> tuple[int, ...]:
+    """Return the units of each hidden layer: ``"6, 2"``, ``"6-2"``, ``"[6 2]"``."""
+    plain = unicodedata.normalize("NFKC", text).strip().strip("[](){}")
+    if not plain:
+        return ()
+    parts = [part for part in _BETWEEN_SIZES.split(plain) if part]
+    if _DATE.search(plain):
+        raise CellError(
+            f'{quoted(text)} reads like a date that a spreadsheet made of 6-2; expected units by layer, as in "6, 2"',
+            "a date in the place of layer sizes",
+        )
+    if not all(re.fullmatch(r"\d+", part) for part in parts):
+        raise CellError(f'{quoted(text)}; expected units by layer, as in "6, 2"', "no list of units")
+    found = tuple(int(part) for part in parts)
+    if found == (0,):
+        return ()
+    if len(found) > most_layers:
+        raise CellError(
+            f"{quoted(text)} has {len(found)} layers; the page has at most {most_layers}",
+            f"more than {most_layers} layers",
+        )
+    for size in found:
+        if not 1 <= size <= most_units:
+            near = 1 if size < 1 else most_units
+            raise CellError(
+                f"{quoted(text)}: a layer of {size} units; the page has 1 to {most_units}, nearest: {near}",
+                f"a layer outside 1 to {most_units} units",
+            )
+    return found
+
+
+def loss(text: str, largest: float) -> Claimed:
+    """Return a loss as it was written down."""
+    if not text:
+        raise CellError("no loss is given", "no loss is given")
+    number = decimal(text)
+    if number is None:
+        raise CellError(f"{quoted(text)} is no number", "no number")
+    if not 0 <= number <= Decimal(str(largest)):
+        near = 0 if number < 0 else largest
+        raise CellError(
+            f"{quoted(text)} cannot be: half the squared error of outputs within -1 and 1 is from 0 to {largest:g}; "
+            f"nearest: {near:g}",
+            f"outside 0 to {largest:g}",
+        )
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return Claimed(float(number), min(max(0, -exponent), MOST_DECIMALS))
+
+
+def positive(text: str) -> float:
+    """Return a finite number above 0."""
+    number = decimal(text)
+    if number is None or number <= 0 or not 0 < float(number) < 1e6:
+        raise CellError(f"{quoted(text)}; expected a number above 0", "no number above 0")
+    return float(number)
+
+
+def fraction(text: str, low: float, high: float) -> float:
+    """Return a share: ``0.2``, ``20`` and ``20 %`` are the same."""
+    plain = text.strip().removesuffix("%").strip()
+    number = decimal(plain)
+    known = f"{100 * low:g} to {100 * high:g} %"
+    if number is None:
+        raise CellError(f"{quoted(text)} is no share; expected {known}", "no share")
+    percent = float(number) if plain != text.strip() or number >= 1 or number == 0 else 100 * float(number)
+    if not 100 * low <= percent <= 100 * high:
+        near = low if percent < 100 * low else high
+        raise CellError(f"{quoted(text)} is outside {known}; nearest: {100 * near:g} %", f"outside {known}")
+    return round(percent / 100, 12)

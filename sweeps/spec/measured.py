@@ -1,0 +1,20 @@
+"""What a lesson's design may measure, by name."""
+
+from __future__ import annotations
+
+PROBES = (
+    "ray_line", "ray_change", "saturated", "agreement", "far_right", "swap_rise", "first_gradient", "collapse_error",
+    "signal_kept", "backward_kept", "units_apart", "units_apart_unequal", "half_batches", "graph_gap", "dead_units",
+    "off_centre", "weight_size", "weight_spread", "zero_weights", "test_error", "calibration_gap",
+    "template_match", "told_fitted", "clean_fitted", "wrong_fitted", "validation_loss", "held_error", "garg_leading",
+    "garg_bound", "masks_error", "masks_tell", "masks_tell_beyond", "pixel_rise", "unit_correlation",
+    "activation_variance", "bishop_gap", "hessian_asymmetry", "hessian_gradients", "layerwise_gain", "pieces_inside",
+    "pieces_beyond", "crossings", "gradient_norm", "solution", "wrong_gradient_loss",
+)  # fmt: skip
+"""What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
+PATH_PROBES = ("displacement", "path_length", "since_fit", "turning")
+"""What it may measure of the way there, at looks only; `sweeps.run.path_probes` has them."""
+ARRAYS = ("templates", "images")
+"""What a design may keep of its first replica, to be drawn; `sweeps.run.probes` has the functions."""
+SPLITS = ("train", "test", "in_range", "out_of_range", "told")
+"""Where losses are measured; told: the training points with the labels that the network was told, wrong ones too."""

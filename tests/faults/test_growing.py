@@ -1,0 +1,62 @@
+"""A budget that grows gives the search that it would have been at once, whatever chooses its trials."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small import small_spec, small_table
+from tally import many
+
+from analysis.records.study import Study, canonical_lines
+from sweeps.run.study import run_sweep
+from sweeps.spec.samplers import OPTUNA, SAMPLERS
+from sweeps.spec.sweep import parse_spec
+from sweeps.spec.writing import with_overrides
+
+Tally = Callable[[str, float, float], None]
+GROWING = [name for name in SAMPLERS if name != "grid"]  # whose budget is its list
+
+
+def searched(study: Study) -> list[str]:
+    """Return what a log says of its search, as its digest takes it: all but the header, times, looks and verdict."""
+    part = Study(study.header, asked=study.asked)
+    part.records["search"] = sorted(study.trials, key=lambda trial: trial.number)
+    return list(canonical_lines(part))[1:]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "n"),
+    [
+        *((name, 4) for name in GROWING if name != "gp"),  # PyTorch alone takes seconds to load
+        *(pytest.param(name, many(100), marks=pytest.mark.faults) for name in GROWING),
+    ],
+)
+def test_an_extended_search_is_the_one_that_it_would_have_been(
+    tmp_path: Path, sampler: str, n: int, tally: Tally
+) -> None:
+    needs = OPTUNA[sampler].needs if sampler in OPTUNA else None
+    if needs and importlib.util.find_spec(needs) is None:
+        pytest.skip(f"{sampler} needs {needs}")
+    table = small_table()
+    table["search"] |= {"sampler": sampler, "n_trials": n, "n_startup_trials": min(n // 2, 10)}
+    table["goal"] = {"metric": "test_loss", "below": 0.001}
+    spec = parse_spec(table, "tiny.toml")
+    larger = with_overrides(spec, n_trials=2 * n)
+    run_sweep(spec, tmp_path / "grown", workers=2)
+    (grown,) = run_sweep(larger, tmp_path / "grown", workers=1)
+    (at_once,) = run_sweep(larger, tmp_path / "at_once", workers=2)
+    same = searched(grown) == searched(at_once)
+    assert len(searched(grown)) == 4 * n  # asked and finished
+    tally(f"search of {n} trials extended to {2 * n} by {sampler}: another one than {2 * n} at once", 1, not same)
+    assert same
+
+
+def test_the_comparison_sees_a_trial_that_differs(tmp_path: Path) -> None:
+    (study,) = run_sweep(small_spec(), tmp_path, workers=1)
+    before = searched(study)
+    study.records["search"] = [dataclasses.replace(study.trials[0], value=0.0), *study.trials[1:]]
+    assert searched(study) != before

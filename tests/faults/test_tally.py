@@ -1,0 +1,26 @@
+"""The table of what was tried names tests that exist, and a count anew takes the place of the one before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tally import DOCUMENT, Row, rows_of, with_rows
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+def test_every_row_names_a_test_that_exists() -> None:
+    rows = rows_of(DOCUMENT.read_text(encoding="utf-8"))
+    assert rows
+    for row in rows:
+        path, _, name = row.test.partition("::")
+        assert f"def {name}(" in (TESTS / path).read_text(encoding="utf-8"), row
+
+
+def test_a_row_is_written_in_the_place_of_the_same_one() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    first, *others = rows_of(text)
+    assert with_rows(text, []) == text
+    again = Row(first.what, "1", "0", first.test)
+    new = Row("something else", "2", "0", first.test)
+    assert rows_of(with_rows(text, [again, new])) == [again, *others, new]
