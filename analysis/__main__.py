@@ -19,12 +19,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="folder of a sweep: results/<sweep>")
     parser.add_argument("--out", type=Path, help="folder to write to (default: report/ in the first RESULTS)")
+    parser.add_argument("--figures", choices=("pdf", "svg"), help="write every picture to figures/ as well")
     arguments = parser.parse_args(argv)
 
     from analysis.report import write_report  # after parsing, so that --help needs no jinja2
 
     try:
-        page = write_report(arguments.results, arguments.out)
+        page = write_report(arguments.results, arguments.out, arguments.figures)
     except (RecordError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

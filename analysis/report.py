@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
@@ -37,9 +35,12 @@ from analysis.formats.blocks import (
     sweep_names,
 )
 from analysis.formats.csv_files import csv_text
+from analysis.formats.drawing import FigureFormat, draw, draw_animation, figure_file
 from analysis.formats.html import HtmlBlock, html_card, html_table
 from analysis.formats.latex import latex_table
 from analysis.formats.markdown import markdown, markdown_card, markdown_table
+from analysis.formats.trial_rows import Workbench
+from analysis.formats.workbench import workbench_json, workbench_table
 from analysis.records.lesson import LESSON
 from analysis.records.polynomial import METHOD_WORDS, POLYNOMIAL, polynomial_settings
 from analysis.records.reading import read_sweep
@@ -49,26 +50,23 @@ from analysis.sections.provenance import network_provenance
 from analysis.sections.registry import GROUP_OF, OF_DRAWN_DATA, SECTIONS
 from analysis.statistics.homework import homework_rows
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 HERE = Path(__file__).parent
 DISTRIBUTION = "rangesweep"
-GIF_COLORS = 32
-PNG_COLORS = 128
 
 
 @dataclass(slots=True)
 class Pages:
     """The report as it grows: the page's blocks, the Markdown text, and the files beside them.
 
-    `groups` has the question that a section is folded away under, by its key.
+    `groups` has the question that a section is folded away under, by its key. `figures` says as what every picture is
+    written once more, as a file of its own.
     """
 
     sections: list[tuple[str, str, list[HtmlBlock]]] = field(default_factory=list)
     groups: dict[str, str] = field(default_factory=dict)
     markdown: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
+    figures: FigureFormat | None = None
 
 
 def write_course(folders: Sequence[Path], out: Path, left_out: Sequence[tuple[str, str]] = ()) -> Path:
@@ -115,7 +113,7 @@ def write_pages(pages: Pages, out: Path) -> Path:
     return out / "index.html"
 
 
-def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
+def write_report(folders: Sequence[Path], out: Path | None = None, figures: FigureFormat | None = None) -> Path:
     """Write the report of some sweeps.
 
     Parameters
@@ -124,6 +122,8 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
         ``results/<sweep>`` folders, at least one.
     out : Path or None
         Folder to write to; None means ``report`` in the first sweep's folder.
+    figures : "pdf", "svg" or None
+        As what every picture is written to ``figures/`` as well, with its numbers beside it; None leaves that out.
 
     Returns
     -------
@@ -141,10 +141,10 @@ def write_report(folders: Sequence[Path], out: Path | None = None) -> Path:
     if not folders:
         raise ValueError("folders: none given; name a folder that `sweeps run` has written, such as results/homework")
     out = folders[0] / "report" if out is None else out
-    return write_pages(render([study for folder in folders for study in read_sweep(folder)]), out)
+    return write_pages(render([study for folder in folders for study in read_sweep(folder)], figures), out)
 
 
-def render(studies: Sequence[Study]) -> Pages:
+def render(studies: Sequence[Study], figures: FigureFormat | None = None) -> Pages:
     """Return the report of some studies, nothing written yet: `Pages.files` holds every file by its relative name.
 
     Where studies with a report of their own stand beside others, their sections and files carry their names.
@@ -156,10 +156,10 @@ def render(studies: Sequence[Study]) -> Pages:
         names = dict.fromkeys(printable(name) for name in sweep_names(studies))
         own = Report(f"Sweep report: {', '.join(names)}", lead_sentence(studies), sections_of(studies))
         if not parts:
-            return render_sections(own.title, own.lead, own.sections)
+            return render_sections(own.title, own.lead, own.sections, figures)
         parts.insert(0, own)
     elif len(parts) == 1:
-        return render_sections(parts[0].title, parts[0].lead, parts[0].sections)
+        return render_sections(parts[0].title, parts[0].lead, parts[0].sections, figures)
     sections = []
     slugs = ["", *file_names("study", [study.header.sweep for study in apart])][0 if studies else 1 :]
     for slug, part in zip(slugs, parts, strict=True):
@@ -167,7 +167,7 @@ def render(studies: Sequence[Study]) -> Pages:
     if side_by_side := beside_each_other(apart, parts[-len(apart) :]):
         sections.append(side_by_side)
     leads = " ".join(f"{part.title}. {part.lead}" for part in parts)
-    return render_sections(f"{len(parts)} reports in one", leads, sections)
+    return render_sections(f"{len(parts)} reports in one", leads, sections, figures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +194,9 @@ def named(section: Section, slug: str, title: str) -> Section:
         elif isinstance(block, Stills):
             own = replace(block.picture, name=f"{slug}-{block.picture.name}", data=table(block.picture.data))
             blocks.append(replace(block, picture=own))
+        elif isinstance(block, Workbench):
+            keys = tuple(f"{key}-of-{slug}" for key in block.keys)
+            blocks.append(replace(block, name=f"{slug}-{block.name}", keys=keys))
         else:
             blocks.append(block)
     return Section(f"{slug}-{section.key}", f"{title}: {section.title}", tuple(blocks))
@@ -272,14 +275,17 @@ def _own_report(study: Study) -> Callable[[Study], Report] | None:
     return OWN_REPORTS.get(str(study.header.data.get("kind", "")))
 
 
-def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages:
+def render_sections(title: str, lead: str, sections: Iterable[Section], figures: FigureFormat | None = None) -> Pages:
     """Return a report of some sections, nothing written yet."""
-    pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)])
+    pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)], figures=figures)
     for section in sections:
         add_section(pages, section)
     style = (HERE / "report.css").read_text(encoding="utf-8")
+    has_script = any(block.kind == "workbench" for _, _, blocks in pages.sections for block in blocks)
+    script = page_script() if has_script else ""
     # Autoescaping is what keeps names, error texts and params from becoming markup; nothing is marked safe but the
-    # project's own style sheet (in the template), whose hash the page's policy names.
+    # project's own style sheet and script (in the template), whose hashes the page's policy names, and the trials'
+    # JSON, which has no sign that ends an element.
     environment = jinja2.Environment(
         autoescape=True, loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=False
     )
@@ -289,12 +295,25 @@ def render_sections(title: str, lead: str, sections: Iterable[Section]) -> Pages
         first=pages.sections[0][0] if pages.sections else "",
         folds=folds_of(pages),
         style=style,
-        style_hash="sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        style_hash=policy_hash(style),
+        script=script,
+        script_hash=policy_hash(script),
         version=project_version(),
     )
     pages.files["index.html"] = html.encode()
     pages.files["report.md"] = ("\n\n".join(pages.markdown) + "\n").encode()
     return pages
+
+
+def page_script() -> str:
+    """Return the page's own script: the parts in `analysis/script`, in the order of their names."""
+    parts = [path.read_text(encoding="utf-8") for path in sorted((HERE / "script").glob("*.js"))]
+    return '(() => {\n"use strict";\n\n' + "\n".join(parts) + "})();\n"
+
+
+def policy_hash(text: str) -> str:
+    """Return how a Content-Security-Policy names an inline style sheet or script."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def folds_of(pages: Pages) -> list[dict[str, Any]]:
@@ -374,6 +393,10 @@ def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
             return HtmlBlock("fold", text=printable(block.summary), blocks=inner)
         case Cards():
             return add_cards(pages, block)
+        case Workbench():
+            name = add_csv(pages, workbench_table(block))
+            pages.markdown.append(f"All {len(block.rows)} trials, with every setting and figure: [CSV]({name})")
+            return HtmlBlock("workbench", label=key, csv=name, data=workbench_json(block, name))
         case Animation():
             return add_animation(pages, block)
         case Stills():
@@ -434,6 +457,9 @@ def add_picture(pages: Pages, picture: Picture, gif: str = "") -> HtmlBlock:
     content, width, height = draw(picture)
     ending = "png" if picture.raster else "svg"
     pages.files[f"pictures/{picture.name}.{ending}"] = content
+    if pages.figures is not None:
+        pages.files[f"figures/{picture.name}.{pages.figures}"] = figure_file(picture, pages.figures)
+        pages.files[f"figures/{picture.name}.csv"] = pages.files[name]
     media = "image/png" if picture.raster else "image/svg+xml"
     source = f"data:{media};base64,{base64.b64encode(content).decode()}"
     links = f"[CSV]({name})" + (f", [GIF]({gif})" if gif else "")
@@ -469,83 +495,6 @@ def add_animation(pages: Pages, animation: Animation) -> HtmlBlock:
         width=width,
         height=height,
     )
-
-
-def draw_animation(animation: Animation) -> tuple[bytes, int, int]:
-    """Return a GIF's bytes and its width and height on the page in CSS pixels."""
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    frames = []
-    size = (0, 0)
-    with drawing(animation):
-        for figure in animation.frames():
-            canvas = FigureCanvasAgg(figure)
-            canvas.draw()  # type: ignore[no-untyped-call]
-            pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-            frames.append(Image.fromarray(pixels[..., :3].copy()))
-            size = page_size(figure)
-    # One palette for all frames: what does not move is then stored once.
-    palette = frames[-1].quantize(GIF_COLORS)
-    first, *rest = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
-    durations = [animation.frame_ms] * len(rest) + [animation.last_ms]
-    stream = io.BytesIO()
-    first.save(stream, "GIF", save_all=True, append_images=rest, duration=durations, loop=0)
-    return stream.getvalue(), *size
-
-
-@contextmanager
-def drawing(picture: Picture | Animation) -> Iterator[None]:
-    """Draw under the report's style, with fonts for what the picture says."""
-    import matplotlib as mpl
-
-    from analysis.formats.style import STYLE, fonts_for
-
-    style: dict[Any, Any] = {**STYLE, "font.family": fonts_for(picture_text(picture))}
-    with mpl.rc_context(style), warnings.catch_warnings():
-        # A name in a script that no installed font has is drawn as boxes; that must not stop a report.
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
-        yield
-
-
-def draw(picture: Picture) -> tuple[bytes, int, int]:
-    """Return a picture's bytes and its width and height on the page in CSS pixels.
-
-    The bytes hold no date, path or name of the machine.
-    """
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from PIL import Image
-
-    with drawing(picture):
-        figure = picture.draw()
-        stream = io.BytesIO()
-        # The canvases' own writers draw once; savefig would draw everything twice.
-        if picture.raster:
-            canvas = FigureCanvasAgg(figure)
-            canvas.draw()  # type: ignore[no-untyped-call]
-            pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-            image = Image.fromarray(pixels[..., :3].copy())
-            # A third of the size: these pictures have few colours, and a page holds many of them.
-            image.quantize(PNG_COLORS, dither=Image.Dither.NONE).save(stream, "PNG", optimize=False)
-        else:
-            silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            FigureCanvasSVG(figure).print_svg(stream, metadata=silent)  # type: ignore[no-untyped-call]
-    return stream.getvalue(), *page_size(figure)
-
-
-def picture_text(picture: Picture | Animation) -> str:
-    """Return all text that a picture may draw."""
-    cells = (cell for row in picture.data.rows for cell in row if isinstance(cell, str))
-    return "".join([picture.caption, picture.alt, *cells])
-
-
-def page_size(figure: Figure) -> tuple[int, int]:
-    """Return a figure's width and height in CSS pixels, 96 to the inch."""
-    width, height = figure.get_size_inches()
-    return round(96 * width), round(96 * height)
 
 
 def project_version() -> str:

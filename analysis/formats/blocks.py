@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from analysis.formats.trial_rows import Workbench
 from analysis.records.study import Study
 from analysis.statistics.homework import dataset_title
 from analysis.statistics.intervals import Interval
@@ -91,7 +92,7 @@ class Picture:
     alt : str
         What the picture tells, for whoever cannot see it.
     draw : callable
-        Makes the figure; called once, under the report's style.
+        Makes the figure, a new one at each call; called under the report's style.
     data : Table
         The numbers drawn; written as a CSV file only.
     raster : bool
@@ -257,7 +258,9 @@ class Folded:
     blocks: tuple[Paragraph | Heading | ReportTable | Picture, ...]
 
 
-Block = Paragraph | Heading | ReportTable | Picture | Animation | Stills | Cards | Guess | Folded | ContentsList
+Block = (
+    Paragraph | Heading | ReportTable | Picture | Animation | Stills | Cards | Guess | Folded | ContentsList | Workbench
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ def csv_text(table: ReportTable) -> str:
 
 def csv_cells(cell: Cell, column: ReportColumn) -> list[str]:
     """Return the fields one cell fills."""
+    if column.kind != "interval" and isinstance(cell, float | int):  # nearly all cells of large files
+        return [repr(cell) if math.isfinite(cell) else ""]
     n_fields = 4 if column.kind == "interval" else 1
     if isinstance(cell, Interval):
         ends = ["" if value is None else repr(value) for value in (cell.estimate, cell.low, cell.high)]

@@ -84,6 +84,7 @@ class HtmlBlock:
     options: tuple[str, ...] = ()
     blocks: tuple[HtmlBlock, ...] = ()
     entries: tuple[Entry, ...] = ()
+    data: str = ""
 
 
 def html_table(table: ReportTable, csv_name: str, latex_name: str) -> HtmlBlock:

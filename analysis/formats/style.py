@@ -57,6 +57,7 @@ STYLE: MappingProxyType[str, Any] = MappingProxyType(
         "xtick.color": BLACK,
         "ytick.color": BLACK,
         "svg.fonttype": "path",
+        "pdf.fonttype": 42,  # TrueType: letters can be searched, and journals take them
         "svg.hashsalt": "rangesweep",  # ids inside an SVG are then the same every time
         "svg.id": None,
         "path.simplify": True,
@@ -76,7 +77,11 @@ def installed_fonts() -> tuple[str, ...]:
 def fonts_for(text: str) -> list[str]:
     """Return the fonts to draw `text` with: one for Latin, Greek and Cyrillic, else every one that may have a glyph."""
     fonts = list(installed_fonts())
-    return fonts[:1] if all(ord(sign) < 0x530 or 0x2000 <= ord(sign) < 0x2300 for sign in text) else fonts
+    return (
+        fonts[:1]
+        if text.isascii() or all(ord(sign) < 0x530 or 0x2000 <= ord(sign) < 0x2300 for sign in text)
+        else fonts
+    )
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -123,7 +123,7 @@ def draw_curves(study: Study, record: TrialRecord, name: str) -> Figure:
     )
 
     figure = new_figure(8.6, 3.6)
-    axes = framed_axes(figure, 0.8, 0.55, 1.7, 0.35)
+    axes = framed_axes(figure, 0.8, 0.55, 2.05, 0.35)
     epochs = record.epoch_grid
     for key, color, text, marker in (("train", GREEN, "training", "o"), ("test", BLUE, "test", "s")):
         axes.fill_between(

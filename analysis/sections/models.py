@@ -120,6 +120,11 @@ def winner_model(study: Study) -> WinnerModel | Missing:
     record = winner_record(study)
     if record is None:
         return Missing("not shown: no trial has given a loss")
+    return record_model(study, record)
+
+
+def record_model(study: Study, record: TrialRecord) -> WinnerModel | Missing:
+    """Return a record's networks with the data they were trained on, or why there are none to show."""
     if study.path is None or record.stage == "search":
         return Missing("not shown: networks are kept for a winner only, and there is none yet")
     path = study.path.parent / "models" / f"{record.stage}-{record.number}.npz"

@@ -22,6 +22,7 @@ from analysis.formats.blocks import (
     number_text,
 )
 from analysis.records.study import Study, TrialRecord
+from analysis.sections.workbench import workbench
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,6 +85,8 @@ def build(studies: Sequence[Study]) -> Section:
             "values: the lowest mark flatters."
         )
     ]
+    if (bench := workbench(studies)) is not None:
+        blocks.append(bench)
     for study, name, file_name in zip(studies, names, file_names("trials", names), strict=True):
         blocks.append(trials_block(study, name, file_name))
     return Section("trials", "All trials", tuple(blocks))
@@ -160,7 +163,7 @@ def draw_trials(study: Study, points: Sequence[TrialPoint], name: str) -> Figure
     )
 
     figure = new_figure(8.6, 3.4)
-    axes = framed_axes(figure, 0.8, 0.55, 1.7, 0.35)
+    axes = framed_axes(figure, 0.8, 0.55, 2.05, 0.35)
     for kind, marker, color, text, size in (
         ("complete", "o", GRAY, "trial", 4),
         ("pruned", "v", GRAY, "pruned", 3),
@@ -183,7 +186,7 @@ def draw_trials(study: Study, points: Sequence[TrialPoint], name: str) -> Figure
         axes.step(*zip(*bests, strict=True), where="post", color=BLUE, linewidth=1.4, label="best so far")
     horizontal(axes, study.header.goal, RED, f"goal {study.header.goal:g}")
     if study.header.floor:
-        horizontal(axes, study.header.floor, BLACK, f"floor {number_text(study.header.floor)}", (1, 1.5))
+        horizontal(axes, study.header.floor, BLACK, f"expected floor {number_text(study.header.floor)}", (1, 1.5))
     axes.set_yscale("log")
     axes.set_title(name)
     axes.set_xlabel("trial number")

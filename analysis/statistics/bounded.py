@@ -10,6 +10,7 @@ A loss has no bound by itself. `loss_bound` says which one is assumed and why it
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -62,10 +63,10 @@ def loss_bound(header: StudyHeader, record: TrialRecord) -> float:
     stays_within = header.data.get("kind") == "playground" and stays_within_labels(
         header.dataset, str(network.get("output_activation")), str(training.get("loss", "half_squared_error"))
     )
-    if not stays_within or any(at is not None for at in record.diverged_at):
+    if not stays_within or record.diverged_at.count(None) < len(record.diverged_at):
         return record.diverged_cap
     sides = (record.train_loss, record.test_loss, record.in_range_loss, record.out_of_range_loss)
-    largest = max((value for side in sides for value in side if value is not None), default=0.0)
+    largest = max([value for side in sides for value in side if value is not None], default=0.0)
     return record.diverged_cap if largest > LARGEST_HALF_SQUARED_ERROR else min(2.0, record.diverged_cap)
 
 
@@ -282,8 +283,15 @@ def bounded_interval(values: Values, bound: float, level: float = 0.95, lowest: 
         return Interval(estimate, None, None, n, name, f"a value is outside of {lowest:.4g} to {bound:.4g}")
     if n == 1:
         return Interval(estimate, None, None, n, name, _FEW)
-    low, high = bounded_ends(array[None], bound, level, lowest)
-    return Interval(estimate, float(low[0]), float(high[0]), n, name)
+    low, high = _ends(array.tobytes(), bound, level, lowest)
+    return Interval(estimate, low, high, n, name)
+
+
+@lru_cache(maxsize=1024)
+def _ends(values: bytes, bound: float, level: float, lowest: float) -> tuple[float, float]:
+    """Return both ends for one sample: a report asks for the same ones in many of its sections."""
+    low, high = bounded_ends(np.frombuffer(values)[None], bound, level, lowest)
+    return float(low[0]), float(high[0])
 
 
 def loss_interval(header: StudyHeader, record: TrialRecord, values: Values) -> Interval:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -156,7 +157,8 @@ def arms(study: Study, least: int = LEAST_TRIALS_IN_ARM) -> list[ArmSet]:
     result = []
     for param in sorted({key for record in data.records for key in record.params}):
         values = [record.params.get(param) for record in data.records]
-        names = sorted({value for value in values if isinstance(value, str) and values.count(value) >= least})
+        counts = Counter(value for value in values if isinstance(value, str))
+        names = sorted(value for value, n in counts.items() if n >= least)
         if not 2 <= len(names) <= MOST_ARMS or any(not isinstance(value, str | None) for value in values):
             continue
         found = [_arm(data, name, np.array([i for i, v in enumerate(values) if v == name]), bounds) for name in names]

@@ -181,20 +181,15 @@ def candidates(records: Sequence[TrialRecord]) -> Candidates | None:
         if r.stage == "search"
         and r.state == "complete"
         and r.source is None
-        and all(math.isfinite(loss) for loss in (*r.train_loss, *r.test_loss))
+        and all(map(math.isfinite, (*r.train_loss, *r.test_loss)))
     ]
     usable = sorted((r for r in usable if r.seeds == usable[0].seeds), key=lambda record: record.number)
     if not usable:
         return None
 
     def table(name: str) -> FloatArray:
-        return np.array(
-            [
-                [v if v is not None and math.isfinite(v) else math.nan for v in getattr(record, name)]
-                for record in usable
-            ],
-            dtype=np.float64,
-        )
+        losses = np.array([getattr(record, name) for record in usable], dtype=np.float64)  # None becomes NaN
+        return np.where(np.isfinite(losses), losses, math.nan)
 
     def side(name: str) -> FloatArray:
         enough = np.array([sum(getattr(record, f"n_{name}")) >= LEAST_POINTS for record in usable])

@@ -168,15 +168,17 @@ def arms_of(trials: Sequence[TrialRecord], param: str) -> list[ChoiceArm]:
     if len(order) <= MOST_VALUES:
         return [ChoiceArm(value, value, tuple(values[value])) for value in order]
     arms: list[ChoiceArm] = []
-    rest = list(order)
+    n_left, first = len(there), 0
     for k in range(N_RANGES, 0, -1):
         # Equal values stay together, so the ranges only come near to equally many trials.
-        wanted = sum(len(values[value]) for value in rest) / k
-        taken: list[Scalar] = []
-        while rest and (k == 1 or not taken or sum(len(values[value]) for value in taken) < wanted):
-            taken.append(rest.pop(0))
-        if taken:
-            arms.append(ChoiceArm(taken[0], taken[-1], tuple(i for value in taken for i in values[value])))
+        members: list[int] = []
+        end = first
+        while end < len(order) and (k == 1 or not members or len(members) < n_left / k):
+            members += values[order[end]]
+            end += 1
+        if members:
+            arms.append(ChoiceArm(order[first], order[end - 1], tuple(members)))
+        n_left, first = n_left - len(members), end
     return arms
 
 

@@ -28,6 +28,9 @@ def add_commands(commands: Commands) -> None:
     report = add_command(commands, "report", "write the report of one or more sweeps", "report homework")
     report.add_argument("sweeps", nargs="*", default=["homework"], metavar="SWEEP", help="default: homework")
     report.add_argument("--out", type=Path, metavar="FOLDER", help="default: report/ in the first sweep's folder")
+    report.add_argument(
+        "--figures", choices=("pdf", "svg"), help="write every picture to figures/ as well, for a paper: pdf or svg"
+    )
     add_results_option(report)
     report.set_defaults(call=report_command)
 
@@ -84,7 +87,7 @@ def report_command(arguments: argparse.Namespace) -> int:
     from analysis.report import write_report
 
     folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
-    print(write_report(folders, arguments.out))
+    print(write_report(folders, arguments.out, arguments.figures))
     return max(map(warn_of_findings, folders))
 
 

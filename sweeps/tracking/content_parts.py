@@ -32,6 +32,8 @@ class OfStudy:
         Artifacts beside ``study.json`` and ``verdict.json``.
     answer : str
         What was found, as Markdown, once there is a verdict; empty: the verdict's own words.
+    tags : dict of str to str
+        What may change while the study goes on.
     """
 
     note: str
@@ -39,6 +41,7 @@ class OfStudy:
     metrics: list[MetricPoint]
     texts: dict[str, str] = field(default_factory=dict)
     answer: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

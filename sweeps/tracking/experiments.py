@@ -16,6 +16,7 @@ from analysis.records.study import StudyHeader
 from sweeps.tracking.errors import TrackingError
 from sweeps.tracking.run_contents import study_digest
 from sweeps.tracking.trial_contents import NOTE
+from sweeps.tracking.view import view_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,14 +51,15 @@ def experiment_id(client: MlflowClient, header: StudyHeader, artifacts: Path | N
         _retire(client, experiment, name)
         experiment = None
     if experiment is None:
-        return _make(client, name, artifacts)
+        return _make(client, header, artifacts)
     if experiment.lifecycle_stage == "deleted":
         raise TrackingError(
             f"experiment {experiment.name}: deleted in MLflow; restore it (`mlflow experiments restore -x"
             f" {experiment.experiment_id}`) or give another --tracking-uri"
         )
-    if experiment.tags.get(NAME_TAG) != name:
-        client.set_experiment_tag(experiment.experiment_id, NAME_TAG, name)
+    for key, value in {NAME_TAG: name, **view_tags(header)}.items():
+        if experiment.tags.get(key) != value:
+            client.set_experiment_tag(experiment.experiment_id, key, value)
     return str(experiment.experiment_id)
 
 
@@ -118,11 +120,12 @@ def _tagged(client: MlflowClient, tag: str, value: str) -> list[Experiment]:
     return list(client.search_experiments(ViewType.ALL, filter_string=f"tags.`{tag}` = '{value}'"))
 
 
-def _make(client: MlflowClient, name: str, artifacts: Path | None) -> str:
+def _make(client: MlflowClient, header: StudyHeader, artifacts: Path | None) -> str:
     from mlflow.exceptions import MlflowException
 
+    name = header.sweep
     location = None if artifacts is None else (artifacts / name).as_uri()
-    tags = {"mlflow.note.content": NOTE, NAME_TAG: name}
+    tags = {"mlflow.note.content": NOTE, NAME_TAG: name, **view_tags(header)}
     try:
         return str(client.create_experiment(name, artifact_location=location, tags=tags))
     except MlflowException:

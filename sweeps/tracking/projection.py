@@ -34,6 +34,7 @@ from sweeps.tracking.errors import DatabaseGoneError, StoreFailedError, Tracking
 from sweeps.tracking.experiments import delete_moved, experiment_id, runs_of
 from sweeps.tracking.log_tail import FoundRun, LogTail
 from sweeps.tracking.log_upload import LogUpload
+from sweeps.tracking.report_upload import ReportUpload
 from sweeps.tracking.run_contents import (
     DIGEST_TAG,
     FILES_TAG,
@@ -318,6 +319,7 @@ class StudyProjection:
         self._tail = LogTail(path)
         self._reader = StudyReader(path)
         self._upload = LogUpload(path, client)
+        self._report_upload = ReportUpload(path.parent.parent, client)
         self._client = client
         self._artifacts = artifacts
         self._report = report
@@ -346,6 +348,7 @@ class StudyProjection:
         study = self._study
         is_new = bool(self._unchosen or self._waiting)
         if study is None or not (is_new or (not self._closed and (ended or study.verdict is not None))):
+            self._send_report(ended)
             return
         if not self._surveyed:
             self._survey(study)
@@ -363,6 +366,14 @@ class StudyProjection:
             self._close_parent(study)
             self._delete_half_written(study.header)
         self._surveyed = True
+        self._send_report(ended)
+
+    def _send_report(self, ended: bool) -> None:
+        """Let the parent keep the report, which is written once all studies of a sweep are over."""
+        if not ended or not self._closed or self._study is None or self._parent is None:
+            return
+        if study_uid(self._study.header) not in self._deleted:
+            self._report_upload.send(self._parent, self._study.header.dataset)
 
     def _read(self) -> None:
         for line in self._tail.read():
@@ -405,6 +416,7 @@ class StudyProjection:
         parent = next((run for run in [*parents, *whole] if run.uid == study_uid(header)), None)
         self._upload.go_on_from({} if parent is None else parent.tags)
         self._anchor = None if parent is None else parent.tags.get(DIGEST_TAG)
+        self._report_upload.go_on_from({} if parent is None else parent.tags)
         if self._log_runs is None and parent is not None:
             self._log_runs = parent.tags.get(CHOICE_TAG)
         if parent is None:

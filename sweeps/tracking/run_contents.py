@@ -120,6 +120,7 @@ def parent_content(study: Study, user: str, files: tuple[Path, ...] = ()) -> Run
         "mlflow.note.content": own.answer or study.verdict.text if study.verdict else f"{header.dataset}. {own.note}",
         "kind": "study",
         ID_TAG: sweep_id(header),
+        **own.tags,
         **({FROM_TAG: header.origin} if header.origin else {}),
         **({LINEAGE_TAG: "; ".join(lineage(study))} if study.extensions else {}),
         **file_tags(files),

@@ -8,7 +8,7 @@ from analysis.formats.markdown import markdown_card
 from analysis.records.lines import RecordError
 from analysis.records.study import Study, StudyHeader, TrialRecord
 from analysis.sections.cards import card_of
-from analysis.statistics.homework import attainable_pass_rate, known_mean, n_passed, winner_record
+from analysis.statistics.homework import attainable_pass_rate, known_mean, n_passed, setting_text, winner_record
 from sweeps.tracking.content_parts import (
     LONGEST_PARAM,
     MetricPoint,
@@ -29,14 +29,18 @@ SLIM_METRICS = frozenset(
     ("value", "final_train_loss", "final_test_loss", "in_range_loss", "out_of_range_loss", "pass_rate")
 )
 """The number of epochs is not among them: it is the step of each."""
-CURVES = {"train_loss": "train_loss_mean", "test_loss": "test_loss_mean"}
+CURVES = {"by_epoch/train_loss": "train_loss_mean", "by_epoch/test_loss": "test_loss_mean"}
+"""MLflow groups charts by what stands before the slash, and shows such groups first."""
+FEWEST_POINTS = 3
+"""Of a curve. Numbers that are no curve have step 0: MLflow draws a bar for them, and a lonely dot at any other step.
+Of several, the latest counts. Slim runs keep the epoch as step, which spares them a metric."""
 NOTE = (
-    "One run per trial under a parent run per dataset. train_loss and test_loss are means over replicas, with the "
-    "epoch as step; final_train_loss and final_test_loss are the means at the trial's chosen epoch (metric epochs). "
-    "in_range_loss and out_of_range_loss are means at that epoch over test points inside and outside the box of the "
-    "training inputs. From search trial 100 on only candidates' runs hold curves, data and every metric; from trial "
-    "1000 on none do, and settings are tags. The log.jsonl files are the truth; `python -m sweeps sync` writes these "
-    "runs again from them."
+    "One run per trial under a parent run per dataset. by_epoch/train_loss and by_epoch/test_loss are means over "
+    "replicas, with the epoch as step; final_train_loss and final_test_loss are the means at the trial's chosen epoch "
+    "(metric epochs, or the step). in_range_loss and out_of_range_loss are means at that epoch over test points inside "
+    "and outside the box of the training inputs. From search trial 100 on only candidates' runs hold curves, data and "
+    "every metric; from trial 1000 on none do, and settings are tags. The log.jsonl files are the truth; `python -m "
+    "sweeps sync` writes these runs again from them."
 )
 
 
@@ -53,7 +57,22 @@ def of_trial_study(study: Study) -> OfStudy:
         "spec_sha256": header.spec_sha256,
         **{f"data.{key}": short_text(value, LONGEST_PARAM) for key, value in sorted(header.data.items())[:12]},
     }
-    return OfStudy(NOTE, params, _study_metrics(study), answer=study_answer(study))
+    return OfStudy(NOTE, params, _study_metrics(study), answer=study_answer(study), tags=winner_tags(study))
+
+
+def winner_tags(study: Study) -> dict[str, str]:
+    """Return what the winner chose, as tags: a larger budget may change it, and MLflow's params never change."""
+    winner = None if study.verdict is None else winner_record(study)
+    if winner is None:
+        return {}
+    told = {f"winner.{key.partition('.')[2]}": short_text(value, LONGEST_PARAM) for key, value in winner.params.items()}
+    sizes = ", ".join(map(str, winner.network.get("hidden_layer_sizes", ())))
+    told = {key: value for key, value in told.items() if not key.startswith("winner.hidden_layer")}
+    return {legal_key(key): value for key, value in told.items()} | {
+        "winner.hidden_layer_sizes": sizes,
+        "winner.epochs": str(winner.epochs),
+        "winner.setting": setting_text(winner),
+    }
 
 
 def study_answer(study: Study) -> str:
@@ -80,7 +99,7 @@ def of_trial(header: StudyHeader, record: TrialRecord) -> OfRecord:
     tags: dict[str, str] = {}
     if is_slim:
         params = {key: value for key, value in params.items() if not key.startswith("network.hidden_layer_sizes")}
-        metrics = [point for point in metrics if point[0] in SLIM_METRICS]
+        metrics = [(key, value, record.epochs) for key, value, _ in metrics if key in SLIM_METRICS]
         tags = {"candidate": "true"} if record.candidate else {}
     else:
         tags = {"candidate": str(record.candidate).lower(), "sha256": record.sha256, "road": record.road}
@@ -109,16 +128,17 @@ def run_name(header: StudyHeader, record: TrialRecord) -> str:
 
 
 def trial_metrics(goal: float, record: TrialRecord) -> list[MetricPoint]:
-    """Return the metrics of one record: curves on the epoch grid, then numbers at the chosen epoch."""
+    """Return the metrics of one record: curves on the epoch grid, then single numbers, of the chosen epoch."""
     points: list[MetricPoint] = []
     for key, curve in CURVES.items():
         values = record.curves.get(curve, [])
         # A trial that failed early may have a shorter curve than grid.
-        points += [
+        known = [
             (key, float(value), epoch)
             for epoch, value in zip(record.epoch_grid, values, strict=False)
             if value is not None and math.isfinite(value)
         ]
+        points += known if len(known) >= FEWEST_POINTS else []
     n = len(record.test_loss)
     single = {
         "value": record.value,
@@ -141,7 +161,7 @@ def trial_metrics(goal: float, record: TrialRecord) -> list[MetricPoint]:
         "n_diverged": sum(epoch is not None for epoch in record.diverged_at),
         "duration_s": record.duration_s,
     }
-    return points + finite_points(single, record.epochs)
+    return points + finite_points(single, 0)
 
 
 def _study_metrics(study: Study) -> list[MetricPoint]:
@@ -157,4 +177,4 @@ def _study_metrics(study: Study) -> list[MetricPoint]:
     winner = None if study.winner is None else winner_record(study)
     if winner is not None:
         single |= {key: value for key, value, _ in trial_metrics(study.header.goal, winner) if key not in CURVES}
-    return finite_points(single, n)
+    return finite_points(single, 0)

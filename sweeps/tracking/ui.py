@@ -16,6 +16,7 @@ from sweeps.tracking import ui_guard
 from sweeps.tracking.database import ENVIRONMENT, artifact_root, open_client, sqlite_path
 from sweeps.tracking.errors import UiError
 from sweeps.tracking.experiments import NAME_TAG
+from sweeps.tracking.view import view_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,13 +82,10 @@ def serve(tracking_uri: str, host: str, port: int, *, or_next: bool = False) -> 
 
 
 def run_addresses(client: MlflowClient) -> list[tuple[str, str]]:
-    """Return each sweep's name with the page of its runs in the machine-learning view, the newest sweep first.
-
-    Without that view in the address, MLflow opens its page for traces of language models, where a sweep has none.
-    """
+    """Return each sweep's name with the page of its runs, the newest sweep first."""
     experiments = client.search_experiments(order_by=["last_update_time DESC"])
     return [
-        (printable(experiment.name), f"#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning")
+        (printable(experiment.name), view_address(experiment.experiment_id, experiment.tags))
         for experiment in experiments
         if NAME_TAG in experiment.tags
     ][:MOST_ADDRESSES]
@@ -113,8 +111,18 @@ def server_command(tracking_uri: str, host: str, port: int) -> list[str]:
 
 
 def server_environment() -> dict[str, str]:
-    """Return what the server's environment adds: no jobs, no telemetry, no pickles, no module of the working folder."""
-    return {**ENVIRONMENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONSAFEPATH": "1"}
+    """Return what the server's environment adds.
+
+    No jobs, no gateway to language models, no assistant for others than this machine (3.17 has no switch for its own),
+    no telemetry, no pickles, no module of the working folder.
+    """
+    return {
+        **ENVIRONMENT,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_ENABLE_AI_GATEWAY": "false",
+        "MLFLOW_ENABLE_REMOTE_ASSISTANT": "false",
+        "PYTHONSAFEPATH": "1",
+    }
 
 
 def free_port(host: str, first: int) -> int:

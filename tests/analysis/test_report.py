@@ -101,19 +101,25 @@ def test_the_page_loads_nothing_from_outside(page: Path) -> None:
     ]
     assert sources
     assert all(source.startswith(("data:image/svg+xml;base64,", "data:image/png;base64,")) for source in sources)
-    assert not [e for e in elements if e.tag in (f"{XHTML}script", f"{XHTML}iframe", f"{XHTML}object")]
+    assert not [e for e in elements if e.tag in (f"{XHTML}iframe", f"{XHTML}object")]
+    assert [e.get("type") for e in elements if e.tag == f"{XHTML}script"] == ["application/json", None]
 
 
-def test_the_policy_allows_this_style_sheet_and_nothing_else(page: Path) -> None:
+def test_the_policy_allows_this_style_sheet_and_this_script_and_nothing_else(page: Path) -> None:
     html = page.read_text("utf-8")
     style = re.search(r"<style>(.*?)</style>", html, re.S)
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
     assert style is not None
     assert policy is not None
-    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    script = re.search(r"<script>(.*?)</script>", html, re.S)
+    assert script is not None
+    digest, of_script = (
+        base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode() for found in (style, script)
+    )
     rules = dict(rule.strip().split(" ", 1) for rule in policy[1].replace("&#39;", "'").split(";"))
     assert rules == {
         "default-src": "'none'",
+        "script-src": f"'sha256-{of_script}'",
         "style-src": f"'sha256-{digest}'",
         "img-src": "data:",
         "base-uri": "'none'",

@@ -306,7 +306,7 @@ def plant_in_runs(folder: Path) -> dict[str, str]:
         plant("UPDATE runs SET status = 'FAILED' WHERE run_uuid = ?", 1)
         plant("UPDATE params SET value = 'cubic' WHERE key = 'network.activation' AND run_uuid = ?", 2)
         plant("UPDATE latest_metrics SET value = 0.001 WHERE key = 'value' AND run_uuid = ?", 3)
-        plant("UPDATE metrics SET value = 0.001 WHERE key = 'test_loss' AND step = 1 AND run_uuid = ?", 4)
+        plant("UPDATE metrics SET value = 0.001 WHERE key = 'by_epoch/test_loss' AND step = 1 AND run_uuid = ?", 4)
         plant("UPDATE tags SET value = 'diverged' WHERE key = 'state' AND run_uuid = ?", 5)
         plant("UPDATE tags SET value = 'tiny/xor:search:99' WHERE key = 'sweep.uid' AND run_uuid = ?", 6)
         plant("UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid = ?", 7)
@@ -343,7 +343,9 @@ def test_every_fault_in_mlflow_is_found_and_repaired_from_the_log(
         named("I5", "tiny/xor:search:1", " is FAILED; expected FINISHED; "),
         named("I6", "tiny/xor:search:2", ": param network.activation 'cubic'; expected '"),
         named("I6", "tiny/xor:search:3", ": metric value 0.001; expected 0."),
-        named("I6", "tiny/xor:search:4", ": metric test_loss: 2 points of its history differ; expected the record's"),
+        named(
+            "I6", "tiny/xor:search:4", ": metric by_epoch/test_loss: 2 points of its history differ; expected the rec"
+        ),
         named("I6", "tiny/xor:search:5", ": tag state 'diverged'; expected 'complete'; "),
         "I4 S/xor/log.jsonl: tiny/xor:search:6: no run in MLflow; expected 1; `sync` writes it",
         "I4 S/xor/log.jsonl: tiny/xor:search:8: run ",

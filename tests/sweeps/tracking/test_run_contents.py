@@ -32,7 +32,7 @@ def test_the_uid_names_sweep_dataset_stage_and_number() -> None:
 
 def test_final_means_are_the_records_means() -> None:
     record, run = content()
-    found = {key: value for key, value, _ in run.metrics if key not in ("train_loss", "test_loss")}
+    found = {key: value for key, value, _ in run.metrics if not key.startswith("by_epoch/")}
     assert found["final_test_loss"] == pytest.approx(np.mean(record.test_loss), rel=1e-15)
     assert found["in_range_loss"] == pytest.approx(np.mean(record.in_range_loss), rel=1e-15)
     assert found["out_of_range_loss"] == pytest.approx(np.mean(record.out_of_range_loss), rel=1e-15)
@@ -42,7 +42,7 @@ def test_final_means_are_the_records_means() -> None:
 
 def test_curves_have_the_epoch_as_step() -> None:
     record, run = content()
-    curve = [(step, value) for key, value, step in run.metrics if key == "test_loss"]
+    curve = [(step, value) for key, value, step in run.metrics if key == "by_epoch/test_loss"]
     assert curve == list(zip(record.epoch_grid, record.curves["test_loss_mean"], strict=True))
 
 

@@ -268,7 +268,7 @@ def test_late_search_trials_have_slim_runs_and_candidates_whole_ones(tmp_path: P
         content = record_content(study.header, record, "me")
         is_slim = record.number >= 100 and not record.candidate
         keys = {key for key, _, _ in content.metrics}
-        assert ("train_loss" in keys) == ("sha256" in content.tags) == bool(content.data_name) == (not is_slim)
+        assert ("by_epoch/train_loss" in keys) == ("sha256" in content.tags) == bool(content.data_name) == (not is_slim)
         assert {"value", "in_range_loss", "out_of_range_loss"} <= keys
         assert content.params["training.learning_rate"] == str(record.params["training.learning_rate"])
         assert {"sweep.uid", "sweep.study", "kind", "state", "number"} <= content.tags.keys()
