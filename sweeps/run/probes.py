@@ -208,11 +208,11 @@ PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
         )
     }
     | dict(TEXTBOOK_PROBES)
-    | dict(LOOK_PROBES)
-    | {wrong_gradient_loss.__name__: wrong_gradient_loss}
     | dict(LEARNING_PROBES)
     | dict(DROPOUT_PROBES)
     | dict(SCALE_PROBES)
+    | dict(LOOK_PROBES)
+    | {wrong_gradient_loss.__name__: wrong_gradient_loss}
 )
 """By the names of `sweeps.spec.measured.PROBES`."""
 

@@ -66,7 +66,7 @@ def test_a_class_is_one_table_with_its_common_mistakes(capsys: pytest.CaptureFix
     ("name", "message"),
     [
         ("empty", "empty: no table in this folder; expected files that end in .csv, .tsv, .txt"),
-        ("none.csv", "'none.csv': No such file or directory; name a file that can be read"),
+        ("none.csv", "none.csv: not there; no .csv file is in '.'"),
     ],
 )
 def test_nothing_to_check_is_one_line(name: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
