@@ -1,8 +1,9 @@
 """Which hyperparameters a search can tell to have mattered, and what it leaves to be tried.
 
-A search's trials are no design: its sampler goes where losses are low, and choices come together. What is said here is
-about the trials of that search. The unit is the trial; arms (a value, or a range of values) of fewer than `LEAST_ARM`
-trials are never compared.
+A search's trials are no design: its sampler goes where losses are low, first settings are chosen by hand, and choices
+come together. Trials that share most of the winner's other choices are good because of all of them, so none of these
+counts for a single one. What is said here is about the other trials of that search. The unit is the trial; arms (a
+value, or a range of values) of fewer than `LEAST_ARM` trials are never compared.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from analysis.statistics.selection import LEAST_TRIALS_FOR_IMPORTANCE, candidate
 LEAST_TRIALS = 8
 LEAST_ARM = LEAST_TRIALS_IN_ARM
 LEVEL = 0.05
+MOST_SHARED = 0.5
+"""A trial that shares this share of the winner's other choices, or more, says nothing of one of them ..."""
+LEAST_CHOICES = 5
+"""... where there are so many."""
 MOST_VALUES = 5
 N_RANGES = 3
 
@@ -110,6 +115,10 @@ def comparisons(study: Study, winner: TrialRecord) -> list[ArmComparison]:
         return []
     if (grid := grid_of(study)) is not None:
         return _grid_comparisons(grid, winner)
+    apart = _apart(trials, winner)
+    trials, losses = [trials[i] for i in apart], [losses[i] for i in apart]
+    if len(trials) < LEAST_TRIALS:
+        return []
     logs = np.log(losses)
     found: list[tuple[str, ChoiceArm, ChoiceArm]] = []
     for param in dict.fromkeys(key for trial in trials for key in trial.params):
@@ -206,6 +215,22 @@ def importance_is_weak(study: Study) -> bool:
 def _comparable(study: Study) -> tuple[list[TrialRecord], list[float]]:
     data = candidates([trial for trial in study.trials if trial.pruned_at is None])
     return ([], []) if data is None else (list(data.records), mean_losses(data.test).tolist())
+
+
+def _apart(trials: Sequence[TrialRecord], winner: TrialRecord) -> list[int]:
+    """Return the positions of the trials that share less than `MOST_SHARED` of the winner's choices.
+
+    A number is shared where both lie in one arm; widths of layers are no choices of their own here.
+    """
+    keys = [key for key in winner.params if "hidden_layer_size" not in key and not key.startswith("network.hidden")]
+    if len(keys) < LEAST_CHOICES:
+        return list(range(len(trials)))
+    shared = np.zeros(len(trials))
+    for key in keys:
+        mine = next((arm for arm in arms_of(trials, key) if _holds(arm, winner.params[key])), None)
+        if mine is not None:
+            shared[list(mine.members)] += 1
+    return np.flatnonzero(shared / len(keys) < MOST_SHARED).tolist()
 
 
 def _holds(arm: ChoiceArm, value: Scalar) -> bool:

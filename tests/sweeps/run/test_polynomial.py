@@ -63,7 +63,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_built_in_study_has_the_published_recipes_first():
-    assert builtin_specs(POLYNOMIALS) == ("quadratic",)
+    assert builtin_specs(POLYNOMIALS) == ("quadratic", "quadratic_drops", "quadratic_second_order")
     quadratic = load("quadratic")
     assert isinstance(quadratic, PolynomialSpec)
     header = quadratic.settings
