@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps.commands.compiling import compile_loop
-from sweeps.commands.options import Commands, InputError, add_command, add_results_option, positive_int, whole_number
+from sweeps.commands.options import Commands, InputError, add_command, add_results_option, whole_number
 
 if TYPE_CHECKING:
     from analysis.statistics.claimed import CheckedRow
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 CHECKED = "checked"
 """Folder of the reports, below the results."""
 ENDINGS = (".csv", ".tsv", ".txt")
+FEWEST_DRAWS = 20
+"""With fewer no loss whatever is implausible at 5 %: the least that n draws can say is 1 in n + 1."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -29,10 +31,24 @@ def add_commands(commands: Commands) -> None:
         "check-homework homework.csv",
     )
     check.add_argument("path", type=Path, metavar="FILE.csv|FOLDER", help="a table, or a folder with those of a class")
-    check.add_argument("--draws", type=positive_int, default=64, metavar="N", help="of each setting (default: 64)")
+    check.add_argument(
+        "--draws",
+        type=enough_draws,
+        default=64,
+        metavar="N",
+        help=f"of each setting (default: 64; {FEWEST_DRAWS} or more)",
+    )
     check.add_argument("--seed", type=whole_number, default=1, metavar="N", help="chooses the draws (default: 1)")
     add_results_option(check)
     check.set_defaults(call=check_command)
+
+
+def enough_draws(text: str) -> int:
+    """Read a number of draws that can tell an implausible loss."""
+    value = whole_number(text)
+    if value < FEWEST_DRAWS:
+        raise argparse.ArgumentTypeError(f"{text} draws cannot tell an implausible loss; give {FEWEST_DRAWS} or more")
+    return value
 
 
 def check_command(arguments: argparse.Namespace) -> int:

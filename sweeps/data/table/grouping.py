@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -166,8 +166,11 @@ def find_groupings(
     if only:
         candidates = [_candidate(frame, columns, target, next(c for c in columns if c.name == only))]
     else:
-        found_candidates = find_candidates(frame, columns, target)
-        candidates = [one for one in found_candidates if not is_within(one.units, equal)]
+        # Of rows that are there several times one speaks: copies would make a name of things of every number.
+        one_each = np.sort(np.unique(equal, return_index=True)[1])
+        found_candidates = find_candidates(frame.iloc[one_each], columns, _of_rows(target, one_each))
+        candidates = [replace(one, units=group_units(frame[one.name])) for one in found_candidates]
+        candidates = [one for one in candidates if not is_within(one.units, equal)]
     found: list[Grouping] = []
     data = known = None
     for candidate in candidates:
@@ -190,7 +193,7 @@ def find_candidates(frame: pd.DataFrame, columns: Sequence[Column], target: Targ
     """Return the columns worth a measurement: those that look most like names of things."""
     found = []
     for column in columns:
-        if column.role in ("constant", "date", "boolean") or not column.n_distinct < len(frame) - column.n_missing:
+        if column.role in ("constant", "date", "boolean") or not column.n_distinct < frame[column.name].count():
             continue
         if column.n_distinct < FEWEST_GROUPS:
             continue

@@ -25,7 +25,7 @@ def write(name: str, *rows: str) -> None:
 
 def test_a_table_is_printed_within_100_columns_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
     write("홍길동.csv", 'XOR,ReLU,30,2,"6, 2",10,0.05,0.09,0.1', "원,tanh,10,1,4,5,0.4,,0.03")
-    assert main(["check-homework", "홍길동.csv", "--draws", "16", "--seed", "2"]) == 0
+    assert main(["check-homework", "홍길동.csv", "--draws", "20", "--seed", "2"]) == 0
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
     assert max(map(columns_wide, lines)) <= 100
@@ -51,7 +51,7 @@ def test_a_class_is_one_table_with_its_common_mistakes(capsys: pytest.CaptureFix
     write("class/kim.csv", "XOR,ReLU,30,1,4,5,0.05,0.09,0.1", "원,Rellu,10,1,4,5,0.4,0.4,0.03")
     write("class/lee.csv", "XOR,Relux,30,1,4,5,0.5,3,0.1")
     write("class/notes.md")
-    assert main(["check-homework", "class", "--draws", "8"]) == 0
+    assert main(["check-homework", "class", "--draws", "20"]) == 0
     out = capsys.readouterr().out
     assert "common mistakes" in out
     table = Path("results/checked/class/data/mistakes.csv").read_text("utf-8-sig").splitlines()
