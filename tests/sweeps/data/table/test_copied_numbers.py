@@ -16,7 +16,7 @@ def copied(seed: int, copies: int, *, patients: bool) -> pd.DataFrame:
     n = 240
     height = rng.normal(1700, 90, n).round().astype(int)
     dose = rng.uniform(0, 10, n).round(2)
-    y = 2 * dose + height / 50 + rng.normal(0, 1, n)
+    y = 2 * dose + rng.normal(0, 1, n)
     frame = pd.DataFrame({"height": height, "weight": rng.normal(70, 9, n).round(1), "dose": dose, "y": y})
     if patients:
         level = rng.normal(0, 20, 40)
