@@ -14,10 +14,9 @@ from sweeps.data.table.units import find_equal_rows
 def copied(seed: int, copies: int, *, patients: bool) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     n = 240
-    height = rng.normal(1700, 90, n).round().astype(int)
-    dose = rng.uniform(0, 10, n).round(2)
-    y = 2 * dose + rng.normal(0, 1, n)
-    frame = pd.DataFrame({"height": height, "weight": rng.normal(70, 9, n).round(1), "dose": dose, "y": y})
+    height, weight, dose = rng.normal(0, 1, (3, n)).round(3)
+    y = 2 * dose + height * weight + rng.normal(0, 0.1, n)
+    frame = pd.DataFrame({"height": height, "weight": weight, "dose": dose, "y": y})
     if patients:
         level = rng.normal(0, 20, 40)
         frame.insert(0, "patient", np.arange(n) % 40)
