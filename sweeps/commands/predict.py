@@ -70,6 +70,9 @@ def predict_command(arguments: argparse.Namespace) -> int:
     if renamed:
         listed = ", ".join(f"{old} is called {new}" for old, new in renamed.items())
         print(f"names that the file or the target has: {listed}", file=sys.stderr)
+    standing = _standing(path)
+    if standing:
+        print(standing, file=sys.stderr)
     n_outside = sum(bool(one) for one in found.outside)
     n_networks = model.saved.parameters.n_replicas
     print(
@@ -78,3 +81,20 @@ def predict_command(arguments: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     return 0
+
+
+def _standing(path: Path) -> str:
+    """Return what whoever uses a sweep's networks must know of its verdict; nothing where it is certified.
+
+    A model's file by itself has no log beside it, and nothing is said.
+    """
+    from analysis.records.reading import read_study
+    from sweeps.store.log import LOG_NAME
+
+    logs = sorted([*path.glob(LOG_NAME), *path.glob(f"*/{LOG_NAME}")]) if path.is_dir() else []
+    if len(logs) != 1:
+        return ""
+    verdict = read_study(logs[0]).verdict
+    if verdict is None:
+        return "these networks are of a sweep without a verdict yet"
+    return "" if verdict.certified else f"these networks are not certified; the verdict of their sweep: {verdict.text}"

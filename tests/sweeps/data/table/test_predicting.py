@@ -18,7 +18,7 @@ from forged_models import alter_description, read_description, write_forged
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 from tiny_tables import class_frame, regression_frame, table_spec
 
-from analysis.records.reading import read_sweep
+from analysis.records.reading import read_study, read_sweep
 from engine.model_files import ModelFileError
 from sweeps.commands.main import main
 from sweeps.data.table.numerals import NumberFormat
@@ -100,6 +100,18 @@ def test_the_command_writes_a_csv_that_needs_only_the_model(
     assert [*lines[0]] == ["row", "price", "networks_low", "networks_high", "out_of_range", "distance", "outside"]
     assert [float(line["price"]) for line in lines] == pytest.approx(found.values.tolist(), rel=1e-8)
     assert [line["out_of_range"] == "yes" for line in lines] == [bool(text) for text in found.outside]
+
+
+def test_the_verdict_of_the_sweep_is_told_where_it_certifies_nothing(
+    regression: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = read_study(regression / "houses" / "log.jsonl").verdict
+    assert verdict is not None
+    assert not verdict.certified
+    regression_frame().to_csv(tmp_path / "new.csv", index=False)
+    assert main(["predict", str(regression), str(tmp_path / "new.csv"), "--output", str(tmp_path / "out.csv")]) == 0
+    told = f"these networks are not certified; the verdict of their sweep: {verdict.text}\n"
+    assert told in capsys.readouterr().err
 
 
 def test_a_class_that_looks_like_a_formula_is_quoted(classification: Path) -> None:
