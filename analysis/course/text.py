@@ -26,6 +26,11 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
 """Why claims of the sources have no verdict here."""
 
 
+SIZES: Mapping[str, str] = MappingProxyType(
+    {"default": "", "quick": " A quick run: fewer replicas, shorter training.", "full": " A full run."}
+)
+
+
 def effect_text(judgment: Judgment) -> str:
     """Return an effect with its interval and n."""
     if judgment.effect.estimate is None:
@@ -37,7 +42,8 @@ def effect_text(judgment: Judgment) -> str:
 def answer_text(study: Study) -> str:
     """Return question, answer and verdicts of a lesson."""
     one = told(study)
-    lines = [one.settings.question, one.answer]
+    size = SIZES[one.settings.size]
+    lines = [one.settings.question, f"{one.answer}{size}"]
     lines += [
         f"  {judgment.label}: {judgment.verdict} [{effect_text(judgment)}, n = {judgment.effect.n}]"
         for judgment in one.judgments
@@ -70,7 +76,7 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
 
 
 def _lesson_part(one: ToldLesson) -> str:
-    size = {"default": "", "quick": " A quick run.", "full": " A full run."}[one.settings.size]
+    size = SIZES[one.settings.size]
     changed = f" Changed: {markdown('; '.join(one.settings.changed))}." if one.settings.changed else ""
     lines = [
         f"## {markdown(one.title)} (`{one.settings.lesson}`)",
