@@ -95,6 +95,7 @@ class LessonPlan:
     phase: Phase = "training"
     n_candidates: int | None = None
     stages: tuple[tuple[Stage, ...], ...] = ()
+    last: tuple[Stage, ...] = ()
 
     def __init__(self, spec: LessonSpec, results: Path) -> None:
         self._spec = spec

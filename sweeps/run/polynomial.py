@@ -83,6 +83,7 @@ class PolynomialPlan:
     phase: Phase = "training"
     n_candidates: int | None = None
     stages: tuple[tuple[Stage, ...], ...] = ()
+    last: tuple[Stage, ...] = ()
 
     def __init__(self, spec: PolynomialSpec, results: Path) -> None:
         self._spec = spec
