@@ -21,7 +21,7 @@ from scipy import special
 
 from analysis.records.events import Scalar
 from analysis.records.study import Study, TrialRecord
-from analysis.statistics.homework import n_passed
+from analysis.statistics.homework import LEAST_POINTS, few_points, n_passed
 from analysis.statistics.intervals import Interval
 from analysis.statistics.verdicts import median_interval
 
@@ -205,8 +205,8 @@ def _change(study: Study, base: TrialRecord, record: TrialRecord, level: float) 
         along,
         None if record.epochs == base.epochs else record.epochs,
         None,
-        _median(record.in_range_loss, base.in_range_loss, level),
-        _median(record.out_of_range_loss, base.out_of_range_loss, level),
+        _median(record.in_range_loss, base.in_range_loss, base.n_in_range, "in range", level),
+        _median(record.out_of_range_loss, base.out_of_range_loss, base.n_out_of_range, "out of range", level),
         _pass_count(study.header.goal, base, record),
         level,
         record,
@@ -241,7 +241,11 @@ def _with_widths(record: TrialRecord) -> dict[str, Scalar]:
     return params
 
 
-def _median(losses: Sequence[float | None], base: Sequence[float | None], level: float) -> Interval:
+def _median(
+    losses: Sequence[float | None], base: Sequence[float | None], n_points: Sequence[int], side: str, level: float
+) -> Interval:
+    if sum(n_points) < LEAST_POINTS:
+        return Interval(None, None, None, 0, "", few_points(sum(n_points), side))
     pairs = [x - y for x, y in zip(losses, base, strict=True) if x is not None and y is not None]
     return median_interval(pairs, 1.0 - level)
 
