@@ -20,7 +20,6 @@ from analysis.statistics.looks import looks_text, no_winner_text
 from engine.playground.page import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground.page import LEARNING_RATES, REGULARIZATION_RATES
 from sweeps.data.source import Source
-from sweeps.data.table.verdict import table_verdict
 from sweeps.run.looks import CLAIMED, seeds_of
 from sweeps.run.setting import Setting, looks_of, search_setting
 from sweeps.search.space import apply
@@ -127,6 +126,8 @@ def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
     diverge; of several looks the last at which one passed, else the last, counts.
     """
     if study.header.data["kind"] == "table":
+        from sweeps.data.table.verdict import table_verdict  # brings pandas along: only for those who use it
+
         return table_verdict(spec.certificates.level, study, stopped)
     goal = spec.goal.below
     winner, level, certified = _winner(study, "certificate", goal, spec.certificates.level)
