@@ -21,7 +21,6 @@ from analysis.statistics.looks import extended_in_vain_text, looks_text, no_winn
 from engine.playground.page import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground.page import LEARNING_RATES, REGULARIZATION_RATES
 from sweeps.data.source import Source
-from sweeps.data.table.verdict import table_verdict
 from sweeps.run.looks import CLAIMED, seeds_of
 from sweeps.run.setting import Setting, looks_of, search_setting
 from sweeps.search.space import apply
@@ -128,8 +127,12 @@ def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
     diverge; of several looks the last at which one passed, else the last, counts. An extension that brought no trial
     brings no look: the answer stands, and the text says so.
     """
-    is_table = study.header.data["kind"] == "table"
-    verdict = table_verdict(spec.certificates.level, study, stopped) if is_table else _of_draws(spec, study, stopped)
+    if study.header.data["kind"] == "table":
+        from sweeps.data.table.verdict import table_verdict  # brings pandas along: only for those who use it
+
+        verdict = table_verdict(spec.certificates.level, study, stopped)
+    else:
+        verdict = _of_draws(spec, study, stopped)
     return dataclasses.replace(verdict, text=verdict.text + extended_in_vain_text(study, stopped))
 
 
