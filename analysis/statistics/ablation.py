@@ -154,7 +154,7 @@ def sign_of(interval: Interval) -> int:
 
 
 def ablation_of(study: Study, winner: TrialRecord | None, before: int | None = None) -> tuple[TrialRecord, ...] | None:
-    """Return a winner's ablation: its record there and those of its changes; None where there is none.
+    """Return a winner's ablation: its record there and those of its changes; None where there is none that ended.
 
     Parameters
     ----------
@@ -170,19 +170,18 @@ def ablation_of(study: Study, winner: TrialRecord | None, before: int | None = N
         if before is not None and look.number >= before:
             continue
         records = study.records_of("ablation", look.number)
-        if records and records[0].number == look.first and _same(records[0], winner):
+        if records and len(records) >= look.n_records and _same(records[0], winner):
             return tuple(records)
     return None
 
 
 def ablation(study: Study, winner: TrialRecord | None) -> Ablation | None:
-    """Return what one change of a winner does; None where that was not measured, or not to its end."""
+    """Return what one change of a winner does; None where that was not measured."""
     records = ablation_of(study, winner)
     if records is None:
         return None
-    look = study.look_behind(records[0])
     base, others = records[0], records[1:]
-    if look is None or len(records) < look.n_records or base.state == "failed" or not others:
+    if base.state == "failed" or not others:
         return None
     level = LEVEL / (N_QUESTIONS * len(others))
     return Ablation(base, tuple(_change(study, base, one, level) for one in others), level)
