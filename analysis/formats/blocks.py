@@ -205,6 +205,8 @@ class Card:
         What is left to be tried.
     changes : tuple of str
         What one change of the setting does, the changes that matter most first; empty where that was not tried.
+    changes_short : str
+        The same in one sentence.
     """
 
     dataset: str
@@ -219,6 +221,7 @@ class Card:
     why: tuple[str, ...]
     next_steps: tuple[str, ...]
     changes: tuple[str, ...] = ()
+    changes_short: str = ""
 
     @property
     def why_word(self) -> str:

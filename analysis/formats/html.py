@@ -61,6 +61,7 @@ class HtmlCard:
     why: tuple[str, ...]
     next_steps: tuple[str, ...]
     changes: tuple[str, ...]
+    changes_short: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,4 +142,5 @@ def html_card(card: Card, place: str, picture: HtmlBlock | None) -> HtmlCard:
         why=tuple(map(printable, card.why)),
         next_steps=tuple(map(printable, card.next_steps)),
         changes=tuple(map(printable, card.changes)),
+        changes_short=printable(card.changes_short),
     )

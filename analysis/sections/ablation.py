@@ -36,11 +36,14 @@ if TYPE_CHECKING:
 TITLE = "What one change of the winner does"
 MOST_TOLD = 3
 """Changes that a card names ..."""
+MOST_SHORT = 2
 MOST_BEYOND = 1
 """... and, of those that matter out of range alone, so many, ..."""
 MOST_LETTERS = 50
 MOST_DECADES = 4
-"""That a picture's scale spans."""
+"""That a picture's scale spans ..."""
+MOST_TICKS = 3
+"""... with a tick at each of so many, at every second one beyond."""
 LEAST_BEYOND = 0.01
 """... if they change the loss there by this share of the goal."""
 SIGN_WORDS = {1: "worse", -1: "better", 0: "no difference shown"}
@@ -131,6 +134,26 @@ def change_sentences(study: Study) -> tuple[str, ...]:
     return (*told, rest_sentence(study, found))
 
 
+def short_sentence(study: Study) -> str:
+    """Return the same in one sentence without intervals, for the first screen; empty where there was no ablation."""
+    found = ablation(study, winner_record(study))
+    if found is None:
+        return ""
+    parts = []
+    for one in found.told[:MOST_SHORT]:
+        outside = one.out_of_range.estimate
+        beyond = "" if outside is None else f" and {_signed(outside)}"
+        parts.append(f"{change_text(one)} {_signed(one.in_range.estimate or 0.0)}{beyond}")
+    others, most = len(found.told) - MOST_SHORT, largest_of_rest(found)
+    if others > 0:
+        parts.append(f"{others} more, smaller")
+    if found.rest:
+        below = "" if most is None else f", each below {number_text(most)} in range"
+        which = f"{len(found.rest)} others not shown" if found.told else f"none of {len(found.rest)} shown"
+        parts.append(f"{which} to matter{below}")
+    return f"Loss with one change, in and out of range: {'; '.join(parts)} (medians, n = {found.n})."
+
+
 def change_sentence(one: OneChange) -> str:
     """Return what one change that matters does, in range and out of range side by side."""
     sign = one.in_range_sign or one.pass_sign
@@ -195,8 +218,8 @@ def title_text(key: str) -> str:
 
 
 def value_text(value: Scalar) -> str:
-    """Return a hyperparameter's value."""
-    return number_text(value) if isinstance(value, float) else printable(exact_text(value))
+    """Return a hyperparameter's value, to the four digits that a search gives it."""
+    return f"{value:.4g}" if isinstance(value, float) else printable(exact_text(value))
 
 
 def signed_text(interval: Interval) -> str:
@@ -265,16 +288,17 @@ def draw_side(axes: Axes, intervals: Sequence[Interval], color: str) -> None:
     ends = sorted(max(abs(low), abs(high)) for _, low, _, high in lines)
     if not ends or ends[-1] == 0.0:
         return
-    largest = math.ceil(math.log10(ends[-1]))
-    smallest = min(max(math.floor(math.log10(max(ends[len(ends) // 2], 1e-300))), largest - MOST_DECADES), largest - 1)
-    axes.set_xscale("symlog", linthresh=10.0**smallest, linscale=0.6)
-    places = [10.0**k for k in range(smallest, largest + 1)]
-    below = any(low < -(10.0**smallest) for _, low, _, _ in lines)
-    axes.set_xlim(-ends[-1] * 1.2 if below else -(10.0**smallest), ends[-1] * 1.2)
-    ticks = [0.0, *places[:: -2][::-1]] if len(places) > 3 else [0.0, *places]
-    axes.set_xticks([*(-one for one in ticks[1:]), *ticks], [f"{one:g}" for one in [*(-x for x in ticks[1:]), *ticks]])
+    top = math.floor(math.log10(ends[-1]))
+    middle = math.floor(math.log10(max(ends[len(ends) // 2], 1e-300)))
+    linear = min(max(middle, top - MOST_DECADES), top)
+    axes.set_xscale("symlog", linthresh=10.0**linear, linscale=0.6)
+    places = [10.0**k for k in range(top, linear - 1, -1 if top - linear < MOST_TICKS else -2)]
+    ticks = [*(-place for place in places), 0.0, *places]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlim(-ends[-1] * 1.2 if below else -(10.0**smallest), ends[-1] * 1.2)
+    # The negative side has its room only where something lies there.
+    lowest = min(low for _, low, _, _ in lines)
+    axes.set_xlim(1.2 * min(lowest, -(10.0**linear)), 1.2 * ends[-1])
     axes.tick_params(axis="x", labelsize=8)
 
 

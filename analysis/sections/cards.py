@@ -29,7 +29,7 @@ from analysis.formats.blocks import (
 )
 from analysis.records.events import Scalar
 from analysis.records.study import Study
-from analysis.sections.ablation import better_changes, change_sentences
+from analysis.sections.ablation import better_changes, change_sentences, short_sentence
 from analysis.sections.answer import NO_FLOOR, page_link, verdict_text
 from analysis.sections.curves import curve_block, curve_line
 from analysis.sections.distance import crossing, distance_bins, points_beyond
@@ -145,6 +145,7 @@ def card_of(study: Study, label: str = "", file_name: str = "card") -> Card:
         why=why_sentences(study, winner, besides=bool(changes)),
         next_steps=next_sentences(study, winner),
         changes=changes,
+        changes_short=short_sentence(study),
     )
 
 
