@@ -58,11 +58,11 @@ COLUMNS = (
 KEY = (
     "An experiment, unlike a search's trials: the winner and each change of it were trained on the same draws, which "
     "neither the search nor a certificate has seen, equally long, and measured once. A difference is the median over "
-    "draws of the changed setting's loss minus the winner's: above 0 the change is worse on a typical draw; a few draws "
-    "that get stuck show in the draws that pass. Intervals and tests are exact under any law of the losses (order "
+    "draws of the changed setting's loss minus the winner's: above 0 the change is worse on a typical draw; draws that "
+    "get stuck show in the draws that pass. Intervals and tests are exact under any law of the losses (order "
     "statistics; McNemar), and all that is shown for one data set holds together in 95 of 100 studies: level 0.05 is "
-    "shared over three comparisons of each change. It is about changes from this winner, one at a time: what two changes "
-    "do together was not measured. Points out of range decided nothing."
+    "shared over three comparisons of each change. It is about changes from this winner, one at a time: what two do "
+    "together was not measured. Points out of range decided nothing."
 )
 
 
@@ -188,10 +188,10 @@ def rest_sentence(study: Study, found: Ablation) -> str:
 
 
 def better_changes(study: Study) -> list[str]:
-    """Return the changes that are shown to be better than the winner in range, the best first."""
+    """Return the changes that are shown to be better than the winner in range, each as a sentence begins, in order."""
     found = ablation(study, winner_record(study))
     better = [] if found is None else [one for one in found.changes if one.in_range_sign < 0 and one.pass_sign <= 0]
-    return [change_text(one) for one in sorted(better, key=lambda one: one.in_range.estimate or 0.0)]
+    return [_begun(change_text(one)) for one in sorted(better, key=lambda one: one.in_range.estimate or 0.0)]
 
 
 def is_certified(study: Study) -> bool:
@@ -236,7 +236,7 @@ def change_picture(found: Ablation, name: str, file_name: str, rows: tuple[tuple
     told = found.told
     alt = f"{name}: none of {len(found.changes)} changes is shown to matter."
     if told:
-        alt = f"{name}: {len(told)} of {len(found.changes)} changes are shown to matter, most {change_sentence(told[0])}"
+        alt = f"{name}: shown to matter: {len(told)} of {len(found.changes)} changes. {change_sentence(told[0])}"
     return Picture(
         f"{file_name}-changes",
         f"{name}: median difference of each change from the winner, n = {found.n} draws; right of 0 it is worse. Blue "

@@ -244,6 +244,8 @@ def fresh_look_rows(study: Study, name: str, studies: Sequence[Study], names: Se
             if other is not study and any(same_draws(study, look, other, one) for one in other.looks)
         ]
         total: Cell = look.level * look.n_records if look.level else Missing("claims nothing")
+        if look.stage == "ablation":
+            total = Missing("claims nothing of the goal; its changes have a level of their own")
         rows.append(
             (
                 name,

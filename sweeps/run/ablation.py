@@ -139,16 +139,20 @@ def _widths(dimension: Dimension, params: Params) -> list[Params]:
     found = []
     for factor in (0.5, 2.0):
         wanted = {key: max(1, round(factor * width)) for key, width in widths.items()}
-        found.append({key: min(dimension.values, key=lambda one: (abs(int(one or 0) - w), one)) for key, w in wanted.items()})
+        found.append(
+            {key: min(dimension.values, key=lambda one: (abs(int(one or 0) - w), one)) for key, w in wanted.items()}
+        )
     return found
 
 
 def _neighbours(choices: Sequence[Scalar], value: Scalar) -> list[Scalar]:
     """Return the numbers next to one in a list, and 0, which is often off, where it is there."""
-    below = [one for one in choices if float(one or 0.0) < float(value or 0.0)]
-    above = [one for one in choices if float(one or 0.0) > float(value or 0.0)]
-    nearest = [max(below, key=float), min(below, key=float)] if below and 0 in choices else below and [max(below, key=float)]
-    return list(dict.fromkeys([*(nearest or []), *([min(above, key=float)] if above else [])]))
+    below = [one for one in choices if _number(one) < _number(value)]
+    above = [one for one in choices if _number(one) > _number(value)]
+    found = [max(below, key=_number)] if below else []
+    found += [one for one in below if one == 0]
+    found += [min(above, key=_number)] if above else []
+    return list(dict.fromkeys(found))
 
 
 def _numbers(dimension: Dimension, params: Params, value: float) -> list[Scalar]:
@@ -163,7 +167,7 @@ def _numbers(dimension: Dimension, params: Params, value: float) -> list[Scalar]
     found: list[Scalar] = []
     for one in wanted:
         inside = min(max(one, low), high)
-        number = round(inside) if dimension.kind == "int" else float(f"{inside:.4g}")
+        number = round(inside) if dimension.kind == "int" else min(max(float(f"{inside:.4g}"), low), high)
         if dimension.key == DEPTH:
             far = number != value
         else:
@@ -172,6 +176,10 @@ def _numbers(dimension: Dimension, params: Params, value: float) -> list[Scalar]
         if far and number not in found:
             found.append(number)
     return found
+
+
+def _number(value: Scalar) -> float:
+    return float(value or 0.0)
 
 
 def _is_number(value: Scalar) -> bool:

@@ -28,11 +28,18 @@ FRESH: tuple[Stage, ...] = ("finalist", "certificate", "page_finalist", "page_ce
 """Stages that are looks."""
 
 ROUNDS: Mapping[Stage, tuple[int, ...]] = MappingProxyType(
-    {"finalist": (16, 32, 64), "page_finalist": (16, 32, 64), "certificate": (), "page_certificate": (), "ablation": ()}
+    {
+        "finalist": (16, 32, 64),
+        "page_finalist": (16, 32, 64),
+        "certificate": (),
+        "page_certificate": (),
+        "ablation": (),
+    }
 )
 """Numbers of draws after which a look's records are judged before its end.
 
-Certificates and ablations have none: an end that the losses themselves choose spoils the interval of their mean (docs/intervals.md).
+Certificates and ablations have none: an end that the losses themselves choose spoils the interval of their mean
+(docs/intervals.md).
 """
 
 

@@ -219,7 +219,9 @@ def test_a_rate_keeps_its_place_among_an_optimizers_and_a_penalty_comes_with_its
     space = {
         "training": {
             "optimizer": {"choice": ["sgd", "adam"]},
-            "learning_rate": {"by": "training.optimizer", "log": True, "ranges": {"sgd": [0.01, 1.0], "adam": [0.001, 0.1]}},
+            "learning_rate": {
+                "by": "training.optimizer", "log": True, "ranges": {"sgd": [0.01, 1.0], "adam": [0.001, 0.1]},
+            },
             "regularizer": {"choice": ["none", "l2"]},
             "regularization_rate": {
                 "low": 1e-4, "high": 1e-2, "log": True, "when": {"training": {"regularizer": ["l2"]}},
@@ -290,6 +292,11 @@ def test_a_table_has_none_and_may_say_so(tmp_path: Path, capsys: pytest.CaptureF
     regression_frame().to_csv(file, index=False)
     arguments = ["run", str(file), "--target", "price", "--ablation", "32", "--results", str(tmp_path / "results")]
     assert main(arguments) == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith(
-        "--ablation 32: the networks of a table share its rows, so that they cannot show what a change does; leave it out"
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith(
+            "--ablation 32: the networks of a table share its rows, so that they cannot show what a change"
+            " does; leave it out"
+        )
     )
