@@ -131,7 +131,7 @@ def _check_data_file(arguments: argparse.Namespace) -> None:
         With what would do.
     """
     from sweeps.data.table.reading import read_names
-    from sweeps.data.table.table import Told
+    from sweeps.data.table.told import Told
     from sweeps.spec.lesson import LESSONS
     from sweeps.spec.sweep import POLYNOMIALS, builtin_specs
 
