@@ -63,7 +63,7 @@ def test_who_is_surely_worse_leaves_early_and_the_rest_run_to_the_end(raced: Pat
 
 
 def test_a_share_of_all_trials_races_and_whatever_was_asked_first(tmp_path: Path) -> None:
-    first = {"network": {"activation": "linear", "hidden_layer_sizes": [8]},
+    first = {"network": {"activation": "relu", "hidden_layer_sizes": [1]},
              "training": {"learning_rate": 0.01, "batch_size": 30, "regularizer": "none"}}  # fmt: skip
     spec = racing_spec(
         finalists={"n": 1, "n_replicas": 16, "share": 0.25}, search={"first": [first]}, goal={"below": 0.5}
