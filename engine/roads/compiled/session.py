@@ -42,7 +42,6 @@ on Zen 4, whose divider works beside its multipliers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,6 +72,7 @@ from engine.roads.compiled.packing import (
     aligned,
     arrays_of,
     count_groups,
+    dropout_numbers,
     frozen_mask,
     means_of,
     network_numbers,
@@ -226,9 +226,7 @@ class GroupSession:
             reals,
         )
         self._after_rates = (
-            # A unit is kept where uniform >= rate; both are multiples of 2 ** -24 once the rate is rounded up to one.
-            np.array([math.ceil(float(np.float32(rate)) * 2**24) for rate in all_rates], dtype=np.int64),
-            np.array([1.0 / (1.0 - rate) for rate in all_rates]),
+            *dropout_numbers(all_rates),
             self._diverged,
         )
         self._table = points_table(self._splits)

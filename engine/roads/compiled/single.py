@@ -5,19 +5,22 @@ It is `engine.roads.compiled.loop` in another order of the work, not of any sum:
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from engine.methods.streams import GOLDEN_32, MIX_32_A, MIX_32_B, SHUFFLE
+from engine.methods.streams import DROPOUT, GOLDEN_32, INPUT_NOISE, MIX_32_A, MIX_32_B, SHUFFLE
 from engine.roads.compiled.codes import (
     DROP,
     I_BATCH,
     I_CHUNK,
+    I_DROPPING,
     I_EPOCH,
     I_GENERAL,
     I_HIDDEN,
     I_LOSS,
+    I_NOISY,
     I_OUTPUT,
     I_PARTIAL,
     I_PENALTY,
@@ -32,6 +35,7 @@ from engine.roads.compiled.codes import (
     NO_PENALTY,
     R_BETA_1,
     R_BETA_2,
+    R_NOISE,
     R_OUTPUT_SLOPE,
     R_SLOPE,
     R_STRENGTH,
@@ -63,18 +67,51 @@ L_WEIGHTS, L_BIASES, L_OUTPUTS = 0, 1, 2
 N_PLAN = 3
 # Places in the list of scratch rooms, in numbers from its start.
 S_OUTPUTS, S_DELTAS, S_INPUTS, S_LAST, S_LAST_INPUTS, S_ERRORS, S_TURNED, S_WEIGHTS, S_ONES, S_ZEROS = range(10)
-S_MINUS, S_SCALE, S_VALUES = 10, 11, 12
-N_SCRATCH = 13
+S_MINUS, S_SCALE, S_VALUES, S_SEEN, S_MASK = 10, 11, 12, 13, 14
+N_SCRATCH = 15
 # Columns of the table of splits: points, rows a panel has room for, addresses, and numbers to the next network's.
 T_N, T_ROWS, T_X, T_X_NEXT, T_Y, T_Y_NEXT, T_WEIGHT, T_WEIGHT_NEXT = range(8)
 N_TABLE = 8
 
 
 @inner
+def bits_one(low: Any, high: Any, counter: Any) -> Any:
+    """Return `engine.methods.streams.random_bits` for one counter, in 64 bits, so that a loop of it becomes vectors."""
+    mask = np.uint64(0xFFFFFFFF)
+    x = ((np.uint64(counter) * np.uint64(GOLDEN_32) + low) & mask) ^ high
+    x = ((x ^ (x >> np.uint64(16))) * np.uint64(MIX_32_A)) & mask
+    x = ((x ^ (x >> np.uint64(15))) * np.uint64(MIX_32_B)) & mask
+    return x ^ (x >> np.uint64(16))
+
+
+@inner
+def drop_units(
+    scratch: Any, out: Any, mask: Any, seen: Any, n_out: Any, m: Any, position: Any, keys: Any, layer: Any,
+    threshold: Any, share: Any,
+) -> None:  # fmt: skip
+    """Set a layer's factors at `mask`, and at `seen` its outputs at `out` times them; all are places in `scratch`."""
+    low, high = np.uint64(keys[2 * layer, 0]), np.uint64(keys[2 * layer + 1, 0])
+    limit, scale, zero = np.uint64(threshold), np.float32(share), np.float32(0)
+    for panel in range((n_out + 7) >> 3):
+        for s in range(m):
+            i = (panel * m + s) * 8
+            counter = (position + s) * n_out + panel * 8
+            for lane in range(8):
+                is_kept = (bits_one(low, high, counter + lane) >> np.uint64(8)) >= limit
+                factor = scale if is_kept else zero
+                scratch[mask + i + lane] = factor
+                scratch[seen + i + lane] = scratch[out + i + lane] * factor
+
+
+@inner
 def forward_one(
-    p: Any, scratch: Any, x: Any, x_step: Any, plan: Any, rooms: Any, sizes: Any, m: Any, ints: Any, reals: Any
-) -> None:
-    """Fill the outputs of all layers for m samples."""
+    p: Any, scratch: Any, x: Any, x_step: Any, plan: Any, rooms: Any, sizes: Any, m: Any, ints: Any, reals: Any,
+    numbers: Any, keys: Any, thresholds: Any, scales: Any, position: Any, dropping: Any,
+) -> None:  # fmt: skip
+    """Fill the outputs of all layers for m samples, of which the first is the epoch's `position`.
+
+    `numbers` is the array that `scratch` points to.
+    """
     n_layers = len(sizes) - 1
     source, step = x, x_step
     scale = shift(scratch, rooms[S_SCALE])
@@ -91,6 +128,13 @@ def forward_one(
         if as_what == AS_IS:
             activate(hidden, z, a, (n_panels * m * 8 + 15) >> 4, splat(p, reals[R_SLOPE]))
         source, step = a, m * 8
+        if dropping != 0 and thresholds[layer + 1] > 0:
+            out = plan[layer, L_OUTPUTS]
+            drop_units(
+                numbers, rooms[S_OUTPUTS] + out, rooms[S_MASK] + out, rooms[S_SEEN] + out, n_out, m, position, keys,
+                layer + 1, thresholds[layer + 1], scales[layer + 1],
+            )  # fmt: skip
+            source = shift(scratch, rooms[S_SEEN] + out)
     last = n_layers - 1
     n_in, n_out = sizes[last], sizes[last + 1]
     turned = shift(scratch, rooms[S_TURNED])
@@ -117,9 +161,17 @@ def gradient_of_loss(code: Any, out: Any, y: Any, y_stride: Any, d: Any, n_out: 
 
 
 @inner
+def multiply(d: Any, factors: Any, count: Any) -> None:
+    """Multiply `count` vectors by others."""
+    for i in range(count):
+        store(d, i, load(d, i) * load(factors, i))
+
+
+@inner
 def backward_one(
-    p: Any, g: Any, scratch: Any, x: Any, x_step: Any, plan: Any, rooms: Any, sizes: Any, m: Any, ints: Any, reals: Any
-) -> None:
+    p: Any, g: Any, scratch: Any, x: Any, x_step: Any, plan: Any, rooms: Any, sizes: Any, m: Any, ints: Any, reals: Any,
+    thresholds: Any,
+) -> None:  # fmt: skip
     """Add the scaled gradient of m samples to `g`, which may be the parameters; the errors lie at their place."""
     n_layers = len(sizes) - 1
     last = n_layers - 1
@@ -133,6 +185,7 @@ def backward_one(
     # One sample's products are not added to 0 (`products._emit_outer_one`): -0 + v is v, whatever its sign.
     start = shift(scratch, rooms[S_MINUS if m == 1 else S_ZEROS])
     times = TIMES_TANH if hidden == TANH else TIMES_RELU if hidden == RELU else AS_IS
+    seen, dropping = shift(scratch, rooms[S_SEEN]), ints[I_DROPPING] != 0
 
     n_in, n_out = sizes[last], sizes[last + 1]
     errors = shift(scratch, rooms[S_ERRORS])
@@ -144,11 +197,13 @@ def backward_one(
     weights, biases = plan[last, L_WEIGHTS], plan[last, L_BIASES]
     if last > 0:
         place = plan[last - 1, L_OUTPUTS]
-        source, step = shift(outputs, place), m * 8
+        drops = dropping and thresholds[last] > 0
+        below, step = shift(outputs, place), m * 8
         output_back_product(
-            shift(deltas, place), step, shift(p, weights), n_out * 8, errors, 8, zeros, 0, source, scale, m, n_panels,
-            n_out, times,
+            shift(deltas, place), step, shift(p, weights), n_out * 8, errors, 8, zeros, 0, below, scale, m, n_panels,
+            n_out, AS_IS if drops else times,
         )  # fmt: skip
+        source = shift(seen, place) if drops else below
     output_gradient_product(
         shift(g, weights), n_out * 8, source, step, errors, 8, start, 0, zeros, scale, n_out, n_panels, m, ADDED
     )
@@ -159,21 +214,26 @@ def backward_one(
         n_panels = (n_out + 7) >> 3
         place = plan[layer, L_OUTPUTS]
         delta = shift(deltas, place)
-        if times == AS_IS:
+        drops = dropping and thresholds[layer + 1] > 0
+        if times == AS_IS or drops:
             z = shift(scratch, rooms[S_INPUTS] + place)
             count = (n_panels * m * 8 + 15) >> 4
+            if drops:
+                multiply(delta, shift(scratch, rooms[S_MASK] + place), count)
             times_derivative(hidden, z, shift(outputs, place), delta, count, splat(p, reals[R_SLOPE]))
         source, step = x, x_step
         weights, biases = plan[layer, L_WEIGHTS], plan[layer, L_BIASES]
         if layer > 0:
             below = plan[layer - 1, L_OUTPUTS]
+            drops = dropping and thresholds[layer] > 0
             source, step = shift(outputs, below), m * 8
             turned, n_below = shift(scratch, rooms[S_WEIGHTS]), (n_in + 7) >> 3
             turn_panels(turned, 8, n_panels * 64, shift(p, weights), n_in * 8, n_panels, n_below)
             layer_product(
                 shift(deltas, below), step, turned, n_panels * 64, delta, m * 8, zeros, 0, source, scale, m, n_below,
-                n_out, times,
+                n_out, AS_IS if drops else times,
             )  # fmt: skip
+            source = shift(seen, below) if drops else source
         layer_gradient_product(
             shift(g, weights), n_in * 8, delta, m * 8, source, step, start, 0, zeros, scale, n_in, n_panels, m, ADDED
         )
@@ -200,6 +260,10 @@ def add_losses_one(
     sizes: Any,
     ints: Any,
     reals: Any,
+    numbers: Any,
+    keys: Any,
+    thresholds: Any,
+    scales: Any,
 ) -> Any:
     """Return `total` plus the losses of n points, added one after the other."""
     n_outputs = sizes[len(sizes) - 1]
@@ -209,7 +273,10 @@ def add_losses_one(
     done = np.int64(0)
     while done < n:
         m = min(n - done, 10)
-        forward_one(p, scratch, shift(x, done * 8), x_step, plan, rooms, sizes, m, ints, reals)
+        forward_one(
+            p, scratch, shift(x, done * 8), x_step, plan, rooms, sizes, m, ints, reals, numbers, keys, thresholds,
+            scales, done, np.int64(0),
+        )  # fmt: skip
         loss_values(ints[I_LOSS], out, shift(y, done), y_step, found, n_outputs, np.int64(1))
         if is_weighted:
             share = load(shift(weight, done), 0)
@@ -224,14 +291,9 @@ def add_losses_one(
 def shuffle_one(order: Any, keys: Any) -> None:
     """Set `order` to the permutation of the epoch, as `engine.roads.compiled.random.shuffle` does for every lane."""
     n = len(order)
-    low, high, mask = np.uint64(keys[0, 0]), np.uint64(keys[1, 0]), np.uint64(0xFFFFFFFF)
+    low, high = np.uint64(keys[0, 0]), np.uint64(keys[1, 0])
     for i in range(n):  # no step waits for another one: vectors
-        counter = np.uint64(i)
-        x = ((counter * np.uint64(GOLDEN_32) + low) & mask) ^ high
-        x = ((x ^ (x >> np.uint64(16))) * np.uint64(MIX_32_A)) & mask
-        x = ((x ^ (x >> np.uint64(15))) * np.uint64(MIX_32_B)) & mask
-        x = x ^ (x >> np.uint64(16))
-        order[i, 1] = np.uint32((x * (counter + np.uint64(1))) >> np.uint64(32))
+        order[i, 1] = np.uint32((bits_one(low, high, i) * (np.uint64(i) + np.uint64(1))) >> np.uint64(32))
         order[i, 0] = np.uint32(i)
     for i in range(n - 1, 0, -1):
         j = order[i, 1]
@@ -250,6 +312,29 @@ def put_in_order_one(own_x: Any, own_y: Any, X: Any, y: Any, order: Any) -> None
     for row in range(len(y)):
         for s in range(n):
             own_y[row, s] = y[row, order[s, 0]]
+
+
+@inner
+def add_input_noise_one(own_x: Any, n: Any, n_inputs: Any, sigma: Any, keys: Any) -> None:
+    """Add normal numbers to the inputs, as `engine.roads.compiled.random.add_input_noise` does for every lane."""
+    low, high = np.uint64(keys[0, 0]), np.uint64(keys[1, 0])
+    for s in range(n):
+        for k in range(n_inputs):
+            i = s * n_inputs + k
+            u = (np.float64(bits_one(low, high, 2 * i) >> np.uint64(8)) + 1.0) * 2.0**-24
+            angle = 2.0 * math.pi * 2.0**-24 * np.float64(bits_one(low, high, 2 * i + 1) >> np.uint64(8))
+            own_x[k >> 3, s, k & 7] += np.float32(sigma * math.sqrt(-2.0 * math.log(u)) * math.cos(angle))
+
+
+@inner
+def drop_inputs(own_x: Any, n: Any, n_inputs: Any, keys: Any, threshold: Any, share: Any) -> None:
+    """Multiply the inputs by their factors of dropout."""
+    low, high = np.uint64(keys[0, 0]), np.uint64(keys[1, 0])
+    limit, scale, zero = np.uint64(threshold), np.float32(share), np.float32(0)
+    for s in range(n):
+        for k in range(n_inputs):
+            is_kept = (bits_one(low, high, s * n_inputs + k) >> np.uint64(8)) >= limit
+            own_x[k >> 3, s, k & 7] *= scale if is_kept else zero
 
 
 @inner
@@ -276,6 +361,10 @@ def train_epoch_one(
     rate: Any,
     pending: Any,
     n_updates: Any,
+    numbers: Any,
+    keys: Any,
+    thresholds: Any,
+    scales: Any,
 ) -> Any:
     """Go once through n points, as `engine.roads.compiled.loop.train_epoch` does.
 
@@ -302,9 +391,12 @@ def train_epoch_one(
         while done < end:
             m = min(end - done, chunk)
             here = shift(x, done * 8)
-            forward_one(p, scratch, here, x_step, plan, rooms, sizes, m, ints, reals)
+            forward_one(
+                p, scratch, here, x_step, plan, rooms, sizes, m, ints, reals, numbers, keys, thresholds, scales, done,
+                ints[I_DROPPING],
+            )  # fmt: skip
             gradient_of_loss(ints[I_LOSS], out, shift(y, done), y_step, errors, n_outputs)
-            backward_one(p, target, scratch, here, x_step, plan, rooms, sizes, m, ints, reals)
+            backward_one(p, target, scratch, here, x_step, plan, rooms, sizes, m, ints, reals, thresholds)
             done += m
         if direct:
             n_updates += 1
@@ -351,6 +443,8 @@ def _run_single_body(
     ints: Any,
     reals: Any,
     rates: Any,
+    thresholds: Any,
+    scales: Any,
     diverged: Any,
     looks: Any,
     table: Any,
@@ -373,14 +467,23 @@ def _run_single_body(
         for k in range(len(looks)):
             for epoch in range(first, first + looks[k]):
                 n_epochs_done = ints[I_EPOCH] + epoch
-                if ints[I_SHUFFLED]:
-                    set_keys(keys, np.int64(0), seeds[network], n_epochs_done, np.int64(SHUFFLE), np.int64(0))
-                    shuffle_one(order, keys)
+                if own_x.shape[0] > 0:
+                    if ints[I_SHUFFLED]:
+                        set_keys(keys, np.int64(0), seeds[network], n_epochs_done, np.int64(SHUFFLE), np.int64(0))
+                        shuffle_one(order, keys)
                     put_in_order_one(own_x, own_y, given_x, given_y, order)
+                    if ints[I_NOISY]:
+                        set_keys(keys, np.int64(0), seeds[network], n_epochs_done, np.int64(INPUT_NOISE), np.int64(0))
+                        add_input_noise_one(own_x, n, sizes[0], reals[R_NOISE], keys)
                     x_p, y_p = address(own_x), address(own_y)
+                if ints[I_DROPPING]:
+                    for layer in range(len(sizes) - 1):
+                        set_keys(keys, 2 * layer, seeds[network], n_epochs_done, np.int64(DROPOUT), layer)
+                    if thresholds[0] > 0:
+                        drop_inputs(own_x, n, sizes[0], keys, thresholds[0], scales[0])
                 pending, n_updates = train_epoch_one(
                     p, g, m1, m2, dead_p, frozen, room, x_p, x_step, y_p, y_step, n, plan, rooms, sizes, ints, reals,
-                    n_weights, len(frozen), rates[epoch], pending, n_updates,
+                    n_weights, len(frozen), rates[epoch], pending, n_updates, scratch, keys, thresholds, scales,
                 )  # fmt: skip
                 check = zero
                 for i in range(len(frozen)):
@@ -397,7 +500,8 @@ def _run_single_body(
                 weight_there = shift(at_address(room, row[T_WEIGHT]), network * row[T_WEIGHT_NEXT])
                 sums[k, i, network] = add_losses_one(
                     p, room, sums[k, i, network], x_there, row[T_ROWS] * 8, y_there, row[T_ROWS] >> 4, weight_there,
-                    row[T_WEIGHT] != 0, row[T_N], values, plan, rooms, sizes, ints, reals,
+                    row[T_WEIGHT] != 0, row[T_N], values, plan, rooms, sizes, ints, reals, scratch, keys, thresholds,
+                    scales,
                 )  # fmt: skip
         ints[I_PENDING_AFTER], ints[I_UPDATES_AFTER] = pending, n_updates
 
@@ -427,6 +531,8 @@ def _entry(sources: int) -> Any:
         ints: Any,
         reals: Any,
         rates: Any,
+        thresholds: Any,
+        scales: Any,
         diverged: Any,
         looks: Any,
         table: Any,
@@ -436,7 +542,7 @@ def _entry(sources: int) -> Any:
             return
         _run_single_body(
             P, G, M1, M2, dead, frozen, live, X, y, own_x, own_y, order, scratch, keys, seeds, plan, rooms, sizes, ints,
-            reals, rates, diverged, looks, table, sums,
+            reals, rates, thresholds, scales, diverged, looks, table, sums,
         )  # fmt: skip
 
     return outer(run_single)

@@ -96,6 +96,24 @@ def test_every_shape_is_the_same_alone(sizes: tuple[int, ...], n_inputs: int, n_
         assert_same_alone(NetworkConfig(n_inputs, sizes, n_outputs, activation), TrainingConfig(batch_size=6))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dropout": (0.3,)},
+        {"dropout": (0.5, 0.0)},
+        {"dropout": (0.0, 0.5), "batch_size": 1},
+        {"input_dropout": 0.2},
+        {"input_noise": 0.3},
+        {"input_noise": 0.3, "input_dropout": 0.1, "dropout": (0.1, 0.2), "order": "fixed", "optimizer": "adam"},
+    ],
+    ids=str,
+)
+def test_dropout_and_noise_are_the_same_alone(changes: dict[str, Any]) -> None:
+    for activation in ("tanh", "relu", "gelu"):
+        training = TrainingConfig(**{"batch_size": 9, **changes})
+        assert_same_alone(NetworkConfig(11, (12, 5), 2, activation), training)
+
+
 @pytest.mark.parametrize("scale", [1e30, 1e-30, 0.0])
 def test_strange_numbers_are_the_same_alone(scale: float) -> None:
     """Huge ones overflow, tiny ones become 0, and 0 has a sign."""
@@ -123,6 +141,8 @@ def test_random_configurations_are_the_same_alone(data: st.DataObject) -> None:
         partial_batch=data.draw(st.sampled_from(["keep", "drop", "carry"]), "partial_batch"),
         order=data.draw(st.sampled_from(["fixed", "shuffled"]), "order"),
         learning_rate=data.draw(st.sampled_from([0.01, 0.5]), "learning_rate"),
+        dropout=data.draw(st.sampled_from([(), (), (0.25,)]), "dropout"),
+        input_noise=data.draw(st.sampled_from([0.0, 0.0, 0.2]), "input_noise"),
     )
     assert_same_alone(network, training, n)
 
@@ -148,7 +168,7 @@ def test_few_left_over_replicas_are_trained_alone_and_many_are_not() -> None:
     found = [count_singles(network, training, n) for n in (1, most, most + 1, 15, 16, 17, 32 + most)]
     assert found == [1, most, 0, 0, 0, 1, most]
     assert count_singles(network, TrainingConfig(dtype="float64"), 1) == 0
-    assert count_singles(network, TrainingConfig(dropout=(0.5,)), 1) == 0
+    assert count_singles(network, TrainingConfig(layer_noise=0.5), 1) == 0
 
 
 def test_a_group_and_left_over_replicas_make_one_session(monkeypatch: pytest.MonkeyPatch) -> None:
