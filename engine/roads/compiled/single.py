@@ -42,7 +42,7 @@ from engine.roads.compiled.codes import (
     RELU,
     TANH,
 )
-from engine.roads.compiled.decorators import SOURCES, inner, outer
+from engine.roads.compiled.decorators import SOURCES, inlined, inner, outer
 from engine.roads.compiled.panels import (
     ADDED,
     TIMES_RELU,
@@ -103,7 +103,7 @@ def drop_units(
                 scratch[seen + i + lane] = scratch[out + i + lane] * factor
 
 
-@inner
+@inlined
 def forward_one(
     p: Any, scratch: Any, x: Any, x_step: Any, plan: Any, rooms: Any, sizes: Any, m: Any, ints: Any, reals: Any,
     numbers: Any, keys: Any, thresholds: Any, scales: Any, position: Any, dropping: Any,
@@ -154,7 +154,7 @@ def times_derivative(code: Any, z: Any, a: Any, d: Any, count: Any, slope: Any) 
     multiply_derivative(code, z, a, d, count, slope)
 
 
-@inner
+@inlined
 def gradient_of_loss(code: Any, out: Any, y: Any, y_stride: Any, d: Any, n_out: Any) -> None:
     """Set `d` to the derivative of the loss of up to 16 samples with respect to the outputs."""
     loss_gradient(code, out, y, y_stride, d, n_out, np.int64(1))
@@ -167,7 +167,7 @@ def multiply(d: Any, factors: Any, count: Any) -> None:
         store(d, i, load(d, i) * load(factors, i))
 
 
-@inner
+@inlined
 def backward_one(
     p: Any, g: Any, scratch: Any, x: Any, x_step: Any, plan: Any, rooms: Any, sizes: Any, m: Any, ints: Any, reals: Any,
     thresholds: Any,
