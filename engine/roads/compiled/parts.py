@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.network import Parameters
+from engine.network import FloatArray, Parameters
 from engine.splits import Split
 from engine.state import TrainingState
 
@@ -18,10 +18,11 @@ def part_of_parameters(parameters: Parameters, first: int, last: int) -> Paramet
 
 def part_of_split(split: Split, first: int, last: int) -> Split:
     """Return the points of replicas first, ..., last - 1; arrays that all replicas share stay shared."""
-    X, y, weight = (
-        array if array is None or len(array) == 1 else array[first:last] for array in (split.X, split.y, split.weight)
-    )
-    return Split(X, y, weight)
+
+    def part(array: FloatArray) -> FloatArray:
+        return array if len(array) == 1 else array[first:last]
+
+    return Split(part(split.X), part(split.y), None if split.weight is None else part(split.weight))
 
 
 def part_of_state(state: TrainingState, first: int, last: int) -> TrainingState:

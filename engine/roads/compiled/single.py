@@ -5,12 +5,11 @@ It is `engine.roads.compiled.loop` in another order of the work, not of any sum:
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from engine.methods.streams import DROPOUT, GOLDEN_32, INPUT_NOISE, MIX_32_A, MIX_32_B, SHUFFLE
+from engine.methods.streams import DROPOUT, INPUT_NOISE, SHUFFLE
 from engine.roads.compiled.codes import (
     DROP,
     I_BATCH,
@@ -47,7 +46,6 @@ from engine.roads.compiled.panels import (
     ADDED,
     TIMES_RELU,
     TIMES_TANH,
-    copy_row,
     layer_gradient_product,
     layer_product,
     output_back_product,
@@ -59,6 +57,13 @@ from engine.roads.compiled.panels import (
 from engine.roads.compiled.passes import activate, loss_gradient, loss_values, multiply_derivative
 from engine.roads.compiled.products import AS_IS, AS_RELU, AS_TANH
 from engine.roads.compiled.random import set_keys
+from engine.roads.compiled.single_random import (
+    add_input_noise_one,
+    drop_inputs,
+    drop_units,
+    put_in_order_one,
+    shuffle_one,
+)
 from engine.roads.compiled.updates import general_update, plain_update
 from engine.roads.compiled.vectors import address, at_address, fma, load, splat, store, where_greater
 
@@ -72,35 +77,6 @@ N_SCRATCH = 15
 # Columns of the table of splits: points, rows a panel has room for, addresses, and numbers to the next network's.
 T_N, T_ROWS, T_X, T_X_NEXT, T_Y, T_Y_NEXT, T_WEIGHT, T_WEIGHT_NEXT = range(8)
 N_TABLE = 8
-
-
-@inner
-def bits_one(low: Any, high: Any, counter: Any) -> Any:
-    """Return `engine.methods.streams.random_bits` for one counter, in 64 bits, so that a loop of it becomes vectors."""
-    mask = np.uint64(0xFFFFFFFF)
-    x = ((np.uint64(counter) * np.uint64(GOLDEN_32) + low) & mask) ^ high
-    x = ((x ^ (x >> np.uint64(16))) * np.uint64(MIX_32_A)) & mask
-    x = ((x ^ (x >> np.uint64(15))) * np.uint64(MIX_32_B)) & mask
-    return x ^ (x >> np.uint64(16))
-
-
-@inner
-def drop_units(
-    scratch: Any, out: Any, mask: Any, seen: Any, n_out: Any, m: Any, position: Any, keys: Any, layer: Any,
-    threshold: Any, share: Any,
-) -> None:  # fmt: skip
-    """Set a layer's factors at `mask`, and at `seen` its outputs at `out` times them; all are places in `scratch`."""
-    low, high = np.uint64(keys[2 * layer, 0]), np.uint64(keys[2 * layer + 1, 0])
-    limit, scale, zero = np.uint64(threshold), np.float32(share), np.float32(0)
-    for panel in range((n_out + 7) >> 3):
-        for s in range(m):
-            i = (panel * m + s) * 8
-            counter = (position + s) * n_out + panel * 8
-            for lane in range(8):
-                is_kept = (bits_one(low, high, counter + lane) >> np.uint64(8)) >= limit
-                factor = scale if is_kept else zero
-                scratch[mask + i + lane] = factor
-                scratch[seen + i + lane] = scratch[out + i + lane] * factor
 
 
 @inlined
@@ -288,56 +264,6 @@ def add_losses_one(
 
 
 @inner
-def shuffle_one(order: Any, keys: Any) -> None:
-    """Set `order` to the permutation of the epoch, as `engine.roads.compiled.random.shuffle` does for every lane."""
-    n = len(order)
-    low, high = np.uint64(keys[0, 0]), np.uint64(keys[1, 0])
-    for i in range(n):  # no step waits for another one: vectors
-        order[i, 1] = np.uint32((bits_one(low, high, i) * (np.uint64(i) + np.uint64(1))) >> np.uint64(32))
-        order[i, 0] = np.uint32(i)
-    for i in range(n - 1, 0, -1):
-        j = order[i, 1]
-        here = order[i, 0]
-        order[i, 0] = order[j, 0]
-        order[j, 0] = here
-
-
-@inner
-def put_in_order_one(own_x: Any, own_y: Any, X: Any, y: Any, order: Any) -> None:
-    """Copy the points in the order of the epoch."""
-    n = len(order)
-    for panel in range(len(X)):
-        for s in range(n):
-            copy_row(address(own_x[panel, s]), address(X[panel, order[s, 0]]))
-    for row in range(len(y)):
-        for s in range(n):
-            own_y[row, s] = y[row, order[s, 0]]
-
-
-@inner
-def add_input_noise_one(own_x: Any, n: Any, n_inputs: Any, sigma: Any, keys: Any) -> None:
-    """Add normal numbers to the inputs, as `engine.roads.compiled.random.add_input_noise` does for every lane."""
-    low, high = np.uint64(keys[0, 0]), np.uint64(keys[1, 0])
-    for s in range(n):
-        for k in range(n_inputs):
-            i = s * n_inputs + k
-            u = (np.float64(bits_one(low, high, 2 * i) >> np.uint64(8)) + 1.0) * 2.0**-24
-            angle = 2.0 * math.pi * 2.0**-24 * np.float64(bits_one(low, high, 2 * i + 1) >> np.uint64(8))
-            own_x[k >> 3, s, k & 7] += np.float32(sigma * math.sqrt(-2.0 * math.log(u)) * math.cos(angle))
-
-
-@inner
-def drop_inputs(own_x: Any, n: Any, n_inputs: Any, keys: Any, threshold: Any, share: Any) -> None:
-    """Multiply the inputs by their factors of dropout."""
-    low, high = np.uint64(keys[0, 0]), np.uint64(keys[1, 0])
-    limit, scale, zero = np.uint64(threshold), np.float32(share), np.float32(0)
-    for s in range(n):
-        for k in range(n_inputs):
-            is_kept = (bits_one(low, high, s * n_inputs + k) >> np.uint64(8)) >= limit
-            own_x[k >> 3, s, k & 7] *= scale if is_kept else zero
-
-
-@inner
 def train_epoch_one(
     p: Any,
     g: Any,
@@ -450,7 +376,7 @@ def _run_single_body(
     table: Any,
     sums: Any,
 ) -> None:
-    """Train each network for ``looks[k]`` epochs, add its losses on each split of the table to ``sums[k]``, and go on."""
+    """Train each network for ``looks[k]`` epochs, add its losses on the table's splits to ``sums[k]``, and go on."""
     n, n_weights = len(order), dead.shape[1] >> 4
     x_step, y_step = X.shape[2] * 8, y.shape[2] >> 4
     room = address(scratch)
@@ -549,4 +475,4 @@ def _entry(sources: int) -> Any:
 
 
 run_single = _entry(SOURCES)
-"""Train each network for ``looks[k]`` epochs, add its losses on each split of the table to ``sums[k]``, and go on."""
+"""Train each network for ``looks[k]`` epochs, add its losses on the table's splits to ``sums[k]``, and go on."""

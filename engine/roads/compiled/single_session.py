@@ -231,7 +231,11 @@ def _table(splits: Sequence[_PanelSplit]) -> npt.NDArray[np.int64]:
 
 
 def supports_single(network: NetworkConfig, training: TrainingConfig) -> bool:
-    """Return whether networks can be trained one at a time: float32, without norms of everything at once, and without what draws a number for each weight or hidden output but dropout."""
+    """Return whether networks can be trained one at a time.
+
+    That is float32, without norms of everything at once, without numbers drawn for each weight or added to outputs of
+    layers, and without learnt slopes.
+    """
     return (
         training.dtype == "float32"
         and network.activation != "prelu"
@@ -403,7 +407,8 @@ def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, lo
         diverged_at=np.full(n, -1, dtype=np.int64),
     )
     session = SingleSession(state, network, TrainingConfig(loss=loss, order="fixed", batch_size=1), split, [split])
-    return session.advance([0])[0, 0]
+    losses: npt.NDArray[np.float64] = session.advance([0])[0, 0]
+    return losses
 
 
 def _means(sums: npt.NDArray[np.float64], splits: Sequence[_PanelSplit]) -> npt.NDArray[np.float64]:
