@@ -5,8 +5,8 @@ So every step of the loops is a constant, and a product is, for a few rows and o
 
     out[row, :] = first[:] + sum over terms of  left[row, term] * right[term, :]
 
-with the sum's terms one after the other, each by one fused multiply-add, as in `engine.roads.compiled.products`. That is
-all that the last digits depend on: whichever lanes are filled, a replica's numbers are the same bytes.
+with the sum's terms one after the other, each by one fused multiply-add, as in `engine.roads.compiled.products`. The
+last digits depend on nothing else: whichever lanes are filled, a replica's numbers are the same bytes.
 """
 
 from __future__ import annotations
