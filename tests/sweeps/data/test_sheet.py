@@ -120,7 +120,8 @@ def test_a_cell_that_cannot_be_used_is_one_line_with_its_place(tmp_path, row, me
         ),
         (
             "2.5,0.09",
-            "'2.5' cannot be: half the squared error of outputs within -1 and 1 is from 0 to 2; expected the page's number, as in 0.085",
+            "'2.5' cannot be: half the squared error of outputs within -1 and 1 is from 0 to 2; expected the page's "
+            "number, as in 0.085",
         ),
     ],
 )
