@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.course.cells import pooled
 from analysis.course.text import JudgedStudy
@@ -32,7 +33,7 @@ def _total_claim(question: Question) -> Claim:
     return Claim("26", words, measure, "above", 0.5, tuple(found), pooled(found), budget=HELD)
 
 
-def _where(lower: FloatArray, known: FloatArray) -> FloatArray:
+def _where(lower: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> FloatArray:
     return np.asarray(np.where(known, lower.astype(np.float64), np.nan), np.float64)
 
 

@@ -124,7 +124,10 @@ def row_metrics(row: CheckedRow) -> list[MetricPoint]:
     for loss in row.losses:
         key = loss.replace(" ", "_")
         place = row.place(loss)
-        found |= {f"{key}_mean": row.mean(loss).estimate, f"{key}_percentile": place and place.percentile}
+        found |= {
+            f"{key}_mean": row.mean(loss).estimate,
+            f"{key}_percentile": None if place is None else place.percentile,
+        }
         if loss in row.claimed:
             found[f"{key}_claimed"] = row.claimed[loss][0]
     return finite_points(found, 0)
