@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analysis.formats.text_cache import OutlinesOnce
 
 GIF_COLORS = 32
-PNG_COLORS = 256
+PNG_COLORS = 128
 COLUMN_INCHES = 6.5
 """Widest figure of its own: the text width of a page of A4 or letter paper with usual margins."""
 FigureFormat = Literal["pdf", "svg"]
@@ -82,10 +82,9 @@ def draw(picture: Picture) -> tuple[bytes, int, int]:
             canvas.draw()  # type: ignore[no-untyped-call]
             pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
             image = Image.fromarray(pixels[..., :3].copy())
-            # A third of the size: these pictures have few colours, and a page holds many of them. An octree takes an
-            # eighth of the median cut's time, and errs less where it errs most.
-            few = image.quantize(PNG_COLORS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-            few.save(stream, "PNG", optimize=False)
+            # A third of the size: these pictures have few colours, and a page holds many of them. (An octree would take
+            # an eighth of the time, and draws steps where a surface is smooth.)
+            image.quantize(PNG_COLORS, dither=Image.Dither.NONE).save(stream, "PNG", optimize=False)
         else:
             return svg_bytes(figure), *page_size(figure)
     return stream.getvalue(), *page_size(figure)
