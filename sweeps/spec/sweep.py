@@ -145,7 +145,7 @@ class SweepSpec:
             del table["origin"]
         if not self.ablation.n_replicas:
             del table["ablation"]
-        return table
+        return table | {"finalists": self.finalists.as_table()}
 
     def with_budget(self, n_trials: int, until: str) -> SweepSpec:
         """Return the same question with another budget: trial k, where both have it, is the same."""
