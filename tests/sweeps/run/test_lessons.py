@@ -42,7 +42,7 @@ FEWER = {
     "early_stopping": DIGITS,
     "from_scratch": ("data.n_train=200", "network.hidden_layer_sizes=[[16]]", "work.size=[64, 65]"),
     "hidden_units": (*DIGITS, "training.learning_rate=0.04"),
-    "joint_search": ('work.sampler=["random", "grid", "tpe"]', "work.n_draws=2", "work.n_startup=1"),
+    "joint_search": (*DIGITS, 'work.sampler=["random", "grid", "tpe"]', "work.n_draws=2", "work.n_startup=1"),
     "linear_classifier": (*DIGITS, "training.learning_rate=0.03"),
     "nonparametric": ("data.train_share=0.1", "work.n_units=16"),
     "beyond_range": ("training.regularizer=none", "data.stretch=3.0"),
