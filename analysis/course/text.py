@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from analysis.course.page import ToldLesson, told
+from analysis.course.page import ToldLesson, recorded_words, told
 from analysis.formats.cells import interval_text
 from analysis.formats.markdown import markdown
 from analysis.records.study import Study
@@ -51,7 +51,7 @@ def answer_text(study: Study) -> str:
     return "\n".join(lines)
 
 
-def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]) -> str:
+def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]], recorded: Sequence[str] = ()) -> str:
     """Return the document of all claims: source, verdict, effect, n.
 
     Parameters
@@ -60,13 +60,15 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
         Of lessons.
     not_run : sequence of (str, str)
         Names of lessons without records here, and why.
+    recorded : sequence of str
+        Names of lessons whose records came with the package.
     """
     parts = [
         "# Lessons: what the sources claim, and what the numbers say",
         "Written by `python -m sweeps course --claims docs/lessons.md`; do not edit it. Effects are over all "
         "conditions, with the interval that the verdict follows from; each lesson's page has the conditions.",
     ]
-    parts += [_lesson_part(told(study)) for study in studies]
+    parts += [_lesson_part(told(study), recorded) for study in studies]
     judged = {judgment.claim.number for study in studies for judgment in told(study).judgments}
     reasons = [f"- {numbers}: {why}." for numbers, why in ELSEWHERE.items() if numbers not in judged]
     parts.append("## Claims without a verdict here\n\n" + "\n".join(reasons))
@@ -75,9 +77,11 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
     return "\n\n".join(parts) + "\n"
 
 
-def _lesson_part(one: ToldLesson) -> str:
+def _lesson_part(one: ToldLesson, recorded: Sequence[str]) -> str:
     size = SIZES[one.settings.size]
     changed = f" Changed: {markdown('; '.join(one.settings.changed))}." if one.settings.changed else ""
+    if one.settings.lesson in recorded:
+        changed += f" {markdown(recorded_words(one))}"
     lines = [
         f"## {markdown(one.title)} (`{one.settings.lesson}`)",
         "",
