@@ -12,6 +12,8 @@ A study's log is a text file of chained JSON lines (`analysis.records.lines`). T
     a `TrialRecord` trained afresh on draws the search never saw (see `TrialRecord.stage`).
 ``page_search``
     the `TrialRecord` of a setting that the Playground page can express, tried on the search's draws.
+``ablation``
+    the `TrialRecord` of the winner, then of the winner with one hyperparameter changed, on draws of their own.
 ``look``
     a `LookLine` at draws that nothing has seen, written before it is taken.
 ``network``
@@ -48,7 +50,7 @@ from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
 
 State = Literal["complete", "diverged", "failed"]
 STAGES: tuple[Stage, ...] = (
-    "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate",
+    "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate", "ablation",
 )  # fmt: skip
 """Of trials; ``"network"`` is the one stage of a polynomial study, ``"cell"`` that of a lesson."""
 NETWORK: Stage = "network"
@@ -133,11 +135,13 @@ class TrialRecord:
         ``"search"``: asked by the sampler. ``"finalist"``: a good search trial on fresh draws. ``"certificate"``: a
         finalist on the fresh draws that decide, looked at once at an epoch fixed before. ``"page_*"``: the same for
         settings that can be entered on the Playground page (``"page_search"``: tried on the search's draws).
+        ``"ablation"``: the winner (first of its look), then the winner with one hyperparameter changed, all on the same
+        fresh draws at an epoch fixed before.
     number : int
         Search trials: 0, 1, 2, ... Other stages: rank within the look, from its `Look.first`: 0 for the first look.
     source : int or None
         Number of the search trial this one repeats (a duplicate's earlier trial, a finalist's search trial), or None;
-        None for all ``"page_*"`` stages, whose settings the search never tried.
+        None for all ``"page_*"`` stages, whose settings the search never tried, and for an ablation's changes.
     state : str
         ``"complete"``, ``"diverged"`` (at least half of the replicas did) or ``"failed"`` (`reason` says why).
     reason : str or None
@@ -187,6 +191,8 @@ class TrialRecord:
     ensemble : dict or None
         A table's or images' certificate: what its networks together make of the test rows; see
         `analysis.records.table`, `sweeps.data.numbered`.
+    changed : str or None
+        Of an ablation's change: the spec key that was changed; what else differs from the winner came along with it.
     started_at_s, duration_s, worker
         Wall-clock start (Unix time), monotonic duration, name of the worker. Not part of the canonical form.
     """
@@ -229,6 +235,7 @@ class TrialRecord:
     playground_url: str | None
     pruned_at: int | None = None
     ensemble: dict[str, Any] | None = None
+    changed: str | None = None
     started_at_s: float = 0.0
     duration_s: float = 0.0
     worker: str = ""
@@ -249,8 +256,8 @@ class Study:
         Larger budgets, in order; those of chapters among them.
     chapters : list of Chapter
         Other spaces than the header's, in order.
-    rounds : list of int
-        Search trials behind each look number before the present one.
+    extended_at : list of int
+        Search trials there were at each extension that came behind a look.
     """
 
     header: StudyHeader
@@ -263,7 +270,7 @@ class Study:
     chain: Chain | None = None
     looks: list[LookLine] = field(default_factory=list)
     extensions: list[Extension] = field(default_factory=list)
-    rounds: list[int] = field(default_factory=list)
+    extended_at: list[int] = field(default_factory=list)
     chapters: list[Chapter] = field(default_factory=list)
 
     @property
@@ -352,14 +359,34 @@ class Study:
         return self.extensions[-1] if self.extensions else first
 
     @property
+    def rounds(self) -> list[int]:
+        """Search trials behind each look number before the present one.
+
+        An extension closes a round once it has brought a trial. Earlier versions looked again without one.
+        """
+        n, last = max(len(self.asked), len(self.trials)), max((look.number for look in self.looks), default=1)
+        return [there for i, there in enumerate(self.extended_at, start=1) if n > there or last > i]
+
+    @property
+    def is_extended_in_vain(self) -> bool:
+        """Whether the last extension has brought no trial."""
+        return len(self.rounds) < len(self.extended_at)
+
+    @property
     def look_number(self) -> int:
         """The number of the looks that come next or are under way."""
         return len(self.rounds) + 1
 
+    def first_of_look(self, stage: Stage) -> int:
+        """Return the number of the first record of a stage's next look: those of a look that never ended stay free."""
+        ends = [look.first + look.n_records for look in self.looks if look.stage == stage]
+        return max([*ends, len(self.records[stage])])
+
     def extend(self, extension: Extension | Chapter) -> None:
-        """Let the search go on; what has been looked at closes a round, so that the next look is another one."""
-        if self.verdict is not None or any(look.number == self.look_number for look in self.looks):
-            self.rounds.append(len(self.trials))
+        """Let the search go on; with its next trial what has been looked at is a closed round."""
+        has_looked = self.verdict is not None or any(look.number == self.look_number for look in self.looks)
+        if has_looked and not self.is_extended_in_vain:
+            self.extended_at.append(len(self.trials))
         self.verdict = None
         self.extensions.append(Extension(extension.n_trials, extension.until, extension.spec_sha256))
         if isinstance(extension, Chapter):

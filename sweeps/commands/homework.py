@@ -134,13 +134,17 @@ def check_text(rows: Sequence[CheckedRow]) -> str:
         place = f", {place_text(row, loss)}" if loss in row.claimed else ""
         return f"{claimed_text(row, loss)}, really {really:.3f}{place}"
 
+    def place(row: CheckedRow) -> str:
+        return f"{row.source}:{row.line}" if several else str(row.line)
+
     lines = []
     for row in rows:
         share = f"{row.passes(GOAL).estimate or 0.0:.0%}" if row.losses else "-"
-        where = f"{row.source}:{row.line}" if several else str(row.line)
-        lines.append((where, row.dataset, row.setting, loss_text(row, TRAIN), loss_text(row, TEST), share, row.verdict))
+        lines.append(
+            (place(row), row.dataset, row.setting, loss_text(row, TRAIN), loss_text(row, TEST), share, row.verdict)
+        )
     parts = [fitted_text(columns, lines)]
-    notes = [f"line {row.line}: {'; '.join(told)}" for row in rows if (told := notes_of(row))]
+    notes = [f"{'' if several else 'line '}{place(row)}: {'; '.join(told)}" for row in rows if (told := notes_of(row))]
     parts += ["\n".join(textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in (*notes, *meaning(rows)))]
     mistakes = mistakes_table(rows).rows
     if several and mistakes:
