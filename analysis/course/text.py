@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from analysis.course.page import ToldLesson, told
+from analysis.course.page import ToldLesson, recorded_words, told
 from analysis.formats.cells import interval_text
 from analysis.formats.markdown import markdown
 from analysis.records.study import Study
@@ -73,7 +73,11 @@ class JudgedStudy:
 
 
 def claims_document(
-    studies: Sequence[Study], not_run: Sequence[tuple[str, str]], others: Sequence[JudgedStudy] = ()
+    studies: Sequence[Study],
+    not_run: Sequence[tuple[str, str]],
+    *,
+    recorded: Sequence[str] = (),
+    others: Sequence[JudgedStudy] = (),
 ) -> str:
     """Return the document of all claims: source, verdict, effect, n.
 
@@ -83,6 +87,8 @@ def claims_document(
         Of lessons.
     not_run : sequence of (str, str)
         Names of lessons without records here, and why.
+    recorded : sequence of str
+        Names of lessons whose records came with the package.
     others : sequence of JudgedStudy
         Studies that are no lessons, whose claims are judged in the same way.
     """
@@ -91,7 +97,7 @@ def claims_document(
         "Written by `python -m sweeps course --claims docs/lessons.md`; do not edit it. Effects are over all "
         "conditions, with the interval that the verdict follows from; each lesson's page has the conditions.",
     ]
-    parts += [_lesson_part(told(study)) for study in studies]
+    parts += [_lesson_part(told(study), recorded) for study in studies]
     parts += [_other_part(one) for one in others]
     judged = {judgment.claim.number for study in studies for judgment in told(study).judgments}
     judged |= {judgment.claim.number for one in others for judgment in one.judgments}
@@ -102,9 +108,11 @@ def claims_document(
     return "\n\n".join(parts) + "\n"
 
 
-def _lesson_part(one: ToldLesson) -> str:
+def _lesson_part(one: ToldLesson, recorded: Sequence[str]) -> str:
     size = SIZES[one.settings.size]
     changed = f" Changed: {markdown('; '.join(one.settings.changed))}." if one.settings.changed else ""
+    if one.settings.lesson in recorded:
+        changed += f" {markdown(recorded_words(one))}"
     lines = [
         f"## {markdown(one.title)} (`{one.settings.lesson}`)",
         "",

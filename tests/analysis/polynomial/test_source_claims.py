@@ -63,7 +63,8 @@ def test_regression_is_exact_and_better_than_a_network_with_an_error_and_not_tha
 def test_a_study_that_is_no_lesson_stands_in_the_document_and_its_claims_need_no_reason() -> None:
     judged = tuple(judge(one) for one in source_claims(question(pair(1.0, 2.0))))  # type: ignore[arg-type]
     without, text = (
-        claims_document([], [], others) for others in ((), [JudgedStudy("Polynomials", "quadratic", "Q?", "S", judged)])
+        claims_document([], [], others=others)
+        for others in ((), [JudgedStudy("Polynomials", "quadratic", "Q?", "S", judged)])
     )
     assert "## Polynomials (`quadratic`)\n\nQ?\n\nSource: S.\n\n| No. |" in text
     assert "| 26 | The constrained network's total error, too, is better | holds |" in text
