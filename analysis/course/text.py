@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from analysis.course.page import ToldLesson, recorded_words, told
@@ -16,7 +17,8 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
         "26": "judged on the page of the polynomial study, `run quadratic`: the constrained network is better in total "
         "under the article's recipes, not at equal rate and length; see [quadratic.md](quadratic.md)",
-        "29, 30": "no claims but comparisons: polynomial regression of degree 1 to 9, and the article's figures as "
+        "29": "a comparison, on the page of `run quadratic`: polynomial regression of degree 1 to 9",
+        "30": "no claim but a comparison: the article's figures as "
         "printed, from its printed weights and from scratch, stand on the page of `run quadratic`",
         "31 to 64": "of the textbook and the lecture notes: those that stand in no table above are of lessons "
         "that have not been run here",
@@ -51,7 +53,32 @@ def answer_text(study: Study) -> str:
     return "\n".join(lines)
 
 
-def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]], recorded: Sequence[str] = ()) -> str:
+@dataclass(frozen=True, slots=True)
+class JudgedStudy:
+    """A study that is no lesson, with its verdicts.
+
+    Parameters
+    ----------
+    title, name : str
+        For the reader, and for the command line.
+    question, source : str
+    judgments : tuple of Judgment
+    """
+
+    title: str
+    name: str
+    question: str
+    source: str
+    judgments: tuple[Judgment, ...]
+
+
+def claims_document(
+    studies: Sequence[Study],
+    not_run: Sequence[tuple[str, str]],
+    *,
+    recorded: Sequence[str] = (),
+    others: Sequence[JudgedStudy] = (),
+) -> str:
     """Return the document of all claims: source, verdict, effect, n.
 
     Parameters
@@ -62,6 +89,8 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
         Names of lessons without records here, and why.
     recorded : sequence of str
         Names of lessons whose records came with the package.
+    others : sequence of JudgedStudy
+        Studies that are no lessons, whose claims are judged in the same way.
     """
     parts = [
         "# Lessons: what the sources claim, and what the numbers say",
@@ -69,7 +98,9 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
         "conditions, with the interval that the verdict follows from; each lesson's page has the conditions.",
     ]
     parts += [_lesson_part(told(study), recorded) for study in studies]
+    parts += [_other_part(one) for one in others]
     judged = {judgment.claim.number for study in studies for judgment in told(study).judgments}
+    judged |= {judgment.claim.number for one in others for judgment in one.judgments}
     reasons = [f"- {numbers}: {why}." for numbers, why in ELSEWHERE.items() if numbers not in judged]
     parts.append("## Claims without a verdict here\n\n" + "\n".join(reasons))
     if not_run:
@@ -89,10 +120,21 @@ def _lesson_part(one: ToldLesson, recorded: Sequence[str]) -> str:
         "",
         f"Source: {markdown(one.settings.source)}.",
         "",
-        "| No. | Claim | Verdict | Measured | Effect | n |",
-        "| :-- | :-- | :-- | :-- | --: | --: |",
+        *_table_lines(one.judgments),
     ]
-    for judgment in one.judgments:
+    return "\n".join(lines)
+
+
+def _other_part(one: JudgedStudy) -> str:
+    heading = f"## {markdown(one.title)} (`{one.name}`)"
+    return "\n".join(
+        [heading, "", markdown(one.question), "", f"Source: {markdown(one.source)}.", "", *_table_lines(one.judgments)]
+    )
+
+
+def _table_lines(judgments: Sequence[Judgment]) -> list[str]:
+    lines = ["| No. | Claim | Verdict | Measured | Effect | n |", "| :-- | :-- | :-- | :-- | --: | --: |"]
+    for judgment in judgments:
         cells = (
             judgment.claim.number or "-",
             judgment.claim.words,
@@ -102,4 +144,4 @@ def _lesson_part(one: ToldLesson, recorded: Sequence[str]) -> str:
             "-" if judgment.effect.method == COUNTED else str(judgment.effect.n),
         )
         lines.append("| " + " | ".join(markdown(cell) for cell in cells) + " |")
-    return "\n".join(lines)
+    return lines

@@ -135,8 +135,12 @@ def course_command(arguments: argparse.Namespace) -> int:
     print(f"course: {page} (open it in a browser)")
     if arguments.claims is not None:
         from analysis.course.text import claims_document
+        from analysis.polynomial.source_claims import judged_study
 
-        studies = [study for folder in folders for study in read_sweep(folder) if study.is_lesson]
-        arguments.claims.write_text(claims_document(studies, left_out, recorded), encoding="utf-8")
+        studies = [study for folder in folders for study in read_sweep(folder)]
+        lessons = [study for study in studies if study.is_lesson]
+        others = [judged_study(study) for study in studies if study.is_polynomial]
+        text = claims_document(lessons, left_out, recorded=recorded, others=others)
+        arguments.claims.write_text(text, encoding="utf-8")
         print(f"claims: {arguments.claims}")
     return 0

@@ -44,7 +44,12 @@ FEWER = {
     "from_scratch": ("data.n_train=200", "network.hidden_layer_sizes=[[16]]", "work.size=[64, 65]"),
     "hidden_units": (*DIGITS, "training.learning_rate=0.04"),
     "joint_search": (
-        *DIGITS, 'work.sampler=["random", "tpe"]', "work.n_draws=2", "work.n_startup=1", "n_replicas=2", "epochs=2",
+        *DIGITS,
+        'work.sampler=["random", "tpe"]',
+        "work.n_draws=2",
+        "work.n_startup=1",
+        "n_replicas=2",
+        "epochs=2",
     ),
     "linear_classifier": (*DIGITS, "training.learning_rate=0.03"),
     "nonparametric": ("data.train_share=0.1", "work.n_units=16"),
