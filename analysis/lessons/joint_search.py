@@ -200,8 +200,7 @@ def _draw(cells: Cells) -> Figure:
         axes.tick_params(labelsize=6)
         if i == 0:
             axes.set_ylabel("share of searches", fontsize=8)
-        if i == len(found) - 1:
-            axes.legend(fontsize=5.5)
+            axes.legend(fontsize=5.5, loc="center right")
     return figure
 
 

@@ -24,6 +24,7 @@ from engine.network import NetworkConfig, Parameters
 from sweeps.commands.lessons import ordered_names
 from sweeps.run.kinds import Changes, kind_of, load
 from sweeps.run.probes import PROBE_FUNCTIONS, ray_line, saturated
+from sweeps.run.recorded import unpack
 from sweeps.run.replay import replay
 from sweeps.run.study import run_sweep
 from sweeps.run.trained import Trained
@@ -261,8 +262,10 @@ def test_what_the_command_line_changes_has_a_folder_of_its_own_and_is_said() -> 
 def test_a_course_is_one_page_with_a_section_a_lesson(tmp_path: Path, ran: Callable[[str], Study]) -> None:
     paths = [ran(name).path for name in ("nonlinearity", "learning_rate")]
     folders = [path.parent.parent for path in paths if path is not None]
-    page = write_course(folders, tmp_path / "course", [("quadratic", "takes long")])
+    page = write_course(folders, tmp_path / "course", [("quadratic", "takes long")], ["nonlinearity"])
     html = page.read_text(encoding="utf-8")
+    assert html.count("Recorded, not run here: ") == 1
+    assert unpack("nonlinearity", tmp_path) is None  # it takes seconds: no record comes with the package
     for place in ("contents", "nonlinearity", "learning-rate", "errata", "left-out"):
         assert f'<section id="{place}"' in html
     assert "takes long" in html
