@@ -16,7 +16,7 @@ class OutlinesOnce(TextToPath):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._sizes: dict[Any, tuple[float, float, float]] = {}
         self._outlines: dict[Any, tuple[list[Any], dict[str, Any], list[Any]]] = {}
 
@@ -26,7 +26,7 @@ class OutlinesOnce(TextToPath):
         found = self._sizes.get(key)
         if found is None:
             _make_room(self._sizes)
-            size = super().get_text_width_height_descent(s, prop, ismath)  # type: ignore[no-untyped-call]
+            size = super().get_text_width_height_descent(s, prop, ismath)
             found = self._sizes[key] = size
         return found
 
@@ -43,7 +43,7 @@ class OutlinesOnce(TextToPath):
         found = self._outlines.get(key)
         if found is None:
             _make_room(self._outlines)
-            found = self._outlines[key] = super().get_glyphs_with_font(font, s, **how)  # type: ignore[no-untyped-call]
+            found = self._outlines[key] = super().get_glyphs_with_font(font, s, **how)
         places, outlines, rectangles = found
         known = {} if glyph_map is None else glyph_map
         new = {name: outline for name, outline in outlines.items() if name not in known}
