@@ -46,7 +46,9 @@ DISTRIBUTION = "rangesweep"
 OBJECTS_A_COLLECTION = 100_000
 
 
-def write_course(folders: Sequence[Path], out: Path, left_out: Sequence[tuple[str, str]] = ()) -> Path:
+def write_course(
+    folders: Sequence[Path], out: Path, left_out: Sequence[tuple[str, str]] = (), recorded: Sequence[str] = ()
+) -> Path:
     """Write the course: one page of lessons, in the order given, then what else belongs to it.
 
     Parameters
@@ -57,6 +59,8 @@ def write_course(folders: Sequence[Path], out: Path, left_out: Sequence[tuple[st
         Folder to write to, as `write_report` does.
     left_out : sequence of (str, str)
         Lessons without records, and why.
+    recorded : sequence of str
+        Lessons whose records came with the package.
 
     Returns
     -------
@@ -67,7 +71,7 @@ def write_course(folders: Sequence[Path], out: Path, left_out: Sequence[tuple[st
 
     studies = [study for folder in folders for study in read_sweep(folder)]
     lessons = [study for study in studies if study.is_lesson]
-    sections = course_sections(lessons)
+    sections = course_sections(lessons, recorded)
     others = [study for study in studies if not study.is_lesson]
     slugs = file_names("study", [study.header.sweep for study in others])
     for slug, study in zip(slugs, others, strict=True):

@@ -181,14 +181,14 @@ def rest_sentence(study: Study, found: Ablation) -> str:
         parts.append(f"Of the other {n_rest} no difference is shown")
     whose = "" if is_certified(study) else " of a setting that is not certified"
     parts.append(
-        f"Changes{whose} one at a time, not together: medians over {found.n} draws of their own, level 0.05 shared over "
-        f"{len(found.changes)} changes"
+        f"Changes{whose} one at a time, not together: medians over {found.n} draws of their own, level 0.05 shared "
+        f"over {len(found.changes)} changes"
     )
     return ". ".join(_begun(part) for part in parts) + "."
 
 
 def better_changes(study: Study) -> list[str]:
-    """Return the changes that are shown to be better than the winner in range, each as a sentence begins, in order."""
+    """Return the changes that are shown to be better than the winner in range, the best first, capitalized."""
     found = ablation(study, winner_record(study))
     better = [] if found is None else [one for one in found.changes if one.in_range_sign < 0 and one.pass_sign <= 0]
     return [_begun(change_text(one)) for one in sorted(better, key=lambda one: one.in_range.estimate or 0.0)]

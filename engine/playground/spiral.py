@@ -77,7 +77,8 @@ def conditional_mean(X: FloatArray, noise: float) -> FloatArray:
         return np.zeros(X.shape[:-1])
     reach = float(np.sqrt((points**2).sum(axis=1)).max()) + 2 * noise + 1.0
     arms = centers(max(1.0, reach / RADIUS))
-    near, which = (np.asarray(one) for one in cKDTree(arms.reshape(-1, 2)).query(points, k=2, p=np.inf))
+    found = cKDTree(arms.reshape(-1, 2)).query(points, k=2, p=np.inf)
+    near, which = np.asarray(found[0]), np.asarray(found[1])
     mean = np.where(which[:, 0] < arms.shape[1], 1.0, -1.0)
     # Where the nearest center decides, one look at both arms tells; only the others are counted, arm by arm.
     hard = (near[:, 0] <= noise + ROUNDING) | (near[:, 1] - near[:, 0] <= ROUNDING)

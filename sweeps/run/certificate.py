@@ -215,8 +215,8 @@ def _text(
 def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:
     """Return the best trials, and of those below the goal the settings that were asked first.
 
-    A search that looks at the same draws again and again finds settings that suit those draws: its best are not the
-    best elsewhere, and a good setting given beforehand may stand far down. A race on fresh draws ends most of them soon.
+    A search that looks at the same draws again and again finds settings that suit those draws: its best are not
+    the best elsewhere, and a good setting given beforehand may stand far down. A race on fresh draws ends most soon.
     """
     trials = ranked(study.eligible())
     hopeful = [trial for trial in trials if trial.value < source.goal] or trials[:1]
