@@ -138,7 +138,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("site", "n"),
     [
         (COMMIT, 1),
-        *(pytest.param(site, many(40), marks=pytest.mark.faults) for site in (COMMIT, "open", "replace", "mkdir")),
+        *(pytest.param(site, many(20), marks=pytest.mark.faults) for site in (COMMIT, "open", "replace", "mkdir")),
     ],
 )
 def test_whatever_the_writer_of_runs_asks_of_the_disk_may_be_refused(
