@@ -82,7 +82,16 @@ def lesson_sections(study: Study) -> list[Section]:
     return [lesson_section(told(study))]
 
 
-def lesson_section(one: ToldLesson) -> Section:
+def recorded_words(one: ToldLesson) -> str:
+    """Return that a lesson's records came with the package, and how large they are."""
+    n_cells, hours = len(one.study.cells), sum(cell.duration_s for cell in one.study.cells) / 3600
+    return (
+        f"Recorded, not run here: its full run of {n_cells} cells took {hours:.2g} hours of workers' time elsewhere, "
+        f"and came with the package. {COMMAND} {one.settings.lesson} runs it smaller, with --full in this size."
+    )
+
+
+def lesson_section(one: ToldLesson, *, recorded: bool = False) -> Section:
     """Return a lesson's section, on a page of its own or in a course."""
     settings = one.settings
     blocks: list[Block] = [
@@ -90,6 +99,8 @@ def lesson_section(one: ToldLesson) -> Section:
         Paragraph(settings.done),
         Paragraph(how_it_ran(one)),
     ]
+    if recorded:
+        blocks.append(Paragraph(recorded_words(one), "finding"))
     if settings.changed:
         blocks.append(Paragraph(f"Changed on the command line: {'; '.join(settings.changed)}.", "finding"))
     failed = [cell for cell in one.study.cells if cell.reason is not None]
@@ -249,10 +260,14 @@ def contradicted(lessons: Sequence[ToldLesson]) -> Section:
     return Section("errata", "Errata: what the numbers contradict", blocks)
 
 
-def course_sections(studies: Sequence[Study]) -> list[Section]:
-    """Return a course of lessons, in the order given."""
+def course_sections(studies: Sequence[Study], recorded: Sequence[str] = ()) -> list[Section]:
+    """Return a course of lessons, in the order given; `recorded` names those that were not run here."""
     lessons = [told(study) for study in studies]
-    return [contents_section(lessons), *(lesson_section(one) for one in lessons), contradicted(lessons)]
+    return [
+        contents_section(lessons),
+        *(lesson_section(one, recorded=one.settings.lesson in recorded) for one in lessons),
+        contradicted(lessons),
+    ]
 
 
 def left_out_section(left_out: Sequence[tuple[str, str]]) -> Section:

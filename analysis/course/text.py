@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from analysis.course.page import ToldLesson, told
+from analysis.course.page import ToldLesson, recorded_words, told
 from analysis.formats.cells import interval_text
 from analysis.formats.markdown import markdown
 from analysis.records.study import Study
+from analysis.statistics.intervals import COUNTED
 from analysis.statistics.verdicts import Judgment
 
 ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
         "26": "judged on the page of the polynomial study, `run quadratic`: the constrained network is better in total "
         "under the article's recipes, not at equal rate and length; see [quadratic.md](quadratic.md)",
-        "29, 30": "no claims but comparisons: polynomial regression of degree 1 to 9, and the article's figures as "
+        "29": "a comparison, on the page of `run quadratic`: polynomial regression of degree 1 to 9",
+        "30": "no claim but a comparison: the article's figures as "
         "printed, from its printed weights and from scratch, stand on the page of `run quadratic`",
         "31 to 64": "of the textbook and the lecture notes: those that stand in no table above are of lessons "
         "that have not been run here",
@@ -32,11 +35,8 @@ SIZES: Mapping[str, str] = MappingProxyType(
 
 
 def effect_text(judgment: Judgment) -> str:
-    """Return an effect with its interval and n."""
-    if judgment.effect.estimate is None:
-        return "-"
-    estimate, ends = interval_text(judgment.effect)
-    return f"{estimate} {ends}".strip()
+    """Return an effect with its interval."""
+    return "-" if judgment.effect.estimate is None else " ".join(interval_text(judgment.effect)).strip()
 
 
 def answer_text(study: Study) -> str:
@@ -44,14 +44,41 @@ def answer_text(study: Study) -> str:
     one = told(study)
     size = SIZES[one.settings.size]
     lines = [one.settings.question, f"{one.answer}{size}"]
-    lines += [
-        f"  {judgment.label}: {judgment.verdict} [{effect_text(judgment)}, n = {judgment.effect.n}]"
-        for judgment in one.judgments
-    ]
+    for judgment in one.judgments:
+        n = "" if judgment.effect.method == COUNTED else f", n = {judgment.effect.n}"
+        lines += [
+            f"  {judgment.label}: {judgment.verdict}",
+            f"    {judgment.claim.measure}: {effect_text(judgment)}{n}",
+        ]
     return "\n".join(lines)
 
 
-def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]) -> str:
+@dataclass(frozen=True, slots=True)
+class JudgedStudy:
+    """A study that is no lesson, with its verdicts.
+
+    Parameters
+    ----------
+    title, name : str
+        For the reader, and for the command line.
+    question, source : str
+    judgments : tuple of Judgment
+    """
+
+    title: str
+    name: str
+    question: str
+    source: str
+    judgments: tuple[Judgment, ...]
+
+
+def claims_document(
+    studies: Sequence[Study],
+    not_run: Sequence[tuple[str, str]],
+    *,
+    recorded: Sequence[str] = (),
+    others: Sequence[JudgedStudy] = (),
+) -> str:
     """Return the document of all claims: source, verdict, effect, n.
 
     Parameters
@@ -60,14 +87,20 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
         Of lessons.
     not_run : sequence of (str, str)
         Names of lessons without records here, and why.
+    recorded : sequence of str
+        Names of lessons whose records came with the package.
+    others : sequence of JudgedStudy
+        Studies that are no lessons, whose claims are judged in the same way.
     """
     parts = [
         "# Lessons: what the sources claim, and what the numbers say",
         "Written by `python -m sweeps course --claims docs/lessons.md`; do not edit it. Effects are over all "
         "conditions, with the interval that the verdict follows from; each lesson's page has the conditions.",
     ]
-    parts += [_lesson_part(told(study)) for study in studies]
+    parts += [_lesson_part(told(study), recorded) for study in studies]
+    parts += [_other_part(one) for one in others]
     judged = {judgment.claim.number for study in studies for judgment in told(study).judgments}
+    judged |= {judgment.claim.number for one in others for judgment in one.judgments}
     reasons = [f"- {numbers}: {why}." for numbers, why in ELSEWHERE.items() if numbers not in judged]
     parts.append("## Claims without a verdict here\n\n" + "\n".join(reasons))
     if not_run:
@@ -75,9 +108,11 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
     return "\n\n".join(parts) + "\n"
 
 
-def _lesson_part(one: ToldLesson) -> str:
+def _lesson_part(one: ToldLesson, recorded: Sequence[str]) -> str:
     size = SIZES[one.settings.size]
     changed = f" Changed: {markdown('; '.join(one.settings.changed))}." if one.settings.changed else ""
+    if one.settings.lesson in recorded:
+        changed += f" {markdown(recorded_words(one))}"
     lines = [
         f"## {markdown(one.title)} (`{one.settings.lesson}`)",
         "",
@@ -85,17 +120,28 @@ def _lesson_part(one: ToldLesson) -> str:
         "",
         f"Source: {markdown(one.settings.source)}.",
         "",
-        "| No. | Claim | Verdict | Measured | Effect | n |",
-        "| :-- | :-- | :-- | :-- | --: | --: |",
+        *_table_lines(one.judgments),
     ]
-    for judgment in one.judgments:
+    return "\n".join(lines)
+
+
+def _other_part(one: JudgedStudy) -> str:
+    heading = f"## {markdown(one.title)} (`{one.name}`)"
+    return "\n".join(
+        [heading, "", markdown(one.question), "", f"Source: {markdown(one.source)}.", "", *_table_lines(one.judgments)]
+    )
+
+
+def _table_lines(judgments: Sequence[Judgment]) -> list[str]:
+    lines = ["| No. | Claim | Verdict | Measured | Effect | n |", "| :-- | :-- | :-- | :-- | --: | --: |"]
+    for judgment in judgments:
         cells = (
             judgment.claim.number or "-",
             judgment.claim.words,
             judgment.verdict,
             judgment.claim.measure,
             effect_text(judgment),
-            str(judgment.effect.n),
+            "-" if judgment.effect.method == COUNTED else str(judgment.effect.n),
         )
         lines.append("| " + " | ".join(markdown(cell) for cell in cells) + " |")
-    return "\n".join(lines)
+    return lines

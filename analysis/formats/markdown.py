@@ -74,7 +74,8 @@ def markdown_card(card: Card, with_meanings: bool = False) -> str:
         f"- Basis: {markdown(card.basis)}",
         f"- Replay: {command}",
         f"- Playground: {markdown_cell(card.link)}",
-        *(f"- Why: {markdown(text)}" for text in card.why),
+        *(f"- Change: {markdown(text)}" for text in card.changes),
+        *(f"- {card.why_word}: {markdown(text)}" for text in card.why),
         *(f"- Next: {markdown(text)}" for text in card.next_steps),
     ]
     return "\n".join(lines)

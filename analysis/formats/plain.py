@@ -53,7 +53,8 @@ def cards_text(cards: Sequence[Card]) -> str:
 
 def card_sentences(card: Card) -> str:
     """Return a card's sentences, command and address; only addresses may be longer than `WIDTH`."""
-    told = [card.beyond, *(f"Why: {text}" for text in card.why), *(f"Next: {text}" for text in card.next_steps)]
+    told = [card.beyond, *(f"Change: {text}" for text in card.changes)]
+    told += [f"{card.why_word}: {text}" for text in card.why] + [f"Next: {text}" for text in card.next_steps]
     lines = [printable(card.dataset)]
     for text in told:
         lines += textwrap.wrap(printable(text), WIDTH, initial_indent="  ", subsequent_indent="    ")

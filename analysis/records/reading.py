@@ -7,7 +7,7 @@ digest that they give.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -292,6 +292,20 @@ def read_sweep(folder: Path) -> list[Study]:
     if not paths:
         raise RecordError(f"{folder}: no <dataset>/log.jsonl below it; name a folder that `sweeps run` has written")
     studies = sorted((read_study(path) for path in paths), key=lambda study: study.header.position)
+    check_one_sweep(studies)
+    return studies
+
+
+def check_one_sweep(studies: Sequence[Study]) -> None:
+    """Refuse studies of one folder that are of several sweeps.
+
+    Raises
+    ------
+    RecordError
+        If some are; the message names the log of the first that differs from the first study.
+    """
+    if not studies:
+        return
     first = studies[0].header
     for study in studies[1:]:
         for key in ("sweep", "seed", "spec_sha256"):
@@ -301,7 +315,6 @@ def read_sweep(folder: Path) -> list[Study]:
                     f"{study.path}: line 1: study.{key}: {short(here)}; expected {short(there)}, as in"
                     f" {first.dataset}'s log: of another sweep; {RESTORE}"
                 )
-    return studies
 
 
 def anchor_difference(study: Study, canonical: str, where: str) -> str | None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from analysis.formats.blocks import Section
 from analysis.records.study import Study
 from analysis.sections import (
+    ablation,
     answer,
     cards,
     certainty,
@@ -35,7 +36,7 @@ GROUPS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
     {
         "In range against out of range": ("ranges", "distance", "surface"),
         "Is it sure?": ("answer", "table", "certainty", "comparison", "overtuning"),
-        "Which hyperparameters?": ("effects", "selection", "choices"),
+        "Which hyperparameters?": ("ablation", "effects", "selection", "choices"),
         "All trials": ("trials",),
         "The networks": ("curves", "network"),
         "Where the figures come from": ("provenance",),
@@ -55,6 +56,7 @@ SECTIONS: MappingProxyType[str, Build] = MappingProxyType(
         "certainty": certainty.build,
         "comparison": comparison.build,
         "overtuning": overtuning.build,
+        "ablation": ablation.build,
         "effects": effects.build,
         "selection": selection.build,
         "choices": choices.build,

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps.commands.compiling import compile_loop
-from sweeps.commands.options import Commands, InputError, add_command, add_results_option, whole_number
+from sweeps.commands.options import (
+    Commands,
+    InputError,
+    add_command,
+    add_results_option,
+    add_tracking_option,
+    tracking_uri,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from analysis.statistics.claimed import CheckedRow
@@ -40,6 +48,7 @@ def add_commands(commands: Commands) -> None:
     )
     check.add_argument("--seed", type=whole_number, default=1, metavar="N", help="chooses the draws (default: 1)")
     add_results_option(check)
+    add_tracking_option(check, "`none` leaves MLflow out")
     check.set_defaults(call=check_command)
 
 
@@ -58,6 +67,7 @@ def check_command(arguments: argparse.Namespace) -> int:
     from sweeps.run.handed_in import check_rows
 
     path: Path = arguments.path
+    uri = tracking_uri(arguments)
     rows = read_rows(path)
     if not any(row.setting for row in rows):
         raise InputError(next(row.fatal.line for row in rows if row.fatal))
@@ -70,7 +80,22 @@ def check_command(arguments: argparse.Namespace) -> int:
     pages = render_sections("Homework, checked", lead, sections(checked))
     page = write_pages(pages, Path(arguments.results) / CHECKED / path.resolve().stem)
     print(f"report: {page} (open it in a browser)")
+    if uri is not None:
+        log_rows(uri, path.name, checked, arguments.seed)
     return 0
+
+
+def log_rows(uri: str, name: str, rows: Sequence[CheckedRow], seed: int) -> None:
+    """Write the rows to MLflow and say where they are, or why they are not: the report has them either way."""
+    from sweeps.tracking.errors import TrackingError
+    from sweeps.tracking.homework_runs import EXPERIMENT, log_homework
+
+    try:
+        log_homework(uri, name, rows, seed)
+    except TrackingError as error:
+        print(error, file=sys.stderr)
+    else:
+        print(f"MLflow runs: {uri}, experiment {EXPERIMENT!r}")
 
 
 def read_rows(path: Path) -> list[SheetRow]:
@@ -134,13 +159,17 @@ def check_text(rows: Sequence[CheckedRow]) -> str:
         place = f", {place_text(row, loss)}" if loss in row.claimed else ""
         return f"{claimed_text(row, loss)}, really {really:.3f}{place}"
 
+    def place(row: CheckedRow) -> str:
+        return f"{row.source}:{row.line}" if several else str(row.line)
+
     lines = []
     for row in rows:
         share = f"{row.passes(GOAL).estimate or 0.0:.0%}" if row.losses else "-"
-        where = f"{row.source}:{row.line}" if several else str(row.line)
-        lines.append((where, row.dataset, row.setting, loss_text(row, TRAIN), loss_text(row, TEST), share, row.verdict))
+        lines.append(
+            (place(row), row.dataset, row.setting, loss_text(row, TRAIN), loss_text(row, TEST), share, row.verdict)
+        )
     parts = [fitted_text(columns, lines)]
-    notes = [f"line {row.line}: {'; '.join(told)}" for row in rows if (told := notes_of(row))]
+    notes = [f"{'' if several else 'line '}{place(row)}: {'; '.join(told)}" for row in rows if (told := notes_of(row))]
     parts += ["\n".join(textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in (*notes, *meaning(rows)))]
     mistakes = mistakes_table(rows).rows
     if several and mistakes:

@@ -94,7 +94,7 @@ def lessons_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
 
 
 def course_command(arguments: argparse.Namespace) -> int:
-    """Run every lesson that has not been run, then write the course."""
+    """Run every lesson that has not been run, then write the course; show the record of one that has a shipped one."""
     from analysis.records.reading import read_sweep
     from analysis.report import write_course
     from sweeps.commands.running import drive
@@ -102,10 +102,20 @@ def course_command(arguments: argparse.Namespace) -> int:
     from sweeps.run.kinds import Changes, kind_of, load
 
     results = Path(arguments.results)
+    from sweeps.run.recorded import RECORDED, unpack
+
     folders: list[Path] = []
+    recorded: list[str] = []
     left_out: list[tuple[str, str]] = []
     for name in ordered_names():
-        spec = kind_of(load(name)).change(load(name), Changes(size=size_of(arguments)))
+        size = size_of(arguments)
+        shipped = None if size == "full" else unpack(name, results / COURSE / RECORDED)
+        if shipped is not None:
+            print(f"lesson {name}: recorded; `{PROGRAM} run {name}` runs it", file=sys.stderr, flush=True)
+            folders.append(shipped)
+            recorded.append(name)
+            continue
+        spec = kind_of(load(name)).change(load(name), Changes(size=size))
         print(f"lesson {name}", file=sys.stderr, flush=True)
         try:
             drive(spec, results, arguments)
@@ -121,12 +131,16 @@ def course_command(arguments: argparse.Namespace) -> int:
         else:
             why = f"{one.question} It has not been run here ({time_text(one)}): {PROGRAM} run {one.name}"
             left_out.append((one.name, why))
-    page = write_course(folders, results / COURSE / "report", left_out)
+    page = write_course(folders, results / COURSE / "report", left_out, recorded)
     print(f"course: {page} (open it in a browser)")
     if arguments.claims is not None:
         from analysis.course.text import claims_document
+        from analysis.polynomial.source_claims import judged_study
 
-        studies = [study for folder in folders for study in read_sweep(folder) if study.is_lesson]
-        arguments.claims.write_text(claims_document(studies, left_out), encoding="utf-8")
+        studies = [study for folder in folders for study in read_sweep(folder)]
+        lessons = [study for study in studies if study.is_lesson]
+        others = [judged_study(study) for study in studies if study.is_polynomial]
+        text = claims_document(lessons, left_out, recorded=recorded, others=others)
+        arguments.claims.write_text(text, encoding="utf-8")
         print(f"claims: {arguments.claims}")
     return 0

@@ -98,6 +98,15 @@ def add_tracking_option(parser: Parser, note: str = "a database or server") -> N
     )
 
 
+def tracking_uri(arguments: argparse.Namespace) -> str | None:
+    """Return the store that ``--tracking-uri`` names, in full; None where MLflow is left out."""
+    if arguments.tracking_uri == NO_TRACKING:
+        return None
+    from sweeps.tracking.database import resolve_uri
+
+    return resolve_uri(arguments.tracking_uri, Path.cwd())
+
+
 def add_log_runs_option(parser: Parser) -> None:
     """Add ``--log-runs``."""
     parser.add_argument(
@@ -121,6 +130,11 @@ def positive_int(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1; give 1 or more")
     return value
+
+
+def ablation_draws(text: str) -> int:
+    """Read a number of draws, or ``"off"``, which is 0."""
+    return 0 if text == "off" else positive_int(text)
 
 
 def whole_number(text: str) -> int:

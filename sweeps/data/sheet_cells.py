@@ -143,10 +143,12 @@ def loss(text: str, largest: float) -> Claimed:
     if number is None:
         raise CellError(f"{quoted(text)} is no number", "no number")
     if not 0 <= number <= Decimal(str(largest)):
-        near = 0 if number < 0 else largest
+        # The nearest bound is no loss that anybody read off the page: 0.05 is what -0.05 was to be.
+        meant = f"{-number}" if number < 0 and -number <= Decimal(str(largest)) else None
+        hint = f"did you mean {meant}?" if meant else "expected the page's number, as in 0.085"
         raise CellError(
             f"{quoted(text)} cannot be: half the squared error of outputs within -1 and 1 is from 0 to {largest:g}; "
-            f"nearest: {near:g}",
+            f"{hint}",
             f"outside 0 to {largest:g}",
         )
     exponent = number.as_tuple().exponent

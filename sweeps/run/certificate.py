@@ -21,7 +21,6 @@ from analysis.statistics.looks import extended_in_vain_text, looks_text, no_winn
 from engine.playground.page import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground.page import LEARNING_RATES, REGULARIZATION_RATES
 from sweeps.data.source import Source
-from sweeps.data.table.verdict import table_verdict
 from sweeps.run.looks import CLAIMED, seeds_of
 from sweeps.run.setting import Setting, looks_of, search_setting
 from sweeps.search.space import apply
@@ -121,6 +120,11 @@ def decided(records: Sequence[TrialRecord]) -> set[int]:
     return {record.number for record in records} - stays
 
 
+def winner_of(spec: SweepSpec, study: Study) -> TrialRecord | None:
+    """Return the certificate that the verdict will name: the best that passed, else the best; None without any."""
+    return _winner(study, "certificate", spec.goal.below, spec.certificates.level)[0]
+
+
 def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
     """Return how a study ended.
 
@@ -128,8 +132,12 @@ def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
     diverge; of several looks the last at which one passed, else the last, counts. An extension that brought no trial
     brings no look: the answer stands, and the text says so.
     """
-    is_table = study.header.data["kind"] == "table"
-    verdict = table_verdict(spec.certificates.level, study, stopped) if is_table else _of_draws(spec, study, stopped)
+    if study.header.data["kind"] == "table":
+        from sweeps.data.table.verdict import table_verdict  # brings pandas along: only for those who use it
+
+        verdict = table_verdict(spec.certificates.level, study, stopped)
+    else:
+        verdict = _of_draws(spec, study, stopped)
     return dataclasses.replace(verdict, text=verdict.text + extended_in_vain_text(study, stopped))
 
 
@@ -205,9 +213,19 @@ def _text(
 
 
 def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:
+    """Return the best trials, and of those below the goal the settings that were asked first.
+
+    A search that looks at the same draws again and again finds settings that suit those draws: its best are not
+    the best elsewhere, and a good setting given beforehand may stand far down. A race on fresh draws ends most soon.
+    """
     trials = ranked(study.eligible())
     hopeful = [trial for trial in trials if trial.value < source.goal] or trials[:1]
-    return hopeful[: spec.finalists.n]
+    if source.is_finite or not spec.finalists.n:
+        return hopeful[: spec.finalists.n]
+    n = max(spec.finalists.n, math.ceil(spec.finalists.share * len(trials)))
+    begins = study.chapters[-1].first if study.chapters else 0
+    given = range(begins, begins + len(spec.search.first))
+    return hopeful[:n] + [trial for trial in hopeful[n:] if trial.number in given]
 
 
 def _certificates(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:

@@ -37,12 +37,19 @@ LESSONS = lesson_names()
 DIGITS = ("dataset=digits", "data.n_train=60", "data.n_test=40")
 """Where Fashion-MNIST stands by default: no test waits for a large file."""
 FEWER = {
-    "activations": ("training.learning_rate=0.1",),
+    "activations": (*DIGITS, "training.learning_rate=0.1"),
     "dropout": DIGITS,
     "early_stopping": DIGITS,
     "from_scratch": ("data.n_train=200", "network.hidden_layer_sizes=[[16]]", "work.size=[64, 65]"),
     "hidden_units": (*DIGITS, "training.learning_rate=0.04"),
-    "joint_search": ('work.sampler=["random", "grid", "tpe"]', "work.n_draws=2", "work.n_startup=1"),
+    "joint_search": (
+        *DIGITS,
+        'work.sampler=["random", "tpe"]',
+        "work.n_draws=2",
+        "work.n_startup=1",
+        "n_replicas=2",
+        "epochs=2",
+    ),
     "linear_classifier": (*DIGITS, "training.learning_rate=0.03"),
     "nonparametric": ("data.train_share=0.1", "work.n_units=16"),
     "beyond_range": ("training.regularizer=none", "data.stretch=3.0"),
@@ -203,13 +210,17 @@ def test_a_relu_unit_is_a_line_beyond_the_box_and_a_large_tanh_unit_is_saturated
             "learning_rat=1",
             "--set learning_rat: unknown setting 'learning_rat'; did you mean 'training.learning_rate'?",
         ),
+        ("rate=1", "--set rate: unknown setting 'rate'; did you mean 'training.learning_rate'?"),
         ("training.learning_rate=-3", "--set: training.learning_rate: -3 must be above 0"),
         ("training.learning_rate=[]", "--set: training.learning_rate: [] must be a list of levels, at least one"),
         ("training.optimizer=adm", "--set: training.optimizer: unknown 'adm'; did you mean 'adam'?"),
         ("data.noise=3", "--set: designs sets: data: noise: 3 must be at least 0 and at most 0.8"),
         ("n_replicas=0", "--set: n_replicas: 0 is outside 1 to 10000"),
         ("epochs=many", '--set: epochs: "many" must be a whole number'),
-        ("training.learning_rate", '--set "training.learning_rate": write KEY=VALUE, as in --set data.features=VALUE'),
+        (
+            "training.learning_rate",
+            '--set "training.learning_rate": write KEY=VALUE, as in --set training.learning_rate=VALUE',
+        ),
     ],
 )
 def test_a_setting_that_will_not_do_is_refused_in_one_line(assignment: str, message: str) -> None:
