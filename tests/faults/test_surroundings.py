@@ -283,3 +283,39 @@ def test_a_sweep_its_runs_and_its_report_need_no_network(folder: Path, whole: st
     found += problems(folder, whole)
     tally("commands in a network namespace without any network", len(commands), len(found))
     assert found == []
+
+
+ASK = """
+import os, signal, subprocess, sys, time, urllib.request
+ui = subprocess.Popen([sys.executable, "-m", "sweeps", "ui", "--port", "5870"])
+try:
+    for _ in range(240):
+        try:
+            answer = urllib.request.urlopen("http://127.0.0.1:5870/", timeout=10)
+        except OSError:
+            assert ui.poll() is None, "the UI has ended"
+            time.sleep(0.5)
+        else:
+            print(answer.status, b"<title>MLflow</title>" in answer.read())
+            break
+finally:
+    ui.send_signal(signal.SIGINT)
+    ui.wait(30)
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(not may_unshare(), reason="may not have a network of its own (`unshare -n`)")
+@pytest.mark.skipif(shutil.which("ip") is None, reason="needs `ip` (Debian: iproute2)")
+def test_the_ui_needs_no_network_but_the_loopback(folder: Path, whole: str, tally: Tally) -> None:
+    run_sweep(SPEC, folder / "results", workers=1)
+    sync(folder / "results", sqlite_uri(folder / "mlflow.db"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)} | dict.fromkeys(("CI", "PYTEST_CURRENT_TEST"), "")
+    alone = 'ip link set lo up && exec "$0" -c "$1"'
+    result = subprocess.run(
+        ["unshare", "-n", "sh", "-c", alone, sys.executable, ASK],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    found = problems(folder, whole) + ([] if "200 True" in result.stdout else [result.stderr[-300:]])
+    tally("UI in a network namespace that has only a loopback: its page answered", 1, len(found))
+    assert found == []

@@ -37,10 +37,7 @@ pytest.importorskip("psycopg2")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's dependencies warn of their own future
     from mlflow import MlflowClient
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
 
 ROOT = Path(__file__).resolve().parents[3]
 LOST = 0.04
@@ -206,6 +203,7 @@ def expect_one_to_one(folder: Path, uri: str) -> int:
     return len(runs)
 
 
+@pytest.mark.slow
 def test_restarts_kills_and_lost_replies_in_mid_sweep(postgres: Postgres, server: MlflowServer, tmp_path: Path) -> None:
     spec = write_spec(tmp_path, "restarts", n_trials=60, n_replicas=32, max_epochs=1000)
     assert start(spec, "none", "undisturbed").wait(LONGEST_S) == 0
