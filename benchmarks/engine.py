@@ -75,6 +75,9 @@ WIDE = Config(
     "784-256-10 relu", (784, 256, 10), "relu", 256, "linear", "softmax_cross_entropy", rate=0.1, n_points=60_000,
     order="shuffled", tolerance=1e-2,  # after 705 steps; PyTorch's sums change with its threads
 )  # fmt: skip
+WIDE_TABLES = (
+    Config("330-128-1 tanh", (330, 128, 1), "tanh", 32, "linear", rate=1e-3, n_points=1050, order="shuffled"),
+)
 POLYNOMIAL = Config(
     "1-2-1 sigmoid, Adam, all points", (1, 2, 1), "sigmoid", 10_000, "linear", "mse", "adam", 0.01, 10_000,
     tolerance=1e-4,
@@ -218,12 +221,18 @@ def wide_problem(effort: Effort) -> tuple[Config, Problem]:
 
 
 def wide(cores: int, effort: Effort) -> list[Row]:
-    """Measure one wide network on all images, shuffled anew each epoch, against PyTorch on as many cores."""
+    """Measure wide networks, points shuffled anew each epoch, against PyTorch on as many cores: images, and a table."""
     config, problem = wide_problem(effort)
-    peers = [engine_peer(config, problem)]
-    if has("torch"):
-        peers.append(torch_peer(config, problem))
-    return compare(config, cores, peers, effort)
+    problems = [(config, problem)]
+    if not effort.quick:
+        problems += [(other, numbers(other, 1)) for other in WIDE_TABLES]
+    rows = []
+    for config, problem in problems:
+        peers = [engine_peer(config, problem)]
+        if has("torch"):
+            peers.append(torch_peer(config, problem))
+        rows += compare(config, cores, peers, effort)
+    return rows
 
 
 def polynomial(cores: int, effort: Effort) -> list[Row]:

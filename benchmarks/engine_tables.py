@@ -22,6 +22,7 @@ GOALS: dict[tuple[str, int], dict[str, float]] = {  # least multiple of this eng
     ("1-150-150-1 relu", 1): {"PyTorch eager": 10},
     ("1-150-150-1 relu", 8): {"PyTorch eager": 10},
     ("784-256-10 relu", 256): {"PyTorch eager": 1},
+    ("330-128-1 tanh", 32): {"PyTorch eager": 1},
     ("1-2-1 sigmoid, Adam, all points", 10_000): {"PyTorch eager": 20},
 }
 

@@ -60,7 +60,7 @@ def test_every_table_runs(tmp_path: Path) -> None:
 
 def test_the_document_has_a_place_for_every_table() -> None:
     names = re.findall(r"<!-- (\w+): begin -->", (ROOT / "docs" / "performance.md").read_text(encoding="utf-8"))
-    assert names == ["main_job", *TABLES]
+    assert [name for name in names if name in TABLES] == list(TABLES)
 
 
 def test_peers_that_disagree_stop_the_benchmark() -> None:
