@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -35,7 +36,7 @@ from analysis.formats.blocks import (
     sweep_names,
 )
 from analysis.formats.csv_files import csv_text
-from analysis.formats.drawing import FigureFormat, draw, draw_animation, figure_file
+from analysis.formats.drawing import Drawing, FigureFormat, draw, draw_animation, figure_file, has_letters
 from analysis.formats.html import HtmlBlock, html_card, html_table
 from analysis.formats.latex import latex_table
 from analysis.formats.markdown import markdown, markdown_card, markdown_table
@@ -49,6 +50,7 @@ from analysis.records.table import is_table
 from analysis.sections.provenance import network_provenance
 from analysis.sections.registry import GROUP_OF, OF_DRAWN_DATA, SECTIONS
 from analysis.statistics.homework import homework_rows
+from analysis.words import ENGLISH, LANGUAGES, language, plural, say, speaking
 
 HERE = Path(__file__).parent
 DISTRIBUTION = "rangesweep"
@@ -59,7 +61,7 @@ class Pages:
     """The report as it grows: the page's blocks, the Markdown text, and the files beside them.
 
     `groups` has the question that a section is folded away under, by its key. `figures` says as what every picture is
-    written once more, as a file of its own.
+    written once more, as a file of its own. `english` has the pictures to draw where no font has a language's letters.
     """
 
     sections: list[tuple[str, str, list[HtmlBlock]]] = field(default_factory=list)
@@ -67,6 +69,7 @@ class Pages:
     markdown: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     figures: FigureFormat | None = None
+    english: Mapping[str, Drawing] = field(default_factory=dict)
 
 
 def write_course(folders: Sequence[Path], out: Path, left_out: Sequence[tuple[str, str]] = ()) -> Path:
@@ -90,18 +93,67 @@ def write_course(folders: Sequence[Path], out: Path, left_out: Sequence[tuple[st
 
     studies = [study for folder in folders for study in read_sweep(folder)]
     lessons = [study for study in studies if study.is_lesson]
-    sections = course_sections(lessons)
     others = [study for study in studies if not study.is_lesson]
     slugs = file_names("study", [study.header.sweep for study in others])
-    for slug, study in zip(slugs, others, strict=True):
-        own = _own_report(study)
-        title = f"Lesson: {printable(study.header.sweep)}"
-        sections += [named(one, slug, title) for one in (own(study).sections if own else sections_of([study]))]
-    if left_out:
-        sections.append(left_out_section(left_out))
-    n = len(lessons) + len(others)
-    lead = f"{n} lessons. Each asks one question, says what was done, and judges what its sources claim."
-    return write_pages(render_sections("A course on small networks", lead, sections), out)
+
+    def build() -> list[Section]:
+        sections = course_sections(lessons)
+        for slug, study in zip(slugs, others, strict=True):
+            own = _own_report(study)
+            title = say("Lesson: {title}", title=printable(study.header.sweep))
+            sections += [named(one, slug, title) for one in (own(study).sections if own else sections_of([study]))]
+        if left_out:
+            sections.append(left_out_section(left_out))
+        return sections
+
+    lead = say(
+        "{n} lessons. Each asks one question, says what was done, and judges what its sources claim.", n=len(studies)
+    )
+    title = say("A course on small networks")
+    return write_pages(render_sections(title, lead, build(), english=pictures_without_font(build)), out)
+
+
+def language_of(page: Path) -> str:
+    """Return the language of a report's page; English where it does not say one that is known."""
+    try:
+        found = re.search(r'<html lang="([a-z]+)"', page.read_text(encoding="utf-8", errors="replace")[:200])
+    except OSError:
+        return ENGLISH
+    return found[1] if found and found[1] in LANGUAGES else ENGLISH
+
+
+def pictures_without_font(build: Callable[[], Sequence[Section]]) -> dict[str, Drawing]:
+    """Return the pictures of a report in English, by name, where no font has the letters of its language.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the sections in the language at hand; called only where it is needed.
+    """
+    if has_letters(language()):
+        return {}
+    with speaking(ENGLISH):
+        return {block.name: block for section in build() for block in drawings(section.blocks)}
+
+
+def drawings(blocks: Iterable[Block]) -> Iterator[Drawing]:
+    """Yield the pictures among blocks, those within others, too."""
+    for block in blocks:
+        if isinstance(block, Picture | Animation):
+            yield block
+        elif isinstance(block, Stills):
+            yield block.picture
+        elif isinstance(block, Folded):
+            yield from drawings(block.blocks)
+        elif isinstance(block, Cards):
+            yield from (card.picture for card in block.cards if isinstance(card.picture, Picture))
+
+
+def no_font_sentence() -> str:
+    """Return why the pictures are in English, empty where they are not."""
+    if has_letters(language()):
+        return ""
+    return say("The pictures are in English: no font here has the letters of this language.")
 
 
 def write_pages(pages: Pages, out: Path) -> Path:
@@ -149,17 +201,24 @@ def render(studies: Sequence[Study], figures: FigureFormat | None = None) -> Pag
 
     Where studies with a report of their own stand beside others, their sections and files carry their names.
     """
+    one = report_of(studies)
+    english = pictures_without_font(lambda: report_of(studies).sections)
+    return render_sections(one.title, one.lead, one.sections, figures, english)
+
+
+def report_of(studies: Sequence[Study]) -> Report:
+    """Return the report of some studies as sections; see `render`."""
     apart = [study for study in studies if _own_report(study) is not None]
     studies = [study for study in studies if _own_report(study) is None]
     parts = [report(study) for study in apart if (report := _own_report(study)) is not None]
     if studies or not parts:
         names = dict.fromkeys(printable(name) for name in sweep_names(studies))
-        own = Report(f"Sweep report: {', '.join(names)}", lead_sentence(studies), sections_of(studies))
+        own = Report(say("Sweep report: {names}", names=", ".join(names)), lead_sentence(studies), sections_of(studies))
         if not parts:
-            return render_sections(own.title, own.lead, own.sections, figures)
+            return own
         parts.insert(0, own)
     elif len(parts) == 1:
-        return render_sections(parts[0].title, parts[0].lead, parts[0].sections, figures)
+        return parts[0]
     sections = []
     slugs = ["", *file_names("study", [study.header.sweep for study in apart])][0 if studies else 1 :]
     for slug, part in zip(slugs, parts, strict=True):
@@ -167,7 +226,7 @@ def render(studies: Sequence[Study], figures: FigureFormat | None = None) -> Pag
     if side_by_side := beside_each_other(apart, parts[-len(apart) :]):
         sections.append(side_by_side)
     leads = " ".join(f"{part.title}. {part.lead}" for part in parts)
-    return render_sections(f"{len(parts)} reports in one", leads, sections, figures)
+    return Report(say("{n} reports in one", n=len(parts)), leads, sections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +334,15 @@ def _own_report(study: Study) -> Callable[[Study], Report] | None:
     return OWN_REPORTS.get(str(study.header.data.get("kind", "")))
 
 
-def render_sections(title: str, lead: str, sections: Iterable[Section], figures: FigureFormat | None = None) -> Pages:
-    """Return a report of some sections, nothing written yet."""
-    pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)], figures=figures)
+def render_sections(
+    title: str,
+    lead: str,
+    sections: Iterable[Section],
+    figures: FigureFormat | None = None,
+    english: Mapping[str, Drawing] | None = None,
+) -> Pages:
+    """Return a report of some sections, nothing written yet; `english` as `pictures_without_font` returns it."""
+    pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)], figures=figures, english=english or {})
     for section in sections:
         add_section(pages, section)
     style = (HERE / "report.css").read_text(encoding="utf-8")
@@ -299,6 +364,9 @@ def render_sections(title: str, lead: str, sections: Iterable[Section], figures:
         script=script,
         script_hash=policy_hash(script),
         version=project_version(),
+        language=language(),
+        no_font=no_font_sentence(),
+        say=say,
     )
     pages.files["index.html"] = html.encode()
     pages.files["report.md"] = ("\n\n".join(pages.markdown) + "\n").encode()
@@ -324,8 +392,8 @@ def folds_of(pages: Pages) -> list[dict[str, Any]]:
     folds: list[dict[str, Any]] = []
     for key, name, blocks in pages.sections:
         group = pages.groups.get(key, "")
-        if not folds or not group or folds[-1]["title"] != group:
-            folds.append({"title": group, "sections": []})
+        if not folds or not group or folds[-1]["title"] != str(group):
+            folds.append({"title": str(group), "sections": []})
         folds[-1]["sections"].append({"key": key, "title": name, "blocks": blocks})
     return folds
 
@@ -339,17 +407,27 @@ def lead_sentence(studies: Sequence[Study]) -> str:
         certified = {row.study for row in homework_rows(drawn) if row.certified and row.setting == "winner"}
         goals = sorted({f"{study.header.goal:g}" for study in drawn})
         sentences.append(
-            f"{len(certified)} of {len(drawn)} dataset{'' if len(drawn) == 1 else 's'} certified: training and test "
-            f"loss below {', '.join(goals)} on fresh draws that no search had seen."
+            say(
+                "{n_certified} of {n} dataset{s} certified: training and test loss below {goals} on fresh draws that "
+                "no search had seen.",
+                n_certified=len(certified),
+                n=len(drawn),
+                s=plural(len(drawn)),
+                goals=", ".join(goals),
+            )
         )
     if tables:
         n_certified = sum(study.verdict is not None and study.verdict.certified for study in tables)
         sentences.append(
-            f"{n_certified} of {len(tables)} table{'' if len(tables) == 1 else 's'} certified: the goal reached on "
-            "test rows that no search had seen."
+            say(
+                "{n_certified} of {n} table{s} certified: the goal reached on test rows that no search had seen.",
+                n_certified=n_certified,
+                n=len(tables),
+                s=plural(len(tables)),
+            )
         )
     if unfinished := sum(study.verdict is None for study in studies):
-        sentences.append(f"{unfinished} not finished yet.")
+        sentences.append(say("{unfinished} not finished yet.", unfinished=unfinished))
     return " ".join(sentences)
 
 
@@ -357,7 +435,7 @@ def add_section(pages: Pages, section: Section) -> None:
     """Add one section to the page, the Markdown text and the files."""
     pages.markdown.append(f"## {markdown(section.title)}")
     blocks = [add_block(pages, block, section.key) for block in section.blocks]
-    pages.sections.append((section.key, section.title, blocks))
+    pages.sections.append((section.key, str(section.title), blocks))
     pages.groups[section.key] = section.group
 
 
@@ -395,7 +473,8 @@ def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
             return add_cards(pages, block)
         case Workbench():
             name = add_csv(pages, workbench_table(block))
-            pages.markdown.append(f"All {len(block.rows)} trials, with every setting and figure: [CSV]({name})")
+            told = say("All {n} trials, with every setting and figure:", n=len(block.rows))
+            pages.markdown.append(f"{told} [CSV]({name})")
             return HtmlBlock("workbench", label=key, csv=name, data=workbench_json(block, name))
         case Animation():
             return add_animation(pages, block)
@@ -454,11 +533,13 @@ def add_gif(pages: Pages, stills: Stills) -> str:
 def add_picture(pages: Pages, picture: Picture, gif: str = "") -> HtmlBlock:
     """Draw a picture; add it, its file and its numbers."""
     name = add_csv(pages, picture.data)
-    content, width, height = draw(picture)
+    drawn = pages.english.get(picture.name, picture)
+    assert isinstance(drawn, Picture)
+    content, width, height = draw(drawn)
     ending = "png" if picture.raster else "svg"
     pages.files[f"pictures/{picture.name}.{ending}"] = content
     if pages.figures is not None:
-        pages.files[f"figures/{picture.name}.{pages.figures}"] = figure_file(picture, pages.figures)
+        pages.files[f"figures/{picture.name}.{pages.figures}"] = figure_file(drawn, pages.figures)
         pages.files[f"figures/{picture.name}.csv"] = pages.files[name]
     media = "image/png" if picture.raster else "image/svg+xml"
     source = f"data:{media};base64,{base64.b64encode(content).decode()}"
@@ -481,7 +562,9 @@ def add_picture(pages: Pages, picture: Picture, gif: str = "") -> HtmlBlock:
 def add_animation(pages: Pages, animation: Animation) -> HtmlBlock:
     """Draw an animation; add it, its file and its numbers."""
     name = add_csv(pages, animation.data)
-    content, width, height = draw_animation(animation)
+    drawn = pages.english.get(animation.name, animation)
+    assert isinstance(drawn, Animation)
+    content, width, height = draw_animation(drawn)
     pages.files[f"pictures/{animation.name}.gif"] = content
     pages.markdown.append(
         f"![{markdown(animation.alt)}](pictures/{animation.name}.gif)\n\n{markdown(animation.caption)} [CSV]({name})"

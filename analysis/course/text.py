@@ -10,24 +10,31 @@ from analysis.formats.cells import interval_text
 from analysis.formats.markdown import markdown
 from analysis.records.study import Study
 from analysis.statistics.verdicts import Judgment
+from analysis.words import later, say, translated
 
 ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
-        "26": "judged on the page of the polynomial study, `run quadratic`: the constrained network is better in total "
-        "under the article's recipes, not at equal rate and length; see [quadratic.md](quadratic.md)",
-        "29, 30": "no claims but comparisons: polynomial regression of degree 1 to 9, and the article's figures as "
-        "printed, from its printed weights and from scratch, stand on the page of `run quadratic`",
-        "31 to 64": "of the textbook and the lecture notes: those that stand in no table above are of lessons "
-        "that have not been run here",
-        "46": "the engine has no penalty on biases, so that with and without one cannot be compared",
-        "68": "about seconds: no record holds them but as timing, which differs from run to run",
+        "26": later(
+            "judged on the page of the polynomial study, `run quadratic`: the constrained network is better in total "
+            "under the article's recipes, not at equal rate and length; see [quadratic.md](quadratic.md)"
+        ),
+        "29, 30": later(
+            "no claims but comparisons: polynomial regression of degree 1 to 9, and the article's figures as "
+            "printed, from its printed weights and from scratch, stand on the page of `run quadratic`"
+        ),
+        "31 to 64": later(
+            "of the textbook and the lecture notes: those that stand in no table above are of lessons "
+            "that have not been run here"
+        ),
+        "46": later("the engine has no penalty on biases, so that with and without one cannot be compared"),
+        "68": later("about seconds: no record holds them but as timing, which differs from run to run"),
     }
 )
 """Why claims of the sources have no verdict here."""
 
 
 SIZES: Mapping[str, str] = MappingProxyType(
-    {"default": "", "quick": " A quick run: fewer replicas, shorter training.", "full": " A full run."}
+    {"default": "", "quick": later(" A quick run: fewer replicas, shorter training."), "full": later(" A full run.")}
 )
 
 
@@ -43,7 +50,7 @@ def answer_text(study: Study) -> str:
     """Return question, answer and verdicts of a lesson."""
     one = told(study)
     size = SIZES[one.settings.size]
-    lines = [one.settings.question, f"{one.answer}{size}"]
+    lines = [translated(one.settings.question), f"{one.answer}{size}"]
     lines += [
         f"  {judgment.label}: {judgment.verdict} [{effect_text(judgment)}, n = {judgment.effect.n}]"
         for judgment in one.judgments
@@ -62,30 +69,36 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
         Names of lessons without records here, and why.
     """
     parts = [
-        "# Lessons: what the sources claim, and what the numbers say",
-        "Written by `python -m sweeps course --claims docs/lessons.md`; do not edit it. Effects are over all "
-        "conditions, with the interval that the verdict follows from; each lesson's page has the conditions.",
+        say("# Lessons: what the sources claim, and what the numbers say"),
+        say(
+            "Written by `python -m sweeps course --claims docs/lessons.md`; do not edit it. Effects are over all "
+            "conditions, with the interval that the verdict follows from; each lesson's page has the conditions."
+        ),
     ]
     parts += [_lesson_part(told(study)) for study in studies]
     judged = {judgment.claim.number for study in studies for judgment in told(study).judgments}
     reasons = [f"- {numbers}: {why}." for numbers, why in ELSEWHERE.items() if numbers not in judged]
-    parts.append("## Claims without a verdict here\n\n" + "\n".join(reasons))
+    parts.append(say("## Claims without a verdict here\n\n") + "\n".join(reasons))
     if not_run:
-        parts.append("## Not in this course\n\n" + "\n".join(f"- `{name}`: {markdown(why)}" for name, why in not_run))
+        parts.append(
+            say("## Not in this course\n\n") + "\n".join(f"- `{name}`: {markdown(why)}" for name, why in not_run)
+        )
     return "\n\n".join(parts) + "\n"
 
 
 def _lesson_part(one: ToldLesson) -> str:
     size = SIZES[one.settings.size]
-    changed = f" Changed: {markdown('; '.join(one.settings.changed))}." if one.settings.changed else ""
+    changed = (
+        say(" Changed: {changed}.", changed=markdown("; ".join(one.settings.changed))) if one.settings.changed else ""
+    )
     lines = [
         f"## {markdown(one.title)} (`{one.settings.lesson}`)",
         "",
-        f"{markdown(one.settings.question)} {markdown(one.answer)}{size}{changed}",
+        f"{markdown(translated(one.settings.question))} {markdown(one.answer)}{size}{changed}",
         "",
-        f"Source: {markdown(one.settings.source)}.",
+        say("Source: {source}.", source=markdown(translated(one.settings.source))),
         "",
-        "| No. | Claim | Verdict | Measured | Effect | n |",
+        say("| No. | Claim | Verdict | Measured | Effect | n |"),
         "| :-- | :-- | :-- | :-- | --: | --: |",
     ]
     for judgment in one.judgments:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from analysis.formats import cells
 from analysis.formats.blocks import Card, Cell, Link, Missing, number_text, printable
 from analysis.statistics.intervals import Interval
+from analysis.words import say
 
 WIDTH = 100
 CARDS_A_TABLE = 4
@@ -19,9 +20,14 @@ HEADING_WIDTH = 13
 def interval_text(interval: Interval, digits: int = 4) -> str:
     """Return ``"0.0834 [0.0829, 0.0839]"``, or why there is no figure."""
     if interval.estimate is None:
-        return interval.reason or "not measured"
+        return interval.reason or say("not measured")
     if interval.low is None or interval.high is None:
-        return f"{interval.estimate:.{digits}f} (no interval: {interval.reason})"
+        return say(
+            "{estimate:.{digits}f} (no interval: {reason})",
+            estimate=interval.estimate,
+            digits=digits,
+            reason=interval.reason,
+        )
     return f"{interval.estimate:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
 
@@ -53,11 +59,17 @@ def cards_text(cards: Sequence[Card]) -> str:
 
 def card_sentences(card: Card) -> str:
     """Return a card's sentences, command and address; only addresses may be longer than `WIDTH`."""
-    told = [card.beyond, *(f"Why: {text}" for text in card.why), *(f"Next: {text}" for text in card.next_steps)]
+    told = [
+        card.beyond,
+        *(say("Why: {text}", text=text) for text in card.why),
+        *(say("Next: {text}", text=text) for text in card.next_steps),
+    ]
     lines = [printable(card.dataset)]
     for text in told:
         lines += textwrap.wrap(printable(text), WIDTH, initial_indent="  ", subsequent_indent="    ")
-    command = card.command.reason if isinstance(card.command, Missing) else f"replay: {card.command}"
+    command = (
+        card.command.reason if isinstance(card.command, Missing) else say("replay: {command}", command=card.command)
+    )
     lines.append(f"  {printable(command)}")
     if isinstance(card.link, Link):
         lines += [f"  {printable(card.link.text)}:", f"  {printable(card.link.url)}"]
@@ -70,8 +82,8 @@ def _cards_table(cards: Sequence[Card]) -> str:
     titles = list(dict.fromkeys(fact.title for card in cards for fact in card.facts))
     rows = [
         ("", [card.dataset for card in cards]),
-        ("Verdict", [f"{card.verdict}; {card.basis}" for card in cards]),
-        ("Setting", [cell_text(card.setting) for card in cards]),
+        (say("Verdict"), [f"{card.verdict}; {card.basis}" for card in cards]),
+        (say("Setting"), [cell_text(card.setting) for card in cards]),
     ]
     for title in titles:
         values = [{fact.title: cell_text(fact.value) for fact in card.facts} for card in cards]

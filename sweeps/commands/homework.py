@@ -8,8 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.words import say, speaking, translated
 from sweeps.commands.compiling import compile_loop
-from sweeps.commands.options import Commands, InputError, add_command, add_results_option, whole_number
+from sweeps.commands.options import (
+    Commands,
+    InputError,
+    add_command,
+    add_language_option,
+    add_results_option,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from analysis.statistics.claimed import CheckedRow
@@ -39,6 +47,7 @@ def add_commands(commands: Commands) -> None:
         help=f"of each setting (default: 64; {FEWEST_DRAWS} or more)",
     )
     check.add_argument("--seed", type=whole_number, default=1, metavar="N", help="chooses the draws (default: 1)")
+    add_language_option(check)
     add_results_option(check)
     check.set_defaults(call=check_command)
 
@@ -52,8 +61,14 @@ def enough_draws(text: str) -> int:
 
 
 def check_command(arguments: argparse.Namespace) -> int:
+    """Check the rows, print them, and write the report, all of it in the language asked for."""
+    with speaking(arguments.lang):
+        return check_homework(arguments)
+
+
+def check_homework(arguments: argparse.Namespace) -> int:
     """Check the rows, print them, and write the report."""
-    from analysis.report import render_sections, write_pages
+    from analysis.report import pictures_without_font, render_sections, write_pages
     from analysis.sections.handed_in import sections
     from sweeps.run.handed_in import check_rows
 
@@ -64,12 +79,16 @@ def check_command(arguments: argparse.Namespace) -> int:
     compile_loop("float64")
     checked = check_rows(rows, seed=arguments.seed, n_draws=arguments.draws, on_setting=tell_setting)
     print(check_text(checked))
-    lead = (
-        f"{path.name}: {len(checked)} rows, each trained as TensorFlow Playground does, {arguments.draws} draws each."
+    lead = say(
+        "{name}: {n_checked} rows, each trained as TensorFlow Playground does, {draws} draws each.",
+        name=path.name,
+        n_checked=len(checked),
+        draws=arguments.draws,
     )
-    pages = render_sections("Homework, checked", lead, sections(checked))
+    english = pictures_without_font(lambda: sections(checked))
+    pages = render_sections(say("Homework, checked"), lead, sections(checked), english=english)
     page = write_pages(pages, Path(arguments.results) / CHECKED / path.resolve().stem)
-    print(f"report: {page} (open it in a browser)")
+    print(say("report: {page} (open it in a browser)", page=page))
     return 0
 
 
@@ -102,9 +121,18 @@ def tell_setting(number: int, n: int, setting: Setting) -> None:
     from sweeps.run.handed_in import rates_of, setting_words
 
     rates = len(rates_of(setting))
-    menu = f", {rates} learning rates" if rates > 1 else ""
+    menu = say(", {rates} learning rates", rates=rates) if rates > 1 else ""
     print(
-        f"setting {number} of {n}: {setting.dataset}, {setting_words(setting)}{menu} ...", file=sys.stderr, flush=True
+        say(
+            "setting {number} of {n}: {dataset}, {setting_words}{menu} ...",
+            number=number,
+            n=n,
+            dataset=setting.dataset,
+            setting_words=setting_words(setting),
+            menu=menu,
+        ),
+        file=sys.stderr,
+        flush=True,
     )
 
 
@@ -125,14 +153,27 @@ def check_text(rows: Sequence[CheckedRow]) -> str:
     )
 
     several = len({row.source for row in rows}) > 1
-    columns = ("line", "data type", "setting", TRAIN, TEST, f"< {GOAL:g}", "claimed losses")
+    columns = (
+        say("line"),
+        say("data type"),
+        say("setting"),
+        translated(TRAIN),
+        translated(TEST),
+        f"< {GOAL:g}",
+        say("claimed losses"),
+    )
 
     def loss_text(row: CheckedRow, loss: str) -> str:
         if not row.losses:
             return claimed_text(row, loss)
         really = row.mean(loss).estimate or 0.0
         place = f", {place_text(row, loss)}" if loss in row.claimed else ""
-        return f"{claimed_text(row, loss)}, really {really:.3f}{place}"
+        return say(
+            "{claimed_text}, really {really:.3f}{place}",
+            claimed_text=claimed_text(row, loss),
+            really=really,
+            place=place,
+        )
 
     lines = []
     for row in rows:
@@ -140,11 +181,15 @@ def check_text(rows: Sequence[CheckedRow]) -> str:
         where = f"{row.source}:{row.line}" if several else str(row.line)
         lines.append((where, row.dataset, row.setting, loss_text(row, TRAIN), loss_text(row, TEST), share, row.verdict))
     parts = [fitted_text(columns, lines)]
-    notes = [f"line {row.line}: {'; '.join(told)}" for row in rows if (told := notes_of(row))]
+    notes = [
+        say("line {line}: {notes}", line=row.line, notes="; ".join(seen)) for row in rows if (seen := notes_of(row))
+    ]
     parts += ["\n".join(textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in (*notes, *meaning(rows)))]
     mistakes = mistakes_table(rows).rows
     if several and mistakes:
         parts.append(
-            fitted_text(("common mistakes", "rows", "files"), [tuple(map(cell_text, one)) for one in mistakes])
+            fitted_text(
+                (say("common mistakes"), say("rows"), say("files")), [tuple(map(cell_text, one)) for one in mistakes]
+            )
         )
     return "\n\n".join(parts)

@@ -15,17 +15,18 @@ from analysis.sections.cards import cards_of
 from analysis.statistics.bounded import loss_interval
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side, homework_rows
 from analysis.statistics.intervals import mean_interval
+from analysis.words import later, say, translated
 from sweeps.data.table.metrics import METRICS
 
 HOMEWORK_COLUMNS = (
-    "data type",
-    "activation",
-    "batch size",
-    "# hidden layers",
-    "# neurons",
-    "epochs",
-    "training loss",
-    "test loss",
+    later("data type"),
+    later("activation"),
+    later("batch size"),
+    later("# hidden layers"),
+    later("# neurons"),
+    later("epochs"),
+    later("training loss"),
+    later("test loss"),
 )
 MOST_LEFT_OUT = 12
 MOST_NOTES = 3
@@ -44,7 +45,7 @@ RANGE_COLUMNS = ("data type", "setting", "in range", "out of range", "difference
 def homework_text(studies: Sequence[Study]) -> str:
     """Return the homework table of the winners, then the cards: the same figures as in the report."""
     winners = [row for row in homework_rows(studies) if row.setting == "winner"]
-    table = table_text(HOMEWORK_COLUMNS, [_homework_cells(row) for row in winners])
+    table = table_text(tuple(map(translated, HOMEWORK_COLUMNS)), [_homework_cells(row) for row in winners])
     return f"{table}\n\n{cards_text(cards_of(studies))}"
 
 
@@ -91,27 +92,48 @@ def models_text(study: Study, record: TableRecord) -> str:
     """Return how a table's network did beside the simple models, in the unit of whoever brought the rows."""
     metric = METRICS[record.metric]
     used = sum(column.used for column in record.columns)
-    unit = f" (in the unit of {record.target.name})" if metric.has_unit else ""
+    unit = say(" (in the unit of {name})", name=record.target.name) if metric.has_unit else ""
     lines = [f"{study.header.dataset}: {warning}" for warning in record.warnings]
     lines += [
-        f"{study.header.dataset}: {record.target.task} of {record.target.name} ({record.target.reason}) from {used} "
-        f"columns, {record.n_fold_rows} rows in {record.n_folds} {record.fold_kind} folds, "
-        f"{record.n_test_rows} test rows",
+        say(
+            "{dataset}: {task} of {name} ({reason}) from {used} "
+            "columns, {n_fold_rows} rows in {n_folds} {fold_kind} folds, "
+            "{n_test_rows} test rows",
+            dataset=study.header.dataset,
+            task=record.target.task,
+            name=record.target.name,
+            reason=record.target.reason,
+            used=used,
+            n_fold_rows=record.n_fold_rows,
+            n_folds=record.n_folds,
+            fold_kind=record.fold_kind,
+            n_test_rows=record.n_test_rows,
+        ),
     ]
     left_out = [f"{column.name} ({column.role})" for column in record.columns if not column.used]
     if left_out:
         shown = left_out if len(left_out) <= MOST_LEFT_OUT else [*left_out[:MOST_LEFT_OUT], "..."]
-        lines.append(f"  left out: {', '.join(shown)}")
+        lines.append(say("  left out: {shown}", shown=", ".join(shown)))
     lines += [f"  {note}" for note in record.notes[:MOST_NOTES]]
     if len(record.notes) > MOST_NOTES:
-        lines.append(f"  ... and {len(record.notes) - MOST_NOTES} more notes, in the report")
+        lines.append(say("  ... and {most_notes} more notes, in the report", most_notes=len(record.notes) - MOST_NOTES))
     if record.leaks:
-        lines.append(f"  preprocessing: {record.preprocessing}")
-    lines.append(f"  goal: {record.goal}{_goal_value(record)}; {metric.title}{unit}:")
+        lines.append(say("  preprocessing: {preprocessing}", preprocessing=record.preprocessing))
+    lines.append(
+        say(
+            "  goal: {goal}{goal_value}; {title}{unit}:",
+            goal=record.goal,
+            goal_value=_goal_value(record),
+            title=metric.title,
+            unit=unit,
+        )
+    )
     parts = [part for part in PARTS if any(part in model.parts for model in record.models)]
     cells = [
         (
-            model.title if model.trial is None else f"{model.title} (trial {model.trial})",
+            model.title
+            if model.trial is None
+            else say("{title} (trial {trial})", title=model.title, trial=model.trial),
             *(_part_text(model, part, record.metric) for part in parts),
         )
         for model in record.models
@@ -122,16 +144,25 @@ def models_text(study: Study, record: TableRecord) -> str:
     lines += [f"  {title}: {words}" for title, told in alike.items() for words in list(told)[:1]]  # once, not a fold
     titles = {model.name: model.title for model in record.models}
     for where, differences in (
-        ("in the folds", record.fold_differences),
-        ("on the test rows", record.test_differences),
+        (say("in the folds"), record.fold_differences),
+        (say("on the test rows"), record.test_differences),
     ):
         lines += [
-            f"  {where} the network is {one.words(titles[one.baseline])}: {one.loss} differs by "
-            f"{one.difference:.4g} [{one.low:.4g}, {one.high:.4g}]"
+            say(
+                "  {where} the network is {words}: {loss} differs by {difference:.4g} [{low:.4g}, {high:.4g}]",
+                where=where,
+                words=one.words(titles[one.baseline]),
+                loss=one.loss,
+                difference=one.difference,
+                low=one.low,
+                high=one.high,
+            )
             for one in differences
         ]
-    looks = "once" if record.n_test_looks == 1 else f"{record.n_test_looks} times"
-    lines.append(f"  the test rows were looked at {looks if record.n_test_looks else 'never'}")
+    looks = "once" if record.n_test_looks == 1 else say("{n_test_looks} times", n_test_looks=record.n_test_looks)
+    lines.append(
+        say("  the test rows were looked at {n_test_looks}", n_test_looks=looks if record.n_test_looks else "never")
+    )
     return "\n".join(lines)
 
 
@@ -143,7 +174,7 @@ def _part_text(model: ModelScores, part: str, metric: str) -> str:
     one = scores[metric]
     if one.value is None:
         return one.method
-    ends = "no interval" if one.low is None or one.high is None else f"[{one.low:.4f}, {one.high:.4f}]"
+    ends = say("no interval") if one.low is None or one.high is None else f"[{one.low:.4f}, {one.high:.4f}]"
     return f"{one.value:.4f} {ends}"
 
 
