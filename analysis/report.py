@@ -54,6 +54,8 @@ from analysis.words import ENGLISH, LANGUAGES, language, plural, say, speaking
 
 HERE = Path(__file__).parent
 DISTRIBUTION = "rangesweep"
+STYLES: Mapping[str, str] = MappingProxyType({"ko": "body { word-break: keep-all; }\n"})
+"""What a language adds to the style: Korean words end at blanks, and browsers break lines between any two letters."""
 
 
 @dataclass(slots=True)
@@ -345,7 +347,7 @@ def render_sections(
     pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)], figures=figures, english=english or {})
     for section in sections:
         add_section(pages, section)
-    style = (HERE / "report.css").read_text(encoding="utf-8")
+    style = (HERE / "report.css").read_text(encoding="utf-8") + STYLES.get(language(), "")
     has_script = any(block.kind == "workbench" for _, _, blocks in pages.sections for block in blocks)
     script = page_script() if has_script else ""
     # Autoescaping is what keeps names, error texts and params from becoming markup; nothing is marked safe but the

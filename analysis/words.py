@@ -5,7 +5,7 @@ How to write a text, whoever adds one:
 1. ``say("{n} of {total} cells trained.", n=n, total=total)`` in place of an f-string; ``say("Rate")`` of a plain text.
 2. At module level, where no language is known yet: ``later("Rate")``. It is translated where it is shown: by
    ``str()``, by an f-string, by `say`'s placeholders, and by every output format. ``"".join`` would leave it English.
-3. ``translated(text)`` translates what was read from a lesson's TOML file or a record; it stays as it is where it is unknown.
+3. ``translated(text)`` translates what was read from a lesson's TOML file; a text that is unknown stays as it is.
 4. The first argument of `say` and `later` is a literal (or ``a if x else b`` of two literals), with named placeholders.
    English endings come from ``{s}`` (``s=plural(n)``), the one placeholder that a translation may leave out.
 5. Then ``RANGESWEEP_WRITE_CATALOGUE=1 python -m pytest tests/analysis/test_catalogue.py`` writes the new keys into

@@ -34,9 +34,9 @@ def interval_text(interval: Interval, digits: int = 4) -> str:
 def aligned_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """Return a table whose columns are as wide as their widest cell."""
     lines = [columns, *rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    widths = [max(map(columns_wide, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        " | ".join(padded(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
 
 
@@ -66,7 +66,7 @@ def card_sentences(card: Card) -> str:
     ]
     lines = [printable(card.dataset)]
     for text in told:
-        lines += textwrap.wrap(printable(text), WIDTH, initial_indent="  ", subsequent_indent="    ")
+        lines += wrapped(printable(text), WIDTH, "  ", "    ")
     command = (
         card.command.reason if isinstance(card.command, Missing) else say("replay: {command}", command=card.command)
     )
@@ -90,19 +90,41 @@ def _cards_table(cards: Sequence[Card]) -> str:
         rows.append((title, [value.get(title, "-") for value in values]))
     lines = []
     for i, (title, texts) in enumerate(rows):
-        wrapped = [_wrapped(text, width) for text in texts]
-        for k in range(max(map(len, wrapped))):
-            parts = [(one[k] if k < len(one) else "").ljust(width) for one in wrapped]
-            lines.append(" | ".join([(title if k == 0 else "").ljust(HEADING_WIDTH), *parts]).rstrip())
+        cells = [_cell_lines(text, width) for text in texts]
+        for k in range(max(map(len, cells))):
+            parts = [padded(one[k] if k < len(one) else "", width) for one in cells]
+            lines.append(" | ".join([padded(title if k == 0 else "", HEADING_WIDTH), *parts]).rstrip())
         if i == 0:
             lines.append("-+-".join(["-" * HEADING_WIDTH, *["-" * width] * len(cards)]))
     return "\n".join(lines)
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def _cell_lines(text: str, width: int) -> list[str]:
     """Return a cell's lines; an interval's ends stay on one line where they fit."""
     together = re.sub(r"\([^()]*\)", lambda ends: ends[0].replace(" ", "\N{NO-BREAK SPACE}"), printable(text))
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(together, width)] or [""]
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in wrapped(together, width)] or [""]
+
+
+def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[str]:
+    """Return a text in lines of at most so many columns of a terminal, what the lines begin with included.
+
+    Parameters
+    ----------
+    text : str
+    width : int
+        Columns.
+    first, others : str
+        What the first line and the others begin with.
+    """
+    if columns_wide(text) == len(text):
+        return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=others)
+    start, *rest = _lines_of(text, width - len(others))
+    return [f"{first}{start}", *(f"{others}{line}" for line in rest)]
+
+
+def padded(text: str, width: int) -> str:
+    """Return a text with blanks up to so many columns of a terminal."""
+    return text + " " * (width - columns_wide(text))
 
 
 def columns_wide(text: str) -> int:
@@ -131,8 +153,7 @@ def fitted_text(columns: Sequence[str], rows: Iterable[Sequence[str]], width: in
         parts = [_lines_of(cell, most) for cell, most in zip(line, widths, strict=True)]
         for k in range(max(map(len, parts))):
             cells = [part[k] if k < len(part) else "" for part in parts]
-            padded = [cell + " " * (most - columns_wide(cell)) for cell, most in zip(cells, widths, strict=True)]
-            text.append(" | ".join(padded).rstrip())
+            text.append(" | ".join(map(padded, cells, widths)).rstrip())
         if i == 0:
             text.append("-+-".join("-" * most for most in widths))
     return "\n".join(text)

@@ -203,7 +203,7 @@ def _pictures(rows: Sequence[CheckedRow]) -> list[Block]:
     several = len({row.source for row in rows}) > 1
     names = [
         say(
-            "{several}line {line}: {dataset}",
+            "{file}line {line}: {dataset}",
             file=f"{row.source}, " if several else "",
             line=row.line,
             dataset=row.dataset,

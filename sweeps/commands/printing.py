@@ -15,7 +15,7 @@ from analysis.sections.cards import cards_of
 from analysis.statistics.bounded import loss_interval
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side, homework_rows
 from analysis.statistics.intervals import mean_interval
-from analysis.words import later, say, translated
+from analysis.words import later, translated
 from sweeps.data.table.metrics import METRICS
 
 HOMEWORK_COLUMNS = (
@@ -92,48 +92,27 @@ def models_text(study: Study, record: TableRecord) -> str:
     """Return how a table's network did beside the simple models, in the unit of whoever brought the rows."""
     metric = METRICS[record.metric]
     used = sum(column.used for column in record.columns)
-    unit = say(" (in the unit of {name})", name=record.target.name) if metric.has_unit else ""
+    unit = f" (in the unit of {record.target.name})" if metric.has_unit else ""
     lines = [f"{study.header.dataset}: {warning}" for warning in record.warnings]
     lines += [
-        say(
-            "{dataset}: {task} of {name} ({reason}) from {used} "
-            "columns, {n_fold_rows} rows in {n_folds} {fold_kind} folds, "
-            "{n_test_rows} test rows",
-            dataset=study.header.dataset,
-            task=record.target.task,
-            name=record.target.name,
-            reason=record.target.reason,
-            used=used,
-            n_fold_rows=record.n_fold_rows,
-            n_folds=record.n_folds,
-            fold_kind=record.fold_kind,
-            n_test_rows=record.n_test_rows,
-        ),
+        f"{study.header.dataset}: {record.target.task} of {record.target.name} ({record.target.reason}) from {used} "
+        f"columns, {record.n_fold_rows} rows in {record.n_folds} {record.fold_kind} folds, "
+        f"{record.n_test_rows} test rows",
     ]
     left_out = [f"{column.name} ({column.role})" for column in record.columns if not column.used]
     if left_out:
         shown = left_out if len(left_out) <= MOST_LEFT_OUT else [*left_out[:MOST_LEFT_OUT], "..."]
-        lines.append(say("  left out: {shown}", shown=", ".join(shown)))
+        lines.append(f"  left out: {', '.join(shown)}")
     lines += [f"  {note}" for note in record.notes[:MOST_NOTES]]
     if len(record.notes) > MOST_NOTES:
-        lines.append(say("  ... and {most_notes} more notes, in the report", most_notes=len(record.notes) - MOST_NOTES))
+        lines.append(f"  ... and {len(record.notes) - MOST_NOTES} more notes, in the report")
     if record.leaks:
-        lines.append(say("  preprocessing: {preprocessing}", preprocessing=record.preprocessing))
-    lines.append(
-        say(
-            "  goal: {goal}{goal_value}; {title}{unit}:",
-            goal=record.goal,
-            goal_value=_goal_value(record),
-            title=metric.title,
-            unit=unit,
-        )
-    )
+        lines.append(f"  preprocessing: {record.preprocessing}")
+    lines.append(f"  goal: {record.goal}{_goal_value(record)}; {metric.title}{unit}:")
     parts = [part for part in PARTS if any(part in model.parts for model in record.models)]
     cells = [
         (
-            model.title
-            if model.trial is None
-            else say("{title} (trial {trial})", title=model.title, trial=model.trial),
+            model.title if model.trial is None else f"{model.title} (trial {model.trial})",
             *(_part_text(model, part, record.metric) for part in parts),
         )
         for model in record.models
@@ -144,25 +123,16 @@ def models_text(study: Study, record: TableRecord) -> str:
     lines += [f"  {title}: {words}" for title, told in alike.items() for words in list(told)[:1]]  # once, not a fold
     titles = {model.name: model.title for model in record.models}
     for where, differences in (
-        (say("in the folds"), record.fold_differences),
-        (say("on the test rows"), record.test_differences),
+        ("in the folds", record.fold_differences),
+        ("on the test rows", record.test_differences),
     ):
         lines += [
-            say(
-                "  {where} the network is {words}: {loss} differs by {difference:.4g} [{low:.4g}, {high:.4g}]",
-                where=where,
-                words=one.words(titles[one.baseline]),
-                loss=one.loss,
-                difference=one.difference,
-                low=one.low,
-                high=one.high,
-            )
+            f"  {where} the network is {one.words(titles[one.baseline])}: {one.loss} differs by "
+            f"{one.difference:.4g} [{one.low:.4g}, {one.high:.4g}]"
             for one in differences
         ]
-    looks = "once" if record.n_test_looks == 1 else say("{n_test_looks} times", n_test_looks=record.n_test_looks)
-    lines.append(
-        say("  the test rows were looked at {n_test_looks}", n_test_looks=looks if record.n_test_looks else "never")
-    )
+    looks = "once" if record.n_test_looks == 1 else f"{record.n_test_looks} times"
+    lines.append(f"  the test rows were looked at {looks if record.n_test_looks else 'never'}")
     return "\n".join(lines)
 
 
@@ -174,7 +144,7 @@ def _part_text(model: ModelScores, part: str, metric: str) -> str:
     one = scores[metric]
     if one.value is None:
         return one.method
-    ends = say("no interval") if one.low is None or one.high is None else f"[{one.low:.4f}, {one.high:.4f}]"
+    ends = "no interval" if one.low is None or one.high is None else f"[{one.low:.4f}, {one.high:.4f}]"
     return f"{one.value:.4f} {ends}"
 
 
