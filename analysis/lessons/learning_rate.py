@@ -21,7 +21,9 @@ from analysis.course.cells import (
     time_to,
     title,
 )
+from analysis.course.comparing import roughness
 from analysis.course.lesson import Lesson
+from analysis.course.surfaces import descent_of, descent_picture, same_end, surface_picture, surfaces_of
 from analysis.formats.blocks import Block, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, Test, share_interval
@@ -32,6 +34,14 @@ if TYPE_CHECKING:
 RATE = "training.learning_rate"
 CURVATURE = 1.0
 CLOSE = 0.01
+SAME_END = 0.1
+"""How near two ends must be to be one: the two minima of the hidden unit are 2.4 apart."""
+MOST = 0.8
+"""Share of starts that counts as any start: all of 24 are shown to be more."""
+SURFACES = (
+    ("linear_unit", "Linear unit", ("weight of X1", "weight of X2")),
+    ("hidden_unit", "Hidden tanh unit", ("weight into it", "weight out of it")),
+)
 
 
 def closed_form_steps(rate: float, curvature: float, close: float = CLOSE) -> float:
@@ -71,16 +81,8 @@ def _slower_twice(cells: Cells, chosen: Sequence[CellRecord]) -> np.ndarray:
     return np.where(np.isfinite(base), sooner(2.0 * base, lower), np.nan)
 
 
-def _roughness(cell: CellRecord) -> np.ndarray:
-    """Return the mean size of the moves of the training loss from look to look, over the last two thirds of them."""
-    late = losses(cell, "train")[min(len(cell.looks) // 3, len(cell.looks) - 2) :]
-    with np.errstate(invalid="ignore"):
-        moves = np.abs(np.diff(late, axis=0))
-    return np.asarray(np.where(np.isnan(moves), np.inf, moves).mean(axis=0), np.float64)
-
-
 def _rougher(cells: Cells, chosen: Sequence[CellRecord]) -> np.ndarray:  # noqa: ARG001
-    high, low = (_roughness(cell) for cell in chosen)
+    high, low = (roughness(cell) for cell in chosen)
     return 1.0 - sooner(high, low)
 
 
@@ -128,6 +130,8 @@ def claims(cells: Cells) -> list[Claim]:
     """Return the sheet's claims about the learning rate."""
     return [
         *_surface_claims(cells),
+        *_curvature_claims(cells),
+        *_start_claims(cells),
         *_bowl_claims(cells),
         _claim(
             cells, "5", "Rate 3 oscillates",
@@ -194,6 +198,40 @@ def _surface_claims(cells: Cells) -> list[Claim]:
     ]  # fmt: skip
 
 
+def _curvature_claims(cells: Cells) -> list[Claim]:
+    found = []
+    for design, words in (
+        ("linear_unit", "... over the two weights of a linear unit it is one"),
+        ("hidden_unit", "... and over the two of a hidden unit, too"),
+    ):
+        least = [measured(cell, "least_curvature")[:1] for cell in cells.of(design)]
+        samples = (Sample("", "exact", least[0]),) if least else ()
+        found.append(
+            Claim(
+                "1", words,
+                "smallest eigenvalue of the training loss's Hessian at any place of a grid of weights from -4 to 4",
+                "above", 0.0, samples, budget="same data; everything but two weights frozen",
+            )
+        )  # fmt: skip
+    return found
+
+
+def _start_claims(cells: Cells) -> list[Claim]:
+    found = []
+    for design, words in (
+        ("linear_unit", "From any start a linear unit comes to the same weights"),
+        ("hidden_unit", "... and a hidden unit, too"),
+    ):
+        shares = tuple(Sample("", "share", same_end(cell, SAME_END)) for cell in cells.of(design))
+        measure = f"share of starts whose two weights end within {SAME_END:g} of the first start's"
+        found.append(Claim("2", words, measure, "above", MOST, shares, budget="equal epochs, same data"))
+    ends = [last(cell, "train") for cell in cells.of("hidden_unit")]
+    alike = tuple(Sample("", "share", (one <= 1.01 * one.min()).astype(np.float64)) for one in ends)
+    measure = "share of starts of the hidden unit whose loss ends within 1 % of the lowest"
+    words = "... which costs nothing there: every end is as low"
+    return [*found, Claim("2", words, measure, "above", MOST, alike, budget="equal epochs, same data")]
+
+
 def _bowl_claims(cells: Cells) -> list[Claim]:
     step = cells.of("step")
     size = [1.0 - math.sqrt(losses(cell, "train")[1, 0] / losses(cell, "train")[0, 0]) for cell in step]
@@ -229,7 +267,28 @@ def bowl_rows(cells: Cells) -> list[tuple[float, float, float]]:
 
 def blocks(cells: Cells) -> list[Block]:
     """Return the pictures and tables."""
-    return [_survival_picture(cells), _rates_table(cells), _bowl_table(cells)]
+    surfaces = surfaces_of(cells, SURFACES)
+    curvature = cells.design("bowl").get("data", {}).get("curvatures", [CURVATURE])[0]
+    return [
+        _survival_picture(cells),
+        _rates_table(cells),
+        descent_picture(
+            "learning-rate-descent",
+            "Gradient descent on the bowl from 1, the first eight steps on the curve: slow, straight in, from side to "
+            "side, out. Steps beyond the picture are left out.",
+            f"Above rate {2 / curvature:g} each step ends higher on the other side.",
+            [descent_of(cell, curvature) for cell in cells.of("bowl")],
+        ),
+        _bowl_table(cells),
+        surface_picture(
+            "learning-rate-surfaces",
+            "Training loss over the two weights of a linear unit and of one hidden tanh unit (two blobs, noise 50 %, "
+            "no biases), pale is high; the way down from the same two starts, plain gradient descent on all points. The "
+            "bowl has one lowest place, the other surface two, each the other's mirror image.",
+            "Both starts lead the linear unit to one place and the hidden unit to two.",
+            surfaces,
+        ),
+    ]
 
 
 def _bowl_table(cells: Cells) -> ReportTable:

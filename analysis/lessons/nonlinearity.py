@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from analysis.course.boundaries import (
+    corners_right,
+    draw_region,
+    has_dead_unit,
+    has_parallel_units,
+    is_constant,
+    is_line,
+    outputs,
+    points_of,
+)
 from analysis.course.cells import Cells, last, measured, pooled, sooner, time_to, title
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, shown
@@ -23,6 +33,21 @@ ACTIVATION, SHAPE = "network.activation", "network.hidden_layer_sizes"
 CORNERS = np.array(list(itertools.product((0, 1), repeat=2)))
 N_FUNCTIONS = 16
 LARGEST_WEIGHT = 3
+XOR_SIGNS = (True, False, False, True)
+"""Of the quadrants: lower left, lower right, upper left, upper right."""
+CORNER = 0.75
+"""Share of a quadrant that must have the right sign for its corner to count as learnt."""
+LEARNT = "learnt"
+KINDS = ("constant", "one line", "corners missing", "not sharp", LEARNT)
+KIND_WORDS = "; ".join(
+    (
+        "constant: one sign everywhere",
+        "one line: a straight line divides the plane",
+        f"corners missing: a corner or more has less than {CORNER:.0%} of its quadrant right",
+        "not sharp: all four corners right, but a loss above the target",
+    )
+)
+"""Of a restart, the first that is true, once it has not learnt the set."""
 
 
 def one_unit_functions() -> set[tuple[bool, ...]]:
@@ -60,7 +85,13 @@ def _exact(value: float) -> tuple[Sample, ...]:
 
 def claims(cells: Cells) -> list[Claim]:
     """Return the claims about nonlinearity."""
-    return [*_linear_claims(cells), *_threshold_claims(), *_unit_claims(cells), *_vanishing_claims(cells)]
+    return [
+        *_linear_claims(cells),
+        *_threshold_claims(),
+        *_unit_claims(cells),
+        *_failure_claims(cells),
+        *_vanishing_claims(cells),
+    ]
 
 
 def _linear_claims(cells: Cells) -> list[Claim]:
@@ -109,7 +140,7 @@ def _threshold_claims() -> list[Claim]:
 
 
 def _unit_claims(cells: Cells) -> list[Claim]:
-    two = cells.one("xor", {ACTIVATION: "relu", SHAPE: "2"})
+    two = cells.one("failures", {ACTIVATION: "relu", SHAPE: "2"})
     versus = []
     for shape in cells.levels("xor", SHAPE):
         relu, sigmoid = (cells.one("xor", {ACTIVATION: name, SHAPE: shape}) for name in ("relu", "sigmoid"))
@@ -122,11 +153,51 @@ def _unit_claims(cells: Cells) -> list[Claim]:
             (Sample("2", "share", learnt(cells, two)),) if two is not None else (), margin=0.45,
         ),
         Claim(
+            "18", "... by eye: all four corners have the right sign (between 5 and 95 of 100 restarts)",
+            f"share of restarts of two ReLU units with {CORNER:.0%} of every quadrant right", "within", 0.5,
+            (Sample("2", "share", _all_corners(cells, two)),) if two is not None else (), margin=0.45,
+        ),
+        Claim(
             "20", "ReLU works better than sigmoid",
             "share of draws with a lower test loss with ReLU than with sigmoid after equally many epochs, by layers",
             "above", 0.5, tuple(versus), pooled(versus),
         ),
     ]  # fmt: skip
+
+
+def kinds(cells: Cells, cell: CellRecord) -> list[str]:
+    """Return of each restart on XOR whether it learnt the set, and if not how it failed: one of `KINDS`."""
+    positive = outputs(cells, cell) > 0
+    corners = corners_right(positive, XOR_SIGNS, CORNER)
+    truth = np.stack([is_constant(positive), is_line(positive), corners < len(XOR_SIGNS), corners == len(XOR_SIGNS)])
+    first = np.argmax(truth, axis=0)
+    return [LEARNT if done else KINDS[k] for k, done in zip(first, learnt(cells, cell) > 0, strict=True)]
+
+
+def _all_corners(cells: Cells, cell: CellRecord) -> npt.NDArray[np.float64]:
+    """Return 1 for restarts that have the right sign at all four corners."""
+    corners = corners_right(outputs(cells, cell) > 0, XOR_SIGNS, CORNER)
+    return (corners == len(XOR_SIGNS)).astype(np.float64)
+
+
+def _failed(cells: Cells, cell: CellRecord) -> npt.NDArray[np.bool_]:
+    return learnt(cells, cell) == 0
+
+
+def _failure_claims(cells: Cells) -> list[Claim]:
+    cell = cells.one("failures", {ACTIVATION: "relu", SHAPE: "2"})
+    found = []
+    for words, measure, value in (
+        ("Two ReLU units that fail on XOR have a dead one", "with a unit whose derivative is 0 all over the plane",
+         has_dead_unit),
+        ("... or two that look the same way or opposite ways",
+         "whose units' weights have a cosine beyond 0.95 or -0.95", lambda _, one: has_parallel_units(one)),
+    ):  # fmt: skip
+        samples: tuple[Sample, ...] = ()
+        if cell is not None:
+            samples = (Sample("2", "share", value(cells, cell)[_failed(cells, cell)].astype(np.float64)),)
+        found.append(Claim("", words, f"share of failing restarts of two ReLU units {measure}", "above", 0.5, samples))
+    return found
 
 
 def _vanishing_claims(cells: Cells) -> list[Claim]:
@@ -150,7 +221,87 @@ def _vanishing_claims(cells: Cells) -> list[Claim]:
 
 def blocks(cells: Cells) -> list[Block]:
     """Return picture and tables."""
-    return [_picture(cells), _share_table(cells), _gradient_table(cells)]
+    return [_picture(cells), _share_table(cells), _failure_picture(cells), _kind_table(cells), _gradient_table(cells)]
+
+
+def _kind_table(cells: Cells) -> ReportTable:
+    rows: list[tuple[Cell, ...]] = []
+    for cell in cells.of("failures"):
+        found = np.array(kinds(cells, cell))
+        shares = [shown(share_interval((found == kind).astype(np.float64))) for kind in KINDS]
+        rows.append((str(cell.params[ACTIVATION]), str(cell.params[SHAPE]), len(found), *shares))
+    return ReportTable(
+        "nonlinearity-kinds",
+        f"How restarts end on XOR after {cells.design('failures').get('looks', [0])[-1]} epochs, the first that is "
+        f"true: {KIND_WORDS}. Read off a grid of 25 x 25 places.",
+        (
+            ReportColumn("activation", "Activation", "text"),
+            ReportColumn("units", "Units", "text"),
+            ReportColumn("n", "n"),
+            *(ReportColumn(kind.replace(" ", "_"), kind.capitalize(), "interval") for kind in KINDS),
+        ),
+        tuple(rows),
+    )
+
+
+Drawn = tuple[str, CellRecord, int]
+"""Title, cell and restart of one panel."""
+
+
+def _typical(cells: Cells, activation: str) -> list[Drawn]:
+    """Return of the smallest network of an activation one restart of each kind, and the smallest one that learnt."""
+    group = cells.of("failures", {ACTIVATION: activation})
+    found: list[Drawn] = []
+    for kind in KINDS:
+        for cell in group if kind == LEARNT else group[:1]:
+            members = [r for r, one in enumerate(kinds(cells, cell)) if one == kind]
+            if members:
+                ordered = sorted(members, key=lambda r: (last(cell, "test")[r], r))
+                units = f"{activation}, {cell.params[SHAPE]} units"
+                share = f"{kind}: {len(members)} of {len(cell.seeds)}"
+                found.append((f"{units}\n{share}", cell, ordered[len(ordered) // 2]))
+                break
+    return found
+
+
+def _failure_picture(cells: Cells) -> Picture:
+    panels = [_typical(cells, str(one)) for one in cells.levels("failures", ACTIVATION)]
+    rows = [
+        (title.replace("\n", ", "), cell.seeds[r], float(last(cell, "test")[r]))
+        for row in panels
+        for title, cell, r in row
+    ]
+    return Picture(
+        "nonlinearity-failures",
+        "Typical restarts on XOR, of each kind the one with the middle test loss, beside one that learnt it: what the "
+        "network says of the plane, and its training points.",
+        "; ".join(row[0] for row in rows) or "No network was trained.",
+        lambda: _draw_failures(cells, panels),
+        ReportTable(
+            "nonlinearity-failures",
+            "",
+            (
+                ReportColumn("kind", "Kind", "text"),
+                ReportColumn("seed", "Seed", "text"),
+                ReportColumn("loss", "Test loss"),
+            ),
+            tuple(rows),
+        ),
+        raster=True,
+    )
+
+
+def _draw_failures(cells: Cells, panels: Sequence[Sequence[Drawn]]) -> Figure:
+    from analysis.formats.style import new_figure
+
+    columns, rows = max((len(row) for row in panels), default=1), max(1, len(panels))
+    figure = new_figure(2.15 * columns, 2.5 * rows)
+    for i, row in enumerate(panels):
+        for j, (words, cell, r) in enumerate(row):
+            axes = figure.add_axes(((j + 0.1) / columns, 1 - (i + 0.94) / rows, 0.85 / columns, 0.74 / rows))
+            draw_region(axes, cells, cell, r, points_of(cells, cell, r).train)
+            axes.set_title(words, fontsize=8)
+    return figure
 
 
 def _share_table(cells: Cells) -> ReportTable:

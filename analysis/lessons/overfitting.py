@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.course.boundaries import HALF, outputs, plane, points_of, scatter
 from analysis.course.cells import Cells, FloatArray, difference, last, losses, pooled, sooner, title, traced
 from analysis.course.comparing import over_levels
 from analysis.course.curves import over_epochs
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block
+from analysis.formats.blocks import Block, Picture, ReportColumn, ReportTable
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+N_FRESH = 150
+"""Fresh points drawn of each set."""
+DRAWN_SIDE = 121
 SHAPE, ACTIVATION = "network.hidden_layer_sizes", "network.activation"
 Pair = tuple[CellRecord, CellRecord]
 
@@ -109,6 +118,7 @@ def blocks(cells: Cells) -> list[Block]:
     """Return pictures and tables."""
     n = cells.design("sets").get("n_replicas", 0)
     return [
+        _boundary_picture(cells),
         *(
             over_epochs(
                 f"overfitting-{split}",
@@ -119,6 +129,7 @@ def blocks(cells: Cells) -> list[Block]:
             )
             for split, words in (("train", "training loss"), ("test", "test loss"))
         ),
+        _equal_picture(cells),
         *(
             over_levels(f"overfitting-{name}", f"{words}, median over draws, mean of both activations.", cells, "sets",
                         "dataset", SHAPE, value, kind="median")
@@ -130,6 +141,142 @@ def blocks(cells: Cells) -> list[Block]:
             )
         ),
     ]  # fmt: skip
+
+
+def typical_draw(simple: CellRecord, flexible: CellRecord) -> int:
+    """Return the draw in which flexible minus simple test loss is the middle one."""
+    order = np.argsort(difference(last(flexible, "test"), last(simple, "test")), kind="stable")
+    return int(order[len(order) // 2])
+
+
+def _drawn(cells: Cells) -> list[tuple[str, Pair, int]]:
+    """Return each set with its first pair of networks and their typical draw."""
+    found = []
+    for dataset in cells.datasets("sets"):
+        for pair in pairs(cells, dataset)[:1]:
+            if all("weights" in cell.arrays for cell in pair):
+                found.append((title(dataset), pair, typical_draw(*pair)))
+    return found
+
+
+def _shape(cell: CellRecord) -> str:
+    return str(cell.params[SHAPE])
+
+
+def _boundary_picture(cells: Cells) -> Picture:
+    drawn = _drawn(cells)
+    rows = tuple(
+        (name, _shape(cell), cell.seeds[draw], float(last(cell, "train")[draw]), float(last(cell, "test")[draw]))
+        for name, pair, draw in drawn
+        for cell in pair
+    )
+    names = [_shape(cell) for _, pair, _ in drawn[:1] for cell in pair] or ["", ""]
+    activation = "".join(str(pair[0].params[ACTIVATION]) for _, pair, _ in drawn[:1])
+    return Picture(
+        "overfitting-boundaries",
+        f"The boundaries of {names[0]} units (black) and of {names[1]} units (purple, dashed; {activation}) that "
+        "learnt the same points: above on those, below on fresh ones. Of each set the draw with the middle difference "
+        "in test loss; losses of both.",
+        "; ".join(f"{name}, {shape} units: {train:.3g} and {test:.3g} on fresh points"
+                  for name, shape, _, train, test in rows) or "No network was trained.",
+        lambda: _draw_boundaries(cells, drawn),
+        ReportTable(
+            "overfitting-boundaries",
+            "",
+            (
+                ReportColumn("set", "Set", "text"),
+                ReportColumn("units", "Units", "text"),
+                ReportColumn("seed", "Seed", "text"),
+                ReportColumn("train", "Training loss"),
+                ReportColumn("test", "Test loss"),
+            ),
+            rows,
+        ),
+    )  # fmt: skip
+
+
+def _draw_boundaries(cells: Cells, drawn: Sequence[tuple[str, Pair, int]]) -> Figure:
+    from analysis.formats.style import new_figure
+
+    n = max(1, len(drawn))
+    figure = new_figure(2.2 * n, 5.0)
+    for j, (name, pair, draw) in enumerate(drawn):
+        points = points_of(cells, pair[0], draw)
+        fresh = (points.test[0][:N_FRESH], points.test[1][:N_FRESH])
+        for i, (split, shown) in enumerate((("train", points.train), ("test", fresh))):
+            axes = figure.add_axes(((j + 0.1) / n, 1 - (i + 0.95) / 2, 0.85 / n, 0.76 / 2))
+            scatter(axes, shown)
+            _draw_pair(axes, cells, pair, draw)
+            both = " and ".join(f"{last(cell, split)[draw]:.3f}" for cell in pair)
+            axes.set_title(f"{name}\n{'fresh points' if i else 'its points'}: {both}", fontsize=8)
+    return figure
+
+
+def _draw_pair(axes: Axes, cells: Cells, pair: Pair, draw: int) -> None:
+    from analysis.formats.style import BLACK, PURPLE
+
+    steps = np.linspace(-HALF, HALF, DRAWN_SIDE)
+    for cell, color, dash in zip(pair, (BLACK, PURPLE), ("solid", "dashed"), strict=True):
+        values = outputs(cells, cell, DRAWN_SIDE, slice(draw, draw + 1))[0].reshape(DRAWN_SIDE, DRAWN_SIDE)
+        if (values > 0).any() and (values <= 0).any():
+            axes.contour(steps, steps, values, levels=[0.0], colors=color, linestyles=dash, linewidths=1.4, zorder=4)
+    plane(axes)
+
+
+def _equal_picture(cells: Cells) -> Picture:
+    groups = [
+        (title(dataset), str(simple.params[ACTIVATION]), last(simple, "test"), at_equal_fit(simple, flexible))
+        for dataset in cells.datasets("sets")
+        for simple, flexible in pairs(cells, dataset)
+    ]
+    rows = [
+        (name, activation, float(x), float(y))
+        for name, activation, simple, flexible in groups
+        for x, y in zip(simple, flexible, strict=True)
+        if np.isfinite(x) and np.isfinite(y)
+    ]
+    below = sum(x < y for _, _, x, y in rows)
+    return Picture(
+        "overfitting-equal-fit",
+        "Test loss at equal training loss: each dot a draw, the simple network at its end across, the flexible one at "
+        "its first look with as low a training loss up. Above the line the simple network is better.",
+        f"In {below} of {len(rows)} draws the simple network is better at equal training loss.",
+        lambda: _draw_equal(cells.datasets("sets"), groups),
+        ReportTable(
+            "overfitting-equal-fit",
+            "",
+            (
+                ReportColumn("set", "Set", "text"),
+                ReportColumn("activation", "Activation", "text"),
+                ReportColumn("simple", "Simple"),
+                ReportColumn("flexible", "Flexible"),
+            ),
+            tuple(rows),
+        ),
+    )
+
+
+def _draw_equal(datasets: Sequence[str], groups: Sequence[tuple[str, str, FloatArray, FloatArray]]) -> Figure:
+    from analysis.formats.style import COLORS, GRAY, framed_axes, new_figure
+
+    names = [title(dataset) for dataset in datasets]
+    colors = dict(zip(dict.fromkeys(activation for _, activation, _, _ in groups), COLORS * 2, strict=False))
+    n = max(1, len(names))
+    figure = new_figure(2.2 * n, 2.4)
+    for i, name in enumerate(names):
+        axes = framed_axes(figure, 0.55, 0.5, 0.1, 0.3, i, n)
+        for _, activation, x, y in (group for group in groups if group[0] == name):
+            axes.plot(x, y, "o", color=colors[activation], markersize=3, alpha=0.6, label=activation)
+        top = max([0.1, *(v for _, _, *both in (g for g in groups if g[0] == name) for one in both
+                          for v in one[np.isfinite(one)])])  # fmt: skip
+        axes.plot([0, top], [0, top], color=GRAY, linewidth=1.0)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("simple", fontsize=8)
+        axes.tick_params(labelsize=6)
+        if i == 0:
+            axes.set_ylabel("flexible", fontsize=8)
+            axes.legend(fontsize=6)
+    return figure
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001

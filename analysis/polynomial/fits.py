@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import least_squares
 
 from engine.polynomial.quadrature import UNITS, GaussRule, hidden_outputs, loss_and_gradient, n_hidden, predict
 from engine.polynomial.rows import PolynomialRows
@@ -236,6 +235,8 @@ def flat_valley(
     solutions : ndarray (V, 3 H + 1)
         Parameters there.
     """
+    from scipy.optimize import least_squares  # a tenth of a second: only for whoever fits
+
     moving = free.copy()
     moving[index] = False
     x, y, root = rule.nodes[0], rule.targets[0], np.sqrt(rule.weights[0])

@@ -16,6 +16,13 @@ from analysis.records.fields import build
 LESSON = "lesson"
 """The kind of data, as a study's header names it."""
 Level = str | int | float | bool | None
+SURFACE_REACH, SURFACE_SIDE = 4.0, 61
+"""How far a surface over two weights goes from 0 either way, and its places a side."""
+
+
+def surface_steps() -> list[float]:
+    """Return the weights at which a surface is kept, lowest first; the same for both weights."""
+    return [SURFACE_REACH * (2 * i / (SURFACE_SIDE - 1) - 1) for i in range(SURFACE_SIDE)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ class CellRecord:
     reason : str or None
         Why it could not be trained.
     arrays : dict of str to list of float
-        What is drawn of the first replica: weights, an image.
+        What is drawn: of the first replica templates, an image, a surface; of all replicas their weights.
     started_at_s, duration_s, worker, seconds
         No part of the canonical form. `seconds` holds what a cell that measures time took, of each replica.
     """

@@ -7,7 +7,7 @@ digest that they give.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -180,11 +180,14 @@ class StudyReader:
             study.records[stage].append(record)
 
     def _look(self, study: Study, look: LookLine) -> None:
-        n_there = len(self._numbers[look.stage])
-        if (look.number, look.first) != (study.look_number, n_there) or study.look_of(look.stage) is not None:
+        n_there, first, number = len(self._numbers[look.stage]), study.first_of_look(look.stage), study.look_number
+        # Earlier versions took another look where an extension had brought no trial, and counted records.
+        numbers = (number, number + 1) if study.is_extended_in_vain else (number,)
+        is_free = look.first == first or (look.first == n_there and look.first not in self._numbers[look.stage])
+        if look.number not in numbers or not is_free or study.look_of(look.stage, look.number) is not None:
             raise ValueError(
-                f"look.number: {look.number} of {look.stage}s from {look.first}; expected look {study.look_number}, "
-                f"from {n_there}, once"
+                f"look.number: {look.number} of {look.stage}s from {look.first}; expected look {number}, "
+                f"from {first}, once"
             )
         study.looks.append(look)
 
@@ -202,8 +205,13 @@ class StudyReader:
         if missing := sorted(self.chosen.keys() - self._numbers[self._first]):
             raise ValueError(f"a verdict without the record of trial {missing[0]}; expected all that were asked")
         for stage in STAGES[1:]:
-            numbers = self._numbers[stage]
-            if gap := sorted(set(range(len(numbers))) - numbers):
+            numbers, look = self._numbers[stage], study.look_of(stage)
+            looked = any(one.stage == stage for one in study.looks)
+            # A look that an extension came upon never ended; the one that the verdict rests on did.
+            expected = set(
+                range(look.first, look.first + look.n_records) if look else () if looked else range(len(numbers))
+            )
+            if gap := sorted(expected - numbers):
                 raise ValueError(f"a verdict without {stage} {gap[0]}; expected all before the last")
         for stage, number in (("certificate", verdict.winner), ("page_certificate", verdict.page_winner)):
             if number is not None and number not in self._numbers[stage]:
@@ -284,6 +292,20 @@ def read_sweep(folder: Path) -> list[Study]:
     if not paths:
         raise RecordError(f"{folder}: no <dataset>/log.jsonl below it; name a folder that `sweeps run` has written")
     studies = sorted((read_study(path) for path in paths), key=lambda study: study.header.position)
+    check_one_sweep(studies)
+    return studies
+
+
+def check_one_sweep(studies: Sequence[Study]) -> None:
+    """Refuse studies of one folder that are of several sweeps.
+
+    Raises
+    ------
+    RecordError
+        If some are; the message names the log of the first that differs from the first study.
+    """
+    if not studies:
+        return
     first = studies[0].header
     for study in studies[1:]:
         for key in ("sweep", "seed", "spec_sha256"):
@@ -293,7 +315,6 @@ def read_sweep(folder: Path) -> list[Study]:
                     f"{study.path}: line 1: study.{key}: {short(here)}; expected {short(there)}, as in"
                     f" {first.dataset}'s log: of another sweep; {RESTORE}"
                 )
-    return studies
 
 
 def anchor_difference(study: Study, canonical: str, where: str) -> str | None:

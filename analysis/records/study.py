@@ -249,8 +249,8 @@ class Study:
         Larger budgets, in order; those of chapters among them.
     chapters : list of Chapter
         Other spaces than the header's, in order.
-    rounds : list of int
-        Search trials behind each look number before the present one.
+    extended_at : list of int
+        Search trials there were at each extension that came behind a look.
     """
 
     header: StudyHeader
@@ -263,7 +263,7 @@ class Study:
     chain: Chain | None = None
     looks: list[LookLine] = field(default_factory=list)
     extensions: list[Extension] = field(default_factory=list)
-    rounds: list[int] = field(default_factory=list)
+    extended_at: list[int] = field(default_factory=list)
     chapters: list[Chapter] = field(default_factory=list)
 
     @property
@@ -352,14 +352,34 @@ class Study:
         return self.extensions[-1] if self.extensions else first
 
     @property
+    def rounds(self) -> list[int]:
+        """Search trials behind each look number before the present one.
+
+        An extension closes a round once it has brought a trial. Earlier versions looked again without one.
+        """
+        n, last = max(len(self.asked), len(self.trials)), max((look.number for look in self.looks), default=1)
+        return [there for i, there in enumerate(self.extended_at, start=1) if n > there or last > i]
+
+    @property
+    def is_extended_in_vain(self) -> bool:
+        """Whether the last extension has brought no trial."""
+        return len(self.rounds) < len(self.extended_at)
+
+    @property
     def look_number(self) -> int:
         """The number of the looks that come next or are under way."""
         return len(self.rounds) + 1
 
+    def first_of_look(self, stage: Stage) -> int:
+        """Return the number of the first record of a stage's next look: those of a look that never ended stay free."""
+        ends = [look.first + look.n_records for look in self.looks if look.stage == stage]
+        return max([*ends, len(self.records[stage])])
+
     def extend(self, extension: Extension | Chapter) -> None:
-        """Let the search go on; what has been looked at closes a round, so that the next look is another one."""
-        if self.verdict is not None or any(look.number == self.look_number for look in self.looks):
-            self.rounds.append(len(self.trials))
+        """Let the search go on; with its next trial what has been looked at is a closed round."""
+        has_looked = self.verdict is not None or any(look.number == self.look_number for look in self.looks)
+        if has_looked and not self.is_extended_in_vain:
+            self.extended_at.append(len(self.trials))
         self.verdict = None
         self.extensions.append(Extension(extension.n_trials, extension.until, extension.spec_sha256))
         if isinstance(extension, Chapter):

@@ -99,6 +99,26 @@ def looks_text(study: Study, level: float, *, is_finite: bool) -> str:
     return f" (look {n} at fresh draws; over all {n} at most {min(n * level, 1.0):.2g})" if n > 1 else ""
 
 
+def extended_in_vain_text(study: Study, stopped: str) -> str:
+    """Return one sentence, behind a space, where the last extension brought neither a trial nor a look; else nothing.
+
+    Parameters
+    ----------
+    study : Study
+        With all its records.
+    stopped : str
+        Why the search ended.
+    """
+    if not study.is_extended_in_vain:
+        return ""
+    why = {
+        "reached": "the search has had the candidates that it looks for; --until budget goes on",
+        "all_failed": "its last trials all failed",
+    }
+    reason = why.get(stopped, "all that the budget allows have run")
+    return f" The extension brought no trial after {len(study.trials)}, so no other look was taken: {reason}."
+
+
 def no_winner_text(study: Study, *, asked: bool, stopped: str) -> str:
     """Return why a study has no winner, and what to change.
 

@@ -16,6 +16,8 @@ WIDTH = 256
 N_DROPPED = 256  # seedrandom discards the first bytes, which betray the key
 BYTES_A_DOUBLE = 7  # at least; one more when the first four bits are 0, and so on
 OVERFLOW = np.uint64(1) << np.uint64(53)
+FEW = 16
+"""Up to this many streams Python's own numbers are faster, one stream after the other, than arrays a byte at a time."""
 
 
 class SeedStreams:
@@ -81,6 +83,8 @@ class SeedStreams:
 
     def _produce(self, n: int) -> npt.NDArray[np.uint8]:
         """Return the next `n` bytes of ARC4, (n, S)."""
+        if self._row.size <= FEW:
+            return self._produce_few(n)
         state, row, j = self._state, self._row, self._j
         flat = state.reshape(-1)
         swapped, kept, total = np.empty_like(j), np.empty_like(j), np.empty_like(j)
@@ -99,6 +103,24 @@ class SeedStreams:
             np.add(row, total, out=index)
             flat.take(index, out=out[k], mode="clip")
         self._i = i
+        return out
+
+    def _produce_few(self, n: int) -> npt.NDArray[np.uint8]:
+        """Do the same stream by stream."""
+        out = np.empty((n, self._row.size), np.uint8)
+        first = self._i
+        for stream in range(self._row.size):
+            state, i, j = self._state[stream].tolist(), first, int(self._j[stream])
+            produced = bytearray(n)
+            for k in range(n):
+                i = (i + 1) & 255
+                kept = state[i]
+                j = (j + kept) & 255
+                state[i] = swapped = state[j]
+                state[j] = kept
+                produced[k] = state[(swapped + kept) & 255]
+            self._state[stream], self._j[stream], self._i = state, j, i
+            out[:, stream] = np.frombuffer(produced, np.uint8)
         return out
 
     def _decode(self, n: int) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
 from engine.network import FloatArray
 from engine.playground.dataset import Dataset
 from engine.playground.seedrandom import SeedStreams
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 RADIUS = 5.0
 TURNS = 1.75
@@ -70,13 +76,23 @@ def conditional_mean(X: FloatArray, noise: float) -> FloatArray:
     if not points.size:
         return np.zeros(X.shape[:-1])
     reach = float(np.sqrt((points**2).sum(axis=1)).max()) + 2 * noise + 1.0
-    trees = [cKDTree(arm) for arm in centers(max(1.0, reach / RADIUS))]
+    arms = centers(max(1.0, reach / RADIUS))
+    near, which = cKDTree(arms.reshape(-1, 2)).query(points, k=2, p=np.inf)
+    mean = np.where(which[:, 0] < arms.shape[1], 1.0, -1.0)
+    # Where the nearest center decides, one look at both arms tells; only the others are counted, arm by arm.
+    hard = (near[:, 0] <= noise + ROUNDING) | (near[:, 1] - near[:, 0] <= ROUNDING)
+    mean[hard] = _mean_label([cKDTree(arm) for arm in arms], points[hard], noise)
+    return mean.reshape(X.shape[:-1])
+
+
+def _mean_label(trees: Sequence[cKDTree], points: FloatArray, noise: float) -> npt.NDArray[np.float64]:
+    """Return E[label | point] of points (n, 2): by the centers in reach of it, else by the nearest of both arms."""
     covers = [tree.query_ball_point(points, noise + ROUNDING, p=np.inf, return_length=True) for tree in trees]
     plus, minus = (np.asarray(cover, np.float64) for cover in covers)
     empty = plus + minus == 0
     near_plus, near_minus = (tree.query(points[empty], p=np.inf)[0] for tree in trees)
     plus[empty], minus[empty] = near_plus <= near_minus + ROUNDING, near_minus <= near_plus + ROUNDING
-    return np.asarray((plus - minus) / (plus + minus)).reshape(X.shape[:-1])
+    return np.asarray((plus - minus) / (plus + minus))
 
 
 def beyond(

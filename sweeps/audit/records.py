@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.records.events import Stage, Verdict
 from analysis.records.lines import RESTORE, RecordError, short
-from analysis.records.reading import read_study, read_sweep
+from analysis.records.reading import check_one_sweep, check_version, read_study
 from analysis.records.study import STAGES, Study, TrialRecord
 from analysis.records.table import is_table, read_table_record, table_path
 from analysis.statistics.intervals import upper_bound
@@ -68,7 +68,8 @@ def _readable(folder: Path) -> tuple[list[Study], list[Finding]]:
             findings.append(Finding("I1", str(error)))
     if not findings:
         try:
-            read_sweep(folder)
+            check_version(folder)
+            check_one_sweep(sorted(studies, key=lambda study: study.header.position))
         except RecordError as error:  # logs of several sweeps in one folder
             findings.append(Finding("I1", str(error)))
     return studies, findings

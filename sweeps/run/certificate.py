@@ -5,6 +5,7 @@ Every function here depends on the study's records only, so that a resumed sweep
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -16,11 +17,10 @@ from analysis.records.lines import canonical_json
 from analysis.records.study import Study, StudyHeader, TrialRecord, most_measured
 from analysis.statistics.bounded import certificate_bound, draws_needed, loss_bound
 from analysis.statistics.intervals import upper_bound
-from analysis.statistics.looks import looks_text, no_winner_text
+from analysis.statistics.looks import extended_in_vain_text, looks_text, no_winner_text
 from engine.playground.page import ACTIVATIONS as PAGE_ACTIVATIONS
 from engine.playground.page import LEARNING_RATES, REGULARIZATION_RATES
 from sweeps.data.source import Source
-from sweeps.data.table.verdict import table_verdict
 from sweeps.run.looks import CLAIMED, seeds_of
 from sweeps.run.setting import Setting, looks_of, search_setting
 from sweeps.search.space import apply
@@ -124,10 +124,19 @@ def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
     """Return how a study ended.
 
     The winner is the certificate with the lowest mean test loss among those that passed, else among all that did not
-    diverge; of several looks the last at which one passed, else the last, counts.
+    diverge; of several looks the last at which one passed, else the last, counts. An extension that brought no trial
+    brings no look: the answer stands, and the text says so.
     """
     if study.header.data["kind"] == "table":
-        return table_verdict(spec.certificates.level, study, stopped)
+        from sweeps.data.table.verdict import table_verdict  # brings pandas along: only for those who use it
+
+        verdict = table_verdict(spec.certificates.level, study, stopped)
+    else:
+        verdict = _of_draws(spec, study, stopped)
+    return dataclasses.replace(verdict, text=verdict.text + extended_in_vain_text(study, stopped))
+
+
+def _of_draws(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
     goal = spec.goal.below
     winner, level, certified = _winner(study, "certificate", goal, spec.certificates.level)
     page_winner, _, page_certified = _winner(study, "page_certificate", goal, spec.certificates.level)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from engine.configuration import TrainingConfig, dropout_rates
 from engine.evaluation import predict
@@ -77,6 +76,8 @@ def _agreement_auc(trained: Trained, split: Split) -> FloatArray:
     """Return how well the masks' agreement tells right from wrong predictions: the area under the ROC curve."""
     if not _has_masks(trained):
         return _unknown(trained)
+    from scipy.stats import rankdata  # half a second to import: only for those who use it
+
     mean, votes = masked_votes(trained, split.X)
     agree = votes.max(axis=2) + 1e-6 * mean.max(axis=2)  # ties of votes go by the mean
     right = mean.argmax(axis=2) == _classes(split)

@@ -25,17 +25,16 @@ from engine.splits import Split
 from engine.training import Look, train, with_label_noise
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Draws, Losses, Source
+from sweeps.run.design import DesignPlan, verdict_on_claims
 from sweeps.run.path_probes import WeightPath, path_epochs
 from sweeps.run.plan import Piece, Timing
 from sweeps.run.probes import ARRAY_FUNCTIONS, PROBE_FUNCTIONS
-from sweeps.run.progress import Phase
 from sweeps.run.setting import Setting
 from sweeps.run.trained import Trained
 from sweeps.run.trial import TRIAL_ERRORS, Cancelled
 from sweeps.run.versions import versions
 from sweeps.run.works.found import Asked, Found
 from sweeps.run.works.registry import do_work
-from sweeps.search.samplers import ListSampler, Sampler
 from sweeps.spec.lesson import Design, LessonSpec, asked_of, configs, data_table, designs_as_data
 from sweeps.spec.measured import PATH_PROBES
 from sweeps.spec.works import parse_work, work_table
@@ -80,7 +79,7 @@ class LessonTrainer:
         return LessonPlan(self.spec, Path()).train(batch, threading.Event())
 
 
-class LessonPlan:
+class LessonPlan(DesignPlan):
     """The cells of a lesson; see `sweeps.run.plan.Plan`.
 
     Parameters
@@ -92,9 +91,6 @@ class LessonPlan:
     """
 
     first: Stage = CELL
-    phase: Phase = "training"
-    n_candidates: int | None = None
-    stages: tuple[tuple[Stage, ...], ...] = ()
 
     def __init__(self, spec: LessonSpec, results: Path) -> None:
         self._spec = spec
@@ -102,8 +98,7 @@ class LessonPlan:
         self._settings = spec.settings()
         self._sources: dict[str, Source] = {}
         self._lock = threading.Lock()
-        self.folder = results / LESSON
-        self.lag = len(self._cells)
+        super().__init__(results / LESSON, self._cells)
 
     @property
     def header(self) -> StudyHeader:
@@ -140,34 +135,11 @@ class LessonPlan:
             has_page=True,
         )
 
-    def repeatable(self, study: Study, chapter: int) -> dict[str, list[int]]:  # noqa: ARG002
-        """Return nothing: a lesson has no chapters."""
-        return {}
-
-    def proposer(self, study: Study) -> Sampler:  # noqa: ARG002
-        """Return who proposes: the list of cells."""
-        return ListSampler(lambda number: (self._cells[number], {}))
-
     def setting(self, study: Study, number: int, params: Mapping[str, Scalar], earlier: Sequence[int]) -> Setting:  # noqa: ARG002
         """Return the setting of one cell."""
         design, _ = self._settings[number]
         seeds = self._source(number).search_seeds()
         return Setting(CELL, number, None, dict(params), seeds, design.looks, stops_early=True)
-
-    def setting_of(self, study: Study, record: CellRecord) -> Setting:
-        """Return the setting that a record is about."""
-        return self.setting(study, record.number, record.params, ())
-
-    def reopening(self, study: Study) -> None:
-        """Return None: a design is complete."""
-
-    def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
-        """Return nothing: no stage follows."""
-        return None, []
-
-    def decided(self, records: Sequence[Any]) -> set[int]:  # noqa: ARG002
-        """Return nothing: there are no rounds."""
-        return set()
 
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return each cell by itself: its replicas train together already."""
@@ -186,10 +158,6 @@ class LessonPlan:
     def trainer(self) -> LessonTrainer:
         """Return what trains cells in another process."""
         return LessonTrainer(self._spec)
-
-    def received(self, piece: Piece, outcome: CellOutcome | str) -> CellOutcome | str:  # noqa: ARG002
-        """Return what came back, as it is."""
-        return outcome
 
     def record(self, setting: Setting, outcomes: Sequence[CellOutcome | str], timing: Timing) -> CellRecord:
         """Return a cell's record; its training has failed if its outcome is a text."""
@@ -213,27 +181,12 @@ class LessonPlan:
             worker=timing.worker,
         )
 
-    def keep(self, setting: Setting, record: CellRecord, outcomes: Sequence[CellOutcome | str]) -> None:
-        """Keep nothing: the record says it all."""
-
     def verdict(self, study: Study, stopped: str) -> Verdict:
         """Return what was found for each claim."""
         # A verdict on seconds differs from run to run: the page has it, the sealed log not.
         found = {one.label: one.verdict for one in judgments(study) if not one.claim.timed}
-        return Verdict(
-            certified=False,
-            winner=None,
-            page_winner=None,
-            page_certified=False,
-            level=0.0,
-            n_certificates=0,
-            stopped=stopped,
-            text=f"All {len(study.cells)} cells trained; {len(found)} claims judged.",
-            claims=found,
-        )
-
-    def finish(self, study: Study) -> None:
-        """Keep nothing beside the log."""
+        text = f"All {len(study.cells)} cells trained; {len(found)} claims judged."
+        return verdict_on_claims(text, found, stopped)
 
     def _source(self, number: int) -> Source:
         """Return the source of a cell's data; cells of equal data share one."""

@@ -72,7 +72,7 @@ def plan_look(spec: SweepSpec, dataset: DatasetSpec, source: Source, study: Stud
         stage=stage,
         draws=draws_of(spec, dataset, n_trials),
         n_trials=n_trials,
-        first=len(study.records[stage]),
+        first=study.first_of_look(stage),
         n_records=0,
         n_draws=n_draws,
         level=0.0,

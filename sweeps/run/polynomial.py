@@ -6,7 +6,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,12 +19,11 @@ from engine.polynomial.quadrature import FullBatchHistory, GaussRule, gauss_rule
 from engine.polynomial.rows import Arm, draw_rows, first_parameters, trainable
 from engine.polynomial.second_order import train_second_order
 from sweeps.data.polynomial import PolynomialSpec, drops_of, networks
+from sweeps.run.design import DesignPlan, verdict_on_claims
 from sweeps.run.plan import Piece, Timing
-from sweeps.run.progress import Phase
 from sweeps.run.setting import Setting
 from sweeps.run.trial import Cancelled
 from sweeps.run.versions import versions
-from sweeps.search.samplers import ListSampler, Sampler
 
 TOGETHER = 8
 """Networks that the compiled loop trains side by side."""
@@ -68,7 +66,7 @@ class PolynomialTrainer:
         return PolynomialPlan(self.spec, Path()).train(batch, threading.Event())
 
 
-class PolynomialPlan:
+class PolynomialPlan(DesignPlan):
     """The networks of a polynomial study; see `sweeps.run.plan.Plan`.
 
     Parameters
@@ -80,16 +78,12 @@ class PolynomialPlan:
     """
 
     first: Stage = NETWORK
-    phase: Phase = "training"
-    n_candidates: int | None = None
-    stages: tuple[tuple[Stage, ...], ...] = ()
 
     def __init__(self, spec: PolynomialSpec, results: Path) -> None:
         self._spec = spec
         self._settings = spec.settings
         self._networks = networks(spec.settings)
-        self.folder = results / POLYNOMIAL
-        self.lag = len(self._networks)
+        super().__init__(results / POLYNOMIAL, self._networks)
 
     @property
     def header(self) -> StudyHeader:
@@ -113,32 +107,9 @@ class PolynomialPlan:
             has_page=False,
         )
 
-    def repeatable(self, study: Study, chapter: int) -> dict[str, list[int]]:  # noqa: ARG002
-        """Return nothing: a design has no chapters."""
-        return {}
-
-    def proposer(self, study: Study) -> Sampler:  # noqa: ARG002
-        """Return who proposes: the list."""
-        return ListSampler(lambda number: (self._networks[number], {}))
-
     def setting(self, study: Study, number: int, params: Mapping[str, Scalar], earlier: Sequence[int]) -> Setting:  # noqa: ARG002
         """Return the setting of one network."""
         return Setting(NETWORK, number, None, dict(params), (str(params["seed"]),), tuple(self._settings.checkpoints))
-
-    def setting_of(self, study: Study, record: NetworkRecord) -> Setting:
-        """Return the setting that a record is about."""
-        return self.setting(study, record.number, record.params, ())
-
-    def reopening(self, study: Study) -> None:
-        """Return None: a design is complete."""
-
-    def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
-        """Return nothing: no stage follows."""
-        return None, []
-
-    def decided(self, records: Sequence[Any]) -> set[int]:  # noqa: ARG002
-        """Return nothing: there are no rounds."""
-        return set()
 
     def batches(self, pieces: Sequence[Piece]) -> list[tuple[Piece, ...]]:
         """Return the networks in eights of one arm and rate."""
@@ -200,10 +171,6 @@ class PolynomialPlan:
         """Return what trains networks in another process."""
         return PolynomialTrainer(self._spec)
 
-    def received(self, piece: Piece, outcome: TrainedNetworks | str) -> TrainedNetworks | str:  # noqa: ARG002
-        """Return what came back, as it is."""
-        return outcome
-
     def record(self, setting: Setting, outcomes: Sequence[TrainedNetworks | str], timing: Timing) -> NetworkRecord:
         """Return a network's record."""
         (trained,) = (one for one in outcomes if isinstance(one, TrainedNetworks))
@@ -229,22 +196,7 @@ class PolynomialPlan:
             worker=timing.worker,
         )
 
-    def keep(self, setting: Setting, record: NetworkRecord, outcomes: Sequence[TrainedNetworks | str]) -> None:
-        """Keep nothing: the record has all parameters."""
-
     def verdict(self, study: Study, stopped: str) -> Verdict:
         """Return what was found for each claim."""
-        return Verdict(
-            certified=False,
-            winner=None,
-            page_winner=None,
-            page_certified=False,
-            level=0.0,
-            n_certificates=0,
-            stopped=stopped,
-            text=f"All {len(study.networks)} networks trained.",
-            claims={claim.text: claim.verdict for claim in claims(Question(study))},
-        )
-
-    def finish(self, study: Study) -> None:
-        """Keep nothing beside the log."""
+        found = {claim.text: claim.verdict for claim in claims(Question(study))}
+        return verdict_on_claims(f"All {len(study.networks)} networks trained.", found, stopped)

@@ -18,6 +18,7 @@ from sweeps.run.dropout_probes import DROPOUT_PROBES
 from sweeps.run.learning_probes import LEARNING_PROBES
 from sweeps.run.path_probes import LOOK_PROBES
 from sweeps.run.scale_probes import SCALE_PROBES
+from sweeps.run.surface_probes import SURFACE_PROBES, loss_surface, weights
 from sweeps.run.textbook_probes import TEXTBOOK_PROBES
 from sweeps.run.trained import Probe, Trained
 from sweeps.run.wrong_gradient import wrong_gradient_loss
@@ -213,6 +214,7 @@ PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
     | dict(SCALE_PROBES)
     | dict(LOOK_PROBES)
     | {wrong_gradient_loss.__name__: wrong_gradient_loss}
+    | dict(SURFACE_PROBES)
 )
 """By the names of `sweeps.spec.measured.PROBES`."""
 
@@ -234,5 +236,7 @@ def images(trained: Trained) -> FloatArray:
     return np.concatenate([np.asarray(one, np.float64).ravel() for one in (split.X[0, 0], scores, split.y[0, 0])])
 
 
-ARRAY_FUNCTIONS: Mapping[str, Probe] = MappingProxyType({one.__name__: one for one in (templates, images)})
+ARRAY_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
+    {one.__name__: one for one in (templates, images, weights, loss_surface)}
+)
 """By the names of `sweeps.spec.measured.ARRAYS`."""

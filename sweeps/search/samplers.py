@@ -16,7 +16,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from scipy.stats import qmc
 
 from analysis.records.events import Scalar
 from analysis.records.lines import canonical_json
@@ -97,6 +96,8 @@ def startup_point(space: tuple[Dimension, ...], seed: int, dataset: str, number:
     dict of str to float
         Coordinate by key, 0 <= u < 1.
     """
+    from scipy.stats import qmc  # half a second to import: only for whoever asks a sampler
+
     keys = [part.key for part in all_parts(space)]
     rng = np.random.default_rng([seed, STREAM_STARTUP, text_seed(dataset)])
     sequence = qmc.Sobol(len(keys), scramble=True, seed=rng)

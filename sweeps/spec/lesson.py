@@ -14,7 +14,7 @@ from typing import Any, Literal
 from analysis.records.lesson import LESSON, Level
 from analysis.records.lines import canonical_json
 from engine.configuration import TrainingConfig
-from engine.names import unknown
+from engine.names import nearest, unknown
 from engine.network import NetworkConfig
 from sweeps.data.asked import Asked
 from sweeps.data.kinds import KINDS
@@ -433,7 +433,8 @@ def with_setting(spec: LessonSpec, assignment: str) -> LessonSpec:
     meant = [one for one in (*own, *known) if one == key or one.rpartition(".")[2] == key]
     if not sign or len(meant) != 1:
         if not sign:
-            raise SpecError(f"{where} {shown(assignment)}: write KEY=VALUE, as in --set {known[-1]}=VALUE")
+            example = nearest(key, known) or known[0]
+            raise SpecError(f"{where} {shown(assignment)}: write KEY=VALUE, as in --set {example}=VALUE")
         raise SpecError(f"{where} {key}: {unknown('setting', key, [*own, *known])}")
     (key,) = meant
     value = _value(text.strip())

@@ -9,12 +9,13 @@ PROBES = (
     "template_match", "told_fitted", "clean_fitted", "wrong_fitted", "validation_loss", "held_error", "garg_leading",
     "garg_bound", "masks_error", "masks_tell", "masks_tell_beyond", "pixel_rise", "unit_correlation",
     "activation_variance", "bishop_gap", "hessian_asymmetry", "hessian_gradients", "layerwise_gain", "pieces_inside",
-    "pieces_beyond", "crossings", "gradient_norm", "solution", "wrong_gradient_loss",
+    "pieces_beyond", "crossings", "gradient_norm", "solution", "wrong_gradient_loss", "first_weight",
+    "second_weight", "least_curvature",
 )  # fmt: skip
 """What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
 PATH_PROBES = ("displacement", "path_length", "since_fit", "turning")
 """What it may measure of the way there, at looks only; `sweeps.run.path_probes` has them."""
-ARRAYS = ("templates", "images")
-"""What a design may keep of its first replica, to be drawn; `sweeps.run.probes` has the functions."""
+ARRAYS = ("templates", "images", "weights", "loss_surface")
+"""What a design may keep to draw, of the first replica or (weights) of all; `sweeps.run.probes` has the functions."""
 SPLITS = ("train", "test", "in_range", "out_of_range", "told")
 """Where losses are measured; told: the training points with the labels that the network was told, wrong ones too."""

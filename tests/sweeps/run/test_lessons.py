@@ -209,7 +209,10 @@ def test_a_relu_unit_is_a_line_beyond_the_box_and_a_large_tanh_unit_is_saturated
         ("data.noise=3", "--set: designs sets: data: noise: 3 must be at least 0 and at most 0.8"),
         ("n_replicas=0", "--set: n_replicas: 0 is outside 1 to 10000"),
         ("epochs=many", '--set: epochs: "many" must be a whole number'),
-        ("training.learning_rate", '--set "training.learning_rate": write KEY=VALUE, as in --set data.features=VALUE'),
+        (
+            "training.learning_rate",
+            '--set "training.learning_rate": write KEY=VALUE, as in --set training.learning_rate=VALUE',
+        ),
     ],
 )
 def test_a_setting_that_will_not_do_is_refused_in_one_line(assignment: str, message: str) -> None:

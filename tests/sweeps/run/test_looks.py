@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,28 @@ from tiny_tables import table_spec
 
 from analysis.formats.blocks import Paragraph
 from analysis.records.events import LookLine
-from analysis.records.lines import read_lines
-from analysis.records.reading import read_study
-from analysis.records.study import Study, canonical_lines
+from analysis.records.lines import Chain, read_lines
+from analysis.records.reading import read_study, read_sweep
+from analysis.records.study import Study, as_data, canonical_lines
 from analysis.report import render
 from analysis.sections.provenance import fresh_look_blocks, fresh_look_rows
 from analysis.statistics.comparison import winner_differences
 from analysis.statistics.homework import homework_rows, range_rows, winner_record
 from analysis.statistics.looks import level_of_all, looks_taken
+from sweeps.audit.audit import audit_sweep
+from sweeps.audit.records import check_records
 from sweeps.commands.printing import trials_text
 from sweeps.run.looks import level_of_look, question, seeds_of
 from sweeps.run.replay import replay
 from sweeps.run.study import run_sweep
 from sweeps.spec.sweep import SweepSpec, load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_toml, with_overrides
-from sweeps.store.log import digest
+from sweeps.store.log import ChainedLog, digest
 from sweeps.toml import SpecError
+from sweeps.tracking.database import sqlite_uri
+from sweeps.tracking.projection import sync
+
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
 
 
 def one_set(**changes: Any) -> SweepSpec:
@@ -157,6 +164,94 @@ def test_sweeps_that_name_a_block_are_measured_on_the_same_draws(tmp_path: Path)
     assert {row[-1] for row in alone} == {"nobody in this report"}
     assert draws(apart, "finalist", 1) != draws(studies[0], "finalist", 1)
     assert load_spec(tmp_path / "one" / "spec.toml").draws == "shared"
+
+
+@pytest.fixture(scope="module")
+def ended_early(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run two sets, of which the first has its candidates long before its budget is spent."""
+    results = tmp_path_factory.mktemp("early")
+    run_sweep(EARLY, results, workers=1)
+    return results / "tiny"
+
+
+EARLY = parse_spec(
+    tiny_table()
+    | {
+        "goal": {"metric": "test_loss", "below": 0.2},
+        "search": {**tiny_table()["search"], "until": "reached", "n_candidates": 2},
+    },
+    "tiny.toml",
+)
+
+
+def test_a_budget_that_brings_no_trial_brings_no_look(ended_early: Path, tmp_path: Path) -> None:
+    """Else whoever asks again would be given fresh draws for the same answer, until one passes."""
+    shutil.copytree(ended_early, tmp_path / "tiny")
+    before = {study.header.dataset: study for study in read_sweep(ended_early)}
+    sync(tmp_path, sqlite_uri(tmp_path / "mlflow.db"))
+    studies = run_sweep(with_overrides(EARLY, n_trials=11), tmp_path, workers=2)
+    gauss, xor = (study for study in studies)
+    then = before["gauss"]
+    assert then.verdict is not None
+    assert gauss.verdict is not None
+    assert (then.verdict.stopped, len(then.trials)) == ("reached", len(gauss.trials))
+    assert gauss.looks == then.looks
+    assert {stage: len(records) for stage, records in gauss.records.items()} == {
+        stage: len(records) for stage, records in then.records.items()
+    }
+    assert gauss.verdict == dataclasses.replace(
+        then.verdict,
+        text=f"{then.verdict.text} The extension brought no trial after {len(then.trials)}, so no other look was "
+        "taken: the search has had the candidates that it looks for; --until budget goes on.",
+    )
+    assert (len(xor.trials), xor.look_number) == (11, 2)
+    sync(tmp_path, sqlite_uri(tmp_path / "mlflow.db"))
+    assert audit_sweep(tmp_path / "tiny", sqlite_uri(tmp_path / "mlflow.db")).findings == []
+    again = run_sweep(with_overrides(EARLY, n_trials=12), tmp_path, workers=1)[0]
+    assert (again.looks, again.verdict) == (then.looks, gauss.verdict)
+    whole = run_sweep(with_overrides(EARLY, n_trials=12, until="budget"), tmp_path, workers=1)[0]
+    assert (len(whole.trials), whole.look_number) == (12, 2)
+    assert whole.verdict is not None
+    assert "brought no trial" not in whole.verdict.text
+    assert audit_sweep(tmp_path / "tiny", None).findings == []
+
+
+def test_a_second_look_without_a_trial_that_an_earlier_version_took_is_read(ended_early: Path, tmp_path: Path) -> None:
+    lines = list(read_lines(ended_early / "gauss" / "log.jsonl"))
+    study = read_study(ended_early / "gauss" / "log.jsonl")
+    look = study.look_of("finalist")
+    assert look is not None
+    (tmp_path / "gauss").mkdir()
+    log = ChainedLog(tmp_path / "gauss" / "log.jsonl", Chain("tiny/gauss"))
+    log.append([(line.kind, line.data) for line in lines[:-1]])
+    log.append([(lines[-1].kind, lines[-1].data)], canonical=study.digest)
+    log.append([("extension", {"n_trials": 20, "until": "reached", "spec_sha256": "x"})])
+    log.append([("look", as_data(dataclasses.replace(look, number=2, first=look.n_records)))])
+    log.close()
+    there = read_study(tmp_path / "gauss" / "log.jsonl")
+    assert (there.look_number, there.rounds) == (2, [len(study.trials)])
+
+
+def test_a_look_that_an_extension_comes_upon_shares_no_number_with_the_next(tmp_path: Path) -> None:
+    """The second finalist was ready first: what follows must not take it for one of the next look."""
+    spec = one_set(goal={"metric": "test_loss", "below": 0.4})
+    run_sweep(spec, tmp_path / "first", workers=1)
+    path = tmp_path / "first" / "tiny" / "gauss" / "log.jsonl"
+    lines = [(line.kind, line.data) for line in read_lines(path)]
+    begins = next(i for i, (kind, data) in enumerate(lines) if kind == "look" and data["stage"] == "finalist")
+    second = next(line for line in lines if line[0] == "finalist" and line[1]["number"] == 1)
+    folder = tmp_path / "tiny" / "gauss"
+    folder.mkdir(parents=True)
+    (folder.parent / "spec.toml").write_text(as_toml(spec))
+    log = ChainedLog(folder / "log.jsonl", Chain("tiny/gauss"))
+    log.append([*lines[: begins + 1], second])
+    log.close()
+    (study,) = run_sweep(with_overrides(spec, n_trials=8), tmp_path, workers=1)
+    assert [record.number for record in study.records_of("finalist", 1)] == [1]
+    assert [record.number for record in study.records_of("finalist", 2)] == [3, 4, 5]
+    assert not draws(study, "finalist", 1) & draws(study, "finalist", 2)
+    assert digest(tmp_path / "tiny") == study.digest  # it is read
+    assert list(check_records(tmp_path / "tiny")) == []
 
 
 def test_every_stage_of_an_extended_sweep_is_replayed(extended: Path) -> None:
