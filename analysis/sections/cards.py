@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 TITLE = later("The answer")
 SIZE = 1.75
 MOST_EDGES = 3
-MEANINGS = {
+MEANINGS: dict[str, str] = {
     later("Training loss"): later("mean loss on the points trained on"),
     later("Test loss"): later("mean loss on points in reserve, of the same draw"),
     later("Pass rate"): later("share of draws with training and test loss below the goal"),
