@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +12,9 @@ T = TypeVar("T")
 
 CUTOFF = 0.5
 """How alike a name must be to be meant, as `difflib.get_close_matches` measures it."""
+FEWEST_LETTERS = 3
+"""Of what is looked for as the beginning of a word inside a name."""
+_WORD = re.compile(r"[^\W_]+")
 LONGEST_MESSAGE = 300
 """Characters of a message: one line that can be read at a glance."""
 LONGEST_SHOWN = 80
@@ -102,8 +106,14 @@ def unreadable(name: str, error: OSError) -> str:
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = CUTOFF) -> str | None:
-    """Return the known name that was probably meant: one that begins so, or the one that looks most alike."""
+    """Return the known name that was probably meant.
+
+    One that begins so, else one of whose words does (``"rate"``: ``"training.learning_rate"``), else the one that looks
+    most alike.
+    """
     names, asked = list(known), name.lower()[:LONGEST_MESSAGE]  # comparing takes the product of the lengths
     longer = [other for other in names if asked and other.lower().startswith(asked)]
+    if not longer and len(asked) >= FEWEST_LETTERS:
+        longer = [other for other in names if any(word.startswith(asked) for word in _WORD.findall(other.lower()))]
     alike = longer or difflib.get_close_matches(asked, names, n=1, cutoff=cutoff)
     return alike[0] if alike else None

@@ -9,6 +9,7 @@ from analysis.course.page import ToldLesson, told
 from analysis.formats.cells import interval_text
 from analysis.formats.markdown import markdown
 from analysis.records.study import Study
+from analysis.statistics.intervals import COUNTED
 from analysis.statistics.verdicts import Judgment
 from analysis.words import later, say, translated
 
@@ -39,11 +40,8 @@ SIZES: Mapping[str, str] = MappingProxyType(
 
 
 def effect_text(judgment: Judgment) -> str:
-    """Return an effect with its interval and n."""
-    if judgment.effect.estimate is None:
-        return "-"
-    estimate, ends = interval_text(judgment.effect)
-    return f"{estimate} {ends}".strip()
+    """Return an effect with its interval."""
+    return "-" if judgment.effect.estimate is None else " ".join(interval_text(judgment.effect)).strip()
 
 
 def answer_text(study: Study) -> str:
@@ -51,10 +49,12 @@ def answer_text(study: Study) -> str:
     one = told(study)
     size = SIZES[one.settings.size]
     lines = [translated(one.settings.question), f"{one.answer}{size}"]
-    lines += [
-        f"  {judgment.label}: {judgment.verdict} [{effect_text(judgment)}, n = {judgment.effect.n}]"
-        for judgment in one.judgments
-    ]
+    for judgment in one.judgments:
+        n = "" if judgment.effect.method == COUNTED else f", n = {judgment.effect.n}"
+        lines += [
+            f"  {judgment.label}: {judgment.verdict}",
+            f"    {judgment.claim.measure}: {effect_text(judgment)}{n}",
+        ]
     return "\n".join(lines)
 
 
@@ -108,7 +108,7 @@ def _lesson_part(one: ToldLesson) -> str:
             judgment.verdict,
             judgment.claim.measure,
             effect_text(judgment),
-            str(judgment.effect.n),
+            "-" if judgment.effect.method == COUNTED else str(judgment.effect.n),
         )
         lines.append("| " + " | ".join(markdown(cell) for cell in cells) + " |")
     return "\n".join(lines)

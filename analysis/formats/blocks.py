@@ -201,9 +201,13 @@ class Card:
     link : Link or Missing
         Opens the Playground page.
     why : tuple of str
-        One sentence a hyperparameter that mattered.
+        One sentence a hyperparameter that mattered among a search's trials.
     next_steps : tuple of str
         What is left to be tried.
+    changes : tuple of str
+        What one change of the setting does, the changes that matter most first; empty where that was not tried.
+    changes_short : str
+        The same in one sentence.
     """
 
     dataset: str
@@ -217,6 +221,13 @@ class Card:
     link: Link | Missing
     why: tuple[str, ...]
     next_steps: tuple[str, ...]
+    changes: tuple[str, ...] = ()
+    changes_short: str = ""
+
+    @property
+    def why_word(self) -> str:
+        """What `why` is: no more than what a search's trials tell, where there was an experiment besides."""
+        return "Search trials" if self.changes else "Why"
 
 
 @dataclass(frozen=True, slots=True)

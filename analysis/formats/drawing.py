@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from analysis.formats.blocks import Animation, Picture
@@ -14,6 +15,8 @@ from analysis.words import ENGLISH, language, speaking
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from analysis.formats.text_cache import OutlinesOnce
 
 GIF_COLORS = 32
 PNG_COLORS = 128
@@ -83,7 +86,6 @@ def draw(picture: Picture) -> tuple[bytes, int, int]:
     """
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from PIL import Image
 
     with drawing(picture):
@@ -98,8 +100,34 @@ def draw(picture: Picture) -> tuple[bytes, int, int]:
             # A third of the size: these pictures have few colours, and a page holds many of them.
             image.quantize(PNG_COLORS, dither=Image.Dither.NONE).save(stream, "PNG", optimize=False)
         else:
-            FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(SILENT))  # type: ignore[no-untyped-call]
+            return svg_bytes(figure), *page_size(figure)
     return stream.getvalue(), *page_size(figure)
+
+
+def svg_bytes(figure: Figure) -> bytes:
+    """Return what Matplotlib's own SVG canvas writes, each text laid out once a process."""
+    from matplotlib.backends import backend_mixed, backend_svg
+
+    svg: Any = backend_svg  # its parts have no types
+    mixed: Any = backend_mixed
+    text = io.StringIO()
+    image_dpi = figure.dpi
+    figure.dpi = 72  # there are 72 points to an inch
+    width, height = figure.get_size_inches()
+    on_page = svg.RendererSVG(width * 72, height * 72, text, image_dpi=image_dpi, metadata=dict.fromkeys(SILENT))
+    on_page._text2path = outlines_once()
+    renderer = mixed.MixedModeRenderer(figure, width, height, image_dpi, on_page)
+    figure.draw(renderer)
+    renderer.finalize()
+    return text.getvalue().encode()
+
+
+@lru_cache(maxsize=1)
+def outlines_once() -> OutlinesOnce:
+    """Return the outlines that all pictures of this process share."""
+    from analysis.formats.text_cache import OutlinesOnce
+
+    return OutlinesOnce()
 
 
 def picture_text(picture: Picture | Animation) -> str:
@@ -128,11 +156,7 @@ def figure_file(picture: Picture, kind: FigureFormat) -> bytes:
 
 
 def _svg(figure: Figure, width: float, height: float) -> bytes:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    stream = io.BytesIO()
-    FigureCanvasSVG(figure).print_svg(stream, metadata=dict.fromkeys(SILENT))  # type: ignore[no-untyped-call]
-    head, svg, rest = stream.getvalue().partition(b"<svg ")
+    head, svg, rest = svg_bytes(figure).partition(b"<svg ")
     opening, end, body = rest.partition(b">")
     # What is drawn stays as it is: its box is shown in another size.
     for name, inches in ((b"width", width), (b"height", height)):

@@ -62,6 +62,8 @@ class HtmlCard:
     link: HtmlCell
     why: tuple[str, ...]
     next_steps: tuple[str, ...]
+    changes: tuple[str, ...]
+    changes_short: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +144,6 @@ def html_card(card: Card, place: str, picture: HtmlBlock | None) -> HtmlCard:
         link=html_cell(card.link, column),
         why=tuple(map(printable, card.why)),
         next_steps=tuple(map(printable, card.next_steps)),
+        changes=tuple(map(printable, card.changes)),
+        changes_short=printable(card.changes_short),
     )

@@ -75,7 +75,13 @@ def markdown_card(card: Card, with_meanings: bool = False) -> str:
         say("- Basis: {basis}", basis=markdown(card.basis)),
         say("- Replay: {command}", command=command),
         f"- Playground: {markdown_cell(card.link)}",
-        *(say("- Why: {text}", text=markdown(text)) for text in card.why),
+        *(say("- Change: {text}", text=markdown(text)) for text in card.changes),
+        *(
+            say("- Search trials: {text}", text=markdown(text))
+            if card.changes
+            else say("- Why: {text}", text=markdown(text))
+            for text in card.why
+        ),
         *(say("- Next: {text}", text=markdown(text)) for text in card.next_steps),
     ]
     return "\n".join(lines)

@@ -59,11 +59,11 @@ def cards_text(cards: Sequence[Card]) -> str:
 
 def card_sentences(card: Card) -> str:
     """Return a card's sentences, command and address; only addresses may be longer than `WIDTH`."""
-    told = [
-        card.beyond,
-        *(say("Why: {text}", text=text) for text in card.why),
-        *(say("Next: {text}", text=text) for text in card.next_steps),
+    told = [card.beyond, *(say("Change: {text}", text=text) for text in card.changes)]
+    told += [
+        say("Search trials: {text}", text=text) if card.changes else say("Why: {text}", text=text) for text in card.why
     ]
+    told += [say("Next: {text}", text=text) for text in card.next_steps]
     lines = [printable(card.dataset)]
     for text in told:
         lines += wrapped(printable(text), WIDTH, "  ", "    ")

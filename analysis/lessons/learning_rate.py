@@ -283,8 +283,8 @@ def blocks(cells: Cells) -> list[Block]:
         surface_picture(
             "learning-rate-surfaces",
             "Training loss over the two weights of a linear unit and of one hidden tanh unit (two blobs, noise 50 %, "
-            "no biases), pale is high; the way down from the same two starts, plain gradient descent on all points. The "
-            "bowl has one lowest place, the other surface two, each the other's mirror image.",
+            "no biases), pale is high; the way down from the same two starts, plain gradient descent on all points. "
+            "The bowl has one lowest place, the other surface two, each the other's mirror image.",
             "Both starts lead the linear unit to one place and the hidden unit to two.",
             surfaces,
         ),

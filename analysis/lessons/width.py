@@ -120,6 +120,28 @@ def _longer(cells: Cells) -> list[Sample]:
     return samples
 
 
+def _descent_in_epochs(cells: Cells) -> list[Sample]:
+    """Return for each condition of noisy labels in which draws the widest network's loss rises and falls again."""
+    samples = []
+    for name, dataset, noise in conditions(cells, noisy=True):
+        found = rows(cells, dataset, noise)
+        if found and len(found[-1][1].looks) > 2:
+            samples.append(Sample(name, "share", descends_twice(losses(found[-1][1], "in_range"))))
+    return samples
+
+
+def descends_twice(course: FloatArray) -> FloatArray:
+    """Return whether a course (L, R) is at its peak above the best look before and above the last.
+
+    Peak and best look before it are those of every second draw's medians; the others are judged.
+    """
+    middle = np.median(course[:, ::2], axis=1)
+    at = 1 + int(np.argmax(middle[1:-1]))
+    before = int(np.argmin(middle[:at]))
+    judged = course[:, 1::2]
+    return np.asarray((judged[before] < judged[at]) & (judged[-1] < judged[at]), np.float64)
+
+
 def interpolated(cells: Cells, cell: CellRecord) -> FloatArray:
     """Return 1 for networks that fit the labels they were told."""
     return np.asarray(last(cell, "told") < cells.target_of(cell), np.float64)
@@ -139,6 +161,13 @@ def claims(cells: Cells) -> list[Claim]:
         claim("37", "The widest network fits every label, wrong ones too", "share of networks of the largest "
                                                                            "width below "
               "0.01 on the labels that they were told", "above", 0.5, fits),
+        claim("38", "The narrowest network fits none of the wrong labels (one in twenty at most)", "share of networks of "
+              "one unit below 0.01 on the labels that they were told, noisy labels", "below", 0.05,
+              [Sample(name, "share", interpolated(cells, found[0][1]))
+               for name, dataset, noise in conditions(cells, noisy=True) if (found := rows(cells, dataset, noise))]),
+        claim("38", "Double descent in epochs with noisy labels: the widest network's loss rises to a peak and falls",
+              "share of the draws that did not choose the peak in which the widest network's loss in range at the peak "
+              "is above that at the best look before it and above the last", "above", 0.5, _descent_in_epochs(cells)),
         claim("38", "Double descent in width with noisy labels: test loss rises to a peak and falls again",
               double.format("in range"), "above", 0.5, _double(cells, _test, noisy=True)),
         claim("38", "... and with right labels", double.format("in range"), "above", 0.5,

@@ -7,7 +7,15 @@ from typing import Any, Literal
 
 Scalar = str | int | float | bool | None
 Stage = Literal[
-    "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate", "network", "cell"
+    "search",
+    "finalist",
+    "certificate",
+    "page_search",
+    "page_finalist",
+    "page_certificate",
+    "ablation",
+    "network",
+    "cell",
 ]
 
 
@@ -79,7 +87,7 @@ class LookLine:
     number : int
         1, and 1 more each time the search goes on after one.
     stage : str
-        ``"finalist"``, ``"certificate"`` or their ``"page_*"``.
+        ``"finalist"``, ``"certificate"``, their ``"page_*"``, or ``"ablation"``.
     draws : str
         The block that the draws are from: digest of the question, or ``"shared:NAME"`` where the spec names a block.
     n_trials : int

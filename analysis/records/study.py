@@ -12,6 +12,8 @@ A study's log is a text file of chained JSON lines (`analysis.records.lines`). T
     a `TrialRecord` trained afresh on draws the search never saw (see `TrialRecord.stage`).
 ``page_search``
     the `TrialRecord` of a setting that the Playground page can express, tried on the search's draws.
+``ablation``
+    the `TrialRecord` of the winner, then of the winner with one hyperparameter changed, on draws of their own.
 ``look``
     a `LookLine` at draws that nothing has seen, written before it is taken.
 ``network``
@@ -48,7 +50,7 @@ from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
 
 State = Literal["complete", "diverged", "failed"]
 STAGES: tuple[Stage, ...] = (
-    "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate",
+    "search", "finalist", "certificate", "page_search", "page_finalist", "page_certificate", "ablation",
 )  # fmt: skip
 """Of trials; ``"network"`` is the one stage of a polynomial study, ``"cell"`` that of a lesson."""
 NETWORK: Stage = "network"
@@ -133,11 +135,13 @@ class TrialRecord:
         ``"search"``: asked by the sampler. ``"finalist"``: a good search trial on fresh draws. ``"certificate"``: a
         finalist on the fresh draws that decide, looked at once at an epoch fixed before. ``"page_*"``: the same for
         settings that can be entered on the Playground page (``"page_search"``: tried on the search's draws).
+        ``"ablation"``: the winner (first of its look), then the winner with one hyperparameter changed, all on the same
+        fresh draws at an epoch fixed before.
     number : int
         Search trials: 0, 1, 2, ... Other stages: rank within the look, from its `Look.first`: 0 for the first look.
     source : int or None
         Number of the search trial this one repeats (a duplicate's earlier trial, a finalist's search trial), or None;
-        None for all ``"page_*"`` stages, whose settings the search never tried.
+        None for all ``"page_*"`` stages, whose settings the search never tried, and for an ablation's changes.
     state : str
         ``"complete"``, ``"diverged"`` (at least half of the replicas did) or ``"failed"`` (`reason` says why).
     reason : str or None
@@ -187,6 +191,8 @@ class TrialRecord:
     ensemble : dict or None
         A table's or images' certificate: what its networks together make of the test rows; see
         `analysis.records.table`, `sweeps.data.numbered`.
+    changed : str or None
+        Of an ablation's change: the spec key that was changed; what else differs from the winner came along with it.
     started_at_s, duration_s, worker
         Wall-clock start (Unix time), monotonic duration, name of the worker. Not part of the canonical form.
     """
@@ -229,6 +235,7 @@ class TrialRecord:
     playground_url: str | None
     pruned_at: int | None = None
     ensemble: dict[str, Any] | None = None
+    changed: str | None = None
     started_at_s: float = 0.0
     duration_s: float = 0.0
     worker: str = ""

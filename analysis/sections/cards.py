@@ -29,6 +29,7 @@ from analysis.formats.blocks import (
 )
 from analysis.records.events import Scalar
 from analysis.records.study import Study
+from analysis.sections.ablation import better_changes, change_sentences, short_sentence
 from analysis.sections.answer import NO_FLOOR, page_link, verdict_text
 from analysis.sections.curves import curve_block, curve_line
 from analysis.sections.distance import crossing, distance_bins, points_beyond
@@ -42,6 +43,7 @@ from analysis.sections.table import (
     score_interval,
     warning_text,
 )
+from analysis.statistics.ablation import ablation
 from analysis.statistics.beyond import BeyondPoints, beyond_points
 from analysis.statistics.homework import (
     HomeworkRow,
@@ -123,7 +125,7 @@ def card_of(study: Study, label: str = "", file_name: str = "card") -> Card:
         basis = say("goal {goal:g}", goal=study.header.goal)
         return Card(label, state, basis, Missing(why), (), nothing.reason + ".", nothing,
                     Missing(say("nothing to replay")), Missing(say("no setting to open")), (), ())  # fmt: skip
-    model = winner_model(study)
+    model, changes = winner_model(study), change_sentences(study)
     page = next((row for row in homework_rows([study]) if row.setting == "page"), None)
     if table is None:
         facts, beyond = draw_facts(winner, range_rows([study])[0]), beyond_sentence(range_rows([study])[0], model)
@@ -142,8 +144,10 @@ def card_of(study: Study, label: str = "", file_name: str = "card") -> Card:
         picture=card_picture(study, model, label, file_name),
         command=replay_command(study, winner.record),
         link=card_link(study, winner, page),
-        why=why_sentences(study, winner),
+        why=why_sentences(study, winner, besides=bool(changes)),
         next_steps=next_sentences(study, winner),
+        changes=changes,
+        changes_short=short_sentence(study),
     )
 
 
@@ -282,9 +286,14 @@ def replace_text(link: Link | Missing, text: str) -> Link | Missing:
     return replace(link, text=text) if isinstance(link, Link) else link
 
 
-def why_sentences(study: Study, winner: HomeworkRow) -> tuple[str, ...]:
-    """Return one sentence for each hyperparameter that these trials show to have mattered, or why there is none."""
+def why_sentences(study: Study, winner: HomeworkRow, *, besides: bool = False) -> tuple[str, ...]:
+    """Return one sentence for each hyperparameter that these trials show to have mattered, or why there is none.
+
+    Where changes of the winner were tried `besides`, nothing is said of what these trials cannot tell.
+    """
     n = n_comparable(study)
+    if besides and n < ENOUGH:
+        return ()
     if n < LEAST_TRIALS:
         return (
             say(
@@ -300,6 +309,8 @@ def why_sentences(study: Study, winner: HomeworkRow) -> tuple[str, ...]:
         mine = [one for one in found if one.param == param]
         if any(one.sign for one in mine):
             sentences.append(param_sentence(mine, n))
+    if besides and not sentences:
+        return ()
     return tuple(sentences) or (say("No hyperparameter can be told to have mattered in these {n} trials.", n=n),)
 
 
@@ -376,6 +387,10 @@ def next_sentences(study: Study, winner: HomeworkRow) -> tuple[str, ...]:
                 left=left,
             )
         )
+    for better in better_changes(study)[:MOST_EDGES]:
+        sentences.append(
+            say("{change} is shown to be better from here: a search around it may win more.", change=better)
+        )
     for edge in edges(study, winner.record)[:MOST_EDGES]:
         sentences.append(
             say(
@@ -387,7 +402,7 @@ def next_sentences(study: Study, winner: HomeworkRow) -> tuple[str, ...]:
                 n=edge.n,
             )
         )
-    if importance_is_weak(study):
+    if importance_is_weak(study) and ablation(study, winner.record) is None:
         n = n_comparable(study)
         sentences.append(
             say(

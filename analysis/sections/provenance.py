@@ -73,6 +73,7 @@ STAGE_USE: MappingProxyType[Stage, str] = MappingProxyType(
         "page_search": "which of them become finalists for the page: flattering",
         "page_finalist": "who is certified for the page: slightly flattering",
         "page_certificate": "the verdict only",
+        "ablation": "what one change of the winner does",
     }
 )
 
@@ -200,7 +201,7 @@ def look_rows(study: Study, name: str) -> list[tuple[Cell, ...]]:
             continue
         draws = Counter(len(record.seeds) for record in records)
         # Certificates keep their curve for the picture; what decides is the one epoch fixed before.
-        once = stage in ("certificate", "page_certificate")
+        once = stage in ("certificate", "page_certificate", "ablation")
         looks = len(records) if once else sum(len(record.epoch_grid) for record in records)
         rows.append((name, stage.replace("_", " "), len(records), draws.most_common(1)[0][0], looks, STAGE_USE[stage]))
     return rows
@@ -243,6 +244,8 @@ def fresh_look_rows(study: Study, name: str, studies: Sequence[Study], names: Se
             if other is not study and any(same_draws(study, look, other, one) for one in other.looks)
         ]
         total: Cell = look.level * look.n_records if look.level else Missing("claims nothing")
+        if look.stage == "ablation":
+            total = Missing("claims nothing of the goal; its changes have a level of their own")
         rows.append(
             (
                 name,

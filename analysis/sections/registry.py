@@ -8,6 +8,7 @@ from types import MappingProxyType
 from analysis.formats.blocks import Section
 from analysis.records.study import Study
 from analysis.sections import (
+    ablation,
     answer,
     cards,
     certainty,
@@ -36,7 +37,7 @@ GROUPS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
     {
         later("In range against out of range"): ("ranges", "distance", "surface"),
         later("Is it sure?"): ("answer", "table", "certainty", "comparison", "overtuning"),
-        later("Which hyperparameters?"): ("effects", "selection", "choices"),
+        later("Which hyperparameters?"): ("ablation", "effects", "selection", "choices"),
         later("All trials"): ("trials",),
         later("The networks"): ("curves", "network"),
         later("Where the figures come from"): ("provenance",),
@@ -56,6 +57,7 @@ SECTIONS: MappingProxyType[str, Build] = MappingProxyType(
         "certainty": certainty.build,
         "comparison": comparison.build,
         "overtuning": overtuning.build,
+        "ablation": ablation.build,
         "effects": effects.build,
         "selection": selection.build,
         "choices": choices.build,

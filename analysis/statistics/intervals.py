@@ -24,6 +24,8 @@ Values = Sequence[float | None] | npt.NDArray[np.floating[Any]]
 FloatArray = npt.NDArray[np.float64]
 BoundRule = Callable[[FloatArray, float], FloatArray]
 MeanMethod = Literal["Student t", "Hall t", "cautious Hall t"]
+COUNTED = "counted"
+"""Method of an interval of no width: what is known exactly."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ import numpy as np
 from scipy import special
 
 from analysis.statistics.bounded import CERTIFICATE_WEIGHT, weighted_upper
-from analysis.statistics.intervals import FloatArray, Interval, Values, clopper_pearson
+from analysis.statistics.intervals import COUNTED, FloatArray, Interval, Values, clopper_pearson
 from analysis.statistics.resampling import rank_correlation_interval
 from analysis.words import later, say
 
@@ -69,9 +69,7 @@ class Sample:
         values = self.x[~np.isnan(self.x)]
         if self.kind == "exact":
             found = None if not len(values) else float(values[0])
-            return Interval(
-                found, found, found, len(values), say("counted"), None if len(values) else say("not measured")
-            )
+            return Interval(found, found, found, len(values), COUNTED, None if len(values) else say("not measured"))
         return share_interval(values, level) if self.kind == "share" else median_interval(values, level)
 
 

@@ -109,6 +109,11 @@ def table_spec(arguments: argparse.Namespace) -> SweepSpec:
         new = {key: value for key, value in content.items() if value is not None}
         if new:
             given[name] = {**given.get(name, {}), **new}
+    if arguments.ablation:
+        raise InputError(
+            f"--ablation {arguments.ablation}: the networks of a table share its rows, so that they cannot show what a"
+            " change does; leave it out"
+        )
     for name in ("seed", "name", "draws"):
         if getattr(arguments, name) is not None:
             given[name] = getattr(arguments, name)
@@ -126,7 +131,7 @@ def _check_data_file(arguments: argparse.Namespace) -> None:
         With what would do.
     """
     from sweeps.data.table.reading import read_names
-    from sweeps.data.table.table import Told
+    from sweeps.data.table.told import Told
     from sweeps.spec.lesson import LESSONS
     from sweeps.spec.sweep import POLYNOMIALS, builtin_specs
 

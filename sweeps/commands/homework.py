@@ -175,14 +175,22 @@ def check_text(rows: Sequence[CheckedRow]) -> str:
             place=place,
         )
 
+    def place(row: CheckedRow) -> str:
+        return f"{row.source}:{row.line}" if several else str(row.line)
+
     lines = []
     for row in rows:
         share = f"{row.passes(GOAL).estimate or 0.0:.0%}" if row.losses else "-"
-        where = f"{row.source}:{row.line}" if several else str(row.line)
-        lines.append((where, row.dataset, row.setting, loss_text(row, TRAIN), loss_text(row, TEST), share, row.verdict))
+        lines.append(
+            (place(row), row.dataset, row.setting, loss_text(row, TRAIN), loss_text(row, TEST), share, row.verdict)
+        )
     parts = [fitted_text(columns, lines)]
     notes = [
-        say("line {line}: {notes}", line=row.line, notes="; ".join(seen)) for row in rows if (seen := notes_of(row))
+        say("{place}: {notes}", place=place(row), notes="; ".join(seen))
+        if several
+        else say("line {place}: {notes}", place=place(row), notes="; ".join(seen))
+        for row in rows
+        if (seen := notes_of(row))
     ]
     parts += ["\n".join(textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in (*notes, *meaning(rows)))]
     mistakes = mistakes_table(rows).rows

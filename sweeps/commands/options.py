@@ -134,6 +134,11 @@ def positive_int(text: str) -> int:
     return value
 
 
+def ablation_draws(text: str) -> int:
+    """Read a number of draws, or ``"off"``, which is 0."""
+    return 0 if text == "off" else positive_int(text)
+
+
 def whole_number(text: str) -> int:
     """Read a whole number of at least 0."""
     try:

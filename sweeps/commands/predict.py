@@ -43,7 +43,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
         read_new_rows,
         rows_without,
     )
-    from sweeps.data.table.table import same_form
+    from sweeps.data.table.told import same_form
     from sweeps.store.log import write_atomically
 
     path = Path(arguments.model)

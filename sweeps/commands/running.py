@@ -21,6 +21,7 @@ from sweeps.commands.options import (
     PROGRAM,
     Commands,
     InputError,
+    ablation_draws,
     add_command,
     add_driver_options,
     add_language_option,
@@ -69,6 +70,12 @@ def add_commands(commands: Commands) -> None:
         metavar="NAME",
         help="common block of draws for finalists and certificates: sweeps of one seed that name it are compared "
         "draw by draw",
+    )
+    run.add_argument(
+        "--ablation",
+        type=ablation_draws,
+        metavar="N|off",
+        help="fresh draws on which the winner is set against itself with one hyperparameter changed; off: not at all",
     )
     run.add_argument(
         "--from",
@@ -133,6 +140,7 @@ def run_command(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         name=arguments.name,
         draws=arguments.draws,
+        n_ablation=arguments.ablation,
         size=size_of(arguments),
         settings=tuple(arguments.set),
     )

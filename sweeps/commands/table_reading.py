@@ -41,7 +41,7 @@ def add_reading_options(group: argparse._ActionsContainer) -> None:
 
 
 def reading_changes(arguments: argparse.Namespace, known: Any) -> dict[str, Any]:
-    """Return the fields of `sweeps.data.table.table.Told` that the command line sets.
+    """Return the fields of `sweeps.data.table.told.Told` that the command line sets.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ class Asked:
         What is trained on; a key of `engine.methods.losses.LOSSES`.
     dtype : str
         ``"float32"`` or ``"float64"``.
-    n_search, n_finalist, n_certificate : int
+    n_search, n_finalist, n_certificate, n_ablation : int
         Replicas of a stage.
     max_certificates : int
         Most certificates there may be.
@@ -45,8 +45,9 @@ class Asked:
     n_certificate: int
     max_certificates: int
     level: float
+    n_ablation: int = 0
 
     def n_replicas(self, stage: Stage) -> int:
         """Return how many replicas a stage has."""
-        replicas = {"finalist": self.n_finalist, "certificate": self.n_certificate}
+        replicas = {"finalist": self.n_finalist, "certificate": self.n_certificate, "ablation": self.n_ablation}
         return replicas.get(stage.removeprefix("page_"), self.n_search)

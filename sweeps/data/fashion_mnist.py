@@ -262,4 +262,5 @@ KIND = Kind(
     test_set="the 10 000 test images, looked at once",
     out_of_range="test images with a pixel beyond the training images' box",
     floor="not known",
+    has_ablation=False,
 )

@@ -211,4 +211,5 @@ KIND = Kind(
     floor="not known",
     names=("house_prices",),
     describe=lambda _: "each replica divides the 1460 rows anew.",
+    has_ablation=False,
 )

@@ -49,6 +49,8 @@ class Kind:
         Whether the Playground page can show a setting.
     goal_in_words : bool
         Whether its goal is words in a unit of its own (``"rmse < 20000"``) instead of a bound of the loss.
+    has_ablation : bool
+        Whether replicas have draws of their own, so that they can show what one change of the winner does.
     """
 
     name: str
@@ -63,3 +65,4 @@ class Kind:
     describe: Callable[[Any], str] | None = None
     has_page: bool = False
     goal_in_words: bool = False
+    has_ablation: bool = True

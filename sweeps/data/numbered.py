@@ -17,7 +17,7 @@ from sweeps.data.asked import Asked
 from sweeps.data.source import STREAM_WEIGHTS, Configured
 from sweeps.store.seeds import text_seed
 
-FIRST_FINALIST, FIRST_CERTIFICATE = 1_000_000_000, 2_000_000_000
+FIRST_FINALIST, FIRST_CERTIFICATE, FIRST_ABLATION = 1_000_000_000, 2_000_000_000, 3_000_000_000
 """Numbers of replicas: a search's are lower, so that no two stages share one; all fit a 32-bit seed."""
 _N_FRESH = 900_000_000
 
@@ -41,6 +41,8 @@ class NumberedSource:
         """Return numbers of a stage's own at a place that the block sets, the next such place where one is used."""
         n, known, k = self._asked.n_replicas(stage), set(used), 0
         first = FIRST_CERTIFICATE if stage.endswith("certificate") else FIRST_FINALIST
+        if stage == "ablation":
+            first = FIRST_ABLATION
         while True:
             start = first + text_seed(block, k) % (_N_FRESH - n)
             numbers = range(start, start + n)

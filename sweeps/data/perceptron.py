@@ -94,7 +94,7 @@ class PerceptronSource(NumberedSource):
 
     def fresh_seeds(self, stage: Stage, block: str, used: Collection[str] = ()) -> tuple[str, ...]:
         """Return the seeds of a look; see `NumberedSource`."""
-        name = "fresh" if stage.endswith("certificate") else "split"
+        name = "split" if stage.endswith("finalist") else "fresh"
         return tuple(f"{name}{k}" for k in self._fresh_numbers(stage, block, [int(seed[5:]) for seed in used]))
 
     def judge(

@@ -137,23 +137,29 @@ class PlaygroundSource:
         their certificates' draws whatever number of finalists each has.
         """
         asked = self._asked
+        n_used = asked.n_certificate + asked.n_finalist + asked.n_ablation
         pool = _seed_order(asked.seed)[N_PAGE_SEEDS - self._n_fresh :]
         known = [page_seed_number(seed) for seed in set(used)]
         free = np.random.default_rng(text_seed(block)).permutation(pool)
         free = free[~np.isin(free, known)]
-        if len(free) < asked.n_certificate + asked.n_finalist:
+        if len(free) < n_used:
             raise SpecError(
                 f"{self._name}: no fresh draws left: earlier looks have had {len(known)} of {len(pool)} page seeds; "
                 "give the sweep another seed and name"
             )
         if stage.endswith("certificate"):
             return _page_seeds(free[: asked.n_certificate])
+        if stage == "ablation":  # the middle, which no sweep of another number of certificates' draws comes near
+            last = len(free) - asked.n_finalist - asked.n_ablation
+            first = max(asked.n_certificate, min(len(free) // 2, last))
+            return _page_seeds(free[first : first + asked.n_ablation])
         return _page_seeds(free[len(free) - asked.n_finalist :])
 
     @property
     def _n_fresh(self) -> int:
         """Page seeds kept for looks at fresh draws: half of them, unless one look needs more."""
-        return max(N_PAGE_SEEDS // 2, self._asked.n_certificate + self._asked.n_finalist)
+        asked = self._asked
+        return max(N_PAGE_SEEDS // 2, asked.n_certificate + asked.n_finalist + asked.n_ablation)
 
     def groups(self, seeds: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         """Return all of them in one group: every draw has equally many points."""
@@ -247,7 +253,7 @@ def page_seed_number(seed: str) -> int:
 
 def _check(_: PlaygroundData, asked: Asked, where: str) -> None:
     """Refuse more replicas than the page has seeds."""
-    n_seeds = asked.n_search + asked.n_finalist + asked.n_certificate
+    n_seeds = asked.n_search + asked.n_finalist + asked.n_certificate + asked.n_ablation
     if n_seeds > N_PAGE_SEEDS:
         raise SpecError(f"{where}: needs {n_seeds} page seeds; there are {N_PAGE_SEEDS}: lower n_replicas")
 

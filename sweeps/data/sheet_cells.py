@@ -173,14 +173,16 @@ def loss(text: str, largest: float) -> Claimed:
     if number is None:
         raise CellError(say("{quoted} is no number", quoted=quoted(text)), say("no number"))
     if not 0 <= number <= Decimal(str(largest)):
-        near = 0 if number < 0 else largest
+        # The nearest bound is no loss that anybody read off the page: 0.05 is what -0.05 was to be.
+        meant = f"{-number}" if number < 0 and -number <= Decimal(str(largest)) else None
+        hint = say("did you mean {meant}?", meant=meant) if meant else say("expected the page's number, as in 0.085")
         raise CellError(
             say(
                 "{quoted} cannot be: half the squared error of outputs within -1 and 1 is from 0 to {largest:g}; "
-                "nearest: {near:g}",
+                "{hint}",
                 quoted=quoted(text),
                 largest=largest,
-                near=near,
+                hint=hint,
             ),
             say("outside 0 to {largest:g}", largest=largest),
         )

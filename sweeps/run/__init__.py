@@ -1,1 +1,1 @@
-"""How a sweep is carried out: the driver, trials, finalists, certificates. Nothing here prints or asks MLflow."""
+"""How a sweep is carried out: the driver, trials and all later stages. Nothing here prints or asks MLflow."""

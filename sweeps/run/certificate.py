@@ -120,6 +120,11 @@ def decided(records: Sequence[TrialRecord]) -> set[int]:
     return {record.number for record in records} - stays
 
 
+def winner_of(spec: SweepSpec, study: Study) -> TrialRecord | None:
+    """Return the certificate that the verdict will name: the best that passed, else the best; None without any."""
+    return _winner(study, "certificate", spec.goal.below, spec.certificates.level)[0]
+
+
 def verdict_of(spec: SweepSpec, study: Study, stopped: str) -> Verdict:
     """Return how a study ended.
 

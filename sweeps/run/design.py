@@ -27,6 +27,7 @@ class DesignPlan:
     phase: Phase = "training"
     n_candidates: int | None = None
     stages: tuple[tuple[Stage, ...], ...] = ()
+    last: tuple[Stage, ...] = ()
 
     def __init__(self, folder: Path, rows: Sequence[Mapping[str, Scalar]]) -> None:
         self.folder = folder

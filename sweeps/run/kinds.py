@@ -50,6 +50,7 @@ class Changes:
     seed: int | None = None
     name: str | None = None
     draws: str | None = None
+    n_ablation: int | None = None
     size: Size = "default"
     settings: tuple[str, ...] = ()
 
@@ -137,6 +138,8 @@ def _refuse_sweep_options(changes: Changes) -> None:
         raise SpecError(f"--name {changes.name}: only sweeps have another name; --results puts it in another folder")
     if changes.draws is not None:
         raise SpecError(f"--draws {changes.draws}: only for sweeps, whose winners are measured on fresh draws")
+    if changes.n_ablation is not None:
+        raise SpecError(f"--ablation {changes.n_ablation or 'off'}: only for sweeps, which have a winner to change")
 
 
 def _change_sweep(spec: SweepSpec, changes: Changes) -> SweepSpec:
@@ -150,6 +153,7 @@ def _change_sweep(spec: SweepSpec, changes: Changes) -> SweepSpec:
         seed=changes.seed,
         name=changes.name,
         draws=changes.draws,
+        n_ablation=changes.n_ablation,
     )
 
 

@@ -18,27 +18,38 @@ from analysis.records.events import LookLine, Stage
 from analysis.records.lines import canonical_json
 from analysis.records.study import Study
 from sweeps.data.source import Source
+from sweeps.spec.sections import AblationSpec
 from sweeps.spec.sweep import DatasetSpec, SweepSpec
 
 FINITE_SHARE = 0.8
 """Of what is left of the level a look at test rows spends so much; see `level_of_look`."""
 CLAIMED: tuple[Stage, ...] = ("certificate", "page_certificate")
-FRESH: tuple[Stage, ...] = ("finalist", "certificate", "page_finalist", "page_certificate")
+FRESH: tuple[Stage, ...] = ("finalist", "certificate", "page_finalist", "page_certificate", "ablation")
 """Stages that are looks."""
 
 ROUNDS: Mapping[Stage, tuple[int, ...]] = MappingProxyType(
-    {"finalist": (16, 32, 64), "page_finalist": (16, 32, 64), "certificate": (), "page_certificate": ()}
+    {
+        "finalist": (16, 32, 64),
+        "page_finalist": (16, 32, 64),
+        "certificate": (),
+        "page_certificate": (),
+        "ablation": (),
+    }
 )
 """Numbers of draws after which a look's records are judged before its end.
 
-Certificates have none: an end that the losses themselves choose spoils the interval of their mean (docs/intervals.md).
+Certificates and ablations have none: an end that the losses themselves choose spoils the interval of their mean
+(docs/intervals.md).
 """
 
 
 def question(spec: SweepSpec, dataset: DatasetSpec, n_trials: int) -> str:
     """Return the digest of what decides the answer for one dataset once `n_trials` trials have been searched."""
     search = dataclasses.replace(spec.search, n_trials=n_trials, until="", n_candidates=0)
-    alone = dataclasses.replace(spec, name="", draws="", datasets=(), search=search, origin="").digested()
+    # What is trained after the certificates decides nothing: with it or without, their draws are the same.
+    alone = dataclasses.replace(
+        spec, name="", draws="", datasets=(), search=search, origin="", ablation=AblationSpec()
+    ).digested()
     # Other rows are other draws by themselves: digests of files need not make them so.
     data = {key: v for key, v in dataset.data.without_folders().as_table().items() if not key.endswith("sha256")}
     whole = {**alone, "dataset": {"kind": dataset.kind, "name": dataset.name, **data}}

@@ -67,6 +67,8 @@ class Plan(Protocol):
         Candidates that end the first stage; None: all `n_trials` are trained.
     stages : tuple of tuples of str
         Stages after the first: those of one tuple follow each other, the tuples go on side by side.
+    last : tuple of str
+        Stages after all of these, which wait until no study of the run has anything else to train.
     """
 
     @property
@@ -89,6 +91,9 @@ class Plan(Protocol):
 
     @property
     def stages(self) -> tuple[tuple[Stage, ...], ...]: ...  # noqa: D102
+
+    @property
+    def last(self) -> tuple[Stage, ...]: ...  # noqa: D102
 
     def proposer(self, study: Study) -> Sampler:
         """Return who proposes the settings of the last chapter's first stage: a search's sampler, or a design's list.

@@ -9,7 +9,7 @@ from typing import Literal
 from analysis.records.events import Verdict
 from analysis.records.study import Record, StudyHeader
 
-Phase = Literal["search", "training", "finalists", "certificates", "page", "done", "stopped"]
+Phase = Literal["search", "training", "finalists", "certificates", "page", "ablation", "done", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class Progress:
         The study: sweep, dataset, goal, floor, number of trials.
     phase : str
         ``"search"``, ``"training"`` (of a list of settings), ``"finalists"``, ``"certificates"``, ``"page"`` (settings
-        for the Playground page), ``"done"``, or ``"stopped"`` (timeout or interruption: the rest waits for a resume).
+        for the Playground page), ``"ablation"`` (changes of the winner), ``"done"``, or ``"stopped"`` (timeout or
+        interruption: the rest waits for a resume).
     n_asked, n_finished : int
         Trials chosen and trials with a record, stages after the first apart.
     best_value : float or None

@@ -41,6 +41,8 @@ class Setting:
         Of a certificate's test.
     rounds : tuple of int
         Numbers of seeds after which its stage is judged: where it is decided then, it ends there.
+    changed : str or None
+        See `analysis.records.study.TrialRecord`.
     """
 
     stage: Stage
@@ -54,6 +56,7 @@ class Setting:
     prune_above: tuple[tuple[int, float], ...] = ()
     level: float = 0.0
     rounds: tuple[int, ...] = ()
+    changed: str | None = None
 
     @property
     def cuts(self) -> tuple[int, ...]:

@@ -191,9 +191,12 @@ def _drive(runs: Sequence[_StudyRun], crew: Crew, deadline: float | None) -> Non
     futures: dict[Future[list[list[Result]]], tuple[_StudyRun, tuple[Batch, ...]]] = {}
     try:
         while True:
-            for run in runs:
-                for cohort in _cohorts(run.due(), crew, run.batch_s):
-                    futures[crew.submit(run.plan, cohort)] = (run, cohort)
+            for is_last in (False, True):  # what explains the answers waits until all of them are there
+                if is_last and not all(run.is_through for run in runs):
+                    continue
+                for run in runs:
+                    for cohort in _cohorts(run.due(is_last=is_last), crew, run.batch_s):
+                        futures[crew.submit(run.plan, cohort)] = (run, cohort)
             if not futures:
                 return
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
@@ -248,6 +251,7 @@ class _StudyRun:
         self._repeats: dict[str, list[int]] = {}
         self._stages: dict[Stage, dict[int, Setting]] = {}
         self._under_way: set[_Key] = set()
+        self._is_through = False
         self._results: dict[_Key, Result] = {}
         self._rounds: dict[Stage, int] = {}
         self._phase_start = time.monotonic()
@@ -261,12 +265,25 @@ class _StudyRun:
         """Mean seconds of a batch so far; None before there is one."""
         return self._results_s / self._n_results if self._n_results else None
 
-    def due(self) -> list[Batch]:
-        """Return what can be trained now and is not yet under way; write the verdict if nothing is left."""
+    @property
+    def is_through(self) -> bool:
+        """Whether all but the plan's last stages is recorded."""
+        return self.log.study.verdict is not None or self._is_through
+
+    def due(self, *, is_last: bool) -> list[Batch]:
+        """Return what can be trained now and is not yet under way.
+
+        With `is_last` that is of the plan's last stages, and the verdict is written if nothing is left.
+        """
         if self.log.study.verdict is not None:
             return []
-        settings = self._due_settings()
-        if not settings and not self._under_way:
+        settings: list[Setting] = []
+        if not self._is_through:
+            settings = self._due_settings(self.plan.stages)
+            self._is_through = not settings and not self._under_way
+        if is_last:
+            settings = self._due_settings((self.plan.last,))
+        if is_last and not settings and not self._under_way:
             self._enter("done")
             self.log.verdict(self.plan.verdict(self.log.study, self._stopped or "budget"))
             self._tell_watcher(None)
@@ -354,20 +371,25 @@ class _StudyRun:
             self._enter("stopped")
             self._tell_watcher(None)
 
-    def _due_settings(self) -> list[Setting]:
+    def _due_settings(self, tracks: Sequence[tuple[Stage, ...]]) -> list[Setting]:
+        """Return what is missing of the search, or else of stages that follow it: see `Plan.stages`."""
         study = self.log.study
         self._ask_and_tell()
         if self._open:
             return list(self._open.values())
         due: list[Setting] = []
-        for stages in self.plan.stages:
+        for stages in tracks:
             for stage in stages:
                 if stage not in self._stages:
                     self._open_stage(stage)
                 known = {record.number for record in study.of_stage(stage)}
                 missing = [setting for number, setting in self._stages[stage].items() if number not in known]
                 if missing:
-                    phases: dict[Stage, Phase] = {"finalist": "finalists", "certificate": "certificates"}
+                    phases: dict[Stage, Phase] = {
+                        "finalist": "finalists",
+                        "certificate": "certificates",
+                        "ablation": "ablation",
+                    }
                     if not due:
                         self._enter(phases.get(stage, "page"))
                     due += missing
@@ -468,6 +490,7 @@ class _StudyRun:
             "finalists": ("finalist",),
             "certificates": ("certificate",),
             "page": ("page_search", "page_finalist", "page_certificate"),
+            "ablation": ("ablation",),
         }
         study = self.log.study
         if self._phase not in stages:

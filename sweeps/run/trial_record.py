@@ -152,6 +152,7 @@ def make_record(
         playground_url=source.page_url(network, training, setting.seeds[0]) if network and training else None,
         pruned_at=pruned_at,
         ensemble=judged,
+        changed=setting.changed,
     )
 
 

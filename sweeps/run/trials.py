@@ -18,7 +18,8 @@ from analysis.records.study import Study, StudyHeader, TrialRecord
 from engine.network import Parameters
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Losses, Source, join_draws
-from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, decided, stage_settings, verdict_of
+from sweeps.run.ablation import ablation_settings
+from sweeps.run.certificate import MAIN_STAGES, PAGE_STAGES, decided, stage_settings, verdict_of, winner_of
 from sweeps.run.chapters import chapter_of, repeatable, sampler_of, specs_of_chapters
 from sweeps.run.looks import FRESH, plan_look, with_records
 from sweeps.run.models import save_outcome
@@ -99,6 +100,7 @@ class TrialPlan:
     def __init__(self, spec: SweepSpec, dataset: DatasetSpec, results: Path) -> None:
         self.folder = results / dataset.name
         self.lag = spec.search.lag
+        self.last: tuple[Stage, ...] = ("ablation",) if spec.ablation.n_replicas else ()
         self.n_candidates = spec.search.n_candidates if spec.search.until == "reached" else None
         self._spec = spec
         self._dataset = dataset
@@ -143,12 +145,20 @@ class TrialPlan:
                 stage=record.stage,
                 prune_above=bounds,
             )
-        epochs = record.epochs if record.stage in ("certificate", "page_certificate") else None
+        epochs = record.epochs if record.stage in ("certificate", "page_certificate", "ablation") else None
         look_at = tuple(record.epoch_grid)
         look = study.look_behind(record)
         level = 0.0 if look is None else look.level
         return Setting(
-            record.stage, record.number, record.source, dict(record.params), seeds, look_at, epochs, level=level
+            record.stage,
+            record.number,
+            record.source,
+            dict(record.params),
+            seeds,
+            look_at,
+            epochs,
+            level=level,
+            changed=record.changed,
         )
 
     def look(self, study: Study, stage: Stage) -> tuple[LookLine | None, list[Setting]]:
@@ -157,7 +167,11 @@ class TrialPlan:
             return None, stage_settings(self._spec, self._source, study, stage, None)
         known = study.look_of(stage)
         planned = known or plan_look(self._spec, self._dataset, self._source, study, stage)
-        settings = stage_settings(self._spec, self._source, study, stage, planned)
+        if stage == "ablation":
+            winner = winner_of(self._spec, study)
+            settings = ablation_settings(self._spec, self._source, study, winner, planned)
+        else:
+            settings = stage_settings(self._spec, self._source, study, stage, planned)
         if not settings:
             return None, []
         look = known or with_records(planned, len(settings), self._spec, self._source)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -239,8 +240,9 @@ class ToldSampler:
         with warnings.catch_warnings():  # what Optuna calls experimental is pinned by the version in each log
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.sampler = getattr(optuna.samplers, self._kind.kind)(**self._kind.options, seed=seed)
-        trial = study.ask()
-        params, point = walk(space, lambda part: _suggest(trial, part))
+        with one_torch_thread(self._kind.needs):
+            trial = study.ask()
+            params, point = walk(space, lambda part: _suggest(trial, part))
         point |= _unused(study, point)
         self._entered[number] = _Entered(point, index=trial.number)
         return params, point
@@ -311,6 +313,25 @@ class ToldSampler:
         kept = {*best, *sorted(values)[-half:], *(self._entered.keys() - values.keys())}
         self._entered = {number: self._entered[number] for number in sorted(kept)}
         self._study = None
+
+
+@contextmanager
+def one_torch_thread(needs: str) -> Iterator[None]:
+    """Let PyTorch use one thread where a sampler needs it: with more, sums depend on how many there are.
+
+    On matrices as small as a sampler's they cost time, too: an ask of sixty trials takes six times as long on two.
+    """
+    if needs != "torch":
+        yield
+        return
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _unused(study: optuna.Study, point: Mapping[str, Scalar]) -> dict[str, Scalar]:

@@ -21,9 +21,9 @@ import numpy as np
 
 from engine.roads.memory import available_bytes
 from sweeps.data.table.classes import class_findings, unbalanced_metric
-from sweeps.data.table.columns import Role, find_columns, find_target
+from sweeps.data.table.columns import find_columns, find_target
 from sweeps.data.table.dependence import settle_dependence
-from sweeps.data.table.domains import EACH, domain_numbers
+from sweeps.data.table.domains import domain_numbers
 from sweeps.data.table.folds import EndError
 from sweeps.data.table.leaks import FEWEST_ROWS, Leak, find_leaks, some_rows
 from sweeps.data.table.metrics import BEAT_BASELINE, METRICS, parse_goal
@@ -32,6 +32,7 @@ from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.rows import TableRows, is_named, make_folds, open_rows, read_data
 from sweeps.data.table.settings import AUTO, NO_END, TableData, parse_table_data
 from sweeps.data.table.table import TableError
+from sweeps.data.table.told import EACH, Role
 from sweeps.data.table.units import first_rows, numbered
 from sweeps.spec.sweep import SweepSpec, parse_spec
 from sweeps.toml import NAME, SpecError, SpecTable, check_depth, shown

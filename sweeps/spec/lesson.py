@@ -30,7 +30,7 @@ Size = Literal["default", "quick", "full"]
 _SIZES: Mapping[str, tuple[float, float]] = {"quick": (0.25, 0.5), "full": (4.0, 2.0)}
 _FEWEST = 4
 _DATA = "data."
-_WHERE_ASKED = ("work", "curves", "arrays", "data_full", "trace")
+_WHERE_ASKED = ("work", "curves", "arrays", "data_full", "trace", "cross_full")
 """Fields of a design that its header has only where the design asks for them: older ones keep their digests."""
 
 
@@ -76,6 +76,8 @@ class Design:
         Rows of settings that vary together.
     trace : tuple of str
         Of `PROBES` and `PATH_PROBES` what is measured at every look as well.
+    cross_full : dict of str to list
+        Levels that a full run has instead.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Design:
     arrays: tuple[str, ...] = ()
     data_full: dict[str, Any] = dataclasses.field(default_factory=dict)
     trace: tuple[str, ...] = ()
+    cross_full: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that the file has."""
@@ -305,16 +308,21 @@ def _design(table: SpecTable) -> Design:
         probes=probes,
         data=_data(table.table("data"), where),
         fixed=_settings(table.table("fixed").rest(), where),
-        cross={key: _levels(key, levels, where) for key, levels in _flat(table.table("cross").rest()).items()},
+        cross=_cross(table, "cross", where),
         paired=[_settings(row, where) for row in table.list("paired")] if "paired" in table else [],
         work=table.text("work", tuple(WORKS)) if "work" in table else "",
         curves=curves,
         arrays=_names(table, "arrays", ARRAYS, ()),
         data_full=table.table("data_full").rest() if "data_full" in table else {},
         trace=_names(table, "trace", (*PROBES, *PATH_PROBES), ()),
+        cross_full=_cross(table, "cross_full", where) if "cross_full" in table else {},
     )
     table.close()
     return design
+
+
+def _cross(table: SpecTable, name: str, where: str) -> dict[str, list[Any]]:
+    return {key: _levels(key, levels, where) for key, levels in _flat(table.table(name).rest()).items()}
 
 
 def _names(table: SpecTable, key: str, known: Sequence[str], otherwise: tuple[str, ...]) -> tuple[str, ...]:
@@ -403,7 +411,7 @@ def resized(spec: LessonSpec, size: Size) -> LessonSpec:
     replicas, epochs = spec.quick if size == "quick" else spec.full
     designs = tuple(_scaled(design, replicas, epochs) if design.scales else design for design in spec.designs)
     if size == "full":
-        designs = tuple(map(_with_full_data, designs))
+        designs = tuple(map(_in_full, designs))
     return dataclasses.replace(spec, name=f"{spec.name}_{size}", designs=designs, size=size)
 
 
@@ -414,8 +422,11 @@ def _scaled(design: Design, replicas: float, epochs: float) -> Design:
     return dataclasses.replace(design, n_replicas=n, looks=tuple(looks))
 
 
-def _with_full_data(design: Design) -> Design:
-    return dataclasses.replace(design, data={**design.data, **design.data_full}) if design.data_full else design
+def _in_full(design: Design) -> Design:
+    """Return a design with the data and levels that a full run has; which others had they is no part of it."""
+    return dataclasses.replace(
+        design, data={**design.data, **design.data_full}, cross={**design.cross, **design.cross_full}, cross_full={}
+    )
 
 
 def with_setting(spec: LessonSpec, assignment: str) -> LessonSpec:

@@ -127,10 +127,10 @@ def _coordinate(dimension: Dimension, value: Scalar, params: Mapping[str, Scalar
     number = float(value)
     if not dimension.by:
         return number, number
-    return number, _share(low, high, number, is_log=dimension.log)
+    return number, share(low, high, number, is_log=dimension.log)
 
 
-def _share(low: float, high: float, value: float, *, is_log: bool) -> float:
+def share(low: float, high: float, value: float, *, is_log: bool) -> float:
     """Return how far from `low` to `high` a value lies, from 0 to 1."""
     if low == high:
         return 0.0

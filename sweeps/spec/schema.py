@@ -7,7 +7,15 @@ from typing import Any
 from sweeps.data.kinds import KINDS
 from sweeps.fields import fields_schema
 from sweeps.spec.dimensions import setting_schema
-from sweeps.spec.sections import CertificateSpec, EpochSpec, FinalistSpec, PageSpec, PruningSpec, SearchSpec
+from sweeps.spec.sections import (
+    AblationSpec,
+    CertificateSpec,
+    EpochSpec,
+    FinalistSpec,
+    PageSpec,
+    PruningSpec,
+    SearchSpec,
+)
 
 SECTIONS = {
     "search": SearchSpec,
@@ -16,6 +24,7 @@ SECTIONS = {
     "finalists": FinalistSpec,
     "certificates": CertificateSpec,
     "page": PageSpec,
+    "ablation": AblationSpec,
 }
 
 
@@ -51,7 +60,7 @@ def spec_schema() -> dict[str, Any]:
         "title": "A sweep",
         "type": "object",
         "properties": properties,
-        "required": [name for name in properties if name not in ("draws", "origin", "pruning")],
+        "required": [name for name in properties if name not in ("draws", "origin", "pruning", "ablation")],
         "additionalProperties": False,
     }
 

@@ -149,6 +149,19 @@ class CertificateSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AblationSpec:
+    """What one change of the winner does.
+
+    Parameters
+    ----------
+    n_replicas : int
+        Fresh draws that the winner and each of its changes are trained on; 0 leaves the stage out.
+    """
+
+    n_replicas: int = whole(0, 10_000, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class PageSpec:
     """Settings for the Playground page, snapped from the best trials.
 

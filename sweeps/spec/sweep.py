@@ -25,6 +25,7 @@ from sweeps.spec.placing import read_first, read_origin
 from sweeps.spec.samplers import LISTS, SAMPLERS
 from sweeps.spec.sections import (
     METRICS,
+    AblationSpec,
     CertificateSpec,
     EpochSpec,
     FinalistSpec,
@@ -38,6 +39,8 @@ from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, show
 _T = TypeVar("_T")
 POLYNOMIALS = "polynomials"
 """Folder of the built-in polynomial studies, among the built-in sweeps."""
+LEAST_ABLATION = 16
+"""Draws below which an exact test shared over a space's changes can show none."""
 TABLES = "tables"
 """Folder of the built-in sweeps of tables; `sweeps.spec.from_table` completes them."""
 
@@ -61,8 +64,9 @@ class SweepSpec:
         Name of the sweep and of its folder below the results.
     seed : int
         Fixes every random number of the sweep.
-    goal, search, epochs, finalists, certificates, page, pruning
-        See `Goal`, `SearchSpec`, `EpochSpec`, `FinalistSpec`, `CertificateSpec`, `PageSpec`, `PruningSpec`.
+    goal, search, epochs, finalists, certificates, page, pruning, ablation
+        See `Goal`, `SearchSpec`, `EpochSpec`, `FinalistSpec`, `CertificateSpec`, `PageSpec`, `PruningSpec`,
+        `AblationSpec`.
     datasets : tuple of DatasetSpec
         One study each.
     network, training : tuple of (str, value)
@@ -92,6 +96,7 @@ class SweepSpec:
     pruning: PruningSpec = PruningSpec()  # noqa: RUF009 (frozen)
     draws: str = ""
     origin: str = ""
+    ablation: AblationSpec = AblationSpec()  # noqa: RUF009 (frozen)
 
     def dataset(self, name: str) -> DatasetSpec:
         """Return the dataset of that name.
@@ -121,6 +126,7 @@ class SweepSpec:
             n_search=self.search.n_replicas,
             n_finalist=self.finalists.n_replicas,
             n_certificate=self.certificates.n_replicas,
+            n_ablation=self.ablation.n_replicas,
             max_certificates=self.certificates.n,
             level=self.certificates.level,
         )
@@ -137,6 +143,8 @@ class SweepSpec:
             del table["search"]["first"]
         if not self.origin:
             del table["origin"]
+        if not self.ablation.n_replicas:
+            del table["ablation"]
         return table
 
     def with_budget(self, n_trials: int, until: str) -> SweepSpec:
@@ -260,6 +268,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         pruning=_section(PruningSpec, root.table("pruning")) if "pruning" in root else PruningSpec(),
         draws=draws,
         origin=origin,
+        ablation=_section(AblationSpec, root.table("ablation")) if "ablation" in root else AblationSpec(),
     )
     root.close()
     _check_whole(spec, where)
@@ -359,7 +368,18 @@ def _check_whole(spec: SweepSpec, where: str) -> None:
         for key, _ in fixed:
             if f"{group}.{key}" in searched:
                 raise SpecError(f"{where}: {group}: {key} is also in the space; fix it or search it")
+    n_draws = spec.ablation.n_replicas
+    if 0 < n_draws < LEAST_ABLATION:
+        raise SpecError(
+            f"{where}: ablation: n_replicas: {n_draws}; so few draws show no change: give at least {LEAST_ABLATION},"
+            " or 0 for none"
+        )
     for dataset in spec.datasets:
+        if n_draws and not KINDS[dataset.kind].has_ablation:
+            raise SpecError(
+                f"{where}: ablation: n_replicas: {n_draws}; the replicas of {dataset.name} share its rows, so that they"
+                " cannot show what a change does: leave [ablation] out"
+            )
         check = KINDS[dataset.kind].check
         if check is not None:
             check(dataset.data, spec.asked(dataset), where)

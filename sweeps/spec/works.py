@@ -12,27 +12,35 @@ from sweeps.spec.samplers import SAMPLERS
 from sweeps.toml import SpecError, SpecTable, shown
 
 WORK_PREFIX = "work."
+CMAES = "cmaes"
+"""A sampler that no sweep has: its state is in no log."""
 Work = Any
 """Settings of one work: an instance of a class in `WORKS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchWork:
-    """Search the main job's space, each replica a search of its own; looks are numbers of trials.
+    """Search the main job's space, or that of images, each replica a search of its own; looks are numbers of trials.
 
     Parameters
     ----------
     sampler : str
-        Name of a sampler; ``"grid"`` has three levels a dimension in random order.
+        Name of a sampler, or ``"cmaes"``; ``"grid"`` has three levels a dimension in random order.
     n_draws : int
         Replicas of a trial.
     n_startup : int
         Quasi-random trials before an adaptive sampler takes over.
+    max_epochs : int
+        Longest training of a trial.
+    below : float
+        A trial has certified grade if the upper bounds of its mean training and test loss are below it.
     """
 
-    sampler: str = text(SAMPLERS)
+    sampler: str = text((*SAMPLERS, CMAES))
     n_draws: int = whole(2, 1000)
     n_startup: int = whole(0, 1000)
+    max_epochs: int = whole(1, 10_000, 100)
+    below: float = number(0.0, 1e6, 0.1, open_low=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def with_overrides(
     seed: int | None = None,
     name: str | None = None,
     draws: str | None = None,
+    n_ablation: int | None = None,
 ) -> SweepSpec:
     """Return the spec with some settings replaced, validated again; None keeps what the spec says.
 
@@ -45,6 +46,8 @@ def with_overrides(
         The sweep's name.
     draws : str
         Name of a common block of draws.
+    n_ablation : int
+        ``ablation.n_replicas``; 0 leaves the stage out.
 
     Raises
     ------
@@ -63,6 +66,8 @@ def with_overrides(
     for place, key, value in given:
         if value is not None:
             place[key] = value
+    if n_ablation is not None:
+        table["ablation"] = {"n_replicas": n_ablation}
     if goal is not None and spec.goal.words:
         table["goal"] = {"words": goal}
     elif goal is not None:
@@ -94,6 +99,7 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
         "finalists": dataclasses.asdict(spec.finalists),
         "certificates": dataclasses.asdict(spec.certificates),
         "page": {**page, "learning_rates": list(spec.page.learning_rates)},
+        **({"ablation": dataclasses.asdict(spec.ablation)} if spec.ablation.n_replicas else {}),
         "datasets": [
             {"name": dataset.name, "kind": dataset.kind, **dataset.data.as_table()} for dataset in spec.datasets
         ],

@@ -92,7 +92,12 @@ def of_trial(header: StudyHeader, record: TrialRecord) -> OfRecord:
     is_late = record.stage == "search" and record.number >= N_WITH_PARAMS
     keeps_record = (record.candidate and not is_late) or record.stage != "search"
     is_slim = not keeps_record and record.number >= N_FULL
-    optional = {"reason": record.reason, "source_trial": record.source, "pruned_at": record.pruned_at}
+    optional = {
+        "reason": record.reason,
+        "source_trial": record.source,
+        "pruned_at": record.pruned_at,
+        "changed": record.changed,
+    }
     params = {key: short_text(value, LONGEST_PARAM) for key, value in record.params.items()}
     params["hidden_layer_sizes"] = ", ".join(sizes)
     metrics = trial_metrics(header.goal, record)

@@ -17,9 +17,9 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "report.md"
 
 
 def studies() -> list[Study]:
-    """Return a finished study, one of another sweep on the same dataset, and one that has not begun."""
+    """Return a finished study with an ablation, one of another sweep on the same dataset, and one not yet begun."""
     return [
-        build.finished_study("xor", n_trials=12, n_certificate=24),
+        build.ablated(build.finished_study("xor", n_trials=12, n_certificate=24)),
         build.finished_study("xor", n_trials=12, n_certificate=24, sweep="second", seed=2),
         Study(build.header(dataset="circle", position=1)),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records.events import AskedLine, Stage, Verdict
+from analysis.records.events import AskedLine, LookLine, Stage, Verdict
 from analysis.records.lines import Chain
 from analysis.records.reading import read_study
 from analysis.records.study import Study, StudyHeader, TrialRecord, as_data, study_name
@@ -16,7 +16,7 @@ from analysis.sections.registry import SECTIONS
 from engine.model_files import save_model
 from engine.network import NetworkConfig, Parameters
 
-SHOWN_SECTIONS = [key for key in SECTIONS if key not in ("table", "effects")]
+SHOWN_SECTIONS = [key for key in SECTIONS if key not in ("table", "effects", "ablation")]
 """Sections of a report on searches of Playground sets."""
 EPOCH_GRID = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200]
 FLOORS = {"gauss": 0.0303, "xor": 0.0723, "circle": 0.0744, "spiral": 0.0144}
@@ -229,6 +229,33 @@ def finished_study(
         stopped="reached",
         text="certified: both upper bounds are below 0.1",
     )
+    return study
+
+
+def ablated(study: Study, n_draws: int = 32, effect: float = 0.05) -> Study:
+    """Give a finished study an ablation of its winner: `effect` is what another activation does, in range alone."""
+    assert study.winner is not None
+    rng = np.random.default_rng(7)
+    winner, seeds = study.winner, [f"0.9{r:04d}" for r in range(n_draws)]
+    base = record(rng, winner.study, "ablation", 0, n_draws, 0.08, seeds=seeds, source=winner.source)
+    base = dataclasses.replace(base, params=winner.params, network=winner.network, training=winner.training)
+    kept = {key: value for key, value in winner.params.items() if key != "network.activation"}
+    rate = float(winner.training["learning_rate"])
+    changes: list[tuple[str, dict[str, Any], float]] = [
+        ("network.activation", {**kept, "network.activation": "linear"}, effect),
+        ("training.learning_rate", {**winner.params, "training.learning_rate": rate / 3}, 0.0),
+        ("training.batch_size", {**winner.params, "training.batch_size": 31}, 0.0),
+    ]
+    records = [base]
+    for number, (key, params, shift) in enumerate(changes, start=1):
+        noise = 0.002 * rng.standard_normal(n_draws)
+        sides = {name: (np.array(getattr(base, name)) + shift + noise).tolist() for name in
+                 ("train_loss", "test_loss", "in_range_loss")}  # fmt: skip
+        outside = (np.array(base.out_of_range_loss) + 0.002 * rng.standard_normal(n_draws)).tolist()
+        records.append(dataclasses.replace(base, number=number, source=None, params=params, changed=key,
+                                           out_of_range_loss=outside, **sides))  # fmt: skip
+    study.records["ablation"] = records
+    study.looks.append(LookLine(1, "ablation", "ab12cd34", len(study.trials), 0, len(records), n_draws, 0.0))
     return study
 
 

@@ -18,7 +18,8 @@ from sweeps.data.table.numerals import (
     settle,
     settle_by_file,
 )
-from sweeps.data.table.table import MISSING_ANY_CASE, USUAL_MISSING, TableError, Told, missing_option, shown
+from sweeps.data.table.table import MISSING_ANY_CASE, USUAL_MISSING, TableError, missing_option, shown
+from sweeps.data.table.told import Told
 
 _SPACE = r"[ \t]*+"
 _POWER = "[eE][+-]?[0-9]{1,4}"

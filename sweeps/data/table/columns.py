@@ -27,7 +27,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -36,22 +35,9 @@ import pandas as pd
 
 from engine.names import nearest
 from sweeps.data.table.table import TableError, is_value
+from sweeps.data.table.told import ROLES, Role
 
-Role = Literal["number", "category", "boolean", "date", "text", "identifier", "constant"]
 Task = Literal["regression", "classification"]
-
-ROLES: MappingProxyType[Role, str] = MappingProxyType(
-    {
-        "number": "standardized",
-        "category": "one column for each value",
-        "boolean": "0 or 1",
-        "date": "days since 1970-01-01, standardized",
-        "text": "left out",
-        "identifier": "left out",
-        "constant": "left out",
-    }
-)
-"""Roles, and what becomes of a column that has one."""
 
 USED_ROLES: tuple[Role, ...] = ("number", "category", "boolean", "date")
 BOOLEAN_WORDS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"), ("off", "on"))

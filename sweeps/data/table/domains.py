@@ -15,7 +15,6 @@ from sweeps.data.table.table import TableError
 
 Rows = npt.NDArray[np.intp]
 
-VALUE, EACH = "value", "each"
 MOST_DOMAINS = 20
 """Values of a column that are held out in turn: each takes a fold."""
 

@@ -35,4 +35,5 @@ KIND = Kind(
     out_of_range="one end of the rows, held out from all training",
     floor="not known; simple models stand beside it",
     goal_in_words=True,
+    has_ablation=False,
 )

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
 
-from sweeps.data.table.table import MISSING, Limits, TableError, Told, is_value, shown
+from sweeps.data.table.table import MISSING, Limits, TableError, is_value, shown
 from sweeps.data.table.text import SourceText
+from sweeps.data.table.told import Told
 
 SEPARATORS = MappingProxyType({",": "','", ";": "';'", "\t": "a tab", "|": "'|'"})
 BLANKS = " "

@@ -27,7 +27,8 @@ from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.preprocessing import Preprocessing, TargetTransform
 from sweeps.data.table.reading import read_table
 from sweeps.data.table.scoring import outputs_to_predictions
-from sweeps.data.table.table import Table, TableError, Told
+from sweeps.data.table.table import Table, TableError
+from sweeps.data.table.told import Told
 
 FloatArray = npt.NDArray[np.float64]
 LOW, HIGH = 0.025, 0.975

@@ -19,6 +19,7 @@ import pandas as pd
 from engine.names import nearest
 from sweeps.data.table.columns import Column, booleans_of, dates_of, first_text
 from sweeps.data.table.table import TableError
+from sweeps.data.table.told import TARGET_TRANSFORMS
 
 if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer
@@ -322,18 +323,6 @@ class TargetTransform:
         except (KeyError, TypeError) as error:
             raise ValueError(f"target transform: not what this project writes ({error!r})") from None
 
-
-TARGET_TRANSFORMS = MappingProxyType(
-    {
-        "none": ("identity", False),
-        "standardize": ("identity", True),
-        "log": ("log", False),
-        "log_standardize": ("log", True),
-        "log1p": ("log1p", False),
-        "log1p_standardize": ("log1p", True),
-    }
-)
-"""Curve and whether its values are standardized, by name."""
 
 _CURVES: MappingProxyType[str, tuple[Callable[[Any], FloatArray], Callable[[Any], FloatArray]]] = MappingProxyType(
     {"identity": (np.asarray, np.asarray), "log": (np.log, np.exp), "log1p": (np.log1p, np.expm1)}

@@ -41,8 +41,9 @@ from sweeps.data.table.cells import CellColumn, Decider, is_counted, needs_forma
 from sweeps.data.table.layout import BLANKS, SEPARATORS, Layout, find_layout, read_rows
 from sweeps.data.table.numerals import THOUSANDS, Formats, NumberFormat
 from sweeps.data.table.parquet import read_parquet
-from sweeps.data.table.table import MISSING, Limits, Table, TableError, Told, check_header, is_value, same_form
+from sweeps.data.table.table import MISSING, Limits, Table, TableError, check_header, is_value
 from sweeps.data.table.text import ENCODINGS, SourceText, codec_name, open_text, read_bytes
+from sweeps.data.table.told import Told, same_form
 
 _CHUNK_ROWS = 20_000
 _FEW_ROWS = 500

@@ -16,18 +16,9 @@ import pandas as pd
 
 from analysis.records.table import TableFile
 from engine.names import unreadable
-from sweeps.data.table.columns import (
-    Column,
-    Role,
-    Target,
-    Task,
-    dates_of,
-    find_columns,
-    find_target,
-    first_text,
-)
+from sweeps.data.table.columns import Column, Target, Task, dates_of, find_columns, find_target, first_text
 from sweeps.data.table.dates import convert_dates, with_dates
-from sweeps.data.table.domains import EACH, VALUE, domain_numbers, domain_rows, hold_out_in_turn
+from sweeps.data.table.domains import domain_numbers, domain_rows, hold_out_in_turn
 from sweeps.data.table.folds import (
     ENDS,
     Fold,
@@ -47,8 +38,9 @@ from sweeps.data.table.published.named import NAMED_SETS
 from sweeps.data.table.reading import read_table
 from sweeps.data.table.sentinels import find_sentinels
 from sweeps.data.table.settings import APART, AUTO, NEARLY, NO_END, ROW_ORDER, TableData
-from sweeps.data.table.table import Table, TableError, Told, with_known_target
+from sweeps.data.table.table import Table, TableError, with_known_target
 from sweeps.data.table.time_order import times_of
+from sweeps.data.table.told import EACH, VALUE, Role, Told
 from sweeps.data.table.units import EqualRows, find_equal_rows, first_rows, joined, numbered, unit_means
 
 Rows = npt.NDArray[np.intp]

@@ -9,12 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sweeps.data.table.columns import ROLES
-from sweeps.data.table.domains import EACH, VALUE
 from sweeps.data.table.folds import ENDS, FOLDS
 from sweeps.data.table.numerals import THOUSANDS
-from sweeps.data.table.preprocessing import TARGET_TRANSFORMS
-from sweeps.data.table.table import Told, same_form
+from sweeps.data.table.told import EACH, ROLES, TARGET_TRANSFORMS, VALUE, Told, same_form
 from sweeps.toml import SpecError, SpecTable, shown
 
 AUTO = "auto"
@@ -49,7 +46,7 @@ class TableData:
     task : str
         ``"regression"``, ``"classification"``, or ``"auto"``: by the rule of `sweeps.data.table.columns.find_target`.
     target_transform : str
-        Key of `sweeps.data.table.preprocessing.TARGET_TRANSFORMS`, or ``"auto"``: standardized for regression.
+        Key of `sweeps.data.table.told.TARGET_TRANSFORMS`, or ``"auto"``: standardized for regression.
     encoding, separator, decimal, thousands : str
         How the text is written; empty means the rules of `sweeps.data.table.reading`.
     date_format : str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import pandas as pd
 
 from engine.names import InputMessageError
 from sweeps.data.table.numerals import NumberFormat
+from sweeps.data.table.told import same_form
 
 MISSING = frozenset(
     (
@@ -61,41 +61,6 @@ class Limits:
     n_cells: int = 200_000_000
     line_length: int = 1 << 22
     compression: int = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """How a file is written, as far as its reader was told; empty means: find out by the rules of `reading`.
-
-    Parameters
-    ----------
-    encoding, separator, decimal, thousands : str
-        Name of the encoding; marks between cells, before decimals, between thousands. A separator of one blank stands
-        for any run of blanks.
-    text_columns : tuple of str
-        Columns to keep as text though most of their cells are numbers.
-    missing : tuple of str
-        More words that mean a missing cell; numbers among them mean every cell of that value.
-    header : bool
-        Whether the first line holds the names; else columns are called 1, 2, 3, ...
-    comment : str
-        Lines that begin with it are left out.
-    skip_rows : int
-        Lines before the header that are left out.
-    units_row : bool
-        Whether the row below the header holds units and is left out.
-    """
-
-    encoding: str = ""
-    separator: str = ""
-    decimal: str = ""
-    thousands: str = ""
-    text_columns: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    header: bool = True
-    comment: str = ""
-    skip_rows: int = 0
-    units_row: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +128,6 @@ def with_known_target(table: Table, target: str) -> Table:
         "predict ... --without-target predicts them"
     )
     return replace(table, frame=frame, lines=table.lines[known], notes=(*table.notes, note))
-
-
-def same_form(name: str) -> str:
-    """Return a name in Unicode's composed form (NFC): letters that look equal are equal."""
-    return unicodedata.normalize("NFC", name)
 
 
 def is_value(text: str) -> bool:

@@ -49,11 +49,12 @@ def test_a_cell_that_cannot_be_used_is_one_line_and_status_2(capsys: pytest.Capt
 
 def test_a_class_is_one_table_with_its_common_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     write("class/kim.csv", "XOR,ReLU,30,1,4,5,0.05,0.09,0.1", "원,Rellu,10,1,4,5,0.4,0.4,0.03")
-    write("class/lee.csv", "XOR,Relux,30,1,4,5,0.5,3,0.1")
+    write("class/lee.csv", "XOR,Relux,30,1,4,5,0.5,3,0.1", "XOR,ReLU,30,1,4,5,0.5,0.5,")
     write("class/notes.md")
     assert main(["check-homework", "class", "--draws", "20"]) == 0
     out = capsys.readouterr().out
     assert "common mistakes" in out
+    assert "\nlee.csv:3: no learning rate given: averaged over the page's menu; of its rates " in out
     table = Path("results/checked/class/data/mistakes.csv").read_text("utf-8-sig").splitlines()
     assert "activation: unknown name,2,2" in table
     assert "test loss: outside 0 to 2,1,1" in table

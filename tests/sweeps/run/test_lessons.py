@@ -203,6 +203,7 @@ def test_a_relu_unit_is_a_line_beyond_the_box_and_a_large_tanh_unit_is_saturated
             "learning_rat=1",
             "--set learning_rat: unknown setting 'learning_rat'; did you mean 'training.learning_rate'?",
         ),
+        ("rate=1", "--set rate: unknown setting 'rate'; did you mean 'training.learning_rate'?"),
         ("training.learning_rate=-3", "--set: training.learning_rate: -3 must be above 0"),
         ("training.learning_rate=[]", "--set: training.learning_rate: [] must be a list of levels, at least one"),
         ("training.optimizer=adm", "--set: training.optimizer: unknown 'adm'; did you mean 'adam'?"),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sweeps.data.table.reading import read_table
-from sweeps.data.table.table import TableError, Told
+from sweeps.data.table.table import TableError
+from sweeps.data.table.told import Told
 
 
 def write(folder: Path, text: str, name: str = "t.csv") -> Path:

@@ -11,7 +11,8 @@ import pytest
 from sweeps.data.table.columns import find_columns
 from sweeps.data.table.reading import read_table
 from sweeps.data.table.sentinels import codes_of, find_sentinels
-from sweeps.data.table.table import TableError, Told, with_known_target
+from sweeps.data.table.table import TableError, with_known_target
+from sweeps.data.table.told import Told
 
 
 def write(folder: Path, *cells: str) -> Path:

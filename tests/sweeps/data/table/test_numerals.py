@@ -10,7 +10,8 @@ import pytest
 
 from sweeps.data.table.numerals import NumberFormat
 from sweeps.data.table.reading import read_table
-from sweeps.data.table.table import Table, TableError, Told
+from sweeps.data.table.table import Table, TableError
+from sweeps.data.table.told import Told
 
 
 def written(folder: Path, columns: dict[str, Sequence[str]]) -> Path:

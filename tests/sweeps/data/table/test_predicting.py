@@ -29,7 +29,8 @@ from sweeps.data.table.predicting import (
     predictions_csv,
     read_new_rows,
 )
-from sweeps.data.table.table import TableError, Told
+from sweeps.data.table.table import TableError
+from sweeps.data.table.told import Told
 from sweeps.run.study import run_sweep
 from sweeps.spec.sweep import open_source
 

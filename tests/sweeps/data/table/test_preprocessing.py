@@ -14,7 +14,6 @@ from hypothesis.extra import numpy as hnp
 
 from sweeps.data.table.columns import find_columns
 from sweeps.data.table.preprocessing import (
-    TARGET_TRANSFORMS,
     Preprocessing,
     TargetTransform,
     build_transformer,
@@ -25,6 +24,7 @@ from sweeps.data.table.preprocessing import (
     prepare,
 )
 from sweeps.data.table.table import TableError
+from sweeps.data.table.told import TARGET_TRANSFORMS
 
 N = 60
 

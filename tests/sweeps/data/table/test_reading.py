@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from sweeps.data.table.reading import read_table
-from sweeps.data.table.table import Limits, Table, TableError, Told
+from sweeps.data.table.table import Limits, Table, TableError
+from sweeps.data.table.told import Told
 
 
 def write(folder: Path, data: bytes | str, name: str = "t.csv") -> Path:
