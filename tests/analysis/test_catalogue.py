@@ -22,22 +22,10 @@ NAMES: frozenset[str] = frozenset()
 """Texts that are names in both languages."""
 PENDING: frozenset[str] = frozenset(
     {
-        "analysis/formats/cells.py",
-        "analysis/formats/markdown.py",
-        "analysis/formats/plain.py",
-        "analysis/lessons/beyond_range.py",
         "analysis/lessons/early_stopping.py",
-        "analysis/lessons/features.py",
         "analysis/lessons/from_scratch.py",
-        "analysis/lessons/hidden_units.py",
         "analysis/lessons/house_prices_questions.py",
-        "analysis/report.html.jinja",
-        "analysis/sections/ablation.py",
-        "analysis/sections/cards.py",
-        "sweeps/commands/homework.py",
-        "sweeps/data/sheet_cells.py",
         "sweeps/specs/lessons/activations.toml",
-        "sweeps/specs/lessons/beyond_range.toml",
         "sweeps/specs/lessons/dropout.toml",
         "sweeps/specs/lessons/early_stopping.toml",
         "sweeps/specs/lessons/features.toml",
