@@ -26,8 +26,9 @@ from analysis.formats.blocks import (
 from analysis.formats.blocks import shown as cell_of
 from analysis.records.lesson import LessonSettings, lesson_settings
 from analysis.records.study import Study
+from analysis.statistics.homework import setting_title
 from analysis.statistics.verdicts import Judgment
-from analysis.words import later, say, translated
+from analysis.words import ENGLISH, language, later, say, translated
 
 COMMAND = "python -m sweeps run"
 TEST_WORDS = {
@@ -238,7 +239,7 @@ def try_table(one: ToldLesson) -> ReportTable:
     )
     with_page = [cell for cell in one.study.cells if cell.playground_url]
     for cell in with_page[:: max(1, len(with_page) // 4)][:4]:
-        text = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in cell.params.items() if key != "design")
+        text = ", ".join(f"{_key_text(key)} {value}" for key, value in cell.params.items() if key != "design")
         rows.append((text, Link(say("open on the Playground"), str(cell.playground_url))))
     if not with_page:
         rows.append((say("On the Playground"), Missing(say("its page has no such setting"))))
@@ -248,6 +249,12 @@ def try_table(one: ToldLesson) -> ReportTable:
         (ReportColumn("what", say("What"), "text"), ReportColumn("how", say("How"), "text")),
         tuple(rows),
     )
+
+
+def _key_text(key: str) -> str:
+    """Return a setting's key as it is typed, or its name in another language than English."""
+    name = key.rpartition(".")[2]
+    return name if language() == ENGLISH else setting_title(key)
 
 
 def one_level(one: ToldLesson, key: str) -> str:

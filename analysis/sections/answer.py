@@ -22,6 +22,7 @@ from analysis.records.table import ModelScores
 from analysis.sections.table import TableStudy, best_baseline, metric_title, open_table_study, score_interval
 from analysis.statistics.homework import HomeworkRow, homework_rows, setting_text
 from analysis.statistics.intervals import Interval
+from analysis.statistics.recorded import retold
 from analysis.words import later, say
 
 PLAYGROUND = "https://playground.tensorflow.org/#"
@@ -195,7 +196,7 @@ def page_link(url: str | None) -> Link | Missing:
 def verdict_text(study: Study, label: str) -> str:
     """Return the study's verdict as one sentence, or why there is none."""
     if study.verdict is not None:
-        return f"{label}: {study.verdict.text}"
+        return f"{label}: {retold(study.verdict.text)}"
     done = len(study.trials)
     if not done:
         return say("{label}: no trial has finished yet.", label=label)

@@ -48,7 +48,7 @@ def mistakes_of(row: CheckedRow) -> list[str]:
 def claimed_text(row: CheckedRow, loss: str) -> str:
     """Return a claimed loss as it was written down, or why there is none."""
     if loss not in row.claimed:
-        return row.sentences.get(loss, "no loss is given")
+        return row.sentences.get(loss, say("no loss is given"))
     value, decimals = row.claimed[loss]
     return f"{value:.{decimals}f}"
 

@@ -222,6 +222,7 @@ SETTING_TITLES = (
     later("batch size"),
     later("beta 1"),
     later("beta 2"),
+    later("dataset"),
     later("epsilon"),
     later("hidden layer sizes"),
     later("initializer"),

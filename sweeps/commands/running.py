@@ -328,6 +328,7 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     """Print the tables, write the report, and say where everything is and how to open it."""
     from analysis.records.reading import read_sweep
     from analysis.report import write_report
+    from analysis.statistics.recorded import retold
     from sweeps.commands.answers import ANSWERS, kind_of_data
     from sweeps.commands.neighbours import neighbour_sentences
     from sweeps.commands.printing import homework_text
@@ -346,7 +347,7 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
             command = f"{PROGRAM} resume {folder.name}{options}"
             print(say("{dataset}: unfinished; `{command}` goes on", dataset=study.header.dataset, command=command))
         elif study.verdict.claims is None and (not study.verdict.certified or study not in drawn):
-            print(f"{study.header.dataset}: {study.verdict.text}")
+            print(f"{study.header.dataset}: {retold(study.verdict.text)}")
     for sentence in neighbour_sentences(folder, studies):
         print(sentence)
     page = write_report([folder])

@@ -18,7 +18,7 @@ from analysis.words import ENGLISH, later, plural, say, speaking, translated
 HANGUL = re.compile("[가-힣]")
 ENDINGS = {"s"}
 """Placeholders of English endings, which a translation leaves out."""
-NAMES: frozenset[str] = frozenset()
+NAMES = {"XOR"}
 """Texts that are names in both languages."""
 PENDING: frozenset[str] = frozenset(
     {
