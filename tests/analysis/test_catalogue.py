@@ -22,15 +22,9 @@ NAMES = {"XOR"}
 """Texts that are names in both languages."""
 PENDING: frozenset[str] = frozenset(
     {
-        "analysis/lessons/early_stopping.py",
-        "analysis/lessons/from_scratch.py",
         "analysis/lessons/house_prices_questions.py",
         "sweeps/specs/lessons/activations.toml",
         "sweeps/specs/lessons/dropout.toml",
-        "sweeps/specs/lessons/early_stopping.toml",
-        "sweeps/specs/lessons/features.toml",
-        "sweeps/specs/lessons/from_scratch.toml",
-        "sweeps/specs/lessons/hidden_units.toml",
         "sweeps/specs/lessons/house_prices_questions.toml",
         "sweeps/specs/lessons/initialization.toml",
         "sweeps/specs/lessons/joint_search.toml",
