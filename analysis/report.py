@@ -1,13 +1,14 @@
-"""Write the report of one or more sweeps: HTML, Markdown, CSV and LaTeX. The only file that knows a format."""
+"""Write the report of one or more sweeps: which sections, in which order, on which page."""
 
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
-import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -19,12 +20,7 @@ from analysis.formats.blocks import (
     Animation,
     Block,
     Cards,
-    ContentsList,
-    Entry,
     Folded,
-    Guess,
-    Heading,
-    Missing,
     Paragraph,
     Picture,
     ReportColumn,
@@ -35,13 +31,10 @@ from analysis.formats.blocks import (
     printable,
     sweep_names,
 )
-from analysis.formats.csv_files import csv_text
-from analysis.formats.drawing import Drawing, FigureFormat, draw, draw_animation, figure_file, has_letters
-from analysis.formats.html import HtmlBlock, html_card, html_table
-from analysis.formats.latex import latex_table
-from analysis.formats.markdown import markdown, markdown_card, markdown_table
+from analysis.formats.drawing import Drawing, FigureFormat, has_letters
+from analysis.formats.markdown import markdown
+from analysis.formats.pages import Pages, add_section
 from analysis.formats.trial_rows import Workbench
-from analysis.formats.workbench import workbench_json, workbench_table
 from analysis.records.lesson import LESSON
 from analysis.records.polynomial import METHOD_WORDS, POLYNOMIAL, polynomial_settings
 from analysis.records.reading import read_sweep
@@ -54,27 +47,14 @@ from analysis.words import ENGLISH, LANGUAGES, language, plural, say, speaking
 
 HERE = Path(__file__).parent
 DISTRIBUTION = "rangesweep"
+OBJECTS_A_COLLECTION = 100_000
 STYLES: Mapping[str, str] = MappingProxyType({"ko": "body { word-break: keep-all; }\n"})
 """What a language adds to the style: Korean words end at blanks, and browsers break lines between any two letters."""
 
 
-@dataclass(slots=True)
-class Pages:
-    """The report as it grows: the page's blocks, the Markdown text, and the files beside them.
-
-    `groups` has the question that a section is folded away under, by its key. `figures` says as what every picture is
-    written once more, as a file of its own. `english` has the pictures to draw where no font has a language's letters.
-    """
-
-    sections: list[tuple[str, str, list[HtmlBlock]]] = field(default_factory=list)
-    groups: dict[str, str] = field(default_factory=dict)
-    markdown: list[str] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-    figures: FigureFormat | None = None
-    english: Mapping[str, Drawing] = field(default_factory=dict)
-
-
-def write_course(folders: Sequence[Path], out: Path, left_out: Sequence[tuple[str, str]] = ()) -> Path:
+def write_course(
+    folders: Sequence[Path], out: Path, left_out: Sequence[tuple[str, str]] = (), recorded: Sequence[str] = ()
+) -> Path:
     """Write the course: one page of lessons, in the order given, then what else belongs to it.
 
     Parameters
@@ -85,6 +65,8 @@ def write_course(folders: Sequence[Path], out: Path, left_out: Sequence[tuple[st
         Folder to write to, as `write_report` does.
     left_out : sequence of (str, str)
         Lessons without records, and why.
+    recorded : sequence of str
+        Lessons whose records came with the package.
 
     Returns
     -------
@@ -99,7 +81,7 @@ def write_course(folders: Sequence[Path], out: Path, left_out: Sequence[tuple[st
     slugs = file_names("study", [study.header.sweep for study in others])
 
     def build() -> list[Section]:
-        sections = course_sections(lessons)
+        sections = course_sections(lessons, recorded)
         for slug, study in zip(slugs, others, strict=True):
             own = _own_report(study)
             title = say("Lesson: {title}", title=printable(study.header.sweep))
@@ -195,7 +177,19 @@ def write_report(folders: Sequence[Path], out: Path | None = None, figures: Figu
     if not folders:
         raise ValueError("folders: none given; name a folder that `sweeps run` has written, such as results/homework")
     out = folders[0] / "report" if out is None else out
-    return write_pages(render([study for folder in folders for study in read_sweep(folder)], figures), out)
+    with rare_collections():
+        return write_pages(render([study for folder in folders for study in read_sweep(folder)], figures), out)
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Look for circles among objects a hundred times more rarely: pictures make very many that live for one picture."""
+    before = gc.get_threshold()
+    gc.set_threshold(OBJECTS_A_COLLECTION, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def render(studies: Sequence[Study], figures: FigureFormat | None = None) -> Pages:
@@ -431,155 +425,6 @@ def lead_sentence(studies: Sequence[Study]) -> str:
     if unfinished := sum(study.verdict is None for study in studies):
         sentences.append(say("{unfinished} not finished yet.", unfinished=unfinished))
     return " ".join(sentences)
-
-
-def add_section(pages: Pages, section: Section) -> None:
-    """Add one section to the page, the Markdown text and the files."""
-    pages.markdown.append(f"## {markdown(section.title)}")
-    blocks = [add_block(pages, block, section.key) for block in section.blocks]
-    pages.sections.append((section.key, str(section.title), blocks))
-    pages.groups[section.key] = section.group
-
-
-def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
-    """Add one block of the section `key` to the Markdown text and the files; return it ready for the page."""
-    match block:
-        case Paragraph():
-            pages.markdown.append(markdown(block.text))
-            return HtmlBlock("text", text=printable(block.text), role=block.role)
-        case Heading():
-            pages.markdown.append(f"### {markdown(block.text)}")
-            return HtmlBlock("heading", text=printable(block.text))
-        case ReportTable():
-            name = add_csv(pages, block)
-            latex_name = f"data/{block.name}.tex"
-            pages.files[latex_name] = latex_table(block).encode()
-            pages.markdown.append(markdown_table(block))
-            return html_table(block, name, latex_name)
-        case Guess():
-            pages.markdown.append(f"{markdown(block.question)} ({markdown(' / '.join(block.options))})")
-            options = tuple(printable(option) for option in block.options)
-            return HtmlBlock("guess", text=printable(block.question), label=key, options=options)
-        case ContentsList():
-            lines = [
-                f"{i}. **{markdown(one.title)}**: {markdown(one.question)} {markdown(one.answer)}"
-                for i, one in enumerate(block.entries, start=1)
-            ]
-            pages.markdown.append("\n".join(lines))
-            return HtmlBlock("contents", entries=tuple(printable_entry(one) for one in block.entries))
-        case Folded():
-            pages.markdown.append(f"**{markdown(block.summary)}**")
-            inner = tuple(add_block(pages, one, key) for one in block.blocks)
-            return HtmlBlock("fold", text=printable(block.summary), blocks=inner)
-        case Cards():
-            return add_cards(pages, block)
-        case Workbench():
-            name = add_csv(pages, workbench_table(block))
-            told = say("All {n} trials, with every setting and figure:", n=len(block.rows))
-            pages.markdown.append(f"{told} [CSV]({name})")
-            return HtmlBlock("workbench", label=key, csv=name, data=workbench_json(block, name))
-        case Animation():
-            return add_animation(pages, block)
-        case Stills():
-            return add_picture(pages, block.picture, add_gif(pages, block))
-        case _:
-            return add_picture(pages, block)
-
-
-def printable_entry(entry: Entry) -> Entry:
-    """Return an entry with characters that no page may hold replaced."""
-    return Entry(printable(entry.key), printable(entry.title), printable(entry.question), printable(entry.answer))
-
-
-def add_cards(pages: Pages, block: Cards) -> HtmlBlock:
-    """Draw the cards' pictures; add the cards, the pictures' files and their numbers."""
-    cards = []
-    places = file_names("card", [card.dataset for card in block.cards])
-    for card, place in zip(block.cards, places, strict=True):
-        pages.markdown.append(markdown_card(card))
-        picture = None if isinstance(card.picture, Missing) else add_picture(pages, card.picture)
-        if isinstance(card.picture, Missing):
-            pages.markdown.append(markdown(f"{card.picture.reason}."))
-        cards.append(html_card(card, place, picture))
-    return HtmlBlock("cards", cards=tuple(cards))
-
-
-def add_csv(pages: Pages, table: ReportTable) -> str:
-    """Add a table's CSV file; return its name relative to the page."""
-    name = f"data/{table.name}.csv"
-    if name in pages.files:
-        raise ValueError(f"table: two named {table.name!r}; give each its own name")
-    pages.files[name] = csv_text(table).encode(errors="replace")
-    return name
-
-
-def add_gif(pages: Pages, stills: Stills) -> str:
-    """Add the animation's file; return its name relative to the page."""
-    from PIL import Image
-
-    palette = [part for color in stills.palette for part in color]
-    images = []
-    for frame in stills.frames():
-        image = Image.fromarray(frame, mode="P")
-        image.putpalette(palette)
-        images.append(image)
-    first, *rest = images
-    durations = [stills.frame_ms] * len(rest) + [stills.last_ms]
-    stream = io.BytesIO()
-    first.save(stream, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)
-    name = f"pictures/{stills.picture.name}.gif"
-    pages.files[name] = stream.getvalue()
-    return name
-
-
-def add_picture(pages: Pages, picture: Picture, gif: str = "") -> HtmlBlock:
-    """Draw a picture; add it, its file and its numbers."""
-    name = add_csv(pages, picture.data)
-    drawn = pages.english.get(picture.name, picture)
-    assert isinstance(drawn, Picture)
-    content, width, height = draw(drawn)
-    ending = "png" if picture.raster else "svg"
-    pages.files[f"pictures/{picture.name}.{ending}"] = content
-    if pages.figures is not None:
-        pages.files[f"figures/{picture.name}.{pages.figures}"] = figure_file(drawn, pages.figures)
-        pages.files[f"figures/{picture.name}.csv"] = pages.files[name]
-    media = "image/png" if picture.raster else "image/svg+xml"
-    source = f"data:{media};base64,{base64.b64encode(content).decode()}"
-    links = f"[CSV]({name})" + (f", [GIF]({gif})" if gif else "")
-    pages.markdown.append(
-        f"![{markdown(picture.alt)}](pictures/{picture.name}.{ending})\n\n{markdown(picture.caption)} {links}"
-    )
-    return HtmlBlock(
-        "picture",
-        source=source,
-        alt=printable(picture.alt),
-        caption=printable(picture.caption),
-        csv=name,
-        gif=gif,
-        width=width,
-        height=height,
-    )
-
-
-def add_animation(pages: Pages, animation: Animation) -> HtmlBlock:
-    """Draw an animation; add it, its file and its numbers."""
-    name = add_csv(pages, animation.data)
-    drawn = pages.english.get(animation.name, animation)
-    assert isinstance(drawn, Animation)
-    content, width, height = draw_animation(drawn)
-    pages.files[f"pictures/{animation.name}.gif"] = content
-    pages.markdown.append(
-        f"![{markdown(animation.alt)}](pictures/{animation.name}.gif)\n\n{markdown(animation.caption)} [CSV]({name})"
-    )
-    return HtmlBlock(
-        "animation",
-        source=f"data:image/gif;base64,{base64.b64encode(content).decode()}",
-        alt=printable(animation.alt),
-        caption=printable(animation.caption),
-        csv=name,
-        width=width,
-        height=height,
-    )
 
 
 def project_version() -> str:

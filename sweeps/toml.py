@@ -88,14 +88,19 @@ def _toml_source(content: bytes, where: str) -> str:
 
 
 class SpecTable:
-    """One TOML table while it is read: every key is asked for once, what is left over is unknown."""
+    """One TOML table while it is read: every key is asked for once, what is left over is unknown.
 
-    def __init__(self, table: Any, where: str) -> None:
+    `tables` names tables that it may have: one of another name that is much like one of them is told before a key that
+    is missing.
+    """
+
+    def __init__(self, table: Any, where: str, tables: tuple[str, ...] = ()) -> None:
         if not isinstance(table, Mapping):
             raise SpecError(f"{where}: must be a table, not {shown(table)}")
         self.where = where
         self._left = dict(table)
         self._known: list[str] = []
+        self._tables = tables
 
     def __contains__(self, key: str) -> bool:
         """Return whether a key is given and has not been asked for yet."""
@@ -109,8 +114,16 @@ class SpecTable:
             for given in self._left:  # a misspelt key is a better message than a missing one
                 if given not in self._known and nearest(given, [key], cutoff=0.75):
                     raise SpecError(f"{self.where}: {unknown('', given, [key])}")
+            self._check_tables()
             raise SpecError(f"{self.where}: {key} is missing")
         return self._left.pop(key)
+
+    def _check_tables(self) -> None:
+        """Refuse a table whose name is much like one there may be: what follows from that misleads."""
+        for given, value in self._left.items():
+            is_other = isinstance(value, Mapping) and given not in self._tables and given not in self._known
+            if is_other and nearest(given, self._tables, cutoff=0.75):
+                raise SpecError(f"{self.where}: {unknown('table', given, self._tables)}")
 
     def text(self, key: str, choices: Iterable[str] | None = None) -> str:
         """Return a string, one of `choices` if they are given."""

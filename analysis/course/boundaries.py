@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,9 @@ class Points:
 
 def network_of(cell: CellRecord) -> Network:
     """Return the cell's trained networks, from the array ``weights``."""
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in cell.network.items()}
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in cell.network.items()
+    }
     network = NetworkConfig(**settings)
     rows = np.array(cell.arrays["weights"], np.float64).reshape(len(cell.seeds), -1)
     shapes = list(itertools.pairwise(network.layer_sizes))
@@ -63,8 +65,8 @@ def points_of(cells: Cells, cell: CellRecord, replica: int) -> Points:
     noise, share = float(str(data["noise"])), float(str(data["train_share"]))
     page = draw(str(cell.params["dataset"]), noise, share, cell.seeds[replica : replica + 1], ("x", "y"))
     return Points(
-        (page.train_points[0], page.train.y[0, :, 0]),
-        (page.test_points[0], page.test.y[0, :, 0]),
+        (np.asarray(page.train_points[0], np.float64), np.asarray(page.train.y[0, :, 0], np.float64)),
+        (np.asarray(page.test_points[0], np.float64), np.asarray(page.test.y[0, :, 0], np.float64)),
     )
 
 

@@ -93,7 +93,19 @@ def lesson_sections(study: Study) -> list[Section]:
     return [lesson_section(told(study))]
 
 
-def lesson_section(one: ToldLesson) -> Section:
+def recorded_words(one: ToldLesson) -> str:
+    """Return that a lesson's records came with the package, and how large they are."""
+    n_cells, hours = len(one.study.cells), sum(cell.duration_s for cell in one.study.cells) / 3600
+    return say(
+        "Recorded, not run here: its full run of {n_cells} cells took {hours:.2g} hours of workers' time elsewhere, "
+        "and came with the package. {command} runs it smaller, with --full in this size.",
+        n_cells=n_cells,
+        hours=hours,
+        command=f"{COMMAND} {one.settings.lesson}",
+    )
+
+
+def lesson_section(one: ToldLesson, *, recorded: bool = False) -> Section:
     """Return a lesson's section, on a page of its own or in a course."""
     settings = one.settings
     blocks: list[Block] = [
@@ -101,6 +113,8 @@ def lesson_section(one: ToldLesson) -> Section:
         Paragraph(translated(settings.done)),
         Paragraph(how_it_ran(one)),
     ]
+    if recorded:
+        blocks.append(Paragraph(recorded_words(one), "finding"))
     if settings.changed:
         blocks.append(
             Paragraph(say("Changed on the command line: {changed}.", changed="; ".join(settings.changed)), "finding")
@@ -304,10 +318,14 @@ def contradicted(lessons: Sequence[ToldLesson]) -> Section:
     return Section("errata", say("Errata: what the numbers contradict"), blocks)
 
 
-def course_sections(studies: Sequence[Study]) -> list[Section]:
-    """Return a course of lessons, in the order given."""
+def course_sections(studies: Sequence[Study], recorded: Sequence[str] = ()) -> list[Section]:
+    """Return a course of lessons, in the order given; `recorded` names those that were not run here."""
     lessons = [told(study) for study in studies]
-    return [contents_section(lessons), *(lesson_section(one) for one in lessons), contradicted(lessons)]
+    return [
+        contents_section(lessons),
+        *(lesson_section(one, recorded=one.settings.lesson in recorded) for one in lessons),
+        contradicted(lessons),
+    ]
 
 
 def left_out_section(left_out: Sequence[tuple[str, str]]) -> Section:

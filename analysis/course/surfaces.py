@@ -72,7 +72,7 @@ def surfaces_of(cells: Cells, asked: Sequence[tuple[str, str, tuple[str, str]]])
 def same_end(cell: CellRecord, within: float) -> FloatArray:
     """Return 1 for replicas whose weights end within a distance of the first replica's, else 0."""
     ends = np.stack([losses(cell, name)[-1] for name in ("first_weight", "second_weight")], axis=1)
-    return (np.linalg.norm(ends - ends[0], axis=1) <= within).astype(np.float64)
+    return np.asarray(np.linalg.norm(ends - ends[0], axis=1) <= within, np.float64)
 
 
 def two_starts(surfaces: Sequence[Surface]) -> tuple[int, int]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from analysis.course.page import ToldLesson, told
+from analysis.course.page import ToldLesson, recorded_words, told
 from analysis.formats.cells import interval_text
 from analysis.formats.markdown import markdown
 from analysis.records.study import Study
@@ -19,9 +20,10 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
             "judged on the page of the polynomial study, `run quadratic`: the constrained network is better in total "
             "under the article's recipes, not at equal rate and length; see [quadratic.md](quadratic.md)"
         ),
-        "29, 30": later(
-            "no claims but comparisons: polynomial regression of degree 1 to 9, and the article's figures as "
-            "printed, from its printed weights and from scratch, stand on the page of `run quadratic`"
+        "29": later("a comparison, on the page of `run quadratic`: polynomial regression of degree 1 to 9"),
+        "30": later(
+            "no claim but a comparison: the article's figures as printed, from its printed weights and from scratch, "
+            "stand on the page of `run quadratic`"
         ),
         "31 to 64": later(
             "of the textbook and the lecture notes: those that stand in no table above are of lessons "
@@ -58,7 +60,32 @@ def answer_text(study: Study) -> str:
     return "\n".join(lines)
 
 
-def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]) -> str:
+@dataclass(frozen=True, slots=True)
+class JudgedStudy:
+    """A study that is no lesson, with its verdicts.
+
+    Parameters
+    ----------
+    title, name : str
+        For the reader, and for the command line.
+    question, source : str
+    judgments : tuple of Judgment
+    """
+
+    title: str
+    name: str
+    question: str
+    source: str
+    judgments: tuple[Judgment, ...]
+
+
+def claims_document(
+    studies: Sequence[Study],
+    not_run: Sequence[tuple[str, str]],
+    *,
+    recorded: Sequence[str] = (),
+    others: Sequence[JudgedStudy] = (),
+) -> str:
     """Return the document of all claims: source, verdict, effect, n.
 
     Parameters
@@ -67,6 +94,10 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
         Of lessons.
     not_run : sequence of (str, str)
         Names of lessons without records here, and why.
+    recorded : sequence of str
+        Names of lessons whose records came with the package.
+    others : sequence of JudgedStudy
+        Studies that are no lessons, whose claims are judged in the same way.
     """
     parts = [
         say("# Lessons: what the sources claim, and what the numbers say"),
@@ -75,8 +106,10 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
             "conditions, with the interval that the verdict follows from; each lesson's page has the conditions."
         ),
     ]
-    parts += [_lesson_part(told(study)) for study in studies]
+    parts += [_lesson_part(told(study), recorded) for study in studies]
+    parts += [_other_part(one) for one in others]
     judged = {judgment.claim.number for study in studies for judgment in told(study).judgments}
+    judged |= {judgment.claim.number for one in others for judgment in one.judgments}
     reasons = [f"- {numbers}: {why}." for numbers, why in ELSEWHERE.items() if numbers not in judged]
     parts.append(say("## Claims without a verdict here\n\n") + "\n".join(reasons))
     if not_run:
@@ -86,11 +119,13 @@ def claims_document(studies: Sequence[Study], not_run: Sequence[tuple[str, str]]
     return "\n\n".join(parts) + "\n"
 
 
-def _lesson_part(one: ToldLesson) -> str:
+def _lesson_part(one: ToldLesson, recorded: Sequence[str]) -> str:
     size = SIZES[one.settings.size]
     changed = (
         say(" Changed: {changed}.", changed=markdown("; ".join(one.settings.changed))) if one.settings.changed else ""
     )
+    if one.settings.lesson in recorded:
+        changed += f" {markdown(recorded_words(one))}"
     lines = [
         f"## {markdown(one.title)} (`{one.settings.lesson}`)",
         "",
@@ -98,10 +133,29 @@ def _lesson_part(one: ToldLesson) -> str:
         "",
         say("Source: {source}.", source=markdown(translated(one.settings.source))),
         "",
-        say("| No. | Claim | Verdict | Measured | Effect | n |"),
-        "| :-- | :-- | :-- | :-- | --: | --: |",
+        *_table_lines(one.judgments),
     ]
-    for judgment in one.judgments:
+    return "\n".join(lines)
+
+
+def _other_part(one: JudgedStudy) -> str:
+    heading = f"## {markdown(one.title)} (`{one.name}`)"
+    return "\n".join(
+        [
+            heading,
+            "",
+            markdown(translated(one.question)),
+            "",
+            say("Source: {source}.", source=markdown(translated(one.source))),
+            "",
+            *_table_lines(one.judgments),
+        ]
+    )
+
+
+def _table_lines(judgments: Sequence[Judgment]) -> list[str]:
+    lines = [say("| No. | Claim | Verdict | Measured | Effect | n |"), "| :-- | :-- | :-- | :-- | --: | --: |"]
+    for judgment in judgments:
         cells = (
             judgment.claim.number or "-",
             judgment.claim.words,
@@ -111,4 +165,4 @@ def _lesson_part(one: ToldLesson) -> str:
             "-" if judgment.effect.method == COUNTED else str(judgment.effect.n),
         )
         lines.append("| " + " | ".join(markdown(cell) for cell in cells) + " |")
-    return "\n".join(lines)
+    return lines

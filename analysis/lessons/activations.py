@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,17 @@ NAMES = {
     "leaky_relu": "leaky ReLU", "prelu": "parametric ReLU", "elu": "ELU", "gelu": "GELU", "silu": "swish",
 }  # fmt: skip
 Value = Callable[[CellRecord], FloatArray]
+DESIGNS = ("sets", "images")
+COMPARED = (
+    ("20", "ReLU works better than sigmoid", "test", "relu", "sigmoid"),
+    ("35", "GELU is more accurate than ReLU", "test", "gelu", "relu"),
+    ("35", "Swish is more accurate than ReLU", "test", "silu", "relu"),
+    ("35", "ReLU is easier to train than tanh", "training", "relu", "tanh"),
+    ("35", "ReLU is easier to train than sigmoid", "training", "relu", "sigmoid"),
+    ("", "A nonlinear activation (ReLU) beats none", "test", "relu", "linear"),
+    ("", "Leaky ReLU is more accurate than ReLU", "test", "leaky_relu", "relu"),
+)
+"""Number, words, split, and the two activations of a claim."""
 FROM, TO, N_DRAWN = -4.0, 4.0, 161
 
 
@@ -36,9 +47,24 @@ def curves(name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
     return z, a, np.asarray(activation.derivative(z, a, activation.default_slope), np.float64)
 
 
+def places(cells: Cells, designs: Sequence[str] = DESIGNS) -> list[tuple[str, Level]]:
+    """Return each dataset of these designs with each of its shapes."""
+    return [
+        (dataset, shape)
+        for design in designs
+        for dataset in cells.datasets(design)
+        for shape in cells.levels(design, SHAPE)
+    ]
+
+
+def trained(cells: Cells, levels: Mapping[str, Level]) -> list[CellRecord]:
+    """Return the cells of both designs that have these levels."""
+    return [cell for design in DESIGNS for cell in cells.of(design, levels)]
+
+
 def best(cells: Cells, dataset: str, activation: Level, shape: Level) -> CellRecord | None:
     """Return the cell at the rate with the lowest mean test loss on every second draw; the others judge."""
-    found = cells.of("sets", {"dataset": dataset, ACTIVATION: activation, SHAPE: shape})
+    found = trained(cells, {"dataset": dataset, ACTIVATION: activation, SHAPE: shape})
     return min(found, key=lambda cell: float(last(cell, "test")[::2].mean()), default=None)
 
 
@@ -57,17 +83,16 @@ def depth(shape: Level) -> str:
     return f"{n} layer{'s' if n > 1 else ''}"
 
 
-def _versus(cells: Cells, a: str, b: str, value: Value) -> tuple[Sample, ...]:
+def _versus(cells: Cells, a: str, b: str, value: Value, design: str = "sets") -> tuple[Sample, ...]:
     """Return for each set and depth in which draws a's value is below b's, each at its best rate."""
     found = []
-    for dataset in cells.datasets("sets"):
-        for shape in cells.levels("sets", SHAPE):
-            one, other = (best(cells, dataset, name, shape) for name in (a, b))
-            if one is not None and other is not None:
-                left, right = value(one), value(other)
-                known = ~(np.isnan(left) | np.isnan(right))
-                wins = np.where(known, sooner(left, right), np.nan)
-                found.append(Sample(f"{title(dataset)}, {depth(shape)}", "share", wins))
+    for dataset, shape in places(cells, (design,)):
+        one, other = (best(cells, dataset, name, shape) for name in (a, b))
+        if one is not None and other is not None:
+            left, right = value(one), value(other)
+            known = ~(np.isnan(left) | np.isnan(right))
+            wins = np.where(known, sooner(left, right), np.nan)
+            found.append(Sample(f"{title(dataset)}, {depth(shape)}", "share", wins))
     return tuple(found)
 
 
@@ -79,23 +104,17 @@ def claims(cells: Cells) -> list[Claim]:
     """Return the claims about activations."""
     budget = "equal epochs, rates tried, draws and first weights"
     found = []
-    for number, words, split, a, b in (
-        ("20", "ReLU works better than sigmoid", "test", "relu", "sigmoid"),
-        ("35", "GELU is more accurate than ReLU", "test", "gelu", "relu"),
-        ("35", "Swish is more accurate than ReLU", "test", "silu", "relu"),
-        ("35", "ReLU is easier to train than tanh", "training", "relu", "tanh"),
-        ("35", "ReLU is easier to train than sigmoid", "training", "relu", "sigmoid"),
-        ("", "A nonlinear activation (ReLU) beats none", "test", "relu", "linear"),
-        ("", "Leaky ReLU is more accurate than ReLU", "test", "leaky_relu", "relu"),
-    ):
-        samples = _versus(cells, a, b, judged if split == "test" else _trained_loss)
-        found.append(
-            Claim(
-                number, words,
-                f"share of draws with a lower {split} loss with {NAMES[a]} than with {NAMES[b]}, each at its best rate",
-                "above", 0.5, samples, pooled(samples), budget=budget,
-            )
-        )  # fmt: skip
+    for number, words, split, a, b in COMPARED:
+        for design, where in (("sets", ""), ("images", " on Fashion-MNIST")):
+            samples = _versus(cells, a, b, judged if split == "test" else _trained_loss, design)
+            found.append(
+                Claim(
+                    number, f"{words}{where}",
+                    f"share of draws with a lower {split} loss with {NAMES[a]} than with {NAMES[b]}, each at its best "
+                    "rate",
+                    "above", 0.5, samples, pooled(samples), budget=budget,
+                )
+            )  # fmt: skip
     dead = _dead(cells, "leaky_relu")
     found.append(
         Claim(
@@ -163,14 +182,13 @@ def blocks(cells: Cells) -> list[Block]:
 def _best_table(cells: Cells) -> ReportTable:
     activations = cells.levels("sets", ACTIVATION)
     rows: list[tuple[Cell, ...]] = []
-    for dataset in cells.datasets("sets"):
-        for shape in cells.levels("sets", SHAPE):
-            name, share = winner(cells, dataset, shape)
-            row: list[Cell] = [title(dataset), depth(shape), NAMES.get(name, name), share]
-            for activation in activations:
-                cell = best(cells, dataset, activation, shape)
-                row.append(Missing("not trained") if cell is None else float(np.median(judged(cell))))
-            rows.append(tuple(row))
+    for dataset, shape in places(cells):
+        name, share = winner(cells, dataset, shape)
+        row: list[Cell] = [title(dataset), depth(shape), NAMES.get(name, name), share]
+        for activation in activations:
+            cell = best(cells, dataset, activation, shape)
+            row.append(Missing("not trained") if cell is None else float(np.median(judged(cell))))
+        rows.append(tuple(row))
     return ReportTable(
         "activations-best",
         "Median test loss by set, depth and activation, each at its best rate (chosen on other draws); the best of "
@@ -254,12 +272,12 @@ def _draw() -> Figure:
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     parts = []
-    for dataset in cells.datasets("sets"):
-        names = [NAMES.get(winner(cells, dataset, shape)[0], "-") for shape in cells.levels("sets", SHAPE)]
+    for dataset in dict.fromkeys(dataset for dataset, _ in places(cells)):
+        names = [NAMES.get(winner(cells, one, shape)[0], "-") for one, shape in places(cells) if one == dataset]
         parts.append(f"{title(dataset)} {' / '.join(dict.fromkeys(names))}")
     dead = _dead(cells, "relu")
     share = f" {dead.mean():.1%} of ReLU units are dead after training." if len(dead) else ""
-    return f"Lowest median test loss, by set (one layer / three): {', '.join(parts)}.{share}"
+    return f"Lowest median test loss, by set (one layer / more): {', '.join(parts)}.{share}"
 
 
 LESSON = Lesson("Activations", claims, blocks, answer)

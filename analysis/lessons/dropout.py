@@ -23,6 +23,7 @@ DROPOUT, PENALTY, WEIGHTS = "training.dropout", "training.regularization_rate", 
 LAYERS, INPUTS, SHAPE = "training.layer_noise", "training.input_noise", "network.hidden_layer_sizes"
 KEYS = {DROPOUT: "dropout", PENALTY: "L2", WEIGHTS: "DropConnect", LAYERS: "layer noise", INPUTS: "pixel noise"}
 FIRST, SECOND, BOTH = "0.2-0.5", "0.5-0.2", "0.5-0.5"
+FIRST_ALONE, SECOND_ALONE, MOST = "0.5-0.0", "0.0-0.5", "0.8-0.8"
 GUESSING, CLOSE, MARGIN, TELLS = 0.9, 1e-3, 0.01, 0.6
 Value = Callable[[CellRecord], FloatArray]
 
@@ -115,6 +116,12 @@ def claims(cells: Cells) -> list[Claim]:
                                                                                            f"dropout at 0.2 "
               "and 0.5 less that at 0.5 and 0.2 (median over draws)", "within", 0.0,
               _less(cells, {"dropout": FIRST}, {"dropout": SECOND}, ERROR), margin=MARGIN),
+        claim("52", "It makes no difference after which of the two layers it is alone (one image in a hundred)",
+              f"{wrong} with dropout at 0.5 after the first layer alone less that after the second alone (median over "
+              "draws)", "within", 0.0,
+              _less(cells, {"dropout": FIRST_ALONE}, {"dropout": SECOND_ALONE}, ERROR), margin=MARGIN),
+        claim("52", "Dropout at 0.8 is too much: worse than at 0.5", f"{wrong} with dropout at 0.8 and 0.8 less that "
+              "at 0.5 and 0.5 (median over draws)", "above", 0.0, _less(cells, {"dropout": MOST}, both, ERROR)),
         claim("52", "More epochs help dropout more", f"what dropout changes in the {wrong} at the last look, less what "
               "it changes at the first (median over draws)", "below", 0.0, later),
         claim("52", "Dropout and weight decay add up (to one image in a hundred)", f"{wrong}: what both change "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, measured, sooner
+from analysis.course.cells import Cells, measured, pooled, sooner
 from analysis.course.comparing import claim
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Paragraph, Picture, ReportColumn, ReportTable, shown
@@ -25,7 +25,30 @@ BY, SHAPE, BATCH, SIZE = "work.implementation", "network.hidden_layer_sizes", "t
 NAMES = {"engine": later("our engine"), "pytorch": "PyTorch", "sklearn": "scikit-learn"}
 SLOWER = 0.02
 """Difference of logarithms that counts as none: 2 % of the time."""
+LOADED = later(
+    "The machine was busy: in more than a quarter of the cells the slower repetitions of equal work took 1.25 times as "
+    "long as the quicker ones. Nothing about seconds is decided; run it again on an idle machine."
+)
 BUDGET = later("same weights, batches and thread; seconds of this run")
+
+
+STEADY, MOST_UNSTEADY = 1.25, 0.25
+"""Third over first quartile of repetitions that counts as steady; share of cells that may be unsteady."""
+
+
+def is_loaded(cells: Cells) -> bool:
+    """Return whether the machine was busy with something else: repetitions of equal work took unequal time.
+
+    What is timed is deterministic and runs on one thread, so that its spread is the machine's.
+    """
+    spreads = [np.quantile(one, 0.75) / np.quantile(one, 0.25) for cell in cells.all if len(one := seconds(cell)) > 1]
+    return bool(spreads) and float(np.mean(np.array(spreads) > STEADY)) > MOST_UNSTEADY
+
+
+def undecided(one: Claim) -> Claim:
+    """Return a claim whose samples say nothing: what a loaded machine measures decides nothing."""
+    samples = tuple(dataclasses.replace(sample, x=sample.x[:1]) for sample in one.samples)
+    return dataclasses.replace(one, samples=samples, over_all=pooled(samples))
 
 
 def seconds(cell: CellRecord | None) -> FloatArray:
@@ -111,6 +134,8 @@ def claims(cells: Cells) -> list[Claim]:
             budget=BUDGET,
         ),
     ]
+    if is_loaded(cells):
+        timed = [undecided(one) for one in timed]
     return [equal, *(dataclasses.replace(one, timed=True) for one in timed)]
 
 
@@ -118,6 +143,8 @@ def blocks(cells: Cells) -> list[Block]:
     """Return picture and tables."""
     failed = [cell.reason for cell in cells.all if cell.reason is not None]
     missing: list[Block] = [Paragraph(say("Not compared: {failed}.", failed=failed[0]), "missing")] if failed else []
+    if is_loaded(cells):
+        missing.append(Paragraph(LOADED, "missing"))
     return [*missing, _picture(cells), _training_table(cells), _other_table(cells)]
 
 
@@ -213,7 +240,12 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         ]
         if times:
             parts.append(f"{name}: {', '.join(times)}")
-    return say("Milliseconds an epoch in this run: {times}.", times="; ".join(parts) or say("not measured here"))
+    busy = say(" The machine was busy: nothing about seconds is decided.") if is_loaded(cells) else ""
+    return say(
+        "Milliseconds an epoch in this run: {times}.{busy}",
+        times="; ".join(parts) or say("not measured here"),
+        busy=busy,
+    )
 
 
 LESSON = Lesson(later("From scratch or a framework"), claims, blocks, answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from analysis.course.cells import Cells, last, losses, measured, sooner, title
 from analysis.course.comparing import claim
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, shown
-from analysis.records.lesson import CellRecord
+from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
 
 if TYPE_CHECKING:
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 SAMPLER, DEFAULT = "work.sampler", "tpe"
+DESIGNS = ("searches", "images")
 NAMES = {"random": "random", "sobol": "quasi-random", "grid": "grid", "tpe": "TPE", "gp": "Gaussian process",
-         "tpe_grouped": "grouped TPE"}  # fmt: skip
-MARGIN = 0.01
+         "cmaes": "CMA-ES", "tpe_grouped": "grouped TPE"}  # fmt: skip
+PAIRS = (("tpe", "random"), ("sobol", "random"), ("gp", "random"), ("cmaes", "random"), ("random", "grid"),
+         ("gp", "tpe"), ("cmaes", "tpe"))  # fmt: skip
+CLOSE = 1.1
+"""Losses are as good as each other up to this factor."""
 BUDGET = "equal trials, replicas and epochs; searches of equal draws"
 
 
@@ -32,73 +36,88 @@ def trials_to(cell: CellRecord) -> FloatArray:
     return np.where(grade.any(axis=0), np.array(cell.looks, np.float64)[grade.argmax(axis=0)], np.inf)
 
 
+def searched(cells: Cells, levels: Mapping[str, Level] | None = None) -> list[CellRecord]:
+    """Return the cells of both designs that have these levels."""
+    return [cell for design in DESIGNS for cell in cells.of(design, levels or {})]
+
+
+def datasets(cells: Cells) -> list[str]:
+    """Return the datasets of both designs."""
+    return list(dict.fromkeys(str(cell.params["dataset"]) for cell in searched(cells)))
+
+
+def samplers(cells: Cells) -> list[str]:
+    """Return the samplers that searched."""
+    return list(dict.fromkeys(str(cell.params[SAMPLER]) for cell in searched(cells)))
+
+
 def _pair(cells: Cells, dataset: str, a: str, b: str) -> tuple[CellRecord, CellRecord] | None:
-    one, other = (cells.one("searches", {"dataset": dataset, SAMPLER: name}) for name in (a, b))
-    return None if one is None or other is None else (one, other)
+    one, other = (searched(cells, {"dataset": dataset, SAMPLER: name}) for name in (a, b))
+    return (one[0], other[0]) if one and other else None
 
 
 def earlier(cells: Cells, a: str, b: str) -> list[Sample]:
     """Return for each search whether a has a trial of certified grade after fewer trials than b."""
     return [
         Sample(title(dataset), "share", sooner(trials_to(pair[0]), trials_to(pair[1])))
-        for dataset in cells.datasets("searches")
+        for dataset in datasets(cells)
         if (pair := _pair(cells, dataset, a, b)) is not None
     ]
 
 
-def fresh_less(cells: Cells, a: str, b: str) -> list[Sample]:
-    """Return the fresh loss of a's winner less that of b's, search by search."""
+def fresh_ratio(cells: Cells, a: str, b: str) -> list[Sample]:
+    """Return the fresh loss of a's winner over that of b's, search by search, as a logarithm."""
     return [
-        Sample(title(dataset), "median", measured(pair[0], "fresh") - measured(pair[1], "fresh"))
-        for dataset in cells.datasets("searches")
+        Sample(title(dataset), "median", np.log(measured(pair[0], "fresh")) - np.log(measured(pair[1], "fresh")))
+        for dataset in datasets(cells)
         if (pair := _pair(cells, dataset, a, b)) is not None
     ]
 
 
 def claims(cells: Cells) -> list[Claim]:
     """Return the claims about samplers."""
-    samplers = [str(name) for name in cells.levels("searches", SAMPLER)]
+    known = samplers(cells)
     found = []
-    for name, other in (("tpe", "random"), ("sobol", "random"), ("gp", "random"), ("random", "grid"), ("gp", "tpe")):
-        if name in samplers and other in samplers:
-            found.append(
-                claim("32" if (name, other) == ("tpe", "random") else "",
-                      f"{NAMES[name]} finds a trial of certified grade after fewer trials than {NAMES[other]}",
+    for name, other in PAIRS:
+        if name in known and other in known:
+            number = "32" if (name, other) == ("tpe", "random") else ""
+            found += [
+                claim(number, f"{NAMES[name]} finds a trial of certified grade after fewer trials than {NAMES[other]}",
                       f"share of searches in which {NAMES[name]} has one at an earlier look (both never counts half)",
-                      "above", 0.5, earlier(cells, name, other), budget=BUDGET)
-            )  # fmt: skip
-    if {"tpe", "random"} <= set(samplers):
+                      "above", 0.5, earlier(cells, name, other), budget=BUDGET),
+                claim(number, f"The winner of {NAMES[name]} is better on fresh draws than that of {NAMES[other]}",
+                      f"logarithm of the winner's mean test loss on fresh draws with {NAMES[name]} over that with "
+                      f"{NAMES[other]} (median over searches)", "below", 0.0, fresh_ratio(cells, name, other),
+                      budget=BUDGET),
+            ]  # fmt: skip
+    others = [name for name in known if name != DEFAULT]
+    if DEFAULT in known and others:
+        best = min(others, key=lambda name: _mean_log_fresh(cells, name))
         found.append(
-            claim("32", "TPE's winner is better on fresh draws than random search's", "mean test loss of the winner on "
-                  "fresh draws, TPE's less random search's (median over searches)", "below", 0.0,
-                  fresh_less(cells, "tpe", "random"), budget=BUDGET)
-        )  # fmt: skip
-    others = [name for name in samplers if name != DEFAULT]
-    if DEFAULT in samplers and others:
-        best = min(others, key=lambda name: _mean_fresh(cells, name, 0))
-        found.append(
-            claim("", "The default sampler's winner is as good as the best other's, to 0.01 of loss",
-                  f"mean test loss of the winner on fresh draws, {NAMES[DEFAULT]}'s less that of the other "
-                  f"sampler that "
-                  "is best on every second search (median over the other searches)", "below", MARGIN,
-                  [Sample(one.condition, one.kind, one.x[1::2]) for one in fresh_less(cells, DEFAULT, best)],
+            claim("", f"The default sampler, {NAMES[DEFAULT]}, is as good as the best other, to a tenth of its loss",
+                  f"logarithm of the winner's mean test loss on fresh draws with {NAMES[DEFAULT]} over that with the "
+                  "other sampler that is best on every second search (median over the other searches)", "below",
+                  float(np.log(CLOSE)),
+                  [Sample(one.condition, one.kind, one.x[1::2]) for one in fresh_ratio(cells, DEFAULT, best)],
                   budget=BUDGET)
         )  # fmt: skip
     promise = [
-        Sample(f"{title(str(cell.params['dataset']))}, {NAMES.get(str(cell.params[SAMPLER]))}", "median",
-               measured(cell, "fresh") - measured(cell, "promised"))
-        for cell in cells.of("searches")
+        Sample(title(dataset), "median",
+               np.mean([measured(cell, "fresh") - measured(cell, "promised")
+                        for cell in searched(cells, {"dataset": dataset})], axis=0))
+        for dataset in datasets(cells)
     ]  # fmt: skip
     found.append(
-        claim("", "What a search promises of its winner is too good", "mean test loss of the winner on fresh "
-                                                                      "draws less "
-              "that on the search's own (median over searches)", "above", 0.0, promise, budget="same setting")
+        claim("", "What a search promises of its winner is too good", "mean test loss of the winner on fresh draws "
+              "less that on the search's own, mean of the samplers (median over searches)", "above", 0.0, promise,
+              budget="same setting")
     )  # fmt: skip
     return found
 
 
-def _mean_fresh(cells: Cells, sampler: str, start: int) -> float:
-    values = [measured(cell, "fresh")[start::2].mean() for cell in cells.of("searches", {SAMPLER: sampler})]
+def _mean_log_fresh(cells: Cells, sampler: str) -> float:
+    """Return a sampler's mean logarithm of fresh loss over every second search."""
+    values = [np.log(measured(cell, "fresh")[::2]).mean() for cell in searched(cells, {SAMPLER: sampler})]
     return float(np.mean(values)) if values else np.inf
 
 
@@ -114,10 +133,10 @@ def blocks(cells: Cells) -> list[Block]:
 
 def _table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
-    for cell in cells.of("searches"):
+    for cell in searched(cells):
         fresh = measured(cell, "fresh")
         lowest = min(float(np.median(measured(other, "fresh"))) for other in
-                     cells.of("searches", {"dataset": cell.params["dataset"]}))  # fmt: skip
+                     searched(cells, {"dataset": cell.params["dataset"]}))  # fmt: skip
         looks = losses(cell, "grade")
         middle = len(cell.looks) // 2
         rows.append(
@@ -125,7 +144,7 @@ def _table(cells: Cells) -> ReportTable:
              shown(share_interval(looks[middle])), shown(share_interval(looks[-1])), shown(median_interval(fresh)),
              float(np.median(fresh)) - lowest, float(np.mean(cell.seconds)) if cell.seconds else 0.0)
         )  # fmt: skip
-    first = next(iter(cells.of("searches")), None)
+    first = next(iter(searched(cells)), None)
     looks_text = ("half", "all") if first is None else (str(first.looks[len(first.looks) // 2]), str(first.looks[-1]))
     return ReportTable(
         "joint-search-samplers",
@@ -145,7 +164,7 @@ def _picture(cells: Cells) -> Picture:
     rows = [
         (title(str(cell.params["dataset"])), NAMES.get(str(cell.params[SAMPLER]), ""), float(look),
          float((row > 0).mean()))
-        for cell in cells.of("searches")
+        for cell in searched(cells)
         for look, row in zip(cell.looks, losses(cell, "grade"), strict=True)
     ]  # fmt: skip
     return Picture(
@@ -162,34 +181,38 @@ def _picture(cells: Cells) -> Picture:
 def _draw(cells: Cells) -> Figure:
     from analysis.formats.style import COLORS, framed_axes, new_figure
 
-    datasets = cells.datasets("searches")
-    figure = new_figure(max(4.5, 2.6 * len(datasets) + 1.0), 3.0)
-    for i, dataset in enumerate(datasets):
-        axes = framed_axes(figure, 0.6, 0.5, 0.15, 0.35, i, len(datasets))
-        for cell, color in zip(cells.of("searches", {"dataset": dataset}), COLORS * 2, strict=False):
+    found = datasets(cells)
+    colors = dict(zip(samplers(cells), COLORS * 2, strict=False))
+    figure = new_figure(max(4.5, 1.9 * len(found) + 0.6), 2.8)
+    for i, dataset in enumerate(found):
+        axes = framed_axes(figure, 0.45, 0.5, 0.08, 0.3, i, len(found))
+        for cell in searched(cells, {"dataset": dataset}):
+            sampler = str(cell.params[SAMPLER])
             shares = (losses(cell, "grade") > 0).mean(axis=1)
-            axes.plot(cell.looks, shares, "o-", color=color, markersize=3, linewidth=1.3,
-                      label=NAMES.get(str(cell.params[SAMPLER]), ""))  # fmt: skip
+            axes.plot(cell.looks, shares, "o-", color=colors[sampler], markersize=2.5, linewidth=1.2,
+                      label=NAMES.get(sampler, sampler))  # fmt: skip
             end = share_interval(last(cell, "grade"))
             if end.low is not None and end.high is not None:
-                axes.plot([cell.looks[-1]] * 2, [end.low, end.high], color=color, linewidth=0.8)
+                axes.plot([cell.looks[-1]] * 2, [end.low, end.high], color=colors[sampler], linewidth=0.8)
         axes.set_ylim(-0.02, 1.02)
-        axes.set_title(title(dataset), fontsize=9)
+        axes.set_title(title(dataset), fontsize=8)
         axes.set_xlabel("trials", fontsize=8)
+        axes.tick_params(labelsize=6)
         if i == 0:
             axes.set_ylabel("share of searches", fontsize=8)
-            axes.legend(fontsize=6)
+        if i == len(found) - 1:
+            axes.legend(fontsize=5.5)
     return figure
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     parts = []
-    for dataset in cells.datasets("searches"):
+    for dataset in datasets(cells):
         found = [
             f"{NAMES.get(str(cell.params[SAMPLER]))} {(last(cell, 'grade') > 0).mean():.0%} and "
             f"{np.median(measured(cell, 'fresh')):.3g}"
-            for cell in cells.of("searches", {"dataset": dataset})
+            for cell in searched(cells, {"dataset": dataset})
         ]
         parts.append(f"{title(dataset)}: {', '.join(found)}")
     return (

@@ -177,11 +177,11 @@ def kinds(cells: Cells, cell: CellRecord) -> list[str]:
 def _all_corners(cells: Cells, cell: CellRecord) -> npt.NDArray[np.float64]:
     """Return 1 for restarts that have the right sign at all four corners."""
     corners = corners_right(outputs(cells, cell) > 0, XOR_SIGNS, CORNER)
-    return (corners == len(XOR_SIGNS)).astype(np.float64)
+    return np.asarray(corners == len(XOR_SIGNS), np.float64)
 
 
 def _failed(cells: Cells, cell: CellRecord) -> npt.NDArray[np.bool_]:
-    return learnt(cells, cell) == 0
+    return np.asarray(learnt(cells, cell) == 0, np.bool_)
 
 
 def _failure_claims(cells: Cells) -> list[Claim]:

@@ -161,8 +161,8 @@ def claims(cells: Cells) -> list[Claim]:
         claim("37", "The widest network fits every label, wrong ones too", "share of networks of the largest "
                                                                            "width below "
               "0.01 on the labels that they were told", "above", 0.5, fits),
-        claim("38", "The narrowest network fits none of the wrong labels (one in twenty at most)", "share of networks of "
-              "one unit below 0.01 on the labels that they were told, noisy labels", "below", 0.05,
+        claim("38", "The narrowest network fits none of the wrong labels (one in twenty at most)", "share of networks "
+              "of one unit below 0.01 on the labels that they were told, noisy labels", "below", 0.05,
               [Sample(name, "share", interpolated(cells, found[0][1]))
                for name, dataset, noise in conditions(cells, noisy=True) if (found := rows(cells, dataset, noise))]),
         claim("38", "Double descent in epochs with noisy labels: the widest network's loss rises to a peak and falls",

@@ -227,7 +227,7 @@ def rest_sentence(study: Study, found: Ablation) -> str:
 
 
 def better_changes(study: Study) -> list[str]:
-    """Return the changes that are shown to be better than the winner in range, each as a sentence begins, in order."""
+    """Return the changes that are shown to be better than the winner in range, the best first, capitalized."""
     found = ablation(study, winner_record(study))
     better = [] if found is None else [one for one in found.changes if one.in_range_sign < 0 and one.pass_sign <= 0]
     return [_begun(change_text(one)) for one in sorted(better, key=lambda one: one.in_range.estimate or 0.0)]

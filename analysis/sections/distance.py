@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -165,7 +166,8 @@ def points_beyond(model: WinnerModel, stretch: float) -> tuple[FloatArray, Float
     return points[None], point_labels[None]
 
 
-def distance_bins(model: WinnerModel) -> list[DistanceBin]:
+@lru_cache(maxsize=64)
+def distance_bins(model: WinnerModel) -> tuple[DistanceBin, ...]:
     """Return the losses in range and in bins of distance beyond it.
 
     Every network is asked about the same fresh points, drawn by the dataset's own rule with a fixed seed; the distance
@@ -181,7 +183,7 @@ def distance_bins(model: WinnerModel) -> list[DistanceBin]:
     beyond = measure(model, points, point_labels)
     for low, high in itertools.pairwise(EDGES):
         bins += _bin(low, high, (distance > low) & (distance <= high), beyond, model.largest_loss)
-    return bins
+    return tuple(bins)
 
 
 def stretch_losses(model: WinnerModel) -> list[StretchLoss]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from analysis.statistics.homework import winner_record
 from analysis.words import say
 from engine.evaluation import predict
 from engine.methods.losses import LOSSES
-from engine.model_files import ModelFileError, load_model
+from engine.model_files import ModelFileError, SavedModel, load_model
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.playground.draws import PageDraws, draw, expand
 from engine.playground.registry import DATASETS
@@ -24,7 +25,7 @@ from engine.playground.registry import DATASETS
 MOST_REPLICAS = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WinnerModel:
     """Some replicas of the winner, with the very data they were trained on.
 
@@ -116,6 +117,33 @@ def _drawn(
     return draw(dataset, noise, train_share, seeds, features)
 
 
+@lru_cache(maxsize=64)
+def _loaded(path: Path, _changed_ns: int, _size: int) -> SavedModel:
+    """Read once what several sections look at; a file that was written since is read again."""
+    return load_model(path)
+
+
+class _Same:
+    """Something that equals itself alone, whatever it holds."""
+
+    def __init__(self, held: object) -> None:
+        self.held: Any = held
+
+    def __hash__(self) -> int:
+        return id(self.held)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.held is other.held
+
+
+@lru_cache(maxsize=64)
+def _joined(record: _Same, model: _Same, draws: _Same, features: tuple[str, ...], stretch: float) -> WinnerModel:
+    """Return one and the same object for one record, so that what takes long can be kept by it."""
+    first = model.held.parameters.select(slice(0, len(draws.held.seeds)))
+    n_saved = model.held.parameters.n_replicas
+    return WinnerModel(record.held, model.held.network, first, draws.held, features, stretch, n_saved)
+
+
 def winner_model(study: Study) -> WinnerModel | Missing:
     """Return the winner's networks with the data they were trained on, or why there are none to show."""
     record = winner_record(study)
@@ -135,8 +163,9 @@ def record_model(study: Study, record: TrialRecord) -> WinnerModel | Missing:
         )
     if study.header.dataset not in DATASETS:
         return Missing(say("not shown: only points of the Playground's datasets can be drawn again from their seeds"))
+    state = path.stat()
     try:
-        model = load_model(path)
+        model = _loaded(path, state.st_mtime_ns, state.st_size)
     except ModelFileError:
         return Missing(
             say(
@@ -159,12 +188,4 @@ def record_model(study: Study, record: TrialRecord) -> WinnerModel | Missing:
     if n == 0:
         return Missing(say("not shown: no replica was kept"))
     draws = _drawn(study.header.dataset, data["noise"], data["train_share"], tuple(record.seeds[:n]), features)
-    return WinnerModel(
-        record,
-        model.network,
-        model.parameters.select(slice(0, n)),
-        draws,
-        features,
-        float(data.get("stretch", 3.0)),
-        model.parameters.n_replicas,
-    )
+    return _joined(_Same(record), _Same(model), _Same(draws), features, float(data.get("stretch", 3.0)))

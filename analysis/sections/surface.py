@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ from analysis.formats.blocks import (
 from analysis.records.study import Study
 from analysis.sections.models import Frames, WinnerModel, winner_frames, winner_model
 from analysis.statistics.ranges import Box
+from engine.network import FloatArray
 from engine.playground.registry import DATASETS
 
 if TYPE_CHECKING:
@@ -66,15 +68,21 @@ class Surface:
     correct: float
 
 
-def surface(model: WinnerModel, half_width: float, outside: Box | None = None, n: int = N_PIXELS) -> Surface:
-    """Return the mean prediction on a grid; with `outside`, agreement and correctness count points beyond it only."""
+@lru_cache(maxsize=8)
+def _answers(model: WinnerModel, half_width: float, n: int) -> tuple[FloatArray, ...]:
+    """Return a grid's points (1, n * n, 2) with the networks' answers (R, n * n) and the true means (n * n,)."""
     line = np.linspace(-half_width, half_width, n)
     points = np.stack(np.meshgrid(line, line), axis=-1).reshape(1, -1, 2)
-    predictions = model.predict(points)
+    truth = DATASETS[model.draws.dataset].conditional_mean(points[0], model.draws.noise)
+    return points, model.predict(points), truth
+
+
+def surface(model: WinnerModel, half_width: float, outside: Box | None = None, n: int = N_PIXELS) -> Surface:
+    """Return the mean prediction on a grid; with `outside`, agreement and correctness count points beyond it only."""
+    points, predictions, truth = _answers(model, half_width, n)
     mean = predictions.mean(axis=0)
     counts = np.ones(n * n, bool) if outside is None else ~outside.contains(points)[0]
     same = np.abs(np.sign(predictions).mean(axis=0)) >= 0.8
-    truth = DATASETS[model.draws.dataset].conditional_mean(points[0], model.draws.noise)
     decided = counts & (np.abs(truth) > 1e-6)
     return Surface(
         half_width,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.words import say, speaking, translated
+from analysis.words import ENGLISH, say, speaking, translated
 from sweeps.commands.compiling import compile_loop
 from sweeps.commands.options import (
     Commands,
@@ -16,6 +16,8 @@ from sweeps.commands.options import (
     add_command,
     add_language_option,
     add_results_option,
+    add_tracking_option,
+    tracking_uri,
     whole_number,
 )
 
@@ -49,6 +51,7 @@ def add_commands(commands: Commands) -> None:
     check.add_argument("--seed", type=whole_number, default=1, metavar="N", help="chooses the draws (default: 1)")
     add_language_option(check)
     add_results_option(check)
+    add_tracking_option(check, "`none` leaves MLflow out")
     check.set_defaults(call=check_command)
 
 
@@ -70,9 +73,10 @@ def check_homework(arguments: argparse.Namespace) -> int:
     """Check the rows, print them, and write the report."""
     from analysis.report import pictures_without_font, render_sections, write_pages
     from analysis.sections.handed_in import sections
-    from sweeps.run.handed_in import check_rows
+    from sweeps.run.handed_in import check_rows, told_again
 
     path: Path = arguments.path
+    uri = tracking_uri(arguments)
     rows = read_rows(path)
     if not any(row.setting for row in rows):
         raise InputError(next(row.fatal.line for row in rows if row.fatal))
@@ -89,7 +93,25 @@ def check_homework(arguments: argparse.Namespace) -> int:
     pages = render_sections(say("Homework, checked"), lead, sections(checked), english=english)
     page = write_pages(pages, Path(arguments.results) / CHECKED / path.resolve().stem)
     print(say("report: {page} (open it in a browser)", page=page))
+    if uri is not None:
+        with speaking(ENGLISH):  # as everything that is recorded
+            recorded = told_again(read_rows(path), checked)
+        log_rows(uri, path.name, recorded, arguments.seed)
     return 0
+
+
+def log_rows(uri: str, name: str, rows: Sequence[CheckedRow], seed: int) -> None:
+    """Write the rows to MLflow and say where they are, or why they are not: the report has them either way."""
+    from sweeps.tracking.errors import TrackingError
+    from sweeps.tracking.homework_runs import EXPERIMENT, log_homework
+
+    try:
+        with speaking(ENGLISH):
+            log_homework(uri, name, rows, seed)
+    except TrackingError as error:
+        print(error, file=sys.stderr)
+    else:
+        print(say("MLflow runs: {uri}, experiment {name!r}", uri=uri, name=EXPERIMENT))
 
 
 def read_rows(path: Path) -> list[SheetRow]:

@@ -118,16 +118,26 @@ def print_lessons() -> None:
 
 
 def course_command(arguments: argparse.Namespace) -> int:
-    """Run every lesson that has not been run, then write the course."""
+    """Run every lesson that has not been run, then write the course; show the record of one that has a shipped one."""
     from sweeps.commands.running import drive
     from sweeps.data.table.published.fetching import FetchError
     from sweeps.run.kinds import Changes, kind_of, load
 
     results = Path(arguments.results)
+    from sweeps.run.recorded import RECORDED, unpack
+
     folders: list[Path] = []
+    recorded: list[str] = []
     failed: list[tuple[str, FetchError]] = []
     for name in ordered_names():
-        spec = kind_of(load(name)).change(load(name), Changes(size=size_of(arguments)))
+        size = size_of(arguments)
+        shipped = None if size == "full" else unpack(name, results / COURSE / RECORDED)
+        if shipped is not None:
+            print(f"lesson {name}: recorded; `{PROGRAM} run {name}` runs it", file=sys.stderr, flush=True)
+            folders.append(shipped)
+            recorded.append(name)
+            continue
+        spec = kind_of(load(name)).change(load(name), Changes(size=size))
         print(f"lesson {name}", file=sys.stderr, flush=True)
         try:
             drive(spec, results, arguments)
@@ -138,11 +148,13 @@ def course_command(arguments: argparse.Namespace) -> int:
             folders.append(results / spec.name)
     with speaking(arguments.lang):
         left_out = [(name, say("its data cannot be had: {error}", error=error)) for name, error in failed]
-        _write(folders, left_out, results, arguments.claims)
+        _write(folders, left_out, recorded, results, arguments.claims)
     return 0
 
 
-def _write(folders: list[Path], left_out: list[tuple[str, str]], results: Path, claims: Path | None) -> None:
+def _write(
+    folders: list[Path], left_out: list[tuple[str, str]], recorded: list[str], results: Path, claims: Path | None
+) -> None:
     """Write the course, and the list of claims where it is wanted; say where they are."""
     from analysis.records.reading import read_sweep
     from analysis.report import write_course
@@ -159,11 +171,14 @@ def _write(folders: list[Path], left_out: list[tuple[str, str]], results: Path, 
                 command=f"{PROGRAM} run {one.name}",
             )
             left_out.append((one.name, why))
-    page = write_course(folders, results / COURSE / "report", left_out)
+    page = write_course(folders, results / COURSE / "report", left_out, recorded)
     print(say("course: {page} (open it in a browser)", page=page))
     if claims is not None:
         from analysis.course.text import claims_document
+        from analysis.polynomial.source_claims import judged_study
 
-        studies = [study for folder in folders for study in read_sweep(folder) if study.is_lesson]
-        claims.write_text(claims_document(studies, left_out), encoding="utf-8")
+        studies = [study for folder in folders for study in read_sweep(folder)]
+        lessons = [study for study in studies if study.is_lesson]
+        others = [judged_study(study) for study in studies if study.is_polynomial]
+        claims.write_text(claims_document(lessons, left_out, recorded=recorded, others=others), encoding="utf-8")
         print(say("claims: {path}", path=claims))

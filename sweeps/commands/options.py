@@ -109,6 +109,15 @@ def add_tracking_option(parser: Parser, note: str = "a database or server") -> N
     )
 
 
+def tracking_uri(arguments: argparse.Namespace) -> str | None:
+    """Return the store that ``--tracking-uri`` names, in full; None where MLflow is left out."""
+    if arguments.tracking_uri == NO_TRACKING:
+        return None
+    from sweeps.tracking.database import resolve_uri
+
+    return resolve_uri(arguments.tracking_uri, Path.cwd())
+
+
 def add_log_runs_option(parser: Parser) -> None:
     """Add ``--log-runs``."""
     parser.add_argument(

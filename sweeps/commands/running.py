@@ -17,7 +17,6 @@ from sweeps.commands.csv_options import add_table_options, is_table, table_spec
 from sweeps.commands.options import (
     DEFAULT_RESULTS,
     DEFAULT_URI,
-    NO_TRACKING,
     PROGRAM,
     Commands,
     InputError,
@@ -29,6 +28,7 @@ from sweeps.commands.options import (
     positive_int,
     size_of,
     sweep_folder,
+    tracking_uri,
     usable_cores,
     whole_number,
 )
@@ -237,7 +237,7 @@ def drive(spec: Spec, results: Path, arguments: argparse.Namespace, *, may_reope
     from sweeps.run.study import run_sweep
 
     check_executor(arguments.executor)
-    exporter = Exporter(results / spec.name, _tracking_uri(arguments), arguments.log_runs)
+    exporter = Exporter(results / spec.name, tracking_uri(arguments), arguments.log_runs)
     options = _options(arguments, results)
     for sentence in kind_of(spec).first_sentences(spec):
         print(sentence, file=sys.stderr, flush=True)
@@ -379,11 +379,3 @@ def _options(arguments: argparse.Namespace, results: Path) -> str:
     """Return the options that bring another command to the same folder and store, as typed; empty for the defaults."""
     given = [("--results", str(results), DEFAULT_RESULTS), ("--tracking-uri", arguments.tracking_uri, DEFAULT_URI)]
     return "".join(f" {name} {shlex.quote(value)}" for name, value, default in given if value != default)
-
-
-def _tracking_uri(arguments: argparse.Namespace) -> str | None:
-    if arguments.tracking_uri == NO_TRACKING:
-        return None
-    from sweeps.tracking.database import resolve_uri
-
-    return resolve_uri(arguments.tracking_uri, Path.cwd())

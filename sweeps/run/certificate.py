@@ -213,9 +213,19 @@ def _text(
 
 
 def _finalists(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:
+    """Return the best trials, and of those below the goal the settings that were asked first.
+
+    A search that looks at the same draws again and again finds settings that suit those draws: its best are not
+    the best elsewhere, and a good setting given beforehand may stand far down. A race on fresh draws ends most soon.
+    """
     trials = ranked(study.eligible())
     hopeful = [trial for trial in trials if trial.value < source.goal] or trials[:1]
-    return hopeful[: spec.finalists.n]
+    if source.is_finite or not spec.finalists.n:
+        return hopeful[: spec.finalists.n]
+    n = max(spec.finalists.n, math.ceil(spec.finalists.share * len(trials)))
+    begins = study.chapters[-1].first if study.chapters else 0
+    given = range(begins, begins + len(spec.search.first))
+    return hopeful[:n] + [trial for trial in hopeful[n:] if trial.number in given]
 
 
 def _certificates(spec: SweepSpec, source: Source, study: Study) -> list[TrialRecord]:

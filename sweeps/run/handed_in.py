@@ -85,6 +85,14 @@ def check_rows(
     return [_checked(row, found) for row in rows]
 
 
+def told_again(rows: Sequence[SheetRow], checked: Sequence[CheckedRow]) -> list[CheckedRow]:
+    """Return checked rows in the words of the same rows, read in another language."""
+    return [
+        _checked(row, {} if row.setting is None else {row.setting: one.losses})
+        for row, one in zip(rows, checked, strict=True)
+    ]
+
+
 def rates_of(setting: Setting) -> tuple[float, ...]:
     """Return the learning rates that a setting may mean: its own, or the page's menu."""
     return LEARNING_RATES if setting.learning_rate is None else (setting.learning_rate,)

@@ -52,7 +52,7 @@ def losses_at(trained: Trained, replica: int, places: FloatArray) -> FloatArray:
         left -= taken
     split = trained.draws.train
     X, y = (np.broadcast_to(np.asarray(one[replica], np.float64), (n, *one.shape[1:])) for one in (split.X, split.y))
-    return mean_losses(trained.network, Parameters(weights, biases), Split(X, y), trained.loss, road="numpy")
+    return mean_losses(trained.network, Parameters([*weights], [*biases]), Split(X, y), trained.loss, road="numpy")
 
 
 def first_weight(trained: Trained) -> FloatArray:

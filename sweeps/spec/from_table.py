@@ -258,6 +258,8 @@ def _fit_to_rows(table: dict[str, Any], given: Mapping[str, Any], data: TableDat
     search = given.get("search", {})
     if "n_replicas" not in search:
         table["search"]["n_replicas"] = data.n_folds * max(15 // data.n_folds, 1)
+    if "share" not in given.get("finalists", {}):
+        table["finalists"].pop("share", None)  # of fresh draws, which rows are not
     if "n_replicas" not in given.get("finalists", {}):
         table["finalists"]["n_replicas"] = data.n_folds * max(15 // data.n_folds, 1)
 

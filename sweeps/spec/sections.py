@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from analysis.records.events import Scalar
@@ -123,10 +124,18 @@ class FinalistSpec:
         How many of the best trials.
     n_replicas : int
         Fresh draws of each.
+    share : float
+        Where draws are fresh, so many of all trials if that is more than `n`: the longer a search has looked at the
+        same draws, the less its order says.
     """
 
     n: int = whole(0, 1000)
     n_replicas: int = whole(2, 50_000)
+    share: float = number(0.0, 1.0, 0.0)
+
+    def as_table(self) -> dict[str, float]:
+        """Return the plain values that a spec has; a share of 0 goes without saying."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "share" or value}
 
 
 @dataclass(frozen=True, slots=True)

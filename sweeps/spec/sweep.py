@@ -145,7 +145,7 @@ class SweepSpec:
             del table["origin"]
         if not self.ablation.n_replicas:
             del table["ablation"]
-        return table
+        return table | {"finalists": self.finalists.as_table()}
 
     def with_budget(self, n_trials: int, until: str) -> SweepSpec:
         """Return the same question with another budget: trial k, where both have it, is the same."""
@@ -233,6 +233,12 @@ def read_table(name_or_path: str | Path, folders: Sequence[str] = (".",)) -> tup
     return read_toml(raw, where), where
 
 
+TABLES_OF_A_SPEC = (
+    *("goal", "search", "epochs", "finalists", "certificates", "page", "network", "training", "space"),
+    *("pruning", "ablation"),
+)
+
+
 def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     """Validate a table of plain values; `where` begins every message.
 
@@ -242,7 +248,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         If anything is unknown, missing, of the wrong type or out of range.
     """
     check_depth(table, where)
-    root = SpecTable(table, where)
+    root = SpecTable(table, where, TABLES_OF_A_SPEC)
     name = study_name(root)
     seed = root.integer("seed", 0, 2**63 - 1)
     origin = read_origin(root)

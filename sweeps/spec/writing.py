@@ -96,7 +96,7 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
         "search": _search_table(spec.search),
         "epochs": {**dataclasses.asdict(spec.epochs), "grid": list(spec.epochs.grid)},
         "pruning": dataclasses.asdict(spec.pruning),
-        "finalists": dataclasses.asdict(spec.finalists),
+        "finalists": spec.finalists.as_table(),
         "certificates": dataclasses.asdict(spec.certificates),
         "page": {**page, "learning_rates": list(spec.page.learning_rates)},
         **({"ablation": dataclasses.asdict(spec.ablation)} if spec.ablation.n_replicas else {}),

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import record_builders as build
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from analysis.formats.blocks import Block, Cards, Missing, Picture, Stills
-from analysis.formats.drawing import COLUMN_INCHES, drawing, figure_file
+from analysis.formats.drawing import COLUMN_INCHES, SILENT, drawing, figure_file, svg_bytes
 from analysis.formats.style import COLORS
 from analysis.records.reading import read_sweep
 from analysis.report import render, sections_of, write_report
@@ -60,6 +61,16 @@ def test_no_title_legend_or_label_is_cut(pictures: list[Picture]) -> None:
             box, (width, height) = figure.get_tightbbox(canvas.get_renderer()), figure.get_size_inches()
         inside = (box.x0 >= -0.005, box.y0 >= -0.005, box.x1 <= width + 0.005, box.y1 <= height + 0.005)
         assert all(inside), picture.name
+
+
+def test_texts_laid_out_once_leave_every_picture_as_matplotlib_writes_it(pictures: list[Picture]) -> None:
+    drawn = [picture for picture in pictures if not picture.raster]
+    assert len(drawn) > 8
+    for picture in [*drawn, *drawn[:2]]:  # the last ones with every text at hand
+        with drawing(picture):
+            stream = io.BytesIO()
+            FigureCanvasSVG(picture.draw()).print_svg(stream, metadata=dict.fromkeys(SILENT))
+            assert svg_bytes(picture.draw()) == stream.getvalue(), picture.name
 
 
 def test_a_pdf_has_the_width_of_a_column_and_its_fonts_in_it(a_picture: Picture) -> None:

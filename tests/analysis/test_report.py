@@ -533,6 +533,18 @@ def test_help_needs_no_drawing_library() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+def test_a_report_loads_nothing_that_only_a_search_needs(tmp_path: Path) -> None:
+    path = build.write_study(build.finished_study("xor", n_trials=10, n_certificate=40), tmp_path / "homework")
+    code = (
+        "import sys\nfrom sweeps.commands.main import main\n"
+        f"main(['report', 'homework', '--results', {str(path.parents[2])!r}])\n"
+        "heavy = {'mlflow', 'optuna', 'pandas', 'scipy.stats', 'scipy.optimize', 'numba', 'sklearn'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.slow
 def test_ten_thousand_trials_make_a_small_page_of_thinned_pictures(tmp_path: Path) -> None:
     study = build.finished_study("xor", n_trials=10, n_certificate=100)

@@ -113,7 +113,7 @@ MOST_SCREENS = 12
 def homework(tmp_path_factory: pytest.TempPathFactory) -> str:
     results = tmp_path_factory.mktemp("results")
     for position, dataset in enumerate(("gauss", "xor", "circle", "spiral")):
-        build.study_with_networks(results / "homework", dataset, position=position)
+        build.study_with_networks(results / "homework", dataset, position=position, is_ablated=True)
     return write_report([results / "homework"]).as_uri()
 
 
@@ -146,6 +146,7 @@ def test_four_cards_fit_the_first_screen_of_a_desk(sized) -> None:
         assert re.search(r"Test loss\n0\.\d+ \(0\.\d+ to 0\.\d+\)", card)
         assert re.search(r"Pass rate\n[\d.]+ \([\d.]+ to [\d.]+\)\nAttainable\n[\d.]+", card)
         assert re.search(r"(out of range|told apart), [\d.]+ against [\d.]+: the floor there is", card)
+        assert re.search(r"Loss with one change, in and out of range: activation \w+ to linear \+0\.0[45]", card)
         assert "python -m sweeps replay homework/" in card
     assert len(visible_text(sized, ".card img")) == 4
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from benchmarks import engine as benchmark
-from benchmarks.engine import NARROW, TABLES, check_agreement, main, markdown, summary, write_into
+from benchmarks.engine import NARROW, TABLES, check_agreement, main
+from benchmarks.engine_tables import markdown, summary, write_into
 from benchmarks.peers import Peer, engine_peer, numbers
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -271,6 +271,7 @@ def log_lines(study: Study) -> list[str]:
     """Return the lines of a study's log, chained and, with a verdict, sealed."""
     items: list[tuple[str, dict[str, Any]]] = [("study", as_data(study.header))]
     for stage, records in study.records.items():
+        items += [("look", as_data(look)) for look in study.looks if look.stage == stage]
         for item in records:
             if stage == "search":
                 items.append(("asked", as_data(AskedLine(item.number, item.params, {}, item.source))))
@@ -300,12 +301,14 @@ def plane_networks(n_replicas: int, weights: tuple[float, float] = (1.0, 1.0)) -
 PLANE = {"n_inputs": 2, "hidden_layer_sizes": [], "n_outputs": 1, "activation": "tanh", "output_activation": "tanh"}
 
 
-def study_with_networks(folder: Path, dataset: str = "gauss", n_replicas: int = 12, position: int = 0) -> Study:
+def study_with_networks(
+    folder: Path, dataset: str = "gauss", n_replicas: int = 12, position: int = 0, *, is_ablated: bool = False
+) -> Study:
     """Write a finished study and its winner's networks below `folder`; return it as read back."""
     study = finished_study(dataset, position, n_trials=6, n_certificate=n_replicas)
     seeds = [f"0.{k:05d}" for k in range(n_replicas)]
     study.records["certificate"] = [dataclasses.replace(study.records["certificate"][0], seeds=seeds, network=PLANE)]
-    path = write_study(study, folder)
+    path = write_study(ablated(study) if is_ablated else study, folder)
     network = NetworkConfig(n_inputs=2, hidden_layer_sizes=())
     save_model(path.parent / "models", "certificate-0", network, plane_networks(n_replicas), {})
     growing = np.linspace(0.0, 1.0, 9).reshape(-1, 1, 1) * plane_networks(9).weights[0]

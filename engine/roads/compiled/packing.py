@@ -238,6 +238,13 @@ def set_training_numbers(
     reals[R_LAYER_NOISE] = training.layer_noise
 
 
+def dropout_numbers(rates: Sequence[float]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return for each rate the least kept multiple of 2 ** -24, and what is kept is multiplied by."""
+    # A unit is kept where uniform >= rate; both are multiples of 2 ** -24 once the rate is rounded up to one.
+    thresholds = np.array([math.ceil(float(np.float32(rate)) * 2**24) for rate in rates], dtype=np.int64)
+    return thresholds, np.array([1.0 / (1.0 - rate) for rate in rates])
+
+
 def scratch_room(ints: npt.NDArray[np.int64], lanes: int, dtype: str, n_params: int) -> FloatArray:
     """Return the place of outputs, deltas, net inputs, and of what noise needs.
 

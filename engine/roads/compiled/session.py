@@ -42,8 +42,8 @@ on Zen 4, whose divider works beside its multipliers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 import numba
 import numba.core.cgutils
@@ -72,6 +72,7 @@ from engine.roads.compiled.packing import (
     aligned,
     arrays_of,
     count_groups,
+    dropout_numbers,
     frozen_mask,
     means_of,
     network_numbers,
@@ -83,6 +84,10 @@ from engine.roads.compiled.packing import (
     set_training_numbers,
     unpack_arrays,
 )
+from engine.roads.compiled.parts import part_of_parameters, part_of_split, part_of_state
+from engine.roads.compiled.single import run_single
+from engine.roads.compiled.single_session import SingleSession, count_singles
+from engine.roads.compiled.single_session import mean_losses as single_mean_losses
 from engine.roads.compiled.vectors import (
     LANES,
     TRAINING_CHUNK,
@@ -112,7 +117,8 @@ def supports(network: NetworkConfig, training: TrainingConfig) -> bool:
 def is_compiled(dtype: str) -> bool:
     """Return whether this process has the machine code for a type, so that no call waits for the compiler or cache."""
     element = types.float32 if dtype == "float32" else types.float64
-    return any(bool(signature[0].dtype == element) for signature in run.signatures)
+    is_there = any(bool(signature[0].dtype == element) for signature in run.signatures)
+    return is_there and (dtype != "float32" or bool(run_single.signatures))
 
 
 def warm_up(dtype: str) -> bool:
@@ -130,15 +136,19 @@ def warm_up(dtype: str) -> bool:
     """
     if is_compiled(dtype):
         return False
-    misses = sum(run.stats.cache_misses.values())
+    loops = (run, run_single) if dtype == "float32" else (run,)
+    misses = sum(sum(loop.stats.cache_misses.values()) for loop in loops)
     network = NetworkConfig(1, (), 1)
     parameters = Parameters([np.zeros((1, 1, 1), dtype)], [np.zeros((1, 1), dtype)])
-    mean_losses(network, parameters, Split(np.zeros((1, 1, 1), dtype), np.zeros((1, 1, 1), dtype)), "mse")
-    return bool(sum(run.stats.cache_misses.values()) > misses) or not CACHE.is_kept
+    split = Split(np.zeros((1, 1, 1), dtype), np.zeros((1, 1, 1), dtype))
+    _group_losses(network, parameters, split, "mse")
+    if dtype == "float32":
+        single_mean_losses(network, parameters, split, "mse")
+    return bool(sum(sum(loop.stats.cache_misses.values()) for loop in loops) > misses) or not CACHE.is_kept
 
 
-class CompiledSession:
-    """Networks in training that stay in the kernel's layout from one call to the next.
+class GroupSession:
+    """Networks in training, 16 a group (8 in float64), that stay in the kernel's layout from one call to the next.
 
     Parameters
     ----------
@@ -163,8 +173,6 @@ class CompiledSession:
     ) -> None:
         dtype = training.dtype
         lanes = LANES[dtype]
-        if unknown := unknown_codes(network, training):
-            raise ValueError(f"the compiled road has no form of {unknown[0]}; train it on the NumPy road")
         self._state, self._training = state, training
         self._n_replicas = state.parameters.n_replicas
         self._is_behind = False
@@ -218,9 +226,7 @@ class CompiledSession:
             reals,
         )
         self._after_rates = (
-            # A unit is kept where uniform >= rate; both are multiples of 2 ** -24 once the rate is rounded up to one.
-            np.array([math.ceil(float(np.float32(rate)) * 2**24) for rate in all_rates], dtype=np.int64),
-            np.array([1.0 / (1.0 - rate) for rate in all_rates]),
+            *dropout_numbers(all_rates),
             self._diverged,
         )
         self._table = points_table(self._splits)
@@ -275,6 +281,78 @@ class CompiledSession:
         return state
 
 
+class CompiledSession:
+    """Networks in training that stay in the kernel's layout from one call to the next.
+
+    Whole groups of replicas fill vectors; what is left over, where it is little, is trained one network at a time
+    (`engine.roads.compiled.single_session.count_singles`). Which of both changes no byte of any replica.
+
+    Parameters
+    ----------
+    state : TrainingState
+        Where training stands. It falls behind at the first `advance`; `read_state` brings it up to date.
+    network : NetworkConfig
+    training : TrainingConfig
+        Together as accepted by `supports`.
+    split : Split
+        Training points, without weights.
+    evaluate_on : sequence of Split
+        What losses are measured on.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        network: NetworkConfig,
+        training: TrainingConfig,
+        split: Split,
+        evaluate_on: Sequence[Split] = (),
+    ) -> None:
+        if unknown := unknown_codes(network, training):
+            raise ValueError(f"the compiled road has no form of {unknown[0]}; train it on the NumPy road")
+        n = state.parameters.n_replicas
+        n_grouped = n - count_singles(network, training, n)
+        self._state = state
+        self._parts: list[GroupSession | SingleSession] = []
+        kinds: tuple[tuple[type[GroupSession] | type[SingleSession], int, int], ...] = (
+            (GroupSession, 0, n_grouped),
+            (SingleSession, n_grouped, n),
+        )
+        for kind, first, last in kinds:
+            if first < last:
+                points = part_of_split(split, first, last)
+                others = [points if other is split else part_of_split(other, first, last) for other in evaluate_on]
+                self._parts.append(kind(part_of_state(state, first, last), network, training, points, others))
+
+    @property
+    def diverged_at(self) -> npt.NDArray[np.int64]:
+        """First epoch after which a parameter was not finite, (R,), or -1; a copy."""
+        return np.concatenate([part.diverged_at for part in self._parts])
+
+    def advance(self, steps: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Train in steps, measuring losses after each.
+
+        Parameters
+        ----------
+        steps : sequence of int
+            Epochs of each step; 0 measures only.
+
+        Returns
+        -------
+        ndarray (steps, splits, R) of float64
+            Mean losses on `evaluate_on`, without penalty.
+        """
+        return np.concatenate([part.advance(steps) for part in self._parts], axis=2)
+
+    def read_state(self) -> TrainingState:
+        """Return the state, brought up to date."""
+        whole = self._state
+        for part in self._parts:
+            state = part.read_state()  # its arrays are parts of the whole state's
+            whole.epoch, whole.n_pending, whole.n_updates = state.epoch, state.n_pending, state.n_updates
+        return whole
+
+
 def advance(
     state: TrainingState, network: NetworkConfig, training: TrainingConfig, split: Split, n_epochs: int
 ) -> None:
@@ -316,6 +394,18 @@ def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, lo
     """
     if unknown := unknown_codes(network, TrainingConfig(loss=loss)):
         raise ValueError(f"the compiled road has no form of {unknown[0]}; evaluate on the NumPy road")
+    dtype: Any = parameters.weights[0].dtype.name
+    n = parameters.n_replicas
+    n_grouped = n - count_singles(network, TrainingConfig(loss=loss, dtype=dtype), n)
+    parts = []
+    for measure, first, last in ((_group_losses, 0, n_grouped), (single_mean_losses, n_grouped, n)):
+        if first < last:
+            some = part_of_parameters(parameters, first, last)
+            parts.append(measure(network, some, part_of_split(split, first, last), loss))
+    return np.concatenate(parts)
+
+
+def _group_losses(network: NetworkConfig, parameters: Parameters, split: Split, loss: str) -> npt.NDArray[np.float64]:
     dtype = parameters.weights[0].dtype.name
     lanes = LANES[dtype]
     splits = [pack_split(split, parameters.n_replicas, dtype)]

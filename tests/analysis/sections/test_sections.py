@@ -14,9 +14,9 @@ import record_builders as build
 from PIL import Image
 
 from analysis.formats.blocks import Missing, Paragraph, Picture, Stills, file_names, labels, number_text, printable
+from analysis.formats.pages import Pages, add_gif
 from analysis.records.reading import read_study
 from analysis.records.study import STAGES
-from analysis.report import Pages, add_gif
 from analysis.sections.certainty import excess, first_passage, flattery
 from analysis.sections.choices import choice_rates, choices_block, two_columns
 from analysis.sections.distance import (

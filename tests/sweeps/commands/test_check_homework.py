@@ -11,6 +11,8 @@ from sweeps.commands.main import main
 
 HEADER = "데이터 타입,활성화 함수,배치크기,은닉층 수,뉴런 수,에포크,훈련 손실,테스트 손실,학습률"
 
+NO_MLFLOW = ("--tracking-uri", "none")
+
 
 @pytest.fixture(autouse=True)
 def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +27,7 @@ def write(name: str, *rows: str) -> None:
 
 def test_a_table_is_printed_within_100_columns_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
     write("홍길동.csv", 'XOR,ReLU,30,2,"6, 2",10,0.05,0.09,0.1', "원,tanh,10,1,4,5,0.4,,0.03")
-    assert main(["check-homework", "홍길동.csv", "--draws", "20", "--seed", "2"]) == 0
+    assert main(["check-homework", "홍길동.csv", "--draws", "20", "--seed", "2", *NO_MLFLOW]) == 0
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
     assert max(map(columns_wide, lines)) <= 100
@@ -51,7 +53,7 @@ def test_a_class_is_one_table_with_its_common_mistakes(capsys: pytest.CaptureFix
     write("class/kim.csv", "XOR,ReLU,30,1,4,5,0.05,0.09,0.1", "원,Rellu,10,1,4,5,0.4,0.4,0.03")
     write("class/lee.csv", "XOR,Relux,30,1,4,5,0.5,3,0.1", "XOR,ReLU,30,1,4,5,0.5,0.5,")
     write("class/notes.md")
-    assert main(["check-homework", "class", "--draws", "20"]) == 0
+    assert main(["check-homework", "class", "--draws", "20", *NO_MLFLOW]) == 0
     out = capsys.readouterr().out
     assert "common mistakes" in out
     assert "\nlee.csv:3: no learning rate given: averaged over the page's menu; of its rates " in out

@@ -118,7 +118,11 @@ def test_a_cell_that_cannot_be_used_is_one_line_with_its_place(tmp_path, row, me
             "-0.05,0.09",
             "'-0.05' cannot be: half the squared error of outputs within -1 and 1 is from 0 to 2; did you mean 0.05?",
         ),
-        ("2.5,0.09", "'2.5' cannot be: half the squared error of outputs within -1 and 1 is from 0 to 2; expected the page's number, as in 0.085"),
+        (
+            "2.5,0.09",
+            "'2.5' cannot be: half the squared error of outputs within -1 and 1 is from 0 to 2; expected the page's "
+            "number, as in 0.085",
+        ),
     ],
 )
 def test_a_row_without_a_usable_loss_is_still_trained(tmp_path, losses, sentence):

@@ -37,12 +37,19 @@ LESSONS = lesson_names()
 DIGITS = ("dataset=digits", "data.n_train=60", "data.n_test=40")
 """Where Fashion-MNIST stands by default: no test waits for a large file."""
 FEWER = {
-    "activations": ("training.learning_rate=0.1",),
+    "activations": (*DIGITS, "training.learning_rate=0.1"),
     "dropout": DIGITS,
     "early_stopping": DIGITS,
     "from_scratch": ("data.n_train=200", "network.hidden_layer_sizes=[[16]]", "work.size=[64, 65]"),
     "hidden_units": (*DIGITS, "training.learning_rate=0.04"),
-    "joint_search": ('work.sampler=["random", "grid", "tpe"]', "work.n_draws=2", "work.n_startup=1"),
+    "joint_search": (
+        *DIGITS,
+        'work.sampler=["random", "tpe"]',
+        "work.n_draws=2",
+        "work.n_startup=1",
+        "n_replicas=2",
+        "epochs=2",
+    ),
     "linear_classifier": (*DIGITS, "training.learning_rate=0.03"),
     "nonparametric": ("data.train_share=0.1", "work.n_units=16"),
     "beyond_range": ("training.regularizer=none", "data.stretch=3.0"),

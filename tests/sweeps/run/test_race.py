@@ -62,6 +62,24 @@ def test_who_is_surely_worse_leaves_early_and_the_rest_run_to_the_end(raced: Pat
     assert certificate.source in {record.source for record in full}
 
 
+def test_a_share_of_all_trials_races_and_whatever_was_asked_first(tmp_path: Path) -> None:
+    first = {"network": {"activation": "relu", "hidden_layer_sizes": [1]},
+             "training": {"learning_rate": 0.01, "batch_size": 30, "regularizer": "none"}}  # fmt: skip
+    spec = racing_spec(
+        finalists={"n": 1, "n_replicas": 16, "share": 0.25}, search={"first": [first]}, goal={"below": 0.5}
+    )
+    run_sweep(spec, tmp_path, workers=2)
+    study = read_study(tmp_path / spec.name / "gauss" / "log.jsonl")
+    best = [trial.number for trial in sorted(study.trials, key=lambda trial: trial.value)]
+    assert best.index(0) > 1, "the given setting would have been there anyhow"
+    assert {record.source for record in study.records_of("finalist")} == {*best[:2], 0}
+
+
+def test_no_share_is_a_spec_of_earlier_versions() -> None:
+    assert "\nshare" not in as_toml(SPEC)
+    assert SPEC.sha256 != racing_spec(finalists={"share": 0.25}).sha256
+
+
 def test_kills_anywhere_in_a_race_change_nothing(raced: Path, tmp_path: Path) -> None:
     whole = digest(raced)
     lines = (raced / "gauss" / "log.jsonl").read_bytes().splitlines(keepends=True)

@@ -163,7 +163,7 @@ def test_stages_share_no_seed() -> None:
 
 
 def test_replay_finds_every_stage_equal(whole: Path) -> None:
-    for stage in STAGES:
+    for stage in (one for one in STAGES if one != "ablation"):  # the tiny sweep has none; test_ablation replays some
         assert replay(whole, "xor", 0, stage).differences == ()
 
 

@@ -11,8 +11,9 @@ import pytest
 from scipy.stats import norm
 
 from analysis.lessons.early_stopping import patience_stop, still_stop
+from analysis.lessons.from_scratch import is_loaded, undecided
 from analysis.lessons.joint_search import trials_to
-from analysis.lessons.width import double_descent
+from analysis.lessons.width import descends_twice, double_descent
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Sample, judge
 from engine.configuration import TrainingConfig
@@ -32,8 +33,10 @@ from sweeps.run.works.fitting import fit, gaussian_kernel, kernel_ridge, neighbo
 from sweeps.run.works.folds import cross_validate
 from sweeps.run.works.found import Asked
 from sweeps.run.works.registry import WORK_FUNCTIONS
+from sweeps.run.works.searching import search_spec
+from sweeps.search.evolution import EvolutionSampler
 from sweeps.spec.lesson import LessonSpec, parse_lesson, resized, with_setting
-from sweeps.spec.works import WORKS, FitWork, FoldsWork, parse_work
+from sweeps.spec.works import WORKS, FitWork, FoldsWork, SearchWork, parse_work
 from sweeps.toml import SpecError
 
 R, N = 3, 40
@@ -262,3 +265,58 @@ def test_settings_of_a_work_want_a_work() -> None:
     with pytest.raises(SpecError) as caught:
         parse_lesson(table, "x.toml")
     assert "are settings of a work; name it with work = NAME" in str(caught.value)
+
+
+def test_a_course_that_falls_rises_and_falls_is_told_from_one_that_only_falls_or_rises() -> None:
+    rng = np.random.default_rng(8)
+    for middle, share in (([0.5, 0.2, 0.6, 0.3], 1.0), ([0.5, 0.4, 0.3, 0.2], 0.0), ([0.2, 0.3, 0.4, 0.5], 0.0)):
+        course = np.array(middle)[:, None] + 0.01 * rng.normal(size=(4, 30))
+        assert descends_twice(course).tolist() == [share] * 15
+
+
+@pytest.mark.parametrize(("dataset", "epochs"), [("spiral", 30), ("digits", 4)])
+def test_a_search_of_a_lesson_names_no_setting_first_and_ends_where_it_is_told(dataset: str, epochs: int) -> None:
+    """Settings that were found by hand would be every sampler's first trials."""
+    assert load("homework").search.first  # type: ignore[union-attr]
+    spec = search_spec(SearchWork("tpe", 3, 2, epochs, 0.2), dataset, 7, 12, (60, 40))
+    assert spec.search.first == ()
+    assert (spec.search.n_trials, spec.search.n_replicas, spec.search.n_startup_trials) == (12, 3, 2)
+    assert (spec.epochs.max_epochs, spec.epochs.grid[-1], spec.goal.below) == (epochs, epochs, 0.2)
+    assert [one.name for one in spec.datasets] == [dataset]
+
+
+def test_cma_es_goes_where_losses_are_low_and_the_same_way_each_time() -> None:
+    pytest.importorskip("cmaes")
+    spec = search_spec(SearchWork("cmaes", 2, 8), "xor", 3, 400, (1, 1))
+
+    def values() -> list[float]:
+        sampler, found = EvolutionSampler(spec, "xor"), []
+        for k in range(400):
+            params, _ = sampler.ask(k)
+            value = abs(float(params["training.batch_size"]) - 25) + 20 * (params["network.activation"] != "relu")  # type: ignore[arg-type]
+            found.append(value)
+            sampler.tell(k, None if k == 50 else value)
+        return found
+
+    found = values()
+    assert found == values()
+    assert np.mean(found[-50:]) < 0.3 * np.mean(found[:50])
+
+
+def test_a_full_run_has_levels_of_its_own() -> None:
+    spec, full = lesson("joint_search"), resized(lesson("joint_search"), "full")
+    assert spec.designs[0].cross["work.sampler"] == ["random", "sobol", "grid", "tpe"]
+    assert full.designs[0].cross["work.sampler"] == ["random", "sobol", "grid", "tpe", "gp", "cmaes"]
+    assert "cross_full" not in full.designs[0].as_table()
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_seconds_of_a_busy_machine_decide_nothing(busy: bool) -> None:
+    rng = np.random.default_rng(9)
+    slow = np.where(rng.random(24) < 0.4, 2.0, 1.0) if busy else np.ones(24)
+    cell = dataclasses.replace(record({"a": [[0.0]]}, [1]), seconds=(0.1 * slow).tolist())
+    assert is_loaded(SimpleNamespace(all=[cell])) == busy  # type: ignore[arg-type]
+    sample = Sample("", "share", np.ones(24))
+    one = Claim("", "c", "m", "above", 0.5, (sample,), sample)
+    assert judge(one).word == "holds"
+    assert judge(undecided(one)).word == "not decided"

@@ -75,6 +75,17 @@ def test_a_fault_is_told_in_one_whole_line(path: str, value: object, message: st
     assert str(caught.value) == message
 
 
+def test_a_misspelt_table_is_told_before_a_missing_key() -> None:
+    table = tiny_table()
+    del table["seed"]
+    table["serch"] = table.pop("search")
+    with pytest.raises(SpecError, match=r"^t.toml: unknown table 'serch'; did you mean 'search'\?$"):
+        parse_spec(table, "t.toml")
+    table["search"] = table.pop("serch")
+    with pytest.raises(SpecError, match=r"^t.toml: seed is missing$"):
+        parse_spec(table, "t.toml")
+
+
 def test_a_missing_key_is_named() -> None:
     table = tiny_table()
     del table["search"]["lag"]
