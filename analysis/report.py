@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ import jinja2
 from analysis.formats.blocks import (
     Animation,
     Block,
+    Cards,
+    Folded,
     Paragraph,
     Picture,
     ReportColumn,
@@ -28,7 +31,7 @@ from analysis.formats.blocks import (
     printable,
     sweep_names,
 )
-from analysis.formats.drawing import FigureFormat
+from analysis.formats.drawing import Drawing, FigureFormat, has_letters
 from analysis.formats.markdown import markdown
 from analysis.formats.pages import Pages, add_section
 from analysis.formats.trial_rows import Workbench
@@ -40,10 +43,13 @@ from analysis.records.table import is_table
 from analysis.sections.provenance import network_provenance
 from analysis.sections.registry import GROUP_OF, OF_DRAWN_DATA, SECTIONS
 from analysis.statistics.homework import homework_rows
+from analysis.words import ENGLISH, LANGUAGES, language, plural, say, speaking
 
 HERE = Path(__file__).parent
 DISTRIBUTION = "rangesweep"
 OBJECTS_A_COLLECTION = 100_000
+STYLES: Mapping[str, str] = MappingProxyType({"ko": "body { word-break: keep-all; }\n"})
+"""What a language adds to the style: Korean words end at blanks, and browsers break lines between any two letters."""
 
 
 def write_course(
@@ -71,18 +77,67 @@ def write_course(
 
     studies = [study for folder in folders for study in read_sweep(folder)]
     lessons = [study for study in studies if study.is_lesson]
-    sections = course_sections(lessons, recorded)
     others = [study for study in studies if not study.is_lesson]
     slugs = file_names("study", [study.header.sweep for study in others])
-    for slug, study in zip(slugs, others, strict=True):
-        own = _own_report(study)
-        title = f"Lesson: {printable(study.header.sweep)}"
-        sections += [named(one, slug, title) for one in (own(study).sections if own else sections_of([study]))]
-    if left_out:
-        sections.append(left_out_section(left_out))
-    n = len(lessons) + len(others)
-    lead = f"{n} lessons. Each asks one question, says what was done, and judges what its sources claim."
-    return write_pages(render_sections("A course on small networks", lead, sections), out)
+
+    def build() -> list[Section]:
+        sections = course_sections(lessons, recorded)
+        for slug, study in zip(slugs, others, strict=True):
+            own = _own_report(study)
+            title = say("Lesson: {title}", title=printable(study.header.sweep))
+            sections += [named(one, slug, title) for one in (own(study).sections if own else sections_of([study]))]
+        if left_out:
+            sections.append(left_out_section(left_out))
+        return sections
+
+    lead = say(
+        "{n} lessons. Each asks one question, says what was done, and judges what its sources claim.", n=len(studies)
+    )
+    title = say("A course on small networks")
+    return write_pages(render_sections(title, lead, build(), english=pictures_without_font(build)), out)
+
+
+def language_of(page: Path) -> str:
+    """Return the language of a report's page; English where it does not say one that is known."""
+    try:
+        found = re.search(r'<html lang="([a-z]+)"', page.read_text(encoding="utf-8", errors="replace")[:200])
+    except OSError:
+        return ENGLISH
+    return found[1] if found and found[1] in LANGUAGES else ENGLISH
+
+
+def pictures_without_font(build: Callable[[], Sequence[Section]]) -> dict[str, Drawing]:
+    """Return the pictures of a report in English, by name, where no font has the letters of its language.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the sections in the language at hand; called only where it is needed.
+    """
+    if has_letters(language()):
+        return {}
+    with speaking(ENGLISH):
+        return {block.name: block for section in build() for block in drawings(section.blocks)}
+
+
+def drawings(blocks: Iterable[Block]) -> Iterator[Drawing]:
+    """Yield the pictures among blocks, those within others, too."""
+    for block in blocks:
+        if isinstance(block, Picture | Animation):
+            yield block
+        elif isinstance(block, Stills):
+            yield block.picture
+        elif isinstance(block, Folded):
+            yield from drawings(block.blocks)
+        elif isinstance(block, Cards):
+            yield from (card.picture for card in block.cards if isinstance(card.picture, Picture))
+
+
+def no_font_sentence() -> str:
+    """Return why the pictures are in English, empty where they are not."""
+    if has_letters(language()):
+        return ""
+    return say("The pictures are in English: no font here has the letters of this language.")
 
 
 def write_pages(pages: Pages, out: Path) -> Path:
@@ -142,17 +197,24 @@ def render(studies: Sequence[Study], figures: FigureFormat | None = None) -> Pag
 
     Where studies with a report of their own stand beside others, their sections and files carry their names.
     """
+    one = report_of(studies)
+    english = pictures_without_font(lambda: report_of(studies).sections)
+    return render_sections(one.title, one.lead, one.sections, figures, english)
+
+
+def report_of(studies: Sequence[Study]) -> Report:
+    """Return the report of some studies as sections; see `render`."""
     apart = [study for study in studies if _own_report(study) is not None]
     studies = [study for study in studies if _own_report(study) is None]
     parts = [report(study) for study in apart if (report := _own_report(study)) is not None]
     if studies or not parts:
         names = dict.fromkeys(printable(name) for name in sweep_names(studies))
-        own = Report(f"Sweep report: {', '.join(names)}", lead_sentence(studies), sections_of(studies))
+        own = Report(say("Sweep report: {names}", names=", ".join(names)), lead_sentence(studies), sections_of(studies))
         if not parts:
-            return render_sections(own.title, own.lead, own.sections, figures)
+            return own
         parts.insert(0, own)
     elif len(parts) == 1:
-        return render_sections(parts[0].title, parts[0].lead, parts[0].sections, figures)
+        return parts[0]
     sections = []
     slugs = ["", *file_names("study", [study.header.sweep for study in apart])][0 if studies else 1 :]
     for slug, part in zip(slugs, parts, strict=True):
@@ -160,7 +222,7 @@ def render(studies: Sequence[Study], figures: FigureFormat | None = None) -> Pag
     if side_by_side := beside_each_other(apart, parts[-len(apart) :]):
         sections.append(side_by_side)
     leads = " ".join(f"{part.title}. {part.lead}" for part in parts)
-    return render_sections(f"{len(parts)} reports in one", leads, sections, figures)
+    return Report(say("{n} reports in one", n=len(parts)), leads, sections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,12 +330,18 @@ def _own_report(study: Study) -> Callable[[Study], Report] | None:
     return OWN_REPORTS.get(str(study.header.data.get("kind", "")))
 
 
-def render_sections(title: str, lead: str, sections: Iterable[Section], figures: FigureFormat | None = None) -> Pages:
-    """Return a report of some sections, nothing written yet."""
-    pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)], figures=figures)
+def render_sections(
+    title: str,
+    lead: str,
+    sections: Iterable[Section],
+    figures: FigureFormat | None = None,
+    english: Mapping[str, Drawing] | None = None,
+) -> Pages:
+    """Return a report of some sections, nothing written yet; `english` as `pictures_without_font` returns it."""
+    pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)], figures=figures, english=english or {})
     for section in sections:
         add_section(pages, section)
-    style = (HERE / "report.css").read_text(encoding="utf-8")
+    style = (HERE / "report.css").read_text(encoding="utf-8") + STYLES.get(language(), "")
     has_script = any(block.kind == "workbench" for _, _, blocks in pages.sections for block in blocks)
     script = page_script() if has_script else ""
     # Autoescaping is what keeps names, error texts and params from becoming markup; nothing is marked safe but the
@@ -292,6 +360,9 @@ def render_sections(title: str, lead: str, sections: Iterable[Section], figures:
         script=script,
         script_hash=policy_hash(script),
         version=project_version(),
+        language=language(),
+        no_font=no_font_sentence(),
+        say=say,
     )
     pages.files["index.html"] = html.encode()
     pages.files["report.md"] = ("\n\n".join(pages.markdown) + "\n").encode()
@@ -317,8 +388,8 @@ def folds_of(pages: Pages) -> list[dict[str, Any]]:
     folds: list[dict[str, Any]] = []
     for key, name, blocks in pages.sections:
         group = pages.groups.get(key, "")
-        if not folds or not group or folds[-1]["title"] != group:
-            folds.append({"title": group, "sections": []})
+        if not folds or not group or folds[-1]["title"] != str(group):
+            folds.append({"title": str(group), "sections": []})
         folds[-1]["sections"].append({"key": key, "title": name, "blocks": blocks})
     return folds
 
@@ -332,17 +403,27 @@ def lead_sentence(studies: Sequence[Study]) -> str:
         certified = {row.study for row in homework_rows(drawn) if row.certified and row.setting == "winner"}
         goals = sorted({f"{study.header.goal:g}" for study in drawn})
         sentences.append(
-            f"{len(certified)} of {len(drawn)} dataset{'' if len(drawn) == 1 else 's'} certified: training and test "
-            f"loss below {', '.join(goals)} on fresh draws that no search had seen."
+            say(
+                "{n_certified} of {n} dataset{s} certified: training and test loss below {goals} on fresh draws that "
+                "no search had seen.",
+                n_certified=len(certified),
+                n=len(drawn),
+                s=plural(len(drawn)),
+                goals=", ".join(goals),
+            )
         )
     if tables:
         n_certified = sum(study.verdict is not None and study.verdict.certified for study in tables)
         sentences.append(
-            f"{n_certified} of {len(tables)} table{'' if len(tables) == 1 else 's'} certified: the goal reached on "
-            "test rows that no search had seen."
+            say(
+                "{n_certified} of {n} table{s} certified: the goal reached on test rows that no search had seen.",
+                n_certified=n_certified,
+                n=len(tables),
+                s=plural(len(tables)),
+            )
         )
     if unfinished := sum(study.verdict is None for study in studies):
-        sentences.append(f"{unfinished} not finished yet.")
+        sentences.append(say("{unfinished} not finished yet.", unfinished=unfinished))
     return " ".join(sentences)
 
 

@@ -12,6 +12,7 @@ from analysis.records.lesson import CellRecord, LessonSettings, Level, at_look, 
 from analysis.records.study import Study
 from analysis.statistics.homework import dataset_title
 from analysis.statistics.verdicts import Kind, Sample
+from analysis.words import later, translated
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -150,9 +151,9 @@ def pooled(samples: Sequence[Sample], kind: Kind | None = None) -> Sample | None
     return Sample("", kind or samples[0].kind, mean)
 
 
-_TITLES = {"fashion_mnist": "Fashion-MNIST", "house_prices": "house prices"}
+_TITLES = {"fashion_mnist": "Fashion-MNIST", "house_prices": later("house prices")}
 
 
 def title(dataset: str) -> str:
     """Return what people call a dataset."""
-    return _TITLES.get(dataset) or dataset_title(dataset)
+    return translated(_TITLES[dataset]) if dataset in _TITLES else dataset_title(dataset)

@@ -11,6 +11,7 @@ from analysis.course.comparing import Levels
 from analysis.formats.blocks import Cell, Missing, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Kind, Sample, median_interval
+from analysis.words import later, say
 
 Value = Callable[[CellRecord], FloatArray]
 GUESSING = 0.9
@@ -91,19 +92,23 @@ def best_table(
     design: str,
     rows: Sequence[tuple[str, Levels]],
     value: Value = wrong,
-    label: str = "Wrong",
+    label: str = later("Wrong"),
 ) -> ReportTable:
     """Return a table of conditions, each at its own best setting: the median of the judging replicas, and the rate."""
     body: list[tuple[Cell, ...]] = []
     for words, levels in rows:
         cell = best(cells, design, levels, value)
         if cell is None:
-            body.append((words, Missing("not trained"), Missing("not trained")))
+            body.append((words, Missing(say("not trained")), Missing(say("not trained"))))
         else:
             body.append((words, shown(median_interval(judges(value(cell)))), float(cell.training["learning_rate"])))
     return ReportTable(
         name,
         caption,
-        (ReportColumn("what", "What", "text"), ReportColumn("value", label, "interval"), ReportColumn("rate", "Rate")),
+        (
+            ReportColumn("what", say("What"), "text"),
+            ReportColumn("value", label, "interval"),
+            ReportColumn("rate", say("Rate")),
+        ),
         tuple(body),
     )

@@ -10,7 +10,9 @@ import numpy as np
 from analysis.course.cells import Cells, FloatArray, losses, pooled, time_to, title
 from analysis.formats.blocks import Cell, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
+from analysis.statistics.homework import setting_title
 from analysis.statistics.verdicts import Claim, Kind, Sample, Test, median_interval, share_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +57,7 @@ def claim(
     samples: Sequence[Sample],
     *,
     margin: float = 0.0,
-    budget: str = "equal epochs, same draws",
+    budget: str = later("equal epochs, same draws"),
 ) -> Claim:
     """Return a claim about samples and about all of them together."""
     return Claim(number, words, measure, test, even, tuple(samples), pooled(samples), margin, budget)
@@ -106,14 +108,14 @@ def over_levels(
 
 def _cell(group: Sequence[CellRecord], value: Callable[[CellRecord], FloatArray], kind: Kind) -> Cell:
     if not group:
-        return Missing("not trained")
+        return Missing(say("not trained"))
     values = np.stack([value(cell) for cell in group]).mean(axis=0)
     known = values[~np.isnan(values)]
     return shown(share_interval(known) if kind == "share" else median_interval(known))
 
 
 def _short(key: str) -> str:
-    return key.rpartition(".")[2].replace("_", " ")
+    return setting_title(key)
 
 
 def _name(key: str, level: Level) -> str:
@@ -147,7 +149,7 @@ def lines(
         name,
         "",
         (
-            ReportColumn("set", "Set", "text"),
+            ReportColumn("set", say("Set"), "text"),
             ReportColumn("across", _short(across), "text"),
             ReportColumn("line", _short(colours), "text"),
             ReportColumn("median", label),

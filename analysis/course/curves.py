@@ -10,6 +10,8 @@ import numpy as np
 from analysis.course.cells import Cells, FloatArray, time_to, title
 from analysis.formats.blocks import Picture, ReportColumn, ReportTable
 from analysis.records.lesson import CellRecord, Level
+from analysis.statistics.homework import setting_title
+from analysis.words import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,9 +68,9 @@ def over_epochs(
         if np.isfinite(value)
     )
     columns = (
-        ReportColumn("set", "Set", "text"),
-        ReportColumn("line", colours.rpartition(".")[2].replace("_", " "), "text"),
-        ReportColumn("epoch", "Epoch"),
+        ReportColumn("set", say("Set"), "text"),
+        ReportColumn("line", setting_title(colours), "text"),
+        ReportColumn("epoch", say("Epoch")),
         ReportColumn("value", label),
     )
     return Picture(
@@ -84,14 +86,17 @@ def survival(name: str, cells: Cells, design: str, colours: str, what: str) -> P
     """Return the share of networks still on their way, by epoch, one line a level."""
     return over_epochs(
         name,
-        f"Share of networks that have not reached the target yet, by epoch; one line {what}. Those that never arrive "
-        "stay in to the end.",
-        f"Share of networks still on their way by epoch, one line {what}, on each set.",
+        say(
+            "Share of networks that have not reached the target yet, by epoch; one line {what}. Those that never "
+            "arrive stay in to the end.",
+            what=what,
+        ),
+        say("Share of networks still on their way by epoch, one line {what}, on each set.", what=what),
         cells,
         design,
         colours,
         not_arrived(cells),
-        "not arrived yet",
+        say("not arrived yet"),
     )
 
 
@@ -128,9 +133,9 @@ def _draw(cells: Cells, design: str, colours: str, curve: Curve, label: str, log
             plain_ticks(axes, "y")
         axes.tick_params(labelsize=6)
         axes.set_title(title(dataset), fontsize=9)
-        axes.set_xlabel("epoch", fontsize=8)
+        axes.set_xlabel(say("epoch"), fontsize=8)
         if i == 0:
             axes.set_ylabel(label, fontsize=8)
         if i == n - 1:
-            axes.legend(title=colours.rpartition(".")[2].replace("_", " "), fontsize=6, title_fontsize=7)
+            axes.legend(title=setting_title(colours), fontsize=6, title_fontsize=7)
     return figure

@@ -26,10 +26,17 @@ from analysis.formats.blocks import (
 from analysis.formats.blocks import shown as cell_of
 from analysis.records.lesson import LessonSettings, lesson_settings
 from analysis.records.study import Study
+from analysis.statistics.homework import setting_title
 from analysis.statistics.verdicts import Judgment
+from analysis.words import ENGLISH, language, later, say, translated
 
 COMMAND = "python -m sweeps run"
-TEST_WORDS = {"above": "above", "below": "below", "within": "within", "equals": "equal to"}
+TEST_WORDS = {
+    "above": later("above {even:g}"),
+    "below": later("below {even:g}"),
+    "within": later("within {even:g} +- {margin:g}"),
+    "equals": later("equal to {even:g}"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class ToldLesson:
     @property
     def title(self) -> str:
         """The lesson's title, or its name where nobody gave it one."""
-        return self.lesson.title if self.lesson else printable(self.settings.lesson.replace("_", " "))
+        return translated(self.lesson.title) if self.lesson else printable(self.settings.lesson.replace("_", " "))
 
     @property
     def is_whole(self) -> bool:
@@ -55,9 +62,13 @@ class ToldLesson:
     def answer(self) -> str:
         """The answer in one sentence, or why there is none."""
         if not self.is_whole:
-            return f"{len(self.study.cells)} of {self.study.header.n_trials} cells trained; nothing is judged before."
+            return say(
+                "{n_cells} of {n_trials} cells trained; nothing is judged before.",
+                n_cells=len(self.study.cells),
+                n_trials=self.study.header.n_trials,
+            )
         if self.lesson is None:
-            return "No claims are written for this lesson."
+            return say("No claims are written for this lesson.")
         return self.lesson.answer(Cells(self.study), self.judgments)
 
 
@@ -69,12 +80,12 @@ def told(study: Study) -> ToldLesson:
 def lesson_title(study: Study) -> str:
     """Return a lesson's report's title."""
     one = told(study)
-    return f"Lesson: {one.title}"
+    return say("Lesson: {title}", title=one.title)
 
 
 def lesson_lead(study: Study) -> str:
     """Return a lesson's question."""
-    return printable(lesson_settings(study.header.data).question)
+    return printable(translated(lesson_settings(study.header.data).question))
 
 
 def lesson_sections(study: Study) -> list[Section]:
@@ -85,9 +96,12 @@ def lesson_sections(study: Study) -> list[Section]:
 def recorded_words(one: ToldLesson) -> str:
     """Return that a lesson's records came with the package, and how large they are."""
     n_cells, hours = len(one.study.cells), sum(cell.duration_s for cell in one.study.cells) / 3600
-    return (
-        f"Recorded, not run here: its full run of {n_cells} cells took {hours:.2g} hours of workers' time elsewhere, "
-        f"and came with the package. {COMMAND} {one.settings.lesson} runs it smaller, with --full in this size."
+    return say(
+        "Recorded, not run here: its full run of {n_cells} cells took {hours:.2g} hours of workers' time elsewhere, "
+        "and came with the package. {command} runs it smaller, with --full in this size.",
+        n_cells=n_cells,
+        hours=hours,
+        command=f"{COMMAND} {one.settings.lesson}",
     )
 
 
@@ -95,24 +109,37 @@ def lesson_section(one: ToldLesson, *, recorded: bool = False) -> Section:
     """Return a lesson's section, on a page of its own or in a course."""
     settings = one.settings
     blocks: list[Block] = [
-        Paragraph(settings.question, "finding"),
-        Paragraph(settings.done),
+        Paragraph(translated(settings.question), "finding"),
+        Paragraph(translated(settings.done)),
         Paragraph(how_it_ran(one)),
     ]
     if recorded:
         blocks.append(Paragraph(recorded_words(one), "finding"))
     if settings.changed:
-        blocks.append(Paragraph(f"Changed on the command line: {'; '.join(settings.changed)}.", "finding"))
+        blocks.append(
+            Paragraph(say("Changed on the command line: {changed}.", changed="; ".join(settings.changed)), "finding")
+        )
     failed = [cell for cell in one.study.cells if cell.reason is not None]
     if failed:
-        blocks.append(Paragraph(f"{len(failed)} cells could not be trained, the first: {failed[0].reason}", "missing"))
-    blocks.append(Guess(settings.guess, tuple(settings.options)))
+        blocks.append(
+            Paragraph(
+                say(
+                    "{n_failed} cells could not be trained, the first: {reason}",
+                    n_failed=len(failed),
+                    reason=failed[0].reason,
+                ),
+                "missing",
+            )
+        )
+    blocks.append(Guess(translated(settings.guess), tuple(map(translated, settings.options))))
     shown: list[Block] = [Paragraph(one.answer, "finding" if one.judgments else "missing")]
     if one.judgments and one.lesson is not None:
         shown += one.lesson.blocks(Cells(one.study))
         shown += [claims_table(one), conditions_table(one)]
-    blocks.append(Folded("Show the answer", tuple(shown)))  # type: ignore[arg-type]
-    blocks.append(Paragraph(f"What would change the answer: {settings.would_change}"))
+    blocks.append(Folded(say("Show the answer"), tuple(shown)))  # type: ignore[arg-type]
+    blocks.append(
+        Paragraph(say("What would change the answer: {would_change}", would_change=translated(settings.would_change)))
+    )
     blocks.append(try_table(one))
     return Section(settings.lesson.replace("_", "-"), one.title, tuple(blocks))
 
@@ -120,12 +147,22 @@ def lesson_section(one: ToldLesson, *, recorded: bool = False) -> Section:
 def how_it_ran(one: ToldLesson) -> str:
     """Return in one sentence how much was trained."""
     parts = [
-        f"{design['name']}: {sum(cell.params['design'] == design['name'] for cell in one.study.cells)} cells of "
-        f"{design['n_replicas']} replicas, {design['looks'][-1]} epochs"
+        say(
+            "{design}: {n_cells} cells of {n_replicas} replicas, {epochs} epochs",
+            design=design["name"],
+            n_cells=sum(cell.params["design"] == design["name"] for cell in one.study.cells),
+            n_replicas=design["n_replicas"],
+            epochs=design["looks"][-1],
+        )
         for design in one.settings.designs
     ]
-    size = {"default": "", "quick": "A quick run: fewer replicas, shorter training. ", "full": "A full run. "}
-    return f"{size[one.settings.size]}Source: {one.settings.source}. {'; '.join(parts)}."
+    size = {"default": "", "quick": say("A quick run: fewer replicas, shorter training. "), "full": say("A full run. ")}
+    return say(
+        "{size}Source: {source}. {parts}.",
+        size=size[one.settings.size],
+        source=translated(one.settings.source),
+        parts="; ".join(parts),
+    )
 
 
 def _number(text: str) -> str:
@@ -137,7 +174,7 @@ def claims_table(one: ToldLesson) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
     for judgment in one.judgments:
         claim = judgment.claim
-        side = f"{TEST_WORDS[claim.test]} {claim.even:g}" + (f" +- {claim.margin:g}" if claim.margin else "")
+        side = translated(TEST_WORDS[claim.test]).format(even=claim.even, margin=claim.margin)
         rows.append(
             (
                 claim.words,
@@ -152,17 +189,20 @@ def claims_table(one: ToldLesson) -> ReportTable:
         )
     return ReportTable(
         f"{slug(one)}-claims",
-        "What the source says, and what the numbers say. A claim holds if the interval over all conditions lies where "
-        "it says and none of the conditions denies it. Intervals of a claim hold together in 95 of 100 studies.",
+        say(
+            "What the source says, and what the numbers say. A claim holds if the interval over all conditions lies "
+            "where it says and none of the conditions denies it. Intervals of a claim hold together in 95 of 100 "
+            "studies."
+        ),
         (
-            ReportColumn("claim", "Claim", "text"),
-            ReportColumn("number", "No.", "text"),
-            ReportColumn("verdict", "Verdict", "text"),
-            ReportColumn("measure", "Measured", "text"),
-            ReportColumn("claimed", "Claimed to be", "text"),
-            ReportColumn("effect", "Found", "interval"),
+            ReportColumn("claim", say("Claim"), "text"),
+            ReportColumn("number", say("No."), "text"),
+            ReportColumn("verdict", say("Verdict"), "text"),
+            ReportColumn("measure", say("Measured"), "text"),
+            ReportColumn("claimed", say("Claimed to be"), "text"),
+            ReportColumn("effect", say("Found"), "interval"),
             ReportColumn("n", "n"),
-            ReportColumn("budget", "Held equal", "text"),
+            ReportColumn("budget", say("Held equal"), "text"),
         ),
         tuple(rows),
     )
@@ -171,19 +211,19 @@ def claims_table(one: ToldLesson) -> ReportTable:
 def conditions_table(one: ToldLesson) -> ReportTable:
     """Return what each condition says about each claim."""
     rows = tuple(
-        (judgment.claim.words, condition or "all", cell_of(interval), finding, interval.method)
+        (judgment.claim.words, condition or say("all"), cell_of(interval), translated(finding), interval.method)
         for judgment in one.judgments
         for condition, interval, finding in judgment.within
     )
     return ReportTable(
         f"{slug(one)}-conditions",
-        "Each claim under each condition.",
+        say("Each claim under each condition."),
         (
-            ReportColumn("claim", "Claim", "text"),
-            ReportColumn("condition", "Condition", "text"),
-            ReportColumn("effect", "Found", "interval"),
-            ReportColumn("finding", "That says", "text"),
-            ReportColumn("method", "Interval", "text"),
+            ReportColumn("claim", say("Claim"), "text"),
+            ReportColumn("condition", say("Condition"), "text"),
+            ReportColumn("effect", say("Found"), "interval"),
+            ReportColumn("finding", say("That says"), "text"),
+            ReportColumn("method", say("Interval"), "text"),
         ),
         rows,
     )
@@ -194,25 +234,41 @@ def try_table(one: ToldLesson) -> ReportTable:
     name = one.settings.lesson
     changeable = next((key for design in one.settings.designs for key in design["cross"] if key != "dataset"), None)
     rows: list[tuple[Cell, ...]] = [
-        ("The same again", f"{COMMAND} {name}"),
-        ("In half a minute", f"{COMMAND} {name} --quick"),
+        (say("The same again"), f"{COMMAND} {name}"),
+        (say("In half a minute"), f"{COMMAND} {name} --quick"),
     ]
     if changeable is not None:
         value = one_level(one, changeable)
-        rows.append(("One factor at one level", f"{COMMAND} {name} --set {changeable}={value}"))
-    rows.append(("One cell again, every bit compared", f"python -m sweeps replay {one.study.header.sweep}/lesson 0"))
+        rows.append(
+            (
+                say("One factor at one level"),
+                f"{COMMAND} {name} --set {changeable}={value}",
+            )
+        )
+    rows.append(
+        (
+            say("One cell again, every bit compared"),
+            f"python -m sweeps replay {one.study.header.sweep}/lesson 0",
+        )
+    )
     with_page = [cell for cell in one.study.cells if cell.playground_url]
     for cell in with_page[:: max(1, len(with_page) // 4)][:4]:
-        text = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in cell.params.items() if key != "design")
-        rows.append((text, Link("open on the Playground", str(cell.playground_url))))
+        text = ", ".join(f"{_key_text(key)} {value}" for key, value in cell.params.items() if key != "design")
+        rows.append((text, Link(say("open on the Playground"), str(cell.playground_url))))
     if not with_page:
-        rows.append(("On the Playground", Missing("its page has no such setting")))
+        rows.append((say("On the Playground"), Missing(say("its page has no such setting"))))
     return ReportTable(
         f"{slug(one)}-try",
-        "Try it yourself. A Playground address opens the setting with the first draw's points.",
-        (ReportColumn("what", "What", "text"), ReportColumn("how", "How", "text")),
+        say("Try it yourself. A Playground address opens the setting with the first draw's points."),
+        (ReportColumn("what", say("What"), "text"), ReportColumn("how", say("How"), "text")),
         tuple(rows),
     )
+
+
+def _key_text(key: str) -> str:
+    """Return a setting's key as it is typed, or its name in another language than English."""
+    name = key.rpartition(".")[2]
+    return name if language() == ENGLISH else setting_title(key)
 
 
 def one_level(one: ToldLesson, key: str) -> str:
@@ -231,8 +287,8 @@ def slug(one: ToldLesson) -> str:
 
 def contents_section(lessons: Sequence[ToldLesson]) -> Section:
     """Return the course's first section: each question with its answer in one sentence."""
-    entries = tuple(Entry(slug(one), one.title, one.settings.question, one.answer) for one in lessons)
-    return Section("contents", "Questions and answers", (ContentsList(entries),))
+    entries = tuple(Entry(slug(one), one.title, translated(one.settings.question), one.answer) for one in lessons)
+    return Section("contents", say("Questions and answers"), (ContentsList(entries),))
 
 
 def contradicted(lessons: Sequence[ToldLesson]) -> Section:
@@ -245,19 +301,21 @@ def contradicted(lessons: Sequence[ToldLesson]) -> Section:
     )
     table = ReportTable(
         "errata",
-        "Claims of the sources that the numbers contradict, everywhere or under some conditions, each with its "
-        "measurement.",
+        say(
+            "Claims of the sources that the numbers contradict, everywhere or under some conditions, each with its "
+            "measurement."
+        ),
         (
-            ReportColumn("claim", "Claim", "text"),
-            ReportColumn("number", "No.", "text"),
-            ReportColumn("verdict", "Verdict", "text"),
-            ReportColumn("effect", "Found", "interval"),
-            ReportColumn("lesson", "Lesson", "text"),
+            ReportColumn("claim", say("Claim"), "text"),
+            ReportColumn("number", say("No."), "text"),
+            ReportColumn("verdict", say("Verdict"), "text"),
+            ReportColumn("effect", say("Found"), "interval"),
+            ReportColumn("lesson", say("Lesson"), "text"),
         ),
         rows,
     )
-    blocks: tuple[Block, ...] = (table,) if rows else (Paragraph("No claim is contradicted."),)
-    return Section("errata", "Errata: what the numbers contradict", blocks)
+    blocks: tuple[Block, ...] = (table,) if rows else (Paragraph(say("No claim is contradicted.")),)
+    return Section("errata", say("Errata: what the numbers contradict"), blocks)
 
 
 def course_sections(studies: Sequence[Study], recorded: Sequence[str] = ()) -> list[Section]:
@@ -274,8 +332,8 @@ def left_out_section(left_out: Sequence[tuple[str, str]]) -> Section:
     """Return which lessons are not in the course, and why."""
     table = ReportTable(
         "left-out",
-        "Lessons that are not in this course.",
-        (ReportColumn("lesson", "Lesson", "text"), ReportColumn("why", "Why", "text")),
+        say("Lessons that are not in this course."),
+        (ReportColumn("lesson", say("Lesson"), "text"), ReportColumn("why", say("Why"), "text")),
         tuple(left_out),
     )
-    return Section("left-out", "Not in this course", (table,))
+    return Section("left-out", say("Not in this course"), (table,))

@@ -11,6 +11,7 @@ import numpy as np
 from analysis.course.cells import Cells, FloatArray, losses
 from analysis.formats.blocks import Picture, ReportColumn, ReportTable
 from analysis.records.lesson import SURFACE_REACH, SURFACE_SIDE, CellRecord, surface_steps
+from analysis.words import say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,17 +86,17 @@ def surface_picture(name: str, caption: str, alt: str, surfaces: Sequence[Surfac
     """Return a picture with one panel a surface: lines of equal loss, and two replicas' ways down."""
     pair = two_starts(surfaces) if surfaces else (0, 1)
     rows = [
-        (one.title, f"start {k}", float(look), float(way[0]), float(way[1]))
+        (one.title, say("start {k}", k=k), float(look), float(way[0]), float(way[1]))
         for one in surfaces
         for k, replica in enumerate(pair, start=1)
         for look, way in zip(one.cell.looks, one.ways[replica], strict=True)
     ]
     columns = (
-        ReportColumn("unit", "Unit", "text"),
-        ReportColumn("start", "Start", "text"),
-        ReportColumn("epoch", "Epoch"),
-        ReportColumn("first", "First weight"),
-        ReportColumn("second", "Second weight"),
+        ReportColumn("unit", say("Unit"), "text"),
+        ReportColumn("start", say("Start"), "text"),
+        ReportColumn("epoch", say("Epoch")),
+        ReportColumn("first", say("First weight")),
+        ReportColumn("second", say("Second weight")),
     )
     return Picture(name, caption, alt, lambda: _draw(surfaces, pair), ReportTable(name, "", columns, tuple(rows)))
 
@@ -171,10 +172,10 @@ def descent_picture(name: str, caption: str, alt: str, descents: Sequence[Descen
         for t, place in enumerate(one.places[: N_STEPS_DRAWN + 1])
     ]
     columns = (
-        ReportColumn("rate", "Rate"),
-        ReportColumn("step", "Step"),
-        ReportColumn("place", "Place"),
-        ReportColumn("loss", "Loss"),
+        ReportColumn("rate", say("Rate")),
+        ReportColumn("step", say("Step")),
+        ReportColumn("place", say("Place")),
+        ReportColumn("loss", say("Loss")),
     )
     return Picture(name, caption, alt, lambda: _draw_descents(descents), ReportTable(name, "", columns, tuple(rows)))
 
@@ -196,7 +197,7 @@ def _draw_descents(descents: Sequence[Descent]) -> Figure:
         axes.plot(line, one.curvature * line**2 / 2, color=GRAY, linewidth=1.0)
         x = one.places[: N_STEPS_DRAWN + 1]
         axes.plot(x, one.curvature * x**2 / 2, "o-", color=RED, markersize=3.5, linewidth=1.0)
-        axes.set_title(f"rate {one.rate:g}", fontsize=9)
+        axes.set_title(say("rate {rate:g}", rate=one.rate), fontsize=9)
         axes.tick_params(labelsize=6)
         axes.grid(visible=False)
     return figure

@@ -12,25 +12,32 @@ from analysis.formats.markdown import markdown
 from analysis.records.study import Study
 from analysis.statistics.intervals import COUNTED
 from analysis.statistics.verdicts import Judgment
+from analysis.words import later, say, translated
 
 ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
-        "26": "judged on the page of the polynomial study, `run quadratic`: the constrained network is better in total "
-        "under the article's recipes, not at equal rate and length; see [quadratic.md](quadratic.md)",
-        "29": "a comparison, on the page of `run quadratic`: polynomial regression of degree 1 to 9",
-        "30": "no claim but a comparison: the article's figures as "
-        "printed, from its printed weights and from scratch, stand on the page of `run quadratic`",
-        "31 to 64": "of the textbook and the lecture notes: those that stand in no table above are of lessons "
-        "that have not been run here",
-        "46": "the engine has no penalty on biases, so that with and without one cannot be compared",
-        "68": "about seconds: no record holds them but as timing, which differs from run to run",
+        "26": later(
+            "judged on the page of the polynomial study, `run quadratic`: the constrained network is better in total "
+            "under the article's recipes, not at equal rate and length; see [quadratic.md](quadratic.md)"
+        ),
+        "29": later("a comparison, on the page of `run quadratic`: polynomial regression of degree 1 to 9"),
+        "30": later(
+            "no claim but a comparison: the article's figures as printed, from its printed weights and from scratch, "
+            "stand on the page of `run quadratic`"
+        ),
+        "31 to 64": later(
+            "of the textbook and the lecture notes: those that stand in no table above are of lessons "
+            "that have not been run here"
+        ),
+        "46": later("the engine has no penalty on biases, so that with and without one cannot be compared"),
+        "68": later("about seconds: no record holds them but as timing, which differs from run to run"),
     }
 )
 """Why claims of the sources have no verdict here."""
 
 
 SIZES: Mapping[str, str] = MappingProxyType(
-    {"default": "", "quick": " A quick run: fewer replicas, shorter training.", "full": " A full run."}
+    {"default": "", "quick": later(" A quick run: fewer replicas, shorter training."), "full": later(" A full run.")}
 )
 
 
@@ -43,7 +50,7 @@ def answer_text(study: Study) -> str:
     """Return question, answer and verdicts of a lesson."""
     one = told(study)
     size = SIZES[one.settings.size]
-    lines = [one.settings.question, f"{one.answer}{size}"]
+    lines = [translated(one.settings.question), f"{one.answer}{size}"]
     for judgment in one.judgments:
         n = "" if judgment.effect.method == COUNTED else f", n = {judgment.effect.n}"
         lines += [
@@ -93,32 +100,38 @@ def claims_document(
         Studies that are no lessons, whose claims are judged in the same way.
     """
     parts = [
-        "# Lessons: what the sources claim, and what the numbers say",
-        "Written by `python -m sweeps course --claims docs/lessons.md`; do not edit it. Effects are over all "
-        "conditions, with the interval that the verdict follows from; each lesson's page has the conditions.",
+        say("# Lessons: what the sources claim, and what the numbers say"),
+        say(
+            "Written by `python -m sweeps course --claims docs/lessons.md`; do not edit it. Effects are over all "
+            "conditions, with the interval that the verdict follows from; each lesson's page has the conditions."
+        ),
     ]
     parts += [_lesson_part(told(study), recorded) for study in studies]
     parts += [_other_part(one) for one in others]
     judged = {judgment.claim.number for study in studies for judgment in told(study).judgments}
     judged |= {judgment.claim.number for one in others for judgment in one.judgments}
     reasons = [f"- {numbers}: {why}." for numbers, why in ELSEWHERE.items() if numbers not in judged]
-    parts.append("## Claims without a verdict here\n\n" + "\n".join(reasons))
+    parts.append(say("## Claims without a verdict here\n\n") + "\n".join(reasons))
     if not_run:
-        parts.append("## Not in this course\n\n" + "\n".join(f"- `{name}`: {markdown(why)}" for name, why in not_run))
+        parts.append(
+            say("## Not in this course\n\n") + "\n".join(f"- `{name}`: {markdown(why)}" for name, why in not_run)
+        )
     return "\n\n".join(parts) + "\n"
 
 
 def _lesson_part(one: ToldLesson, recorded: Sequence[str]) -> str:
     size = SIZES[one.settings.size]
-    changed = f" Changed: {markdown('; '.join(one.settings.changed))}." if one.settings.changed else ""
+    changed = (
+        say(" Changed: {changed}.", changed=markdown("; ".join(one.settings.changed))) if one.settings.changed else ""
+    )
     if one.settings.lesson in recorded:
         changed += f" {markdown(recorded_words(one))}"
     lines = [
         f"## {markdown(one.title)} (`{one.settings.lesson}`)",
         "",
-        f"{markdown(one.settings.question)} {markdown(one.answer)}{size}{changed}",
+        f"{markdown(translated(one.settings.question))} {markdown(one.answer)}{size}{changed}",
         "",
-        f"Source: {markdown(one.settings.source)}.",
+        say("Source: {source}.", source=markdown(translated(one.settings.source))),
         "",
         *_table_lines(one.judgments),
     ]
@@ -128,12 +141,20 @@ def _lesson_part(one: ToldLesson, recorded: Sequence[str]) -> str:
 def _other_part(one: JudgedStudy) -> str:
     heading = f"## {markdown(one.title)} (`{one.name}`)"
     return "\n".join(
-        [heading, "", markdown(one.question), "", f"Source: {markdown(one.source)}.", "", *_table_lines(one.judgments)]
+        [
+            heading,
+            "",
+            markdown(translated(one.question)),
+            "",
+            say("Source: {source}.", source=markdown(translated(one.source))),
+            "",
+            *_table_lines(one.judgments),
+        ]
     )
 
 
 def _table_lines(judgments: Sequence[Judgment]) -> list[str]:
-    lines = ["| No. | Claim | Verdict | Measured | Effect | n |", "| :-- | :-- | :-- | :-- | --: | --: |"]
+    lines = [say("| No. | Claim | Verdict | Measured | Effect | n |"), "| :-- | :-- | :-- | :-- | --: | --: |"]
     for judgment in judgments:
         cells = (
             judgment.claim.number or "-",

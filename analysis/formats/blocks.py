@@ -15,6 +15,7 @@ from analysis.formats.trial_rows import Workbench
 from analysis.records.study import Study
 from analysis.statistics.homework import dataset_title
 from analysis.statistics.intervals import Interval
+from analysis.words import ENGLISH, say, speaking, translated
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -325,6 +326,12 @@ def sweep_names(studies: Sequence[Study]) -> list[str]:
     return result
 
 
+def study_files(prefix: str, studies: Sequence[Study]) -> list[str]:
+    """Return a file name for each study's picture, the same in every language."""
+    with speaking(ENGLISH):
+        return file_names(prefix, labels(studies))
+
+
 def file_names(prefix: str, names: Sequence[str]) -> list[str]:
     """Return a file name for each study's picture: safe on every file system, and none twice."""
     slugs = [re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] for name in names]
@@ -336,12 +343,14 @@ def file_names(prefix: str, names: Sequence[str]) -> list[str]:
 
 def printable(text: str) -> str:
     """Return `text` with characters that no page or picture may hold (controls, direction overrides) replaced."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]", "�", text)
+    return re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]", "�", str(text)
+    )
 
 
 def param_title(param: str) -> str:
     """Return a spec key as a reader says it: ``"training.learning_rate"`` is the learning rate."""
-    return printable(param.partition(".")[2].replace("_", " ").replace(".", " ") or param)
+    return printable(translated(param.partition(".")[2].replace("_", " ").replace(".", " ")) or param)
 
 
 def short(text: str, most: int = 26) -> str:
@@ -353,7 +362,7 @@ def short(text: str, most: int = 26) -> str:
 def number_text(value: float) -> str:
     """Return a number as a reader wants it: three significant digits, at least three decimals below one."""
     if not math.isfinite(value):
-        return "not finite"
+        return say("not finite")
     if value == 0 or float(value).is_integer():
         return f"{value:.0f}" if abs(value) < 1e9 else f"{value:.3g}"
     if abs(value) < 1e-3 or abs(value) >= 1e5:
@@ -373,4 +382,4 @@ def optional(value: float | None, reason: str) -> float | Missing:
 
 def shown(interval: Interval) -> Interval | Missing:
     """Return an interval as a cell, or why there is none."""
-    return Missing(interval.reason or "not measured") if interval.estimate is None else interval
+    return Missing(interval.reason or say("not measured")) if interval.estimate is None else interval

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from analysis.formats.blocks import Animation, Picture
+from analysis.words import ENGLISH, language, speaking
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +23,9 @@ PNG_COLORS = 128
 COLUMN_INCHES = 6.5
 """Widest figure of its own: the text width of a page of A4 or letter paper with usual margins."""
 FigureFormat = Literal["pdf", "svg"]
+Drawing = Picture | Animation
+LETTERS = {"ko": "\ud55c"}
+"""A letter of each language that only a font made for it has."""
 SILENT = ("Date", "Creator", "Format", "Type")
 SILENT_PDF = ("Creator", "Producer", "CreationDate")
 
@@ -50,6 +54,15 @@ def draw_animation(animation: Animation) -> tuple[bytes, int, int]:
     return stream.getvalue(), *size
 
 
+def has_letters(name: str) -> bool:
+    """Return whether an installed font has the letters of a language."""
+    if name not in LETTERS:
+        return True
+    from analysis.formats.style import has_glyph
+
+    return has_glyph(LETTERS[name])
+
+
 @contextmanager
 def drawing(picture: Picture | Animation) -> Iterator[None]:
     """Draw under the report's style, with fonts for what the picture says."""
@@ -57,8 +70,10 @@ def drawing(picture: Picture | Animation) -> Iterator[None]:
 
     from analysis.formats.style import STYLE, fonts_for
 
-    style: dict[Any, Any] = {**STYLE, "font.family": fonts_for(picture_text(picture))}
-    with mpl.rc_context(style), warnings.catch_warnings():
+    # Without a font the whole picture is the English one, see `analysis.report.pictures_without_font`.
+    spoken = language() if has_letters(language()) else ENGLISH
+    style: dict[Any, Any] = {**STYLE, "font.family": fonts_for(picture_text(picture) + LETTERS.get(spoken, ""))}
+    with speaking(spoken), mpl.rc_context(style), warnings.catch_warnings():
         # A name in a script that no installed font has is drawn as boxes; that must not stop a report.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
         yield

@@ -17,6 +17,7 @@ from analysis.formats.blocks import (
     printable,
 )
 from analysis.statistics.intervals import Interval
+from analysis.words import say
 
 if TYPE_CHECKING:
     pass
@@ -49,6 +50,7 @@ class HtmlCard:
     place: str
     dataset: str
     verdict: str
+    is_certified: bool
     basis: str
     setting: str
     facts: tuple[HtmlFact, ...]
@@ -127,6 +129,7 @@ def html_card(card: Card, place: str, picture: HtmlBlock | None) -> HtmlCard:
         place=place,
         dataset=printable(card.dataset),
         verdict=printable(card.verdict),
+        is_certified=card.verdict == say("certified"),
         basis=printable(card.basis),
         setting=html_cell(card.setting, column).text,
         facts=tuple(

@@ -15,6 +15,7 @@ from analysis.formats.blocks import (
     printable,
 )
 from analysis.statistics.intervals import Interval
+from analysis.words import say
 
 if TYPE_CHECKING:
     pass
@@ -71,12 +72,17 @@ def markdown_card(card: Card, with_meanings: bool = False) -> str:
             + (f" ({markdown(fact.meaning)})" if with_meanings else "")
             for fact in card.facts
         ),
-        f"- Basis: {markdown(card.basis)}",
-        f"- Replay: {command}",
+        say("- Basis: {basis}", basis=markdown(card.basis)),
+        say("- Replay: {command}", command=command),
         f"- Playground: {markdown_cell(card.link)}",
-        *(f"- Change: {markdown(text)}" for text in card.changes),
-        *(f"- {card.why_word}: {markdown(text)}" for text in card.why),
-        *(f"- Next: {markdown(text)}" for text in card.next_steps),
+        *(say("- Change: {text}", text=markdown(text)) for text in card.changes),
+        *(
+            say("- Search trials: {text}", text=markdown(text))
+            if card.changes
+            else say("- Why: {text}", text=markdown(text))
+            for text in card.why
+        ),
+        *(say("- Next: {text}", text=markdown(text)) for text in card.next_steps),
     ]
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from analysis.formats.blocks import (
@@ -25,12 +26,13 @@ from analysis.formats.blocks import (
     printable,
 )
 from analysis.formats.csv_files import csv_text
-from analysis.formats.drawing import FigureFormat, draw, draw_animation, figure_file
+from analysis.formats.drawing import Drawing, FigureFormat, draw, draw_animation, figure_file
 from analysis.formats.html import HtmlBlock, html_card, html_table
 from analysis.formats.latex import latex_table
 from analysis.formats.markdown import markdown, markdown_card, markdown_table
 from analysis.formats.trial_rows import Workbench
 from analysis.formats.workbench import workbench_json, workbench_table
+from analysis.words import say
 
 
 @dataclass(slots=True)
@@ -38,7 +40,7 @@ class Pages:
     """The report as it grows: the page's blocks, the Markdown text, and the files beside them.
 
     `groups` has the question that a section is folded away under, by its key. `figures` says as what every picture is
-    written once more, as a file of its own.
+    written once more, as a file of its own. `english` has the pictures to draw where no font has a language's letters.
     """
 
     sections: list[tuple[str, str, list[HtmlBlock]]] = field(default_factory=list)
@@ -46,13 +48,14 @@ class Pages:
     markdown: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     figures: FigureFormat | None = None
+    english: Mapping[str, Drawing] = field(default_factory=dict)
 
 
 def add_section(pages: Pages, section: Section) -> None:
     """Add one section to the page, the Markdown text and the files."""
     pages.markdown.append(f"## {markdown(section.title)}")
     blocks = [add_block(pages, block, section.key) for block in section.blocks]
-    pages.sections.append((section.key, section.title, blocks))
+    pages.sections.append((section.key, str(section.title), blocks))
     pages.groups[section.key] = section.group
 
 
@@ -90,7 +93,8 @@ def add_block(pages: Pages, block: Block, key: str) -> HtmlBlock:
             return add_cards(pages, block)
         case Workbench():
             name = add_csv(pages, workbench_table(block))
-            pages.markdown.append(f"All {len(block.rows)} trials, with every setting and figure: [CSV]({name})")
+            told = say("All {n} trials, with every setting and figure:", n=len(block.rows))
+            pages.markdown.append(f"{told} [CSV]({name})")
             return HtmlBlock("workbench", label=key, csv=name, data=workbench_json(block, name))
         case Animation():
             return add_animation(pages, block)
@@ -149,11 +153,13 @@ def add_gif(pages: Pages, stills: Stills) -> str:
 def add_picture(pages: Pages, picture: Picture, gif: str = "") -> HtmlBlock:
     """Draw a picture; add it, its file and its numbers."""
     name = add_csv(pages, picture.data)
-    content, width, height = draw(picture)
+    drawn = pages.english.get(picture.name, picture)
+    assert isinstance(drawn, Picture)
+    content, width, height = draw(drawn)
     ending = "png" if picture.raster else "svg"
     pages.files[f"pictures/{picture.name}.{ending}"] = content
     if pages.figures is not None:
-        pages.files[f"figures/{picture.name}.{pages.figures}"] = figure_file(picture, pages.figures)
+        pages.files[f"figures/{picture.name}.{pages.figures}"] = figure_file(drawn, pages.figures)
         pages.files[f"figures/{picture.name}.csv"] = pages.files[name]
     media = "image/png" if picture.raster else "image/svg+xml"
     source = f"data:{media};base64,{base64.b64encode(content).decode()}"
@@ -176,7 +182,9 @@ def add_picture(pages: Pages, picture: Picture, gif: str = "") -> HtmlBlock:
 def add_animation(pages: Pages, animation: Animation) -> HtmlBlock:
     """Draw an animation; add it, its file and its numbers."""
     name = add_csv(pages, animation.data)
-    content, width, height = draw_animation(animation)
+    drawn = pages.english.get(animation.name, animation)
+    assert isinstance(drawn, Animation)
+    content, width, height = draw_animation(drawn)
     pages.files[f"pictures/{animation.name}.gif"] = content
     pages.markdown.append(
         f"![{markdown(animation.alt)}](pictures/{animation.name}.gif)\n\n{markdown(animation.caption)} [CSV]({name})"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from analysis.formats import cells
 from analysis.formats.blocks import Card, Cell, Link, Missing, number_text, printable
 from analysis.statistics.intervals import Interval
+from analysis.words import say
 
 WIDTH = 100
 CARDS_A_TABLE = 4
@@ -19,18 +20,23 @@ HEADING_WIDTH = 13
 def interval_text(interval: Interval, digits: int = 4) -> str:
     """Return ``"0.0834 [0.0829, 0.0839]"``, or why there is no figure."""
     if interval.estimate is None:
-        return interval.reason or "not measured"
+        return interval.reason or say("not measured")
     if interval.low is None or interval.high is None:
-        return f"{interval.estimate:.{digits}f} (no interval: {interval.reason})"
+        return say(
+            "{estimate:.{digits}f} (no interval: {reason})",
+            estimate=interval.estimate,
+            digits=digits,
+            reason=interval.reason,
+        )
     return f"{interval.estimate:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
 
 def aligned_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """Return a table whose columns are as wide as their widest cell."""
     lines = [columns, *rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    widths = [max(map(columns_wide, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        " | ".join(padded(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
 
 
@@ -53,12 +59,17 @@ def cards_text(cards: Sequence[Card]) -> str:
 
 def card_sentences(card: Card) -> str:
     """Return a card's sentences, command and address; only addresses may be longer than `WIDTH`."""
-    told = [card.beyond, *(f"Change: {text}" for text in card.changes)]
-    told += [f"{card.why_word}: {text}" for text in card.why] + [f"Next: {text}" for text in card.next_steps]
+    told = [card.beyond, *(say("Change: {text}", text=text) for text in card.changes)]
+    told += [
+        say("Search trials: {text}", text=text) if card.changes else say("Why: {text}", text=text) for text in card.why
+    ]
+    told += [say("Next: {text}", text=text) for text in card.next_steps]
     lines = [printable(card.dataset)]
     for text in told:
-        lines += textwrap.wrap(printable(text), WIDTH, initial_indent="  ", subsequent_indent="    ")
-    command = card.command.reason if isinstance(card.command, Missing) else f"replay: {card.command}"
+        lines += wrapped(printable(text), WIDTH, "  ", "    ")
+    command = (
+        card.command.reason if isinstance(card.command, Missing) else say("replay: {command}", command=card.command)
+    )
     lines.append(f"  {printable(command)}")
     if isinstance(card.link, Link):
         lines += [f"  {printable(card.link.text)}:", f"  {printable(card.link.url)}"]
@@ -71,27 +82,49 @@ def _cards_table(cards: Sequence[Card]) -> str:
     titles = list(dict.fromkeys(fact.title for card in cards for fact in card.facts))
     rows = [
         ("", [card.dataset for card in cards]),
-        ("Verdict", [f"{card.verdict}; {card.basis}" for card in cards]),
-        ("Setting", [cell_text(card.setting) for card in cards]),
+        (say("Verdict"), [f"{card.verdict}; {card.basis}" for card in cards]),
+        (say("Setting"), [cell_text(card.setting) for card in cards]),
     ]
     for title in titles:
         values = [{fact.title: cell_text(fact.value) for fact in card.facts} for card in cards]
         rows.append((title, [value.get(title, "-") for value in values]))
     lines = []
     for i, (title, texts) in enumerate(rows):
-        wrapped = [_wrapped(text, width) for text in texts]
-        for k in range(max(map(len, wrapped))):
-            parts = [(one[k] if k < len(one) else "").ljust(width) for one in wrapped]
-            lines.append(" | ".join([(title if k == 0 else "").ljust(HEADING_WIDTH), *parts]).rstrip())
+        cells = [_cell_lines(text, width) for text in texts]
+        for k in range(max(map(len, cells))):
+            parts = [padded(one[k] if k < len(one) else "", width) for one in cells]
+            lines.append(" | ".join([padded(title if k == 0 else "", HEADING_WIDTH), *parts]).rstrip())
         if i == 0:
             lines.append("-+-".join(["-" * HEADING_WIDTH, *["-" * width] * len(cards)]))
     return "\n".join(lines)
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def _cell_lines(text: str, width: int) -> list[str]:
     """Return a cell's lines; an interval's ends stay on one line where they fit."""
     together = re.sub(r"\([^()]*\)", lambda ends: ends[0].replace(" ", "\N{NO-BREAK SPACE}"), printable(text))
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(together, width)] or [""]
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in wrapped(together, width)] or [""]
+
+
+def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[str]:
+    """Return a text in lines of at most so many columns of a terminal, what the lines begin with included.
+
+    Parameters
+    ----------
+    text : str
+    width : int
+        Columns.
+    first, others : str
+        What the first line and the others begin with.
+    """
+    if columns_wide(text) == len(text):
+        return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=others)
+    start, *rest = _lines_of(text, width - len(others))
+    return [f"{first}{start}", *(f"{others}{line}" for line in rest)]
+
+
+def padded(text: str, width: int) -> str:
+    """Return a text with blanks up to so many columns of a terminal."""
+    return text + " " * (width - columns_wide(text))
 
 
 def columns_wide(text: str) -> int:
@@ -120,8 +153,7 @@ def fitted_text(columns: Sequence[str], rows: Iterable[Sequence[str]], width: in
         parts = [_lines_of(cell, most) for cell, most in zip(line, widths, strict=True)]
         for k in range(max(map(len, parts))):
             cells = [part[k] if k < len(part) else "" for part in parts]
-            padded = [cell + " " * (most - columns_wide(cell)) for cell, most in zip(cells, widths, strict=True)]
-            text.append(" | ".join(padded).rstrip())
+            text.append(" | ".join(map(padded, cells, widths)).rstrip())
         if i == 0:
             text.append("-+-".join("-" * most for most in widths))
     return "\n".join(text)

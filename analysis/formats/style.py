@@ -28,7 +28,10 @@ BLUE, ORANGE, GREEN, RED, PURPLE, GRAY, BLACK = (
 COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, "#56b4e9")
 # The Playground's own: orange for -1, blue for +1, pale gray between.
 NEGATIVE, MIDDLE, POSITIVE = "#f59322", "#e8eaeb", "#0877bd"
-FONTS = ("DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans Arabic", "Noto Sans Devanagari")
+FONTS = (
+    "DejaVu Sans", "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans Arabic", "Noto Sans Devanagari",
+    "Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo", "AppleGothic", "UnDotum",
+)  # fmt: skip
 STYLE: MappingProxyType[str, Any] = MappingProxyType(
     {
         "figure.dpi": 110,
@@ -72,6 +75,16 @@ def installed_fonts() -> tuple[str, ...]:
 
     names = set(font_manager.get_font_names())
     return tuple(font for font in FONTS if font in names) or ("sans-serif",)
+
+
+@lru_cache(maxsize=8)
+def has_glyph(letter: str) -> bool:
+    """Return whether one of the installed `FONTS` can draw a letter."""
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    paths = (font_manager.findfont(name) for name in installed_fonts())
+    return any(FT2Font(path).get_char_index(ord(letter)) for path in paths)
 
 
 def fonts_for(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample
+from analysis.words import later, say
 
 SHAPE, ACTIVATION = "network.hidden_layer_sizes", "network.activation"
 NAMES = {"relu": "ReLU"}
@@ -75,13 +76,13 @@ def _by_level(cells: Cells, key: str, value: Callable[[CellRecord], FloatArray])
 
 def _name(key: str, level: Level) -> str:
     if key == SHAPE:
-        return f"{level} units"
+        return say("{level} units", level=level)
     return NAMES.get(str(level), str(level))
 
 
 def claims(cells: Cells) -> list[Claim]:
     """Return the article's claims about what follows overfitting."""
-    budget = "the same networks, at two moments"
+    budget = say("the same networks, at two moments")
 
     def early(value: Callable[[CellRecord, Moment], tuple[FloatArray, FloatArray]]) -> Callable[..., FloatArray]:
         def share(cell: CellRecord) -> FloatArray:
@@ -99,29 +100,78 @@ def claims(cells: Cells) -> list[Claim]:
         return np.asarray(rows[-1]), moment.of(rows)
 
     return [
-        one("27", "The first fit is the nearest solution on the way: later ones are farther from the start",
-            "share of networks whose weights are nearer to the first ones at the first fit than at the end, by layers",
-            SHAPE, early(lambda c, m: (m.of(traced(c, "displacement")), _end(c, "displacement")))),
-        one("27", "... and the way to it is more direct", "share of networks whose distance from the first weights, "
-            "over the length of the way, is larger at the first fit than at the end, by layers", SHAPE, early(way)),
-        one("27", "Later the weights move to another region: as far again as they had come to fit", "share of networks "
-            "that are farther from where they first fitted than that was from the first weights, by layers", SHAPE,
-            lambda cell: _over(moved_on(cells, cell), 1.0)),
-        one("27", "... and the network is better beyond the range for it", "share of networks with a lower loss beyond "
-            "the range at the end than at the first fit, by layers", SHAPE,
-            early(lambda c, m: (losses(c, "out_of_range")[-1], m.of(losses(c, "out_of_range"))))),
-        one("27", "... and within it", "share of networks with a lower test loss within the range at the end than at "
-            "the first fit, by layers", SHAPE,
-            early(lambda c, m: (losses(c, "in_range")[-1], m.of(losses(c, "in_range"))))),
-        one("28", "After the first fit a network gets more straight pieces within the range", "share of networks with "
-            "more pieces there at the end than at the first fit, equal numbers half, by activation", ACTIVATION,
-            early(lambda c, m: (m.of(traced(c, "pieces_inside")), _end(c, "pieces_inside")))),
-        one("28", "Beyond the range it has fewer straight pieces than within", "share of networks with fewer pieces on "
-            "both sides beyond the range, each side as wide as the range, than within it, by activation", ACTIVATION,
-            lambda cell: _known(sooner(_end(cell, "pieces_beyond"), _end(cell, "pieces_inside")),
-                                _end(cell, "pieces_beyond"), _end(cell, "pieces_inside"))),
+        one(
+            "27",
+            say("The first fit is the nearest solution on the way: later ones are farther from the start"),
+            say(
+                "share of networks whose weights are nearer to the first ones at the first fit than at the end, by "
+                "layers"
+            ),
+            SHAPE,
+            early(lambda c, m: (m.of(traced(c, "displacement")), _end(c, "displacement"))),
+        ),
+        one(
+            "27",
+            say("... and the way to it is more direct"),
+            say(
+                "share of networks whose distance from the first weights, "
+                "over the length of the way, is larger at the first fit than at the end, by layers"
+            ),
+            SHAPE,
+            early(way),
+        ),
+        one(
+            "27",
+            say("Later the weights move to another region: as far again as they had come to fit"),
+            say(
+                "share of networks "
+                "that are farther from where they first fitted than that was from the first weights, by layers"
+            ),
+            SHAPE,
+            lambda cell: _over(moved_on(cells, cell), 1.0),
+        ),
+        one(
+            "27",
+            say("... and the network is better beyond the range for it"),
+            say("share of networks with a lower loss beyond the range at the end than at the first fit, by layers"),
+            SHAPE,
+            early(lambda c, m: (losses(c, "out_of_range")[-1], m.of(losses(c, "out_of_range")))),
+        ),
+        one(
+            "27",
+            say("... and within it"),
+            say(
+                "share of networks with a lower test loss within the range at the end than at the first fit, by layers"
+            ),
+            SHAPE,
+            early(lambda c, m: (losses(c, "in_range")[-1], m.of(losses(c, "in_range")))),
+        ),
+        one(
+            "28",
+            say("After the first fit a network gets more straight pieces within the range"),
+            say(
+                "share of networks with "
+                "more pieces there at the end than at the first fit, equal numbers half, by activation"
+            ),
+            ACTIVATION,
+            early(lambda c, m: (m.of(traced(c, "pieces_inside")), _end(c, "pieces_inside"))),
+        ),
+        one(
+            "28",
+            say("Beyond the range it has fewer straight pieces than within"),
+            say(
+                "share of networks with fewer pieces on "
+                "both sides beyond the range, each side as wide as the range, than within it, by activation"
+            ),
+            ACTIVATION,
+            lambda cell: _known(
+                sooner(_end(cell, "pieces_beyond"), _end(cell, "pieces_inside")),
+                _end(cell, "pieces_beyond"),
+                _end(cell, "pieces_inside"),
+            ),
+        ),
         _spline_view(cells),
-    ]  # fmt: skip
+    ]
 
 
 def _over(values: FloatArray, even: float) -> FloatArray:
@@ -137,10 +187,18 @@ def _spline_view(cells: Cells) -> Claim:
         if values:
             samples.append(Sample(_name(ACTIVATION, activation), "median", np.array(values)))
     return Claim(
-        "28", "The number of pieces beyond the range explains the loss there: the more, the lower",
-        "rank correlation, over settings, of a draw's pieces and loss beyond the range at the end (median over draws), "
-        "by activation", "below", 0.0, tuple(samples), pooled(samples), budget="equal epochs, same draws",
-    )  # fmt: skip
+        "28",
+        say("The number of pieces beyond the range explains the loss there: the more, the lower"),
+        say(
+            "rank correlation, over settings, of a draw's pieces and loss beyond the range at the end (median over "
+            "draws), by activation"
+        ),
+        "below",
+        0.0,
+        tuple(samples),
+        pooled(samples),
+        budget=say("equal epochs, same draws"),
+    )
 
 
 def _correlation(group: Sequence[CellRecord], r: int) -> float:
@@ -166,30 +224,67 @@ def blocks(cells: Cells) -> list[Block]:
     """Return pictures and tables."""
     n = cells.design("weights").get("n_replicas", 0)
     drawn: list[tuple[str, str, Callable[[CellRecord], FloatArray], bool]] = [
-        ("displacement", "distance from the first weights", lambda cell: _median(traced(cell, "displacement")), True),
-        ("since-fit", "distance from the first fit's weights", lambda cell: _median(traced(cell, "since_fit")), True),
-        ("beyond", "loss beyond the range", lambda cell: np.median(losses(cell, "out_of_range"), axis=1), True),
-        ("pieces", "straight pieces within the range", lambda cell: _median(traced(cell, "pieces_inside")), False),
-    ]  # fmt: skip
+        (
+            "displacement",
+            say("distance from the first weights"),
+            lambda cell: _median(traced(cell, "displacement")),
+            True,
+        ),
+        (
+            "since-fit",
+            say("distance from the first fit's weights"),
+            lambda cell: _median(traced(cell, "since_fit")),
+            True,
+        ),
+        ("beyond", say("loss beyond the range"), lambda cell: np.median(losses(cell, "out_of_range"), axis=1), True),
+        ("pieces", say("straight pieces within the range"), lambda cell: _median(traced(cell, "pieces_inside")), False),
+    ]
     pictures = [
         over_epochs(
-            f"after-overfitting-{name}", f"Median {words} over {n} draws by epoch, mean of the activations; one line a "
-            "network.", f"Median {words} by epoch and network.", cells, "weights", SHAPE, curve, words, log_y=log_y,
+            f"after-overfitting-{name}",
+            say(
+                "Median {words} over {n} draws by epoch, mean of the activations; one line a network.", words=words, n=n
+            ),
+            say("Median {words} by epoch and network.", words=words),
+            cells,
+            "weights",
+            SHAPE,
+            curve,
+            words,
+            log_y=log_y,
         )
         for name, words, curve, log_y in drawn
-    ]  # fmt: skip
+    ]
     tables = [
-        over_levels(f"after-overfitting-{name}", f"{words}; median over draws, mean over polynomials.", cells,
-                    "weights", SHAPE, ACTIVATION, value, kind="median")
-        for name, words, value in (
-            ("moved", "Distance gone since the first fit, over that from the first weights to it",
-             lambda cell: moved_on(cells, cell)),
-            ("way", "Length of the whole way", lambda cell: _end(cell, "path_length")),
-            ("pieces-inside", "Straight pieces within the range at the end", lambda cell: _end(cell, "pieces_inside")),
-            ("pieces-beyond", "Straight pieces beyond the range at the end, both sides",
-             lambda cell: _end(cell, "pieces_beyond")),
+        over_levels(
+            f"after-overfitting-{name}",
+            say("{words}; median over draws, mean over polynomials.", words=words),
+            cells,
+            "weights",
+            SHAPE,
+            ACTIVATION,
+            value,
+            kind="median",
         )
-    ]  # fmt: skip
+        for name, words, value in (
+            (
+                "moved",
+                say("Distance gone since the first fit, over that from the first weights to it"),
+                lambda cell: moved_on(cells, cell),
+            ),
+            ("way", say("Length of the whole way"), lambda cell: _end(cell, "path_length")),
+            (
+                "pieces-inside",
+                say("Straight pieces within the range at the end"),
+                lambda cell: _end(cell, "pieces_inside"),
+            ),
+            (
+                "pieces-beyond",
+                say("Straight pieces beyond the range at the end, both sides"),
+                lambda cell: _end(cell, "pieces_beyond"),
+            ),
+        )
+    ]
     return [*pictures, *tables]
 
 
@@ -201,16 +296,18 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         moved = np.concatenate([moved_on(cells, cell) for cell in group])
         moved = moved[~np.isnan(moved)]
         if len(moved):
-            parts.append(f"{np.median(moved):.2f} with {shape} units")
+            parts.append(say("{median:.2f} with {shape} units", median=np.median(moved), shape=shape))
         for cell in group:
             at = first_fit(cells, cell).of(losses(cell, "out_of_range"))
             better += (losses(cell, "out_of_range")[-1] < at)[~np.isnan(at)].tolist()
     if not parts:
-        return "No network fits its training points in so few epochs."
-    return (
-        f"From the first fit to the end weights move this many times the distance that they had come to fit (median): "
-        f"{', '.join(parts)}. Beyond the range {np.mean(better):.0%} of the networks are better at the end."
+        return say("No network fits its training points in so few epochs.")
+    return say(
+        "From the first fit to the end weights move this many times the distance that they had come to fit (median): "
+        "{parts}. Beyond the range {mean:.0%} of the networks are better at the end.",
+        parts=", ".join(parts),
+        mean=np.mean(better),
     )
 
 
-LESSON = Lesson("After overfitting", claims, blocks, answer)
+LESSON = Lesson(later("After overfitting"), claims, blocks, answer)

@@ -15,6 +15,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, number_text
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
+from analysis.words import later, say
 from engine.network import NetworkConfig
 from engine.roads.memory import KEPT_NUMBERS, count_parameters, kept_bytes
 from engine.scalar_graph import Node, total
@@ -79,18 +80,30 @@ def hidden_layer_graph() -> Graph:
 
     One example x = (1, -2) with target 1, half its squared error; weights chosen by us, one unit on and one off.
     """
-    leaves = _leaves({
-        "x1": 1.0, "x2": -2.0, "u11": 0.5, "u12": -0.4, "u21": 0.3, "u22": 0.6, "b1": 0.2, "b2": -0.1, "v1": 0.7,
-        "v2": -0.5, "c": 0.1,
-    })  # fmt: skip
+    leaves = _leaves(
+        {
+            "x1": 1.0,
+            "x2": -2.0,
+            "u11": 0.5,
+            "u12": -0.4,
+            "u21": 0.3,
+            "u22": 0.6,
+            "b1": 0.2,
+            "b2": -0.1,
+            "v1": 0.7,
+            "v2": -0.5,
+            "c": 0.1,
+        }
+    )
     n = leaves
     first = (n["x1"] * n["u11"] + n["x2"] * n["u12"] + n["b1"]).relu()
     second = (n["x1"] * n["u21"] + n["x2"] * n["u22"] + n["b2"]).relu()
     error = (first * n["v1"] + second * n["v2"] + n["c"]).plus(-1.0)
     weights = [n[name] for name in ("u11", "u12", "u21", "u22", "v1", "v2")]
     penalty = total([w * w for w in weights]).times(PENALTY / 2.0)
-    return _gone_through("half squared error + (0.1 / 2) (sum of squared weights)",
-                         (error * error).times(0.5) + penalty, leaves)  # fmt: skip
+    return _gone_through(
+        say("half squared error + (0.1 / 2) (sum of squared weights)"), (error * error).times(0.5) + penalty, leaves
+    )
 
 
 def step_of_the_sigmoid_graph() -> tuple[float, float]:
@@ -107,11 +120,11 @@ def true_statements() -> dict[str, bool]:
     local = s * (1.0 - s)
     expected = {"w0": local * X0, "x0": local * W0, "w1": local * X1, "x1": local * W1, "w2": local}
     return {
-        "f = (x + y) z at (-2, 5, -4) is -12": simple.result.value == -12.0,
-        "its gradient is (-4, -4, 3)": [simple.gradient(name) for name in "xyz"] == [-4.0, -4.0, 3.0],
-        "the sigmoid graph's result is 0.73": round(sigmoid.result.value, 2) == 0.73,
-        "the gradient of its score is 0.1966, 0.2 in the notes": round(sigmoid.gradient("w2"), 4) == 0.1966,
-        "its leaves' gradients are those of the closed form": all(
+        say("f = (x + y) z at (-2, 5, -4) is -12"): simple.result.value == -12.0,
+        say("its gradient is (-4, -4, 3)"): [simple.gradient(name) for name in "xyz"] == [-4.0, -4.0, 3.0],
+        say("the sigmoid graph's result is 0.73"): round(sigmoid.result.value, 2) == 0.73,
+        say("the gradient of its score is 0.1966, 0.2 in the notes"): round(sigmoid.gradient("w2"), 4) == 0.1966,
+        say("its leaves' gradients are those of the closed form"): all(
             math.isclose(sigmoid.gradient(name), value, rel_tol=1e-12) for name, value in expected.items()
         ),
     }
@@ -137,35 +150,74 @@ def claims(cells: Cells) -> list[Claim]:
     add, multiply = gates()
     before, after = step_of_the_sigmoid_graph()
     found = [
-        _exact("63", "The numbers of the simple graph and of the sigmoid graph",
-               "of these statements the true ones: " + "; ".join(stated), float(len(stated)),
-               float(sum(stated.values()))),
-        _exact("63", "One step down the gradient lowers the sigmoid graph's result",
-               f"whether {number_text(after)} after a step of {RATE:g} is below {number_text(before)} before it", 1.0,
-               float(after < before)),
-        _exact("64", "Add gates pass the gradient to both inputs", f"of {len(add)} random gates those that do",
-               float(len(add)), float((add == 0).sum())),
-        _exact("64", "Multiply gates give each input the gradient times the other input",
-               f"of {len(multiply)} random gates those that do, to 1e-15", float(len(multiply)),
-               float((multiply < 1e-15).sum())),
-    ]  # fmt: skip
+        _exact(
+            "63",
+            say("The numbers of the simple graph and of the sigmoid graph"),
+            say("of these statements the true ones: ") + "; ".join(stated),
+            float(len(stated)),
+            float(sum(stated.values())),
+        ),
+        _exact(
+            "63",
+            say("One step down the gradient lowers the sigmoid graph's result"),
+            say(
+                "whether {after} after a step of {rate:g} is below {before} before it",
+                after=number_text(after),
+                rate=RATE,
+                before=number_text(before),
+            ),
+            1.0,
+            float(after < before),
+        ),
+        _exact(
+            "64",
+            say("Add gates pass the gradient to both inputs"),
+            say("of {n_add} random gates those that do", n_add=len(add)),
+            float(len(add)),
+            float((add == 0).sum()),
+        ),
+        _exact(
+            "64",
+            say("Multiply gates give each input the gradient times the other input"),
+            say("of {n_multiply} random gates those that do, to 1e-15", n_multiply=len(multiply)),
+            float(len(multiply)),
+            float((multiply < 1e-15).sum()),
+        ),
+    ]
     kept = memory_statements()
     found += [
-        _exact("44", "Training keeps what prediction can drop: memory in proportion to layers and batch",
-               f"of these statements about {KEPT_NUMBERS} numbers a hidden unit and example the true ones: "
-               + "; ".join(kept), float(len(kept)), float(sum(kept.values()))),
+        _exact(
+            "44",
+            say("Training keeps what prediction can drop: memory in proportion to layers and batch"),
+            say(
+                "of these statements about {kept_numbers} numbers a hidden unit and example the true ones: ",
+                kept_numbers=KEPT_NUMBERS,
+            )
+            + "; ".join(kept),
+            float(len(kept)),
+            float(sum(kept.values())),
+        ),
         *_hessian_claims(cells),
-    ]  # fmt: skip
+    ]
     for number, words, probe, close in (
-        ("63", "The engine's gradients are the graph's, penalty included", "graph_gap", CLOSE),
-        ("45", "Two half-batches give the gradient of the whole batch", "half_batches", HALF_CLOSE),
+        ("63", say("The engine's gradients are the graph's, penalty included"), "graph_gap", CLOSE),
+        ("45", say("Two half-batches give the gradient of the whole batch"), "half_batches", HALF_CLOSE),
     ):
         gaps = _gaps(cells, probe)
         if len(gaps):
             found.append(
-                _exact(number, words, f"of {len(gaps)} networks those whose gradients differ by less than {close:g} of "
-                       "the largest", float(len(gaps)), float((gaps < close).sum()))
-            )  # fmt: skip
+                _exact(
+                    number,
+                    words,
+                    say(
+                        "of {n_gaps} networks those whose gradients differ by less than {close:g} of the largest",
+                        n_gaps=len(gaps),
+                        close=close,
+                    ),
+                    float(len(gaps)),
+                    float((gaps < close).sum()),
+                )
+            )
     return found
 
 
@@ -176,9 +228,9 @@ def memory_statements() -> dict[str, bool]:
         return kept_bytes(NetworkConfig(20, (64,) * n_layers, 5), batch, "float32")
 
     return {
-        "twice the examples keep twice as much": kept(4, 400) == 2 * kept(4, 200),
-        "twice the layers of one width keep twice as much": kept(8, 200) == 2 * kept(4, 200),
-        "no hidden layer keeps nothing": kept(0, 200) == 0,
+        say("twice the examples keep twice as much"): kept(4, 400) == 2 * kept(4, 200),
+        say("twice the layers of one width keep twice as much"): kept(8, 200) == 2 * kept(4, 200),
+        say("no hidden layer keeps nothing"): kept(0, 200) == 0,
     }
 
 
@@ -190,14 +242,30 @@ def _hessian_claims(cells: Cells) -> list[Claim]:
     counts = np.concatenate([measured(cell, "hessian_gradients") for cell in drawn])
     symmetric = float((asymmetry < 1e-6).sum())
     return [
-        _exact("44", "Differences of gradients are the Hessian: it comes out symmetric",
-               f"of {len(asymmetry)} networks those whose Hessian is symmetric to 1e-6 of its largest entry",
-               float(len(asymmetry)), symmetric),
-        Claim("44", "Second derivatives cost more: as many gradients as there are weights, and more",
-              f"gradients that a Hessian takes for each that a step takes, over the number of weights and biases; "
-              f"from {counts.min():g} gradients on", "above", 1.0,
-              (Sample("", "exact", np.array([float(np.mean([_a_weight(cell) for cell in drawn]))])),), budget="exact"),
-    ]  # fmt: skip
+        _exact(
+            "44",
+            say("Differences of gradients are the Hessian: it comes out symmetric"),
+            say(
+                "of {n_asymmetry} networks those whose Hessian is symmetric to 1e-6 of its largest entry",
+                n_asymmetry=len(asymmetry),
+            ),
+            float(len(asymmetry)),
+            symmetric,
+        ),
+        Claim(
+            "44",
+            say("Second derivatives cost more: as many gradients as there are weights, and more"),
+            say(
+                "gradients that a Hessian takes for each that a step takes, over the number of weights and biases; "
+                "from {counts:g} gradients on",
+                counts=counts.min(),
+            ),
+            "above",
+            1.0,
+            (Sample("", "exact", np.array([float(np.mean([_a_weight(cell) for cell in drawn]))])),),
+            budget="exact",
+        ),
+    ]
 
 
 def _a_weight(cell: CellRecord) -> float:
@@ -224,14 +292,21 @@ def blocks(cells: Cells) -> list[Block]:
     before, after = step_of_the_sigmoid_graph()
     return [
         _picture(),
-        *(_node_table(f"backprop-{name}", make()) for name, make in zip(("simple", "sigmoid", "hidden"), GRAPHS,
-                                                                        strict=True)),
+        *(
+            _node_table(f"backprop-{name}", make())
+            for name, make in zip(("simple", "sigmoid", "hidden"), GRAPHS, strict=True)
+        ),
         Paragraph(
-            f"One step of {RATE:g} down the gradient of w0, w1 and w2 takes the sigmoid graph's result from "
-            f"{number_text(before)} to {number_text(after)}."
+            say(
+                "One step of {rate:g} down the gradient of w0, w1 and w2 takes the sigmoid graph's result from "
+                "{before} to {after}.",
+                rate=RATE,
+                before=number_text(before),
+                after=number_text(after),
+            )
         ),
         _engine_table(cells),
-    ]  # fmt: skip
+    ]
 
 
 def _node_table(name: str, graph: Graph) -> ReportTable:
@@ -245,19 +320,22 @@ def _node_table(name: str, graph: Graph) -> ReportTable:
         rows.append((str(numbers[id(node)]), node.name, made, node.value, node.gradient, local, down))
     return ReportTable(
         name,
-        f"{graph.title}, node by node: upstream is the result's derivative by the node; times each local derivative it "
-        "goes downstream to the nodes it is made of, where what comes along several ways adds up.",
+        say(
+            "{title}, node by node: upstream is the result's derivative by the node; times each local derivative it "
+            "goes downstream to the nodes it is made of, where what comes along several ways adds up.",
+            title=graph.title,
+        ),
         (
-            ReportColumn("number", "Node", "text"),
-            ReportColumn("name", "What", "text"),
-            ReportColumn("of", "Made of", "text"),
-            ReportColumn("value", "Value"),
-            ReportColumn("upstream", "Upstream"),
-            ReportColumn("local", "Local", "text"),
-            ReportColumn("downstream", "Downstream", "text"),
+            ReportColumn("number", say("Node"), "text"),
+            ReportColumn("name", say("What"), "text"),
+            ReportColumn("of", say("Made of"), "text"),
+            ReportColumn("value", say("Value")),
+            ReportColumn("upstream", say("Upstream")),
+            ReportColumn("local", say("Local"), "text"),
+            ReportColumn("downstream", say("Downstream"), "text"),
         ),
         tuple(rows),
-    )  # fmt: skip
+    )
 
 
 def _engine_table(cells: Cells) -> ReportTable:
@@ -272,14 +350,18 @@ def _engine_table(cells: Cells) -> ReportTable:
             rows.append((str(activation), str(shape), *(float(np.nanmax(gap)) for gap in gaps)))
     return ReportTable(
         "backprop-engine",
-        "Largest difference over the largest entry of a gradient: the engine's from the graph's (three points, L2 "
-        "branch of 0.1), and the mean of two half-batches' from the whole batch's.",
+        say(
+            "Largest difference over the largest entry of a gradient: the engine's from the graph's (three points, L2 "
+            "branch of 0.1), and the mean of two half-batches' from the whole batch's."
+        ),
         (
-            ReportColumn("activation", "Activation", "text"), ReportColumn("units", "Units", "text"),
-            ReportColumn("graph", "Engine against graph"), ReportColumn("halves", "Halves against whole"),
+            ReportColumn("activation", say("Activation"), "text"),
+            ReportColumn("units", say("Units"), "text"),
+            ReportColumn("graph", say("Engine against graph")),
+            ReportColumn("halves", say("Halves against whole")),
         ),
         tuple(rows),
-    )  # fmt: skip
+    )
 
 
 def _picture() -> Picture:
@@ -287,13 +369,24 @@ def _picture() -> Picture:
     rows = tuple((node.name, node.value, node.gradient) for node in graph.result.order())
     return Picture(
         "backprop-graph",
-        "The sigmoid graph: above each node its value, below it the gradient that comes back; inputs chosen by us.",
-        "Gradients of the inputs: "
-        + ", ".join(f"{name} {number_text(node.gradient)}" for name, node in graph.leaves.items()) + ".",
+        say(
+            "The sigmoid graph: above each node its value, below it the gradient that comes back; inputs chosen by us."
+        ),
+        say("Gradients of the inputs: ")
+        + ", ".join(f"{name} {number_text(node.gradient)}" for name, node in graph.leaves.items())
+        + ".",
         lambda: _draw(graph),
-        ReportTable("backprop-graph", "", (ReportColumn("node", "Node", "text"), ReportColumn("value", "Value"),
-                                     ReportColumn("gradient", "Gradient")), rows),
-    )  # fmt: skip
+        ReportTable(
+            "backprop-graph",
+            "",
+            (
+                ReportColumn("node", say("Node"), "text"),
+                ReportColumn("value", say("Value")),
+                ReportColumn("gradient", say("Gradient")),
+            ),
+            rows,
+        ),
+    )
 
 
 def _places(graph: Graph) -> dict[int, tuple[float, float]]:
@@ -336,15 +429,21 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     graph, halves = _gaps(cells, "graph_gap"), _gaps(cells, "half_batches")
     held = (
-        f" The engine's gradients differ from the graph's by at most {graph.max():.1e} of the largest, "
-        f"two half-batches from the whole by {halves.max():.1e}."
+        say(
+            " The engine's gradients differ from the graph's by at most {graph:.1e} of the largest, "
+            "two half-batches from the whole by {halves:.1e}.",
+            graph=graph.max(),
+            halves=halves.max(),
+        )
         if len(graph) and len(halves)
         else ""
     )
-    return (
+    return say(
         "Each node hands what comes from above, times its local derivative, to what it is made of: add gates pass it, "
-        f"multiply gates swap it; the sigmoid graph's score gets {sigmoid_graph().gradient('w2'):.4f}.{held}"
+        "multiply gates swap it; the sigmoid graph's score gets {gradient:.4f}.{held}",
+        gradient=sigmoid_graph().gradient("w2"),
+        held=held,
     )
 
 
-LESSON = Lesson("Back-propagation", claims, blocks, answer)
+LESSON = Lesson(later("Back-propagation"), claims, blocks, answer)

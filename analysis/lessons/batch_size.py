@@ -13,6 +13,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment
+from analysis.words import later, say
 
 BATCH, RATE = "training.batch_size", "training.learning_rate"
 MIDDLE_RATE = 0.03
@@ -31,36 +32,60 @@ def claims(cells: Cells) -> list[Claim]:
 
     return [
         claim(
-            "9", "Mini-batches of 10 are less noisy than batches of 1",
-            "share of draws whose training loss moves less from look to look with batches of 10 than of 1, rate 0.03",
-            "above", 0.5,
+            "9",
+            say("Mini-batches of 10 are less noisy than batches of 1"),
+            say(
+                "share of draws whose training loss moves less from look to look with batches of 10 than of 1, rate "
+                "0.03"
+            ),
+            "above",
+            0.5,
             by_dataset(cells, "sets", pair(10, 1), lambda one, other: sooner(roughness(one), roughness(other))),
         ),
         claim(
-            "9", "... and need less work than the whole",
-            "share of draws that reach the target in fewer epochs with batches of 10 than of 350, rate 0.03",
-            "above", 0.5, by_dataset(cells, "sets", pair(10, 350), faster),
+            "9",
+            say("... and need less work than the whole"),
+            say("share of draws that reach the target in fewer epochs with batches of 10 than of 350, rate 0.03"),
+            "above",
+            0.5,
+            by_dataset(cells, "sets", pair(10, 350), faster),
         ),
         *(
             claim(
-                "10", f"Larger batches make no difference to the {split}ing loss" if split == "train" else
-                f"Larger batches make no difference to the {split} loss",
-                f"{split} loss with batches of 30 minus that with batches of 10, rate 0.03 (median over draws)",
-                "within", 0.0,
+                "10",
+                say(
+                    "Larger batches make no difference to the training loss"
+                    if split == "train"
+                    else "Larger batches make no difference to the test loss"
+                ),
+                say(
+                    "train loss with batches of 30 minus that with batches of 10, rate 0.03 (median over draws)"
+                    if split == "train"
+                    else "test loss with batches of 30 minus that with batches of 10, rate 0.03 (median over draws)"
+                ),
+                "within",
+                0.0,
                 by_dataset(
-                    cells, "sets", pair(30, 10),
-                    lambda one, other, split=split: difference(last(one, split), last(other, split)), "median",
+                    cells,
+                    "sets",
+                    pair(30, 10),
+                    lambda one, other, split=split: difference(last(one, split), last(other, split)),
+                    "median",
                 ),
                 margin=MARGIN,
             )
             for split in ("train", "test")
         ),
         claim(
-            "71", "Larger batches reduce overfitting",
-            "share of draws with a smaller test minus training loss with batches of 30 than of 1, rate 0.03", "above",
+            "71",
+            say("Larger batches reduce overfitting"),
+            say("share of draws with a smaller test minus training loss with batches of 30 than of 1, rate 0.03"),
+            "above",
             0.5,
             by_dataset(
-                cells, "sets", pair(30, 1),
+                cells,
+                "sets",
+                pair(30, 1),
                 lambda one, other: sooner(
                     difference(last(one, "test"), last(one, "train")),
                     difference(last(other, "test"), last(other, "train")),
@@ -68,39 +93,62 @@ def claims(cells: Cells) -> list[Claim]:
             ),
         ),
         claim(
-            "11", "Sometimes, from batch 20 on, test loss is below training loss (in at least one draw of twenty)",
-            "share of draws whose test loss is below their training loss with batches of 30, rate 0.03",
-            "above", 0.05,
+            "11",
+            say("Sometimes, from batch 20 on, test loss is below training loss (in at least one draw of twenty)"),
+            say("share of draws whose test loss is below their training loss with batches of 30, rate 0.03"),
+            "above",
+            0.05,
             by_dataset(
-                cells, "sets", pair(30, 30)[:1],
+                cells,
+                "sets",
+                pair(30, 30)[:1],
                 lambda one: (last(one, "test") < last(one, "train")).astype(np.float64),
             ),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def blocks(cells: Cells) -> list[Block]:
     """Return picture and tables."""
     n = cells.design("sets").get("n_replicas", 0)
     return [
-        survival("batch-size-survival", cells, "sets", BATCH, "a batch size"),
+        survival("batch-size-survival", cells, "sets", BATCH, say("a batch size")),
         lines(
             "batch-size-loss",
-            f"Median test loss after equally many epochs over {n} draws, by batch size; one line a rate.",
-            "Test loss by batch size and rate on each set.",
-            cells, "sets", BATCH, RATE, lambda cell: last(cell, "test"), "test loss", log_y=True,
+            say("Median test loss after equally many epochs over {n} draws, by batch size; one line a rate.", n=n),
+            say("Test loss by batch size and rate on each set."),
+            cells,
+            "sets",
+            BATCH,
+            RATE,
+            lambda cell: last(cell, "test"),
+            say("test loss"),
+            log_y=True,
             goal=cells.target("sets"),
         ),
         over_levels(
-            "batch-size-map", f"Share of {n} draws that reach the target, by batch size and rate, mean over the sets.",
-            cells, "sets", BATCH, RATE, lambda cell: reached(cells, cell),
+            "batch-size-map",
+            say("Share of {n} draws that reach the target, by batch size and rate, mean over the sets.", n=n),
+            cells,
+            "sets",
+            BATCH,
+            RATE,
+            lambda cell: reached(cells, cell),
         ),
         over_levels(
             "batch-size-noise",
-            "Noise of the curve: mean move of the training loss from look to look, median over draws, at rate 0.03.",
-            cells, "sets", BATCH, "dataset", roughness, kind="median", others={RATE: MIDDLE_RATE},
+            say(
+                "Noise of the curve: mean move of the training loss from look to look, median over draws, at rate 0.03."
+            ),
+            cells,
+            "sets",
+            BATCH,
+            "dataset",
+            roughness,
+            kind="median",
+            others={RATE: MIDDLE_RATE},
         ),
-    ]  # fmt: skip
+    ]
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
@@ -113,13 +161,17 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         if cells.of("sets", {BATCH: batch, RATE: MIDDLE_RATE})
     }
     if not shares:
-        return "The design has no cell at rate 0.03; the tables show what was trained."
+        return say("The design has no cell at rate 0.03; the tables show what was trained.")
     best = max(shares, key=lambda batch: shares[batch])
     worst = min(shares, key=lambda batch: shares[batch])
-    return (
-        f"At rate 0.03 and equally many epochs batches of {best} bring most networks to the target "
-        f"({shares[best]:.0%}), batches of {worst} fewest ({shares[worst]:.0%})."
+    return say(
+        "At rate 0.03 and equally many epochs batches of {best} bring most networks to the target "
+        "({shares:.0%}), batches of {worst} fewest ({shares_2:.0%}).",
+        best=best,
+        shares=shares[best],
+        worst=worst,
+        shares_2=shares[worst],
     )
 
 
-LESSON = Lesson("Batch size", claims, blocks, answer)
+LESSON = Lesson(later("Batch size"), claims, blocks, answer)

@@ -12,6 +12,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, ReportColumn, ReportTable, shown
 from analysis.statistics.bounded import bounded_interval
 from analysis.statistics.verdicts import Claim, Judgment, Sample, share_interval
+from analysis.words import later, say
 
 SHAPE, ACTIVATION = "network.hidden_layer_sizes", "network.activation"
 CAP = 2.0
@@ -35,7 +36,14 @@ def chosen(cells: Cells, dataset: str) -> tuple[FloatArray, FloatArray, list[str
         setting, look = np.unravel_index(means.argmin(), means.shape)
         found[0, judged], found[1, judged] = test[setting, look, judged], train[setting, look, judged]
         cell = group[int(setting)]
-        words.append(f"{cell.params[ACTIVATION]} {cell.params[SHAPE]}, epoch {cell.looks[int(look)]}")
+        words.append(
+            say(
+                "{params} {params_2}, epoch {looks}",
+                params=cell.params[ACTIVATION],
+                params_2=cell.params[SHAPE],
+                looks=cell.looks[int(look)],
+            )
+        )
     return found[0], found[1], list(dict.fromkeys(words))
 
 
@@ -53,15 +61,29 @@ def _samples(cells: Cells) -> tuple[list[Sample], list[Sample]]:
 def claims(cells: Cells) -> list[Claim]:
     """Return what is said about the lowest loss."""
     passes, excess = _samples(cells)
-    budget = "setting and epoch chosen on other draws"
+    budget = say("setting and epoch chosen on other draws")
     return [
-        Claim("25", "Circle and spiral can be brought below 0.1 with X1 and X2 alone, in most draws",
-              "share of draws with training and test loss below 0.1 at the chosen setting and epoch", "above", 0.5,
-              tuple(passes), pooled(passes), budget=budget),
-        Claim("25", "... but not to what the best possible predictor reaches (0.001 above it and more)",
-              "test loss minus the best possible predictor's on the same points (median over draws)", "above", 0.001,
-              tuple(excess), pooled(excess), budget=budget),
-    ]  # fmt: skip
+        Claim(
+            "25",
+            say("Circle and spiral can be brought below 0.1 with X1 and X2 alone, in most draws"),
+            say("share of draws with training and test loss below 0.1 at the chosen setting and epoch"),
+            "above",
+            0.5,
+            tuple(passes),
+            pooled(passes),
+            budget=budget,
+        ),
+        Claim(
+            "25",
+            say("... but not to what the best possible predictor reaches (0.001 above it and more)"),
+            say("test loss minus the best possible predictor's on the same points (median over draws)"),
+            "above",
+            0.001,
+            tuple(excess),
+            pooled(excess),
+            budget=budget,
+        ),
+    ]
 
 
 def blocks(cells: Cells) -> list[Block]:
@@ -84,21 +106,36 @@ def blocks(cells: Cells) -> list[Block]:
         )
     table = ReportTable(
         "best-loss-lowest",
-        "Mean losses at the setting and epoch that the other half of the draws chose, beside the best possible "
-        "predictor's mean loss on the same test points.",
+        say(
+            "Mean losses at the setting and epoch that the other half of the draws chose, beside the best possible "
+            "predictor's mean loss on the same test points."
+        ),
         (
-            ReportColumn("set", "Set", "text"), ReportColumn("test", "Test loss", "interval"),
-            ReportColumn("train", "Training loss", "interval"), ReportColumn("floor", "Best possible"),
-            ReportColumn("passed", "Below 0.1", "interval"), ReportColumn("settings", "Chosen", "text"),
+            ReportColumn("set", say("Set"), "text"),
+            ReportColumn("test", say("Test loss"), "interval"),
+            ReportColumn("train", say("Training loss"), "interval"),
+            ReportColumn("floor", say("Best possible")),
+            ReportColumn("passed", say("Below 0.1"), "interval"),
+            ReportColumn("settings", say("Chosen"), "text"),
         ),
         tuple(rows),
-    )  # fmt: skip
+    )
     picture = lines(
-        "best-loss-shapes", "Median of the lowest test loss over all looks (flattering) by layers, all rates and "
-        "penalties; one line an activation.", "Lowest test loss by layers and activation on circle and spiral.",
-        cells, "settings", SHAPE, ACTIVATION, lambda cell: np.asarray(losses(cell, "test").min(axis=0)), "test loss",
-        log_y=True, goal=cells.target("settings"),
-    )  # fmt: skip
+        "best-loss-shapes",
+        say(
+            "Median of the lowest test loss over all looks (flattering) by layers, all rates and "
+            "penalties; one line an activation."
+        ),
+        say("Lowest test loss by layers and activation on circle and spiral."),
+        cells,
+        "settings",
+        SHAPE,
+        ACTIVATION,
+        lambda cell: np.asarray(losses(cell, "test").min(axis=0)),
+        say("test loss"),
+        log_y=True,
+        goal=cells.target("settings"),
+    )
     return [picture, table]
 
 
@@ -108,8 +145,16 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     for dataset in cells.datasets("settings"):
         test, _, words = chosen(cells, dataset)
         best = floor(cells.of("settings", {"dataset": dataset})[0], "test").mean()
-        parts.append(f"{test.mean():.4f} on {title(dataset)} (best possible {best:.4f}; {words[0]})")
-    return f"Chosen on other draws, the lowest mean test loss is {' and '.join(parts)}."
+        parts.append(
+            say(
+                "{mean:.4f} on {title} (best possible {best:.4f}; {words})",
+                mean=test.mean(),
+                title=title(dataset),
+                best=best,
+                words=words[0],
+            )
+        )
+    return say("Chosen on other draws, the lowest mean test loss is {parts}.", parts=say(" and ").join(parts))
 
 
-LESSON = Lesson("Lowest loss", claims, blocks, answer)
+LESSON = Lesson(later("Lowest loss"), claims, blocks, answer)

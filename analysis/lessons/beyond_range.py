@@ -23,6 +23,7 @@ from analysis.formats.blocks import (
 )
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,30 +128,105 @@ def claims(cells: Cells) -> list[Claim]:
     penalty = _versus(cells, PENALTY, "l2", "none", beyond, datasets)
     farther = _versus(cells, STRETCH, 1.5, 3.0, excess, datasets)
     deeper = _versus(cells, SHAPE, "6", "6-6-6", beyond, datasets)
-    budget = "equal epochs, rate, draws and first weights"
+    budget = say("equal epochs, rate, draws and first weights")
     return [
-        Claim(OWN, "A ReLU network is linear along rays beyond the range", "share of ReLU networks whose score along "
-              f"rays from 1.2 to 3 times the range is a line with R^2 above {STRAIGHT:g}", "above", 0.9,
-              straight, pooled(straight), budget=budget),
-        Claim(OWN, "A tanh network is flatter there", "share of settings and draws in which the score changes less "
-              "along rays with tanh than with ReLU, over its spread within the range", "above", 0.5,
-              flat, pooled(flat), budget=budget),
-        Claim(OWN, "... because its units saturate", "share of settings and draws in which fewer units are saturated "
-              "beyond the range with tanh than with ReLU (of ReLU: switched off)", "below", 0.5,
-              _turned(saturated), pooled(_turned(saturated)), budget=budget),
-        Claim(OWN, "Whoever is better within the range is better beyond it", "rank correlation, over settings, of a "
-              "draw's losses within and beyond the range (median over draws)", "above", 0.0,
-              correlation, pooled(correlation), budget=budget),
-        Claim(OWN, "ReLU is better than tanh beyond the range", "share of settings and draws in which ReLU's loss "
-              "beyond the range is lower than tanh's", "above", 0.5, relu, pooled(relu), budget=budget),
-        Claim(OWN, "An L2 penalty helps beyond the range", "share of settings and draws with a lower loss beyond the "
-              "range with L2 at 0.003 than without", "above", 0.5, penalty, pooled(penalty), budget=budget),
-        Claim(OWN, "The farther, the worse", "share of settings and draws whose loss above the floor is lower up to "
-              "1.5 times the range than up to 3 times", "above", 0.5, farther, pooled(farther), budget=budget),
-        Claim(OWN, "One hidden layer is better beyond the range than three", "share of settings and draws with a lower "
-              "loss beyond the range with one layer of six units than with three", "above", 0.5,
-              deeper, pooled(deeper), budget="equal epochs and units a layer; three layers have more parameters"),
-    ]  # fmt: skip
+        Claim(
+            OWN,
+            say("A ReLU network is linear along rays beyond the range"),
+            say(
+                "share of ReLU networks whose score along "
+                "rays from 1.2 to 3 times the range is a line with R^2 above {straight:g}",
+                straight=STRAIGHT,
+            ),
+            "above",
+            0.9,
+            straight,
+            pooled(straight),
+            budget=budget,
+        ),
+        Claim(
+            OWN,
+            say("A tanh network is flatter there"),
+            say(
+                "share of settings and draws in which the score changes less "
+                "along rays with tanh than with ReLU, over its spread within the range"
+            ),
+            "above",
+            0.5,
+            flat,
+            pooled(flat),
+            budget=budget,
+        ),
+        Claim(
+            OWN,
+            say("... because its units saturate"),
+            say(
+                "share of settings and draws in which fewer units are saturated "
+                "beyond the range with tanh than with ReLU (of ReLU: switched off)"
+            ),
+            "below",
+            0.5,
+            _turned(saturated),
+            pooled(_turned(saturated)),
+            budget=budget,
+        ),
+        Claim(
+            OWN,
+            say("Whoever is better within the range is better beyond it"),
+            say("rank correlation, over settings, of a draw's losses within and beyond the range (median over draws)"),
+            "above",
+            0.0,
+            correlation,
+            pooled(correlation),
+            budget=budget,
+        ),
+        Claim(
+            OWN,
+            say("ReLU is better than tanh beyond the range"),
+            say("share of settings and draws in which ReLU's loss beyond the range is lower than tanh's"),
+            "above",
+            0.5,
+            relu,
+            pooled(relu),
+            budget=budget,
+        ),
+        Claim(
+            OWN,
+            say("An L2 penalty helps beyond the range"),
+            say("share of settings and draws with a lower loss beyond the range with L2 at 0.003 than without"),
+            "above",
+            0.5,
+            penalty,
+            pooled(penalty),
+            budget=budget,
+        ),
+        Claim(
+            OWN,
+            say("The farther, the worse"),
+            say(
+                "share of settings and draws whose loss above the floor is lower up to "
+                "1.5 times the range than up to 3 times"
+            ),
+            "above",
+            0.5,
+            farther,
+            pooled(farther),
+            budget=budget,
+        ),
+        Claim(
+            OWN,
+            say("One hidden layer is better beyond the range than three"),
+            say(
+                "share of settings and draws with a lower "
+                "loss beyond the range with one layer of six units than with three"
+            ),
+            "above",
+            0.5,
+            deeper,
+            pooled(deeper),
+            budget=say("equal epochs and units a layer; three layers have more parameters"),
+        ),
+    ]
 
 
 def _turned(samples: Sequence[Sample]) -> tuple[Sample, ...]:
@@ -177,7 +253,7 @@ def _sets_table(cells: Cells) -> ReportTable:
     for dataset in _datasets(cells):
         values = in_and_out(cells, dataset)
         row: list[Cell] = [title(dataset)]
-        row.append(shown(median_interval(_known(values))) if len(values) else Missing("too few settings"))
+        row.append(shown(median_interval(_known(values))) if len(values) else Missing(say("too few settings")))
         for activation in activations:
             group = _of(cells, {"dataset": dataset, ACTIVATION: activation})
             row.append(_mean_of([np.median(last(cell, "in_range")) for cell in group]))
@@ -187,22 +263,25 @@ def _sets_table(cells: Cells) -> ReportTable:
         row.append(_mean_of([value for value in constant if value is not None]))
         rows.append(tuple(row))
     columns = [
-        ReportColumn("set", "Set", "text"),
-        ReportColumn("correlation", "In and out of range, rank correlation", "interval"),
+        ReportColumn("set", say("Set"), "text"),
+        ReportColumn("correlation", say("In and out of range, rank correlation"), "interval"),
     ]
     for activation in activations:
         name = _level_name(activation)
         columns += [
-            ReportColumn(f"{activation}_in", f"{name}, in range"),
-            ReportColumn(f"{activation}_out", f"{name}, beyond"),
-            ReportColumn(f"{activation}_right", f"{name}, right sign beyond"),
+            ReportColumn(f"{activation}_in", say("{name}, in range", name=name)),
+            ReportColumn(f"{activation}_out", say("{name}, beyond", name=name)),
+            ReportColumn(f"{activation}_right", say("{name}, right sign beyond", name=name)),
         ]
-    columns.append(ReportColumn("constant", "Constant, beyond"))
+    columns.append(ReportColumn("constant", say("Constant, beyond")))
     n = cells.design("sets").get("n_replicas", 0)
     return ReportTable(
         "beyond-range-sets",
-        f"Median losses over {n} draws within and beyond the range, averaged over layers, penalties and stretches; the "
-        "share of points beyond the range on the right side of 0; and the constant predictor's loss there.",
+        say(
+            "Median losses over {n} draws within and beyond the range, averaged over layers, penalties and stretches; "
+            "the share of points beyond the range on the right side of 0; and the constant predictor's loss there.",
+            n=n,
+        ),
         tuple(columns),
         tuple(rows),
     )
@@ -214,7 +293,7 @@ def _known(values: FloatArray) -> FloatArray:
 
 def _mean_of(values: Sequence[float]) -> Cell:
     mean = float(np.mean(values)) if len(values) else float("nan")
-    return mean if np.isfinite(mean) else Missing("not finite" if len(values) else "not trained")
+    return mean if np.isfinite(mean) else Missing(say("not finite") if len(values) else say("not trained"))
 
 
 def _mechanism_table(cells: Cells) -> ReportTable:
@@ -228,15 +307,17 @@ def _mechanism_table(cells: Cells) -> ReportTable:
         rows.append((_level_name(activation), *(_mean_of(values) for values in probes)))
     return ReportTable(
         "beyond-range-mechanism",
-        "The mechanism, by activation: R^2 of a line along rays beyond the box, change of the score along them over "
-        "its spread within the range, share of saturated (ReLU: switched off) units there, share of other networks "
-        "that agree in sign. Medians over draws, averaged over sets and settings.",
+        say(
+            "The mechanism, by activation: R^2 of a line along rays beyond the box, change of the score along them "
+            "over its spread within the range, share of saturated (ReLU: switched off) units there, share of other "
+            "networks that agree in sign. Medians over draws, averaged over sets and settings."
+        ),
         (
-            ReportColumn("activation", "Activation", "text"),
-            ReportColumn("ray_line", "R^2 of a line"),
-            ReportColumn("ray_change", "Change along rays"),
-            ReportColumn("saturated", "Saturated units"),
-            ReportColumn("agreement", "Agreement"),
+            ReportColumn("activation", say("Activation"), "text"),
+            ReportColumn("ray_line", say("R^2 of a line")),
+            ReportColumn("ray_change", say("Change along rays")),
+            ReportColumn("saturated", say("Saturated units")),
+            ReportColumn("agreement", say("Agreement")),
         ),
         tuple(rows),
     )
@@ -253,7 +334,14 @@ def _winner(cells: Cells, dataset: str) -> tuple[str, bool] | None:
 
 
 def rule_of_thumb(cells: Cells) -> str:
-    """Return what the numbers support, set by set."""
+    """Return the rule that the numbers support: who is better beyond the range on which sets."""
+    return say(
+        "Rule of thumb: do not choose by the loss within the range; choose by how the truth goes on. {found}",
+        found=_better_beyond(cells),
+    )
+
+
+def _better_beyond(cells: Cells) -> str:
     by_name: dict[str, list[str]] = {"ReLU": [], "tanh": [], "neither": []}
     for dataset in _datasets(cells):
         found = _winner(cells, dataset)
@@ -266,12 +354,18 @@ def rule_of_thumb(cells: Cells) -> str:
         and (high := median_interval(_known(values), JOINT_LEVEL).high) is not None
         and high < 0
     ]
-    parts = [f"{name} is better beyond the range on {', '.join(sets)}" for name, sets in by_name.items() if sets]
-    text = "Rule of thumb: do not choose by the loss within the range; choose by how the truth goes on. " + (
-        "; ".join(parts).replace("neither is better", "neither is shown better") + "."
-    )
+    parts = [
+        say("neither is shown better beyond the range on {sets}", sets=", ".join(sets))
+        if name == "neither"
+        else say("{name} is better beyond the range on {sets}", name=name, sets=", ".join(sets))
+        for name, sets in by_name.items()
+        if sets
+    ]
+    text = "; ".join(parts) + "."
     if opposed:
-        text += f" On {', '.join(opposed)} settings that are better within the range are worse beyond it."
+        text += say(
+            " On {opposed} settings that are better within the range are worse beyond it.", opposed=", ".join(opposed)
+        )
     return text
 
 
@@ -292,26 +386,33 @@ def _picture(cells: Cells, design: str) -> Picture:
     kept = tuple(row for row in rows if np.isfinite(row[5]) and np.isfinite(row[6]))
     return Picture(
         name,
-        "Each point is a setting: median loss within the range (across) and beyond it (up), one panel a set, colour "
-        "the activation, at the larger stretch. On the line both are equal.",
-        "Loss within against loss beyond the range by set: " + "; ".join(
-            f"{title(d)} rank correlation {number_text(float(np.median(_known(v))))}"
-            for d in cells.datasets(design) if len(_known(v := in_and_out(cells, d)))
-        ) + ".",
+        say(
+            "Each point is a setting: median loss within the range (across) and beyond it (up), one panel a set, "
+            "colour the activation, at the larger stretch. On the line both are equal."
+        ),
+        say("Loss within against loss beyond the range by set: ")
+        + "; ".join(
+            say("{title} rank correlation {float}", title=title(d), float=number_text(float(np.median(_known(v)))))
+            for d in cells.datasets(design)
+            if len(_known(v := in_and_out(cells, d)))
+        )
+        + ".",
         lambda: _draw(cells, design),
         ReportTable(
             name,
             "",
             (
-                ReportColumn("set", "Set", "text"), ReportColumn("activation", "Activation", "text"),
-                ReportColumn("units", "Units", "text"),
-                ReportColumn("penalty", "Penalty", "text"),
-                ReportColumn("stretch", "Stretch"),
-                ReportColumn("inside", "In range"), ReportColumn("outside", "Beyond"),
+                ReportColumn("set", say("Set"), "text"),
+                ReportColumn("activation", say("Activation"), "text"),
+                ReportColumn("units", say("Units"), "text"),
+                ReportColumn("penalty", say("Penalty"), "text"),
+                ReportColumn("stretch", say("Stretch")),
+                ReportColumn("inside", say("In range")),
+                ReportColumn("outside", say("Beyond")),
             ),
             kept,
         ),
-    )  # fmt: skip
+    )
 
 
 def _draw(cells: Cells, design: str) -> Figure:
@@ -336,7 +437,7 @@ def _draw(cells: Cells, design: str) -> Figure:
         plain_ticks(axes, "y")
         axes.set_title(title(dataset), fontsize=9)
         axes.tick_params(labelsize=6, which="both")
-        axes.set_xlabel("in range", fontsize=8)
+        axes.set_xlabel(say("in range"), fontsize=8)
         if i == 0:
             axes.set_ylabel("beyond", fontsize=8)
             axes.legend(fontsize=6)
@@ -345,7 +446,10 @@ def _draw(cells: Cells, design: str) -> Figure:
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
-    return rule_of_thumb(cells).removeprefix("Rule of thumb: do not choose").join(("Do not choose", ""))
+    return say(
+        "Do not choose by the loss within the range; choose by how the truth goes on. {found}",
+        found=_better_beyond(cells),
+    )
 
 
-LESSON = Lesson("Beyond the range", claims, blocks, answer)
+LESSON = Lesson(later("Beyond the range"), claims, blocks, answer)

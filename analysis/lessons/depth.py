@@ -13,6 +13,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
+from analysis.words import later, say
 
 SHAPE, ACTIVATION, SHARE = "network.hidden_layer_sizes", "network.activation", "data.train_share"
 FLAT, DEEP = "16", "5-4-4"
@@ -38,16 +39,16 @@ def _versus(cells: Cells, value: Callable[[CellRecord], FloatArray]) -> tuple[Sa
 
 def claims(cells: Cells) -> list[Claim]:
     """Return the report's claims about depth."""
-    budget = "equal parameters (64 and 65), epochs, rate and draws"
+    budget = say("equal parameters (64 and 65), epochs, rate and draws")
     compared: list[tuple[str, str, Callable[[CellRecord], FloatArray]]] = [
-        ("Deeper networks underfit", "a higher training loss", lambda cell: last(cell, "train")),
-        ("Deeper networks overfit", "a larger gap between test and training loss", _gap),
-        ("Deeper networks have a higher test loss", "a higher test loss", lambda cell: last(cell, "test")),
+        (say("Deeper networks underfit"), say("a higher training loss"), lambda cell: last(cell, "train")),
+        (say("Deeper networks overfit"), say("a larger gap between test and training loss"), _gap),
+        (say("Deeper networks have a higher test loss"), say("a higher test loss"), lambda cell: last(cell, "test")),
     ]
     found = []
     for words, measure, value in compared:
         samples = _versus(cells, value)
-        text = f"share of draws and settings with {measure} with three hidden layers than with one"
+        text = say("share of draws and settings with {measure} with three hidden layers than with one", measure=measure)
         found.append(Claim("73", words, text, "above", 0.5, samples, pooled(samples), budget=budget))
     return found
 
@@ -56,26 +57,54 @@ def blocks(cells: Cells) -> list[Block]:
     """Return picture and tables."""
     n = cells.design("sets").get("n_replicas", 0)
     return [
-        survival("depth-survival", cells, "sets", SHAPE, "a network"),
+        survival("depth-survival", cells, "sets", SHAPE, say("a network")),
         lines(
-            "depth-loss", f"Median test loss over {n} draws by hidden layers of equally many parameters, both training "
-            "shares; one line an activation.", "Test loss by depth and activation on each set.",
-            cells, "sets", SHAPE, ACTIVATION, lambda cell: last(cell, "test"), "test loss", log_y=True,
+            "depth-loss",
+            say(
+                "Median test loss over {n} draws by hidden layers of equally many parameters, both "
+                "training shares; one line an activation.",
+                n=n,
+            ),
+            say("Test loss by depth and activation on each set."),
+            cells,
+            "sets",
+            SHAPE,
+            ACTIVATION,
+            lambda cell: last(cell, "test"),
+            say("test loss"),
+            log_y=True,
             goal=cells.target("sets"),
         ),
         over_levels(
-            "depth-train", "Training loss by layers and set (median over draws of the mean over settings).",
-            cells, "sets", SHAPE, "dataset", lambda cell: last(cell, "train"), kind="median",
+            "depth-train",
+            say("Training loss by layers and set (median over draws of the mean over settings)."),
+            cells,
+            "sets",
+            SHAPE,
+            "dataset",
+            lambda cell: last(cell, "train"),
+            kind="median",
         ),
         over_levels(
-            "depth-gap", "Test minus training loss by layers and set (median over draws of the mean over settings).",
-            cells, "sets", SHAPE, "dataset", _gap, kind="median",
+            "depth-gap",
+            say("Test minus training loss by layers and set (median over draws of the mean over settings)."),
+            cells,
+            "sets",
+            SHAPE,
+            "dataset",
+            _gap,
+            kind="median",
         ),
         over_levels(
-            "depth-reached", "Share of draws that reach the target by layers and set.",
-            cells, "sets", SHAPE, "dataset", lambda cell: reached(cells, cell),
+            "depth-reached",
+            say("Share of draws that reach the target by layers and set."),
+            cells,
+            "sets",
+            SHAPE,
+            "dataset",
+            lambda cell: reached(cells, cell),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
@@ -88,8 +117,8 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
             if (group := cells.of("sets", {"dataset": dataset, SHAPE: shape}))
         }
         best = min(means, key=lambda shape: means[shape])
-        parts.append(f"{best} on {title(dataset)}")
-    return f"At equally many parameters the lowest median test loss has {', '.join(parts)}."
+        parts.append(say("{best} on {title}", best=best, title=title(dataset)))
+    return say("At equally many parameters the lowest median test loss has {parts}.", parts=", ".join(parts))
 
 
-LESSON = Lesson("Depth", claims, blocks, answer)
+LESSON = Lesson(later("Depth"), claims, blocks, answer)

@@ -14,6 +14,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +40,7 @@ def _cells(cells: Cells, *, noisy: bool | None, penalty: float = 0.0) -> list[tu
             share = float(str(noise))
             cell = cells.one("labels", {"dataset": dataset, NOISE: noise, PENALTY: penalty})
             if cell is not None and share < RANDOM and (noisy is None or noisy == (share > 0)):
-                found.append((f"{title(dataset)}, {share:.0%} wrong", cell))
+                found.append((say("{title}, {share:.0%} wrong", title=title(dataset), share=share), cell))
     return found
 
 
@@ -101,37 +102,108 @@ def claims(cells: Cells) -> list[Claim]:
     alone = cells.of("labels", {NOISE: RANDOM, PENALTY: 0.0})
     decayed = _cells(cells, noisy=True, penalty=strength)
     return [
-        claim("39", "A network fits labels drawn at random", f"share of draws with {FITTED:.0%} of the training points "
-              "on their random label after the last epoch", "above", 0.5,
-              [Sample("", "share", (ended_at(cell, "told_fitted") >= FITTED).astype(float)) for cell in alone],
-              budget="same draws"),
-        claim("40", "Points with a right label are fitted first", "share of draws in which half of the points with a "
-              "right label are fitted before half of those with a wrong one", "above", 0.5,
-              _samples(noisy, lambda cell: sooner(epochs_to(cell, "clean_fitted", HALF),
-                                                  epochs_to(cell, "wrong_fitted", HALF))), budget="same network"),
-        claim("40", "Early stopping helps where labels are noisy", "share of wrong held-out images where patience goes "
-              "back to, less that after the last epoch (median over draws)", "below", 0.0,
-              _samples(noisy, _gain, "median"), budget="same network"),
-        claim("40", "... and little where they are not (one image in a hundred at most)", "share of wrong held-out "
-              "images where patience goes back to, less that after the last epoch, right labels (median over draws)",
-              "within", 0.0, _samples(clean, _gain, "median"), margin=LITTLE, budget="same network"),
-        claim("40", "Early stopping saves time: less than half of the epochs", "share of draws in which patience ends "
-              "training before half of the epochs", "above", 0.5, _samples(_cells(cells, noisy=None), _is_early),
-              budget="same network"),
-        claim("43", "The homework's stop, when the training loss moves by 1e-5 or less, regularizes too",
-              "share of draws with fewer wrong held-out images where it stops than after the last epoch, noisy labels",
-              "above", 0.5, _samples(noisy, lambda cell: (
-                  at(cell, "held_error", still_stop(cell)) < ended_at(cell, "held_error")).astype(float)),
-              budget="same network"),
-        claim("42", "Weight decay does not prevent that all labels are fitted", f"share of draws with {FITTED:.0%} of "
-              f"the noisy labels fitted after the last epoch with L2 at {strength:g}", "above", 0.5,
-              _samples(decayed, lambda cell: (ended_at(cell, "told_fitted") >= FITTED).astype(float)),
-              budget="same draws"),
-        claim("42", "... and helps together with early stopping", "share of wrong held-out images where patience goes "
-              f"back to with L2 at {strength:g}, less that without (median over draws)", "below", 0.0,
-              _stopped_with_against_without(cells, strength)),
+        claim(
+            "39",
+            say("A network fits labels drawn at random"),
+            say(
+                "share of draws with {fitted:.0%} of the training points on their random label after the last epoch",
+                fitted=FITTED,
+            ),
+            "above",
+            0.5,
+            [Sample("", "share", (ended_at(cell, "told_fitted") >= FITTED).astype(float)) for cell in alone],
+            budget=say("same draws"),
+        ),
+        claim(
+            "40",
+            say("Points with a right label are fitted first"),
+            say(
+                "share of draws in which half of the points with a "
+                "right label are fitted before half of those with a wrong one"
+            ),
+            "above",
+            0.5,
+            _samples(
+                noisy, lambda cell: sooner(epochs_to(cell, "clean_fitted", HALF), epochs_to(cell, "wrong_fitted", HALF))
+            ),
+            budget=say("same network"),
+        ),
+        claim(
+            "40",
+            say("Early stopping helps where labels are noisy"),
+            say(
+                "share of wrong held-out images where patience goes "
+                "back to, less that after the last epoch (median over draws)"
+            ),
+            "below",
+            0.0,
+            _samples(noisy, _gain, "median"),
+            budget=say("same network"),
+        ),
+        claim(
+            "40",
+            say("... and little where they are not (one image in a hundred at most)"),
+            say(
+                "share of wrong held-out "
+                "images where patience goes back to, less that after the last epoch, right labels (median over draws)"
+            ),
+            "within",
+            0.0,
+            _samples(clean, _gain, "median"),
+            margin=LITTLE,
+            budget=say("same network"),
+        ),
+        claim(
+            "40",
+            say("Early stopping saves time: less than half of the epochs"),
+            say("share of draws in which patience ends training before half of the epochs"),
+            "above",
+            0.5,
+            _samples(_cells(cells, noisy=None), _is_early),
+            budget=say("same network"),
+        ),
+        claim(
+            "43",
+            say("The homework's stop, when the training loss moves by 1e-5 or less, regularizes too"),
+            say(
+                "share of draws with fewer wrong held-out images where it stops than after the last epoch, noisy labels"
+            ),
+            "above",
+            0.5,
+            _samples(
+                noisy,
+                lambda cell: (at(cell, "held_error", still_stop(cell)) < ended_at(cell, "held_error")).astype(float),
+            ),
+            budget=say("same network"),
+        ),
+        claim(
+            "42",
+            say("Weight decay does not prevent that all labels are fitted"),
+            say(
+                "share of draws with {fitted:.0%} of "
+                "the noisy labels fitted after the last epoch with L2 at {strength:g}",
+                fitted=FITTED,
+                strength=strength,
+            ),
+            "above",
+            0.5,
+            _samples(decayed, lambda cell: (ended_at(cell, "told_fitted") >= FITTED).astype(float)),
+            budget=say("same draws"),
+        ),
+        claim(
+            "42",
+            say("... and helps together with early stopping"),
+            say(
+                "share of wrong held-out images where patience goes "
+                "back to with L2 at {strength:g}, less that without (median over draws)",
+                strength=strength,
+            ),
+            "below",
+            0.0,
+            _stopped_with_against_without(cells, strength),
+        ),
         *_bound_claims(noisy),
-    ]  # fmt: skip
+    ]
 
 
 def _is_early(cell: CellRecord) -> FloatArray:
@@ -142,11 +214,15 @@ def _is_early(cell: CellRecord) -> FloatArray:
 def _stopped_with_against_without(cells: Cells, strength: float) -> list[Sample]:
     without = dict(_cells(cells, noisy=True))
     return [
-        Sample(name, "median", at(cell, "held_error", patience_stop(cell)[0])
-               - at(without[name], "held_error", patience_stop(without[name])[0]))
+        Sample(
+            name,
+            "median",
+            at(cell, "held_error", patience_stop(cell)[0])
+            - at(without[name], "held_error", patience_stop(without[name])[0]),
+        )
         for name, cell in _cells(cells, noisy=True, penalty=strength)
         if name in without and strength > 0
-    ]  # fmt: skip
+    ]
 
 
 def _bound_claims(noisy: Sequence[tuple[str, CellRecord]]) -> list[Claim]:
@@ -154,19 +230,41 @@ def _bound_claims(noisy: Sequence[tuple[str, CellRecord]]) -> list[Claim]:
         return lambda cell: (losses(cell, "held_error") <= losses(cell, name)).all(axis=0).astype(float)
 
     return [
-        claim("41", "Fitted clean and unfitted random points bound the test error: the bound covers it",
-              "share of draws in which the bound (at 95 %) is above the share of wrong held-out images at every look",
-              "above", 0.8, _samples(noisy, covered("garg_bound")), budget="same network"),
-        claim("41", "... and says more than guessing would (below 0.9)",
-              "share of draws in which the bound is below 0.9 where patience goes back to", "above", 0.5,
-              _samples(noisy, lambda cell: (at(cell, "garg_bound", patience_stop(cell)[0]) < GUESSING).astype(float)),
-              budget="same network"),
-        claim("41", "Without its term for few points it covers the error, too, where patience goes back to",
-              "share of draws in which the bound's first two terms are above the share of wrong held-out images",
-              "above", 0.5, _samples(noisy, lambda cell: (
-                  at(cell, "held_error", patience_stop(cell)[0])
-                  <= at(cell, "garg_leading", patience_stop(cell)[0])).astype(float)), budget="same network"),
-    ]  # fmt: skip
+        claim(
+            "41",
+            say("Fitted clean and unfitted random points bound the test error: the bound covers it"),
+            say(
+                "share of draws in which the bound (at 95 %) is above the share of wrong held-out images at every look"
+            ),
+            "above",
+            0.8,
+            _samples(noisy, covered("garg_bound")),
+            budget=say("same network"),
+        ),
+        claim(
+            "41",
+            say("... and says more than guessing would (below 0.9)"),
+            say("share of draws in which the bound is below 0.9 where patience goes back to"),
+            "above",
+            0.5,
+            _samples(noisy, lambda cell: (at(cell, "garg_bound", patience_stop(cell)[0]) < GUESSING).astype(float)),
+            budget=say("same network"),
+        ),
+        claim(
+            "41",
+            say("Without its term for few points it covers the error, too, where patience goes back to"),
+            say("share of draws in which the bound's first two terms are above the share of wrong held-out images"),
+            "above",
+            0.5,
+            _samples(
+                noisy,
+                lambda cell: (
+                    at(cell, "held_error", patience_stop(cell)[0]) <= at(cell, "garg_leading", patience_stop(cell)[0])
+                ).astype(float),
+            ),
+            budget=say("same network"),
+        ),
+    ]
 
 
 def blocks(cells: Cells) -> list[Block]:
@@ -174,13 +272,17 @@ def blocks(cells: Cells) -> list[Block]:
     return [
         _picture(cells),
         _table(cells),
-        Paragraph("In which sense do measures of complexity fail? Networks that fit random labels have the capacity to "
-                  "overfit anything, and generalize on true labels all the same: a bound by capacity alone says "
-                  "nothing "
-                  "(Zhang et al., Understanding deep learning requires rethinking generalization, ICLR 2017). In "
-                  "words; "
-                  "not measured here."),
-    ]  # fmt: skip
+        Paragraph(
+            say(
+                "In which sense do measures of complexity fail? Networks that fit random labels have the capacity to "
+                "overfit anything, and generalize on true labels all the same: a bound by capacity alone says "
+                "nothing "
+                "(Zhang et al., Understanding deep learning requires rethinking generalization, ICLR 2017). In "
+                "words; "
+                "not measured here."
+            )
+        ),
+    ]
 
 
 def _table(cells: Cells) -> ReportTable:
@@ -190,35 +292,47 @@ def _table(cells: Cells) -> ReportTable:
             best, ended = patience_stop(cell)
             looks = np.array(cell.looks, np.float64)
             rows.append(
-                (name, float(str(penalty)), shown(median_interval(at(cell, "held_error", best))),
-                 shown(median_interval(ended_at(cell, "held_error"))), float(np.median(looks[ended])),
-                 float(np.median(looks[still_stop(cell)])),
-                 shown(share_interval((ended_at(cell, "told_fitted") >= FITTED).astype(float))))
-            )  # fmt: skip
+                (
+                    name,
+                    float(str(penalty)),
+                    shown(median_interval(at(cell, "held_error", best))),
+                    shown(median_interval(ended_at(cell, "held_error"))),
+                    float(np.median(looks[ended])),
+                    float(np.median(looks[still_stop(cell)])),
+                    shown(share_interval((ended_at(cell, "told_fitted") >= FITTED).astype(float))),
+                )
+            )
     return ReportTable(
         "early-stopping-errors",
-        "Share of wrong held-out images where patience goes back to and after the last epoch (medians over draws), "
-        "where each rule stops, and the share of draws with all but one in twenty of the labels fitted.",
-        (ReportColumn("labels", "Labels", "text"), ReportColumn("penalty", "L2"),
-         ReportColumn("stopped", "Wrong, stopped", "interval"), ReportColumn("ended", "Wrong, at the end", "interval"),
-         ReportColumn("patience", "Patience stops at"), ReportColumn("still", "Homework's rule stops at"),
-         ReportColumn("fitted", "Labels fitted", "interval")),
+        say(
+            "Share of wrong held-out images where patience goes back to and after the last epoch (medians over draws), "
+            "where each rule stops, and the share of draws with all but one in twenty of the labels fitted."
+        ),
+        (
+            ReportColumn("labels", say("Labels"), "text"),
+            ReportColumn("penalty", "L2"),
+            ReportColumn("stopped", say("Wrong, stopped"), "interval"),
+            ReportColumn("ended", say("Wrong, at the end"), "interval"),
+            ReportColumn("patience", say("Patience stops at")),
+            ReportColumn("still", say("Homework's rule stops at")),
+            ReportColumn("fitted", say("Labels fitted"), "interval"),
+        ),
         tuple(rows),
-    )  # fmt: skip
+    )
 
 
 COURSES = (
-    ("clean_fitted", "right labels fitted"),
-    ("wrong_fitted", "wrong labels fitted"),
-    ("held_error", "wrong on held-out images"),
+    ("clean_fitted", later("right labels fitted")),
+    ("wrong_fitted", later("wrong labels fitted")),
+    ("held_error", later("wrong on held-out images")),
 )
 
 
 def _picture(cells: Cells) -> Picture:
     panels = _cells(cells, noisy=None) + [
-        (f"{title(str(cell.params['dataset']))}, at random", cell)
+        (say("{title}, at random", title=title(str(cell.params["dataset"]))), cell)
         for cell in cells.of("labels", {NOISE: RANDOM, PENALTY: 0.0})
-    ]  # fmt: skip
+    ]
     rows = [
         (name, words, float(look), float(np.median(row)))
         for name, cell in panels
@@ -228,14 +342,24 @@ def _picture(cells: Cells) -> Picture:
     ]
     return Picture(
         "early-stopping-courses",
-        "Medians over draws by epoch, without penalty: right labels are fitted before wrong ones; the dashed line is "
-        "where patience goes back to (median).",
-        "One panel for each share of wrong labels.",
+        say(
+            "Medians over draws by epoch, without penalty: right labels are fitted before wrong ones; the dashed line "
+            "is where patience goes back to (median)."
+        ),
+        say("One panel for each share of wrong labels."),
         lambda: _draw(panels),
-        ReportTable("early-stopping-courses", "", (ReportColumn("labels", "Labels", "text"),
-                    ReportColumn("what", "What", "text"), ReportColumn("epoch", "Epoch"),
-                    ReportColumn("median", "Share")), tuple(rows)),
-    )  # fmt: skip
+        ReportTable(
+            "early-stopping-courses",
+            "",
+            (
+                ReportColumn("labels", say("Labels"), "text"),
+                ReportColumn("what", say("What"), "text"),
+                ReportColumn("epoch", say("Epoch")),
+                ReportColumn("median", say("Share")),
+            ),
+            tuple(rows),
+        ),
+    )
 
 
 def _draw(panels: Sequence[tuple[str, CellRecord]]) -> Figure:
@@ -263,14 +387,19 @@ def _draw(panels: Sequence[tuple[str, CellRecord]]) -> Figure:
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     parts = [
-        f"{name}: {np.median(at(cell, 'held_error', patience_stop(cell)[0])):.1%} stopped, "
-        f"{np.median(ended_at(cell, 'held_error')):.1%} at the end"
+        say(
+            "{name}: {median:.1%} stopped, {median_2:.1%} at the end",
+            name=name,
+            median=np.median(at(cell, "held_error", patience_stop(cell)[0])),
+            median_2=np.median(ended_at(cell, "held_error")),
+        )
         for name, cell in _cells(cells, noisy=None)
     ]
-    return (
+    return say(
         "Points with a right label are fitted first, so that patience stops before the wrong ones are: share of wrong "
-        f"held-out images, {'; '.join(parts)}."
+        "held-out images, {parts}.",
+        parts="; ".join(parts),
     )
 
 
-LESSON = Lesson("Early stopping", claims, blocks, answer)
+LESSON = Lesson(later("Early stopping"), claims, blocks, answer)

@@ -15,20 +15,21 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Paragraph, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FloatArray = npt.NDArray[np.float64]
 BY, SHAPE, BATCH, SIZE = "work.implementation", "network.hidden_layer_sizes", "training.batch_size", "work.size"
-NAMES = {"engine": "our engine", "pytorch": "PyTorch", "sklearn": "scikit-learn"}
+NAMES = {"engine": later("our engine"), "pytorch": "PyTorch", "sklearn": "scikit-learn"}
 SLOWER = 0.02
 """Difference of logarithms that counts as none: 2 % of the time."""
-LOADED = (
+LOADED = later(
     "The machine was busy: in more than a quarter of the cells the slower repetitions of equal work took 1.25 times as "
     "long as the quicker ones. Nothing about seconds is decided; run it again on an idle machine."
 )
-BUDGET = "same weights, batches and thread; seconds of this run"
+BUDGET = later("same weights, batches and thread; seconds of this run")
 
 
 STEADY, MOST_UNSTEADY = 1.25, 0.25
@@ -57,7 +58,7 @@ def seconds(cell: CellRecord | None) -> FloatArray:
 
 def _shapes(cells: Cells) -> list[tuple[str, dict[str, Level]]]:
     return [
-        (f"{shape}, batch {batch}", {SHAPE: shape, BATCH: batch})
+        (say("{shape}, batch {batch}", shape=shape, batch=batch), {SHAPE: shape, BATCH: batch})
         for shape in cells.levels("training", SHAPE)
         for batch in cells.levels("training", BATCH)
     ]
@@ -82,17 +83,26 @@ def claims(cells: Cells) -> list[Claim]:
     gaps = [measured(cell, "score_gap") for cell in cells.of("training")]
     values = np.concatenate(gaps) if gaps else np.array([])
     equal = claim(
-        "34", "All compute the same: scores after an epoch agree to one in a hundred", f"of {len(values)} "
-                                                                                       f"trainings those "
-        "whose scores are our engine's", "equals", float(len(values)),
-        [Sample("", "exact", np.array([float((values == 0).sum())]))] if len(values) else [], budget="exact",
-    )  # fmt: skip
+        "34",
+        say("All compute the same: scores after an epoch agree to one in a hundred"),
+        say("of {n_values} trainings those whose scores are our engine's", n_values=len(values)),
+        "equals",
+        float(len(values)),
+        [Sample("", "exact", np.array([float((values == 0).sum())]))] if len(values) else [],
+        budget="exact",
+    )
     timed = [
-        claim("34", f"A framework is faster than code from scratch: {NAMES[name]} than our engine",
-              f"share of repetitions in which {NAMES[name]}'s epoch takes less time", "above", 0.5,
-              _faster(cells, name, "engine"), budget=BUDGET)
+        claim(
+            "34",
+            say("A framework is faster than code from scratch: {names} than our engine", names=NAMES[name]),
+            say("share of repetitions in which {names}'s epoch takes less time", names=NAMES[name]),
+            "above",
+            0.5,
+            _faster(cells, name, "engine"),
+            budget=BUDGET,
+        )
         for name in ("pytorch", "sklearn")
-    ]  # fmt: skip
+    ]
     widths = []
     for by in cells.levels("widths", BY):
         for other in ("255-255", "250-250"):
@@ -105,13 +115,25 @@ def claims(cells: Cells) -> list[Claim]:
         if size != 1024 and len(ratio):
             sizes.append(Sample(f"{size}", "median", ratio + 3.0 * np.log(float(str(size)) / 1024.0)))
     timed += [
-        claim("33", "Widths that are powers of two are faster: 256 than 255 and 250", "logarithm of the seconds "
-                                                                                      "with 256 "
-              "units over those with the other width (median over repetitions)", "below", 0.0, widths, budget=BUDGET),
-        claim("33", "A product of aligned matrices is faster, an operation: 1024 rows than 1025 to 1032",
-              "logarithm of the seconds an operation with 1024 rows over those with more (median over repetitions)",
-              "below", -SLOWER, sizes, budget=BUDGET),
-    ]  # fmt: skip
+        claim(
+            "33",
+            say("Widths that are powers of two are faster: 256 than 255 and 250"),
+            say("logarithm of the seconds with 256 units over those with the other width (median over repetitions)"),
+            "below",
+            0.0,
+            widths,
+            budget=BUDGET,
+        ),
+        claim(
+            "33",
+            say("A product of aligned matrices is faster, an operation: 1024 rows than 1025 to 1032"),
+            say("logarithm of the seconds an operation with 1024 rows over those with more (median over repetitions)"),
+            "below",
+            -SLOWER,
+            sizes,
+            budget=BUDGET,
+        ),
+    ]
     if is_loaded(cells):
         timed = [undecided(one) for one in timed]
     return [equal, *(dataclasses.replace(one, timed=True) for one in timed)]
@@ -120,7 +142,7 @@ def claims(cells: Cells) -> list[Claim]:
 def blocks(cells: Cells) -> list[Block]:
     """Return picture and tables."""
     failed = [cell.reason for cell in cells.all if cell.reason is not None]
-    missing: list[Block] = [Paragraph(f"Not compared: {failed[0]}.", "missing")] if failed else []
+    missing: list[Block] = [Paragraph(say("Not compared: {failed}.", failed=failed[0]), "missing")] if failed else []
     if is_loaded(cells):
         missing.append(Paragraph(LOADED, "missing"))
     return [*missing, _picture(cells), _training_table(cells), _other_table(cells)]
@@ -128,7 +150,7 @@ def blocks(cells: Cells) -> list[Block]:
 
 def _time(cell: CellRecord | None) -> Cell:
     values = seconds(cell)
-    return shown(median_interval(values)) if len(values) else Missing("not measured here")
+    return shown(median_interval(values)) if len(values) else Missing(say("not measured here"))
 
 
 def _training_table(cells: Cells) -> ReportTable:
@@ -137,24 +159,26 @@ def _training_table(cells: Cells) -> ReportTable:
     ]
     return ReportTable(
         "from-scratch-seconds",
-        "Seconds of an epoch over 512 images, one thread: medians over repetitions, in this run on this machine.",
+        say("Seconds of an epoch over 512 images, one thread: medians over repetitions, in this run on this machine."),
         (
-            ReportColumn("network", "Network", "text"),
+            ReportColumn("network", say("Network"), "text"),
             *(ReportColumn(by, words, "interval") for by, words in NAMES.items()),
         ),
         tuple(rows),
-    )  # fmt: skip
+    )
 
 
 def _other_table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = [
         (f"{NAMES[str(cell.params[BY])]}, {cell.params[SHAPE]}", _time(cell)) for cell in cells.of("widths")
     ]
-    rows += [(f"product of {cell.params[SIZE]} x {cell.params[SIZE]}", _time(cell)) for cell in cells.of("products")]
+    rows += [
+        (say("product of {params} x {params}", params=cell.params[SIZE]), _time(cell)) for cell in cells.of("products")
+    ]
     return ReportTable(
         "from-scratch-widths",
-        "Seconds by width and by size: medians over repetitions, in this run on this machine.",
-        (ReportColumn("what", "What", "text"), ReportColumn("seconds", "Seconds", "interval")),
+        say("Seconds by width and by size: medians over repetitions, in this run on this machine."),
+        (ReportColumn("what", say("What"), "text"), ReportColumn("seconds", say("Seconds"), "interval")),
         tuple(rows),
     )
 
@@ -168,12 +192,20 @@ def _picture(cells: Cells) -> Picture:
     ]
     return Picture(
         "from-scratch-bars",
-        "Median seconds of an epoch by network and batch, a colour for each implementation.",
-        "Bars on a logarithmic scale.",
+        say("Median seconds of an epoch by network and batch, a colour for each implementation."),
+        say("Bars on a logarithmic scale."),
         lambda: _draw(cells),
-        ReportTable("from-scratch-bars", "", (ReportColumn("network", "Network", "text"),
-                    ReportColumn("by", "By", "text"), ReportColumn("seconds", "Seconds")), tuple(rows)),
-    )  # fmt: skip
+        ReportTable(
+            "from-scratch-bars",
+            "",
+            (
+                ReportColumn("network", say("Network"), "text"),
+                ReportColumn("by", say("By"), "text"),
+                ReportColumn("seconds", say("Seconds")),
+            ),
+            tuple(rows),
+        ),
+    )
 
 
 def _draw(cells: Cells) -> Figure:
@@ -192,7 +224,7 @@ def _draw(cells: Cells) -> Figure:
     axes.set_yscale("log")
     plain_ticks(axes, "y")
     axes.set_xticks(range(len(found)), [name.replace(", ", "\n") for name, _ in found], fontsize=7)
-    axes.set_ylabel("seconds an epoch", fontsize=8)
+    axes.set_ylabel(say("seconds an epoch"), fontsize=8)
     axes.legend(fontsize=7)
     return figure
 
@@ -208,8 +240,12 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         ]
         if times:
             parts.append(f"{name}: {', '.join(times)}")
-    busy = " The machine was busy: nothing about seconds is decided." if is_loaded(cells) else ""
-    return f"Milliseconds an epoch in this run: {'; '.join(parts) or 'not measured here'}.{busy}"
+    busy = say(" The machine was busy: nothing about seconds is decided.") if is_loaded(cells) else ""
+    return say(
+        "Milliseconds an epoch in this run: {times}.{busy}",
+        times="; ".join(parts) or say("not measured here"),
+        busy=busy,
+    )
 
 
-LESSON = Lesson("From scratch or a framework", claims, blocks, answer)
+LESSON = Lesson(later("From scratch or a framework"), claims, blocks, answer)

@@ -13,10 +13,11 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample
+from analysis.words import later, say
 
 SHAPE, RATE = "network.hidden_layer_sizes", "training.learning_rate"
 WIDTHS = ("4", "16", "64", "256")
-BUDGET = "equal epochs, rates tried, draws and first weights"
+BUDGET = later("equal epochs, rates tried, draws and first weights")
 MARGIN = 0.01
 LAST = wrong_at(-1)
 FIRST_RATE = 0.04
@@ -38,7 +39,11 @@ def short_against_long(cells: Cells) -> list[Sample]:
             levels: dict[str, Level] = {"dataset": name, SHAPE: shape}
             early, late = best(cells, "shapes", levels, wrong_at(0)), best(cells, "shapes", levels, LAST)
             if early is not None and late is not None:
-                found.append(Sample(f"{shape} units", "median", difference(judges(LAST(early)), judges(LAST(late)))))
+                found.append(
+                    Sample(
+                        say("{shape} units", shape=shape), "median", difference(judges(LAST(early)), judges(LAST(late)))
+                    )
+                )
     return found
 
 
@@ -62,28 +67,81 @@ def _chosen_by(cell: CellRecord) -> float:
 
 def claims(cells: Cells) -> list[Claim]:
     """Return the claims about hidden units."""
-    median = "each at its best rate (median over draws)"
+    median = say("each at its best rate (median over draws)")
     return [
-        claim("32", "More units help: 256 against 16", f"share of wrong test images with 256 units less that with 16, "
-              f"{median}", "below", 0.0, _against(cells, "256", "16"), budget=BUDGET),
-        claim("32", "... and 256 against 64", f"share of wrong test images with 256 units less that with 64, {median}",
-              "below", 0.0, _against(cells, "256", "64"), budget=BUDGET),
-        claim("32", "One more layer of 64 helps", f"share of wrong test images with 64-64 less that with 64, {median}",
-              "below", 0.0, _against(cells, "64-64", "64"), budget=BUDGET),
-        claim("32", "A layer of one unit hurts", f"share of wrong test images with 64-1 less that with 64-64, {median}",
-              "above", 0.0, _against(cells, "64-1", "64-64"), budget=BUDGET),
-        claim("32", "The best rate depends on the epochs: what is best after few is not after many",
-              "share of wrong test images at the last look at the rate that is best at the first look, less that "
-              "at the "
-              "best rate (median over draws)", "above", 0.0, short_against_long(cells), budget=BUDGET),
-        claim("32", "Width and rate are better chosen together than one after the other",
-              f"share of wrong test images of the pair that is best of all less that of the width that is best at rate "
-              f"{FIRST_RATE:g} with its best rate (median over draws)", "below", 0.0, joint_against_one_by_one(cells),
-              budget=BUDGET),
-        claim("59", "Layers that narrow are as good as layers of one width, to one image in a hundred",
-              f"share of wrong test images with 64-32-16 less that with 58-58-58, {median}", "within", 0.0,
-              _against(cells, "64-32-16", "58-58-58"), margin=MARGIN, budget="equal parameters, epochs, rates, draws"),
-    ]  # fmt: skip
+        claim(
+            "32",
+            say("More units help: 256 against 16"),
+            say("share of wrong test images with 256 units less that with 16, {median}", median=median),
+            "below",
+            0.0,
+            _against(cells, "256", "16"),
+            budget=BUDGET,
+        ),
+        claim(
+            "32",
+            say("... and 256 against 64"),
+            say("share of wrong test images with 256 units less that with 64, {median}", median=median),
+            "below",
+            0.0,
+            _against(cells, "256", "64"),
+            budget=BUDGET,
+        ),
+        claim(
+            "32",
+            say("One more layer of 64 helps"),
+            say("share of wrong test images with 64-64 less that with 64, {median}", median=median),
+            "below",
+            0.0,
+            _against(cells, "64-64", "64"),
+            budget=BUDGET,
+        ),
+        claim(
+            "32",
+            say("A layer of one unit hurts"),
+            say("share of wrong test images with 64-1 less that with 64-64, {median}", median=median),
+            "above",
+            0.0,
+            _against(cells, "64-1", "64-64"),
+            budget=BUDGET,
+        ),
+        claim(
+            "32",
+            say("The best rate depends on the epochs: what is best after few is not after many"),
+            say(
+                "share of wrong test images at the last look at the rate that is best at the first look, less that "
+                "at the "
+                "best rate (median over draws)"
+            ),
+            "above",
+            0.0,
+            short_against_long(cells),
+            budget=BUDGET,
+        ),
+        claim(
+            "32",
+            say("Width and rate are better chosen together than one after the other"),
+            say(
+                "share of wrong test images of the pair that is best of all less that of the width that is best at "
+                "rate {first_rate:g} with its best rate (median over draws)",
+                first_rate=FIRST_RATE,
+            ),
+            "below",
+            0.0,
+            joint_against_one_by_one(cells),
+            budget=BUDGET,
+        ),
+        claim(
+            "59",
+            say("Layers that narrow are as good as layers of one width, to one image in a hundred"),
+            say("share of wrong test images with 64-32-16 less that with 58-58-58, {median}", median=median),
+            "within",
+            0.0,
+            _against(cells, "64-32-16", "58-58-58"),
+            margin=MARGIN,
+            budget=say("equal parameters, epochs, rates, draws"),
+        ),
+    ]
 
 
 def blocks(cells: Cells) -> list[Block]:
@@ -94,14 +152,37 @@ def blocks(cells: Cells) -> list[Block]:
         for shape in cells.levels("shapes", SHAPE)
     ]
     return [
-        lines("hidden-units-shapes", "Median share of wrong test images after the last epoch by rate, a colour "
-                                     "for each "
-              "shape.", _words(cells), cells, "shapes", RATE, SHAPE, LAST, "share of wrong test images"),
-        best_table("hidden-units-best", "Share of wrong test images after the last epoch, each shape at its best rate: "
-                   "medians over the draws that did not choose it.", cells, "shapes", rows, LAST),
-        best_table("hidden-units-early", "The same at the first look: another rate is best.", cells, "shapes", rows,
-                   wrong_at(0)),
-    ]  # fmt: skip
+        lines(
+            "hidden-units-shapes",
+            say("Median share of wrong test images after the last epoch by rate, a colour for each shape."),
+            _words(cells),
+            cells,
+            "shapes",
+            RATE,
+            SHAPE,
+            LAST,
+            say("share of wrong test images"),
+        ),
+        best_table(
+            "hidden-units-best",
+            say(
+                "Share of wrong test images after the last epoch, each shape at its best rate: "
+                "medians over the draws that did not choose it."
+            ),
+            cells,
+            "shapes",
+            rows,
+            LAST,
+        ),
+        best_table(
+            "hidden-units-early",
+            say("The same at the first look: another rate is best."),
+            cells,
+            "shapes",
+            rows,
+            wrong_at(0),
+        ),
+    ]
 
 
 def _words(cells: Cells) -> str:
@@ -119,7 +200,7 @@ def _words(cells: Cells) -> str:
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
-    return f"Wrong test images, each shape at its best rate: {_words(cells)}"
+    return say("Wrong test images, each shape at its best rate: {words}", words=_words(cells))
 
 
-LESSON = Lesson("Hidden units", claims, blocks, answer)
+LESSON = Lesson(later("Hidden units"), claims, blocks, answer)

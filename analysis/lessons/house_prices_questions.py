@@ -14,6 +14,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +47,7 @@ def _rise(cells: Cells, **otherwise: Level) -> list[Sample]:
 
 def _folds(cells: Cells) -> list[tuple[str, CellRecord]]:
     return [
-        (f"{shape} units", cell)
+        (say("{shape} units", shape=shape), cell)
         for shape in cells.levels("folds", SHAPE)
         if (cell := cells.one("folds", {SHAPE: shape})) is not None
     ]
@@ -64,51 +65,140 @@ def picks(cells: Cells, by: str) -> FloatArray:
 
 def claims(cells: Cells) -> list[Claim]:
     """Return the claims about house prices."""
-    rise = "mean squared error of logarithms on test rows, {} less the plain preparation's (median over divisions)"
+    rise = say("mean squared error of logarithms on test rows, {} less the plain preparation's (median over divisions)")
     wrong_one, wrong_all = picks(cells, "fold"), picks(cells, "folds")
     textbook = [Sample("", "median", score(cell) - _constant(cell)) for cell in cells.of("textbook") if cell.losses]
     random, highest = _step(cells, holes="at_random"), _step(cells, holes="highest")
     gap = [] if random is None or highest is None else [Sample("", "median", score(highest) - score(random))]
     spread = [
-        Sample(name, "median", np.abs(measured(cell, "fold") - measured(cell, "whole"))
-               - np.abs(measured(cell, "folds") - measured(cell, "whole"))) for name, cell in _folds(cells)
-    ]  # fmt: skip
+        Sample(
+            name,
+            "median",
+            np.abs(measured(cell, "fold") - measured(cell, "whole"))
+            - np.abs(measured(cell, "folds") - measured(cell, "whole")),
+        )
+        for name, cell in _folds(cells)
+    ]
     return [
-        claim("57", "Log prices are the right scale: raw ones do worse", rise.format("raw prices'"), "above", 0.0,
-              _rise(cells, target="raw"), budget="equal epochs, divisions and first weights"),
-        claim("57", "Without standardizing the same network does worse", rise.format("numbers as they are"), "above",
-              0.0, _rise(cells, standardize=False), budget="equal epochs, divisions and first weights"),
-        claim("57", "The Id must go: left in, it hurts", rise.format("with the Id"), "above", 0.0,
-              _rise(cells, with_id=True), budget="equal epochs, divisions and first weights"),
-        claim("57", "Mean imputation is harmless if values are missing at random (0.001 at most)",
-              rise.format("30 % of two columns missing at random"), "below", HARMLESS, _rise(cells, holes="at_random"),
-              budget="equal epochs, divisions and first weights"),
-        claim("57", "... and harms more if the highest values are missing", "mean squared error of logarithms on test "
-              "rows, the highest 30 % missing less 30 % missing at random (median over divisions)", "above", 0.0, gap,
-              budget="equal epochs, divisions and first weights"),
-        claim("57", "The textbook's untuned linear model is better than guessing", "its mean squared error of "
-                                                                                   "logarithms "
-              "on test rows less the constant's (median over divisions)", "below", 0.0, textbook,
-              budget="same divisions"),
-        claim("57", "K folds are nearer to the error on new rows than one split", "distance of one fold's error "
-                                                                                  "from the "
-              "error on the test rows, less that of the mean of five (median over divisions)", "above", 0.0, spread,
-              budget="same rows"),
-        claim("57", "With one split luck decides between 4 and 32 units (wrong in more than one division of ten)",
-              "share of divisions in which one fold picks the network that is worse on the test rows", "above", 0.1,
-              [Sample("", "share", wrong_one)] if len(wrong_one) else [], budget="same rows"),
-        claim("57", "... and with five folds it does not (in fewer than one of ten)",
-              "share of divisions in which five folds pick the network that is worse on the test rows", "below", 0.1,
-              [Sample("", "share", wrong_all)] if len(wrong_all) else [], budget="same rows"),
-        claim("57", "The mean of the K models is better than one of them", "error on the test rows of the five models' "
-              "mean prediction less their mean error (median over divisions)", "below", 0.0,
-              [Sample(name, "median", measured(cell, "together") - measured(cell, "one")) for name, cell in
-               _folds(cells)], budget="same models"),
-        claim("57", "... and than one trained on all the rows", "error on the test rows of the five models' mean "
-              "prediction less that of one model trained on all training rows (median over divisions)", "below", 0.0,
-              [Sample(name, "median", measured(cell, "together") - measured(cell, "whole")) for name, cell in
-               _folds(cells)], budget="same rows; five trainings against one"),
-    ]  # fmt: skip
+        claim(
+            "57",
+            say("Log prices are the right scale: raw ones do worse"),
+            rise.format(say("raw prices'")),
+            "above",
+            0.0,
+            _rise(cells, target="raw"),
+            budget=say("equal epochs, divisions and first weights"),
+        ),
+        claim(
+            "57",
+            say("Without standardizing the same network does worse"),
+            rise.format(say("numbers as they are")),
+            "above",
+            0.0,
+            _rise(cells, standardize=False),
+            budget=say("equal epochs, divisions and first weights"),
+        ),
+        claim(
+            "57",
+            say("The Id must go: left in, it hurts"),
+            rise.format(say("with the Id")),
+            "above",
+            0.0,
+            _rise(cells, with_id=True),
+            budget=say("equal epochs, divisions and first weights"),
+        ),
+        claim(
+            "57",
+            say("Mean imputation is harmless if values are missing at random (0.001 at most)"),
+            rise.format(say("30 % of two columns missing at random")),
+            "below",
+            HARMLESS,
+            _rise(cells, holes="at_random"),
+            budget=say("equal epochs, divisions and first weights"),
+        ),
+        claim(
+            "57",
+            say("... and harms more if the highest values are missing"),
+            say(
+                "mean squared error of logarithms on test "
+                "rows, the highest 30 % missing less 30 % missing at random (median over divisions)"
+            ),
+            "above",
+            0.0,
+            gap,
+            budget=say("equal epochs, divisions and first weights"),
+        ),
+        claim(
+            "57",
+            say("The textbook's untuned linear model is better than guessing"),
+            say("its mean squared error of logarithms on test rows less the constant's (median over divisions)"),
+            "below",
+            0.0,
+            textbook,
+            budget=say("same divisions"),
+        ),
+        claim(
+            "57",
+            say("K folds are nearer to the error on new rows than one split"),
+            say(
+                "distance of one fold's error "
+                "from the "
+                "error on the test rows, less that of the mean of five (median over divisions)"
+            ),
+            "above",
+            0.0,
+            spread,
+            budget=say("same rows"),
+        ),
+        claim(
+            "57",
+            say("With one split luck decides between 4 and 32 units (wrong in more than one division of ten)"),
+            say("share of divisions in which one fold picks the network that is worse on the test rows"),
+            "above",
+            0.1,
+            [Sample("", "share", wrong_one)] if len(wrong_one) else [],
+            budget=say("same rows"),
+        ),
+        claim(
+            "57",
+            say("... and with five folds it does not (in fewer than one of ten)"),
+            say("share of divisions in which five folds pick the network that is worse on the test rows"),
+            "below",
+            0.1,
+            [Sample("", "share", wrong_all)] if len(wrong_all) else [],
+            budget=say("same rows"),
+        ),
+        claim(
+            "57",
+            say("The mean of the K models is better than one of them"),
+            say(
+                "error on the test rows of the five models' "
+                "mean prediction less their mean error (median over divisions)"
+            ),
+            "below",
+            0.0,
+            [
+                Sample(name, "median", measured(cell, "together") - measured(cell, "one"))
+                for name, cell in _folds(cells)
+            ],
+            budget=say("same models"),
+        ),
+        claim(
+            "57",
+            say("... and than one trained on all the rows"),
+            say(
+                "error on the test rows of the five models' mean "
+                "prediction less that of one model trained on all training rows (median over divisions)"
+            ),
+            "below",
+            0.0,
+            [
+                Sample(name, "median", measured(cell, "together") - measured(cell, "whole"))
+                for name, cell in _folds(cells)
+            ],
+            budget=say("same rows; five trainings against one"),
+        ),
+    ]
 
 
 def _constant(cell: CellRecord) -> FloatArray:
@@ -118,20 +208,30 @@ def _constant(cell: CellRecord) -> FloatArray:
 def _name(cell: CellRecord) -> str:
     p = cell.params
     words = [
-        word for word, is_on in (
-            ("raw prices", p[TARGET] == "raw"), ("not standardized", not p[STANDARD]), ("with the Id", bool(p[ID])),
-            ("holes at random", p[HOLES] == "at_random"), ("holes at the top", p[HOLES] == "highest"),
-        ) if is_on
-    ]  # fmt: skip
+        word
+        for word, is_on in (
+            (say("raw prices"), p[TARGET] == "raw"),
+            (say("not standardized"), not p[STANDARD]),
+            (say("with the Id"), bool(p[ID])),
+            (say("holes at random"), p[HOLES] == "at_random"),
+            (say("holes at the top"), p[HOLES] == "highest"),
+        )
+        if is_on
+    ]
     return ", ".join(words) or "plain"
 
 
 def _rows(cells: Cells) -> list[tuple[str, FloatArray]]:
     rows = [(_name(cell), score(cell)) for cell in cells.of("steps")]
     for cell in cells.of("textbook"):
-        rows += [("the textbook's linear model", score(cell)), ("the constant", _constant(cell))]
-    words = {"fold": "one fold's error", "folds": "five folds' error", "whole": "trained on all", "one": "one of five",
-             "together": "five together"}  # fmt: skip
+        rows += [(say("the textbook's linear model"), score(cell)), (say("the constant"), _constant(cell))]
+    words = {
+        "fold": say("one fold's error"),
+        "folds": say("five folds' error"),
+        "whole": say("trained on all"),
+        "one": say("one of five"),
+        "together": say("five together"),
+    }
     for name, cell in _folds(cells):
         rows += [(f"{name}: {text}", measured(cell, key)) for key, text in words.items()]
     return rows
@@ -144,14 +244,18 @@ def blocks(cells: Cells) -> list[Block]:
         _picture(cells),
         ReportTable(
             "house-prices-questions-errors",
-            "Mean squared error of logarithms on rows that were not trained on: medians over divisions.",
-            (ReportColumn("what", "What", "text"), ReportColumn("error", "Error", "interval")),
+            say("Mean squared error of logarithms on rows that were not trained on: medians over divisions."),
+            (ReportColumn("what", say("What"), "text"), ReportColumn("error", say("Error"), "interval")),
             tuple(body),
         ),
-        Paragraph("How good is any of this on the true prices of the competition's test rows? They are not known "
-                  "here, so "
-                  "that it is not measured."),
-    ]  # fmt: skip
+        Paragraph(
+            say(
+                "How good is any of this on the true prices of the competition's test rows? They are not known "
+                "here, so "
+                "that it is not measured."
+            )
+        ),
+    ]
 
 
 def _picture(cells: Cells) -> Picture:
@@ -159,12 +263,16 @@ def _picture(cells: Cells) -> Picture:
     found = [(name, middle) for name, middle in found if np.isfinite(middle)]
     return Picture(
         "house-prices-questions-bars",
-        "Median mean squared error of logarithms, on a logarithmic scale.",
-        "A bar for each way to do it.",
+        say("Median mean squared error of logarithms, on a logarithmic scale."),
+        say("A bar for each way to do it."),
         lambda: _draw(found),
-        ReportTable("house-prices-questions-bars", "", (ReportColumn("what", "What", "text"),
-                    ReportColumn("error", "Error")), tuple(found)),
-    )  # fmt: skip
+        ReportTable(
+            "house-prices-questions-bars",
+            "",
+            (ReportColumn("what", say("What"), "text"), ReportColumn("error", say("Error"))),
+            tuple(found),
+        ),
+    )
 
 
 def _draw(found: Sequence[tuple[str, float]]) -> Figure:
@@ -177,7 +285,7 @@ def _draw(found: Sequence[tuple[str, float]]) -> Figure:
     axes.invert_yaxis()
     axes.set_xscale("log")
     plain_ticks(axes, "x")
-    axes.set_xlabel("mean squared error of logarithms", fontsize=8)
+    axes.set_xlabel(say("mean squared error of logarithms"), fontsize=8)
     return figure
 
 
@@ -187,12 +295,15 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     parts = [f"{name} {np.median(values):.3g}" for name, values in rows.items() if ":" not in name]
     wrong = [picks(cells, by) for by in ("fold", "folds")]
     luck = (
-        f" One split picks the worse of two networks in {wrong[0].mean():.0%} of divisions, five folds in "
-        f"{wrong[1].mean():.0%}."
+        say(
+            " One split picks the worse of two networks in {mean:.0%} of divisions, five folds in {mean_2:.0%}.",
+            mean=wrong[0].mean(),
+            mean_2=wrong[1].mean(),
+        )
         if len(wrong[0])
         else ""
     )
-    return f"Median error of logarithms on rows not trained on: {', '.join(parts)}.{luck}"
+    return say("Median error of logarithms on rows not trained on: {parts}.{luck}", parts=", ".join(parts), luck=luck)
 
 
-LESSON = Lesson("Questions about house prices", claims, blocks, answer)
+LESSON = Lesson(later("Questions about house prices"), claims, blocks, answer)

@@ -15,25 +15,26 @@ from analysis.formats.blocks import (
     ReportColumn,
     ReportTable,
     Section,
-    file_names,
     labels,
     number_text,
     param_title,
     printable,
     short,
     shown,
+    study_files,
 )
 from analysis.records.events import Scalar
 from analysis.records.study import Study
 from analysis.statistics.ablation import Ablation, OneChange, ablation, largest_of_rest, sign_of
 from analysis.statistics.homework import WORDS, exact_text, winner_record
 from analysis.statistics.intervals import Interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TITLE = "What one change of the winner does"
+TITLE = later("What one change of the winner does")
 MOST_TOLD = 3
 """Changes that a card names ..."""
 MOST_SHORT = 2
@@ -46,16 +47,16 @@ MOST_TICKS = 3
 """... with a tick at each of so many, at every second one beyond."""
 LEAST_BEYOND = 0.01
 """... if they change the loss there by this share of the goal."""
-SIGN_WORDS = {1: "worse", -1: "better", 0: "no difference shown"}
+SIGN_WORDS = {1: later("worse"), -1: later("better"), 0: later("no difference shown")}
 COLUMNS = (
-    ReportColumn("change", "Change", "text"),
-    ReportColumn("in_range", "Loss in range, difference", "interval"),
-    ReportColumn("out_of_range", "Loss out of range, difference", "interval"),
-    ReportColumn("passes_before", "Draws that pass: winner"),
-    ReportColumn("passes_after", "Draws that pass: changed"),
-    ReportColumn("told", "What is shown", "text"),
+    ReportColumn("change", later("Change"), "text"),
+    ReportColumn("in_range", later("Loss in range, difference"), "interval"),
+    ReportColumn("out_of_range", later("Loss out of range, difference"), "interval"),
+    ReportColumn("passes_before", later("Draws that pass: winner")),
+    ReportColumn("passes_after", later("Draws that pass: changed")),
+    ReportColumn("told", later("What is shown"), "text"),
 )
-KEY = (
+KEY = later(
     "An experiment, unlike a search's trials: the winner and each change of it were trained on the same draws, which "
     "neither the search nor a certificate has seen, equally long, and measured once. A difference is the median over "
     "draws of the changed setting's loss minus the winner's: above 0 the change is worse on a typical draw; draws that "
@@ -70,7 +71,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section; without blocks where no winner has been changed."""
     names = labels(studies)
     blocks: list[Block] = []
-    for study, name, file_name in zip(studies, names, file_names("ablation", names), strict=True):
+    for study, name, file_name in zip(studies, names, study_files("ablation", studies), strict=True):
         found = ablation(study, winner_record(study))
         if found is not None:
             blocks += ablation_blocks(study, found, name, file_name)
@@ -79,10 +80,15 @@ def build(studies: Sequence[Study]) -> Section:
 
 def ablation_blocks(study: Study, found: Ablation, name: str, file_name: str) -> list[Block]:
     """Return the table and the picture of one study."""
-    whose = "the winner" if is_certified(study) else "the best setting, which is not certified"
+    whose = say("the winner") if is_certified(study) else say("the best setting, which is not certified")
     level = number_text(100 * (1 - found.level))
-    caption = (
-        f"{name}: {len(found.changes)} changes of {whose}, one at a time, n = {found.n} draws; intervals at {level} %."
+    caption = say(
+        "{name}: {n_changes} changes of {whose}, one at a time, n = {n} draws; intervals at {level} %.",
+        name=name,
+        n_changes=len(found.changes),
+        whose=whose,
+        n=found.n,
+        level=level,
     )
     rows = tuple(change_cells(one) for one in found.changes)
     return [ReportTable(file_name, caption, COLUMNS, rows), change_picture(found, name, file_name, rows)]
@@ -91,7 +97,7 @@ def ablation_blocks(study: Study, found: Ablation, name: str, file_name: str) ->
 def change_cells(one: OneChange) -> tuple[Cell, ...]:
     """Return one row of the table."""
     if one.reason is not None or one.passes is None:
-        nothing = Missing(printable(one.reason or "not measured"))
+        nothing = Missing(printable(one.reason or say("not measured")))
         return change_text(one), nothing, nothing, nothing, nothing, nothing
     return (
         change_text(one),
@@ -107,11 +113,11 @@ def told_text(one: OneChange) -> str:
     """Return what is shown of a change: ``"worse in range; fewer draws pass"``."""
     parts = [
         f"{SIGN_WORDS[sign]} {where}"
-        for sign, where in ((one.in_range_sign, "in range"), (one.out_of_range_sign, "out of range"))
+        for sign, where in ((one.in_range_sign, say("in range")), (one.out_of_range_sign, say("out of range")))
         if sign
     ]
     if one.pass_sign:
-        parts.append(f"{'fewer' if one.pass_sign > 0 else 'more'} draws pass")
+        parts.append(say("fewer draws pass" if one.pass_sign > 0 else "more draws pass"))
     return "; ".join(parts) or SIGN_WORDS[0]
 
 
@@ -127,8 +133,12 @@ def change_sentences(study: Study) -> tuple[str, ...]:
     beyond = [one for one in found.rest if one.out_of_range_sign and _counts(study, one.out_of_range)]
     beyond.sort(key=lambda one: -abs(one.out_of_range.estimate or 0.0))
     told += [
-        f"{_begun(change_text(one))}: {SIGN_WORDS[one.out_of_range_sign]} out of range alone, "
-        f"{signed_text(one.out_of_range)}."
+        say(
+            "{begun}: {sign_words} out of range alone, {signed_text}.",
+            begun=_begun(change_text(one)),
+            sign_words=SIGN_WORDS[one.out_of_range_sign],
+            signed_text=signed_text(one.out_of_range),
+        )
         for one in beyond[:MOST_BEYOND]
     ]
     return (*told, rest_sentence(study, found))
@@ -142,28 +152,46 @@ def short_sentence(study: Study) -> str:
     parts = []
     for one in found.told[:MOST_SHORT]:
         outside = one.out_of_range.estimate
-        beyond = "" if outside is None else f" and {_signed(outside)}"
+        beyond = "" if outside is None else say(" and {signed}", signed=_signed(outside))
         parts.append(f"{change_text(one)} {_signed(one.in_range.estimate or 0.0)}{beyond}")
     others, most = len(found.told) - MOST_SHORT, largest_of_rest(found)
     if others > 0:
-        parts.append(f"{others} more, smaller")
+        parts.append(say("{others} more, smaller", others=others))
     if found.rest:
-        below = "" if most is None else f", each below {number_text(most)} in range"
-        which = f"{len(found.rest)} others not shown" if found.told else f"none of {len(found.rest)} shown"
-        parts.append(f"{which} to matter{below}")
-    return f"Loss with one change, in and out of range: {'; '.join(parts)} (medians, n = {found.n})."
+        below = "" if most is None else say(", each below {most} in range", most=number_text(most))
+        which = (
+            say("{n_rest} others not shown", n_rest=len(found.rest))
+            if found.told
+            else say("none of {n_rest} shown", n_rest=len(found.rest))
+        )
+        parts.append(say("{which} to matter{below}", which=which, below=below))
+    return say(
+        "Loss with one change, in and out of range: {parts} (medians, n = {n}).", parts="; ".join(parts), n=found.n
+    )
 
 
 def change_sentence(one: OneChange) -> str:
     """Return what one change that matters does, in range and out of range side by side."""
     sign = one.in_range_sign or one.pass_sign
-    parts = [f"{SIGN_WORDS[sign]}, in range {signed_text(one.in_range)}"]
+    parts = [
+        say("{sign_words}, in range {signed_text}", sign_words=SIGN_WORDS[sign], signed_text=signed_text(one.in_range))
+    ]
     if one.out_of_range.estimate is not None:
-        beyond = SIGN_WORDS[one.out_of_range_sign] if one.out_of_range_sign else "not decided"
-        parts.append(f"out of range {signed_text(one.out_of_range)}, {beyond}")
+        beyond = SIGN_WORDS[one.out_of_range_sign] if one.out_of_range_sign else say("not decided")
+        parts.append(
+            say("out of range {signed_text}, {beyond}", signed_text=signed_text(one.out_of_range), beyond=beyond)
+        )
     if one.passes is not None and (one.pass_sign or one.passes.before != one.passes.after):
-        shown_or_not = "" if one.pass_sign else ", not decided"
-        parts.append(f"{one.passes.before} to {one.passes.after} of {one.passes.n} draws pass{shown_or_not}")
+        shown_or_not = "" if one.pass_sign else say(", not decided")
+        parts.append(
+            say(
+                "{before} to {after} of {n} draws pass{shown_or_not}",
+                before=one.passes.before,
+                after=one.passes.after,
+                n=one.passes.n,
+                shown_or_not=shown_or_not,
+            )
+        )
     return f"{_begun(change_text(one))}: {'; '.join(parts)}."
 
 
@@ -172,17 +200,28 @@ def rest_sentence(study: Study, found: Ablation) -> str:
     others, n_rest = len(found.told) - MOST_TOLD, len(found.rest)
     parts = []
     if others > 0:
-        parts.append(f"{others} more, smaller, in the report")
+        parts.append(say("{others} more, smaller, in the report", others=others))
     most = largest_of_rest(found)
     if n_rest and most is not None:
-        which = f"Each of the other {n_rest}" if found.told else f"None is shown to matter: each of {n_rest}"
-        parts.append(f"{which} moves a typical draw's loss in range by less than {number_text(most)}")
+        which = (
+            say("Each of the other {n_rest}", n_rest=n_rest)
+            if found.told
+            else say("None is shown to matter: each of {n_rest}", n_rest=n_rest)
+        )
+        parts.append(
+            say("{which} moves a typical draw's loss in range by less than {most}", which=which, most=number_text(most))
+        )
     elif n_rest:
-        parts.append(f"Of the other {n_rest} no difference is shown")
-    whose = "" if is_certified(study) else " of a setting that is not certified"
+        parts.append(say("Of the other {n_rest} no difference is shown", n_rest=n_rest))
+    whose = "" if is_certified(study) else say(" of a setting that is not certified")
     parts.append(
-        f"Changes{whose} one at a time, not together: medians over {found.n} draws of their own, level 0.05 shared "
-        f"over {len(found.changes)} changes"
+        say(
+            "Changes{whose} one at a time, not together: medians over {n} draws of their own, level 0.05 shared over "
+            "{n_changes} changes",
+            whose=whose,
+            n=found.n,
+            n_changes=len(found.changes),
+        )
     )
     return ". ".join(_begun(part) for part in parts) + "."
 
@@ -205,16 +244,31 @@ def change_text(one: OneChange) -> str:
     for key, before, after in one.along:
         if after is not None:
             moved = f"{title_text(key)} {value_text(after)}"
-            along.append(moved if before is None else f"{title_text(key)} {value_text(before)} to {value_text(after)}")
+            along.append(
+                moved
+                if before is None
+                else say(
+                    "{title_text} {before} to {after}",
+                    title_text=title_text(key),
+                    before=value_text(before),
+                    after=value_text(after),
+                )
+            )
     if one.epochs is not None:
-        along.append(f"measured at epoch {one.epochs}")
+        along.append(say("measured at epoch {epochs}", epochs=one.epochs))
     more = f" ({', '.join(along)})" if along else ""
-    return f"{title_text(one.param)} {value_text(one.before)} to {value_text(one.after)}{more}"
+    return say(
+        "{title_text} {before} to {after}{more}",
+        title_text=title_text(one.param),
+        before=value_text(one.before),
+        after=value_text(one.after),
+        more=more,
+    )
 
 
 def title_text(key: str) -> str:
     """Return a hyperparameter's name."""
-    return "hidden layers" if key == "network.hidden_layer_sizes" else WORDS.get(key, param_title(key))
+    return say("hidden layers") if key == "network.hidden_layer_sizes" else WORDS.get(key, param_title(key))
 
 
 def value_text(value: Scalar) -> str:
@@ -225,22 +279,37 @@ def value_text(value: Scalar) -> str:
 def signed_text(interval: Interval) -> str:
     """Return a difference with its ends, each with its sign: ``"+0.012 (+0.009 to +0.015)"``."""
     if interval.estimate is None:
-        return interval.reason or "not measured"
+        return interval.reason or say("not measured")
     if interval.low is None or interval.high is None:
         return _signed(interval.estimate)
-    return f"{_signed(interval.estimate)} ({_signed(interval.low)} to {_signed(interval.high)})"
+    return say(
+        "{signed} ({signed_2} to {signed_3})",
+        signed=_signed(interval.estimate),
+        signed_2=_signed(interval.low),
+        signed_3=_signed(interval.high),
+    )
 
 
 def change_picture(found: Ablation, name: str, file_name: str, rows: tuple[tuple[Cell, ...], ...]) -> Picture:
     """Return the picture of all changes: in range and out of range side by side."""
     told = found.told
-    alt = f"{name}: none of {len(found.changes)} changes is shown to matter."
+    alt = say("{name}: none of {n_changes} changes is shown to matter.", name=name, n_changes=len(found.changes))
     if told:
-        alt = f"{name}: shown to matter: {len(told)} of {len(found.changes)} changes. {change_sentence(told[0])}"
+        alt = say(
+            "{name}: shown to matter: {n_told} of {n_changes} changes. {change_sentence}",
+            name=name,
+            n_told=len(told),
+            n_changes=len(found.changes),
+            change_sentence=change_sentence(told[0]),
+        )
     return Picture(
         f"{file_name}-changes",
-        f"{name}: median difference of each change from the winner, n = {found.n} draws; right of 0 it is worse. Blue "
-        "and orange where a difference is shown, gray where not. Scales are linear near 0 and logarithmic beyond.",
+        say(
+            "{name}: median difference of each change from the winner, n = {n} draws; right of 0 it is worse. Blue "
+            "and orange where a difference is shown, gray where not. Scales are linear near 0 and logarithmic beyond.",
+            name=name,
+            n=found.n,
+        ),
         printable(alt),
         lambda: draw_changes(found, name),
         ReportTable(f"{file_name}-changes", "", COLUMNS, rows),
@@ -254,14 +323,14 @@ def draw_changes(found: Ablation, name: str) -> Figure:
     height = 0.9 + 0.2 * len(found.changes)
     figure = new_figure(9.6, height)
     sides = (
-        ("in range", BLUE, 0.37, [one.in_range for one in found.changes]),
-        ("out of range", ORANGE, 0.7, [one.out_of_range for one in found.changes]),
+        (say("in range"), BLUE, 0.37, [one.in_range for one in found.changes]),
+        (say("out of range"), ORANGE, 0.7, [one.out_of_range for one in found.changes]),
     )
     for title, color, left, intervals in sides:
         axes = figure.add_axes((left, 0.5 / height, 0.28, 1.0 - 0.9 / height))
         draw_side(axes, intervals, color)
         axes.axvline(0.0, color=BLACK, linewidth=0.8)
-        axes.set_xlabel(f"loss {title}, difference", fontsize=9)
+        axes.set_xlabel(say("loss {title}, difference", title=title), fontsize=9)
         axes.set_yticks([])
         axes.set_ylim(len(intervals) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")

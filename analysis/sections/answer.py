@@ -22,44 +22,46 @@ from analysis.records.table import ModelScores
 from analysis.sections.table import TableStudy, best_baseline, metric_title, open_table_study, score_interval
 from analysis.statistics.homework import HomeworkRow, homework_rows, setting_text
 from analysis.statistics.intervals import Interval
+from analysis.statistics.recorded import retold
+from analysis.words import later, say
 
 PLAYGROUND = "https://playground.tensorflow.org/#"
-NO_FLOOR = "this dataset declares no floor"
+NO_FLOOR = later("this dataset declares no floor")
 COLUMNS = (
-    ReportColumn("dataset", "Data type", "text"),
-    ReportColumn("activation", "Activation", "text"),
-    ReportColumn("batch_size", "Batch size"),
-    ReportColumn("n_hidden_layers", "# hidden layers"),
-    ReportColumn("neurons", "# neurons", "text"),
-    ReportColumn("epochs", "Epochs"),
-    ReportColumn("train_loss", "Training loss", "interval"),
-    ReportColumn("test_loss", "Test loss", "interval"),
-    ReportColumn("verdict", "Verdict", "text"),
-    ReportColumn("pass_rate", "Pass rate", "interval"),
-    ReportColumn("attainable_pass_rate", "Attainable pass rate"),
-    ReportColumn("floor", "Floor of the test loss"),
-    ReportColumn("n", "Draws n"),
+    ReportColumn("dataset", later("Data type"), "text"),
+    ReportColumn("activation", later("Activation"), "text"),
+    ReportColumn("batch_size", later("Batch size")),
+    ReportColumn("n_hidden_layers", later("# hidden layers")),
+    ReportColumn("neurons", later("# neurons"), "text"),
+    ReportColumn("epochs", later("Epochs")),
+    ReportColumn("train_loss", later("Training loss"), "interval"),
+    ReportColumn("test_loss", later("Test loss"), "interval"),
+    ReportColumn("verdict", later("Verdict"), "text"),
+    ReportColumn("pass_rate", later("Pass rate"), "interval"),
+    ReportColumn("attainable_pass_rate", later("Attainable pass rate")),
+    ReportColumn("floor", later("Floor of the test loss")),
+    ReportColumn("n", later("Draws n")),
 )
 PAGE_COLUMNS = (
-    ReportColumn("dataset", "Data type", "text"),
-    ReportColumn("settings", "Enter on the page", "text"),
-    ReportColumn("train_loss", "Its training loss", "interval"),
-    ReportColumn("test_loss", "Its test loss", "interval"),
-    ReportColumn("verdict", "Verdict", "text"),
-    ReportColumn("n", "Draws n"),
-    ReportColumn("url", "Open it", "text"),
+    ReportColumn("dataset", later("Data type"), "text"),
+    ReportColumn("settings", later("Enter on the page"), "text"),
+    ReportColumn("train_loss", later("Its training loss"), "interval"),
+    ReportColumn("test_loss", later("Its test loss"), "interval"),
+    ReportColumn("verdict", later("Verdict"), "text"),
+    ReportColumn("n", later("Draws n")),
+    ReportColumn("url", later("Open it"), "text"),
 )
 TABLE_COLUMNS = (
-    ReportColumn("dataset", "Data", "text"),
-    ReportColumn("setting", "Setting of the network", "text"),
-    ReportColumn("metric", "Metric", "text"),
-    ReportColumn("network", "Network, folds", "interval"),
-    ReportColumn("baseline", "Best simple model, folds", "interval"),
-    ReportColumn("best", "Which, folds", "text"),
-    ReportColumn("network_test", "Network, test rows", "interval"),
-    ReportColumn("baseline_test", "Best simple model, test rows", "interval"),
-    ReportColumn("best_test", "Which, test rows", "text"),
-    ReportColumn("verdict", "Verdict", "text"),
+    ReportColumn("dataset", later("Data"), "text"),
+    ReportColumn("setting", later("Setting of the network"), "text"),
+    ReportColumn("metric", later("Metric"), "text"),
+    ReportColumn("network", later("Network, folds"), "interval"),
+    ReportColumn("baseline", later("Best simple model, folds"), "interval"),
+    ReportColumn("best", later("Which, folds"), "text"),
+    ReportColumn("network_test", later("Network, test rows"), "interval"),
+    ReportColumn("baseline_test", later("Best simple model, test rows"), "interval"),
+    ReportColumn("best_test", later("Which, test rows"), "text"),
+    ReportColumn("verdict", later("Verdict"), "text"),
 )
 
 
@@ -82,10 +84,12 @@ def build(studies: Sequence[Study]) -> Section:
         blocks.append(
             ReportTable(
                 "homework",
-                "The setting found for each dataset. Every draw has its own data, split into training and test points, "
-                "initial weights and order; losses and pass rates are over n such draws, with 95 % intervals. A draw "
-                "passes if its training and its test loss are below the goal. Floor: mean test loss of the best "
-                "possible predictor; attainable pass rate: how often that predictor would pass.",
+                say(
+                    "The setting found for each dataset. Every draw has its own data, split into training and test "
+                    "points, initial weights and order; losses and pass rates are over n such draws, with 95 % "
+                    "intervals. A draw passes if its training and its test loss are below the goal. Floor: mean test "
+                    "loss of the best possible predictor; attainable pass rate: how often that predictor would pass."
+                ),
                 COLUMNS,
                 tuple(homework_cells(row, label) for label, row in winners),
             )
@@ -94,9 +98,11 @@ def build(studies: Sequence[Study]) -> Section:
         blocks.append(
             ReportTable(
                 "tables",
-                "The network found for each table beside the best simple model, in the folds that the search chose by "
-                "and on the test rows, which no search saw: each with the simple model that is best there, and 95 % "
-                "intervals over rows.",
+                say(
+                    "The network found for each table beside the best simple model, in the folds that the search "
+                    "chose by and on the test rows, which no search saw: each with the simple model that is best "
+                    "there, and 95 % intervals over rows."
+                ),
                 TABLE_COLUMNS,
                 tuple(table_cells(one, one.network) for one in tables if one.network),
             )
@@ -114,15 +120,19 @@ def build(studies: Sequence[Study]) -> Section:
         blocks.append(
             ReportTable(
                 "playground",
-                "The best setting that can be entered on the TensorFlow Playground page, with the address that opens "
-                "it on the first draw. The page shows one draw; the losses here are means over n.",
+                say(
+                    "The best setting that can be entered on the TensorFlow Playground page, with the address that "
+                    "opens it on the first draw. The page shows one draw; the losses here are means over n."
+                ),
                 PAGE_COLUMNS,
                 tuple(page_cells(row, label) for label, row in pages),
             )
         )
     elif winners and any(study.header.has_page for study in studies):
-        blocks.append(Paragraph("No setting that can be entered on the Playground page has been found yet.", "missing"))
-    return Section("answer", "Every setting with its intervals", tuple(blocks))
+        blocks.append(
+            Paragraph(say("No setting that can be entered on the Playground page has been found yet."), "missing")
+        )
+    return Section("answer", say("Every setting with its intervals"), tuple(blocks))
 
 
 def homework_cells(row: HomeworkRow, label: str) -> tuple[Cell, ...]:
@@ -148,18 +158,18 @@ def table_cells(one: TableStudy, network: ModelScores) -> tuple[Cell, ...]:
     """Return one table's row: its network beside the best simple model, in the folds and on the test rows."""
     metric, winner, verdict = one.table.metric, one.study.winner, one.study.verdict
     best, best_test = best_baseline(one), best_baseline(one, "test")
-    no_model = Interval(None, None, None, 0, "none", "no simple model has this score")
+    no_model = Interval(None, None, None, 0, "none", say("no simple model has this score"))
     return (
         one.label,
-        Missing("no winner") if winner is None else setting_text(winner),
+        Missing(say("no winner")) if winner is None else setting_text(winner),
         metric_title(one.table, metric),
         shown(score_interval(network, "validation", metric)),
         shown(no_model if best is None else score_interval(best, "validation", metric)),
-        Missing("none") if best is None else best.title,
+        Missing(say("none")) if best is None else best.title,
         shown(score_interval(network, "test", metric)),
         shown(no_model if best_test is None else score_interval(best_test, "test", metric)),
-        Missing("none") if best_test is None else best_test.title,
-        "certified" if verdict is not None and verdict.certified else "not certified",
+        Missing(say("none")) if best_test is None else best_test.title,
+        say("certified") if verdict is not None and verdict.certified else say("not certified"),
     )
 
 
@@ -179,18 +189,23 @@ def page_cells(row: HomeworkRow, label: str) -> tuple[Cell, ...]:
 def page_link(url: str | None) -> Link | Missing:
     """Return the link to the Playground page; a record keeps the page's hash, with or without the page before it."""
     if not url:
-        return Missing("the page cannot express it")
-    return Link("Playground page", url if "://" in url else PLAYGROUND + url.lstrip("#"))
+        return Missing(say("the page cannot express it"))
+    return Link(say("Playground page"), url if "://" in url else PLAYGROUND + url.lstrip("#"))
 
 
 def verdict_text(study: Study, label: str) -> str:
     """Return the study's verdict as one sentence, or why there is none."""
     if study.verdict is not None:
-        return f"{label}: {study.verdict.text}"
+        return f"{label}: {retold(study.verdict.text)}"
     done = len(study.trials)
     if not done:
-        return f"{label}: no trial has finished yet."
+        return say("{label}: no trial has finished yet.", label=label)
     failed = [record for record in study.trials if record.state == "failed"]
     if len(failed) == done:
-        return f"{label}: all {done} trials failed; the first because: {failed[0].reason or 'no reason recorded'}"
-    return f"{label}: not finished; {done} trials so far, no certificate yet."
+        return say(
+            "{label}: all {done} trials failed; the first because: {reason}",
+            label=label,
+            done=done,
+            reason=failed[0].reason or say("no reason recorded"),
+        )
+    return say("{label}: not finished; {done} trials so far, no certificate yet.", label=label, done=done)

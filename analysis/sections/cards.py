@@ -19,13 +19,13 @@ from analysis.formats.blocks import (
     ReportColumn,
     ReportTable,
     Section,
-    file_names,
     labels,
     number_text,
     optional,
     param_title,
     printable,
     shown,
+    study_files,
 )
 from analysis.records.events import Scalar
 from analysis.records.study import Study
@@ -68,25 +68,26 @@ from analysis.statistics.why import (
     importance_is_weak,
     n_comparable,
 )
+from analysis.words import later, plural, say, translated
 from engine.playground.registry import DATASETS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TITLE = "The answer"
+TITLE = later("The answer")
 SIZE = 1.75
 MOST_EDGES = 3
-MEANINGS = {
-    "Training loss": "mean loss on the points trained on",
-    "Test loss": "mean loss on points in reserve, of the same draw",
-    "Pass rate": "share of draws with training and test loss below the goal",
-    "Attainable": "pass rate of the best possible predictor, which knows the rule but not the noise",
-    "Floor": "mean test loss of the best possible predictor: nothing can be lower on average",
-    "In range": "mean loss on test points inside the box of the training inputs",
-    "Out of range": "mean loss on points beyond that box, which no choice has seen",
-    "Folds": "mean score on rows left out of training, by which the search chose",
-    "Test rows": "score on rows that no search saw",
-    "Simple model": "best simple model on the same test rows",
+MEANINGS: dict[str, str] = {
+    later("Training loss"): later("mean loss on the points trained on"),
+    later("Test loss"): later("mean loss on points in reserve, of the same draw"),
+    later("Pass rate"): later("share of draws with training and test loss below the goal"),
+    later("Attainable"): later("pass rate of the best possible predictor, which knows the rule but not the noise"),
+    later("Floor"): later("mean test loss of the best possible predictor: nothing can be lower on average"),
+    later("In range"): later("mean loss on test points inside the box of the training inputs"),
+    later("Out of range"): later("mean loss on points beyond that box, which no choice has seen"),
+    later("Folds"): later("mean score on rows left out of training, by which the search chose"),
+    later("Test rows"): later("score on rows that no search saw"),
+    later("Simple model"): later("best simple model on the same test rows"),
 }
 
 
@@ -98,7 +99,7 @@ def build(studies: Sequence[Study]) -> Section:
 def cards_of(studies: Sequence[Study]) -> list[Card]:
     """Return one card for each study, under the names that the report gives them."""
     names = labels(studies)
-    files = file_names("card", names)
+    files = study_files("card", studies)
     return [card_of(study, name, file) for study, name, file in zip(studies, names, files, strict=True)]
 
 
@@ -119,19 +120,20 @@ def card_of(study: Study, label: str = "", file_name: str = "card") -> Card:
     winner = next((row for row in homework_rows([study]) if row.setting == "winner"), None)
     if winner is None:
         why = verdict_text(study, label).removeprefix(f"{label}: ")
-        state = "no answer yet" if study.verdict is None else "not certified"
-        nothing = Missing("not shown: no trial has given a loss")
-        return Card(label, state, f"goal {study.header.goal:g}", Missing(why), (), nothing.reason + ".", nothing,
-                    Missing("nothing to replay"), Missing("no setting to open"), (), ())  # fmt: skip
+        state = say("no answer yet") if study.verdict is None else say("not certified")
+        nothing = Missing(say("not shown: no trial has given a loss"))
+        basis = say("goal {goal:g}", goal=study.header.goal)
+        return Card(label, state, basis, Missing(why), (), nothing.reason + ".", nothing,
+                    Missing(say("nothing to replay")), Missing(say("no setting to open")), (), ())  # fmt: skip
     model, changes = winner_model(study), change_sentences(study)
     page = next((row for row in homework_rows([study]) if row.setting == "page"), None)
     if table is None:
         facts, beyond = draw_facts(winner, range_rows([study])[0]), beyond_sentence(range_rows([study])[0], model)
-        basis = f"goal {study.header.goal:g}, n = {winner.n_replicas} draws"
+        basis = say("goal {goal:g}, n = {n_replicas} draws", goal=study.header.goal, n_replicas=winner.n_replicas)
     else:
         warnings = [warning_text(text) for text in table.table.warnings]
         facts, beyond = table_facts(table), " ".join([*warnings, table_beyond(table)])
-        basis = f"goal {table.table.goal}"
+        basis = say("goal {goal}", goal=table.table.goal)
     return Card(
         dataset=label,
         verdict=winner.verdict,
@@ -151,7 +153,7 @@ def card_of(study: Study, label: str = "", file_name: str = "card") -> Card:
 
 def fact(title: str, value: Interval | float | Missing) -> Fact:
     """Return one figure with its meaning."""
-    return Fact(title, shown(value) if isinstance(value, Interval) else value, MEANINGS[title])
+    return Fact(translated(title), shown(value) if isinstance(value, Interval) else value, str(MEANINGS[title]))
 
 
 def draw_facts(row: HomeworkRow, sides: RangeRow) -> tuple[Fact, ...]:
@@ -170,15 +172,19 @@ def draw_facts(row: HomeworkRow, sides: RangeRow) -> tuple[Fact, ...]:
 def table_facts(one: TableStudy) -> tuple[Fact, ...]:
     """Return the figures of a table, in its own metric."""
     metric, network, best = one.table.metric, one.network, best_baseline(one, "test")
-    missing = Missing("not measured")
+    missing = Missing(say("not measured"))
     scores: list[tuple[str, Interval | Missing]] = [
         (title, missing if network is None else score_interval(network, part, metric))
-        for title, part in (("Folds", "validation"), ("Test rows", "test"), ("Out of range", "out_of_range"))
+        for title, part in (
+            ("Folds", "validation"),
+            ("Test rows", "test"),
+            ("Out of range", "out_of_range"),
+        )
     ]
     scores.append(("Simple model", missing if best is None else score_interval(best, "test", metric)))
     name = metric_title(one.table, metric)
     return tuple(
-        Fact(title, shown(value) if isinstance(value, Interval) else value, f"{name}: {MEANINGS[title]}")
+        Fact(translated(title), shown(value) if isinstance(value, Interval) else value, f"{name}: {MEANINGS[title]}")
         for title, value in scores
     )
 
@@ -187,31 +193,36 @@ def table_beyond(one: TableStudy) -> str:
     """Return a table's loss out of range against in range, in its metric."""
     metric, network = one.table.metric, one.network
     if network is None:
-        return "Not shown: no network has been chosen yet."
+        return say("Not shown: no network has been chosen yet.")
     inside, outside = (score_interval(network, part, metric) for part in ("validation", "out_of_range"))
     if inside.estimate is None or outside.estimate is None:
-        return f"Not shown: {outside.reason or inside.reason}."
+        return say("Not shown: {reason}.", reason=outside.reason or inside.reason)
     name = metric_title(one.table, metric)
-    return f"{name} {number_text(outside.estimate)} out of range, {number_text(inside.estimate)} in range."
+    return say(
+        "{name} {estimate} out of range, {estimate_2} in range.",
+        name=name,
+        estimate=number_text(outside.estimate),
+        estimate_2=number_text(inside.estimate),
+    )
 
 
 def beyond_sentence(row: RangeRow, model: WinnerModel | Missing) -> str:
     """Return in range against out of range as one sentence, with what is known of the reason."""
     difference, inside, outside = row.difference, row.in_range.loss.estimate, row.out_of_range.loss.estimate
     if inside is None or outside is None:
-        reason = (row.out_of_range.loss if outside is None else row.in_range.loss).reason or "not measured"
-        return f"Out of range against in range {reason}."
+        reason = (row.out_of_range.loss if outside is None else row.in_range.loss).reason or say("not measured")
+        return say("Out of range against in range {reason}.", reason=reason)
     if difference.low is None or difference.high is None:
-        told = "Out of range against in range is not decided"
+        finding = say("Out of range against in range is not decided")
     elif difference.low > 0:
-        told = "Worse out of range"
+        finding = say("Worse out of range")
     elif difference.high < 0:
-        told = "Better out of range"
+        finding = say("Better out of range")
     else:
-        told = "In range and out of range are not to be told apart"
-    told += f", {number_text(outside)} against {number_text(inside)}"
+        finding = say("In range and out of range are not to be told apart")
+    finding += say(", {outside} against {inside}", outside=number_text(outside), inside=number_text(inside))
     reasons = reasons_beyond(row, model)
-    return f"{told}: {'; '.join(reasons)}." if reasons else f"{told}."
+    return f"{finding}: {'; '.join(reasons)}." if reasons else f"{finding}."
 
 
 def reasons_beyond(row: RangeRow, model: WinnerModel | Missing) -> list[str]:
@@ -219,7 +230,7 @@ def reasons_beyond(row: RangeRow, model: WinnerModel | Missing) -> list[str]:
     reasons = []
     if row.in_range.floor is not None and row.out_of_range.floor is not None:
         low, high = number_text(row.out_of_range.floor), number_text(row.in_range.floor)
-        reasons.append(f"the floor there is {low} against {high}")
+        reasons.append(say("the floor there is {low} against {high}", low=low, high=high))
     if isinstance(model, Missing):
         return reasons
     draws = model.draws
@@ -228,7 +239,11 @@ def reasons_beyond(row: RangeRow, model: WinnerModel | Missing) -> list[str]:
     if found is not None:
         reasons += point_clauses(found)
     at = crossing(distance_bins(model))
-    reasons.append("nowhere worse than a constant guess" if at is None else f"first worse than a constant guess {at}")
+    reasons.append(
+        say("nowhere worse than a constant guess")
+        if at is None
+        else say("first worse than a constant guess {at}", at=at)
+    )
     return reasons
 
 
@@ -237,29 +252,32 @@ def point_clauses(found: BeyondPoints) -> list[str]:
     clauses = []
     if found.farther is not None:
         clauses.append(
-            f"{share_text(found.farther)} of those points lie farther from the true boundary than any training point"
+            say(
+                "{farther} of those points lie farther from the true boundary than any training point",
+                farther=share_text(found.farther),
+            )
         )
     if found.positive in (0.0, 1.0):
-        clauses.append(f"only class {'+1' if found.positive else '-1'} occurs there")
+        clauses.append(say("only class {positive} occurs there", positive="+1" if found.positive else "-1"))
     elif found.positive is not None:
-        clauses.append(f"both classes occur there ({share_text(found.positive)} +1)")
+        clauses.append(say("both classes occur there ({positive} +1)", positive=share_text(found.positive)))
     return clauses
 
 
 def share_text(share: float) -> str:
     """Return a share in whole percent; only all is 100, only none is 0."""
     if 0.0 < share < 0.005 or 0.995 <= share < 1.0:
-        return "under 1 %" if share < 0.5 else "over 99 %"
+        return say("under 1 %") if share < 0.5 else say("over 99 %")
     return f"{100 * share:.0f} %"
 
 
 def card_link(study: Study, winner: HomeworkRow, page: HomeworkRow | None) -> Link | Missing:
     """Return the link to the Playground page: with this setting, or with the best one that it can express."""
     if winner.playground_url:
-        return replace_text(page_link(winner.playground_url), "this setting on the Playground page")
+        return replace_text(page_link(winner.playground_url), say("this setting on the Playground page"))
     if page is None or not page.playground_url:
-        return Missing("the Playground page cannot show it")
-    same = "the page's best setting, which is another one" if study.header.has_page else "Playground page"
+        return Missing(say("the Playground page cannot show it"))
+    same = say("the page's best setting, which is another one") if study.header.has_page else say("Playground page")
     return replace_text(page_link(page.playground_url), same)
 
 
@@ -277,16 +295,23 @@ def why_sentences(study: Study, winner: HomeworkRow, *, besides: bool = False) -
     if besides and n < ENOUGH:
         return ()
     if n < LEAST_TRIALS:
-        return (f"Not told: {n} trial{'' if n == 1 else 's'} can be compared; it takes {LEAST_TRIALS}.",)
+        return (
+            say(
+                "Not told: {n} trial{s} can be compared; it takes {least_trials}.",
+                n=n,
+                s=plural(n),
+                least_trials=LEAST_TRIALS,
+            ),
+        )
     found = comparisons(study, winner.record)
-    told = []
+    sentences = []
     for param in dict.fromkeys(one.param for one in found):
         mine = [one for one in found if one.param == param]
         if any(one.sign for one in mine):
-            told.append(param_sentence(mine, n))
-    if besides and not told:
+            sentences.append(param_sentence(mine, n))
+    if besides and not sentences:
         return ()
-    return tuple(told) or (f"No hyperparameter can be told to have mattered in these {n} trials.",)
+    return tuple(sentences) or (say("No hyperparameter can be told to have mattered in these {n} trials.", n=n),)
 
 
 def param_sentence(found: Sequence[ArmComparison], n: int) -> str:
@@ -296,31 +321,52 @@ def param_sentence(found: Sequence[ArmComparison], n: int) -> str:
     for one in found:
         if not one.sign:
             continue
-        numbers = f"{number_text(one.ratio.estimate or 0)} times"
+        numbers = say("{estimate} times", estimate=number_text(one.ratio.estimate or 0))
         if one.ratio.low is not None and one.ratio.high is not None:
-            numbers += f" ({number_text(one.ratio.low)} to {number_text(one.ratio.high)})"
-        sizes = f"n = {len(one.other.members)} against {len(mine.members)} trials"
+            numbers += say(" ({low} to {high})", low=number_text(one.ratio.low), high=number_text(one.ratio.high))
+        sizes = say(
+            "n = {n_members} against {n_members_2} trials",
+            n_members=len(one.other.members),
+            n_members_2=len(mine.members),
+        )
         if one.sign > 0:
-            lowest = f"the lowest of them {number_text(one.lowest)}"
-            parts.append(f"with {arm_text(one.other)} the test loss was {numbers} as high, {lowest} ({sizes})")
+            lowest = say("the lowest of them {lowest}", lowest=number_text(one.lowest))
+            parts.append(
+                say(
+                    "with {other} the test loss was {numbers} as high, {lowest} ({sizes})",
+                    other=arm_text(one.other),
+                    numbers=numbers,
+                    lowest=lowest,
+                    sizes=sizes,
+                )
+            )
         else:
-            parts.append(f"with {arm_text(one.other)} it was lower, {numbers}, so the winner is an exception ({sizes})")
+            parts.append(
+                say(
+                    "with {other} it was lower, {numbers}, so the winner is an exception ({sizes})",
+                    other=arm_text(one.other),
+                    numbers=numbers,
+                    sizes=sizes,
+                )
+            )
     if undecided := [arm_text(one.other) for one in found if not one.sign]:
-        parts.append(f"against {' or '.join(undecided)}, these {n} trials do not decide")
+        parts.append(
+            say("against {undecided}, these {n} trials do not decide", undecided=say(" or ").join(undecided), n=n)
+        )
     return f"{title} {arm_text(mine)}: {'; '.join(parts)}."
 
 
 def card_title(param: str) -> str:
     """Return a hyperparameter's name at the start of a sentence: ``"Units of layer 2"``, ``"Learning rate"``."""
     layer = re.fullmatch(r"network\.hidden_layer(?:_sizes)?[._](\d+)", param)
-    title = f"units of hidden layer {layer[1]}" if layer else param_title(param).removeprefix("n ")
+    title = say("units of hidden layer {layer}", layer=layer[1]) if layer else param_title(param).removeprefix("n ")
     return title[:1].upper() + title[1:]
 
 
 def arm_text(arm: ChoiceArm) -> str:
     """Return a value or a range of values for a reader."""
     low, high = value_text(arm.low), value_text(arm.high)
-    return low if low == high else f"{low} to {high}"
+    return low if low == high else say("{low} to {high}", low=low, high=high)
 
 
 def value_text(value: Scalar) -> str:
@@ -330,23 +376,42 @@ def value_text(value: Scalar) -> str:
 
 def next_sentences(study: Study, winner: HomeworkRow) -> tuple[str, ...]:
     """Return what is left to be tried."""
-    told = []
+    sentences = []
     left = study.budget.n_trials - len(study.trials)
     if study.verdict is not None and study.verdict.stopped == "reached" and left > 0:
-        plural = "s were" if left > 1 else " was"
-        told.append(f"{left} trial{plural} not needed; with --until budget the search goes on.")
+        sentences.append(
+            say(
+                "{left} trial was not needed; with --until budget the search goes on."
+                if left == 1
+                else "{left} trials were not needed; with --until budget the search goes on.",
+                left=left,
+            )
+        )
     for better in better_changes(study)[:MOST_EDGES]:
-        told.append(f"{better} is shown to be better from here: a search around it may win more.")
+        sentences.append(
+            say("{change} is shown to be better from here: a search around it may win more.", change=better)
+        )
     for edge in edges(study, winner.record)[:MOST_EDGES]:
-        way = "lower" if edge.side == "lowest" else "higher"
-        told.append(
-            f"{card_title(edge.param)} {value_text(edge.value)} is the {edge.side} of {edge.n} trials: "
-            f"{way} values are untried."
+        sentences.append(
+            say(
+                "{param} {value} is the lowest of {n} trials: lower values are untried."
+                if edge.side == "lowest"
+                else "{param} {value} is the highest of {n} trials: higher values are untried.",
+                param=card_title(edge.param),
+                value=value_text(edge.value),
+                n=edge.n,
+            )
         )
     if importance_is_weak(study) and ablation(study, winner.record) is None:
         n = n_comparable(study)
-        told.append(f"Which hyperparameters matter most is not told: {n} comparable trials; it takes {ENOUGH}.")
-    return tuple(told)
+        sentences.append(
+            say(
+                "Which hyperparameters matter most is not told: {n} comparable trials; it takes {enough}.",
+                n=n,
+                enough=ENOUGH,
+            )
+        )
+    return tuple(sentences)
 
 
 def card_picture(study: Study, model: WinnerModel | Missing, label: str, file_name: str) -> Picture | Missing:
@@ -355,12 +420,12 @@ def card_picture(study: Study, model: WinnerModel | Missing, label: str, file_na
         return small_surface(model, label, file_name)
     block = curve_block(study, label, file_name)
     if not isinstance(block, Picture):
-        return Missing("no picture: no curve was recorded")
+        return Missing(say("no picture: no curve was recorded"))
     n = study.header.n_replicas if (record := winner_record(study)) is None else len(record.test_loss)
     return replace(
         block,
-        caption="Loss by epoch: training, test, out of range (green, blue, orange).",
-        alt=f"{label}: mean training, test and out-of-range loss by epoch, over n = {n} draws.",
+        caption=say("Loss by epoch: training, test, out of range (green, blue, orange)."),
+        alt=say("{label}: mean training, test and out-of-range loss by epoch, over n = {n} draws.", label=label, n=n),
         draw=lambda: small_curve(study),
     )
 
@@ -374,19 +439,25 @@ def small_surface(model: WinnerModel, label: str, file_name: str) -> Picture:
     data = ReportTable(
         file_name,
         "",
-        (ReportColumn("x1", "X1"), ReportColumn("x2", "X2"), ReportColumn("prediction", "Mean prediction")),
+        (ReportColumn("x1", "X1"), ReportColumn("x2", "X2"), ReportColumn("prediction", say("Mean prediction"))),
         tuple(
             (float(x), float(y), float(far.prediction[i * step, j * step]))
             for i, y in enumerate(line)
             for j, x in enumerate(line)
         ),
     )
-    what = "right class" if DATASETS[model.draws.dataset].problem == "classification" else "right sign"
+    what = say("right class") if DATASETS[model.draws.dataset].problem == "classification" else say("right sign")
     return Picture(
         file_name,
-        "Square: training range.",
-        f"{label}: mean prediction of n = {model.n_replicas} networks in the training range (square) and beyond it; "
-        f"outside the square {what} at {100 * far.correct:.0f} % of the plane.",
+        say("Square: training range."),
+        say(
+            "{label}: mean prediction of n = {n_replicas} networks in the training range (square) and beyond it; "
+            "outside the square {what} at {correct:.0f} % of the plane.",
+            label=label,
+            n_replicas=model.n_replicas,
+            what=what,
+            correct=100 * far.correct,
+        ),
         lambda: draw_small(far, box),
         data,
         raster=True,

@@ -19,12 +19,12 @@ from analysis.formats.blocks import (
     ReportColumn,
     ReportTable,
     Section,
-    file_names,
     finite,
     labels,
     number_text,
     optional,
     shown,
+    study_files,
 )
 from analysis.records.study import Study, TrialRecord
 from analysis.sections.curves import STAGE_WORDS
@@ -164,7 +164,7 @@ def build(studies: Sequence[Study]) -> Section:
     rows: list[tuple[Cell, ...]] = []
     passages: list[tuple[Cell, ...]] = []
     rests: list[Block] = []
-    for study, name, file_name in zip(studies, names, file_names("draws", names), strict=True):
+    for study, name, file_name in zip(studies, names, study_files("draws", studies), strict=True):
         record = winner_record(study)
         if record is None:
             rests.append(Paragraph(f"{name}: not shown: no trial has given a loss.", "missing"))

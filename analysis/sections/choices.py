@@ -16,13 +16,13 @@ from analysis.formats.blocks import (
     ReportColumn,
     ReportTable,
     Section,
-    file_names,
     labels,
     number_text,
     param_title,
     printable,
     short,
     shown,
+    study_files,
 )
 from analysis.records.events import Scalar
 from analysis.records.study import Study, TrialRecord
@@ -118,7 +118,7 @@ def build(studies: Sequence[Study]) -> Section:
             "together: a high share says where candidates were found, not that this choice alone makes them."
         )
     ]
-    for study, name, file_name in zip(studies, names, file_names("choices", names), strict=True):
+    for study, name, file_name in zip(studies, names, study_files("choices", studies), strict=True):
         blocks.append(choices_block(study, name, file_name))
     return Section("choices", "How often each choice passed", tuple(blocks))
 

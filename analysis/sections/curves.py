@@ -15,9 +15,9 @@ from analysis.formats.blocks import (
     ReportColumn,
     ReportTable,
     Section,
-    file_names,
     labels,
     number_text,
+    study_files,
 )
 from analysis.records.study import Study, TrialRecord
 from analysis.statistics.homework import winner_record
@@ -52,7 +52,7 @@ def build(studies: Sequence[Study]) -> Section:
             "data, split, initial weights and order. The epoch axis is logarithmic."
         )
     ]
-    for study, name, file_name in zip(studies, names, file_names("curves", names), strict=True):
+    for study, name, file_name in zip(studies, names, study_files("curves", studies), strict=True):
         blocks.append(curve_block(study, name, file_name))
     return Section("curves", "Learning curves", tuple(blocks))
 

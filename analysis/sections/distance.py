@@ -21,17 +21,18 @@ from analysis.formats.blocks import (
     ReportColumn,
     ReportTable,
     Section,
-    file_names,
     labels,
     number_text,
     short,
     shown,
+    study_files,
 )
 from analysis.records.study import Study
 from analysis.sections.models import WinnerModel, winner_model
 from analysis.statistics.bounded import bounded_interval
 from analysis.statistics.intervals import Interval, mean_interval
 from analysis.statistics.ranges import RANGES, Box, why_meaningless
+from analysis.words import say
 from engine.network import FloatArray
 from engine.playground.registry import DATASETS
 
@@ -259,7 +260,7 @@ def build(studies: Sequence[Study]) -> Section:
     ]
     factors: list[tuple[str, list[StretchLoss]]] = []
     definitions: list[tuple[Cell, ...]] = []
-    for study, name, file_name in zip(studies, names, file_names("distance", names), strict=True):
+    for study, name, file_name in zip(studies, names, study_files("distance", studies), strict=True):
         model = winner_model(study)
         if isinstance(model, Missing):
             blocks.append(Paragraph(f"{name}: {model.reason}.", "missing"))
@@ -410,8 +411,8 @@ def crossing(bins: Sequence[DistanceBin]) -> str | None:
     if worse is None:
         return None
     if worse.high == 0:
-        return "already in range"
-    return f"{worse.low:g} spreads beyond" if worse.low > 0 else "right outside the range"
+        return say("already in range")
+    return say("{low:g} spreads beyond", low=worse.low) if worse.low > 0 else say("right outside the range")
 
 
 def draw_distance(bins: Sequence[DistanceBin], goal: float, name: str) -> Figure:

@@ -17,12 +17,12 @@ from analysis.formats.blocks import (
     ReportColumn,
     ReportTable,
     Section,
-    file_names,
     labels,
     number_text,
     param_title,
     printable,
     shown,
+    study_files,
 )
 from analysis.records.events import Scalar
 from analysis.records.study import Study, StudyHeader, TrialRecord
@@ -45,7 +45,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section; without blocks where no study is a full grid."""
     names = labels(studies)
     blocks: list[Block] = []
-    for study, name, file_name in zip(studies, names, file_names("effects", names), strict=True):
+    for study, name, file_name in zip(studies, names, study_files("effects", studies), strict=True):
         grid = grid_of(study)
         if grid is not None:
             blocks += grid_blocks(study, grid, name, file_name)

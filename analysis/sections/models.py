@@ -14,6 +14,7 @@ from analysis.formats.blocks import Missing
 from analysis.records.study import Study, TrialRecord
 from analysis.statistics.bounded import LARGEST_HALF_SQUARED_ERROR, stays_within_labels
 from analysis.statistics.homework import winner_record
+from analysis.words import say
 from engine.evaluation import predict
 from engine.methods.losses import LOSSES
 from engine.model_files import ModelFileError, SavedModel, load_model
@@ -147,30 +148,44 @@ def winner_model(study: Study) -> WinnerModel | Missing:
     """Return the winner's networks with the data they were trained on, or why there are none to show."""
     record = winner_record(study)
     if record is None:
-        return Missing("not shown: no trial has given a loss")
+        return Missing(say("not shown: no trial has given a loss"))
     return record_model(study, record)
 
 
 def record_model(study: Study, record: TrialRecord) -> WinnerModel | Missing:
     """Return a record's networks with the data they were trained on, or why there are none to show."""
     if study.path is None or record.stage == "search":
-        return Missing("not shown: networks are kept for a winner only, and there is none yet")
+        return Missing(say("not shown: networks are kept for a winner only, and there is none yet"))
     path = study.path.parent / "models" / f"{record.stage}-{record.number}.npz"
     if not path.exists():
-        return Missing(f"not shown: the networks' file {path.parent.name}/{path.name} is missing")
+        return Missing(
+            say("not shown: the networks' file {name}/{name_2} is missing", name=path.parent.name, name_2=path.name)
+        )
     if study.header.dataset not in DATASETS:
-        return Missing("not shown: only points of the Playground's datasets can be drawn again from their seeds")
+        return Missing(say("not shown: only points of the Playground's datasets can be drawn again from their seeds"))
     state = path.stat()
     try:
         model = _loaded(path, state.st_mtime_ns, state.st_size)
     except ModelFileError:
-        return Missing(f"not shown: {path.parent.name}/{path.name} is altered, of another version, or lacks its .json")
+        return Missing(
+            say(
+                "not shown: {name}/{name_2} is altered, of another version, or lacks its .json",
+                name=path.parent.name,
+                name_2=path.name,
+            )
+        )
     data = study.header.data
     features = tuple(data.get("features", ("x", "y")))
     if model.network.n_inputs != len(features):
-        return Missing(f"not shown: the networks take {model.network.n_inputs} inputs, the dataset has {len(features)}")
+        return Missing(
+            say(
+                "not shown: the networks take {n_inputs} inputs, the dataset has {n_features}",
+                n_inputs=model.network.n_inputs,
+                n_features=len(features),
+            )
+        )
     n = min(MOST_REPLICAS, model.parameters.n_replicas, len(record.seeds))
     if n == 0:
-        return Missing("not shown: no replica was kept")
+        return Missing(say("not shown: no replica was kept"))
     draws = _drawn(study.header.dataset, data["noise"], data["train_share"], tuple(record.seeds[:n]), features)
     return _joined(_Same(record), _Same(model), _Same(draws), features, float(data.get("stretch", 3.0)))

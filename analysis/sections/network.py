@@ -17,9 +17,9 @@ from analysis.formats.blocks import (
     ReportColumn,
     ReportTable,
     Section,
-    file_names,
     labels,
     number_text,
+    study_files,
 )
 from analysis.records.study import Study
 from analysis.sections.models import WinnerModel, winner_model
@@ -58,7 +58,7 @@ def build(studies: Sequence[Study]) -> Section:
             "by layer and place; they are filled with the bias in the same colours."
         )
     ]
-    for study, name, file_name in zip(studies, names, file_names("network", names), strict=True):
+    for study, name, file_name in zip(studies, names, study_files("network", studies), strict=True):
         model = winner_model(study)
         if isinstance(model, Missing):
             blocks.append(Paragraph(f"{name}: {model.reason}.", "missing"))

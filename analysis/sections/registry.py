@@ -26,6 +26,7 @@ from analysis.sections import (
     table,
     trials,
 )
+from analysis.words import later
 
 OF_DRAWN_DATA = frozenset({"ranges", "distance", "surface", "network", "certainty"})
 """Sections about data that a rule draws afresh; a table has its own."""
@@ -34,12 +35,12 @@ Build = Callable[[Sequence[Study]], Section]
 
 GROUPS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
     {
-        "In range against out of range": ("ranges", "distance", "surface"),
-        "Is it sure?": ("answer", "table", "certainty", "comparison", "overtuning"),
-        "Which hyperparameters?": ("ablation", "effects", "selection", "choices"),
-        "All trials": ("trials",),
-        "The networks": ("curves", "network"),
-        "Where the figures come from": ("provenance",),
+        later("In range against out of range"): ("ranges", "distance", "surface"),
+        later("Is it sure?"): ("answer", "table", "certainty", "comparison", "overtuning"),
+        later("Which hyperparameters?"): ("ablation", "effects", "selection", "choices"),
+        later("All trials"): ("trials",),
+        later("The networks"): ("curves", "network"),
+        later("Where the figures come from"): ("provenance",),
     }
 )
 """What sections are folded away under, in reading order: a question, and the sections that answer it."""

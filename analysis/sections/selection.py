@@ -17,11 +17,11 @@ from analysis.formats.blocks import (
     ReportColumn,
     ReportTable,
     Section,
-    file_names,
     labels,
     number_text,
     param_title,
     shown,
+    study_files,
 )
 from analysis.records.study import Study, StudyHeader
 from analysis.records.table import is_table
@@ -92,7 +92,7 @@ def build(studies: Sequence[Study]) -> Section:
     findings: list[Block] = []
     rest: list[Block] = []
     for study, name, scatter_name, importance_name in zip(
-        studies, names, file_names("scatter", names), file_names("importance", names), strict=True
+        studies, names, study_files("scatter", studies), study_files("importance", studies), strict=True
     ):
         data = candidates(study.trials)
         n = 0 if data is None else len(data.records)

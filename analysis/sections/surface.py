@@ -19,8 +19,8 @@ from analysis.formats.blocks import (
     ReportTable,
     Section,
     Stills,
-    file_names,
     labels,
+    study_files,
 )
 from analysis.records.study import Study
 from analysis.sections.models import Frames, WinnerModel, winner_frames, winner_model
@@ -102,7 +102,7 @@ def build(studies: Sequence[Study]) -> Section:
             "window, right three times as far. The frame is the training box: everything outside it is out of range."
         )
     ]
-    for study, name, file_name in zip(studies, names, file_names("surface", names), strict=True):
+    for study, name, file_name in zip(studies, names, study_files("surface", studies), strict=True):
         model = winner_model(study)
         if isinstance(model, Missing):
             blocks.append(Paragraph(f"{name}: {model.reason}.", "missing"))

@@ -17,10 +17,10 @@ from analysis.formats.blocks import (
     ReportColumn,
     ReportTable,
     Section,
-    file_names,
     labels,
     number_text,
     shown,
+    study_files,
 )
 from analysis.records.metric_words import METRIC_WORDS
 from analysis.records.study import Study
@@ -104,7 +104,7 @@ def build(studies: Sequence[Study]) -> Section:
     """Return the section; without blocks where no study is of a table."""
     blocks: list[Block] = []
     names = labels(studies)
-    for study, label, slug in zip(studies, names, file_names("table", names), strict=True):
+    for study, label, slug in zip(studies, names, study_files("table", studies), strict=True):
         if not is_table(study):
             continue
         one = open_table_study(study, label)

@@ -17,9 +17,9 @@ from analysis.formats.blocks import (
     ReportColumn,
     ReportTable,
     Section,
-    file_names,
     labels,
     number_text,
+    study_files,
 )
 from analysis.records.study import Study, TrialRecord
 from analysis.sections.workbench import workbench
@@ -87,7 +87,7 @@ def build(studies: Sequence[Study]) -> Section:
     ]
     if (bench := workbench(studies)) is not None:
         blocks.append(bench)
-    for study, name, file_name in zip(studies, names, file_names("trials", names), strict=True):
+    for study, name, file_name in zip(studies, names, study_files("trials", studies), strict=True):
         blocks.append(trials_block(study, name, file_name))
     return Section("trials", "All trials", tuple(blocks))
 

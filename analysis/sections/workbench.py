@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.formats.blocks import Missing, file_names, labels, param_title
+from analysis.formats.blocks import Missing, labels, param_title, study_files
 from analysis.formats.trial_rows import TrialColumn, TrialPage, TrialSurface, Value, Workbench
 from analysis.records.events import Stage
 from analysis.records.study import STAGES, Study, TrialRecord
@@ -57,7 +57,7 @@ def workbench(studies: Sequence[Study]) -> Workbench | None:
     """Return all trials of some studies, or None where none has finished."""
     found = [
         (study, label, key, record)
-        for study, label, key in zip(studies, labels(studies), file_names("trial", labels(studies)), strict=True)
+        for study, label, key in zip(studies, labels(studies), study_files("trial", studies), strict=True)
         for stage in STAGES
         for record in study.records[stage]
     ]

@@ -18,6 +18,7 @@ from scipy import special
 
 from analysis.records.study import StudyHeader, TrialRecord
 from analysis.statistics.intervals import FloatArray, Interval, Values, measured
+from analysis.words import later, say
 from engine.playground.registry import DATASETS
 
 CERTIFICATE_WEIGHT = 1.0
@@ -35,9 +36,9 @@ MOST_STEPS = 80
 LARGEST_HALF_SQUARED_ERROR = 2.0
 """Of labels and outputs that are both within -1 and 1."""
 _OUTPUTS_WITHIN_ONE = ("tanh", "sigmoid")
-SHARED_ROWS = "networks of one table share its rows, so that their spread is no measure of it"
+SHARED_ROWS = later("networks of one table share its rows, so that their spread is no measure of it")
 """Why losses of a table's networks have no interval; its scores have, over rows (`analysis.records.table`)."""
-_FEW = "one value has no spread; an interval takes at least 2"
+_FEW = later("one value has no spread; an interval takes at least 2")
 
 
 def loss_bound(header: StudyHeader, record: TrialRecord) -> float:
@@ -273,14 +274,21 @@ def bounded_interval(values: Values, bound: float, level: float = 0.95, lowest: 
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"level: {level!r}; give a number between 0 and 1, such as 0.95")
-    name = f"imagined draw at {bound:.4g}, {100 * level:g} %"
+    name = say("imagined draw at {bound:.4g}, {level:g} %", bound=bound, level=100 * level)
     array = measured(values)
     n = len(array)
     if n == 0:
-        return Interval(None, None, None, 0, name, "no value was measured")
+        return Interval(None, None, None, 0, name, say("no value was measured"))
     estimate = float(array.mean())
     if array.max() > bound or array.min() < lowest:
-        return Interval(estimate, None, None, n, name, f"a value is outside of {lowest:.4g} to {bound:.4g}")
+        return Interval(
+            estimate,
+            None,
+            None,
+            n,
+            name,
+            say("a value is outside of {lowest:.4g} to {bound:.4g}", lowest=lowest, bound=bound),
+        )
     if n == 1:
         return Interval(estimate, None, None, n, name, _FEW)
     low, high = _ends(array.tobytes(), bound, level, lowest)
@@ -368,7 +376,7 @@ def excess_interval(losses: Values, floors: Values, bound: float, level: float =
     pairs = [(x, y) for x, y in zip(losses, floors, strict=True) if x is not None and y is not None]
     lowest = -max((y for _, y in pairs if not math.isnan(y)), default=0.0)
     interval = bounded_interval([max(x - y, lowest) for x, y in pairs], bound, level, lowest)
-    return _renamed(interval, 0.0, f"paired with floors, {interval.method}")
+    return _renamed(interval, 0.0, say("paired with floors, {method}", method=interval.method))
 
 
 def floor_interval(losses: Values, floors: Values, mean_floor: float, bound: float, level: float = 0.95) -> Interval:
@@ -387,7 +395,11 @@ def floor_interval(losses: Values, floors: Values, mean_floor: float, bound: flo
         Its estimate is not the plain mean of `losses`, which leaves in by how much these draws were harder than all.
     """
     interval = excess_interval(losses, floors, bound, level)
-    return _renamed(interval, mean_floor, f"exact floor {mean_floor:.4g}, {interval.method}")
+    return _renamed(
+        interval,
+        mean_floor,
+        say("exact floor {mean_floor:.4g}, {method}", mean_floor=mean_floor, method=interval.method),
+    )
 
 
 def _renamed(interval: Interval, shift: float, method: str) -> Interval:

@@ -10,6 +10,7 @@ import numpy as np
 from analysis.statistics.bounded import LARGEST_HALF_SQUARED_ERROR, bounded_interval
 from analysis.statistics.intervals import FloatArray, Interval
 from analysis.statistics.verdicts import share_interval
+from analysis.words import say
 
 LEVEL = 0.05
 """Share of honest rows that are called not plausible, at most."""
@@ -38,10 +39,10 @@ class Place:
     def words(self) -> str:
         """The place in words."""
         if self.n_below == 0 and self.n_equal == 0:
-            return f"below all {self.n} draws"
+            return say("below all {n} draws", n=self.n)
         if self.n_below == self.n:
-            return f"above all {self.n} draws"
-        return f"percentile {self.percentile:.0f}"
+            return say("above all {n} draws", n=self.n)
+        return say("percentile {percentile:.0f}", percentile=self.percentile)
 
 
 def rounded(losses: FloatArray, decimals: int) -> FloatArray:
@@ -204,8 +205,8 @@ class CheckedRow:
     def verdict(self) -> str:
         """`plausible` in words."""
         if not self.losses:
-            return "not trained"
-        return {True: "plausible", False: "not plausible", None: "no loss given"}[self.plausible]
+            return say("not trained")
+        return {True: say("plausible"), False: say("not plausible"), None: say("no loss given")}[self.plausible]
 
     @property
     def likeliest_rate(self) -> float | None:

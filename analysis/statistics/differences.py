@@ -17,6 +17,7 @@ import numpy as np
 
 from analysis.statistics.bounded import bounded_ends, bounded_interval
 from analysis.statistics.intervals import FloatArray, Interval, Values, measured
+from analysis.words import say
 
 LEAST_P, MOST_P = 1e-9, 0.4
 """Between which p-values are told: above, there is no difference to speak of; below, it does not matter."""
@@ -109,7 +110,9 @@ def recovered_difference(a: Interval, b: Interval, method: str = "from both inte
         return Interval(None, None, None, n, method, a.reason or b.reason)
     difference = a.estimate - b.estimate
     if a.low is None or a.high is None or b.low is None or b.high is None:
-        return Interval(difference, None, None, n, method, a.reason or b.reason or "one of the two has no interval")
+        return Interval(
+            difference, None, None, n, method, a.reason or b.reason or say("one of the two has no interval")
+        )
     below = math.hypot(a.estimate - a.low, b.high - b.estimate)
     above = math.hypot(a.high - a.estimate, b.estimate - b.low)
     return Interval(difference, difference - below, difference + above, n, method)

@@ -15,6 +15,7 @@ from analysis.records.table import is_table
 from analysis.statistics.bounded import bounded_interval, loss_bound
 from analysis.statistics.differences import BoundedLosses, bounded_difference
 from analysis.statistics.intervals import Interval, clopper_pearson
+from analysis.words import later, plural, say, translated
 from engine.playground.registry import DATASETS
 
 LEAST_POINTS = 10
@@ -95,7 +96,7 @@ class HomeworkRow:
     @property
     def neurons(self) -> str:
         """Units of each hidden layer as the homework writes them: ``"6, 2"``."""
-        return ", ".join(str(size) for size in self.hidden_layer_sizes) or "none"
+        return ", ".join(str(size) for size in self.hidden_layer_sizes) or say("none")
 
     @property
     def excess(self) -> float | None:
@@ -156,7 +157,7 @@ class RangeRow:
 def dataset_title(name: str) -> str:
     """Return the name a reader knows a dataset by."""
     known = DATASETS.get(name)
-    return name if known is None else known.title
+    return name if known is None else translated(known.title)
 
 
 def chosen_records(study: Study) -> list[tuple[str, TrialRecord]]:
@@ -180,7 +181,7 @@ def winner_record(study: Study) -> TrialRecord | None:
 
 def few_points(n: int, side: str) -> str:
     """Return why a loss over fewer than `LEAST_POINTS` points ``"in range"`` or ``"out of range"`` is not shown."""
-    return f"not shown: {n} point{'' if n == 1 else 's'} {side}"
+    return say("not shown: {n} point{s} {side}", n=n, s=plural(n), side=side)
 
 
 def setting_text(record: TrialRecord) -> str:
@@ -191,29 +192,72 @@ def setting_text(record: TrialRecord) -> str:
     """
     training = record.training
     rate, penalty = training["learning_rate"], str(training.get("regularizer", "none"))
-    sizes = ", ".join(str(size) for size in record.network["hidden_layer_sizes"]) or "none"
+    sizes = ", ".join(str(size) for size in record.network["hidden_layer_sizes"]) or say("none")
     parts = [
         str(record.network["activation"]),
-        f"hidden layers {sizes}",
-        f"batch size {training['batch_size']}",
-        f"{training.get('optimizer', 'sgd')}, learning rate {exact_text(rate)}",
-        "no regularizer" if penalty == "none" else f"{penalty.upper()} {exact_text(training['regularization_rate'])}",
+        say("hidden layers {sizes}", sizes=sizes),
+        say("batch size {size}", size=training["batch_size"]),
+        say("{optimizer}, learning rate {rate}", optimizer=training.get("optimizer", "sgd"), rate=exact_text(rate)),
+        say("no regularizer")
+        if penalty == "none"
+        else f"{penalty.upper()} {exact_text(training['regularization_rate'])}",
     ]
     for key in FURTHER_SETTINGS:
         if training.get(key):
-            parts.append(f"{key.replace('_', ' ')} {exact_text(training[key])}")
+            parts.append(f"{setting_title(key)} {exact_text(training[key])}")
     if any(training.get("dropout", ())):
-        parts.append(f"dropout {' '.join(map(exact_text, training['dropout']))}")
+        parts.append(say("dropout {shares}", shares=" ".join(map(exact_text, training["dropout"]))))
     parts += [
-        f"{WORDS.get(key, key.rpartition('.')[2].replace('_', ' '))} {exact_text(value)}"
+        f"{setting_title(key)} {exact_text(value)}"
         for key, value in record.params.items()
         if key.startswith(("training.", "network.")) and not _is_told(key)
     ]
-    return f"{', '.join(parts)}; {record.epochs} epochs"
+    return say("{parts}; {epochs} epochs", parts=", ".join(parts), epochs=record.epochs)
+
+
+DATASET_TITLES = (later("two blobs"), later("circle"), later("spiral"), later("six cones"), later("plane"))
+"""Titles of `engine.playground.registry`, which knows no language; those that are names stay (XOR)."""
+SETTING_TITLES = (
+    later("activation"),
+    later("batch size"),
+    later("beta 1"),
+    later("beta 2"),
+    later("dataset"),
+    later("epsilon"),
+    later("hidden layer sizes"),
+    later("initializer"),
+    later("input dropout"),
+    later("input noise"),
+    later("label noise"),
+    later("learning rate"),
+    later("loss"),
+    later("max grad norm"),
+    later("max norm"),
+    later("momentum"),
+    later("n hidden layers"),
+    later("optimizer"),
+    later("order"),
+    later("output activation"),
+    later("partial batch"),
+    later("regularization rate"),
+    later("regularizer"),
+    later("schedule"),
+    later("schedule length"),
+    later("schedule every"),
+    later("schedule factor"),
+    later("warmup epochs"),
+    later("weight decay"),
+)
+"""Settings as `setting_title` reads them off their keys."""
+
+
+def setting_title(key: str) -> str:
+    """Return a spec key's last part as a reader says it: ``"learning rate"``."""
+    return translated(WORDS.get(key, key.rpartition(".")[2].replace("_", " ")))
 
 
 FURTHER_SETTINGS = ("weight_decay", "input_dropout", "input_noise", "label_noise", "max_norm", "max_grad_norm")
-WORDS: Mapping[str, str] = MappingProxyType({"training.max_epochs": "schedule length"})
+WORDS: Mapping[str, str] = MappingProxyType({"training.max_epochs": later("schedule length")})
 _TOLD = frozenset(
     (
         "network.activation",
@@ -321,23 +365,27 @@ def _is_certified(study: Study, setting: str, record: TrialRecord) -> bool:
 
 def _verdict(study: Study, record: TrialRecord, certified: bool) -> str:
     if certified:
-        return "certified"
+        return say("certified")
     if record.stage in ("certificate", "page_certificate") and study.verdict is not None:
-        return "not certified"
-    return "not certified: no candidate" if study.verdict is not None else f"unfinished: best {record.stage} so far"
+        return say("not certified")
+    return (
+        say("not certified: no candidate")
+        if study.verdict is not None
+        else say("unfinished: best {stage} so far", stage=record.stage)
+    )
 
 
 def _range_row(study: Study, setting: str, record: TrialRecord) -> RangeRow:
     bound = loss_bound(study.header, record)
     in_range = _side(
-        "in range",
+        say("in range"),
         bounded_interval(record.in_range_loss, bound),
         record.n_in_range,
         record.floor_in_range_loss,
         record.constant_in_range_loss,
     )
     out_of_range = _side(
-        "out of range",
+        say("out of range"),
         bounded_interval(record.out_of_range_loss, bound),
         record.n_out_of_range,
         record.floor_out_of_range_loss,

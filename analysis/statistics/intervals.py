@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special  # not scipy.stats, which takes half a second to import: the same quantiles
 
+from analysis.words import say
+
 Values = Sequence[float | None] | npt.NDArray[np.floating[Any]]
 FloatArray = npt.NDArray[np.float64]
 BoundRule = Callable[[FloatArray, float], FloatArray]
@@ -162,12 +164,12 @@ def mean_interval(values: Values, level: float = 0.95, method: MeanMethod = "Hal
     array = measured(values)
     n = len(array)
     if n == 0:
-        return Interval(None, None, None, 0, name, "no value was measured")
+        return Interval(None, None, None, 0, name, say("no value was measured"))
     estimate = float(array.mean())
     if not np.isfinite(array).all():
-        return Interval(estimate, None, None, n, name, "a value is infinite")
+        return Interval(estimate, None, None, n, name, say("a value is infinite"))
     if n == 1:
-        return Interval(estimate, None, None, n, name, "one value has no spread; an interval takes at least 2")
+        return Interval(estimate, None, None, n, name, say("one value has no spread; an interval takes at least 2"))
     rule = MEAN_METHODS[method]
     low, high = (float(rule(array, probability)) for probability in ((1.0 - level) / 2.0, (1.0 + level) / 2.0))
     return Interval(estimate, low, high, n, name)
@@ -228,7 +230,7 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
     if not 0 <= k <= n:
         raise ValueError(f"k: {k} successes of {n} tries; give 0 <= k <= n")
     if n == 0:
-        return Interval(None, None, None, 0, name, "no try was made")
+        return Interval(None, None, None, 0, name, say("no try was made"))
     tail = (1.0 - level) / 2.0
     low = 0.0 if k == 0 else float(special.betaincinv(k, n - k + 1, tail))
     high = 1.0 if k == n else float(special.betaincinv(k + 1, n - k, 1.0 - tail))
@@ -289,15 +291,15 @@ def welch_difference(a: Values, b: Values, level: float = 0.95) -> Interval:
     x, y = measured(a), measured(b)
     n = min(len(x), len(y))
     if n == 0:
-        return Interval(None, None, None, 0, name, "no value was measured")
+        return Interval(None, None, None, 0, name, say("no value was measured"))
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return Interval(None, None, None, n, name, "a value is infinite")
+        return Interval(None, None, None, n, name, say("a value is infinite"))
     estimate = float(x.mean() - y.mean())
     if n == 1:
-        return Interval(estimate, None, None, n, name, "one value has no spread; an interval takes at least 2")
+        return Interval(estimate, None, None, n, name, say("one value has no spread; an interval takes at least 2"))
     standard_error, freedom = _welch(x, y)
     if standard_error == 0.0:
-        return Interval(estimate, None, None, n, name, "the values do not vary")
+        return Interval(estimate, None, None, n, name, say("the values do not vary"))
     half = float(special.stdtrit(freedom, (1.0 + level) / 2.0)) * standard_error
     return Interval(estimate, estimate - half, estimate + half, n, name)
 

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import special  # not scipy.stats, which takes half a second to import: the same quantiles
 
 from analysis.statistics.intervals import FloatArray, Interval, Values, percent_text
+from analysis.words import say
 
 
 def bootstrap_interval(
@@ -55,7 +56,7 @@ def bootstrap_interval(
     from scipy.stats import bootstrap
 
     percent = percent_text(level)
-    name = f"{'stratified ' if strata is not None else ''}bootstrap BCa, {percent}"
+    name = say("{strata}bootstrap BCa, {percent}", strata="stratified " if strata is not None else "", percent=percent)
     if strata is not None and len(strata) != len(values):
         raise ValueError(f"strata: {len(strata)} labels for {len(values)} values; give one each")
     labels = [0] * len(values) if strata is None else list(strata)
@@ -66,15 +67,15 @@ def bootstrap_interval(
     groups = [np.array(group, dtype=np.float64) for group in kept.values()]
     n = sum(len(group) for group in groups)
     if n == 0:
-        return Interval(None, None, None, 0, name, "no value was measured")
+        return Interval(None, None, None, 0, name, say("no value was measured"))
     pooled = np.concatenate(groups)
     estimate = float(statistic(pooled, axis=-1))
     if not np.isfinite(pooled).all():
-        return Interval(estimate, None, None, n, name, "a value is infinite")
+        return Interval(estimate, None, None, n, name, say("a value is infinite"))
     if min(len(group) for group in groups) < 2:
-        return Interval(estimate, None, None, n, name, "one value has no spread; an interval takes at least 2")
+        return Interval(estimate, None, None, n, name, say("one value has no spread; an interval takes at least 2"))
     if all(np.ptp(group) == 0.0 for group in groups):
-        return Interval(estimate, None, None, n, name, f"all {n} values are equal within their stratum")
+        return Interval(estimate, None, None, n, name, say("all {n} values are equal within their stratum", n=n))
 
     def pooled_statistic(*samples: FloatArray, axis: int = -1) -> Any:
         return statistic(np.concatenate(samples, axis=axis), axis=axis)
@@ -126,7 +127,7 @@ def rank_correlation_interval(x: Values, y: Values, level: float = 0.95) -> Inte
     D. G. Bonett and T. A. Wright, Sample size requirements for estimating Pearson, Kendall and Spearman correlations,
     Psychometrika 65 (2000) 23-28: variance (1 + r^2 / 2) / (n - 3) of Fisher's z.
     """
-    name = f"Spearman, Bonett-Wright, {percent_text(level)}"
+    name = say("Spearman, Bonett-Wright, {percent_text}", percent_text=percent_text(level))
     if len(x) != len(y):
         raise ValueError(f"y: {len(y)} values against {len(x)}; pairs need one of each")
     pairs = np.array(
@@ -139,15 +140,15 @@ def rank_correlation_interval(x: Values, y: Values, level: float = 0.95) -> Inte
     ).reshape(-1, 2)
     n = len(pairs)
     if n < 2:
-        return Interval(None, None, None, n, name, f"{n} pairs; a rank correlation takes at least 2")
+        return Interval(None, None, None, n, name, say("{n} pairs; a rank correlation takes at least 2", n=n))
     ranks_x, ranks_y = _ranks(pairs[:, 0]), _ranks(pairs[:, 1])
     if np.ptp(ranks_x) == 0.0 or np.ptp(ranks_y) == 0.0:
-        return Interval(None, None, None, n, name, "one side does not vary")
+        return Interval(None, None, None, n, name, say("one side does not vary"))
     r = min(1.0, max(-1.0, float(np.corrcoef(ranks_x, ranks_y)[0, 1])))
     if n < 4:
-        return Interval(r, None, None, n, name, f"{n} pairs; an interval takes at least 4")
+        return Interval(r, None, None, n, name, say("{n} pairs; an interval takes at least 4", n=n))
     if abs(r) == 1.0:
-        return Interval(r, None, None, n, name, "the ranks agree perfectly; the method has no interval there")
+        return Interval(r, None, None, n, name, say("the ranks agree perfectly; the method has no interval there"))
     half = float(special.ndtri((1.0 + level) / 2.0)) * math.sqrt((1.0 + r * r / 2.0) / (n - 3))
     return Interval(r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half), n, name)
 

@@ -30,6 +30,7 @@ from scipy import special
 from analysis.statistics.bounded import CERTIFICATE_WEIGHT, weighted_upper
 from analysis.statistics.intervals import COUNTED, FloatArray, Interval, Values, clopper_pearson
 from analysis.statistics.resampling import rank_correlation_interval
+from analysis.words import later, say
 
 LEVEL = 0.95
 MOST_NAMED = 6
@@ -68,7 +69,7 @@ class Sample:
         values = self.x[~np.isnan(self.x)]
         if self.kind == "exact":
             found = None if not len(values) else float(values[0])
-            return Interval(found, found, found, len(values), COUNTED, None if len(values) else "not measured")
+            return Interval(found, found, found, len(values), COUNTED, None if len(values) else say("not measured"))
         return share_interval(values, level) if self.kind == "share" else median_interval(values, level)
 
 
@@ -85,7 +86,7 @@ def share_interval(values: Values, level: float = LEVEL) -> Interval:
     array = np.asarray(values, np.float64)
     n, percent = len(array), f"{100 * level:.4g} %"
     if n == 0:
-        return Interval(None, None, None, 0, f"Clopper-Pearson, {percent}", "no value was measured")
+        return Interval(None, None, None, 0, f"Clopper-Pearson, {percent}", say("no value was measured"))
     estimate, tail = float(array.mean()), (1.0 - level) / 2.0
     if not np.isin(array, (0.0, 1.0)).all():
         high = float(weighted_upper(array[None], 1.0 - tail, 1.0, CERTIFICATE_WEIGHT)[0])
@@ -105,15 +106,16 @@ def median_interval(values: Values, level: float = LEVEL) -> Interval:
     W. R. Thompson, Ann. Math. Statist. 7 (1936) 122-128; H. A. David and H. N. Nagaraja, Order Statistics (2003), 7.1.
     """
     array = np.sort(np.asarray(values, np.float64))
-    n, name = len(array), f"order statistics, {100 * level:.4g} %"
+    n, name = len(array), say("order statistics, {percent:.4g} %", percent=100 * level)
     if n == 0:
-        return Interval(None, None, None, 0, name, "no value was measured")
+        return Interval(None, None, None, 0, name, say("no value was measured"))
     middle = array[(n - 1) // 2 : n // 2 + 1]
     estimate = float(middle[0]) if middle[0] == middle[-1] else float(middle.mean())
     k = int(np.searchsorted(special.bdtr(np.arange(n // 2 + 1), n, 0.5), (1.0 - level) / 2.0, side="right"))
     if k == 0:
         least = math.ceil(1.0 - math.log2(1.0 - level))
-        return Interval(estimate, None, None, n, name, f"{n} values; an interval at this level takes {least}")
+        why = say("{n} values; an interval at this level takes {least}", n=n, least=least)
+        return Interval(estimate, None, None, n, name, why)
     return Interval(estimate, float(array[k - 1]), float(array[n - k]), n, name)
 
 
@@ -153,7 +155,7 @@ class Claim:
     samples: tuple[Sample, ...]
     over_all: Sample | None = None
     margin: float = 0.0
-    budget: str = "equal epochs, same draws"
+    budget: str = later("equal epochs, same draws")
     timed: bool = False
 
     @property
@@ -170,9 +172,9 @@ class Judgment:
     ----------
     claim : Claim
     word : str
-        See this module.
+        See this module; English in every language.
     verdict : str
-        The word with its conditions and n.
+        The word with its conditions and n, for a reader.
     effect : Interval
         Over all conditions.
     within : tuple of (str, Interval, str)
@@ -192,6 +194,10 @@ class Judgment:
     def label(self) -> str:
         """The claim's."""
         return self.claim.label
+
+
+FINDINGS = (later("holds"), later("does not hold"), later("not decided"))
+"""What `finding` returns, which is compared and so never translated there."""
 
 
 def finding(claim: Claim, interval: Interval) -> Finding:
@@ -219,40 +225,47 @@ def judge(claim: Claim) -> Judgment:
     level = 1.0 - (1.0 - LEVEL) / (len(samples) + 1 if several else max(len(samples), 1))
     within = tuple((one.condition, interval := one.interval(level), finding(claim, interval)) for one in samples)
     if not within:
-        nothing = Interval(None, None, None, 0, "", "the design has not what it compares")
-        return Judgment(claim, "not measured", f"not measured: {nothing.reason}", nothing, (), None)
+        nothing = Interval(None, None, None, 0, "", say("the design has not what it compares"))
+        return Judgment(claim, "not measured", _not_measured(nothing), nothing, (), None)
     if claim.over_all is None:
         effect, over_all = within[0][1], within[0][2]
     else:
         effect = claim.over_all.interval(level)
         over_all = finding(claim, effect)
     if effect.estimate is None:
-        return Judgment(claim, "not measured", f"not measured: {effect.reason}", effect, within, None)
-    word, text = _word(over_all, within if several else ())
+        return Judgment(claim, "not measured", _not_measured(effect), effect, within, None)
+    word, text = _word(over_all, within if several else (), effect.n)
     needed = _n_needed(claim, effect) if word == "not decided" else None
     if word == "not decided" and needed is not None:
-        text += f"; about {needed} would decide an effect of this size"
-    return Judgment(claim, word, text.replace("at n", f"at n = {effect.n}", 1), effect, within, needed)
+        text = say("{text}; about {needed} would decide an effect of this size", text=text, needed=needed)
+    return Judgment(claim, word, text, effect, within, needed)
 
 
-def _word(over_all: Finding, within: Sequence[tuple[str, Interval, Finding]]) -> tuple[Word, str]:
+def _not_measured(interval: Interval) -> str:
+    return say("not measured: {reason}", reason=interval.reason)
+
+
+def _word(over_all: Finding, within: Sequence[tuple[str, Interval, Finding]], n: int) -> tuple[Word, str]:
     under = [condition for condition, _, found in within if found == "holds"]
     against = [condition for condition, _, found in within if found == "does not hold"]
     if over_all == "holds" and not against:
-        return "holds", "holds"
+        return "holds", say("holds")
     if under and (against or over_all == "does not hold"):
-        turned = f"; not under {_names(against)}" if against else ""
-        return "holds only under", f"holds only under {_names(under)}{turned}"
+        text = say("holds only under {names}", names=_names(under))
+        if against:
+            text = say("{text}; not under {names}", text=text, names=_names(against))
+        return "holds only under", text
     if over_all == "does not hold":
-        return "does not hold", "does not hold"
-    parts = [f"holds under {_names(under)}"] if under else []
-    parts += [f"does not hold under {_names(against)}"] if against else []
-    return "not decided", "; ".join(["not decided at n", *parts])
+        return "does not hold", say("does not hold")
+    parts = [say("holds under {names}", names=_names(under))] if under else []
+    parts += [say("does not hold under {names}", names=_names(against))] if against else []
+    return "not decided", "; ".join([say("not decided at n = {n}", n=n), *parts])
 
 
 def _names(conditions: Sequence[str]) -> str:
     shown = ", ".join(conditions[:MOST_NAMED])
-    return shown if len(conditions) <= MOST_NAMED else f"{shown} and {len(conditions) - MOST_NAMED} more"
+    more = len(conditions) - MOST_NAMED
+    return shown if more <= 0 else say("{shown} and {more} more", shown=shown, more=more)
 
 
 def _n_needed(claim: Claim, effect: Interval) -> int | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from analysis.formats.csv_files import read_csv
 from analysis.records.reading import read_sweep
-from analysis.report import render
+from analysis.report import language_of, render
+from analysis.words import speaking
 from sweeps.audit.finding import Finding
 
 REPORT_NAME = "report"
@@ -34,7 +35,9 @@ def check_report(folder: Path) -> Iterator[Finding]:
     studies = read_sweep(folder)
     if _has_others(out, {study.digest for study in studies}):
         return
-    files = {name: content for name, content in sorted(render(studies).files.items()) if name.endswith(COMPARED)}
+    with speaking(language_of(out / "index.html")):
+        rendered = render(studies).files
+    files = {name: content for name, content in sorted(rendered.items()) if name.endswith(COMPARED)}
     missing = [name for name in files if not (out / name).is_file()]
     other = [name for name in files if name not in missing and (out / name).read_bytes() != files[name]]
     if len(missing) + len(other) > MOST_NAMED:

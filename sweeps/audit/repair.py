@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+from analysis.words import speaking
 from sweeps.audit.audit import Audit
 from sweeps.audit.figures import REPORT_NAME
 from sweeps.audit.leftovers import dead_holder, left_behind, logs_of, wrong_end
@@ -71,10 +72,11 @@ def repair(folder: Path, uri: str | None, audit: Audit) -> Path:
         if uri is not None and _concerns_runs(audit):
             _repair_runs(folder, uri, audit, kept)
         if _concerns_report(folder, audit):
-            from analysis.report import write_report
+            from analysis.report import language_of, write_report
 
             _keep(kept, folder, [path for path in (folder / REPORT_NAME).rglob("*") if path.is_file()])
-            write_report([folder])
+            with speaking(language_of(folder / REPORT_NAME / "index.html")):
+                write_report([folder])
     return kept
 
 

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.words import ENGLISH, say, speaking, translated
 from sweeps.commands.compiling import compile_loop
 from sweeps.commands.options import (
     Commands,
     InputError,
     add_command,
+    add_language_option,
     add_results_option,
     add_tracking_option,
     tracking_uri,
@@ -47,6 +49,7 @@ def add_commands(commands: Commands) -> None:
         help=f"of each setting (default: 64; {FEWEST_DRAWS} or more)",
     )
     check.add_argument("--seed", type=whole_number, default=1, metavar="N", help="chooses the draws (default: 1)")
+    add_language_option(check)
     add_results_option(check)
     add_tracking_option(check, "`none` leaves MLflow out")
     check.set_defaults(call=check_command)
@@ -61,10 +64,16 @@ def enough_draws(text: str) -> int:
 
 
 def check_command(arguments: argparse.Namespace) -> int:
+    """Check the rows, print them, and write the report, all of it in the language asked for."""
+    with speaking(arguments.lang):
+        return check_homework(arguments)
+
+
+def check_homework(arguments: argparse.Namespace) -> int:
     """Check the rows, print them, and write the report."""
-    from analysis.report import render_sections, write_pages
+    from analysis.report import pictures_without_font, render_sections, write_pages
     from analysis.sections.handed_in import sections
-    from sweeps.run.handed_in import check_rows
+    from sweeps.run.handed_in import check_rows, told_again
 
     path: Path = arguments.path
     uri = tracking_uri(arguments)
@@ -74,14 +83,20 @@ def check_command(arguments: argparse.Namespace) -> int:
     compile_loop("float64")
     checked = check_rows(rows, seed=arguments.seed, n_draws=arguments.draws, on_setting=tell_setting)
     print(check_text(checked))
-    lead = (
-        f"{path.name}: {len(checked)} rows, each trained as TensorFlow Playground does, {arguments.draws} draws each."
+    lead = say(
+        "{name}: {n_checked} rows, each trained as TensorFlow Playground does, {draws} draws each.",
+        name=path.name,
+        n_checked=len(checked),
+        draws=arguments.draws,
     )
-    pages = render_sections("Homework, checked", lead, sections(checked))
+    english = pictures_without_font(lambda: sections(checked))
+    pages = render_sections(say("Homework, checked"), lead, sections(checked), english=english)
     page = write_pages(pages, Path(arguments.results) / CHECKED / path.resolve().stem)
-    print(f"report: {page} (open it in a browser)")
+    print(say("report: {page} (open it in a browser)", page=page))
     if uri is not None:
-        log_rows(uri, path.name, checked, arguments.seed)
+        with speaking(ENGLISH):  # as everything that is recorded
+            recorded = told_again(read_rows(path), checked)
+        log_rows(uri, path.name, recorded, arguments.seed)
     return 0
 
 
@@ -91,11 +106,12 @@ def log_rows(uri: str, name: str, rows: Sequence[CheckedRow], seed: int) -> None
     from sweeps.tracking.homework_runs import EXPERIMENT, log_homework
 
     try:
-        log_homework(uri, name, rows, seed)
+        with speaking(ENGLISH):
+            log_homework(uri, name, rows, seed)
     except TrackingError as error:
         print(error, file=sys.stderr)
     else:
-        print(f"MLflow runs: {uri}, experiment {EXPERIMENT!r}")
+        print(say("MLflow runs: {uri}, experiment {name!r}", uri=uri, name=EXPERIMENT))
 
 
 def read_rows(path: Path) -> list[SheetRow]:
@@ -127,9 +143,18 @@ def tell_setting(number: int, n: int, setting: Setting) -> None:
     from sweeps.run.handed_in import rates_of, setting_words
 
     rates = len(rates_of(setting))
-    menu = f", {rates} learning rates" if rates > 1 else ""
+    menu = say(", {rates} learning rates", rates=rates) if rates > 1 else ""
     print(
-        f"setting {number} of {n}: {setting.dataset}, {setting_words(setting)}{menu} ...", file=sys.stderr, flush=True
+        say(
+            "setting {number} of {n}: {dataset}, {setting_words}{menu} ...",
+            number=number,
+            n=n,
+            dataset=setting.dataset,
+            setting_words=setting_words(setting),
+            menu=menu,
+        ),
+        file=sys.stderr,
+        flush=True,
     )
 
 
@@ -150,14 +175,27 @@ def check_text(rows: Sequence[CheckedRow]) -> str:
     )
 
     several = len({row.source for row in rows}) > 1
-    columns = ("line", "data type", "setting", TRAIN, TEST, f"< {GOAL:g}", "claimed losses")
+    columns = (
+        say("line"),
+        say("data type"),
+        say("setting"),
+        translated(TRAIN),
+        translated(TEST),
+        f"< {GOAL:g}",
+        say("claimed losses"),
+    )
 
     def loss_text(row: CheckedRow, loss: str) -> str:
         if not row.losses:
             return claimed_text(row, loss)
         really = row.mean(loss).estimate or 0.0
         place = f", {place_text(row, loss)}" if loss in row.claimed else ""
-        return f"{claimed_text(row, loss)}, really {really:.3f}{place}"
+        return say(
+            "{claimed_text}, really {really:.3f}{place}",
+            claimed_text=claimed_text(row, loss),
+            really=really,
+            place=place,
+        )
 
     def place(row: CheckedRow) -> str:
         return f"{row.source}:{row.line}" if several else str(row.line)
@@ -169,11 +207,19 @@ def check_text(rows: Sequence[CheckedRow]) -> str:
             (place(row), row.dataset, row.setting, loss_text(row, TRAIN), loss_text(row, TEST), share, row.verdict)
         )
     parts = [fitted_text(columns, lines)]
-    notes = [f"{'' if several else 'line '}{place(row)}: {'; '.join(told)}" for row in rows if (told := notes_of(row))]
+    notes = [
+        say("{place}: {notes}", place=place(row), notes="; ".join(seen))
+        if several
+        else say("line {place}: {notes}", place=place(row), notes="; ".join(seen))
+        for row in rows
+        if (seen := notes_of(row))
+    ]
     parts += ["\n".join(textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in (*notes, *meaning(rows)))]
     mistakes = mistakes_table(rows).rows
     if several and mistakes:
         parts.append(
-            fitted_text(("common mistakes", "rows", "files"), [tuple(map(cell_text, one)) for one in mistakes])
+            fitted_text(
+                (say("common mistakes"), say("rows"), say("files")), [tuple(map(cell_text, one)) for one in mistakes]
+            )
         )
     return "\n\n".join(parts)

@@ -7,7 +7,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.commands.options import PROGRAM, Commands, add_command, add_driver_options, add_size_options, size_of
+from analysis.words import later, say, speaking, translated
+from sweeps.commands.options import (
+    PROGRAM,
+    Commands,
+    add_command,
+    add_driver_options,
+    add_language_option,
+    add_size_options,
+    size_of,
+)
 
 ORDER = (
     "beyond_range", "learning_rate", "batch_size", "split", "nonlinearity", "smallest_network", "repeatability",
@@ -31,20 +40,20 @@ class Older:
 OLDER = (
     Older(
         "quadratic",
-        "Can a network that learnt a parabola be trusted beyond its range, and does freezing biases help?",
-        "article on polynomials (claims 26 to 30)",
+        later("Can a network that learnt a parabola be trusted beyond its range, and does freezing biases help?"),
+        later("article on polynomials (claims 26 to 30)"),
         2.5,
     ),
     Older(
         "perceptron",
-        "Which optimizer, activation, batch size and depth suit a one-dimensional regression?",
-        "homework report (claims 65 to 76)",
+        later("Which optimizer, activation, batch size and depth suit a one-dimensional regression?"),
+        later("homework report (claims 65 to 76)"),
         None,
     ),
     Older(
         "fashion_textbook",
-        "How good are softmax regression, a hidden layer and dropout on Fashion-MNIST?",
-        "textbook, multilayer perceptrons (claim 31)",
+        later("How good are softmax regression, a hidden layer and dropout on Fashion-MNIST?"),
+        later("textbook, multilayer perceptrons (claim 31)"),
         None,
     ),
 )
@@ -53,11 +62,13 @@ OLDER = (
 def add_commands(commands: Commands) -> None:
     """Add ``lessons`` and ``course``."""
     listing = add_command(commands, "lessons", "list the lessons: name, question, source, minutes", "lessons")
+    add_language_option(listing)
     listing.set_defaults(call=lessons_command)
     course = add_command(
         commands, COURSE, "run all lessons and write one report that reads as a course", "course --quick"
     )
     add_size_options(course)
+    add_language_option(course)
     course.add_argument(
         "--claims", type=Path, metavar="FILE", help="write the list of claims and verdicts there, too (Markdown)"
     )
@@ -67,7 +78,7 @@ def add_commands(commands: Commands) -> None:
 
 def time_text(one: Older) -> str:
     """Return how long an older study takes."""
-    return "time not measured" if one.minutes is None else f"{one.minutes:g} min"
+    return say("time not measured") if one.minutes is None else say("{minutes:g} min", minutes=one.minutes)
 
 
 def ordered_names() -> list[str]:
@@ -78,25 +89,36 @@ def ordered_names() -> list[str]:
     return [*(name for name in ORDER if name in names), *(name for name in names if name not in ORDER)]
 
 
-def lessons_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
+def lessons_command(arguments: argparse.Namespace) -> int:
     """Print the lessons."""
+    with speaking(arguments.lang):
+        print_lessons()
+    return 0
+
+
+def print_lessons() -> None:
+    """Print each lesson's name, question and source, and how to run it."""
     from sweeps.run.kinds import load
     from sweeps.spec.lesson import LessonSpec
 
     for name in ordered_names():
         spec = load(name)
         assert isinstance(spec, LessonSpec)
-        print(f"{name} ({spec.minutes:g} min)\n  {spec.question}\n  {spec.source}")
+        minutes = say("{minutes:g} min", minutes=spec.minutes)
+        print(f"{name} ({minutes})\n  {translated(spec.question)}\n  {translated(spec.source)}")
     for one in OLDER:
         print(f"{one.name} ({time_text(one)})\n  {one.question}\n  {one.source}")
-    print(f"`{PROGRAM} run NAME` runs one (--quick, --full, --set KEY=VALUE), `{PROGRAM} {COURSE}` all of them")
-    return 0
+    print(
+        say(
+            "`{program} run NAME` runs one (--quick, --full, --set KEY=VALUE), `{program} {course}` all of them",
+            program=PROGRAM,
+            course=COURSE,
+        )
+    )
 
 
 def course_command(arguments: argparse.Namespace) -> int:
     """Run every lesson that has not been run, then write the course; show the record of one that has a shipped one."""
-    from analysis.records.reading import read_sweep
-    from analysis.report import write_course
     from sweeps.commands.running import drive
     from sweeps.data.table.published.fetching import FetchError
     from sweeps.run.kinds import Changes, kind_of, load
@@ -106,7 +128,7 @@ def course_command(arguments: argparse.Namespace) -> int:
 
     folders: list[Path] = []
     recorded: list[str] = []
-    left_out: list[tuple[str, str]] = []
+    failed: list[tuple[str, FetchError]] = []
     for name in ordered_names():
         size = size_of(arguments)
         shipped = None if size == "full" else unpack(name, results / COURSE / RECORDED)
@@ -121,26 +143,42 @@ def course_command(arguments: argparse.Namespace) -> int:
             drive(spec, results, arguments)
         except FetchError as error:  # nothing of it is in a log: the next course tries again
             print(f"lesson {name}: left out: {error}", file=sys.stderr, flush=True)
-            left_out.append((name, f"its data cannot be had: {error}"))
+            failed.append((name, error))
         else:
             folders.append(results / spec.name)
+    with speaking(arguments.lang):
+        left_out = [(name, say("its data cannot be had: {error}", error=error)) for name, error in failed]
+        _write(folders, left_out, recorded, results, arguments.claims)
+    return 0
+
+
+def _write(
+    folders: list[Path], left_out: list[tuple[str, str]], recorded: list[str], results: Path, claims: Path | None
+) -> None:
+    """Write the course, and the list of claims where it is wanted; say where they are."""
+    from analysis.records.reading import read_sweep
+    from analysis.report import write_course
+
     for one in OLDER:
         folder = results / one.name
         if any(folder.glob("*/log.jsonl")):
             folders.append(folder)
         else:
-            why = f"{one.question} It has not been run here ({time_text(one)}): {PROGRAM} run {one.name}"
+            why = say(
+                "{question} It has not been run here ({time}): {command}",
+                question=one.question,
+                time=time_text(one),
+                command=f"{PROGRAM} run {one.name}",
+            )
             left_out.append((one.name, why))
     page = write_course(folders, results / COURSE / "report", left_out, recorded)
-    print(f"course: {page} (open it in a browser)")
-    if arguments.claims is not None:
+    print(say("course: {page} (open it in a browser)", page=page))
+    if claims is not None:
         from analysis.course.text import claims_document
         from analysis.polynomial.source_claims import judged_study
 
         studies = [study for folder in folders for study in read_sweep(folder)]
         lessons = [study for study in studies if study.is_lesson]
         others = [judged_study(study) for study in studies if study.is_polynomial]
-        text = claims_document(lessons, left_out, recorded=recorded, others=others)
-        arguments.claims.write_text(text, encoding="utf-8")
-        print(f"claims: {arguments.claims}")
-    return 0
+        claims.write_text(claims_document(lessons, left_out, recorded=recorded, others=others), encoding="utf-8")
+        print(say("claims: {path}", path=claims))

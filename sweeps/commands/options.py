@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from analysis.records.reading import check_version
+from analysis.words import ENGLISH, LANGUAGES
 from engine.names import InputMessageError, cut, nearest, unknown
 
 DEFAULT_RESULTS = "results"
@@ -72,6 +73,16 @@ def add_driver_options(parser: Parser) -> None:
     )
     add_tracking_option(parser, "`none` leaves MLflow out")
     add_log_runs_option(parser)
+
+
+def add_language_option(parser: Parser) -> None:
+    """Add ``--lang``."""
+    parser.add_argument(
+        "--lang",
+        choices=LANGUAGES,
+        default=ENGLISH,
+        help="language of what is printed and of the report: en, or ko for Korean (default: en)",
+    )
 
 
 def add_size_options(parser: Parser) -> None:

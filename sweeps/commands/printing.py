@@ -15,17 +15,18 @@ from analysis.sections.cards import cards_of
 from analysis.statistics.bounded import loss_interval
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side, homework_rows
 from analysis.statistics.intervals import mean_interval
+from analysis.words import later, translated
 from sweeps.data.table.metrics import METRICS
 
 HOMEWORK_COLUMNS = (
-    "data type",
-    "activation",
-    "batch size",
-    "# hidden layers",
-    "# neurons",
-    "epochs",
-    "training loss",
-    "test loss",
+    later("data type"),
+    later("activation"),
+    later("batch size"),
+    later("# hidden layers"),
+    later("# neurons"),
+    later("epochs"),
+    later("training loss"),
+    later("test loss"),
 )
 MOST_LEFT_OUT = 12
 MOST_NOTES = 3
@@ -44,7 +45,7 @@ RANGE_COLUMNS = ("data type", "setting", "in range", "out of range", "difference
 def homework_text(studies: Sequence[Study]) -> str:
     """Return the homework table of the winners, then the cards: the same figures as in the report."""
     winners = [row for row in homework_rows(studies) if row.setting == "winner"]
-    table = table_text(HOMEWORK_COLUMNS, [_homework_cells(row) for row in winners])
+    table = table_text(tuple(map(translated, HOMEWORK_COLUMNS)), [_homework_cells(row) for row in winners])
     return f"{table}\n\n{cards_text(cards_of(studies))}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from analysis.words import speaking
 from engine.names import unknown
 from sweeps.commands.auditing import warn_of_findings
 from sweeps.commands.options import (
@@ -12,6 +13,7 @@ from sweeps.commands.options import (
     Commands,
     InputError,
     add_command,
+    add_language_option,
     add_log_runs_option,
     add_results_option,
     add_tracking_option,
@@ -31,6 +33,7 @@ def add_commands(commands: Commands) -> None:
     report.add_argument(
         "--figures", choices=("pdf", "svg"), help="write every picture to figures/ as well, for a paper: pdf or svg"
     )
+    add_language_option(report)
     add_results_option(report)
     report.set_defaults(call=report_command)
 
@@ -87,7 +90,8 @@ def report_command(arguments: argparse.Namespace) -> int:
     from analysis.report import write_report
 
     folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
-    print(write_report(folders, arguments.out, arguments.figures))
+    with speaking(arguments.lang):
+        print(write_report(folders, arguments.out, arguments.figures))
     return max(map(warn_of_findings, folders))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
+from analysis.words import say, speaking
 from sweeps.commands.auditing import warn_of_findings
 from sweeps.commands.compiling import compile_loop
 from sweeps.commands.csv_options import add_table_options, is_table, table_spec
@@ -22,6 +23,7 @@ from sweeps.commands.options import (
     ablation_draws,
     add_command,
     add_driver_options,
+    add_language_option,
     add_size_options,
     positive_int,
     size_of,
@@ -82,6 +84,7 @@ def add_commands(commands: Commands) -> None:
         help="an earlier sweep, whose best settings in this space are tried first",
     )
     add_size_options(run)
+    add_language_option(run)
     run.add_argument(
         "--set",
         action="append",
@@ -96,6 +99,7 @@ def add_commands(commands: Commands) -> None:
     resume.add_argument(
         "sweep", nargs="?", default=DEFAULT_SPEC, metavar="SWEEP", help="name below the results (default: homework)"
     )
+    add_language_option(resume)
     add_driver_options(resume)
     resume.set_defaults(call=resume_command)
     extend = add_command(
@@ -115,6 +119,7 @@ def add_commands(commands: Commands) -> None:
         metavar="KEY=VALUE",
         help="another value by its place in the spec, as space.training.learning_rate.high=1.0; may be repeated",
     )
+    add_language_option(extend)
     add_driver_options(extend)
     extend.set_defaults(call=extend_command)
 
@@ -252,7 +257,8 @@ def drive(spec: Spec, results: Path, arguments: argparse.Namespace, *, may_reope
                 on_event=starting_with(prepare, show),
                 may_reopen=may_reopen,
             )
-        print_answers(results / spec.name, exporter, options)
+        with speaking(arguments.lang):
+            print_answers(results / spec.name, exporter, options)
         status = warn_of_findings(results / spec.name)
     except KeyboardInterrupt:
         print(f"interrupted; `{PROGRAM} resume {spec.name}{options}` goes on", file=sys.stderr)
@@ -322,6 +328,7 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     """Print the tables, write the report, and say where everything is and how to open it."""
     from analysis.records.reading import read_sweep
     from analysis.report import write_report
+    from analysis.statistics.recorded import retold
     from sweeps.commands.answers import ANSWERS, kind_of_data
     from sweeps.commands.neighbours import neighbour_sentences
     from sweeps.commands.printing import homework_text
@@ -337,13 +344,14 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
             print(f"{text}\n")
     for study in studies:
         if study.verdict is None:
-            print(f"{study.header.dataset}: unfinished; `{PROGRAM} resume {folder.name}{options}` goes on")
+            command = f"{PROGRAM} resume {folder.name}{options}"
+            print(say("{dataset}: unfinished; `{command}` goes on", dataset=study.header.dataset, command=command))
         elif study.verdict.claims is None and (not study.verdict.certified or study not in drawn):
-            print(f"{study.header.dataset}: {study.verdict.text}")
+            print(f"{study.header.dataset}: {retold(study.verdict.text)}")
     for sentence in neighbour_sentences(folder, studies):
         print(sentence)
     page = write_report([folder])
-    print(f"report: {page} (open it in a browser)")
+    print(say("report: {page} (open it in a browser)", page=page))
     print_tracking(exporter, options)
 
 
@@ -353,8 +361,10 @@ def print_tracking(exporter: Exporter, options: str) -> None:
     problem = exporter.finish()
     uri = exporter.tracking_uri
     if uri is not None:
-        shown = "open it in a browser" if uri.startswith("http") else f"`{PROGRAM} ui{_ui_option(uri)}` shows them"
-        print(f"MLflow runs: {uri} ({shown})")
+        if uri.startswith("http"):
+            print(say("MLflow runs: {uri} (open it in a browser)", uri=uri))
+        else:
+            print(say("MLflow runs: {uri} (`{command}` shows them)", uri=uri, command=f"{PROGRAM} ui{_ui_option(uri)}"))
     if problem is not None:
         print(f"{problem}; run `{PROGRAM} sync{options}`", file=sys.stderr)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+from analysis.words import later, say, translated
 from engine.names import nearest
 from engine.playground.draws import count_training_points
 from engine.playground.page import LEARNING_RATES, MAX_BATCH_SIZE, MAX_HIDDEN_LAYERS, MAX_UNITS
@@ -55,6 +56,20 @@ COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )  # fmt: skip
 """The sheet's columns with their other names; what follows in brackets does not count."""
+COLUMN_TITLES = (
+    later("data type"),
+    later("activation"),
+    later("batch size"),
+    later("# hidden layers"),
+    later("# neurons"),
+    later("epochs"),
+    later("training loss"),
+    later("test loss"),
+    later("learning rate"),
+    later("noise"),
+    later("training share"),
+)
+"""The sheet's columns as a reader of the answer sees them."""
 NEEDED = ("data type", "activation", "batch size", "# neurons", "epochs")
 LOSSES = ("training loss", "test loss")
 
@@ -130,7 +145,7 @@ class Trouble:
     @property
     def line(self) -> str:
         """All of it in one line."""
-        return f"{self.place}: {self.column}: {self.message}"
+        return f"{self.place}: {translated(self.column)}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +201,7 @@ class _Reading:
     def refuse(self, column: str, error: CellError) -> None:
         """Note a cell that cannot be used."""
         place = f"{self.source}:{self.line}:{self.cells[column][0] if column in self.cells else 1}"
-        self.troubles.append(Trouble(place, column, error.message, f"{column}: {error.kind}"))
+        self.troubles.append(Trouble(place, column, error.message, f"{translated(column)}: {error.kind}"))
 
     def read(self, column: str, parse: Callable[[str], T]) -> T | None:
         """Return what a cell says, or None where it cannot be used."""
@@ -311,17 +326,31 @@ def _row(source: str, line: int, given: list[str], places: Mapping[int, str], wi
     named = {column: (place + 1, cells[place]) for place, column in places.items() if place < len(cells)}
     row = _Reading(source, line, named)
     if any(cell.strip() for cell in cells[width:]):
-        message = f'{len(cells)} cells, and the header has {width}; write layer sizes in one quoted cell, "6, 2"'
-        row.refuse("# neurons", CellError(message, "more cells than the header has"))
-    dataset = row.read("data type", lambda text: sheet_cells.name(text, DATASETS, "two blobs, XOR, circle or spiral"))
+        message = say(
+            '{n_cells} cells, and the header has {width}; write layer sizes in one quoted cell, "6, 2"',
+            n_cells=len(cells),
+            width=width,
+        )
+        row.refuse("# neurons", CellError(message, say("more cells than the header has")))
+    dataset = row.read(
+        "data type", lambda text: sheet_cells.name(text, DATASETS, say("two blobs, XOR, circle or spiral"))
+    )
     activation = row.read("activation", lambda text: sheet_cells.name(text, ACTIVATIONS, ", ".join(ACTIVATIONS)))
-    epochs = row.read("epochs", lambda text: sheet_cells.whole(text, 1, MOST_EPOCHS, " (so many are trained here)"))
+    epochs = row.read(
+        "epochs", lambda text: sheet_cells.whole(text, 1, MOST_EPOCHS, say(" (so many are trained here)"))
+    )
     noise = _share(row, "noise", NOISE, 0.0, 0.8)
     share = _share(row, "training share", TRAIN_SHARE, 0.1, 0.9)
     n_train = count_training_points(PAGE_DATASETS[dataset or "xor"].n_samples, share or TRAIN_SHARE)
-    batch_size = row.read("batch size", lambda text: sheet_cells.whole(text, 1, n_train, " training points"))
+    batch_size = row.read("batch size", lambda text: sheet_cells.whole(text, 1, n_train, say(" training points")))
     if batch_size is not None and batch_size > MAX_BATCH_SIZE:
-        row.notes.append(f"the page's slider ends at batches of {MAX_BATCH_SIZE}; its address takes {batch_size}")
+        row.notes.append(
+            say(
+                "the page's slider ends at batches of {max_batch_size}; its address takes {batch_size}",
+                max_batch_size=MAX_BATCH_SIZE,
+                batch_size=batch_size,
+            )
+        )
     hidden, rate = _hidden(row), _rate(row)
     claimed = {column: _loss(row, column) for column in LOSSES}
     setting = None
@@ -337,20 +366,26 @@ def _hidden(row: _Reading) -> tuple[int, ...] | None:
     """Return the units of each layer, held against the number of layers where the row gives it."""
     text, layers = row.text("# neurons"), None
     if row.text("# hidden layers"):
-        layers = row.read("# hidden layers", lambda cell: sheet_cells.whole(cell, 0, MAX_HIDDEN_LAYERS, " of the page"))
+        layers = row.read(
+            "# hidden layers", lambda cell: sheet_cells.whole(cell, 0, MAX_HIDDEN_LAYERS, say(" of the page"))
+        )
         if layers is None:
             return None
     if not text and layers != 0:
-        row.refuse("# neurons", sheet_cells.missing('units by layer, as in "6, 2"'))
+        row.refuse("# neurons", sheet_cells.missing(say('units by layer, as in "6, 2"')))
         return None
     hidden = row.read("# neurons", lambda cell: sheet_cells.sizes(cell, MAX_HIDDEN_LAYERS, MAX_UNITS))
     if hidden is None or layers is None or len(hidden) == layers:
         return hidden
     if len(hidden) == 1 and layers > 1:
-        message = f'{text!r} with {layers} hidden layers; expected the units of each, as in "6, 2"'
-        row.refuse("# neurons", CellError(message, "one number for several layers"))
+        message = say(
+            '{text!r} with {layers} hidden layers; expected the units of each, as in "6, 2"', text=text, layers=layers
+        )
+        row.refuse("# neurons", CellError(message, say("one number for several layers")))
         return None
-    row.notes.append(f"says {layers} hidden layers and lists {len(hidden)}; trained as listed")
+    row.notes.append(
+        say("says {layers} hidden layers and lists {n_hidden}; trained as listed", layers=layers, n_hidden=len(hidden))
+    )
     return hidden
 
 
@@ -359,7 +394,7 @@ def _rate(row: _Reading) -> float | None:
         return None
     rate = row.read("learning rate", sheet_cells.positive)
     if rate is not None and rate not in LEARNING_RATES:
-        row.notes.append(f"the page's menu has no learning rate {rate:g}; its address takes it")
+        row.notes.append(say("the page's menu has no learning rate {rate:g}; its address takes it", rate=rate))
     return rate
 
 

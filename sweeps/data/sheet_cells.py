@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from analysis.words import say
 from engine.names import LONGEST_SHOWN, cut, nearest
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -60,7 +61,7 @@ def quoted(text: str) -> str:
 
 def missing(known: str) -> CellError:
     """Return what is wrong with an empty cell."""
-    return CellError(f"empty; expected {known}", "empty")
+    return CellError(say("empty; expected {known}", known=known), say("empty"))
 
 
 def name(text: str, names: Mapping[str, tuple[str, ...]], known: str) -> str:
@@ -71,8 +72,8 @@ def name(text: str, names: Mapping[str, tuple[str, ...]], known: str) -> str:
     if (found := means.get(folded(text))) is not None:
         return found
     near = nearest(folded(text), means)
-    hint = f"did you mean {means[near]!r}?" if near else f"known: {', '.join(names)}"
-    raise CellError(f"unknown {quoted(text)}; {hint}", "unknown name")
+    hint = say("did you mean {means!r}?", means=means[near]) if near else say("known: {names}", names=", ".join(names))
+    raise CellError(say("unknown {quoted}; {hint}", quoted=quoted(text), hint=hint), say("unknown name"))
 
 
 def decimal(text: str) -> Decimal | None:
@@ -90,17 +91,30 @@ def decimal(text: str) -> Decimal | None:
 
 def whole(text: str, low: int, high: int, why: str) -> int:
     """Return a whole number; ``"000,156"`` is 156, as the page counts epochs."""
-    known = f"a whole number from {low} to {high}"
+    known = say("a whole number from {low} to {high}", low=low, high=high)
     if not text:
         raise missing(known)
     plain = unicodedata.normalize("NFKC", text).strip()
     plain = plain.replace(",", "") if _GROUPED.fullmatch(plain) else plain
     number = decimal(plain)
     if number is None or number != number.to_integral_value():
-        raise CellError(f"{quoted(text)} is no whole number; expected {known}", "no whole number")
+        raise CellError(
+            say("{quoted} is no whole number; expected {known}", quoted=quoted(text), known=known),
+            say("no whole number"),
+        )
     if not low <= number <= high:
         near = low if number < low else high
-        raise CellError(f"{quoted(text)} is outside {low} to {high}{why}; nearest: {near}", f"outside {low} to {high}")
+        raise CellError(
+            say(
+                "{quoted} is outside {low} to {high}{why}; nearest: {near}",
+                quoted=quoted(text),
+                low=low,
+                high=high,
+                why=why,
+                near=near,
+            ),
+            say("outside {low} to {high}", low=low, high=high),
+        )
     return int(number)
 
 
@@ -112,25 +126,41 @@ def sizes(text: str, most_layers: int, most_units: int) -> tuple[int, ...]:
     parts = [part for part in _BETWEEN_SIZES.split(plain) if part]
     if _DATE.search(plain):
         raise CellError(
-            f'{quoted(text)} reads like a date that a spreadsheet made of 6-2; expected units by layer, as in "6, 2"',
-            "a date in the place of layer sizes",
+            say(
+                '{quoted} reads like a date that a spreadsheet made of 6-2; expected units by layer, as in "6, 2"',
+                quoted=quoted(text),
+            ),
+            say("a date in the place of layer sizes"),
         )
     if not all(re.fullmatch(r"\d+", part) for part in parts):
-        raise CellError(f'{quoted(text)}; expected units by layer, as in "6, 2"', "no list of units")
+        raise CellError(
+            say('{quoted}; expected units by layer, as in "6, 2"', quoted=quoted(text)), say("no list of units")
+        )
     found = tuple(int(part) for part in parts)
     if found == (0,):
         return ()
     if len(found) > most_layers:
         raise CellError(
-            f"{quoted(text)} has {len(found)} layers; the page has at most {most_layers}",
-            f"more than {most_layers} layers",
+            say(
+                "{quoted} has {n_found} layers; the page has at most {most_layers}",
+                quoted=quoted(text),
+                n_found=len(found),
+                most_layers=most_layers,
+            ),
+            say("more than {most_layers} layers", most_layers=most_layers),
         )
     for size in found:
         if not 1 <= size <= most_units:
             near = 1 if size < 1 else most_units
             raise CellError(
-                f"{quoted(text)}: a layer of {size} units; the page has 1 to {most_units}, nearest: {near}",
-                f"a layer outside 1 to {most_units} units",
+                say(
+                    "{quoted}: a layer of {size} units; the page has 1 to {most_units}, nearest: {near}",
+                    quoted=quoted(text),
+                    size=size,
+                    most_units=most_units,
+                    near=near,
+                ),
+                say("a layer outside 1 to {most_units} units", most_units=most_units),
             )
     return found
 
@@ -138,18 +168,23 @@ def sizes(text: str, most_layers: int, most_units: int) -> tuple[int, ...]:
 def loss(text: str, largest: float) -> Claimed:
     """Return a loss as it was written down."""
     if not text:
-        raise CellError("no loss is given", "no loss is given")
+        raise CellError(say("no loss is given"), say("no loss is given"))
     number = decimal(text)
     if number is None:
-        raise CellError(f"{quoted(text)} is no number", "no number")
+        raise CellError(say("{quoted} is no number", quoted=quoted(text)), say("no number"))
     if not 0 <= number <= Decimal(str(largest)):
         # The nearest bound is no loss that anybody read off the page: 0.05 is what -0.05 was to be.
         meant = f"{-number}" if number < 0 and -number <= Decimal(str(largest)) else None
-        hint = f"did you mean {meant}?" if meant else "expected the page's number, as in 0.085"
+        hint = say("did you mean {meant}?", meant=meant) if meant else say("expected the page's number, as in 0.085")
         raise CellError(
-            f"{quoted(text)} cannot be: half the squared error of outputs within -1 and 1 is from 0 to {largest:g}; "
-            f"{hint}",
-            f"outside 0 to {largest:g}",
+            say(
+                "{quoted} cannot be: half the squared error of outputs within -1 and 1 is from 0 to {largest:g}; "
+                "{hint}",
+                quoted=quoted(text),
+                largest=largest,
+                hint=hint,
+            ),
+            say("outside 0 to {largest:g}", largest=largest),
         )
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)
@@ -160,7 +195,7 @@ def positive(text: str) -> float:
     """Return a finite number above 0."""
     number = decimal(text)
     if number is None or number <= 0 or not 0 < float(number) < 1e6:
-        raise CellError(f"{quoted(text)}; expected a number above 0", "no number above 0")
+        raise CellError(say("{quoted}; expected a number above 0", quoted=quoted(text)), say("no number above 0"))
     return float(number)
 
 
@@ -168,11 +203,16 @@ def fraction(text: str, low: float, high: float) -> float:
     """Return a share: ``0.2``, ``20`` and ``20 %`` are the same."""
     plain = text.strip().removesuffix("%").strip()
     number = decimal(plain)
-    known = f"{100 * low:g} to {100 * high:g} %"
+    known = say("{low:g} to {high:g} %", low=100 * low, high=100 * high)
     if number is None:
-        raise CellError(f"{quoted(text)} is no share; expected {known}", "no share")
+        raise CellError(
+            say("{quoted} is no share; expected {known}", quoted=quoted(text), known=known), say("no share")
+        )
     percent = float(number) if plain != text.strip() or number >= 1 or number == 0 else 100 * float(number)
     if not 100 * low <= percent <= 100 * high:
         near = low if percent < 100 * low else high
-        raise CellError(f"{quoted(text)} is outside {known}; nearest: {100 * near:g} %", f"outside {known}")
+        raise CellError(
+            say("{quoted} is outside {known}; nearest: {near:g} %", quoted=quoted(text), known=known, near=100 * near),
+            say("outside {known}", known=known),
+        )
     return round(percent / 100, 12)

@@ -9,6 +9,7 @@ import numpy as np
 from analysis.statistics.claimed import CheckedRow
 from analysis.statistics.homework import dataset_title
 from analysis.statistics.intervals import FloatArray
+from analysis.words import say, translated
 from engine.playground.draws import draw
 from engine.playground.page import LEARNING_RATES, PageState
 from engine.playground.page_settings import settings_of
@@ -84,6 +85,14 @@ def check_rows(
     return [_checked(row, found) for row in rows]
 
 
+def told_again(rows: Sequence[SheetRow], checked: Sequence[CheckedRow]) -> list[CheckedRow]:
+    """Return checked rows in the words of the same rows, read in another language."""
+    return [
+        _checked(row, {} if row.setting is None else {row.setting: one.losses})
+        for row, one in zip(rows, checked, strict=True)
+    ]
+
+
 def rates_of(setting: Setting) -> tuple[float, ...]:
     """Return the learning rates that a setting may mean: its own, or the page's menu."""
     return LEARNING_RATES if setting.learning_rate is None else (setting.learning_rate,)
@@ -93,16 +102,16 @@ def setting_words(setting: Setting) -> str:
     """Return a setting as a reader recognizes it."""
     parts = [
         setting.activation,
-        f"batch {setting.batch_size}",
-        "-".join(map(str, setting.hidden)) or "no hidden layer",
-        f"{setting.epochs} epochs",
+        say("batch {batch_size}", batch_size=setting.batch_size),
+        "-".join(map(str, setting.hidden)) or say("no hidden layer"),
+        say("{epochs} epochs", epochs=setting.epochs),
     ]
     if setting.learning_rate is not None:
-        parts.append(f"rate {setting.learning_rate:g}")
+        parts.append(say("rate {learning_rate:g}", learning_rate=setting.learning_rate))
     if setting.noise != NOISE:
-        parts.append(f"noise {setting.noise:.0%}")
+        parts.append(say("noise {noise:.0%}", noise=setting.noise))
     if setting.train_share != TRAIN_SHARE:
-        parts.append(f"{setting.train_share:.0%} training data")
+        parts.append(say("{train_share:.0%} training data", train_share=setting.train_share))
     return ", ".join(parts)
 
 
@@ -112,7 +121,7 @@ def _checked(row: SheetRow, found: dict[Setting, dict[str, FloatArray]]) -> Chec
         source=row.source,
         line=row.line,
         dataset=dataset_title(setting.dataset) if setting else row.words,
-        setting=setting_words(setting) if setting else f"{fatal.column}: {fatal.message}" if fatal else "",
+        setting=setting_words(setting) if setting else f"{translated(fatal.column)}: {fatal.message}" if fatal else "",
         rates=rates_of(setting) if setting else (),
         losses=found[setting] if setting else {},
         claimed={loss: (one.value, one.decimals) for loss, one in row.claimed.items() if not isinstance(one, str)},
