@@ -153,7 +153,9 @@ def fitted_text(columns: Sequence[str], rows: Iterable[Sequence[str]], width: in
     """
     lines = [[printable(cell) for cell in line] for line in (columns, *rows)]
     widths = [max(map(columns_wide, column)) for column in zip(*lines, strict=True)]
-    words = [min(width // 2, max(map(columns_wide, " ".join(column).split(" ")))) for column in zip(*lines, strict=True)]
+    words = [
+        min(width // 2, max(map(columns_wide, " ".join(column).split(" ")))) for column in zip(*lines, strict=True)
+    ]
     while sum(widths) + 3 * (len(widths) - 1) > width and max(widths) > 4:
         # Columns shrink to their longest word first; only when all have, words are cut.
         spare = [i for i, most in enumerate(widths) if most > words[i]] or range(len(widths))

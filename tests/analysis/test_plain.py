@@ -12,7 +12,9 @@ NOTHING = Missing("-")
 
 
 def card(value: Interval | str) -> Card:
-    return Card("a", "certified", "goal 0.1", "-", (Fact("Test loss", value, ""),), "", NOTHING, NOTHING, NOTHING, (), ())
+    return Card(
+        "a", "certified", "goal 0.1", "-", (Fact("Test loss", value, ""),), "", NOTHING, NOTHING, NOTHING, (), ()
+    )
 
 
 def column(text: str, i: int) -> list[str]:
@@ -20,7 +22,7 @@ def column(text: str, i: int) -> list[str]:
 
 
 def test_an_interval_wider_than_its_column_is_parted_before_its_bracket_and_at_blanks() -> None:
-    assert (WIDTH - HEADING_WIDTH - 12) // 4 < len("(0.00130 to 0.00785)")
+    assert len("(0.00130 to 0.00785)") > (WIDTH - HEADING_WIDTH - 12) // 4
     cards = [card(Interval(0.00187, 0.0013, 0.00785, 64, "t"))] * 4
     lines = [line for line in column(cards_text(cards), 4) if line]
     assert lines[-3:] == ["0.00187", "(0.00130 to", "0.00785)"]
