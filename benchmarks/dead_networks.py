@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if sys.path[0] == str(ROOT / "benchmarks"):  # run as a script: its files have names of packages
     sys.path[0] = str(ROOT)
 
-from benchmarks.engine import machine  # noqa: E402
+from benchmarks.engine_tables import machine  # noqa: E402
 from engine.configuration import TrainingConfig  # noqa: E402
 from engine.methods.activations import ACTIVATIONS  # noqa: E402
 from engine.methods.initializers import initialize  # noqa: E402

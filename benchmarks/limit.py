@@ -27,7 +27,7 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from analysis.records.reading import read_sweep
 from analysis.records.study import STAGES, Study
-from benchmarks.engine import machine, table, write_into
+from benchmarks.engine_tables import machine, table, write_into
 from engine.evaluation import predict
 from engine.methods.initializers import initialize
 from engine.training import train

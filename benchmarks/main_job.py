@@ -32,7 +32,7 @@ if sys.path[0] == str(ROOT / "benchmarks"):  # run as a script: its files have n
 
 from analysis.records.reading import read_sweep  # noqa: E402
 from analysis.records.study import STAGES  # noqa: E402
-from benchmarks.engine import machine, table, write_into  # noqa: E402
+from benchmarks.engine_tables import machine, table, write_into  # noqa: E402
 
 DATASETS = ("gauss", "xor", "circle", "spiral")
 

@@ -31,7 +31,7 @@ import numpy as np
 
 from analysis.records.reading import read_log
 from analysis.records.study import Study
-from benchmarks.engine import write_into
+from benchmarks.engine_tables import write_into
 from benchmarks.made_sweep import made_spec
 from sweeps.run.study import run_sweep
 from sweeps.search.samplers import ToldSampler, make_sampler

@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*"),
 ]
 Tally = Callable[[str, float | str, float | str], None]
-TRIAL_S = 0.25
+TRIAL_S = 0.5
 GOAL = 0.95
 LONGEST_S = 600.0
 
@@ -180,11 +180,11 @@ def test_a_server_that_is_gone_during_trials_costs_neither_runs_nor_time(
     ):
         while watch.n_finished < 3:
             watch.wait(0.1)
-        before = watch.wait(up_s)
+        before = watch.wait(up_s, 4)
         server.kill()
-        down = watch.wait(down_s)
+        down = watch.wait(down_s, 4)
         server.start()
-        after = watch.wait(up_s)
+        after = watch.wait(up_s, 4)
         n_during = watch.n_finished
         assert driver.wait(LONGEST_S) == 0, (tmp_path / "output").read_text()
     run_sweep(spec, tmp_path / "undisturbed", workers=2)
