@@ -13,6 +13,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, number_text, shown
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from analysis.words import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -219,7 +220,7 @@ def _median(cell: CellRecord, probe: str) -> Cell:
 
 def distributions(cells: Cells, dataset: str) -> list[tuple[str, FloatArray]]:
     """Return the quantiles of a set's weights without penalty and with each at the strengths that are drawn."""
-    settings = [("none", "l2", 0.0)]
+    settings = [(say("none"), "l2", 0.0)]
     settings += [(f"{NAMES[penalty]} {rate:g}", penalty, rate) for penalty in NAMES for rate in DRAWN]
     found = []
     for words, penalty, rate in settings:
@@ -244,14 +245,14 @@ def _distribution_picture(cells: Cells) -> Picture:
     ]  # fmt: skip
     return Picture(
         "regularization-distributions",
-        "Distribution of the weights after training, all draws together: the share of weights below a value. A step at "
-        "0 is weights that are 0.",
-        f"Width of the middle half of the weights: {'; '.join(halves)}.",
+        say("Distribution of the weights after training, all draws together: the share of weights below a value. A step "
+            "at 0 is weights that are 0."),
+        say("Width of the middle half of the weights: {halves}.", halves="; ".join(halves)),
         lambda: _draw_distributions(cells),
         ReportTable(
             "regularization-distributions", "",
-            (ReportColumn("set", "Set", "text"), ReportColumn("penalty", "Penalty", "text"),
-             ReportColumn("share", "Below, %"), ReportColumn("weight", "Weight")),
+            (ReportColumn("set", say("Set"), "text"), ReportColumn("penalty", say("Penalty"), "text"),
+             ReportColumn("share", say("Below, %")), ReportColumn("weight", say("Weight"))),
             tuple(rows),
         ),
     )  # fmt: skip
@@ -269,9 +270,9 @@ def _draw_distributions(cells: Cells) -> Figure:
         axes.set_xscale("symlog", linthresh=0.1)
         axes.tick_params(labelsize=6, which="both")
         axes.set_title(title(dataset), fontsize=9)
-        axes.set_xlabel("weight")
+        axes.set_xlabel(say("weight"))
         if i == 0:
-            axes.set_ylabel("share below")
+            axes.set_ylabel(say("share below"))
             axes.legend(fontsize=6)
     return figure
 
