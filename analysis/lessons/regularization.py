@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.course.cells import Cells, last, measured, pooled, sooner, title
+from analysis.course.distributions import distribution_picture
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, number_text, shown
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
-from analysis.words import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,8 +24,6 @@ X = np.ones(4)
 PEAKED, SPREAD = np.array([1.0, 0.0, 0.0, 0.0]), np.full(4, 0.25)
 """The notes' worked example: both score 1 at inputs of 1."""
 SMALL, LARGE = 1e-5, 1e-1
-DRAWN = (1e-3, 1e-2)
-"""Strengths whose weights are drawn."""
 OWN = ""
 """No number: the sources say it of equal scores, not of trained networks."""
 NAMES = {"l1": "L1", "l2": "L2"}
@@ -168,7 +166,7 @@ def _loss_claims(cells: Cells) -> list[Claim]:
 
 def blocks(cells: Cells) -> list[Block]:
     """Return picture and tables."""
-    return [_picture(cells), _example_table(), _distribution_picture(cells), _weight_table(cells)]
+    return [_picture(cells), _example_table(), distribution_picture(cells), _weight_table(cells)]
 
 
 def _example_table() -> ReportTable:
@@ -216,65 +214,6 @@ def _median(cell: CellRecord, probe: str) -> Cell:
     values = measured(cell, probe)
     known = values[~np.isnan(values)]
     return float(np.median(known)) if len(known) else Missing("diverged, or all weights are 0")
-
-
-def distributions(cells: Cells, dataset: str) -> list[tuple[str, FloatArray]]:
-    """Return the quantiles of a set's weights without penalty and with each at the strengths that are drawn."""
-    settings = [(say("none"), "l2", 0.0)]
-    settings += [(f"{NAMES[penalty]} {rate:g}", penalty, rate) for penalty in NAMES for rate in DRAWN]
-    found = []
-    for words, penalty, rate in settings:
-        cell = _cell(cells, dataset, penalty, rate)
-        values = np.array([] if cell is None else cell.arrays.get("weight_quantiles", []), np.float64)
-        if len(values):
-            found.append((words, values))
-    return found
-
-
-def _distribution_picture(cells: Cells) -> Picture:
-    rows = [
-        (title(dataset), words, float(share), float(values[share]))
-        for dataset in cells.datasets("penalties")
-        for words, values in distributions(cells, dataset)
-        for share in (0, 5, 25, 50, 75, 95, 100)
-    ]
-    halves = [
-        f"{title(dataset)} " + ", ".join(f"{words} {number_text(float(values[75] - values[25]))}"
-                                         for words, values in distributions(cells, dataset))
-        for dataset in cells.datasets("penalties")
-    ]  # fmt: skip
-    return Picture(
-        "regularization-distributions",
-        say("Distribution of the weights after training, all draws together: the share of weights below a value. A step "
-            "at 0 is weights that are 0."),
-        say("Width of the middle half of the weights: {halves}.", halves="; ".join(halves)),
-        lambda: _draw_distributions(cells),
-        ReportTable(
-            "regularization-distributions", "",
-            (ReportColumn("set", say("Set"), "text"), ReportColumn("penalty", say("Penalty"), "text"),
-             ReportColumn("share", say("Below, %")), ReportColumn("weight", say("Weight"))),
-            tuple(rows),
-        ),
-    )  # fmt: skip
-
-
-def _draw_distributions(cells: Cells) -> Figure:
-    from analysis.formats.style import COLORS, framed_axes, new_figure
-
-    datasets = cells.datasets("penalties")
-    figure = new_figure(2.75 * max(1, len(datasets)) + 0.3, 2.8)
-    for i, dataset in enumerate(datasets):
-        axes = framed_axes(figure, 0.75, 0.55, 0.1, 0.3, i, len(datasets))
-        for (words, values), color in zip(distributions(cells, dataset), COLORS * 2, strict=False):
-            axes.plot(values, np.linspace(0.0, 1.0, len(values)), color=color, linewidth=1.2, label=words)
-        axes.set_xscale("symlog", linthresh=0.1)
-        axes.tick_params(labelsize=6, which="both")
-        axes.set_title(title(dataset), fontsize=9)
-        axes.set_xlabel(say("weight"))
-        if i == 0:
-            axes.set_ylabel(say("share below"))
-            axes.legend(fontsize=6)
-    return figure
 
 
 def _picture(cells: Cells) -> Picture:
