@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from analysis.course.cells import Cells, title
 from analysis.formats.blocks import Picture, ReportColumn, ReportTable, number_text
+from analysis.records.lesson import Level
 from analysis.words import say
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ def distributions(cells: Cells, dataset: str) -> list[tuple[str, FloatArray]]:
     settings = [(say("none"), "l2", 0.0), *((f"{name} {rate:g}", penalty, rate) for name, penalty, rate in DRAWN)]
     found = []
     for words, penalty, rate in settings:
-        levels = {"dataset": dataset, "training.regularizer": penalty, "training.regularization_rate": rate}
+        levels: dict[str, Level] = {
+            "dataset": dataset,
+            "training.regularizer": penalty,
+            "training.regularization_rate": rate,
+        }
         cell = cells.one(DESIGN, levels)
         values = np.array([] if cell is None else cell.arrays.get(QUANTILES, []), np.float64)
         if len(values):
