@@ -96,7 +96,8 @@ def _gain(cell: CellRecord) -> FloatArray:
     return at(cell, "held_error", patience_stop(cell)[0]) - ended_at(cell, "held_error")
 
 
-def _patience_less_still(cell: CellRecord) -> FloatArray:
+def patience_less_still(cell: CellRecord) -> FloatArray:
+    """Return the wrong held-out images where patience goes back to, less those where the homework's rule stops."""
     return at(cell, "held_error", patience_stop(cell)[0]) - at(cell, "held_error", still_stop(cell))
 
 
@@ -189,7 +190,7 @@ def claims(cells: Cells) -> list[Claim]:
             ),
             "below",
             0.0,
-            _samples(noisy, _patience_less_still, "median"),
+            _samples(noisy, patience_less_still, "median"),
             budget=say("same network"),
         ),
         claim(
