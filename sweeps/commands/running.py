@@ -144,7 +144,21 @@ def run_command(arguments: argparse.Namespace) -> int:
         size=size_of(arguments),
         settings=tuple(arguments.set),
     )
-    return drive(_with_origin(kind_of(spec).change(spec, changes), arguments), Path(arguments.results), arguments)
+    asked = at_hand(kind_of(spec).change(spec, changes))
+    return drive(_with_origin(asked, arguments), Path(arguments.results), arguments)
+
+
+def at_hand(spec: Spec) -> Spec:
+    """Return a study's spec, that of a lesson without the datasets that cannot be had; say on stderr which and why."""
+    from sweeps.run.at_hand import with_data_at_hand
+    from sweeps.spec.lesson import LessonSpec
+
+    if not isinstance(spec, LessonSpec):
+        return spec
+    left, missing = with_data_at_hand(spec)
+    for name, error in missing.items():
+        print(f"lesson {spec.lesson}: {name} left out: {error}", file=sys.stderr, flush=True)
+    return left
 
 
 def _with_origin(spec: Spec, arguments: argparse.Namespace) -> Spec:

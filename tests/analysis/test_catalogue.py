@@ -18,16 +18,13 @@ from analysis.words import ENGLISH, later, plural, say, speaking, translated
 HANGUL = re.compile("[가-힣]")
 ENDINGS = {"s"}
 """Placeholders of English endings, which a translation leaves out."""
-NAMES = {"XOR"}
+NAMES = {"XOR", "ReLU", "tanh", "GELU"}
 """Texts that are names in both languages."""
 PENDING: frozenset[str] = frozenset(
     {
         "analysis/lessons/house_prices_questions.py",
-        "sweeps/specs/lessons/activations.toml",
-        "sweeps/specs/lessons/dropout.toml",
         "sweeps/specs/lessons/house_prices_questions.toml",
         "sweeps/specs/lessons/initialization.toml",
-        "sweeps/specs/lessons/joint_search.toml",
         "sweeps/specs/lessons/learning_rate.toml",
         "sweeps/specs/lessons/linear_classifier.toml",
         "sweeps/specs/lessons/loss_functions.toml",
@@ -41,7 +38,6 @@ PENDING: frozenset[str] = frozenset(
         "sweeps/specs/lessons/repeatability.toml",
         "sweeps/specs/lessons/smallest_network.toml",
         "sweeps/specs/lessons/split.toml",
-        "sweeps/specs/lessons/width.toml",
     }
 )
 """Files whose texts may still be English in Korean; empty once all are translated."""
