@@ -303,7 +303,7 @@ def blocks(cells: Cells) -> list[Block]:
 
 
 def _bowl_table(cells: Cells) -> ReportTable:
-    never = Missing("diverges")
+    never = Missing(say("diverges"))
     rows = tuple(
         (
             rate,
