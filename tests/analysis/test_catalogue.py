@@ -18,13 +18,10 @@ from analysis.words import ENGLISH, later, plural, say, speaking, translated
 HANGUL = re.compile("[가-힣]")
 ENDINGS = {"s"}
 """Placeholders of English endings, which a translation leaves out."""
-NAMES = {"XOR"}
+NAMES = {"XOR", "ReLU", "tanh", "GELU"}
 """Texts that are names in both languages."""
 PENDING: frozenset[str] = frozenset(
     {
-        "sweeps/specs/lessons/activations.toml",
-        "sweeps/specs/lessons/dropout.toml",
-        "sweeps/specs/lessons/joint_search.toml",
         "sweeps/specs/lessons/nonparametric.toml",
         "sweeps/specs/lessons/optimizers.toml",
         "sweeps/specs/lessons/overfitting.toml",
@@ -33,7 +30,6 @@ PENDING: frozenset[str] = frozenset(
         "sweeps/specs/lessons/repeatability.toml",
         "sweeps/specs/lessons/smallest_network.toml",
         "sweeps/specs/lessons/split.toml",
-        "sweeps/specs/lessons/width.toml",
     }
 )
 """Files whose texts may still be English in Korean; empty once all are translated."""
