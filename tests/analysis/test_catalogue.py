@@ -22,14 +22,6 @@ NAMES = {"XOR", "ReLU", "tanh", "GELU"}
 """Texts that are names in both languages."""
 PENDING: frozenset[str] = frozenset(
     {
-        "analysis/lessons/house_prices_questions.py",
-        "sweeps/specs/lessons/house_prices_questions.toml",
-        "sweeps/specs/lessons/initialization.toml",
-        "sweeps/specs/lessons/learning_rate.toml",
-        "sweeps/specs/lessons/linear_classifier.toml",
-        "sweeps/specs/lessons/loss_functions.toml",
-        "sweeps/specs/lessons/lucky_search.toml",
-        "sweeps/specs/lessons/nonlinearity.toml",
         "sweeps/specs/lessons/nonparametric.toml",
         "sweeps/specs/lessons/optimizers.toml",
         "sweeps/specs/lessons/overfitting.toml",
