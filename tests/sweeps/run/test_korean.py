@@ -68,11 +68,11 @@ def texts(page: bytes, keys: tuple[str, ...] = ()) -> set[str]:
     return {text for text in found | tails if text and not text.startswith(COMMANDS)}
 
 
-COMMANDS = re.compile(r"`[^`]+`")
+QUOTED = re.compile(r"`[^`]+`")
 
 
 def english(found: set[str]) -> set[str]:
-    return {text for text in found if ENGLISH_WORDS.search(COMMANDS.sub("", FORMATS.sub("", text)))}
+    return {text for text in found if ENGLISH_WORDS.search(QUOTED.sub("", FORMATS.sub("", text)))}
 
 
 def test_cards_and_the_table_of_answers_have_no_english_sentence(studies: list[Study]) -> None:
