@@ -61,6 +61,47 @@ def compiled(config: Config) -> ctypes.CDLL | None:
         return ctypes.CDLL(library)
 
 
+class Loop:
+    """Sixteen networks and a compiled form of the loop that trains them in place."""
+
+    def __init__(self, train: Any, config: Config, problem: Problem) -> None:
+        pointer = ctypes.POINTER(ctypes.c_float)
+        train.argtypes = [pointer, pointer, pointer, ctypes.c_int, ctypes.c_int, ctypes.c_float]
+        train.restype = None
+        layers = zip(problem.weights, problem.biases, strict=True)
+        flat = np.concatenate([values.reshape(LANES, -1) for layer in layers for values in layer], axis=1)
+        self.train, self.config, self.problem = train, config, problem
+        self.arrays = [_networks_last(values) for values in (flat, problem.X, problem.y)]
+        self.places = [array.ctypes.data_as(pointer) for array in self.arrays]
+
+    def run(self, epochs: int) -> None:
+        """Train for some epochs more."""
+        self.train(*self.places, self.config.n_points, epochs, self.config.rate)
+
+    def losses(self) -> FloatArray:
+        """Return training losses (R,), from the parameters and in float64."""
+        a, rest = self.problem.X.astype(np.float64), self.arrays[0].T.astype(np.float64)
+        n_layers = len(self.problem.weights)
+        for i, W in enumerate(self.problem.weights):
+            n_in, n_out = W.shape[1:]
+            w, b, rest = np.split(rest, [n_in * n_out, (n_in + 1) * n_out], axis=1)
+            a = a @ w.reshape(-1, n_in, n_out) + b[:, None]
+            a = np.maximum(a, 0) if self.config.activation == "relu" and i + 1 < n_layers else np.tanh(a)
+        return np.asarray((0.5 * (a - self.problem.y) ** 2).mean(axis=(1, 2)))
+
+    def loss(self) -> float:
+        """Return the first network's training loss."""
+        return float(self.losses()[0])
+
+
+def loops(library: ctypes.CDLL, config: Config, problem: Problem) -> dict[str, Loop]:
+    """Return both forms by name, each with networks of its own."""
+    return {
+        "a C loop": Loop(library.train_plain, config, problem),
+        "a C loop, blocked": Loop(library.train_blocked, config, problem),
+    }
+
+
 def c_peers(config: Config, problem: Problem) -> list[Peer]:
     """Return the plain and the blocked form for 16 networks, or none without a compiler.
 
@@ -76,35 +117,7 @@ def c_peers(config: Config, problem: Problem) -> list[Peer]:
     if library is None:
         return []
     prepare_s = time.perf_counter() - start
-    return [
-        _peer("a C loop", library.train_plain, config, problem, prepare_s),
-        _peer("a C loop, blocked", library.train_blocked, config, problem, prepare_s),
-    ]
-
-
-def _peer(name: str, train: Any, config: Config, problem: Problem, prepare_s: float) -> Peer:
-    pointer = ctypes.POINTER(ctypes.c_float)
-    train.argtypes = [pointer, pointer, pointer, ctypes.c_int, ctypes.c_int, ctypes.c_float]
-    train.restype = None
-    layers = zip(problem.weights, problem.biases, strict=True)
-    parameters = _networks_last(np.concatenate([v.reshape(LANES, -1) for layer in layers for v in layer], axis=1))
-    inputs, targets = _networks_last(problem.X), _networks_last(problem.y)
-    places = [array.ctypes.data_as(pointer) for array in (parameters, inputs, targets)]
-
-    def run(epochs: int) -> None:
-        train(*places, config.n_points, epochs, config.rate)
-
-    def loss() -> float:
-        a, rest = problem.X[0].astype(np.float64), parameters[:, 0].astype(np.float64)
-        for i, (W, b) in enumerate(zip(problem.weights, problem.biases, strict=True)):
-            n_in, n_out = W.shape[1:]
-            w, v, rest = np.split(rest, [W[0].size, W[0].size + b[0].size])
-            a = a @ w.reshape(n_in, n_out) + v
-            is_relu = config.activation == "relu" and i + 1 < len(problem.weights)
-            a = np.maximum(a, 0) if is_relu else np.tanh(a)
-        return float((0.5 * (a - problem.y[0]) ** 2).mean())
-
-    return Peer(name, LANES, run, loss, prepare_s)
+    return [Peer(name, LANES, loop.run, loop.loss, prepare_s) for name, loop in loops(library, config, problem).items()]
 
 
 def _networks_last(values: FloatArray) -> FloatArray:

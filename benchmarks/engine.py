@@ -9,7 +9,8 @@
 
 Repetitions go round the peers, so that a disturbed second disturbs all; figures are medians. On one core the
 processor's time counts, which other work on the machine disturbs less than the wall's; on two the wall's. Peers that
-train many networks at once run at several numbers of networks. One child process for each table and number of cores,
+train many networks at once run at several numbers of networks. A loop in C, plain and blocked, is compiled by `cc` if
+there is one. One child process for each table and number of cores,
 pinned to them. Fashion-MNIST comes from `SWEEPS_DATA` or is fetched as `sweeps` does it; without it, made images take
 its place, and the table says so. Peers whose losses disagree are told, and all else is measured; the exit status is 1.
 """
@@ -38,6 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if sys.path[0] == str(ROOT / "benchmarks"):  # run as a script: its files have names of packages
     sys.path[0] = str(ROOT)
 
+from benchmarks.c_loops import LANES, c_peers, is_for  # noqa: E402
 from benchmarks.engine_tables import Row, draw, machine, markdown, plain_text, write_into  # noqa: E402
 from benchmarks.peers import (  # noqa: E402
     Config,
@@ -62,6 +64,8 @@ TOGETHER = (16, 1, 2, 4, 8, 12, 20, 24, 32, 48, 64)
 NARROW = (
     Config("2-8-8-1 tanh", (2, 8, 8, 1), "tanh", 10),
     Config("2-8-8-1 tanh", (2, 8, 8, 1), "tanh", 1),
+    Config("2-8-8-1 relu", (2, 8, 8, 1), "relu", 10),
+    Config("2-8-8-1 relu", (2, 8, 8, 1), "relu", 1),
     Config("2-4-1 relu", (2, 4, 1), "relu", 30),
     Config("2-6-2-1 relu", (2, 6, 2, 1), "relu", 30),
     Config("2-8-8-8-8-8-8-1 tanh", (2, 8, 8, 8, 8, 8, 8, 1), "tanh", 10),
@@ -183,6 +187,8 @@ def narrow(cores: int, effort: Effort) -> list[Row]:
             alone = engine_peer(config, numbers(config, 1), road="numpy")
             alone.name = "NumPy, one at a time"
             peers += [alone, sklearn_peer(config, numbers(config, 1))]
+            if config.sizes == (2, 8, 8, 1) and is_for(config):
+                peers += c_peers(config, numbers(config, LANES))
         if has("torch"):
             peers += [torch_batched_peer(config, numbers(config, n)) for n in TORCH_COUNTS[: 1 if effort.quick else 3]]
         if has("jax"):

@@ -10,6 +10,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from benchmarks.c_loops import FLAGS
+
 Row = dict[str, Any]
 TRIAL_EPOCHS = 16 * 1000  # networks times epochs of one trial, over which a peer's compiling is spread
 
@@ -63,6 +65,16 @@ def table(heads: list[str], text: tuple[int, ...], lines: list[list[str]]) -> st
     return "\n".join("| " + " | ".join(line) + " |" for line in [heads, rule, *lines])
 
 
+def c_loops_text(rows: list[Row]) -> str:
+    """Return one line on the rows of loops in C: how they were made, or that they are left out."""
+    if not any(row["peer"].startswith("a C loop") for row in rows):
+        return "Loops in C are left out: they need one core to run on and a C compiler `cc`, for benchmarks/loop.c."
+    return (
+        f"C loops (benchmarks/loop.c): 16 networks in the innermost loop, `cc {' '.join(FLAGS)}`; tanhf of the C library, "
+        "in the blocked form an exponential of its own; preparing is compiling."
+    )
+
+
 def markdown(name: str, rows: list[Row]) -> str:
     """Return a table of results as Markdown."""
     if name == "compiler":
@@ -96,7 +108,7 @@ def markdown(name: str, rows: list[Row]) -> str:
     heads = ["network", "batch", "cores", "ours, µs", "× PyTorch eager", "× scikit-learn", "× NumPy"]
     heads += ["× best batched rival", "the same with its compiling over one trial"]
     short = table(heads, (0,), summary(rows))
-    return f"{short}\n\n<details><summary>Every line</summary>\n\n{everything}\n\n</details>"
+    return f"{short}\n\n{c_loops_text(rows)}\n\n<details><summary>Every line</summary>\n\n{everything}\n\n</details>"
 
 
 def machine(load: float) -> str:
@@ -162,4 +174,6 @@ def plain_text(name: str, rows: list[Row]) -> str:
         preparing = f"   (preparing {row['prepare_s']:.2f} s)" if row["prepare_s"] else ""
         where = f"  {row['config']:32s} batch {row['batch'] or '':>5}  {row['cores']} core(s)  {row['peer']:34s}"
         print(f"{where}{figures}{preparing}", file=out)
+    if name == "narrow":
+        print(c_loops_text(rows), file=out)
     return out.getvalue().rstrip()

@@ -106,20 +106,23 @@ static inline Vector where(Integers condition, Vector yes, Vector no) {
     return (Vector)((condition & (Integers)yes) | (~condition & (Integers)no));
 }
 
-/* tanh z = 1 - 2 / (1 + exp 2z), exp 2z = 2 ** (k + f) with k whole and |f| <= 1/2: Taylor's, relative error 2e-7. */
+static inline Vector clamp(Vector z, float edge) {
+    EACH_LANE z[r] = z[r] < edge ? z[r] : edge;
+    EACH_LANE z[r] = z[r] > -edge ? z[r] : -edge;
+    return z;
+}
+
+/* tanh z = 1 - 1 / (1/2 + half of exp 2z), exp 2z = 2 ** (k + f), k whole, |f| <= 1/2: Chebyshev's, error 1e-7. */
 static inline Vector tanh_by_exp(Vector z) {
-    const Vector edge = 9 - (Vector){0};
-    z = where(z > edge, edge, where(z < -edge, -edge, z));
-    const Vector power = z * 2.885390082f;
+    const Vector power = clamp(z, 9) * 2.885390082f;
     const Integers k = __builtin_convertvector(power + 32.5f, Integers) - 32; /* rounded: the sum is above zero */
     const Vector f = power - __builtin_convertvector(k, Vector);
-    Vector e = f * 1.540353039e-4f + 1.333355815e-3f;
-    e = e * f + 9.618129108e-3f;
-    e = e * f + 5.550410866e-2f;
-    e = e * f + 2.402265070e-1f;
-    e = e * f + 6.931471806e-1f;
-    e = e * f + 1;
-    return 1 - 2 / (1 + (Vector)((Integers)e + (k << 23)));
+    Vector half = f * 6.69543168e-4f + 4.838015959e-3f;
+    half = half * f + 2.775178557e-2f;
+    half = half * f + 1.2011053745e-1f;
+    half = half * f + 3.46573594e-1f;
+    half = half * f + 5.000000375e-1f;
+    return 1 - 1 / (0.5f + (Vector)((Integers)half + (k << 23)));
 }
 
 static inline Vector hidden_vector(Vector z) {
@@ -138,7 +141,7 @@ static inline Vector through_hidden(Vector d, Vector a) {
 #endif
 }
 
-/* Activations (units, points) of one hidden layer; `a` (inputs, points) are the points' own, `x` being their strides. */
+/* Activations `out` (units, points) of a hidden layer, from `a`, whose strides say how it lies in memory. */
 static inline __attribute__((always_inline)) void forward(
     const Vector *restrict W, const Vector *restrict b, const Vector *restrict a, int n_in, int unit_stride,
     int point_stride, Vector (*restrict out)[BATCH]) {
