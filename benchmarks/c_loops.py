@@ -25,7 +25,7 @@ ALIGNMENT = 64  # bytes of a vector of 16
 
 
 def is_for(config: Config) -> bool:
-    """Return whether `loop.c` trains such networks: two hidden layers of one even width, tanh or ReLU, whole batches."""
+    """Return whether `loop.c` trains such networks: two hidden layers of one even width, and whole batches."""
     return (
         len(config.sizes) == 4
         and config.sizes[1] == config.sizes[2]

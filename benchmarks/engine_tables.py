@@ -70,8 +70,8 @@ def c_loops_text(rows: list[Row]) -> str:
     if not any(row["peer"].startswith("a C loop") for row in rows):
         return "Loops in C are left out: they need one core to run on and a C compiler `cc`, for benchmarks/loop.c."
     return (
-        f"C loops (benchmarks/loop.c): 16 networks in the innermost loop, `cc {' '.join(FLAGS)}`; tanhf of the C library, "
-        "in the blocked form an exponential of its own; preparing is compiling."
+        f"C loops (benchmarks/loop.c): 16 networks in the innermost loop, `cc {' '.join(FLAGS)}`; tanhf of the C "
+        "library, in the blocked form by an exponential of its own; preparing is compiling."
     )
 
 
