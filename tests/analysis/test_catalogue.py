@@ -18,7 +18,7 @@ from analysis.words import ENGLISH, later, plural, say, speaking, translated
 HANGUL = re.compile("[가-힣]")
 ENDINGS = {"s"}
 """Placeholders of English endings, which a translation leaves out."""
-NAMES = {"XOR"}
+NAMES = {"XOR", "SGD", "RMSprop", "Adam"}
 """Texts that are names in both languages."""
 PENDING: frozenset[str] = frozenset(
     {
@@ -33,7 +33,6 @@ PENDING: frozenset[str] = frozenset(
         "sweeps/specs/lessons/loss_functions.toml",
         "sweeps/specs/lessons/lucky_search.toml",
         "sweeps/specs/lessons/nonlinearity.toml",
-        "sweeps/specs/lessons/optimizers.toml",
         "sweeps/specs/lessons/overfitting.toml",
         "sweeps/specs/lessons/perceptron_report.toml",
         "sweeps/specs/lessons/regularization.toml",
