@@ -33,7 +33,6 @@ PENDING: frozenset[str] = frozenset(
         "sweeps/specs/lessons/loss_functions.toml",
         "sweeps/specs/lessons/lucky_search.toml",
         "sweeps/specs/lessons/nonlinearity.toml",
-        "sweeps/specs/lessons/split.toml",
         "sweeps/specs/lessons/width.toml",
     }
 )
