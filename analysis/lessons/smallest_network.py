@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, last, losses, title
+from analysis.course.cells import Cells, FloatArray, last, level_text, losses, title
 from analysis.course.comparing import claim, over_levels, reached
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, shown
@@ -45,7 +45,7 @@ def claims(cells: Cells) -> list[Claim]:
     sheet = cells.one("exercise", {"dataset": "xor", SHAPE: SHEET})
     samples = [Sample("", "share", low_enough(cells, sheet))] if sheet is not None else []
     smaller = [
-        Sample(str(cell.params[SHAPE]), "share", low_enough(cells, cell))
+        Sample(level_text(cell.params[SHAPE]), "share", low_enough(cells, cell))
         for cell in cells.of("exercise")
         if n_units(cell) < SHEET_UNITS
     ]
@@ -94,7 +94,7 @@ def blocks(cells: Cells) -> list[Block]:
     group = sorted(cells.of("exercise"), key=n_units)
     rows: list[tuple[Cell, ...]] = [
         (
-            str(cell.params[SHAPE]),
+            level_text(cell.params[SHAPE]),
             n_units(cell),
             shown(share_interval(low_enough(cells, cell))),
             shown(median_interval(losses(cell, "test").min(axis=0))),
@@ -129,7 +129,7 @@ def blocks(cells: Cells) -> list[Block]:
     )
     points = tuple(
         (
-            str(cell.params[SHAPE]),
+            level_text(cell.params[SHAPE]),
             n_units(cell),
             float(np.median(losses(cell, "test").min(axis=0))),
             float(low_enough(cells, cell).mean()),
@@ -199,7 +199,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
             say(
                 "in the exercise's setting {shape} is the smallest network tried that passes in at least "
                 "half of the restarts (share {share})",
-                shape=found.params[SHAPE],
+                shape=level_text(found.params[SHAPE]),
                 share=share,
             )
         )
