@@ -38,7 +38,8 @@ from engine.methods.optimizers import OPTIMIZERS  # noqa: E402
 from engine.network import NetworkConfig, Parameters  # noqa: E402
 from engine.roads import plain  # noqa: E402
 from engine.roads.choice import choose_road  # noqa: E402
-from engine.roads.compiled import session as kernels  # noqa: E402
+from engine.roads.compiled import session as kernels
+from engine.roads.compiled import single_session  # noqa: E402
 from engine.splits import Split  # noqa: E402
 from engine.training import initial_state  # noqa: E402
 
@@ -162,12 +163,12 @@ def grid(quick: bool) -> Iterator[tuple[str, list[Case]]]:
 def with_subnormals() -> Iterator[None]:
     """Train as if there were no such mode."""
     mode = kernels.subnormals_are_zero
-    for road in (kernels, plain):
+    for road in (kernels, single_session, plain):
         road.subnormals_are_zero = lambda dtype: contextlib.nullcontext()  # type: ignore[attr-defined]  # noqa: ARG005
     try:
         yield
     finally:
-        for road in (kernels, plain):
+        for road in (kernels, single_session, plain):
             road.subnormals_are_zero = mode  # type: ignore[attr-defined]
 
 

@@ -105,6 +105,16 @@ def recorded_words(one: ToldLesson) -> str:
     )
 
 
+def left_out_words(settings: LessonSettings) -> str:
+    """Return which datasets a lesson lacks, and how to get them."""
+    return say(
+        "Not at hand, and left out with all that is said of it: {names}. With a network {command} fetches it; "
+        "without one, put its files into a folder and set SWEEPS_DATA to that folder.",
+        names=", ".join(settings.left_out),
+        command=f"{COMMAND} {settings.lesson}",
+    )
+
+
 def lesson_section(one: ToldLesson, *, recorded: bool = False) -> Section:
     """Return a lesson's section, on a page of its own or in a course."""
     settings = one.settings
@@ -119,6 +129,8 @@ def lesson_section(one: ToldLesson, *, recorded: bool = False) -> Section:
         blocks.append(
             Paragraph(say("Changed on the command line: {changed}.", changed="; ".join(settings.changed)), "finding")
         )
+    if settings.left_out:
+        blocks.append(Paragraph(left_out_words(settings), "missing"))
     failed = [cell for cell in one.study.cells if cell.reason is not None]
     if failed:
         blocks.append(

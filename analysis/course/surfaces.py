@@ -123,8 +123,8 @@ def _draw_surface(axes: Axes, one: Surface, pair: tuple[int, int]) -> None:
         x, y = one.ways[replica].T
         axes.plot(x, y, "-", color=color, linewidth=1.6, zorder=3)
         axes.plot(x, y, ".", color=color, markersize=4, zorder=3)
-        axes.plot(x[:1], y[:1], "o", color=color, markersize=8, markeredgecolor=BLACK, zorder=4, label="start")
-        axes.plot(x[-1:], y[-1:], "*", color=color, markersize=14, markeredgecolor=BLACK, zorder=4, label="end")
+        axes.plot(x[:1], y[:1], "o", color=color, markersize=8, markeredgecolor=BLACK, zorder=4, label=say("start"))
+        axes.plot(x[-1:], y[-1:], "*", color=color, markersize=14, markeredgecolor=BLACK, zorder=4, label=say("end"))
     axes.grid(visible=False)
     axes.set_xlim(-SURFACE_REACH, SURFACE_REACH)
     axes.set_ylim(-SURFACE_REACH, SURFACE_REACH)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from analysis.course.page import ToldLesson, recorded_words, told
+from analysis.course.page import ToldLesson, left_out_words, recorded_words, told
 from analysis.formats.cells import interval_text
 from analysis.formats.markdown import markdown
 from analysis.records.study import Study
@@ -124,6 +124,8 @@ def _lesson_part(one: ToldLesson, recorded: Sequence[str]) -> str:
     changed = (
         say(" Changed: {changed}.", changed=markdown("; ".join(one.settings.changed))) if one.settings.changed else ""
     )
+    if one.settings.left_out:
+        changed += f" {markdown(left_out_words(one.settings))}"
     if one.settings.lesson in recorded:
         changed += f" {markdown(recorded_words(one))}"
     lines = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -100,13 +99,21 @@ def _cards_table(cards: Sequence[Card]) -> str:
 
 
 def _cell_lines(text: str, width: int) -> list[str]:
-    """Return a cell's lines; an interval's ends stay on one line where they fit."""
-    together = re.sub(r"\([^()]*\)", lambda ends: ends[0].replace(" ", "\N{NO-BREAK SPACE}"), printable(text))
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in wrapped(together, width)] or [""]
+    """Return a cell's lines: an interval's ends on one line if it holds them, else they begin on one of their own."""
+    pieces = [""]
+    for part in re.split(r"(\([^()]*\))", printable(text)):
+        is_long = part.startswith("(") and columns_wide(part) > width
+        if is_long:
+            pieces.append("")
+        pieces[-1] += part.replace(" ", "\N{NO-BREAK SPACE}") if part.startswith("(") and not is_long else part
+    lines = [line for piece in pieces for line in wrapped(piece.strip(" "), width)]
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines] or [""]
 
 
 def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[str]:
     """Return a text in lines of at most so many columns of a terminal, what the lines begin with included.
+
+    They are parted at blanks; inside a word only where it is longer than a whole line.
 
     Parameters
     ----------
@@ -116,8 +123,8 @@ def wrapped(text: str, width: int, first: str = "", others: str = "") -> list[st
     first, others : str
         What the first line and the others begin with.
     """
-    if columns_wide(text) == len(text):
-        return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=others)
+    if not text.strip():
+        return []
     start, *rest = _lines_of(text, width - len(others))
     return [f"{first}{start}", *(f"{others}{line}" for line in rest)]
 
@@ -146,8 +153,13 @@ def fitted_text(columns: Sequence[str], rows: Iterable[Sequence[str]], width: in
     """
     lines = [[printable(cell) for cell in line] for line in (columns, *rows)]
     widths = [max(map(columns_wide, column)) for column in zip(*lines, strict=True)]
+    words = [
+        min(width // 2, max(map(columns_wide, " ".join(column).split(" ")))) for column in zip(*lines, strict=True)
+    ]
     while sum(widths) + 3 * (len(widths) - 1) > width and max(widths) > 4:
-        widths[widths.index(max(widths))] -= 1
+        # Columns shrink to their longest word first; only when all have, words are cut.
+        spare = [i for i, most in enumerate(widths) if most > words[i]] or range(len(widths))
+        widths[max(spare, key=widths.__getitem__)] -= 1
     text = []
     for i, line in enumerate(lines):
         parts = [_lines_of(cell, most) for cell, most in zip(line, widths, strict=True)]

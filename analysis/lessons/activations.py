@@ -13,6 +13,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from analysis.words import later, plural, say
 from engine.methods.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -21,19 +22,19 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 ACTIVATION, SHAPE, RATE = "network.activation", "network.hidden_layer_sizes", "training.learning_rate"
 NAMES = {
-    "linear": "identity", "step": "step", "sigmoid": "sigmoid", "tanh": "tanh", "relu": "ReLU",
-    "leaky_relu": "leaky ReLU", "prelu": "parametric ReLU", "elu": "ELU", "gelu": "GELU", "silu": "swish",
+    "linear": later("identity"), "step": later("step"), "sigmoid": "sigmoid", "tanh": "tanh", "relu": "ReLU",
+    "leaky_relu": later("leaky ReLU"), "prelu": later("parametric ReLU"), "elu": "ELU", "gelu": "GELU", "silu": "swish",
 }  # fmt: skip
 Value = Callable[[CellRecord], FloatArray]
 DESIGNS = ("sets", "images")
 COMPARED = (
-    ("20", "ReLU works better than sigmoid", "test", "relu", "sigmoid"),
-    ("35", "GELU is more accurate than ReLU", "test", "gelu", "relu"),
-    ("35", "Swish is more accurate than ReLU", "test", "silu", "relu"),
-    ("35", "ReLU is easier to train than tanh", "training", "relu", "tanh"),
-    ("35", "ReLU is easier to train than sigmoid", "training", "relu", "sigmoid"),
-    ("", "A nonlinear activation (ReLU) beats none", "test", "relu", "linear"),
-    ("", "Leaky ReLU is more accurate than ReLU", "test", "leaky_relu", "relu"),
+    ("20", later("ReLU works better than sigmoid"), "test", "relu", "sigmoid"),
+    ("35", later("GELU is more accurate than ReLU"), "test", "gelu", "relu"),
+    ("35", later("Swish is more accurate than ReLU"), "test", "silu", "relu"),
+    ("35", later("ReLU is easier to train than tanh"), "training", "relu", "tanh"),
+    ("35", later("ReLU is easier to train than sigmoid"), "training", "relu", "sigmoid"),
+    ("", later("A nonlinear activation (ReLU) beats none"), "test", "relu", "linear"),
+    ("", later("Leaky ReLU is more accurate than ReLU"), "test", "leaky_relu", "relu"),
 )
 """Number, words, split, and the two activations of a claim."""
 FROM, TO, N_DRAWN = -4.0, 4.0, 161
@@ -80,7 +81,7 @@ def _trained_loss(cell: CellRecord) -> FloatArray:
 def depth(shape: Level) -> str:
     """Return how many layers a shape has, in words."""
     n = str(shape).count("-") + 1
-    return f"{n} layer{'s' if n > 1 else ''}"
+    return say("{n} layer{s}", n=n, s=plural(n))
 
 
 def _versus(cells: Cells, a: str, b: str, value: Value, design: str = "sets") -> tuple[Sample, ...]:
@@ -102,41 +103,41 @@ def _judged(probe: str) -> Value:
 
 def claims(cells: Cells) -> list[Claim]:
     """Return the claims about activations."""
-    budget = "equal epochs, rates tried, draws and first weights"
+    budget = say("equal epochs, rates tried, draws and first weights")
     found = []
     for number, words, split, a, b in COMPARED:
-        for design, where in (("sets", ""), ("images", " on Fashion-MNIST")):
+        for design in DESIGNS:
             samples = _versus(cells, a, b, judged if split == "test" else _trained_loss, design)
             found.append(
                 Claim(
-                    number, f"{words}{where}",
-                    f"share of draws with a lower {split} loss with {NAMES[a]} than with {NAMES[b]}, each at its best "
-                    "rate",
+                    number, say("{words} on Fashion-MNIST", words=words) if design == "images" else str(words),
+                    say("share of draws with a lower {split} loss with {a} than with {b}, each at its best rate",
+                        split=say("test") if split == "test" else say("training"), a=NAMES[a], b=NAMES[b]),
                     "above", 0.5, samples, pooled(samples), budget=budget,
                 )
             )  # fmt: skip
     dead = _dead(cells, "leaky_relu")
     found.append(
         Claim(
-            "35", "Leaky ReLU has no dead units",
-            "networks with a unit whose derivative is 0 at every training point, all rates", "equals", 0.0,
+            "35", say("Leaky ReLU has no dead units"),
+            say("networks with a unit whose derivative is 0 at every training point, all rates"), "equals", 0.0,
             (Sample("", "exact", np.array([float((dead > 0).sum())])),) if len(dead) else (),
-            budget="exact",
+            budget=say("exact"),
         )
     )  # fmt: skip
     relu = _dead_by_rate(cells)
     found.append(
         Claim(
-            "35", "More than one ReLU network in twenty has a dead unit",
-            "share of ReLU networks with a dead unit after training, by rate", "above", 0.05, relu, pooled(relu),
+            "35", say("More than one ReLU network in twenty has a dead unit"),
+            say("share of ReLU networks with a dead unit after training, by rate"), "above", 0.05, relu, pooled(relu),
             budget=budget,
         )
     )  # fmt: skip
     centred = _versus(cells, "tanh", "sigmoid", _judged("off_centre"))
     found.append(
         Claim(
-            "74", "tanh's outputs are nearer to zero-centred than sigmoid's",
-            "share of draws in which hidden outputs' means are smaller beside their size with tanh", "above", 0.5,
+            "74", say("tanh's outputs are nearer to zero-centred than sigmoid's"),
+            say("share of draws in which hidden outputs' means are smaller beside their size with tanh"), "above", 0.5,
             centred, pooled(centred), budget=budget,
         )
     )  # fmt: skip
@@ -159,7 +160,7 @@ def _dead_by_rate(cells: Cells) -> tuple[Sample, ...]:
             known = ~np.isnan(has).all(axis=0)
             mean = np.full(has.shape[1], np.nan)
             mean[known] = np.nanmean(has[:, known], axis=0)
-            samples.append(Sample(f"rate {rate}", "share", mean))
+            samples.append(Sample(say("rate {rate}", rate=rate), "share", mean))
     return tuple(samples)
 
 
@@ -184,20 +185,21 @@ def _best_table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
     for dataset, shape in places(cells):
         name, share = winner(cells, dataset, shape)
-        row: list[Cell] = [title(dataset), depth(shape), NAMES.get(name, name), share]
+        row: list[Cell] = [title(dataset), depth(shape), str(NAMES.get(name, name)), share]
         for activation in activations:
             cell = best(cells, dataset, activation, shape)
-            row.append(Missing("not trained") if cell is None else float(np.median(judged(cell))))
+            row.append(Missing(say("not trained")) if cell is None else float(np.median(judged(cell))))
         rows.append(tuple(row))
     return ReportTable(
         "activations-best",
-        "Median test loss by set, depth and activation, each at its best rate (chosen on other draws); the best of "
-        "them, and the share of draws in which none of the others is better.",
+        say("Median test loss by set, depth and activation, each at its best rate (chosen on other draws); the best of "
+            "them, and the share of draws in which none of the others is better."),
         (
-            ReportColumn("set", "Set", "text"),
-            ReportColumn("depth", "Hidden layers", "text"),
-            ReportColumn("best", "Best", "text"),
-            ReportColumn("share", "Best of all in"), *(ReportColumn(str(a), NAMES[str(a)]) for a in activations),
+            ReportColumn("set", say("Set"), "text"),
+            ReportColumn("depth", say("Hidden layers"), "text"),
+            ReportColumn("best", say("Best"), "text"),
+            ReportColumn("share", say("Best of all in")),
+            *(ReportColumn(str(a), str(NAMES[str(a)])) for a in activations),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -216,16 +218,16 @@ def _dead_table(cells: Cells) -> ReportTable:
             group = cells.of("sets", {ACTIVATION: activation, SHAPE: shape})
             # A replica is one value: its mean over sets and rates.
             dead, centre = (_mean_of_each(group, probe) for probe in ("dead_units", "off_centre"))
-            middle: Cell = float(np.median(centre)) if len(centre) else Missing("all diverged")
-            rows.append((NAMES[str(activation)], depth(shape), shown(median_interval(dead)), middle))
+            middle: Cell = float(np.median(centre)) if len(centre) else Missing(say("all diverged"))
+            rows.append((str(NAMES[str(activation)]), depth(shape), shown(median_interval(dead)), middle))
     return ReportTable(
         "activations-dead",
-        "Share of hidden units that are dead after training (derivative 0 at every training point), and size of hidden "
-        "outputs' means over their root mean squares (0 is zero-centred): medians over draws of means over sets and "
-        "rates.",
+        say("Share of hidden units that are dead after training (derivative 0 at every training point), and size of "
+            "hidden outputs' means over their root mean squares (0 is zero-centred): medians over draws of means over "
+            "sets and rates."),
         (
-            ReportColumn("activation", "Activation", "text"), ReportColumn("depth", "Hidden layers", "text"),
-            ReportColumn("dead", "Dead units", "interval"), ReportColumn("centre", "Off centre"),
+            ReportColumn("activation", say("Activation"), "text"), ReportColumn("depth", say("Hidden layers"), "text"),
+            ReportColumn("dead", say("Dead units"), "interval"), ReportColumn("centre", say("Off centre")),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -233,20 +235,21 @@ def _dead_table(cells: Cells) -> ReportTable:
 
 def _curves_picture(cells: Cells) -> Picture:  # noqa: ARG001 (one signature for all)
     rows = [
-        (NAMES[name], float(z), float(a), float(d))
+        (str(NAMES[name]), float(z), float(a), float(d))
         for name in NAMES
         for z, a, d in zip(*(values[::8] for values in curves(name)), strict=True)
     ]
     steepest = {name: float(np.abs(curves(name)[2]).max()) for name in NAMES}
     return Picture(
         "activations-curves",
-        "Ten activations (full lines) with their derivatives (dashed), from -4 to 4.",
-        "Largest derivatives: " + ", ".join(f"{NAMES[name]} {value:.3g}" for name, value in steepest.items()) + ".",
+        say("Ten activations (full lines) with their derivatives (dashed), from -4 to 4."),
+        say("Largest derivatives: {parts}.",
+            parts=", ".join(f"{NAMES[name]} {value:.3g}" for name, value in steepest.items())),
         _draw,
         ReportTable(
             "activations-curves", "",
-            (ReportColumn("activation", "Activation", "text"), ReportColumn("z", "z"), ReportColumn("a", "Value"),
-             ReportColumn("derivative", "Derivative")),
+            (ReportColumn("activation", say("Activation"), "text"), ReportColumn("z", "z"),
+             ReportColumn("a", say("Value")), ReportColumn("derivative", say("Derivative"))),
             tuple(rows),
         ),
     )  # fmt: skip
@@ -264,7 +267,7 @@ def _draw() -> Figure:
         axes.plot(z, a, color=COLORS[0], linewidth=1.4)
         axes.plot(z, derivative, "--", color=COLORS[1], linewidth=1.2)
         axes.set_ylim(-1.6, 2.6)
-        axes.set_title(NAMES[name], fontsize=9)
+        axes.set_title(str(NAMES[name]), fontsize=9)
         axes.tick_params(labelsize=6)
     return figure
 
@@ -273,11 +276,13 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     parts = []
     for dataset in dict.fromkeys(dataset for dataset, _ in places(cells)):
-        names = [NAMES.get(winner(cells, one, shape)[0], "-") for one, shape in places(cells) if one == dataset]
+        names = [str(NAMES.get(winner(cells, one, shape)[0], "-")) for one, shape in places(cells) if one == dataset]
         parts.append(f"{title(dataset)} {' / '.join(dict.fromkeys(names))}")
     dead = _dead(cells, "relu")
-    share = f" {dead.mean():.1%} of ReLU units are dead after training." if len(dead) else ""
-    return f"Lowest median test loss, by set (one layer / more): {', '.join(parts)}.{share}"
+    share = say(" {share:.1%} of ReLU units are dead after training.", share=dead.mean()) if len(dead) else ""
+    return say(
+        "Lowest median test loss, by set (one layer / more): {parts}.{share}", parts=", ".join(parts), share=share
+    )
 
 
-LESSON = Lesson("Activations", claims, blocks, answer)
+LESSON = Lesson(later("Activations"), claims, blocks, answer)

@@ -14,6 +14,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Paragraph, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 DROPOUT, PENALTY, WEIGHTS = "training.dropout", "training.regularization_rate", "training.weight_dropout"
 LAYERS, INPUTS, SHAPE = "training.layer_noise", "training.input_noise", "network.hidden_layer_sizes"
-KEYS = {DROPOUT: "dropout", PENALTY: "L2", WEIGHTS: "DropConnect", LAYERS: "layer noise", INPUTS: "pixel noise"}
+KEYS = {DROPOUT: later("dropout"), PENALTY: "L2", WEIGHTS: "DropConnect", LAYERS: later("layer noise"),
+        INPUTS: later("pixel noise")}  # fmt: skip
 FIRST, SECOND, BOTH = "0.2-0.5", "0.5-0.2", "0.5-0.5"
 FIRST_ALONE, SECOND_ALONE, MOST = "0.5-0.0", "0.0-0.5", "0.8-0.8"
 GUESSING, CLOSE, MARGIN, TELLS = 0.9, 1e-3, 0.01, 0.6
+PANELS = {"test_error": later("wrong"), "unit_correlation": later("correlation of units"),
+          "activation_variance": later("variance")}  # fmt: skip
+"""What is drawn by epoch."""
 Value = Callable[[CellRecord], FloatArray]
 
 
@@ -97,57 +102,62 @@ def claims(cells: Cells) -> list[Claim]:
     """Return the claims about dropout."""
     none: dict[str, Level] = {"dropout": "none"}
     both: dict[str, Level] = {"dropout": BOTH}
-    wrong = "share of wrong test images"
 
     def gap(look: int) -> list[FloatArray]:
         return [one.x for one in _less(cells, both, none, error_at(look))]
 
-    later = [Sample(title(name), "median", late - early) for name, early, late in
-             zip(cells.datasets("noise"), gap(0), gap(-1), strict=False)]  # fmt: skip
+    more_epochs = [Sample(title(name), "median", end - early) for name, early, end in
+                   zip(cells.datasets("noise"), gap(0), gap(-1), strict=False)]  # fmt: skip
     masks = [
         (title(name), cell)
         for name in cells.datasets("noise")
         if (cell := found(cells, name, dropout=BOTH)) is not None
     ]
+    chosen = say("equal epochs; strengths chosen on other draws")
     return [
-        claim("52", "Dropout improves", f"{wrong} with dropout at 0.5 and 0.5 less that without (median over draws)",
+        claim("52", say("Dropout improves"),
+              say("share of wrong test images with dropout at 0.5 and 0.5 less that without (median over draws)"),
               "below", 0.0, _less(cells, both, none, ERROR)),
-        claim("52", "Swapping the two rates makes no difference (one image in a hundred)", f"{wrong} with "
-                                                                                           f"dropout at 0.2 "
-              "and 0.5 less that at 0.5 and 0.2 (median over draws)", "within", 0.0,
-              _less(cells, {"dropout": FIRST}, {"dropout": SECOND}, ERROR), margin=MARGIN),
-        claim("52", "It makes no difference after which of the two layers it is alone (one image in a hundred)",
-              f"{wrong} with dropout at 0.5 after the first layer alone less that after the second alone (median over "
-              "draws)", "within", 0.0,
+        claim("52", say("Swapping the two rates makes no difference (one image in a hundred)"),
+              say("share of wrong test images with dropout at 0.2 and 0.5 less that at 0.5 and 0.2 (median over "
+                  "draws)"),
+              "within", 0.0, _less(cells, {"dropout": FIRST}, {"dropout": SECOND}, ERROR), margin=MARGIN),
+        claim("52", say("It makes no difference after which of the two layers it is alone (one image in a hundred)"),
+              say("share of wrong test images with dropout at 0.5 after the first layer alone less that after the "
+                  "second alone (median over draws)"), "within", 0.0,
               _less(cells, {"dropout": FIRST_ALONE}, {"dropout": SECOND_ALONE}, ERROR), margin=MARGIN),
-        claim("52", "Dropout at 0.8 is too much: worse than at 0.5", f"{wrong} with dropout at 0.8 and 0.8 less that "
-              "at 0.5 and 0.5 (median over draws)", "above", 0.0, _less(cells, {"dropout": MOST}, both, ERROR)),
-        claim("52", "More epochs help dropout more", f"what dropout changes in the {wrong} at the last look, less what "
-              "it changes at the first (median over draws)", "below", 0.0, later),
-        claim("52", "Dropout and weight decay add up (to one image in a hundred)", f"{wrong}: what both change "
-                                                                                   f"together "
-              "less what each changes alone (median over draws)", "within", 0.0, interaction(cells), margin=MARGIN),
-        claim("52", "Dropout on weights (DropConnect) does as well as on units, to one image in a hundred",
-              f"{wrong} with DropConnect less that with dropout, each at its best strength (median over draws)",
-              "within", 0.0, _against_dropout(cells, "weights", WEIGHTS), margin=MARGIN,
-              budget="equal epochs; strengths chosen on other draws"),
-        claim("56", "Gaussian noise on each layer does as well as dropout, to one image in a hundred",
-              f"{wrong} with noise on hidden layers less that with dropout, each at its best strength (median "
-              f"over draws)",
-              "within", 0.0, _against_dropout(cells, "layers", LAYERS), margin=MARGIN,
-              budget="equal epochs; strengths chosen on other draws"),
-        claim("52", "Dropout makes hidden outputs vary more", "variance of hidden outputs with dropout over that "
-              "without, last look, log (median over draws)", "above", 0.0, _less(cells, both, none, _log_variance)),
-        claim("53", "Dropout breaks co-adaptation: units are less alike", "mean size of the correlation between units "
-              "of the last hidden layer with dropout less that without (median over draws)", "below", 0.0,
+        claim("52", say("Dropout at 0.8 is too much: worse than at 0.5"),
+              say("share of wrong test images with dropout at 0.8 and 0.8 less that at 0.5 and 0.5 (median over "
+                  "draws)"),
+              "above", 0.0, _less(cells, {"dropout": MOST}, both, ERROR)),
+        claim("52", say("More epochs help dropout more"),
+              say("what dropout changes in the share of wrong test images at the last look, less what it changes at "
+                  "the first (median over draws)"), "below", 0.0, more_epochs),
+        claim("52", say("Dropout and weight decay add up (to one image in a hundred)"),
+              say("share of wrong test images: what both change together less what each changes alone (median over "
+                  "draws)"), "within", 0.0, interaction(cells), margin=MARGIN),
+        claim("52", say("Dropout on weights (DropConnect) does as well as on units, to one image in a hundred"),
+              say("share of wrong test images with DropConnect less that with dropout, each at its best strength "
+                  "(median over draws)"), "within", 0.0, _against_dropout(cells, "weights", WEIGHTS), margin=MARGIN,
+              budget=chosen),
+        claim("56", say("Gaussian noise on each layer does as well as dropout, to one image in a hundred"),
+              say("share of wrong test images with noise on hidden layers less that with dropout, each at its best "
+                  "strength (median over draws)"), "within", 0.0, _against_dropout(cells, "layers", LAYERS),
+              margin=MARGIN, budget=chosen),
+        claim("52", say("Dropout makes hidden outputs vary more"),
+              say("variance of hidden outputs with dropout over that without, last look, log (median over draws)"),
+              "above", 0.0, _less(cells, both, none, _log_variance)),
+        claim("53", say("Dropout breaks co-adaptation: units are less alike"),
+              say("mean size of the correlation between units of the last hidden layer with dropout less that without "
+                  "(median over draws)"), "below", 0.0,
               _less(cells, both, none, lambda cell: losses(cell, "unit_correlation")[-1])),
         *_mask_claims(masks),
-        claim("55", "Trained with dropout, a network loses less to noise on the pixels", "rise of the share of wrong "
-              "images by noise of 0.3 with dropout less that without (median over draws)", "below", 0.0,
-              _less(cells, both, none, lambda cell: measured(cell, "pixel_rise"))),
-        claim("55", "... and trained with noise on the pixels, too", "rise of the share of wrong images by noise "
-                                                                     "of 0.3 "
-              "with noise in training less that without (median over draws)", "below", 0.0,
+        claim("55", say("Trained with dropout, a network loses less to noise on the pixels"),
+              say("rise of the share of wrong images by noise of 0.3 with dropout less that without (median over "
+                  "draws)"), "below", 0.0, _less(cells, both, none, lambda cell: measured(cell, "pixel_rise"))),
+        claim("55", say("... and trained with noise on the pixels, too"),
+              say("rise of the share of wrong images by noise of 0.3 with noise in training less that without (median "
+                  "over draws)"), "below", 0.0,
               _less(cells, {"inputs": 0.3}, none, lambda cell: measured(cell, "pixel_rise"))),
         *_bishop_claims(cells),
     ]  # fmt: skip
@@ -161,17 +171,18 @@ def _mask_claims(masks: Sequence[tuple[str, CellRecord]]) -> list[Claim]:
     def samples(value: Value) -> list[Sample]:
         return [Sample(name, "median", value(cell)) for name, cell in masks]
 
+    budget = say("same network")
     return [
-        claim("52", "Off at prediction is as good as the mean of many masks, to one image in a hundred",
-              "share of wrong test images of twenty thinned networks together less that of the whole network (median "
-              "over draws)", "within", 0.0, samples(lambda cell: measured(cell, "masks_error") - ERROR(cell)),
-              margin=MARGIN, budget="same network"),
-        claim("52", "Masks that agree tell whether a prediction is right (area under the curve above 0.6)",
-              "area under the ROC curve of the masks' agreement, test images within the range (median over draws)",
-              "above", TELLS, samples(lambda cell: measured(cell, "masks_tell")), budget="same network"),
-        claim("52", "... and beyond the range, too", "the same, test images with a pixel beyond the training images' "
-              "range (median over draws)", "above", TELLS, samples(lambda cell: measured(cell, "masks_tell_beyond")),
-              budget="same network"),
+        claim("52", say("Off at prediction is as good as the mean of many masks, to one image in a hundred"),
+              say("share of wrong test images of twenty thinned networks together less that of the whole network "
+                  "(median over draws)"), "within", 0.0,
+              samples(lambda cell: measured(cell, "masks_error") - ERROR(cell)), margin=MARGIN, budget=budget),
+        claim("52", say("Masks that agree tell whether a prediction is right (area under the curve above 0.6)"),
+              say("area under the ROC curve of the masks' agreement, test images within the range (median over draws)"),
+              "above", TELLS, samples(lambda cell: measured(cell, "masks_tell")), budget=budget),
+        claim("52", say("... and beyond the range, too"),
+              say("the same, test images with a pixel beyond the training images' range (median over draws)"),
+              "above", TELLS, samples(lambda cell: measured(cell, "masks_tell_beyond")), budget=budget),
     ]  # fmt: skip
 
 
@@ -181,20 +192,19 @@ def _bishop_claims(cells: Cells) -> list[Claim]:
     values = np.concatenate(linear) if linear else np.array([])
     exact = [Sample("", "exact", np.array([float((values < CLOSE).sum())]))] if len(values) else []
     return [
-        claim("54", "Noise on the inputs is an L2 penalty, on a linear network", f"of {len(values)} linear "
-                                                                                 f"networks those "
-              f"whose weights differ by less than {CLOSE:g} of the largest after equal steps", "equals",
-              float(len(values)), exact, budget="exact"),
-        claim("54", "... and on a network with hidden tanh units", f"share of networks whose weights differ by "
-                                                                   f"less than "
-              f"{CLOSE:g} of the largest", "above", 0.5,
-              [Sample("", "share", (values < CLOSE).astype(float)) for values in hidden], budget="equal steps"),
+        claim("54", say("Noise on the inputs is an L2 penalty, on a linear network"),
+              say("of {n} linear networks those whose weights differ by less than {close:g} of the largest after equal "
+                  "steps", n=len(values), close=CLOSE), "equals", float(len(values)), exact, budget=say("exact")),
+        claim("54", say("... and on a network with hidden tanh units"),
+              say("share of networks whose weights differ by less than {close:g} of the largest", close=CLOSE),
+              "above", 0.5, [Sample("", "share", (values < CLOSE).astype(float)) for values in hidden],
+              budget=say("equal steps")),
     ]  # fmt: skip
 
 
 def _words(cell: CellRecord) -> str:
     on = [f"{name} {cell.params[key]}" for key, name in KEYS.items() if cell.params[key] not in (0.0, "none")]
-    return ", ".join(on) or "none"
+    return ", ".join(on) or say("none")
 
 
 def blocks(cells: Cells) -> list[Block]:
@@ -202,9 +212,10 @@ def blocks(cells: Cells) -> list[Block]:
     return [
         _picture(cells),
         _table(cells),
-        Paragraph("Why is dropout off at prediction? A thinned network's outputs are divided by 1 - p in training, so "
-                  "that the whole network's are their mean to first order; leaving it on adds noise to every answer "
-                  "(Srivastava et al., Dropout, JMLR 15, 2014). In words; what leaving it on does is measured above."),
+        Paragraph(say("Why is dropout off at prediction? A thinned network's outputs are divided by 1 - p in training, "
+                      "so that the whole network's are their mean to first order; leaving it on adds noise to every "
+                      "answer (Srivastava et al., Dropout, JMLR 15, 2014). In words; what leaving it on does is "
+                      "measured above.")),
     ]  # fmt: skip
 
 
@@ -217,17 +228,19 @@ def _table(cells: Cells) -> ReportTable:
         for probe in ("pixel_rise", "masks_error", "masks_tell"):
             values = measured(cell, probe)
             known = values[~np.isnan(values)]
-            row.append(float(np.median(known)) if len(known) else Missing("no masks"))
+            row.append(float(np.median(known)) if len(known) else Missing(say("no masks")))
         rows.append(tuple(row))
     return ReportTable(
         "dropout-noise",
-        "Medians over draws: share of wrong test images at the first and at the last look, likeness of units, variance "
-        "of hidden outputs, rise of errors by noise on the pixels, errors of twenty masks together, and how well their "
-        "agreement tells right from wrong.",
-        (ReportColumn("set", "Set", "text"), ReportColumn("noise", "On", "text"),
-         ReportColumn("early", "Wrong, first look", "interval"), ReportColumn("late", "Wrong, last look", "interval"),
-         ReportColumn("alike", "Correlation"), ReportColumn("variance", "Variance"), ReportColumn("rise", "Rise"),
-         ReportColumn("masks", "Masks on"), ReportColumn("tell", "They tell")),
+        say("Medians over draws: share of wrong test images at the first and at the last look, likeness of units, "
+            "variance of hidden outputs, rise of errors by noise on the pixels, errors of twenty masks together, and "
+            "how well their agreement tells right from wrong."),
+        (ReportColumn("set", say("Set"), "text"), ReportColumn("noise", say("On"), "text"),
+         ReportColumn("early", say("Wrong, first look"), "interval"),
+         ReportColumn("late", say("Wrong, last look"), "interval"),
+         ReportColumn("alike", say("Correlation")), ReportColumn("variance", say("Variance")),
+         ReportColumn("rise", say("Rise")), ReportColumn("masks", say("Masks on")),
+         ReportColumn("tell", say("They tell"))),
         tuple(rows),
     )  # fmt: skip
 
@@ -236,19 +249,20 @@ def _picture(cells: Cells) -> Picture:
     drawn = [cell for cell in cells.of("noise") if cell.params[DROPOUT] in ("none", BOTH)]
     drawn = [cell for cell in drawn if all(cell.params[key] == 0.0 for key in (WEIGHTS, LAYERS, INPUTS))]
     rows = [
-        (_words(cell), name, float(look), float(np.median(row)))
+        (_words(cell), str(words), float(look), float(np.median(row)))
         for cell in drawn
-        for name in ("test_error", "unit_correlation", "activation_variance")
+        for name, words in PANELS.items()
         for look, row in zip(cell.looks, losses(cell, name), strict=True)
         if np.isfinite(np.median(row))
     ]
     return Picture(
         "dropout-courses",
-        "By epoch, medians over draws: share of wrong test images, likeness of units, variance of hidden outputs.",
-        "With and without dropout and weight decay.",
+        say("By epoch, medians over draws: share of wrong test images, likeness of units, variance of hidden outputs."),
+        say("With and without dropout and weight decay."),
         lambda: _draw(drawn),
-        ReportTable("dropout-courses", "", (ReportColumn("noise", "On", "text"), ReportColumn("what", "What", "text"),
-                    ReportColumn("epoch", "Epoch"), ReportColumn("median", "Median")), tuple(rows)),
+        ReportTable("dropout-courses", "", (ReportColumn("noise", say("On"), "text"),
+                    ReportColumn("what", say("What"), "text"), ReportColumn("epoch", say("Epoch")),
+                    ReportColumn("median", say("Median"))), tuple(rows)),
     )  # fmt: skip
 
 
@@ -256,18 +270,13 @@ def _draw(drawn: Sequence[CellRecord]) -> Figure:
     from analysis.formats.style import COLORS, framed_axes, new_figure
 
     figure = new_figure(7.6, 2.7)
-    panels = (
-        ("test_error", "wrong"),
-        ("unit_correlation", "correlation of units"),
-        ("activation_variance", "variance"),
-    )
-    for i, (name, words) in enumerate(panels):
-        axes = framed_axes(figure, 0.5, 0.5, 0.1, 0.3, i, len(panels))
+    for i, (name, words) in enumerate(PANELS.items()):
+        axes = framed_axes(figure, 0.5, 0.5, 0.1, 0.3, i, len(PANELS))
         for cell, color in zip(drawn, COLORS * 3, strict=False):
             axes.plot(cell.looks, np.median(losses(cell, name), axis=1), "o-", color=color, markersize=3, linewidth=1.2,
                       label=_words(cell))  # fmt: skip
-        axes.set_title(words, fontsize=9)
-        axes.set_xlabel("epoch", fontsize=8)
+        axes.set_title(str(words), fontsize=9)
+        axes.set_xlabel(say("epoch"), fontsize=8)
         axes.tick_params(labelsize=6)
         if i == 0:
             axes.legend(fontsize=6)
@@ -282,7 +291,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
             f"{_words(cell)} {np.median(ERROR(cell)):.1%}" for cell in cells.of("noise", {"dataset": dataset})
         )
         parts.append(f"{title(dataset)}: {shares}")
-    return f"Wrong test images after the last epoch: {'; '.join(parts)}."
+    return say("Wrong test images after the last epoch: {parts}.", parts="; ".join(parts))
 
 
-LESSON = Lesson("Dropout", claims, blocks, answer)
+LESSON = Lesson(later("Dropout"), claims, blocks, answer)

@@ -218,7 +218,7 @@ def _name(cell: CellRecord) -> str:
         )
         if is_on
     ]
-    return ", ".join(words) or "plain"
+    return ", ".join(words) or say("plain")
 
 
 def _rows(cells: Cells) -> list[tuple[str, FloatArray]]:

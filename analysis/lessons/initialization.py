@@ -25,6 +25,7 @@ from analysis.formats.blocks import (
 )
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
+from analysis.words import later, plural, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,7 +106,7 @@ def _better(cells: Cells, a: str, b: str, activation: str, probe: str) -> tuple[
 def depth_name(shape: Level) -> str:
     """Return how many layers a shape has, in words."""
     n = str(shape).count("-") + 1
-    return f"{n} layer{'s' if n > 1 else ''}"
+    return say("{n} layer{s}", n=n, s=plural(n))
 
 
 def _deep(cells: Cells) -> list[Level]:
@@ -130,11 +131,11 @@ def _layerwise_claims(cells: Cells) -> list[Claim]:
     )
     return [
         Claim(
-            "51", "Rates of each layer's own repair badly scaled layers",
-            "share of draws with a lower training loss after 60 steps in proportion to each layer's weights than "
+            "51", say("Rates of each layer's own repair badly scaled layers"),
+            say("share of draws with a lower training loss after 60 steps in proportion to each layer's weights than "
             "with one "
-            "rate for all, from layers eight times too large and too small in turn", "above", 0.5, samples,
-            pooled(samples), budget="equal steps and rates tried, same draws",
+            "rate for all, from layers eight times too large and too small in turn"), "above", 0.5, samples,
+            pooled(samples), budget=say("equal steps and rates tried, same draws"),
         )
     ]  # fmt: skip
 
@@ -158,18 +159,20 @@ def _symmetry_claims(cells: Cells) -> list[Claim]:
     n = sum(len(one.x) for one in equal)
     return [
         Claim(
-            "49", "Units whose first weights and output weights are all equal stay equal",
-            f"networks of {n} whose units differ after training, by as little as one bit", "equals", 0.0,
-            (Sample("", "exact", np.array([broken])),) if equal else (), budget="exact",
+            "49", say("Units whose first weights and output weights are all equal stay equal"),
+            say("networks of {n} whose units differ after training, by as little as one bit", n=n), "equals", 0.0,
+            (Sample("", "exact", np.array([broken])),) if equal else (), budget=say("exact"),
         ),
         Claim(
-            "49", "Units with equal first weights stay equal whatever their output weights",
-            "share of networks whose units are equal to the last bit after twenty steps from unequal output weights",
-            "above", 0.5, _turned(unequal), pooled(_turned(unequal)), budget="same draws, same first layer",
+            "49", say("Units with equal first weights stay equal whatever their output weights"),
+            say("share of networks whose units are equal to the last bit after twenty steps from unequal output "
+            "weights"),
+            "above", 0.5, _turned(unequal), pooled(_turned(unequal)), budget=say("same draws, same first layer"),
         ),
         Claim(
-            "49", "Dropout breaks the symmetry", "share of networks with equal weights whose units differ after "
-            "training with dropout at 0.5", "above", 0.5, dropout, pooled(dropout),
+            "49", say("Dropout breaks the symmetry"),
+            say("share of networks with equal weights whose units differ after "
+            "training with dropout at 0.5"), "above", 0.5, dropout, pooled(dropout),
         ),
     ]  # fmt: skip
 
@@ -181,30 +184,31 @@ def _turned(samples: Sequence[Sample]) -> tuple[Sample, ...]:
 def _depth_claims(cells: Cells) -> list[Claim]:
     found = _kept_claims(cells)
     for a, b, activation, probe, way in (
-        ("He", "N(0, 0.01^2)", "relu", "signal_kept", "outputs"),
-        ("He", "Xavier", "relu", "signal_kept", "outputs"),
-        ("He", "N(0, 1)", "relu", "signal_kept", "outputs"),
-        ("He", "Xavier", "relu", "backward_kept", "gradients"),
-        ("Xavier", "N(0, 0.01^2)", "tanh", "backward_kept", "gradients"),
-        ("Xavier", "He", "tanh", "signal_kept", "outputs"),
+        ("He", "N(0, 0.01^2)", "relu", "signal_kept", say("outputs")),
+        ("He", "Xavier", "relu", "signal_kept", say("outputs")),
+        ("He", "N(0, 1)", "relu", "signal_kept", say("outputs")),
+        ("He", "Xavier", "relu", "backward_kept", say("gradients")),
+        ("Xavier", "N(0, 0.01^2)", "tanh", "backward_kept", say("gradients")),
+        ("Xavier", "He", "tanh", "signal_kept", say("outputs")),
     ):
         samples = _better(cells, a, b, activation, probe)
         name = {"relu": "ReLU"}.get(activation, activation)
         found.append(
             Claim(
-                "", f"{a} weights keep the size of {way} better than {b} in {name} networks",
-                f"share of draws in which {way} change by a smaller factor from one end of the hidden layers to the "
-                "other, before training",
-                "above", 0.5, samples, pooled(samples), budget="same draws, ten units a layer",
+                "", say("{a} weights keep the size of {way} better than {b} in {name} networks", a=a, way=way, b=b,
+                name=name),
+                say("share of draws in which {way} change by a smaller factor from one end of the hidden layers to the "
+                "other, before training", way=way),
+                "above", 0.5, samples, pooled(samples), budget=say("same draws, ten units a layer"),
             )
         )  # fmt: skip
     vanishing = _versus_sigmoid(cells)
     found.append(
         Claim(
-            "35", "Sigmoid's gradient shrinks more on its way back than ReLU's (Xavier weights)",
-            "share of draws in which the first hidden layer's gradient over the last's is smaller with sigmoid than "
-            "with ReLU, before training",
-            "above", 0.5, vanishing, pooled(vanishing), budget="same draws, same weights",
+            "35", say("Sigmoid's gradient shrinks more on its way back than ReLU's (Xavier weights)"),
+            say("share of draws in which the first hidden layer's gradient over the last's is smaller with sigmoid "
+            "than with ReLU, before training"),
+            "above", 0.5, vanishing, pooled(vanishing), budget=say("same draws, same weights"),
         )
     )  # fmt: skip
     small = tuple(
@@ -214,8 +218,8 @@ def _depth_claims(cells: Cells) -> list[Claim]:
     )
     found.append(
         Claim(
-            "48", "He weights learn better than N(0, 0.01^2) in ReLU networks",
-            "share of draws with a lower test loss after equally many epochs", "above", 0.5, small, pooled(small),
+            "48", say("He weights learn better than N(0, 0.01^2) in ReLU networks"),
+            say("share of draws with a lower test loss after equally many epochs"), "above", 0.5, small, pooled(small),
         )
     )  # fmt: skip
     return found
@@ -224,11 +228,11 @@ def _depth_claims(cells: Cells) -> list[Claim]:
 def _kept_claims(cells: Cells) -> list[Claim]:
     found = []
     for start, activation, probe, way in (
-        ("N(0, 0.01^2)", "relu", "signal_kept", "outputs"),
-        ("He", "relu", "signal_kept", "outputs"),
-        ("He", "relu", "backward_kept", "gradients"),
-        ("Xavier", "tanh", "signal_kept", "outputs"),
-        ("Xavier", "tanh", "backward_kept", "gradients"),
+        ("N(0, 0.01^2)", "relu", "signal_kept", say("outputs")),
+        ("He", "relu", "signal_kept", say("outputs")),
+        ("He", "relu", "backward_kept", say("gradients")),
+        ("Xavier", "tanh", "signal_kept", say("outputs")),
+        ("Xavier", "tanh", "backward_kept", say("gradients")),
     ):
         samples = tuple(
             Sample(depth_name(shape), "share", (_distortion(cell, probe) < math.log(FACTOR)).astype(float))
@@ -238,10 +242,11 @@ def _kept_claims(cells: Cells) -> list[Claim]:
         name = {"relu": "ReLU"}.get(activation, activation)
         found.append(
             Claim(
-                "48", f"{start} weights keep the size of {way} in {name} networks, to a factor of {FACTOR:g}",
-                f"share of draws in which {way} differ by less than this factor between the ends of the hidden layers, "
-                "before training",
-                "above", 0.5, samples, pooled(samples), budget="same draws, ten units a layer",
+                "48", say("{start} weights keep the size of {way} in {name} networks, to a factor of {factor:g}",
+                start=start, way=way, name=name, factor=FACTOR),
+                say("share of draws in which {way} differ by less than this factor between the ends of the hidden "
+                "layers, before training", way=way),
+                "above", 0.5, samples, pooled(samples), budget=say("same draws, ten units a layer"),
             )
         )  # fmt: skip
     return found
@@ -260,8 +265,13 @@ def _versus_sigmoid(cells: Cells) -> tuple[Sample, ...]:
 def _start_claims(cells: Cells) -> list[Claim]:
     found = []
     starts: tuple[tuple[str, str, str, Callable[[CellRecord], FloatArray]], ...] = (
-        ("linear_start", "linear regression", "test loss", lambda cell: last(cell, "test")),
-        ("softmax_start", "softmax regression", "share of wrong digits", lambda cell: measured(cell, "test_error")),
+        ("linear_start", say("linear regression"), say("test loss"), lambda cell: last(cell, "test")),
+        (
+            "softmax_start",
+            say("softmax regression"),
+            say("share of wrong digits"),
+            lambda cell: measured(cell, "test_error"),
+        ),
     )
     for design, name, measure, value in starts:
         groups = [cells.of(design, {INITIALIZER: start}) for start in ("constant", "normal")]
@@ -271,8 +281,9 @@ def _start_claims(cells: Cells) -> list[Claim]:
             samples = (Sample(name, "median", constant - normal),)
         found.append(
             Claim(
-                "50", f"A constant start is harmless in {name}",
-                f"{measure} on test points after a constant start, less that after N(0, 0.01^2)", "within", 0.0,
+                "50", say("A constant start is harmless in {name}", name=name),
+                say("{measure} on test points after a constant start, less that after N(0, 0.01^2)", measure=measure),
+                "within", 0.0,
                 samples,
                 margin=MARGIN,
             )
@@ -284,10 +295,11 @@ def _product_claims() -> list[Claim]:
     largest = log_singular_values()[:, 0]
     return [
         Claim(
-            "47", "Products of random matrices explode",
-            f"share of {N_PRODUCTS} products of {N_FACTORS} random {SIZE} x {SIZE} matrices, entries N(0, 1), whose "
-            f"largest singular value is above {EXPLODED:g}",
-            "above", 0.95, (Sample("", "share", (largest > math.log(EXPLODED)).astype(float)),), budget="one size",
+            "47", say("Products of random matrices explode"),
+            say("share of {n_products} products of {n_factors} random {size} x {size} matrices, entries N(0, 1), whose "
+            "largest singular value is above {exploded:g}", n_products=N_PRODUCTS, n_factors=N_FACTORS, size=SIZE,
+            exploded=EXPLODED),
+            "above", 0.95, (Sample("", "share", (largest > math.log(EXPLODED)).astype(float)),), budget=say("one size"),
         )
     ]  # fmt: skip
 
@@ -299,10 +311,12 @@ def blocks(cells: Cells) -> list[Block]:
 
 def _product_words() -> str:
     rate = expected_growth()
-    return (
-        f"In the long run a factor multiplies the largest singular value by {number_text(float(np.exp(rate[0])))} and "
-        f"the smallest by {number_text(float(np.exp(rate[-1])))} (Newman 1986, for N(0, 1) entries): products explode "
-        "along one direction and vanish along another at once."
+    return say(
+        "In the long run a factor multiplies the largest singular value by {largest} and "
+        "the smallest by {smallest} (Newman 1986, for N(0, 1) entries): products explode "
+        "along one direction and vanish along another at once.",
+        largest=number_text(float(np.exp(rate[0]))),
+        smallest=number_text(float(np.exp(rate[-1]))),
     )
 
 
@@ -312,10 +326,10 @@ def _product_table() -> ReportTable:
     rows = tuple((str(i + 1), shown(median_interval(logs[:, i])), float(rate[i])) for i in range(SIZE))
     return ReportTable(
         "initialization-products",
-        f"Decimal logarithm of the singular values of {N_PRODUCTS} products of {N_FACTORS} random 4 x 4 matrices: "
-        "median, and what theory expects.",
-        (ReportColumn("place", "Singular value", "text"), ReportColumn("log10", "log10, median", "interval"),
-         ReportColumn("expected", "Expected")),
+        say("Decimal logarithm of the singular values of {n_products} products of {n_factors} random 4 x 4 matrices: "
+        "median, and what theory expects.", n_products=N_PRODUCTS, n_factors=N_FACTORS),
+        (ReportColumn("place", say("Singular value"), "text"), ReportColumn("log10", say("log10, median"), "interval"),
+         ReportColumn("expected", say("Expected"))),
         rows,
     )  # fmt: skip
 
@@ -333,13 +347,13 @@ def _depth_table(cells: Cells) -> ReportTable:
                                  shown(share_interval(passed))))  # fmt: skip
     return ReportTable(
         "initialization-depths",
-        "Size of the last hidden layer's outputs over the first's, and of the first's gradient over the last's, before "
-        "training (medians over draws); test loss after training, and the share of networks below 0.1.",
+        say("Size of the last hidden layer's outputs over the first's, and of the first's gradient over the last's, "
+        "before training (medians over draws); test loss after training, and the share of networks below 0.1."),
         (
-            ReportColumn("activation", "Activation", "text"), ReportColumn("depth", "Hidden layers", "text"),
-            ReportColumn("start", "First weights", "text"), ReportColumn("forward", "Outputs kept"),
-            ReportColumn("backward", "Gradient kept"), ReportColumn("loss", "Test loss, median", "interval"),
-            ReportColumn("reached", "Below 0.1", "interval"),
+            ReportColumn("activation", say("Activation"), "text"), ReportColumn("depth", say("Hidden layers"), "text"),
+            ReportColumn("start", say("First weights"), "text"), ReportColumn("forward", say("Outputs kept")),
+            ReportColumn("backward", say("Gradient kept")), ReportColumn("loss", say("Test loss, median"), "interval"),
+            ReportColumn("reached", say("Below 0.1"), "interval"),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -348,7 +362,7 @@ def _depth_table(cells: Cells) -> ReportTable:
 def _median(cell: CellRecord, probe: str) -> Cell:
     values = measured(cell, probe)
     known = values[~np.isnan(values)]
-    return float(np.median(known)) if len(known) else Missing("one layer")
+    return float(np.median(known)) if len(known) else Missing(say("one layer"))
 
 
 def _picture(cells: Cells) -> Picture:
@@ -364,14 +378,15 @@ def _picture(cells: Cells) -> Picture:
     least = min(numbers, key=lambda row: float(str(row[3])), default=("-", "-", "-", math.nan))
     return Picture(
         "initialization-gradients",
-        "The first hidden layer's gradient over the last's before training (median over draws), by hidden layers; a "
-        "line for each start, a panel for each activation. 1 keeps the gradient.",
-        f"The smallest gradient kept is {number_text(float(str(least[3])))}: {least[0]}, {least[1]}, {least[2]}.",
+        say("The first hidden layer's gradient over the last's before training (median over draws), by hidden layers; "
+        "a line for each start, a panel for each activation. 1 keeps the gradient."),
+        say("The smallest gradient kept is {kept}: {activation}, {start}, {depth}.",
+        kept=number_text(float(str(least[3]))), activation=least[0], start=least[1], depth=least[2]),
         lambda: _draw(cells),
         ReportTable(
             "initialization-gradients", "",
-            (ReportColumn("activation", "Activation", "text"), ReportColumn("start", "First weights", "text"),
-             ReportColumn("depth", "Hidden layers", "text"), ReportColumn("kept", "Gradient kept")),
+            (ReportColumn("activation", say("Activation"), "text"), ReportColumn("start", say("First weights"), "text"),
+             ReportColumn("depth", say("Hidden layers"), "text"), ReportColumn("kept", say("Gradient kept"))),
             tuple(rows),
         ),
     )  # fmt: skip
@@ -397,9 +412,9 @@ def _draw(cells: Cells) -> Figure:
         axes.axhline(1.0, color=GRAY, linewidth=0.8)
         axes.set_yscale("log")
         axes.set_title(str(activation), fontsize=9)
-        axes.set_xlabel("hidden layers")
+        axes.set_xlabel(say("hidden layers"))
         if i == 0:
-            axes.set_ylabel("gradient kept")
+            axes.set_ylabel(say("gradient kept"))
             axes.legend(fontsize=6)
     return figure
 
@@ -411,17 +426,27 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     for name in STARTS:
         cell = _start(cells, name, "relu", deepest)
         if cell is not None and isinstance(value := _median(cell, "signal_kept"), float):
-            kept.append(f"{number_text(value)} with {name}")
+            kept.append(say("{value} with {name}", value=number_text(value), name=name))
     sizes = (
-        f"Through {depth_name(deepest)} of ReLU units the signal keeps {', '.join(kept)} of its size. " if kept else ""
+        say(
+            "Through {depth} of ReLU units the signal keeps {kept} of its size. ",
+            depth=depth_name(deepest),
+            kept=", ".join(kept),
+        )
+        if kept
+        else ""
     )
     equal = _symmetry(cells, "none", "units_apart")
     unequal = _symmetry(cells, "none", "units_apart_unequal")
     n = sum(len(one.x) for one in equal)
-    return (
-        f"{sizes}Units with all weights equal differ after training in {sum(np.nansum(one.x) for one in equal):.0f} of "
-        f"{n} networks, with unequal output weights in {sum(np.nansum(one.x) for one in unequal):.0f}."
+    return say(
+        "{sizes}Units with all weights equal differ after training in {equal:.0f} of "
+        "{n} networks, with unequal output weights in {unequal:.0f}.",
+        sizes=sizes,
+        equal=sum(np.nansum(one.x) for one in equal),
+        n=n,
+        unequal=sum(np.nansum(one.x) for one in unequal),
     )
 
 
-LESSON = Lesson("First weights", claims, blocks, answer)
+LESSON = Lesson(later("First weights"), claims, blocks, answer)

@@ -14,6 +14,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 SAMPLER, DEFAULT = "work.sampler", "tpe"
 DESIGNS = ("searches", "images")
-NAMES = {"random": "random", "sobol": "quasi-random", "grid": "grid", "tpe": "TPE", "gp": "Gaussian process",
-         "cmaes": "CMA-ES", "tpe_grouped": "grouped TPE"}  # fmt: skip
+NAMES = {"random": later("random"), "sobol": later("quasi-random"), "grid": later("grid"), "tpe": "TPE",
+         "gp": later("Gaussian process"), "cmaes": "CMA-ES", "tpe_grouped": later("grouped TPE")}  # fmt: skip
 PAIRS = (("tpe", "random"), ("sobol", "random"), ("gp", "random"), ("cmaes", "random"), ("random", "grid"),
          ("gp", "tpe"), ("cmaes", "tpe"))  # fmt: skip
 CLOSE = 1.1
 """Losses are as good as each other up to this factor."""
-BUDGET = "equal trials, replicas and epochs; searches of equal draws"
+BUDGET = later("equal trials, replicas and epochs; searches of equal draws")
 
 
 def trials_to(cell: CellRecord) -> FloatArray:
@@ -82,24 +83,31 @@ def claims(cells: Cells) -> list[Claim]:
         if name in known and other in known:
             number = "32" if (name, other) == ("tpe", "random") else ""
             found += [
-                claim(number, f"{NAMES[name]} finds a trial of certified grade after fewer trials than {NAMES[other]}",
-                      f"share of searches in which {NAMES[name]} has one at an earlier look (both never counts half)",
-                      "above", 0.5, earlier(cells, name, other), budget=BUDGET),
-                claim(number, f"The winner of {NAMES[name]} is better on fresh draws than that of {NAMES[other]}",
-                      f"logarithm of the winner's mean test loss on fresh draws with {NAMES[name]} over that with "
-                      f"{NAMES[other]} (median over searches)", "below", 0.0, fresh_ratio(cells, name, other),
-                      budget=BUDGET),
+                claim(number,
+                      say("{name} finds a trial of certified grade after fewer trials than {other}", name=NAMES[name],
+                          other=NAMES[other]),
+                      say("share of searches in which {name} has one at an earlier look (both never counts half)",
+                          name=NAMES[name]),
+                      "above", 0.5, earlier(cells, name, other), budget=str(BUDGET)),
+                claim(number,
+                      say("The winner of {name} is better on fresh draws than that of {other}", name=NAMES[name],
+                          other=NAMES[other]),
+                      say("logarithm of the winner's mean test loss on fresh draws with {name} over that with {other} "
+                          "(median over searches)", name=NAMES[name], other=NAMES[other]),
+                      "below", 0.0, fresh_ratio(cells, name, other), budget=str(BUDGET)),
             ]  # fmt: skip
     others = [name for name in known if name != DEFAULT]
     if DEFAULT in known and others:
         best = min(others, key=lambda name: _mean_log_fresh(cells, name))
         found.append(
-            claim("", f"The default sampler, {NAMES[DEFAULT]}, is as good as the best other, to a tenth of its loss",
-                  f"logarithm of the winner's mean test loss on fresh draws with {NAMES[DEFAULT]} over that with the "
-                  "other sampler that is best on every second search (median over the other searches)", "below",
-                  float(np.log(CLOSE)),
+            claim("", say("The default sampler, {name}, is as good as the best other, to a tenth of its loss",
+                          name=NAMES[DEFAULT]),
+                  say("logarithm of the winner's mean test loss on fresh draws with {name} over that with the other "
+                      "sampler that is best on every second search (median over the other searches)",
+                      name=NAMES[DEFAULT]),
+                  "below", float(np.log(CLOSE)),
                   [Sample(one.condition, one.kind, one.x[1::2]) for one in fresh_ratio(cells, DEFAULT, best)],
-                  budget=BUDGET)
+                  budget=str(BUDGET))
         )  # fmt: skip
     promise = [
         Sample(title(dataset), "median",
@@ -108,9 +116,9 @@ def claims(cells: Cells) -> list[Claim]:
         for dataset in datasets(cells)
     ]  # fmt: skip
     found.append(
-        claim("", "What a search promises of its winner is too good", "mean test loss of the winner on fresh draws "
-              "less that on the search's own, mean of the samplers (median over searches)", "above", 0.0, promise,
-              budget="same setting")
+        claim("", say("What a search promises of its winner is too good"),
+              say("mean test loss of the winner on fresh draws less that on the search's own, mean of the samplers "
+                  "(median over searches)"), "above", 0.0, promise, budget=say("same setting"))
     )  # fmt: skip
     return found
 
@@ -126,8 +134,8 @@ def blocks(cells: Cells) -> list[Block]:
     return [
         _picture(cells),
         _table(cells),
-        Paragraph("Seconds an ask are measured in this run on this machine; they are kept beside the records, not in "
-                  "them. A sampler that is not installed is named above as a cell that could not be trained."),
+        Paragraph(say("Seconds an ask are measured in the run itself, on its machine. A sampler that is not installed "
+                      "is named above as a cell that could not be trained.")),
     ]  # fmt: skip
 
 
@@ -140,41 +148,42 @@ def _table(cells: Cells) -> ReportTable:
         looks = losses(cell, "grade")
         middle = len(cell.looks) // 2
         rows.append(
-            (title(str(cell.params["dataset"])), NAMES.get(str(cell.params[SAMPLER]), str(cell.params[SAMPLER])),
+            (title(str(cell.params["dataset"])), str(NAMES.get(str(cell.params[SAMPLER]), str(cell.params[SAMPLER]))),
              shown(share_interval(looks[middle])), shown(share_interval(looks[-1])), shown(median_interval(fresh)),
              float(np.median(fresh)) - lowest, float(np.mean(cell.seconds)) if cell.seconds else 0.0)
         )  # fmt: skip
     first = next(iter(searched(cells)), None)
-    looks_text = ("half", "all") if first is None else (str(first.looks[len(first.looks) // 2]), str(first.looks[-1]))
+    half, end = (0, 0) if first is None else (first.looks[len(first.looks) // 2], first.looks[-1])
     return ReportTable(
         "joint-search-samplers",
-        f"Share of searches with a trial of certified grade after {looks_text[0]} and after {looks_text[1]} "
-        f"trials, the "
-        "winner's loss on fresh draws (median), how far that is above the best sampler's, and seconds an ask.",
-        (ReportColumn("set", "Set", "text"), ReportColumn("sampler", "Sampler", "text"),
-         ReportColumn("half", f"After {looks_text[0]}", "interval"),
-         ReportColumn("all", f"After {looks_text[1]}", "interval"),
-         ReportColumn("fresh", "Winner, fresh", "interval"), ReportColumn("regret", "Regret"),
-         ReportColumn("seconds", "Seconds an ask")),
+        say("Share of searches with a trial of certified grade after {half} and after {end} trials, the winner's loss "
+            "on fresh draws (median), how far that is above the best sampler's, and seconds an ask.", half=half,
+            end=end),
+        (ReportColumn("set", say("Set"), "text"), ReportColumn("sampler", say("Sampler"), "text"),
+         ReportColumn("half", say("After {n}", n=half), "interval"),
+         ReportColumn("all", say("After {n}", n=end), "interval"),
+         ReportColumn("fresh", say("Winner, fresh"), "interval"), ReportColumn("regret", say("Regret")),
+         ReportColumn("seconds", say("Seconds an ask"))),
         tuple(rows),
     )  # fmt: skip
 
 
 def _picture(cells: Cells) -> Picture:
     rows = [
-        (title(str(cell.params["dataset"])), NAMES.get(str(cell.params[SAMPLER]), ""), float(look),
+        (title(str(cell.params["dataset"])), str(NAMES.get(str(cell.params[SAMPLER]), "")), float(look),
          float((row > 0).mean()))
         for cell in searched(cells)
         for look, row in zip(cell.looks, losses(cell, "grade"), strict=True)
     ]  # fmt: skip
     return Picture(
         "joint-search-shares",
-        "Share of searches that have found a trial of certified grade, by trials; bars are 95 % intervals at the end.",
-        "A line for each sampler.",
+        say("Share of searches that have found a trial of certified grade, by trials; bars are 95 % intervals at the "
+            "end."),
+        say("A line for each sampler."),
         lambda: _draw(cells),
-        ReportTable("joint-search-shares", "", (ReportColumn("set", "Set", "text"),
-                    ReportColumn("sampler", "Sampler", "text"), ReportColumn("trials", "Trials"),
-                    ReportColumn("share", "Share")), tuple(rows)),
+        ReportTable("joint-search-shares", "", (ReportColumn("set", say("Set"), "text"),
+                    ReportColumn("sampler", say("Sampler"), "text"), ReportColumn("trials", say("Trials")),
+                    ReportColumn("share", say("Share"))), tuple(rows)),
     )  # fmt: skip
 
 
@@ -190,16 +199,16 @@ def _draw(cells: Cells) -> Figure:
             sampler = str(cell.params[SAMPLER])
             shares = (losses(cell, "grade") > 0).mean(axis=1)
             axes.plot(cell.looks, shares, "o-", color=colors[sampler], markersize=2.5, linewidth=1.2,
-                      label=NAMES.get(sampler, sampler))  # fmt: skip
+                      label=str(NAMES.get(sampler, sampler)))  # fmt: skip
             end = share_interval(last(cell, "grade"))
             if end.low is not None and end.high is not None:
                 axes.plot([cell.looks[-1]] * 2, [end.low, end.high], color=colors[sampler], linewidth=0.8)
         axes.set_ylim(-0.02, 1.02)
         axes.set_title(title(dataset), fontsize=8)
-        axes.set_xlabel("trials", fontsize=8)
+        axes.set_xlabel(say("trials"), fontsize=8)
         axes.tick_params(labelsize=6)
         if i == 0:
-            axes.set_ylabel("share of searches", fontsize=8)
+            axes.set_ylabel(say("share of searches"), fontsize=8)
             axes.legend(fontsize=5.5, loc="center right")
     return figure
 
@@ -209,15 +218,20 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     parts = []
     for dataset in datasets(cells):
         found = [
-            f"{NAMES.get(str(cell.params[SAMPLER]))} {(last(cell, 'grade') > 0).mean():.0%} and "
-            f"{np.median(measured(cell, 'fresh')):.3g}"
+            say(
+                "{name} {share:.0%} and {loss:.3g}",
+                name=NAMES.get(str(cell.params[SAMPLER]), str(cell.params[SAMPLER])),
+                share=(last(cell, "grade") > 0).mean(),
+                loss=float(np.median(measured(cell, "fresh"))),
+            )
             for cell in searched(cells, {"dataset": dataset})
         ]
         parts.append(f"{title(dataset)}: {', '.join(found)}")
-    return (
+    return say(
         "Share of searches with a trial of certified grade at the end of the budget, and the winner's median loss on "
-        f"fresh draws: {'; '.join(parts)}."
+        "fresh draws: {parts}.",
+        parts="; ".join(parts),
     )
 
 
-LESSON = Lesson("Joint search", claims, blocks, answer)
+LESSON = Lesson(later("Joint search"), claims, blocks, answer)

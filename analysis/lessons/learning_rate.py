@@ -27,6 +27,7 @@ from analysis.course.surfaces import descent_of, descent_picture, same_end, surf
 from analysis.formats.blocks import Block, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, Test, share_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,8 +40,8 @@ SAME_END = 0.1
 MOST = 0.8
 """Share of starts that counts as any start: all of 24 are shown to be more."""
 SURFACES = (
-    ("linear_unit", "Linear unit", ("weight of X1", "weight of X2")),
-    ("hidden_unit", "Hidden tanh unit", ("weight into it", "weight out of it")),
+    ("linear_unit", later("Linear unit"), (later("weight of X1"), later("weight of X2"))),
+    ("hidden_unit", later("Hidden tanh unit"), (later("weight into it"), later("weight out of it"))),
 )
 
 
@@ -134,42 +135,44 @@ def claims(cells: Cells) -> list[Claim]:
         *_start_claims(cells),
         *_bowl_claims(cells),
         _claim(
-            cells, "5", "Rate 3 oscillates",
-            "share of draws whose training loss moves more from look to look at rate 3 than at 0.1, over "
-            "the last two thirds of the looks",
+            cells, "5", say("Rate 3 oscillates"),
+            say("share of draws whose training loss moves more from look to look at rate 3 than at 0.1, over "
+            "the last two thirds of the looks"),
             "rougher", (3.0, 0.1), "above", 0.5,
         ),
         _claim(
-            cells, "5", "Rate 3 can be unstable after it seemed to have converged (at least one network in twenty)",
-            "share of the networks below the target that are above it again at a later look, rate 3",
+            cells, "5",
+            say("Rate 3 can be unstable after it seemed to have converged (at least one network in twenty)"),
+            say("share of the networks below the target that are above it again at a later look, rate 3"),
             "leaves", (3.0,), "above", 0.05,
         ),
         _claim(
-            cells, "6", "Rate 0.1 converges well (most networks reach the target)",
-            "share of networks that reach the target at rate 0.1", "reached", (0.1,), "above", 0.5,
+            cells, "6", say("Rate 0.1 converges well (most networks reach the target)"),
+            say("share of networks that reach the target at rate 0.1"), "reached", (0.1,), "above", 0.5,
         ),
         _claim(
-            cells, "6", "Lower rates take much longer (0.03 at least twice as long as 0.1)",
-            "share of the networks that arrive at rate 0.1 that take more than twice as long at 0.03",
+            cells, "6", say("Lower rates take much longer (0.03 at least twice as long as 0.1)"),
+            say("share of the networks that arrive at rate 0.1 that take more than twice as long at 0.03"),
             "slower", (0.1, 0.03), "above", 0.5,
         ),
         _claim(
-            cells, "6", "Too low a rate is useless (at 0.0001 fewer than one network in five arrives)",
-            "share of networks that reach the target at rate 0.0001", "reached", (0.0001,), "below", 0.2,
+            cells, "6", say("Too low a rate is useless (at 0.0001 fewer than one network in five arrives)"),
+            say("share of networks that reach the target at rate 0.0001"), "reached", (0.0001,), "below", 0.2,
         ),
         _claim(
-            cells, "7", "At rate 0.001 test loss is nearer to training loss than at 0.1",
-            "share of draws with a smaller gap between test and training loss at rate 0.001 than at 0.1",
+            cells, "7", say("At rate 0.001 test loss is nearer to training loss than at 0.1"),
+            say("share of draws with a smaller gap between test and training loss at rate 0.001 than at 0.1"),
             "nearer", (0.001, 0.1), "above", 0.5,
         ),
         _claim(
-            cells, "7", "... and something has been learnt by then (half of the constant predictor's loss is gone)",
-            "share of networks at rate 0.001 with less than half of the constant predictor's training loss",
+            cells, "7",
+            say("... and something has been learnt by then (half of the constant predictor's loss is gone)"),
+            say("share of networks at rate 0.001 with less than half of the constant predictor's training loss"),
             "learnt", (0.001,), "above", 0.5,
         ),
         _claim(
-            cells, "8", "At rate 3 test loss is far above training loss (by half or more)",
-            "share of networks at rate 3 whose test loss is more than 1.5 times their training loss",
+            cells, "8", say("At rate 3 test loss is far above training loss (by half or more)"),
+            say("share of networks at rate 3 whose test loss is more than 1.5 times their training loss"),
             "far_above", (3.0,), "above", 0.5,
         ),
     ]  # fmt: skip
@@ -185,15 +188,15 @@ def _surface_claims(cells: Cells) -> list[Claim]:
     found = Sample("", "exact", np.array([float(sum(bumps))] if bumps else []))
     return [
         Claim(
-            "1", "A loss over the weights is always a bowl with one lowest point",
-            "trained networks of three tanh units whose loss rises half way to their twin with two units swapped, "
-            "which has the same loss: over a bowl there is none",
-            "equals", 0.0, (found,) if bumps else (), budget="exact",
+            "1", say("A loss over the weights is always a bowl with one lowest point"),
+            say("trained networks of three tanh units whose loss rises half way to their twin with two units swapped, "
+            "which has the same loss: over a bowl there is none"),
+            "equals", 0.0, (found,) if bumps else (), budget=say("exact"),
         ),
         Claim(
-            "2", "Where one starts hardly matters (nine of ten starts arrive)",
-            "share of first weights that reach the target, all on the same data", "above", 0.9,
-            tuple(arrivals), pooled(arrivals), budget="equal epochs, same data",
+            "2", say("Where one starts hardly matters (nine of ten starts arrive)"),
+            say("share of first weights that reach the target, all on the same data"), "above", 0.9,
+            tuple(arrivals), pooled(arrivals), budget=say("equal epochs, same data"),
         ),
     ]  # fmt: skip
 
@@ -201,16 +204,17 @@ def _surface_claims(cells: Cells) -> list[Claim]:
 def _curvature_claims(cells: Cells) -> list[Claim]:
     found = []
     for design, words in (
-        ("linear_unit", "... over the two weights of a linear unit it is one"),
-        ("hidden_unit", "... and over the two of a hidden unit, too"),
+        ("linear_unit", say("... over the two weights of a linear unit it is one")),
+        ("hidden_unit", say("... and over the two of a hidden unit, too")),
     ):
         least = [measured(cell, "least_curvature")[:1] for cell in cells.of(design)]
         samples = (Sample("", "exact", least[0]),) if least else ()
         found.append(
             Claim(
                 "1", words,
-                "smallest eigenvalue of the training loss's Hessian at any place of a grid of weights from -4 to 4",
-                "above", 0.0, samples, budget="same data; everything but two weights frozen",
+                say("smallest eigenvalue of the training loss's Hessian at any place of a grid of weights from -4 "
+                "to 4"),
+                "above", 0.0, samples, budget=say("same data; everything but two weights frozen"),
             )
         )  # fmt: skip
     return found
@@ -219,17 +223,19 @@ def _curvature_claims(cells: Cells) -> list[Claim]:
 def _start_claims(cells: Cells) -> list[Claim]:
     found = []
     for design, words in (
-        ("linear_unit", "From any start a linear unit comes to the same weights"),
-        ("hidden_unit", "... and a hidden unit, too"),
+        ("linear_unit", say("From any start a linear unit comes to the same weights")),
+        ("hidden_unit", say("... and a hidden unit, too")),
     ):
         shares = tuple(Sample("", "share", same_end(cell, SAME_END)) for cell in cells.of(design))
-        measure = f"share of starts whose two weights end within {SAME_END:g} of the first start's"
-        found.append(Claim("2", words, measure, "above", MOST, shares, budget="equal epochs, same data"))
+        measure = say(
+            "share of starts whose two weights end within {same_end:g} of the first start's", same_end=SAME_END
+        )
+        found.append(Claim("2", words, measure, "above", MOST, shares, budget=say("equal epochs, same data")))
     ends = [last(cell, "train") for cell in cells.of("hidden_unit")]
     alike = tuple(Sample("", "share", (one <= 1.01 * one.min()).astype(np.float64)) for one in ends)
-    measure = "share of starts of the hidden unit whose loss ends within 1 % of the lowest"
-    words = "... which costs nothing there: every end is as low"
-    return [*found, Claim("2", words, measure, "above", MOST, alike, budget="equal epochs, same data")]
+    measure = say("share of starts of the hidden unit whose loss ends within 1 % of the lowest")
+    words = say("... which costs nothing there: every end is as low")
+    return [*found, Claim("2", words, measure, "above", MOST, alike, budget=say("equal epochs, same data"))]
 
 
 def _bowl_claims(cells: Cells) -> list[Claim]:
@@ -239,13 +245,14 @@ def _bowl_claims(cells: Cells) -> list[Claim]:
     n = len(bowl_rows(cells))
     return [
         Claim(
-            "3", "A step is rate times gradient: 2.5 x 0.01 = 0.025", "first step at gradient 2.5 and rate 0.01",
-            "equals", 0.025, (Sample("", "exact", np.round(size, 5)),) if size else (), budget="exact",
+            "3", say("A step is rate times gradient: 2.5 x 0.01 = 0.025"),
+            say("first step at gradient 2.5 and rate 0.01"),
+            "equals", 0.025, (Sample("", "exact", np.round(size, 5)),) if size else (), budget=say("exact"),
         ),
         Claim(
-            "4", "On the bowl each rate converges in its own number of steps, or diverges",
-            f"of {n} rates, those whose steps (or divergence) differ from the closed form",
-            "equals", 0.0, (Sample("", "exact", np.array([float(len(wrong))])),) if n else (), budget="exact",
+            "4", say("On the bowl each rate converges in its own number of steps, or diverges"),
+            say("of {n} rates, those whose steps (or divergence) differ from the closed form", n=n),
+            "equals", 0.0, (Sample("", "exact", np.array([float(len(wrong))])),) if n else (), budget=say("exact"),
         ),
     ]  # fmt: skip
 
@@ -274,25 +281,29 @@ def blocks(cells: Cells) -> list[Block]:
         _rates_table(cells),
         descent_picture(
             "learning-rate-descent",
-            "Gradient descent on the bowl from 1, the first eight steps on the curve: slow, straight in, from side to "
-            "side, out. Steps beyond the picture are left out.",
-            f"Above rate {2 / curvature:g} each step ends higher on the other side.",
+            say(
+                "Gradient descent on the bowl from 1, the first eight steps on the curve: slow, straight in, from "
+                "side to side, out. Steps beyond the picture are left out."
+            ),
+            say("Above rate {rate:g} each step ends higher on the other side.", rate=2 / curvature),
             [descent_of(cell, curvature) for cell in cells.of("bowl")],
         ),
         _bowl_table(cells),
         surface_picture(
             "learning-rate-surfaces",
-            "Training loss over the two weights of a linear unit and of one hidden tanh unit (two blobs, noise 50 %, "
-            "no biases), pale is high; the way down from the same two starts, plain gradient descent on all points. "
-            "The bowl has one lowest place, the other surface two, each the other's mirror image.",
-            "Both starts lead the linear unit to one place and the hidden unit to two.",
+            say(
+                "Training loss over the two weights of a linear unit and of one hidden tanh unit (two blobs, noise 50 "
+                "%, no biases), pale is high; the way down from the same two starts, plain gradient descent on all "
+                "points. The bowl has one lowest place, the other surface two, each the other's mirror image."
+            ),
+            say("Both starts lead the linear unit to one place and the hidden unit to two."),
             surfaces,
         ),
     ]
 
 
 def _bowl_table(cells: Cells) -> ReportTable:
-    never = Missing("diverges")
+    never = Missing(say("diverges"))
     rows = tuple(
         (
             rate,
@@ -304,13 +315,15 @@ def _bowl_table(cells: Cells) -> ReportTable:
     )
     return ReportTable(
         "learning-rate-bowl",
-        "The bowl: steps until the distance from the bottom is a hundredth of the first one, as trained and by the "
-        "closed form. Each step multiplies the distance by 1 - rate x curvature.",
+        say(
+            "The bowl: steps until the distance from the bottom is a hundredth of the first one, as trained and by the "
+            "closed form. Each step multiplies the distance by 1 - rate x curvature."
+        ),
         (
-            ReportColumn("rate", "Rate"),
-            ReportColumn("factor", "Factor a step"),
-            ReportColumn("steps", "Steps"),
-            ReportColumn("exact", "Exact"),
+            ReportColumn("rate", say("Rate")),
+            ReportColumn("factor", say("Factor a step")),
+            ReportColumn("steps", say("Steps")),
+            ReportColumn("exact", say("Exact")),
         ),
         rows,
     )
@@ -328,25 +341,29 @@ def _rates_table(cells: Cells) -> ReportTable:
             (
                 float(str(rate)),
                 shown(share_interval(np.isfinite(times).mean(axis=0))),
-                Missing("half never arrive") if math.isinf(middle) else middle,
+                Missing(say("half never arrive")) if math.isinf(middle) else middle,
                 shown(share_interval(np.stack([diverged(cell) for cell in group]).mean(axis=0))),
-                float(left.mean()) if len(left) else Missing("none arrived"),
+                float(left.mean()) if len(left) else Missing(say("none arrived")),
                 len(left),
             )
         )
     n = cells.design("sets").get("n_replicas", 0)
     return ReportTable(
         "learning-rate-rates",
-        f"Each rate over {len(cells.datasets('sets'))} sets, {n} draws each. Diverged: not finite, or ten times the "
-        "constant predictor's loss. The last columns: share of the networks that arrived which were above the target "
-        "at a later look, and how many arrived.",
+        say(
+            "Each rate over {n_datasets} sets, {n} draws each. Diverged: not finite, or ten times the "
+            "constant predictor's loss. The last columns: share of the networks that arrived which were above the "
+            "target at a later look, and how many arrived.",
+            n_datasets=len(cells.datasets("sets")),
+            n=n,
+        ),
         (
-            ReportColumn("rate", "Rate"),
-            ReportColumn("reached", "Reached the target", "interval"),
-            ReportColumn("median", "Median epochs"),
-            ReportColumn("diverged", "Diverged", "interval"),
-            ReportColumn("left", "Left it again"),
-            ReportColumn("arrived", "Arrived"),
+            ReportColumn("rate", say("Rate")),
+            ReportColumn("reached", say("Reached the target"), "interval"),
+            ReportColumn("median", say("Median epochs")),
+            ReportColumn("diverged", say("Diverged"), "interval"),
+            ReportColumn("left", say("Left it again")),
+            ReportColumn("arrived", say("Arrived")),
         ),
         tuple(rows),
     )
@@ -363,18 +380,26 @@ def _survival_picture(cells: Cells) -> Picture:
     best = _best_rate(cells)
     return Picture(
         "learning-rate-survival",
-        f"Share of networks that have not reached a loss below {cells.target('sets'):g} ({_low_target(cells):g} on the "
-        "regression sets) yet, by epoch: one panel a set, one line a rate. Lines that stay at 1 never arrive.",
-        f"Survival curves by rate; over all sets most networks arrive at rate {best[0]:g}: {best[1]:.0%}.",
+        say(
+            "Share of networks that have not reached a loss below {target:g} ({low_target:g} on the "
+            "regression sets) yet, by epoch: one panel a set, one line a rate. Lines that stay at 1 never arrive.",
+            target=cells.target("sets"),
+            low_target=_low_target(cells),
+        ),
+        say(
+            "Survival curves by rate; over all sets most networks arrive at rate {rate:g}: {share:.0%}.",
+            rate=best[0],
+            share=best[1],
+        ),
         lambda: _draw_survival(cells),
         ReportTable(
             "learning-rate-survival",
             "",
             (
-                ReportColumn("set", "Set", "text"),
-                ReportColumn("rate", "Rate"),
-                ReportColumn("epoch", "Epoch"),
-                ReportColumn("left", "Left"),
+                ReportColumn("set", say("Set"), "text"),
+                ReportColumn("rate", say("Rate")),
+                ReportColumn("epoch", say("Epoch")),
+                ReportColumn("left", say("Left")),
             ),
             tuple(rows),
         ),
@@ -402,14 +427,14 @@ def _draw_survival(cells: Cells) -> Figure:
         plain_ticks(axes, "x")
         axes.set_ylim(-0.03, 1.03)
         axes.set_title(title(dataset), fontsize=9)
-        axes.set_xlabel("epoch", fontsize=8)
+        axes.set_xlabel(say("epoch"), fontsize=8)
         axes.tick_params(labelsize=7)
         if i == 0:
-            axes.set_ylabel("share not there yet", fontsize=8)
+            axes.set_ylabel(say("share not there yet"), fontsize=8)
         else:
             axes.set_yticklabels([])
         if i == n - 1:
-            axes.legend(title="rate", fontsize=6, title_fontsize=7, loc="lower left")
+            axes.legend(title=say("rate"), fontsize=6, title_fontsize=7, loc="lower left")
     return figure
 
 
@@ -434,10 +459,15 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     rate, share = _best_rate(cells)
     epochs = cells.design("sets").get("looks", [0])[-1]
     lowest, highest = (min(rates), max(rates)) if (rates := cells.levels("sets", RATE)) else (0, 0)  # type: ignore[type-var]
-    return (
-        f"Over all sets most networks arrive within {epochs} epochs at rate {rate:g} ({share:.0%}); the best of the "
-        f"tried rates from {lowest:g} to {highest:g}. On a bowl a rate diverges exactly above 2 / curvature."
+    return say(
+        "Over all sets most networks arrive within {epochs} epochs at rate {rate:g} ({share:.0%}); the best of the "
+        "tried rates from {lowest:g} to {highest:g}. On a bowl a rate diverges exactly above 2 / curvature.",
+        epochs=epochs,
+        rate=rate,
+        share=share,
+        lowest=lowest,
+        highest=highest,
     )
 
 
-LESSON = Lesson("Learning rate", claims, blocks, answer)
+LESSON = Lesson(later("Learning rate"), claims, blocks, answer)

@@ -15,6 +15,7 @@ from analysis.course.comparing import Levels, claim
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Paragraph, Picture, ReportColumn, ReportTable, shown
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,8 +28,19 @@ CLOSE = 1e-3
 DESTROYED, KEPT = 0.5, 0.1
 """Share of what was learnt above guessing that is lost: so much is destroyed, so much is next to nothing."""
 MARGIN = 0.02
-BUDGET = "equal epochs, rates tried, draws and first weights"
-CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
+BUDGET = later("equal epochs, rates tried, draws and first weights")
+CLASSES = (
+    later("T-shirt"),
+    later("Trouser"),
+    later("Pullover"),
+    later("Dress"),
+    later("Coat"),
+    later("Sandal"),
+    later("Shirt"),
+    later("Sneaker"),
+    later("Bag"),
+    later("Boot"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,27 +111,31 @@ def claims(cells: Cells) -> list[Claim]:
     if one is not None:
         close = float((np.abs(one.by_hand - one.scores) < CLOSE).sum())
         found.append(
-            Claim("58", "A linear classifier scores an image by ten templates",
-                  f"of an image's ten scores those that are image times template plus bias, to {CLOSE:g}", "equals",
-                  10.0, (Sample("", "exact", np.array([close])),), budget="exact")
+            Claim("58", say("A linear classifier scores an image by ten templates"),
+                  say("of an image's ten scores those that are image times template plus bias, to {close:g}",
+                  close=CLOSE), "equals",
+                  10.0, (Sample("", "exact", np.array([close])),), budget=say("exact"))
         )  # fmt: skip
     match = [Sample(title(str(cell.params["dataset"])), "median", measured(cell, "template_match"))
              for cell in cells.of("templates")]  # fmt: skip
     found += [
-        claim("58", "A template looks like its class (most of the ten do)",
-              "share of classes whose mean image goes most with their own template (median over draws)", "above", 0.5,
-              match, budget="same draws"),
-        claim("31", "A hidden layer beats softmax regression", "share of wrong test images with 64 hidden units less "
-              "that of softmax regression, each at its best rate (median over draws)", "below", 0.0,
+        claim("58", say("A template looks like its class (most of the ten do)"),
+              say("share of classes whose mean image goes most with their own template (median over draws)"), "above",
+              0.5,
+              match, budget=say("same draws")),
+        claim("31", say("A hidden layer beats softmax regression"),
+        say("share of wrong test images with 64 hidden units less "
+              "that of softmax regression, each at its best rate (median over draws)"), "below", 0.0,
               _images(cells, {SHAPE: HIDDEN, INVERTED: 0.0}, {SHAPE: LINEAR, INVERTED: 0.0}), budget=BUDGET),
-        claim("36", "Inverting half of the images destroys a linear model",
-              "share of its accuracy above guessing that softmax regression loses (median over draws)", "above",
+        claim("36", say("Inverting half of the images destroys a linear model"),
+              say("share of its accuracy above guessing that softmax regression loses (median over draws)"), "above",
               DESTROYED, _lost(cells, LINEAR), budget=BUDGET),
-        claim("36", "... and not a network with a hidden layer (a tenth at most is lost)",
-              "share of its accuracy above guessing that 64 hidden units lose (median over draws)", "below", KEPT,
+        claim("36", say("... and not a network with a hidden layer (a tenth at most is lost)"),
+              say("share of its accuracy above guessing that 64 hidden units lose (median over draws)"), "below", KEPT,
               _lost(cells, HIDDEN), budget=BUDGET),
-        claim("36", "... which loses less than the linear model", "share of wrong inverted test images with 64 hidden "
-              "units less that of softmax regression (median over draws)", "below", 0.0,
+        claim("36", say("... which loses less than the linear model"),
+        say("share of wrong inverted test images with 64 hidden "
+              "units less that of softmax regression (median over draws)"), "below", 0.0,
               _images(cells, {SHAPE: HIDDEN, INVERTED: 0.5}, {SHAPE: LINEAR, INVERTED: 0.5}), budget=BUDGET),
         *_fever_claims(cells),
     ]  # fmt: skip
@@ -131,12 +147,12 @@ def _fever_claims(cells: Cells) -> list[Claim]:
     makes = between(cells, "fever", [("", {SHAPE: LINEAR, **temperature}, {SHAPE: LINEAR, **distance})])
     equal = between(cells, "fever", [("", {SHAPE: LINEAR, **distance}, {SHAPE: FEW, **temperature})])
     return [
-        claim("36", "The distance from 37 degrees makes the problem of the temperature a linear one",
-              "share of wrong patients of a linear model on the temperature less that on its distance from 37 (median "
-              "over draws)", "above", 0.0, makes, budget=BUDGET),
-        claim("36", "... as good as hidden units on the temperature itself (to 2 in 100)",
-              "share of wrong patients of a linear model on the distance less that of eight ReLU units on the "
-              "temperature (median over draws)", "within", 0.0, equal, margin=MARGIN, budget=BUDGET),
+        claim("36", say("The distance from 37 degrees makes the problem of the temperature a linear one"),
+              say("share of wrong patients of a linear model on the temperature less that on its distance from 37 "
+              "(median over draws)"), "above", 0.0, makes, budget=BUDGET),
+        claim("36", say("... as good as hidden units on the temperature itself (to 2 in 100)"),
+              say("share of wrong patients of a linear model on the distance less that of eight ReLU units on the "
+              "temperature (median over draws)"), "within", 0.0, equal, margin=MARGIN, budget=BUDGET),
     ]  # fmt: skip
 
 
@@ -144,12 +160,12 @@ def blocks(cells: Cells) -> list[Block]:
     """Return pictures and table."""
     one = scored(cells)
     if one is None:
-        return [Paragraph("No template was trained.", "missing"), _table(cells)]
+        return [Paragraph(say("No template was trained."), "missing"), _table(cells)]
     return [_template_picture(one), _score_picture(one), _table(cells)]
 
 
 def _names(one: Scored) -> tuple[str, ...]:
-    return CLASSES if one.side == 28 else tuple(str(k) for k in range(10))
+    return tuple(str(name) for name in CLASSES) if one.side == 28 else tuple(str(k) for k in range(10))
 
 
 def _template_picture(one: Scored) -> Picture:
@@ -157,11 +173,11 @@ def _template_picture(one: Scored) -> Picture:
     sizes = np.sqrt((one.templates**2).mean(axis=0))
     return Picture(
         "linear-classifier-templates",
-        "The ten templates of a linear classifier: blue pixels speak for the class, orange ones against it.",
-        "Each panel is a class's weights laid out as an image.",
+        say("The ten templates of a linear classifier: blue pixels speak for the class, orange ones against it."),
+        say("Each panel is a class's weights laid out as an image."),
         lambda: _draw_templates(one, names),
-        ReportTable("linear-classifier-templates", "", (ReportColumn("class", "Class", "text"),
-                    ReportColumn("size", "Weights, root mean square"), ReportColumn("bias", "Bias")),
+        ReportTable("linear-classifier-templates", "", (ReportColumn("class", say("Class"), "text"),
+                    ReportColumn("size", say("Weights, root mean square")), ReportColumn("bias", say("Bias"))),
                     tuple(zip(names, sizes.tolist(), one.biases.tolist(), strict=True))),
     )  # fmt: skip
 
@@ -186,11 +202,12 @@ def _score_picture(one: Scored) -> Picture:
     names = _names(one)
     return Picture(
         "linear-classifier-scores",
-        "One test image and its ten scores: the largest decides.",
-        f"The image is of class {names[one.own]}; its largest score is {names[int(one.scores.argmax())]}'s.",
+        say("One test image and its ten scores: the largest decides."),
+        say("The image is of class {own}; its largest score is {highest}'s.", own=names[one.own],
+        highest=names[int(one.scores.argmax())]),
         lambda: _draw_scores(one, names),
-        ReportTable("linear-classifier-scores", "", (ReportColumn("class", "Class", "text"),
-                    ReportColumn("score", "Score"), ReportColumn("hand", "Image times template plus bias")),
+        ReportTable("linear-classifier-scores", "", (ReportColumn("class", say("Class"), "text"),
+                    ReportColumn("score", say("Score")), ReportColumn("hand", say("Image times template plus bias"))),
                     tuple(zip(names, one.scores.tolist(), one.by_hand.tolist(), strict=True))),
     )  # fmt: skip
 
@@ -206,33 +223,33 @@ def _draw_scores(one: Scored, names: Sequence[str]) -> Figure:
     bars.barh(range(10), one.scores.tolist(), color=[BLUE if k == one.own else GRAY for k in range(10)])
     bars.set_yticks(range(10), list(names), fontsize=8)
     bars.invert_yaxis()
-    bars.set_xlabel("score (blue: the image's own class)", fontsize=8)
+    bars.set_xlabel(say("score (blue: the image's own class)"), fontsize=8)
     return figure
 
 
 def _table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
-    words = {LINEAR: "linear", HIDDEN: "64 hidden units", FEW: "8 hidden units"}
+    words = {LINEAR: say("linear"), HIDDEN: say("64 hidden units"), FEW: say("8 hidden units")}
     for design, key, names in (
-        ("inverted", INVERTED, {0.0: "images as they are", 0.5: "half inverted"}),
-        ("fever", FEATURE, {"temperature": "temperature", "distance": "|temperature - 37|"}),
+        ("inverted", INVERTED, {0.0: say("images as they are"), 0.5: say("half inverted")}),
+        ("fever", FEATURE, {"temperature": say("temperature"), "distance": say("|temperature - 37|")}),
     ):
         for dataset in cells.datasets(design):
             for level in cells.levels(design, key):
                 for shape in cells.levels(design, SHAPE):
                     cell = best(cells, design, {"dataset": dataset, key: level, SHAPE: shape}, wrong)
-                    shown_as = names.get(level, f"{level} inverted")  # type: ignore[arg-type]
+                    shown_as = names.get(level, say("{level} inverted", level=level))  # type: ignore[arg-type]
                     rows.append(
                         (title(dataset), shown_as, words.get(str(shape), str(shape)),
-                         Missing("not trained") if cell is None else shown(median_interval(judges(wrong(cell)))),
-                         Missing("not trained") if cell is None else float(cell.training["learning_rate"]))
+                         Missing(say("not trained")) if cell is None else shown(median_interval(judges(wrong(cell)))),
+                         Missing(say("not trained")) if cell is None else float(cell.training["learning_rate"]))
                     )  # fmt: skip
     return ReportTable(
         "linear-classifier-errors",
-        "Share of wrong test examples, each at its best rate: medians over the draws that did not choose it.",
-        (ReportColumn("set", "Set", "text"), ReportColumn("input", "Shown", "text"),
-         ReportColumn("network", "Network", "text"), ReportColumn("wrong", "Wrong", "interval"),
-         ReportColumn("rate", "Rate")),
+        say("Share of wrong test examples, each at its best rate: medians over the draws that did not choose it."),
+        (ReportColumn("set", say("Set"), "text"), ReportColumn("input", say("Shown"), "text"),
+         ReportColumn("network", say("Network"), "text"), ReportColumn("wrong", say("Wrong"), "interval"),
+         ReportColumn("rate", say("Rate"))),
         tuple(rows),
     )  # fmt: skip
 
@@ -247,15 +264,24 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
             for share in (0.0, 0.5)
         ]
         parts.append(
-            f"on {title(dataset)} softmax regression is wrong on {four[0]:.1%} of images, on {four[1]:.1%} with "
-            f"half of "
-            f"them inverted; 64 hidden units on {four[2]:.1%} and {four[3]:.1%}"
+            say(
+                "on {title} softmax regression is wrong on {plain:.1%} of images, on {inverted:.1%} with half "
+                "of them inverted; 64 hidden units on {hidden:.1%} and {hidden_inverted:.1%}",
+                title=title(dataset),
+                plain=four[0],
+                inverted=four[1],
+                hidden=four[2],
+                hidden_inverted=four[3],
+            )
         )
     fever = [middle(cells, "fever", {SHAPE: LINEAR, FEATURE: feature}) for feature in ("temperature", "distance")]
-    return (
-        f"It scores an input by one template a class: {'; '.join(parts)}. A linear model is wrong on {fever[0]:.1%} of "
-        f"patients by their temperature, on {fever[1]:.1%} by its distance from 37 (5% are told wrong)."
+    return say(
+        "It scores an input by one template a class: {parts}. A linear model is wrong on {temperature:.1%} of "
+        "patients by their temperature, on {distance:.1%} by its distance from 37 (5% are told wrong).",
+        parts="; ".join(parts),
+        temperature=fever[0],
+        distance=fever[1],
     )
 
 
-LESSON = Lesson("Linear classifier", claims, blocks, answer)
+LESSON = Lesson(later("Linear classifier"), claims, blocks, answer)

@@ -13,6 +13,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, number_text, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from analysis.words import later, say
 from engine.methods.losses import LOSSES
 
 if TYPE_CHECKING:
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 LOSS, RATE, SHAPE = "training.loss", "training.learning_rate", "network.hidden_layer_sizes"
-NAMES = {"softmax_cross_entropy": "cross-entropy", "hinge": "hinge", "half_squared_error": "squared error"}
+NAMES = {
+    "softmax_cross_entropy": later("cross-entropy"),
+    "hinge": later("hinge"),
+    "half_squared_error": later("squared error"),
+}
 MARGIN = 0.01
 """Difference of shares of wrong images that counts as none."""
 N_PROBLEMS, N_POINTS, N_INPUTS, N_CLASSES = 500, 30, 8, 5
@@ -80,7 +85,11 @@ def _calibration(cell: CellRecord) -> FloatArray:
 def units(condition: Condition) -> str:
     """Return a dataset and a shape in words."""
     dataset, shape = condition
-    return f"{title(dataset)}, linear" if shape == "none" else f"{title(dataset)}, {shape} units"
+    return (
+        say("{title}, linear", title=title(dataset))
+        if shape == "none"
+        else say("{title}, {shape} units", title=title(dataset), shape=shape)
+    )
 
 
 def _differences(cells: Cells, a: str, b: str, what: str) -> tuple[Sample, ...]:
@@ -104,16 +113,18 @@ def _doubling_claims() -> list[Claim]:
     soft_before, soft_after = doubled_losses("softmax_cross_entropy")
     return [
         Claim(
-            "61", "A hinge loss of 0 stays 0 with all weights doubled",
-            f"of {N_PROBLEMS} separable problems with hinge loss 0 those whose loss is 0 at twice the weights",
+            "61", say("A hinge loss of 0 stays 0 with all weights doubled"),
+            say("of {n_problems} separable problems with hinge loss 0 those whose loss is 0 at twice the weights",
+            n_problems=N_PROBLEMS),
             "equals",
-            float(N_PROBLEMS), (Sample("", "exact", np.array([kept * N_PROBLEMS])),), budget="exact",
+            float(N_PROBLEMS), (Sample("", "exact", np.array([kept * N_PROBLEMS])),), budget=say("exact"),
         ),
         Claim(
-            "61", "Cross-entropy has no such end: doubling the weights lowers it further",
-            f"share of the same {N_PROBLEMS} problems in which cross-entropy falls and stays above 0", "above", 0.95,
+            "61", say("Cross-entropy has no such end: doubling the weights lowers it further"),
+            say("share of the same {n_problems} problems in which cross-entropy falls and stays above 0",
+            n_problems=N_PROBLEMS), "above", 0.95,
             (Sample("", "share", ((soft_after < soft_before) & (soft_after > 0)).astype(float)),),
-            budget="same problems",
+            budget=say("same problems"),
         ),
     ]  # fmt: skip
 
@@ -124,18 +135,19 @@ def _accuracy_claims(cells: Cells) -> list[Claim]:
         samples = _differences(cells, "softmax_cross_entropy", other, "error")
         found.append(
             Claim(
-                number, f"Cross-entropy and {NAMES[other]} are equally accurate, to one image in a hundred",
-                f"share of wrong test images with cross-entropy less that with {NAMES[other]}, each at its best of "
-                "equally many rates", "within", 0.0, samples, pooled(samples), margin=MARGIN,
-                budget="equal epochs, rates tried, draws and first weights",
+                number, say("Cross-entropy and {name} are equally accurate, to one image in a hundred",
+                name=NAMES[other]),
+                say("share of wrong test images with cross-entropy less that with {name}, each at its best of "
+                "equally many rates", name=NAMES[other]), "within", 0.0, samples, pooled(samples), margin=MARGIN,
+                budget=say("equal epochs, rates tried, draws and first weights"),
             )
         )  # fmt: skip
     gaps = _differences(cells, "softmax_cross_entropy", "hinge", "calibration")
     found.append(
         Claim(
-            "", "Cross-entropy's probabilities are calibrated better than the softmax of hinge scores",
-            "calibration error with cross-entropy less that with hinge loss", "below", 0.0, gaps, pooled(gaps),
-            budget="equal epochs, rates tried, draws and first weights",
+            "", say("Cross-entropy's probabilities are calibrated better than the softmax of hinge scores"),
+            say("calibration error with cross-entropy less that with hinge loss"), "below", 0.0, gaps, pooled(gaps),
+            budget=say("equal epochs, rates tried, draws and first weights"),
         )
     )  # fmt: skip
     return [*found, *_hidden_layer_claims(cells)]
@@ -153,9 +165,9 @@ def _hidden_layer_claims(cells: Cells) -> list[Claim]:
         found.append(
             Claim(
                 "31" if dataset == "fashion_mnist" else "",
-                f"A hidden layer beats a linear classifier on {title(dataset)}",
-                "share of wrong test images with a hidden layer less that of the linear classifier", "below", 0.0,
-                tuple(gains), pooled(gains), budget="equal epochs, rates tried and draws",
+                say("A hidden layer beats a linear classifier on {title}", title=title(dataset)),
+                say("share of wrong test images with a hidden layer less that of the linear classifier"), "below", 0.0,
+                tuple(gains), pooled(gains), budget=say("equal epochs, rates tried and draws"),
             )
         )  # fmt: skip
     return found
@@ -173,19 +185,19 @@ def _best_table(cells: Cells) -> ReportTable:
             cell = best(cells, str(loss), condition)
             if cell is not None:
                 gap = _calibration(cell)
-                gaps: Cell = Missing("a network diverged") if np.isnan(gap).any() else shown(median_interval(gap))
+                gaps: Cell = Missing(say("a network diverged")) if np.isnan(gap).any() else shown(median_interval(gap))
                 rows.append((units(condition), NAMES[str(loss)], float(str(cell.params[RATE])),
                              shown(median_interval(judged(cell))), gaps))  # fmt: skip
     return ReportTable(
         "loss-functions-best",
-        "Share of wrong test images at each loss's best rate, chosen on other draws, and the calibration error of the "
-        "scores' softmax: medians over draws with 95 % intervals.",
+        say("Share of wrong test images at each loss's best rate, chosen on other draws, and the calibration error of "
+        "the scores' softmax: medians over draws with 95 % intervals."),
         (
-            ReportColumn("network", "Network", "text"),
-            ReportColumn("loss", "Loss", "text"),
-            ReportColumn("rate", "Best rate"),
-            ReportColumn("error", "Wrong images", "interval"),
-            ReportColumn("calibration", "Calibration error", "interval"),
+            ReportColumn("network", say("Network"), "text"),
+            ReportColumn("loss", say("Loss"), "text"),
+            ReportColumn("rate", say("Best rate")),
+            ReportColumn("error", say("Wrong images"), "interval"),
+            ReportColumn("calibration", say("Calibration error"), "interval"),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -200,15 +212,17 @@ def _picture(cells: Cells) -> Picture:
     least = min(rows, key=lambda row: row[3], default=("-", "-", 0.0, 0.0))
     return Picture(
         "loss-functions-rates",
-        "Share of wrong test images (median over draws) by learning rate; a line for each loss, a panel a network.",
-        f"Fewest wrong images: {least[0]} with {least[1]} at rate {least[2]:g}, {least[3]:.1%}.",
+        say("Share of wrong test images (median over draws) by learning rate; a line for each loss, a panel a "
+        "network."),
+        say("Fewest wrong images: {network} with {loss} at rate {rate:g}, {share:.1%}.", network=least[0],
+        loss=least[1], rate=least[2], share=least[3]),
         lambda: _draw(cells),
         ReportTable(
             "loss-functions-rates", "",
-            (ReportColumn("network", "Network", "text"),
-            ReportColumn("loss", "Loss", "text"),
-            ReportColumn("rate", "Rate"),
-             ReportColumn("error", "Wrong images")),
+            (ReportColumn("network", say("Network"), "text"),
+            ReportColumn("loss", say("Loss"), "text"),
+            ReportColumn("rate", say("Rate")),
+             ReportColumn("error", say("Wrong images"))),
             tuple(rows),
         ),
     )  # fmt: skip
@@ -230,9 +244,9 @@ def _draw(cells: Cells) -> Figure:
         plain_ticks(axes, "x")
         axes.set_ylim(0.0, None)
         axes.set_title(units(condition), fontsize=9)
-        axes.set_xlabel("learning rate")
+        axes.set_xlabel(say("learning rate"))
         if i == 0:
-            axes.set_ylabel("wrong test images")
+            axes.set_ylabel(say("wrong test images"))
             axes.legend(fontsize=7)
     return figure
 
@@ -242,12 +256,17 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     parts = []
     for condition in conditions(cells):
         found = [(NAMES[str(loss)], best(cells, str(loss), condition)) for loss in cells.levels("images", LOSS)]
-        errors = [f"{number_text(float(np.median(judged(cell))))} with {name}" for name, cell in found if cell]
+        errors = [
+            say("{share} with {name}", share=number_text(float(np.median(judged(cell)))), name=name)
+            for name, cell in found
+            if cell
+        ]
         parts.append(f"{units(condition)}: {', '.join(errors)}")
-    return (
-        f"Share of wrong test images, each loss at its best rate: {'; '.join(parts)}. A hinge loss of 0 stays 0 "
-        "with all weights doubled, so that a penalty must choose among weights."
+    return say(
+        "Share of wrong test images, each loss at its best rate: {parts}. A hinge loss of 0 stays 0 "
+        "with all weights doubled, so that a penalty must choose among weights.",
+        parts="; ".join(parts),
     )
 
 
-LESSON = Lesson("Loss functions", claims, blocks, answer)
+LESSON = Lesson(later("Loss functions"), claims, blocks, answer)

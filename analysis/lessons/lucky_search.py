@@ -11,6 +11,7 @@ from analysis.course.cells import Cells, FloatArray, last, pooled, title
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, shown
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,16 +58,17 @@ def claims(cells: Cells) -> list[Claim]:
         for dataset in cells.datasets("settings")
         if len(price(cells, dataset, 1))
     )
-    budget = "same test points for all settings"
+    budget = say("same test points for all settings")
     return [
         Claim(
-            "14", "A test set that chose among many settings flatters the best of them (by 0.01 and more)",
-            f"fresh minus promised test loss of the best of {most} settings (median over draws)", "above", WORTH,
+            "14", say("A test set that chose among many settings flatters the best of them (by 0.01 and more)"),
+            say("fresh minus promised test loss of the best of {most} settings (median over draws)", most=most),
+            "above", WORTH,
             samples, pooled(samples), budget=budget,
         ),
         Claim(
-            "14", "... and one that chose nothing does not (within 0.02)",
-            "fresh minus promised test loss of one setting that was not chosen (median over draws)", "within", 0.0,
+            "14", say("... and one that chose nothing does not (within 0.02)"),
+            say("fresh minus promised test loss of one setting that was not chosen (median over draws)"), "within", 0.0,
             single, pooled(single), margin=0.02, budget=budget,
         ),
     ]  # fmt: skip
@@ -90,22 +92,24 @@ def blocks(cells: Cells) -> list[Block]:
     n = cells.design("settings").get("n_replicas", 0)
     table = ReportTable(
         "lucky-search-price",
-        f"Fresh minus promised test loss of the best of k settings, over {n} draws as test sets.",
-        (ReportColumn("set", "Set", "text"), ReportColumn("k", "Settings tried"), ReportColumn("mean", "Mean price"),
-         ReportColumn("median", "Median price", "interval")),
+        say("Fresh minus promised test loss of the best of k settings, over {n} draws as test sets.", n=n),
+        (ReportColumn("set", say("Set"), "text"), ReportColumn("k", say("Settings tried")), ReportColumn("mean",
+        say("Mean price")),
+         ReportColumn("median", say("Median price"), "interval")),
         tuple(body),
     )  # fmt: skip
     points = tuple((name, k, float(values.mean())) for name, k, values in rows)
+    prices = "; ".join(f"{name}, {k}: {value:.3g}" for name, k, value in points)
     picture = Picture(
         "lucky-search-curve",
-        "The price of choosing: fresh minus promised test loss (mean over draws) by the number of settings tried.",
-        "Price by settings tried: " + "; ".join(f"{name}, {k}: {value:.3g}" for name, k, value in points) + ".",
+        say("The price of choosing: fresh minus promised test loss (mean over draws) by the number of settings tried."),
+        say("Price by settings tried: {prices}.", prices=prices),
         lambda: _draw(points),
         ReportTable(
             "lucky-search-curve", "",
-            (ReportColumn("set", "Set", "text"),
-            ReportColumn("k", "Settings tried"),
-            ReportColumn("price", "Price")), points,
+            (ReportColumn("set", say("Set"), "text"),
+            ReportColumn("k", say("Settings tried")),
+            ReportColumn("price", say("Price"))), points,
         ),
     )  # fmt: skip
     return [picture, table]
@@ -122,8 +126,8 @@ def _draw(points: Sequence[tuple[str, int, float]]) -> Figure:
         axes.plot([k for k, _ in own], [value for _, value in own], "o-", color=color, label=name, markersize=4)
     axes.set_xscale("log")
     plain_ticks(axes, "x")
-    axes.set_xlabel("settings tried")
-    axes.set_ylabel("fresh minus promised loss")
+    axes.set_xlabel(say("settings tried"))
+    axes.set_ylabel(say("fresh minus promised loss"))
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
@@ -131,10 +135,14 @@ def _draw(points: Sequence[tuple[str, int, float]]) -> Figure:
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     most = max(SIZES)
-    parts = [f"{values.mean():.3f} on {name}" for name, k, values in _rows(cells) if k == most]
-    return (
-        f"The best of {most} settings promises a test loss that is too low by this much on average: {', '.join(parts)}."
+    parts = [
+        say("{mean:.3f} on {name}", mean=values.mean(), name=name) for name, k, values in _rows(cells) if k == most
+    ]
+    return say(
+        "The best of {most} settings promises a test loss that is too low by this much on average: {parts}.",
+        most=most,
+        parts=", ".join(parts),
     )
 
 
-LESSON = Lesson("Lucky search", claims, blocks, answer)
+LESSON = Lesson(later("Lucky search"), claims, blocks, answer)

@@ -25,6 +25,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, share_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,15 +39,14 @@ XOR_SIGNS = (True, False, False, True)
 CORNER = 0.75
 """Share of a quadrant that must have the right sign for its corner to count as learnt."""
 LEARNT = "learnt"
-KINDS = ("constant", "one line", "corners missing", "not sharp", LEARNT)
-KIND_WORDS = "; ".join(
-    (
-        "constant: one sign everywhere",
-        "one line: a straight line divides the plane",
-        f"corners missing: a corner or more has less than {CORNER:.0%} of its quadrant right",
-        "not sharp: all four corners right, but a loss above the target",
-    )
-)
+KIND_NAMES = {
+    "constant": later("constant"),
+    "one line": later("one line"),
+    "corners missing": later("corners missing"),
+    "not sharp": later("not sharp"),
+    LEARNT: later("learnt"),
+}
+KINDS = tuple(KIND_NAMES)
 """Of a restart, the first that is true, once it has not learnt the set."""
 
 
@@ -103,20 +103,20 @@ def _linear_claims(cells: Cells) -> list[Claim]:
     errors = np.concatenate([measured(cell, "collapse_error") for cell in linear]) if linear else np.array([])
     return [
         Claim(
-            "17", "Without an activation no network learns XOR, however deep",
-            f"linear networks of any depth that learn XOR, of {n_xor}", "equals", 0.0,
-            _exact(passed_xor) if on_xor else (), budget="exact",
+            "17", say("Without an activation no network learns XOR, however deep"),
+            say("linear networks of any depth that learn XOR, of {n_xor}", n_xor=n_xor), "equals", 0.0,
+            _exact(passed_xor) if on_xor else (), budget=say("exact"),
         ),
         Claim(
-            "23", "A linear model fails on circle and spiral",
-            f"linear networks of any depth that learn circle or spiral, of {n_else}", "equals", 0.0,
-            _exact(passed_else) if elsewhere else (), budget="exact up to noise",
+            "23", say("A linear model fails on circle and spiral"),
+            say("linear networks of any depth that learn circle or spiral, of {n_else}", n_else=n_else), "equals", 0.0,
+            _exact(passed_else) if elsewhere else (), budget=say("exact up to noise"),
         ),
         Claim(
-            "60", "Without activations any depth is one layer",
-            "largest difference of a linear network's scores from those of the one layer that its weights multiply "
-            "to, over its largest score, to four digits",
-            "equals", 0.0, _exact(round(float(np.nanmax(errors)), 4)) if len(errors) else (), budget="exact",
+            "60", say("Without activations any depth is one layer"),
+            say("largest difference of a linear network's scores from those of the one layer that its weights multiply "
+            "to, over its largest score, to four digits"),
+            "equals", 0.0, _exact(round(float(np.nanmax(errors)), 4)) if len(errors) else (), budget=say("exact"),
         ),
     ]  # fmt: skip
 
@@ -126,15 +126,16 @@ def _threshold_claims() -> list[Claim]:
     names = {"OR": (False, True, True, True), "XOR": (False, True, True, False)}
     return [
         Claim(
-            "75", "One threshold unit computes 14 of the 16 functions of two on-off inputs",
-            "functions that some threshold unit computes, by trying all", "equals", 14.0, _exact(float(len(one))),
-            budget="exact",
+            "75", say("One threshold unit computes 14 of the 16 functions of two on-off inputs"),
+            say("functions that some threshold unit computes, by trying all"), "equals", 14.0, _exact(float(len(one))),
+            budget=say("exact"),
         ),
         Claim(
-            "75", "OR needs one unit, XOR two layers",
-            "of these statements the true ones: one unit computes OR; none computes XOR; two layers compute XOR",
+            "75", say("OR needs one unit, XOR two layers"),
+            say("of these statements the true ones: one unit computes OR; none computes XOR; two layers compute XOR"),
             "equals", 3.0,
-            _exact(float((names["OR"] in one) + (names["XOR"] not in one) + (names["XOR"] in two))), budget="exact",
+            _exact(float((names["OR"] in one) + (names["XOR"] not in one) + (names["XOR"] in two))),
+            budget=say("exact"),
         ),
     ]  # fmt: skip
 
@@ -148,18 +149,20 @@ def _unit_claims(cells: Cells) -> list[Claim]:
             versus.append(Sample(str(shape), "share", sooner(last(relu, "test"), last(sigmoid, "test"))))
     return [
         Claim(
-            "18", "Two ReLU units sometimes learn XOR and sometimes do not (between 5 and 95 of 100 restarts)",
-            "share of restarts of two ReLU units that learn XOR", "within", 0.5,
+            "18", say("Two ReLU units sometimes learn XOR and sometimes do not (between 5 and 95 of 100 restarts)"),
+            say("share of restarts of two ReLU units that learn XOR"), "within", 0.5,
             (Sample("2", "share", learnt(cells, two)),) if two is not None else (), margin=0.45,
         ),
         Claim(
-            "18", "... by eye: all four corners have the right sign (between 5 and 95 of 100 restarts)",
-            f"share of restarts of two ReLU units with {CORNER:.0%} of every quadrant right", "within", 0.5,
+            "18", say("... by eye: all four corners have the right sign (between 5 and 95 of 100 restarts)"),
+            say("share of restarts of two ReLU units with {corner:.0%} of every quadrant right", corner=CORNER),
+            "within", 0.5,
             (Sample("2", "share", _all_corners(cells, two)),) if two is not None else (), margin=0.45,
         ),
         Claim(
-            "20", "ReLU works better than sigmoid",
-            "share of draws with a lower test loss with ReLU than with sigmoid after equally many epochs, by layers",
+            "20", say("ReLU works better than sigmoid"),
+            say("share of draws with a lower test loss with ReLU than with sigmoid after equally many epochs, by "
+            "layers"),
             "above", 0.5, tuple(versus), pooled(versus),
         ),
     ]  # fmt: skip
@@ -188,15 +191,25 @@ def _failure_claims(cells: Cells) -> list[Claim]:
     cell = cells.one("failures", {ACTIVATION: "relu", SHAPE: "2"})
     found = []
     for words, measure, value in (
-        ("Two ReLU units that fail on XOR have a dead one", "with a unit whose derivative is 0 all over the plane",
+        (say("Two ReLU units that fail on XOR have a dead one"),
+        say("with a unit whose derivative is 0 all over the plane"),
          has_dead_unit),
-        ("... or two that look the same way or opposite ways",
-         "whose units' weights have a cosine beyond 0.95 or -0.95", lambda _, one: has_parallel_units(one)),
+        (say("... or two that look the same way or opposite ways"),
+         say("whose units' weights have a cosine beyond 0.95 or -0.95"), lambda _, one: has_parallel_units(one)),
     ):  # fmt: skip
         samples: tuple[Sample, ...] = ()
         if cell is not None:
             samples = (Sample("2", "share", value(cells, cell)[_failed(cells, cell)].astype(np.float64)),)
-        found.append(Claim("", words, f"share of failing restarts of two ReLU units {measure}", "above", 0.5, samples))
+        found.append(
+            Claim(
+                "",
+                words,
+                say("share of failing restarts of two ReLU units {measure}", measure=measure),
+                "above",
+                0.5,
+                samples,
+            )
+        )
     return found
 
 
@@ -211,10 +224,10 @@ def _vanishing_claims(cells: Cells) -> list[Claim]:
             found.append(Sample(title(dataset), "share", sooner(sigmoid, relu)))
     return [
         Claim(
-            "20", "... and lessens vanishing gradients (four hidden layers, Xavier weights)",
-            "share of draws in which the first layer's gradient over the last layer's is larger with ReLU than with "
-            "sigmoid, before training",
-            "above", 0.5, tuple(found), pooled(found), budget="same draws, same weights",
+            "20", say("... and lessens vanishing gradients (four hidden layers, Xavier weights)"),
+            say("share of draws in which the first layer's gradient over the last layer's is larger with ReLU than "
+            "with sigmoid, before training"),
+            "above", 0.5, tuple(found), pooled(found), budget=say("same draws, same weights"),
         )
     ]  # fmt: skip
 
@@ -222,6 +235,18 @@ def _vanishing_claims(cells: Cells) -> list[Claim]:
 def blocks(cells: Cells) -> list[Block]:
     """Return picture and tables."""
     return [_picture(cells), _share_table(cells), _failure_picture(cells), _kind_table(cells), _gradient_table(cells)]
+
+
+def _kind_words() -> str:
+    """Return what the kinds of a failure mean."""
+    return "; ".join(
+        (
+            say("constant: one sign everywhere"),
+            say("one line: a straight line divides the plane"),
+            say("corners missing: a corner or more has less than {corner:.0%} of its quadrant right", corner=CORNER),
+            say("not sharp: all four corners right, but a loss above the target"),
+        )
+    )
 
 
 def _kind_table(cells: Cells) -> ReportTable:
@@ -232,13 +257,17 @@ def _kind_table(cells: Cells) -> ReportTable:
         rows.append((str(cell.params[ACTIVATION]), str(cell.params[SHAPE]), len(found), *shares))
     return ReportTable(
         "nonlinearity-kinds",
-        f"How restarts end on XOR after {cells.design('failures').get('looks', [0])[-1]} epochs, the first that is "
-        f"true: {KIND_WORDS}. Read off a grid of 25 x 25 places.",
+        say(
+            "How restarts end on XOR after {epochs} epochs, the first that is "
+            "true: {kinds}. Read off a grid of 25 x 25 places.",
+            epochs=cells.design("failures").get("looks", [0])[-1],
+            kinds=_kind_words(),
+        ),
         (
-            ReportColumn("activation", "Activation", "text"),
-            ReportColumn("units", "Units", "text"),
+            ReportColumn("activation", say("Activation"), "text"),
+            ReportColumn("units", say("Units"), "text"),
             ReportColumn("n", "n"),
-            *(ReportColumn(kind.replace(" ", "_"), kind.capitalize(), "interval") for kind in KINDS),
+            *(ReportColumn(kind.replace(" ", "_"), str(KIND_NAMES[kind]).capitalize(), "interval") for kind in KINDS),
         ),
         tuple(rows),
     )
@@ -257,8 +286,8 @@ def _typical(cells: Cells, activation: str) -> list[Drawn]:
             members = [r for r, one in enumerate(kinds(cells, cell)) if one == kind]
             if members:
                 ordered = sorted(members, key=lambda r: (last(cell, "test")[r], r))
-                units = f"{activation}, {cell.params[SHAPE]} units"
-                share = f"{kind}: {len(members)} of {len(cell.seeds)}"
+                units = say("{activation}, {shape} units", activation=activation, shape=cell.params[SHAPE])
+                share = say("{kind}: {n} of {total}", kind=KIND_NAMES[kind], n=len(members), total=len(cell.seeds))
                 found.append((f"{units}\n{share}", cell, ordered[len(ordered) // 2]))
                 break
     return found
@@ -273,17 +302,19 @@ def _failure_picture(cells: Cells) -> Picture:
     ]
     return Picture(
         "nonlinearity-failures",
-        "Typical restarts on XOR, of each kind the one with the middle test loss, beside one that learnt it: what the "
-        "network says of the plane, and its training points.",
-        "; ".join(row[0] for row in rows) or "No network was trained.",
+        say(
+            "Typical restarts on XOR, of each kind the one with the middle test loss, beside one that learnt it: what "
+            "the network says of the plane, and its training points."
+        ),
+        "; ".join(row[0] for row in rows) or say("No network was trained."),
         lambda: _draw_failures(cells, panels),
         ReportTable(
             "nonlinearity-failures",
             "",
             (
-                ReportColumn("kind", "Kind", "text"),
-                ReportColumn("seed", "Seed", "text"),
-                ReportColumn("loss", "Test loss"),
+                ReportColumn("kind", say("Kind"), "text"),
+                ReportColumn("seed", say("Seed"), "text"),
+                ReportColumn("loss", say("Test loss")),
             ),
             tuple(rows),
         ),
@@ -311,13 +342,13 @@ def _share_table(cells: Cells) -> ReportTable:
         row: list[Cell] = [str(shape)]
         for activation in activations:
             cell = cells.one("xor", {ACTIVATION: activation, SHAPE: shape})
-            row.append(Missing("not trained") if cell is None else shown(share_interval(learnt(cells, cell))))
+            row.append(Missing(say("not trained")) if cell is None else shown(share_interval(learnt(cells, cell))))
         rows.append(tuple(row))
     n = cells.design("xor").get("n_replicas", 0)
     return ReportTable(
         "nonlinearity-xor",
-        f"Share of {n} restarts that learn XOR, by units of the hidden layers and activation.",
-        (ReportColumn("units", "Units", "text"), *(ReportColumn(name, name, "interval") for name in activations)),
+        say("Share of {n} restarts that learn XOR, by units of the hidden layers and activation.", n=n),
+        (ReportColumn("units", say("Units"), "text"), *(ReportColumn(name, name, "interval") for name in activations)),
         tuple(rows),
     )
 
@@ -337,14 +368,16 @@ def _gradient_table(cells: Cells) -> ReportTable:
         )
     return ReportTable(
         "nonlinearity-gradients",
-        "The first layer's gradient over the last layer's before training (median over draws, Xavier weights), and the "
-        "share of networks that reach the target afterwards.",
+        say(
+            "The first layer's gradient over the last layer's before training (median over draws, Xavier weights), "
+            "and the share of networks that reach the target afterwards."
+        ),
         (
-            ReportColumn("set", "Set", "text"),
-            ReportColumn("activation", "Activation", "text"),
-            ReportColumn("units", "Units", "text"),
-            ReportColumn("ratio", "First over last gradient"),
-            ReportColumn("learnt", "Reached the target", "interval"),
+            ReportColumn("set", say("Set"), "text"),
+            ReportColumn("activation", say("Activation"), "text"),
+            ReportColumn("units", say("Units"), "text"),
+            ReportColumn("ratio", say("First over last gradient")),
+            ReportColumn("learnt", say("Reached the target"), "interval"),
         ),
         tuple(rows),
     )
@@ -358,17 +391,25 @@ def _picture(cells: Cells) -> Picture:
     best = max(rows, key=lambda row: row[2], default=("-", "-", math.nan))
     return Picture(
         "nonlinearity-shares",
-        "Share of restarts that learn XOR, with 95 % intervals, by units of the hidden layers; one line an activation.",
-        f"Linear networks never learn XOR; the best of the others, {best[0]} with {best[1]} units, does in "
-        f"{best[2]:.0%} of restarts.",
+        say(
+            "Share of restarts that learn XOR, with 95 % intervals, by units of the hidden layers; one line an "
+            "activation."
+        ),
+        say(
+            "Linear networks never learn XOR; the best of the others, {activation} with {shape} units, does in "
+            "{share:.0%} of restarts.",
+            activation=best[0],
+            shape=best[1],
+            share=best[2],
+        ),
         lambda: _draw(cells),
         ReportTable(
             "nonlinearity-shares",
             "",
             (
-                ReportColumn("activation", "Activation", "text"),
-                ReportColumn("units", "Units", "text"),
-                ReportColumn("share", "Share"),
+                ReportColumn("activation", say("Activation"), "text"),
+                ReportColumn("units", say("Units"), "text"),
+                ReportColumn("share", say("Share")),
             ),
             tuple(rows),
         ),
@@ -395,8 +436,8 @@ def _draw(cells: Cells) -> Figure:
                       markersize=4, linewidth=1.2, capsize=2)  # fmt: skip
     axes.set_xticks(range(len(shapes)), shapes)
     axes.set_ylim(-0.03, 1.03)
-    axes.set_xlabel("units of the hidden layers")
-    axes.set_ylabel("share that learns XOR")
+    axes.set_xlabel(say("units of the hidden layers"))
+    axes.set_ylabel(say("share that learns XOR"))
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
@@ -408,13 +449,20 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         for activation in cells.levels("xor", ACTIVATION):
             cell = cells.one("xor", {ACTIVATION: activation, SHAPE: shape})
             if cell is not None and enough is None and learnt(cells, cell).mean() > 0.5:
-                enough = f"{activation} with {shape} units is the first that learns XOR in more than half of the draws"
-    found = enough or "no network of this design learns XOR in more than half of the draws"
-    return (
-        f"No linear network of any depth learns XOR; {found}. One threshold unit computes "
-        f"{len(one_unit_functions())} of the {N_FUNCTIONS} functions of two inputs, two layers all "
-        f"{len(two_layer_functions())}."
+                enough = say(
+                    "{activation} with {shape} units is the first that learns XOR in more than half of the draws",
+                    activation=activation,
+                    shape=shape,
+                )
+    found = enough or say("no network of this design learns XOR in more than half of the draws")
+    return say(
+        "No linear network of any depth learns XOR; {found}. One threshold unit computes "
+        "{one} of the {n_functions} functions of two inputs, two layers all {two}.",
+        found=found,
+        one=len(one_unit_functions()),
+        n_functions=N_FUNCTIONS,
+        two=len(two_layer_functions()),
     )
 
 
-LESSON = Lesson("Nonlinearity", claims, blocks, answer)
+LESSON = Lesson(later("Nonlinearity"), claims, blocks, answer)

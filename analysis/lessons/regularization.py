@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.course.cells import Cells, last, measured, pooled, sooner, title
+from analysis.course.distributions import distribution_picture
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, number_text, shown
 from analysis.records.lesson import CellRecord
@@ -196,7 +197,7 @@ def _loss_claims(cells: Cells) -> list[Claim]:
 
 def blocks(cells: Cells) -> list[Block]:
     """Return picture and tables."""
-    return [_picture(cells), _example_table(), _weight_table(cells)]
+    return [_picture(cells), _example_table(), distribution_picture(cells), _weight_table(cells)]
 
 
 def _example_table() -> ReportTable:

@@ -14,6 +14,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, number_text, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +42,8 @@ def conditions(cells: Cells, *, noisy: bool | None = None) -> list[tuple[str, st
     for dataset in cells.datasets("widths"):
         for noise in (float(str(one)) for one in cells.levels("widths", NOISE)):
             if noisy is None or noisy == (noise > 0):
-                found.append((f"{title(dataset)}, {f'noise {noise:g}' if noise else 'right labels'}", dataset, noise))
+                labels = say("noise {noise:g}", noise=noise) if noise else say("right labels")
+                found.append((f"{title(dataset)}, {labels}", dataset, noise))
     return found
 
 
@@ -76,6 +78,10 @@ def _test(cell: CellRecord) -> FloatArray:
 
 def _beyond(cell: CellRecord) -> FloatArray:
     return last(cell, "out_of_range")
+
+
+def _told(cell: CellRecord) -> FloatArray:
+    return last(cell, "told")
 
 
 def _double(cells: Cells, value: Value, *, noisy: bool) -> list[Sample]:
@@ -154,36 +160,45 @@ def claims(cells: Cells) -> list[Claim]:
         for name, dataset, noise in conditions(cells)
         if (found := rows(cells, dataset, noise))
     ]
-    double = ("share of the draws that did not choose the peak in which the loss {} at the peak is above that of "
-              "the best "
-              "narrower network and above that of the widest")  # fmt: skip
+    inside = say(
+        "share of the draws that did not choose the peak in which the loss in range at the peak is above that of the "
+        "best narrower network and above that of the widest"
+    )
+    beyond = say(
+        "share of the draws that did not choose the peak in which the loss beyond the range at the peak is above that "
+        "of the best narrower network and above that of the widest"
+    )
     return [
-        claim("37", "The widest network fits every label, wrong ones too", "share of networks of the largest "
-                                                                           "width below "
-              "0.01 on the labels that they were told", "above", 0.5, fits),
-        claim("38", "The narrowest network fits none of the wrong labels (one in twenty at most)", "share of networks "
-              "of one unit below 0.01 on the labels that they were told, noisy labels", "below", 0.05,
+        claim("37", say("The widest network fits every label, wrong ones too"),
+              say("share of networks of the largest width below 0.01 on the labels that they were told"),
+              "above", 0.5, fits),
+        claim("38", say("The narrowest network fits none of the wrong labels (one in twenty at most)"),
+              say("share of networks of one unit below 0.01 on the labels that they were told, noisy labels"),
+              "below", 0.05,
               [Sample(name, "share", interpolated(cells, found[0][1]))
                for name, dataset, noise in conditions(cells, noisy=True) if (found := rows(cells, dataset, noise))]),
-        claim("38", "Double descent in epochs with noisy labels: the widest network's loss rises to a peak and falls",
-              "share of the draws that did not choose the peak in which the widest network's loss in range at the peak "
-              "is above that at the best look before it and above the last", "above", 0.5, _descent_in_epochs(cells)),
-        claim("38", "Double descent in width with noisy labels: test loss rises to a peak and falls again",
-              double.format("in range"), "above", 0.5, _double(cells, _test, noisy=True)),
-        claim("38", "... and with right labels", double.format("in range"), "above", 0.5,
-              _double(cells, _test, noisy=False)),
-        claim("38", "... and beyond the range, with noisy labels", double.format("beyond the range"), "above", 0.5,
+        claim("38", say("Double descent in epochs with noisy labels: the widest network's loss rises to a peak and "
+                        "falls"),
+              say("share of the draws that did not choose the peak in which the widest network's loss in range at the "
+                  "peak is above that at the best look before it and above the last"),
+              "above", 0.5, _descent_in_epochs(cells)),
+        claim("38", say("Double descent in width with noisy labels: test loss rises to a peak and falls again"),
+              inside, "above", 0.5, _double(cells, _test, noisy=True)),
+        claim("38", say("... and with right labels"), inside, "above", 0.5, _double(cells, _test, noisy=False)),
+        claim("38", say("... and beyond the range, with noisy labels"), beyond, "above", 0.5,
               _double(cells, _beyond, noisy=True)),
-        claim("38", "More units help: the largest width against 64",
-              f"share of draws with a lower loss in range with the largest "
-              f"width than with {MIDDLE}", "above", 0.5, _wider(cells, _test)),
-        claim("38", "... beyond the range, too", f"share of draws with a lower loss beyond the range with the largest "
-              f"width than with {MIDDLE}", "above", 0.5, _wider(cells, _beyond)),
-        claim("38", "A second layer of the same width helps", "share of draws and widths (8, 32, 64) with a "
-                                                              "lower loss in "
-              "range with two layers than with one", "above", 0.5, _deeper(cells), budget="equal epochs and rates"),
-        claim("38", "More epochs help the widest network (last look against the one before)", "share of draws with a "
-              "lower loss in range at the last look", "above", 0.5, _longer(cells), budget="same network"),
+        claim("38", say("More units help: the largest width against 64"),
+              say("share of draws with a lower loss in range with the largest width than with {middle}", middle=MIDDLE),
+              "above", 0.5, _wider(cells, _test)),
+        claim("38", say("... beyond the range, too"),
+              say("share of draws with a lower loss beyond the range with the largest width than with {middle}",
+                  middle=MIDDLE), "above", 0.5, _wider(cells, _beyond)),
+        claim("38", say("A second layer of the same width helps"),
+              say("share of draws and widths (8, 32, 64) with a lower loss in range with two layers than with one"),
+              "above", 0.5, _deeper(cells), budget=say("equal epochs and rates")),
+        claim("38", say("More epochs help the widest network (last look against the one before)"),
+              say("share of draws with a lower loss in range at the last look"), "above", 0.5, _longer(cells),
+              budget=say("same network")),
     ]  # fmt: skip
 
 
@@ -202,10 +217,10 @@ def _table(cells: Cells) -> ReportTable:
             )  # fmt: skip
     return ReportTable(
         "width-losses",
-        "Share of networks that fit the labels they were told, and losses to right labels: medians over draws.",
-        (ReportColumn("labels", "Labels", "text"), ReportColumn("units", "Units", "text"),
-         ReportColumn("fits", "Fits every label", "interval"), ReportColumn("inside", "In range", "interval"),
-         ReportColumn("outside", "Beyond", "interval")),
+        say("Share of networks that fit the labels they were told, and losses to right labels: medians over draws."),
+        (ReportColumn("labels", say("Labels"), "text"), ReportColumn("units", say("Units"), "text"),
+         ReportColumn("fits", say("Fits every label"), "interval"), ReportColumn("inside", say("In range"), "interval"),
+         ReportColumn("outside", say("Beyond"), "interval")),
         tuple(body),
     )  # fmt: skip
 
@@ -215,17 +230,18 @@ def _picture(cells: Cells) -> Picture:
         (name, float(width), words, middle)
         for name, dataset, noise in conditions(cells)
         for width, cell in rows(cells, dataset, noise)
-        for words, value in (("in range", _test), ("beyond", _beyond), ("told labels", lambda c: last(c, "told")))
+        for words, value in ((say("in range"), _test), (say("beyond"), _beyond), (say("told labels"), _told))
         if np.isfinite(middle := float(np.median(value(cell))))
     ]
     return Picture(
         "width-curves",
-        "Median loss by width after the last epoch: in range, beyond it, and on the labels that were told, a panel for "
-        "each condition.",
+        say("Median loss by width after the last epoch: in range, beyond it, and on the labels that were told, a panel "
+            "for each condition."),
         _words(cells),
         lambda: _draw(cells),
-        ReportTable("width-curves", "", (ReportColumn("labels", "Labels", "text"), ReportColumn("width", "Width"),
-                    ReportColumn("where", "Where", "text"), ReportColumn("median", "Loss")), tuple(body)),
+        ReportTable("width-curves", "", (ReportColumn("labels", say("Labels"), "text"),
+                    ReportColumn("width", say("Width")), ReportColumn("where", say("Where"), "text"),
+                    ReportColumn("median", say("Loss"))), tuple(body)),
     )  # fmt: skip
 
 
@@ -236,8 +252,8 @@ def _draw(cells: Cells) -> Figure:
     figure = new_figure(2.2 * max(1, len(found)) + 0.4, 2.8)
     for i, (name, dataset, noise) in enumerate(found):
         axes = framed_axes(figure, 0.45, 0.5, 0.08, 0.3, i, len(found))
-        for value, color, words in ((_test, BLUE, "in range"), (_beyond, RED, "beyond"),
-                                    (lambda cell: last(cell, "told"), GRAY, "told labels")):  # fmt: skip
+        for value, color, words in ((_test, BLUE, say("in range")), (_beyond, RED, say("beyond")),
+                                    (_told, GRAY, say("told labels"))):  # fmt: skip
             points = [(width, max(float(np.median(value(cell))), 1e-6)) for width, cell in rows(cells, dataset, noise)]
             points = [(x, y) for x, y in points if np.isfinite(y)]
             axes.plot([x for x, _ in points], [y for _, y in points], "o-", color=color, markersize=3, linewidth=1.2,
@@ -248,7 +264,7 @@ def _draw(cells: Cells) -> Figure:
         plain_ticks(axes, "y")
         axes.tick_params(labelsize=6, which="both")
         axes.set_title(name, fontsize=8)
-        axes.set_xlabel("width", fontsize=8)
+        axes.set_xlabel(say("width"), fontsize=8)
         if i == 0:
             axes.legend(fontsize=6)
     return figure
@@ -260,7 +276,7 @@ def _words(cells: Cells) -> str:
         found = rows(cells, dataset, noise)
         if len(found) > 2:
             at = peak(found, _test)
-            words = [f"{width} units {number_text(float(np.median(_test(cell)[1::2])))}"
+            words = [say("{width} units {loss}", width=width, loss=number_text(float(np.median(_test(cell)[1::2]))))
                      for width, cell in (found[0], found[at], found[-1])]  # fmt: skip
             parts.append(f"{name}: {', '.join(words)}")
     return "; ".join(parts)
@@ -268,7 +284,10 @@ def _words(cells: Cells) -> str:
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
-    return f"Median loss in range of the narrowest, the worst in between, and the widest network: {_words(cells)}."
+    return say(
+        "Median loss in range of the narrowest, the worst in between, and the widest network: {words}.",
+        words=_words(cells),
+    )
 
 
-LESSON = Lesson("Width and interpolation", claims, blocks, answer)
+LESSON = Lesson(later("Width and interpolation"), claims, blocks, answer)

@@ -51,6 +51,8 @@ class LessonSettings:
         What the command line changed: ``"training.batch_size = 1"``.
     designs : list of dict
         Each design as it ran: see `sweeps.spec.lesson.Design`.
+    left_out : list of str
+        Datasets that were left out because their files were not at hand.
     """
 
     lesson: str
@@ -64,6 +66,7 @@ class LessonSettings:
     size: Literal["default", "quick", "full"]
     changed: list[str]
     designs: list[dict[str, Any]]
+    left_out: list[str] = field(default_factory=list)
 
 
 def at_look(probe: str, epoch: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,18 +21,17 @@ from analysis.formats.blocks import (
     labels,
     number_text,
     optional,
-    param_title,
     printable,
     shown,
     study_files,
 )
-from analysis.records.events import Scalar
 from analysis.records.study import Study
-from analysis.sections.ablation import better_changes, change_sentences, short_sentence
+from analysis.sections.ablation import change_sentences, short_sentence
 from analysis.sections.answer import NO_FLOOR, page_link, verdict_text
 from analysis.sections.curves import curve_block, curve_line
 from analysis.sections.distance import crossing, distance_bins, points_beyond
 from analysis.sections.models import WinnerModel, winner_model
+from analysis.sections.next_steps import card_title, next_sentences, value_text
 from analysis.sections.surface import MOST_IN_CSV, N_PIXELS, PAGE_HALF_WIDTH, Surface, surface
 from analysis.sections.table import (
     TableStudy,
@@ -43,13 +41,11 @@ from analysis.sections.table import (
     score_interval,
     warning_text,
 )
-from analysis.statistics.ablation import ablation
 from analysis.statistics.beyond import BeyondPoints, beyond_points
 from analysis.statistics.homework import (
     HomeworkRow,
     RangeRow,
     dataset_title,
-    exact_text,
     homework_rows,
     range_rows,
     replay_command,
@@ -64,8 +60,6 @@ from analysis.statistics.why import (
     ArmComparison,
     ChoiceArm,
     comparisons,
-    edges,
-    importance_is_weak,
     n_comparable,
 )
 from analysis.words import later, plural, say, translated
@@ -76,7 +70,6 @@ if TYPE_CHECKING:
 
 TITLE = later("The answer")
 SIZE = 1.75
-MOST_EDGES = 3
 MEANINGS: dict[str, str] = {
     later("Training loss"): later("mean loss on the points trained on"),
     later("Test loss"): later("mean loss on points in reserve, of the same draw"),
@@ -356,62 +349,10 @@ def param_sentence(found: Sequence[ArmComparison], n: int) -> str:
     return f"{title} {arm_text(mine)}: {'; '.join(parts)}."
 
 
-def card_title(param: str) -> str:
-    """Return a hyperparameter's name at the start of a sentence: ``"Units of layer 2"``, ``"Learning rate"``."""
-    layer = re.fullmatch(r"network\.hidden_layer(?:_sizes)?[._](\d+)", param)
-    title = say("units of hidden layer {layer}", layer=layer[1]) if layer else param_title(param).removeprefix("n ")
-    return title[:1].upper() + title[1:]
-
-
 def arm_text(arm: ChoiceArm) -> str:
     """Return a value or a range of values for a reader."""
     low, high = value_text(arm.low), value_text(arm.high)
     return low if low == high else say("{low} to {high}", low=low, high=high)
-
-
-def value_text(value: Scalar) -> str:
-    """Return a hyperparameter's value for a reader."""
-    return number_text(value) if isinstance(value, float) else printable(exact_text(value))
-
-
-def next_sentences(study: Study, winner: HomeworkRow) -> tuple[str, ...]:
-    """Return what is left to be tried."""
-    sentences = []
-    left = study.budget.n_trials - len(study.trials)
-    if study.verdict is not None and study.verdict.stopped == "reached" and left > 0:
-        sentences.append(
-            say(
-                "{left} trial was not needed; with --until budget the search goes on."
-                if left == 1
-                else "{left} trials were not needed; with --until budget the search goes on.",
-                left=left,
-            )
-        )
-    for better in better_changes(study)[:MOST_EDGES]:
-        sentences.append(
-            say("{change} is shown to be better from here: a search around it may win more.", change=better)
-        )
-    for edge in edges(study, winner.record)[:MOST_EDGES]:
-        sentences.append(
-            say(
-                "{param} {value} is the lowest of {n} trials: lower values are untried."
-                if edge.side == "lowest"
-                else "{param} {value} is the highest of {n} trials: higher values are untried.",
-                param=card_title(edge.param),
-                value=value_text(edge.value),
-                n=edge.n,
-            )
-        )
-    if importance_is_weak(study) and ablation(study, winner.record) is None:
-        n = n_comparable(study)
-        sentences.append(
-            say(
-                "Which hyperparameters matter most is not told: {n} comparable trials; it takes {enough}.",
-                n=n,
-                enough=ENOUGH,
-            )
-        )
-    return tuple(sentences)
 
 
 def card_picture(study: Study, model: WinnerModel | Missing, label: str, file_name: str) -> Picture | Missing:

@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.records.events import Scalar
+from analysis.records.space import is_number, space_bounds
 from analysis.records.study import Study, TrialRecord
+from analysis.statistics.ablation import DEPTH, WIDTHS, Ablation, ablation
 from analysis.statistics.comparison import LEAST_TRIALS_IN_ARM
 from analysis.statistics.effects import Grid, effects, grid_of
 from analysis.statistics.intervals import Interval, difference_p_value, holm, welch_difference
@@ -95,12 +97,15 @@ class Edge:
         ``"lowest"`` or ``"highest"``.
     n : int
         Trials that have it.
+    limit : float or None
+        Where the space ends, if the value is there; None if it is inside, or the space is not known.
     """
 
     param: str
     value: float
     side: str
     n: int
+    limit: float | None = None
 
 
 def n_comparable(study: Study) -> int:
@@ -192,19 +197,46 @@ def arms_of(trials: Sequence[TrialRecord], param: str) -> list[ChoiceArm]:
 
 
 def edges(study: Study, winner: TrialRecord) -> list[Edge]:
-    """Return where the winner's number is the lowest or highest of those tried, by enough trials."""
+    """Return where the winner's number is the lowest or highest of those tried, by enough trials.
+
+    Left out is what nothing lies beyond (one unit, one example a batch, no noise), and where the winner's ablation has
+    tried the way on: it tells what is there.
+    """
     found = []
+    bounds = space_bounds(study)
+    tried_on = ablation(study, winner)
     for param, value in winner.params.items():
         tried = [trial.params[param] for trial in study.trials if param in trial.params]
-        numbers = [float(one) for one in tried if isinstance(one, int | float) and not isinstance(one, bool)]
-        if not isinstance(value, int | float) or isinstance(value, bool) or len(numbers) < LEAST_TRIALS:
-            continue
-        if min(numbers) == max(numbers):
+        numbers = [float(one) for one in tried if is_number(one)]
+        if not is_number(value) or len(numbers) < LEAST_TRIALS or min(numbers) == max(numbers):
             continue
         side = "lowest" if value <= min(numbers) else "highest" if value >= max(numbers) else ""
-        if side:
-            found.append(Edge(param, float(value), side, len(numbers)))
+        if not side or (side == "lowest" and _is_least(param, value)) or _went_on(tried_on, param, side):
+            continue
+        within = bounds.of(param, winner.params)
+        limit = None if within is None or not within.ends_at(value, side) else within.end(side)
+        found.append(Edge(param, float(value), side, len(numbers), limit))
     return found
+
+
+def _is_least(param: str, value: float) -> bool:
+    """Return whether no lower value means anything: a count of 1 (of layers 0), a rate or a share of 0."""
+    return value <= 0 or (isinstance(value, int) and value == 1 and param != DEPTH)
+
+
+def _went_on(found: Ablation | None, param: str, side: str) -> bool:
+    """Return whether a change of the winner took a hyperparameter farther the same way, and was measured."""
+    if found is None:
+        return False
+    key = WIDTHS if param == DEPTH or param.startswith(f"{WIDTHS}.") else param
+    before = found.base.params.get(param)
+    for one in found.changes:
+        after = one.record.params.get(param)
+        if one.param != key or one.reason is not None or not (is_number(before) and is_number(after)):
+            continue
+        if (after < before) if side == "lowest" else (after > before):
+            return True
+    return False
 
 
 def importance_is_weak(study: Study) -> bool:

@@ -172,6 +172,20 @@ def ignored_parts(content: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def beyond_buttons(state: PageState) -> tuple[str, ...]:
+    """Return where an address goes on although the page's own buttons and sliders end."""
+    sizes, found = state.network_shape, []
+    if len(sizes) > MAX_HIDDEN_LAYERS:
+        found.append(f"the page's buttons end at {MAX_HIDDEN_LAYERS} hidden layers; its address takes {len(sizes)}")
+    if sizes and max(sizes) > MAX_UNITS:
+        widest = format_number(max(sizes))
+        found.append(f"the page's buttons end at {MAX_UNITS} units a layer; its address takes {widest}")
+    if state.batch_size > MAX_BATCH_SIZE:
+        size = format_number(state.batch_size)
+        found.append(f"the page's slider ends at batches of {MAX_BATCH_SIZE}; its address takes {size}")
+    return tuple(found)
+
+
 def parse_hash(text: str) -> PageState:
     """Read a page address as the page does, once what wrapped or escaped it on its way is undone (`pasted_address`).
 

@@ -112,6 +112,35 @@ def available_bytes() -> int:
     return os.sysconf(free) * os.sysconf("SC_PAGE_SIZE")
 
 
+def check_network(
+    network: NetworkConfig,
+    training: TrainingConfig,
+    n_replicas: int,
+    n_samples: int,
+    *,
+    available: int | None = None,
+) -> None:
+    """Refuse a network that the machine cannot hold, before anything is drawn for it.
+
+    Parameters
+    ----------
+    network, training : NetworkConfig, TrainingConfig
+        What is to be trained, and how.
+    n_replicas : int
+        R, of those trained together.
+    n_samples : int
+        Points of the largest split.
+    available : int, optional
+        Bytes to be had; None asks the machine.
+
+    Raises
+    ------
+    ValueError
+        If training takes more than there is, data apart; the message says both.
+    """
+    _refuse_above(network, training, n_replicas, training_bytes(network, training, n_replicas, n_samples), available)
+
+
 def check_memory(
     network: NetworkConfig,
     training: TrainingConfig,
@@ -143,15 +172,24 @@ def check_memory(
     """
     needed = training_bytes(network, training, n_replicas, split.X.shape[1])
     needed += data_bytes(split, training, n_replicas, road)
+    _refuse_above(network, training, n_replicas, needed, available)
+
+
+def _refuse_above(
+    network: NetworkConfig, training: TrainingConfig, n_replicas: int, needed: int, available: int | None
+) -> None:
     if available is None:
         if needed < 2**26:
             return  # not worth a look at the machine
         available = available_bytes()
-    if needed > available:
-        raise ValueError(
-            f"memory: {n_replicas} replicas of {'-'.join(map(str, network.layer_sizes))} with {training.optimizer} "
-            f"need {_readable(needed)}, {_readable(available)} are available; take fewer replicas or a smaller batch"
-        )
+    if needed <= available:
+        return
+    advice = "fewer units" if n_replicas == 1 or needed // n_replicas > available else "fewer units, fewer replicas"
+    raise ValueError(
+        f"memory: {n_replicas} replica{'s' if n_replicas > 1 else ''} of {'-'.join(map(str, network.layer_sizes))} "
+        f"with {training.optimizer} need{'' if n_replicas > 1 else 's'} {_readable(needed)}, {_readable(available)} "
+        f"are available; take {advice} or a smaller batch"
+    )
 
 
 def _readable(n_bytes: int) -> str:

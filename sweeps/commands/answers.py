@@ -10,13 +10,25 @@ from analysis.records.polynomial import POLYNOMIAL
 from analysis.records.study import Study
 
 
-def table_answer(study: Study) -> str | None:
-    """Return how a study's network did beside the simple models, in the user's unit; None without a table's record."""
+def table_answer(study: Study, *, is_told: bool = False) -> str | None:
+    """Return how a study's network did beside the simple models, in the user's unit; None without a table's record.
+
+    Parameters
+    ----------
+    study : Study
+    is_told : bool
+        Whether the same screen has the table's warnings already.
+    """
     from analysis.records.table import read_table_record, table_path
     from sweeps.commands.printing import models_text
 
     path = table_path(study)
-    return None if path is None else models_text(study, read_table_record(path))
+    return None if path is None else models_text(study, read_table_record(path), is_told=is_told)
+
+
+def told_table_answer(study: Study) -> str | None:
+    """Return the same for a screen that has the table's warnings already, from before the search."""
+    return table_answer(study, is_told=True)
 
 
 def polynomial_answer(study: Study) -> str:

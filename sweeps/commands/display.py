@@ -93,13 +93,17 @@ def cells(progress: Progress) -> tuple[str, ...]:
 
 
 def best_text(header: StudyHeader, value: float | None) -> str:
-    """Return the best value so far in the goal's own words: ``"test loss 0.0843"``, ``"accuracy 0.95"``."""
+    """Return the best value so far in the goal's own words: ``"test loss 0.0843"``, ``"accuracy 0.95"``.
+
+    A table's trial has a mean over its folds, which is not the answer's figure over all rows, and is called so.
+    """
     if value is None:
         return "-"
     words = METRIC_WORDS.get(header.metric)
     if words is None:
         return f"{header.metric.replace('_', ' ')} {value:.4f}"
-    return f"{words.title} {words.as_loss(value) if words.higher_is_better else value:.5g}"  # its own inverse
+    mean = "mean of the folds' " if header.data.get("kind") == "table" else ""
+    return f"{mean}{words.title} {words.as_loss(value) if words.higher_is_better else value:.5g}"  # its own inverse
 
 
 def live_table(rows: list[Progress]) -> Table:

@@ -119,7 +119,7 @@ def print_lessons() -> None:
 
 def course_command(arguments: argparse.Namespace) -> int:
     """Run every lesson that has not been run, then write the course; show the record of one that has a shipped one."""
-    from sweeps.commands.running import drive
+    from sweeps.commands.running import at_hand, drive
     from sweeps.data.table.published.fetching import FetchError
     from sweeps.run.kinds import Changes, kind_of, load
 
@@ -140,6 +140,7 @@ def course_command(arguments: argparse.Namespace) -> int:
         spec = kind_of(load(name)).change(load(name), Changes(size=size))
         print(f"lesson {name}", file=sys.stderr, flush=True)
         try:
+            spec = at_hand(spec)
             drive(spec, results, arguments)
         except FetchError as error:  # nothing of it is in a log: the next course tries again
             print(f"lesson {name}: left out: {error}", file=sys.stderr, flush=True)

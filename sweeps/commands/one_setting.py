@@ -84,7 +84,6 @@ def train_command(arguments: argparse.Namespace) -> int:
     from sweeps.commands.printing import certainty_text, each_text, guess_sentences, range_text
     from sweeps.run.one_setting import train_setting
 
-    compile_loop("float32")
     study: Study = train_setting(
         arguments.dataset,
         params={
@@ -104,6 +103,7 @@ def train_command(arguments: argparse.Namespace) -> int:
         n_replicas=arguments.replicas,
         seed=arguments.seed,
         same_data=arguments.same_data,
+        on_checked=lambda: compile_loop("float32"),
         on_draws=training_lines(arguments.replicas, arguments.epochs),
     )
     record = study.trials[0]
@@ -166,19 +166,23 @@ def playground_command(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from engine.playground.draws import draw
-    from engine.playground.page import ignored_parts, parse_hash, pasted_address, random_seed
+    from engine.playground.page import beyond_buttons, ignored_parts, parse_hash, pasted_address, random_seed
     from engine.playground.page_settings import settings_of
+    from engine.playground.registry import DATASETS
+    from engine.roads.memory import check_network
     from engine.training import Look, train
 
     try:
         address = pasted_address(arguments.url)
-        settings = settings_of(parse_hash(arguments.url), arguments.epochs)
+        state = parse_hash(arguments.url)
+        settings = settings_of(state, arguments.epochs)
+        check_network(settings.network, settings.training, 1, DATASETS[settings.dataset].n_samples)
         seed = random_seed(np.random.default_rng()) if settings.seed is None else settings.seed
         data = draw(settings.dataset, settings.noise, settings.train_share, [seed], settings.features)
         first = data.initial_parameters(settings.network.layer_sizes, settings.init_zero)
     except ValueError as error:
         raise InputError(str(error)) from None
-    for note in (*address.notes, *ignored_parts(address.content)):
+    for note in (*address.notes, *ignored_parts(address.content), *beyond_buttons(state)):
         print(f"address: {note}", file=sys.stderr)
     if settings.seed is None:
         print(f"the address has no seed; took {seed}", file=sys.stderr)

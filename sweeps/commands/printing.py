@@ -15,7 +15,7 @@ from analysis.sections.cards import cards_of
 from analysis.statistics.bounded import loss_interval
 from analysis.statistics.homework import HomeworkRow, RangeRow, Side, homework_rows
 from analysis.statistics.intervals import mean_interval
-from analysis.words import later, say, translated
+from analysis.words import later, plural, say, translated
 from sweeps.data.table.metrics import METRICS
 
 HOMEWORK_COLUMNS = (
@@ -39,7 +39,16 @@ PARTS = {
 }
 """Parts of a table's rows as columns, by their names in `analysis.records.table.ModelScores`."""
 _LAYER_SIZE = "network.hidden_layer_sizes."
-RANGE_COLUMNS = ("data type", "setting", "in range", "out of range", "difference", "floors in, out", "constant in, out")
+RANGE_COLUMNS = (
+    "data type",
+    "setting",
+    "n draws",
+    "in range",
+    "out of range",
+    "difference",
+    "floors in, out",
+    "constant in, out",
+)
 
 
 def homework_text(studies: Sequence[Study]) -> str:
@@ -71,6 +80,7 @@ def range_text(rows: Iterable[RangeRow]) -> str:
         (
             row.dataset,
             row.setting,
+            _draws_text(row),
             side_text(row.in_range),
             side_text(row.out_of_range),
             interval_text(row.difference),
@@ -82,18 +92,32 @@ def range_text(rows: Iterable[RangeRow]) -> str:
     return table_text(RANGE_COLUMNS, cells)
 
 
+def _draws_text(row: RangeRow) -> str:
+    """Return the number of draws behind both sides, or that of each where some have no point on a side."""
+    counts = dict.fromkeys(side.loss.n for side in (row.in_range, row.out_of_range))
+    return ", ".join(map(str, counts))
+
+
 def side_text(side: Side) -> str:
     """Return the loss on one side of the range with the number of points behind it."""
     text = interval_text(side.loss)
     return text if side.loss.estimate is None else f"{text} ({side.n_points} points)"
 
 
-def models_text(study: Study, record: TableRecord) -> str:
-    """Return how a table's network did beside the simple models, in the unit of whoever brought the rows."""
+def models_text(study: Study, record: TableRecord, *, is_told: bool = False) -> str:
+    """Return how a table's network did beside the simple models, in the unit of whoever brought the rows.
+
+    Parameters
+    ----------
+    study : Study
+    record : TableRecord
+    is_told : bool
+        Whether the same screen has its warnings and notes in full: then they are only counted.
+    """
     metric = METRICS[record.metric]
     used = sum(column.used for column in record.columns)
     unit = f" (in the unit of {record.target.name})" if metric.has_unit else ""
-    lines = [f"{study.header.dataset}: {warning}" for warning in record.warnings]
+    lines = _warning_lines(study.header.dataset, record.warnings, is_told)
     lines += [
         f"{study.header.dataset}: {record.target.task} of {record.target.name} ({record.target.reason}) from {used} "
         f"columns, {record.n_fold_rows} rows in {record.n_folds} {record.fold_kind} folds, "
@@ -103,9 +127,7 @@ def models_text(study: Study, record: TableRecord) -> str:
     if left_out:
         shown = left_out if len(left_out) <= MOST_LEFT_OUT else [*left_out[:MOST_LEFT_OUT], "..."]
         lines.append(f"  left out: {', '.join(shown)}")
-    lines += [f"  {note}" for note in record.notes[:MOST_NOTES]]
-    if len(record.notes) > MOST_NOTES:
-        lines.append(f"  ... and {len(record.notes) - MOST_NOTES} more notes, in the report")
+    lines += _note_lines(record.notes, is_told)
     if record.leaks:
         lines.append(f"  preprocessing: {record.preprocessing}")
     lines.append(f"  goal: {record.goal}{_goal_value(record)}; {metric.title}{unit}:")
@@ -117,7 +139,7 @@ def models_text(study: Study, record: TableRecord) -> str:
         )
         for model in record.models
     ]
-    table = aligned_text(("model", *(str(PARTS[part]) for part in parts)), cells)
+    table = aligned_text(("model", *(_part_title(record, part) for part in parts)), cells)
     lines += [f"  {line}" for line in table.splitlines()]
     alike = {model.title: dict.fromkeys(words for words in model.words if NO_SPLIT in words) for model in record.models}
     lines += [f"  {title}: {words}" for title, told in alike.items() for words in list(told)[:1]]  # once, not a fold
@@ -141,6 +163,28 @@ def models_text(study: Study, record: TableRecord) -> str:
     looks = "once" if record.n_test_looks == 1 else f"{record.n_test_looks} times"
     lines.append(f"  the test rows were looked at {looks if record.n_test_looks else 'never'}")
     return "\n".join(lines)
+
+
+def _warning_lines(dataset: str, warnings: Sequence[str], is_told: bool) -> list[str]:
+    if not is_told:
+        return [f"{dataset}: {warning}" for warning in warnings]
+    n = len(warnings)
+    text = say("{dataset}: {n} warning{s}, above, before the search", dataset=dataset, n=n, s=plural(n))
+    return [text] if warnings else []
+
+
+def _note_lines(notes: Sequence[str], is_told: bool) -> list[str]:
+    if is_told and notes:
+        return ["  " + say("{n} note{s}, in the report", n=len(notes), s=plural(len(notes)))]
+    more = len(notes) - MOST_NOTES
+    lines = [f"  {note}" for note in notes[:MOST_NOTES]]
+    return [*lines, f"  ... and {more} more notes, in the report"] if more > 0 else lines
+
+
+def _part_title(record: TableRecord, part: str) -> str:
+    """Return what a part's rows are called, and how many there are: the models share them."""
+    counts = dict.fromkeys(model.parts[part].n_rows for model in record.models if part in model.parts)
+    return f"{PARTS[part]}, n = {' or '.join(map(str, counts))}"
 
 
 def _part_text(model: ModelScores, part: str, metric: str) -> str:

@@ -144,7 +144,21 @@ def run_command(arguments: argparse.Namespace) -> int:
         size=size_of(arguments),
         settings=tuple(arguments.set),
     )
-    return drive(_with_origin(kind_of(spec).change(spec, changes), arguments), Path(arguments.results), arguments)
+    asked = at_hand(kind_of(spec).change(spec, changes))
+    return drive(_with_origin(asked, arguments), Path(arguments.results), arguments)
+
+
+def at_hand(spec: Spec) -> Spec:
+    """Return a study's spec, that of a lesson without the datasets that cannot be had; say on stderr which and why."""
+    from sweeps.run.at_hand import with_data_at_hand
+    from sweeps.spec.lesson import LessonSpec
+
+    if not isinstance(spec, LessonSpec):
+        return spec
+    left, missing = with_data_at_hand(spec)
+    for name, error in missing.items():
+        print(f"lesson {spec.lesson}: {name} left out: {error}", file=sys.stderr, flush=True)
+    return left
 
 
 def _with_origin(spec: Spec, arguments: argparse.Namespace) -> Spec:
@@ -329,16 +343,19 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     from analysis.records.reading import read_sweep
     from analysis.report import write_report
     from analysis.statistics.recorded import retold
-    from sweeps.commands.answers import ANSWERS, kind_of_data
+    from sweeps.commands.answers import ANSWERS, kind_of_data, told_table_answer
     from sweeps.commands.neighbours import neighbour_sentences
     from sweeps.commands.printing import homework_text
 
     studies = read_sweep(folder)
+    # What was said on stderr before the search stands on the same screen, or else nowhere beside these figures.
+    on_one_screen = sys.stdout.isatty() and sys.stderr.isatty()
+    answers = {**ANSWERS, "table": told_table_answer} if on_one_screen else ANSWERS
     drawn = [study for study in studies if kind_of_data(study) not in ANSWERS]
     if any(study.trials for study in drawn):
         print(f"{homework_text(drawn)}\n")
     for study in studies:
-        answer = ANSWERS.get(kind_of_data(study))
+        answer = answers.get(kind_of_data(study))
         text = None if answer is None else answer(study)
         if text is not None:
             print(f"{text}\n")

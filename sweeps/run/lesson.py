@@ -121,6 +121,7 @@ class LessonPlan(DesignPlan):
                 "size": spec.size,
                 "changed": list(spec.changed),
                 "designs": designs_as_data(spec.designs),
+                **({"left_out": list(spec.left_out)} if spec.left_out else {}),
             },
             goal=spec.designs[0].target,
             metric="test_loss",

@@ -9,17 +9,21 @@ import numpy as np
 
 from analysis.records.events import Scalar
 from analysis.records.study import Study
+from engine.playground.draws import count_training_points
+from engine.playground.registry import DATASETS
+from engine.roads.memory import check_network
 from engine.splits import Split
 from sweeps.data.asked import Asked
 from sweeps.data.playground import PlaygroundData, PlaygroundSource
 from sweeps.data.source import Draws, Losses
 from sweeps.run.certificate import THE_PAGES_OWN
 from sweeps.run.setting import Setting
-from sweeps.run.trial import run_trial
+from sweeps.run.trial import check_updates, run_trial
 from sweeps.run.trials import study_header
 from sweeps.search.space import apply
 from sweeps.spec.sweep import SweepSpec, load_spec, parse_spec
 from sweeps.spec.writing import as_table, with_overrides
+from sweeps.toml import SpecError
 
 
 def train_setting(
@@ -33,6 +37,7 @@ def train_setting(
     n_replicas: int,
     seed: int,
     same_data: bool = False,
+    on_checked: Callable[[], None] | None = None,
     on_draws: Callable[[int], None] | None = None,
 ) -> Study:
     """Train R replicas of one setting and return a study of that one trial.
@@ -56,13 +61,15 @@ def train_setting(
     same_data : bool
         Whether all replicas have the first one's data and split, and differ in their first weights only. Their
         intervals and pass rate are then about that one draw of the data.
+    on_checked : callable or None
+        Called once everything is checked, before anything is drawn.
     on_draws : callable or None
         Told, before some replicas are trained together, how many they are.
 
     Raises
     ------
     SpecError
-        If a value will not do.
+        If a value will not do, or the machine has not the memory for it.
     """
     spec = _spec_of(dataset, epochs, noise, train_share, n_replicas, seed)
     spec = with_overrides(spec, goal=goal)
@@ -71,7 +78,15 @@ def train_setting(
         raise AssertionError(f"{dataset}: the homework has Playground sets only")
     source = GivenSource(spec.asked(chosen), chosen.data, same_data, on_draws)
     setting = Setting("search", 0, None, dict(params), source.search_seeds(), spec.epochs.grid, epochs)
-    apply(spec, params, source.n_inputs, source.n_outputs)
+    network, training = apply(spec, params, source.n_inputs, source.n_outputs)
+    n_samples = DATASETS[dataset].n_samples
+    try:
+        check_updates(training, count_training_points(n_samples, train_share))
+        check_network(network, training, len(setting.chunk(0)), n_samples)
+    except ValueError as error:
+        raise SpecError(f"train: {error}") from None
+    if on_checked is not None:
+        on_checked()
     study = Study(study_header(spec, chosen, 0, source))
     study.trials.append(run_trial(spec, source, f"{spec.name}/{dataset}", setting))
     return study

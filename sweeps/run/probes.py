@@ -19,7 +19,7 @@ from sweeps.run.learning_probes import LEARNING_PROBES
 from sweeps.run.path_probes import LOOK_PROBES
 from sweeps.run.scale_probes import SCALE_PROBES
 from sweeps.run.surface_probes import SURFACE_PROBES, loss_surface, weights
-from sweeps.run.textbook_probes import TEXTBOOK_PROBES
+from sweeps.run.textbook_probes import TEXTBOOK_PROBES, weight_quantiles
 from sweeps.run.trained import Probe, Trained
 from sweeps.run.wrong_gradient import wrong_gradient_loss
 
@@ -237,6 +237,6 @@ def images(trained: Trained) -> FloatArray:
 
 
 ARRAY_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
-    {one.__name__: one for one in (templates, images, weights, loss_surface)}
+    {one.__name__: one for one in (templates, images, weights, loss_surface, weight_quantiles)}
 )
 """By the names of `sweeps.spec.measured.ARRAYS`."""

@@ -13,7 +13,10 @@ RECORDED = "recorded"
 
 
 def unpack(lesson: str, results: Path) -> Path | None:
-    """Write a lesson's shipped log below `results`, as its full run would have left it there.
+    """Write a lesson's shipped log below `results`, as its full run left it but for its verdict.
+
+    The cells are what took hours; claims are judged by whoever shows them, so that no verdict of an earlier version
+    contradicts the page.
 
     Returns
     -------

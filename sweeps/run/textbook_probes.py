@@ -205,6 +205,21 @@ def zero_weights(trained: Trained) -> FloatArray:
     return np.asarray((_weights(trained) == 0).mean(axis=1))
 
 
+def weight_quantiles(trained: Trained) -> FloatArray:
+    """Return the 101 quantiles, 0 to 100 %, of the weights of all replicas that did not diverge, biases not among them.
+
+    Returns
+    -------
+    ndarray (101,)
+        Values of the quantiles; no element where all replicas diverged. Each is a weight, none lies between two.
+    """
+    found = _weights(trained)
+    known = found[np.isfinite(found).all(axis=1)]
+    if not known.size:
+        return np.array([])
+    return np.asarray(np.quantile(known, np.linspace(0.0, 1.0, 101), method="nearest"))
+
+
 def _classes(trained: Trained) -> tuple[FloatArray, npt.NDArray[np.intp]]:
     """Return scores (R, n, classes) and classes (R, n) of the test points; one output is a score against 0."""
     split = trained.draws.test

@@ -80,6 +80,7 @@ def run_chunk(
         groups = [source.draws(seeds) for seeds in source.groups(setting.chunk(i))]
         draws = join_draws(groups)
         network, training = apply(spec, setting.params, source.n_inputs, source.n_outputs)
+        check_updates(training, draws.train.X.shape[1])
         cap = diverged_cap(draws)
         means: list[float] = []
         bounds = dict(setting.prune_above)
@@ -108,6 +109,23 @@ def run_chunk(
         road=road,
         pruned_at=pruned_at,
     )
+
+
+def check_updates(training: TrainingConfig, n_train: int) -> None:
+    """Refuse batches that are never full: the gradients are carried from epoch to epoch and no weight ever moves.
+
+    The engine itself trains such a setting as the page does; as a trial it would be a network that nobody trained.
+
+    Raises
+    ------
+    ValueError
+        If a batch is larger than the training set and part of one is carried over.
+    """
+    if training.partial_batch == "carry" and training.batch_size > n_train:
+        raise ValueError(
+            f"training.batch_size: {training.batch_size} is more than the {n_train} training points, so that no batch "
+            f"is ever full and no weight ever moves; give 1 to {n_train} ({n_train} is the whole set)"
+        )
 
 
 def train_frames(spec: SweepSpec, source: Source, setting: Setting) -> tuple[tuple[int, ...], Parameters]:

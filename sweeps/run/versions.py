@@ -17,6 +17,7 @@ NUMBERS_DEPEND_ON = (
     "analysis/polynomial",
     "analysis/records",
     "analysis/statistics",
+    "analysis/words.py",
     "sweeps/data",
     "sweeps/run",
     "sweeps/search",

@@ -129,6 +129,8 @@ class LessonSpec:
         Fixes draws and first weights.
     quick, full : (float, float)
         Factors of replicas and of epochs in those sizes.
+    left_out : tuple of str
+        Datasets that it has not because their files are not at hand.
     """
 
     name: str
@@ -146,6 +148,7 @@ class LessonSpec:
     full: tuple[float, float] = _SIZES["full"]
     size: Size = "default"
     changed: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -160,6 +163,8 @@ class LessonSpec:
         """Return the plain values that `parse_lesson` reads."""
         table = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         table = {key: list(value) if isinstance(value, tuple) else value for key, value in table.items()}
+        if not self.left_out:  # a whole lesson's spec says nothing of it
+            del table["left_out"]
         return {"kind": LESSON, **table, "designs": [design.as_table() for design in self.designs]}
 
     def as_toml(self) -> str:
@@ -251,6 +256,8 @@ def parse_lesson(content: Mapping[str, Any], where: str) -> LessonSpec:
         sizes["size"] = table.text("size", ("default", "quick", "full"))
     if "changed" in table:
         sizes["changed"] = tuple(_texts(table, "changed"))
+    if "left_out" in table:
+        sizes["left_out"] = tuple(_texts(table, "left_out"))
     spec = LessonSpec(
         name=name,
         lesson=table.text("lesson") if "lesson" in table else name,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from sweeps.tracking.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 EXPERIMENT = "checked homework"
 NOTE = (
@@ -22,10 +24,12 @@ NOTE = (
 )
 KIND_TAG = "homework"
 """Of every run: ``"table"`` of a parent run, ``"row"`` of the others."""
+IDENTITY_TAG = "homework.identity"
+"""Of every run: `identity_of` its table, for a row with its place; a check that was killed goes on with these runs."""
 
 
 def log_homework(uri: str, name: str, rows: Sequence[CheckedRow], seed: int) -> str:
-    """Write a parent run and one run a row.
+    """Write a parent run and one run a row; those of the same rows that are there already are completed, not repeated.
 
     Parameters
     ----------
@@ -70,24 +74,39 @@ def _write(client: MlflowClient, uri: str, name: str, rows: Sequence[CheckedRow]
         number = client.create_experiment(EXPERIMENT, place, {"mlflow.note.content": NOTE})
     else:
         number = experiment.experiment_id
+    identity = identity_of(name, rows, seed)
     tags = {KIND_TAG: "table", "mlflow.runName": name}
-    parent = str(client.create_run(str(number), tags=tags).info.run_id)
-    for row in rows:
-        run = client.create_run(str(number), tags={"mlflow.parentRunId": parent, **row_tags(row)}).info.run_id
-        _fill(client, run, row_params(row), row_metrics(row))
-        client.set_terminated(run, "FINISHED" if row.losses else "FAILED")
+    parent = _begin(client, str(number), identity, tags)
+    for i, row in enumerate(rows):
+        tags = {"mlflow.parentRunId": str(parent.info.run_id), **row_tags(row)}
+        run = _begin(client, str(number), f"{identity}:{i}", tags)
+        _end(client, run, row_params(row), row_metrics(row), "FINISHED" if row.losses else "FAILED")
     n_draws = max((row.n for row in rows), default=0)
-    _fill(client, parent, {"n_draws": str(n_draws), "seed": str(seed)}, table_metrics(rows))
-    client.set_terminated(parent, "FINISHED")
-    return parent
+    _end(client, parent, {"n_draws": str(n_draws), "seed": str(seed)}, table_metrics(rows), "FINISHED")
+    return str(parent.info.run_id)
 
 
-def _fill(client: MlflowClient, run: str, params: dict[str, str], metrics: Sequence[MetricPoint]) -> None:
+def identity_of(name: str, rows: Sequence[CheckedRow], seed: int) -> str:
+    """Return what tells one checked table from another: SHA-256 of everything that its runs say."""
+    said = [(row_tags(row), row_params(row), row_metrics(row)) for row in rows]
+    return hashlib.sha256(json.dumps([name, seed, said], sort_keys=True).encode()).hexdigest()
+
+
+def _begin(client: MlflowClient, experiment: str, identity: str, tags: dict[str, str]) -> Run:
+    """Return the run that was made for the same before, whole or half, else a new one."""
+    found = client.search_runs([experiment], f"tags.`{IDENTITY_TAG}` = '{identity}'", max_results=1)
+    return found[0] if found else client.create_run(experiment, tags={IDENTITY_TAG: identity, **tags})
+
+
+def _end(client: MlflowClient, run: Run, params: dict[str, str], metrics: Sequence[MetricPoint], status: str) -> None:
     from mlflow.entities import Metric, Param
 
-    now = int(time.time() * 1000)  # MLflow's own clock: it shows when a run was written
-    points = [Metric(key, value, now, step) for key, value, step in metrics]
-    client.log_batch(run, metrics=points, params=[Param(key, value) for key, value in params.items()])
+    if run.info.status == status:
+        return  # it was written whole before
+    begun = run.info.start_time  # the same whenever it is written: a point that is there already stays one point
+    points = [Metric(key, value, begun, step) for key, value, step in metrics]
+    client.log_batch(run.info.run_id, metrics=points, params=[Param(key, value) for key, value in params.items()])
+    client.set_terminated(run.info.run_id, status)
 
 
 def row_tags(row: CheckedRow) -> dict[str, str]:

@@ -103,9 +103,11 @@ def server_command(tracking_uri: str, host: str, port: int) -> list[str]:
     return [
         *(sys.executable, "-P", "-m", "mlflow", "server"),
         *("--backend-store-uri", tracking_uri),
+        *("--registry-store-uri", tracking_uri),
         *("--host", host),
         *("--port", str(port)),
         *("--workers", "1"),
+        *("--uvicorn-opts", "--log-level warning"),  # a line for every request is nobody's news
         *("--allowed-hosts", hosts),
     ]
 
@@ -114,7 +116,8 @@ def server_environment() -> dict[str, str]:
     """Return what the server's environment adds.
 
     No jobs, no gateway to language models, no assistant for others than this machine (3.17 has no switch for its own),
-    no telemetry, no pickles, no module of the working folder.
+    no telemetry, no pickles, no module of the working folder. Warnings of its libraries about each other, which the
+    user can do nothing about, are left out unless PYTHONWARNINGS asks for them.
     """
     return {
         **ENVIRONMENT,
@@ -122,6 +125,7 @@ def server_environment() -> dict[str, str]:
         "MLFLOW_ENABLE_AI_GATEWAY": "false",
         "MLFLOW_ENABLE_REMOTE_ASSISTANT": "false",
         "PYTHONSAFEPATH": "1",
+        "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore"),
     }
 
 

@@ -18,24 +18,9 @@ from analysis.words import ENGLISH, later, plural, say, speaking, translated
 HANGUL = re.compile("[가-힣]")
 ENDINGS = {"s"}
 """Placeholders of English endings, which a translation leaves out."""
-NAMES = {"XOR", "SGD", "RMSprop", "Adam"}
+NAMES = {"XOR", "ReLU", "tanh", "GELU", "SGD", "RMSprop", "Adam"}
 """Texts that are names in both languages."""
-PENDING: frozenset[str] = frozenset(
-    {
-        "analysis/lessons/house_prices_questions.py",
-        "sweeps/specs/lessons/activations.toml",
-        "sweeps/specs/lessons/dropout.toml",
-        "sweeps/specs/lessons/house_prices_questions.toml",
-        "sweeps/specs/lessons/initialization.toml",
-        "sweeps/specs/lessons/joint_search.toml",
-        "sweeps/specs/lessons/learning_rate.toml",
-        "sweeps/specs/lessons/linear_classifier.toml",
-        "sweeps/specs/lessons/loss_functions.toml",
-        "sweeps/specs/lessons/lucky_search.toml",
-        "sweeps/specs/lessons/nonlinearity.toml",
-        "sweeps/specs/lessons/width.toml",
-    }
-)
+PENDING: frozenset[str] = frozenset()
 """Files whose texts may still be English in Korean; empty once all are translated."""
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import record_builders as build
 
+from analysis.records.events import LookLine, Scalar
 from analysis.records.study import Study, TrialRecord
 from analysis.statistics.why import LEAST_ARM, arms_of, comparisons, edges, n_comparable
 
@@ -140,3 +142,70 @@ def test_a_winner_at_the_end_of_what_was_tried_is_an_edge() -> None:
     highest, inside = study.trials[int(np.argmax(rates))], study.trials[int(np.argsort(rates)[5])]
     assert [(one.side, one.n, one.value) for one in edges(study, highest)] == [("highest", 12, max(rates))]
     assert edges(study, inside) == []
+
+
+NOISE, BATCH, WIDTH = "training.input_noise", "training.batch_size", "network.hidden_layer_sizes.1"
+SPACE = """[space]
+training.input_noise = {choice = [0.0, 0.3, 0.6]}
+training.batch_size = {low = 1, high = 30, log = false}
+training.optimizer = {choice = ["sgd", "adam"]}
+training.learning_rate = {by = "training.optimizer", log = true, ranges = {sgd = [0.003, 1.0], adam = [0.001, 0.1]}}
+network.hidden_layer_sizes = {low = 1, high = 8, log = false}
+"""
+
+
+def at_the_edge(folder: Path, space: str = SPACE, **winner: Scalar) -> tuple[Study, TrialRecord]:
+    """Return a search whose trial 0 has the highest or lowest of each number, with a spec beside its log."""
+    rng = np.random.default_rng(8)
+    study = study_of(["relu"] * 12, lambda _, rng: float(rng.uniform(0.1, 0.2)), rng)
+    middle: dict[str, Scalar] = {NOISE: 0.3, BATCH: 20, WIDTH: 4, "training.optimizer": "adam",
+                                 "training.learning_rate": 0.01}  # fmt: skip
+    trials = [dataclasses.replace(trial, params=dict(middle)) for trial in study.trials]
+    trials[0] = dataclasses.replace(trials[0], params=middle | winner)
+    study.records["search"] = trials
+    (folder / "sweep" / "set").mkdir(parents=True)
+    (folder / "sweep" / "spec.toml").write_text(space)
+    study.path = folder / "sweep" / "set" / "log.jsonl"
+    return study, trials[0]
+
+
+@pytest.mark.parametrize(
+    ("params", "edge"),
+    [
+        ({NOISE: 0.6}, ("highest", 0.6)),
+        ({NOISE: 0.5}, ("highest", None)),
+        ({BATCH: 30}, ("highest", 30.0)),
+        ({BATCH: 29}, ("highest", None)),
+        ({WIDTH: 8}, ("highest", 8.0)),
+        ({"training.learning_rate": 0.0998}, ("highest", 0.1)),
+        ({"training.learning_rate": 0.08}, ("highest", None)),
+        ({"training.learning_rate": 0.00102}, ("lowest", 0.001)),
+        ({"training.learning_rate": 0.1, "training.optimizer": "sgd"}, ("highest", None)),
+        ({NOISE: 0.0}, None),
+        ({BATCH: 1}, None),
+        ({WIDTH: 1}, None),
+    ],
+)
+def test_an_edge_tells_where_the_space_ends(
+    tmp_path: Path, params: dict[str, Scalar], edge: tuple[str, float | None] | None
+) -> None:
+    study, winner = at_the_edge(tmp_path, **params)
+    assert [(one.side, one.limit) for one in edges(study, winner)] == ([] if edge is None else [edge])
+
+
+@pytest.mark.parametrize(
+    "space", ["", "[space", "space = 1", "[space]\ntraining = 1", "[space.training]\nbatch_size = {high = 'x'}"]
+)
+def test_a_space_that_is_not_known_ends_nowhere(tmp_path: Path, space: str) -> None:
+    study, winner = at_the_edge(tmp_path, space, **{BATCH: 30})
+    assert [(one.side, one.limit) for one in edges(study, winner)] == [("highest", None)]
+
+
+@pytest.mark.parametrize(("changed", "is_told"), [(31, False), (29, True)])
+def test_what_the_ablation_has_tried_is_not_called_untried(tmp_path: Path, changed: int, is_told: bool) -> None:
+    study, winner = at_the_edge(tmp_path, **{BATCH: 30})
+    base = dataclasses.replace(winner, stage="ablation", number=0)
+    change = dataclasses.replace(base, number=1, params=winner.params | {BATCH: changed}, changed=BATCH)
+    study.records["ablation"] = [base, change]
+    study.looks.append(LookLine(1, "ablation", "ab12cd34", 12, 0, 2, 4, 0.0))
+    assert [one.param for one in edges(study, winner)] == ([BATCH] if is_told else [])

@@ -11,6 +11,7 @@ from engine.network import NetworkConfig
 from engine.roads.memory import (
     available_bytes,
     check_memory,
+    check_network,
     count_parameters,
     count_pieces,
     data_bytes,
@@ -73,6 +74,16 @@ def test_too_large_a_training_is_refused_with_both_figures() -> None:
     with pytest.raises(ValueError, match=r"^memory: 1000 replicas of 784-256-10 with adam need .* GiB, 1.00 GiB are "):
         check_memory(network, training, 1000, split, "numpy", available=2**30)
     check_memory(network, training, 10, split, "numpy", available=2**30)
+
+
+def test_a_network_that_is_too_large_is_refused_by_its_shape_alone() -> None:
+    network, training = NetworkConfig(2, (1000,), 1), TrainingConfig()
+    needed = training_bytes(network, training, 4, 100)
+    check_network(network, training, 4, 100, available=needed)
+    with pytest.raises(ValueError, match=r"^memory: 4 replicas of 2-1000-1 .*; take fewer units, fewer replicas or"):
+        check_network(network, training, 4, 100, available=needed - 1)
+    with pytest.raises(ValueError, match=r"^memory: 4 replicas of 2-1000-1 .*; take fewer units or a smaller batch$"):
+        check_network(network, training, 4, 100, available=needed // 8)
 
 
 def test_the_machine_is_asked() -> None:

@@ -107,6 +107,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             ["train", "--hidden", "6,0"],
             " train: argument --hidden: 0 is below 1; give 1 or more; see `python -m sweeps train --help`",
         ),
+        (
+            ["train", "--batch-size", "351"],
+            ": train: training.batch_size: 351 is more than the 350 training points, so that no batch is ever full and"
+            " no weight ever moves; give 1 to 350 (350 is the whole set)",
+        ),
         (["replay", "xor", "0"], ": replay xor: name sweep and dataset, as in homework/xor"),
         (
             ["playground", "#networkShape=4,,2&seed=1"],
@@ -219,6 +224,44 @@ def test_playground_prints_the_pages_losses_epoch_by_epoch(capsys: pytest.Captur
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == ["1", "2", "3"]
     assert all(0.0 < float(loss) < 1.0 for row in rows for loss in row[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needs", "advice"),
+    [
+        (
+            ["train", "--hidden", "9999999"],
+            "train: memory: 64 replicas of 2-9999999-1 with sgd need 156.16 GiB",
+            "fewer units, fewer replicas",
+        ),
+        (
+            ["playground", "#networkShape=20000,20000&seed=1"],
+            "memory: 1 replica of 2-20000-20000-1 with sgd needs 39.16 GiB",
+            "fewer units",
+        ),
+    ],
+)
+def test_a_network_that_the_machine_cannot_hold_is_refused_before_anything_is_drawn(
+    arguments: list[str],
+    needs: str,
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("engine.roads.memory.available_bytes", lambda: 2**34)
+    said = f"python -m sweeps: {needs}, 16.00 GiB are available; take {advice} or a smaller batch"
+    assert refused(capsys, *arguments) == said
+
+
+def test_playground_says_where_an_address_goes_beyond_the_pages_buttons(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["playground", "#networkShape=9,1,1,1,1,1,1&batchSize=31&seed=1", "--epochs", "1"]) == 0
+    assert capsys.readouterr().err.splitlines()[:3] == [
+        "address: the page's buttons end at 6 hidden layers; its address takes 7",
+        "address: the page's buttons end at 8 units a layer; its address takes 9",
+        "address: the page's slider ends at batches of 30; its address takes 31",
+    ]
+    assert main(["playground", "#networkShape=8,1,1,1,1,1&batchSize=30&seed=1", "--epochs", "1"]) == 0
+    assert "address:" not in capsys.readouterr().err
 
 
 def test_train_gives_intervals_pass_rate_floor_both_ranges_and_the_page(capsys: pytest.CaptureFixture[str]) -> None:

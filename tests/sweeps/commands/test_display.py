@@ -28,6 +28,12 @@ def test_a_table_is_watched_in_its_own_metric() -> None:
     assert plain_line(watched) == "iris: search, 3/20 trials, best accuracy 0.96, candidates 2"
 
 
+def test_a_mean_over_folds_is_called_one() -> None:
+    header = build.header(dataset="houses", metric="rmse", floor=None, data={"kind": "table"})
+    watched = Progress(header, "search", 5, 3, 1234.5678, 2, 0, 0, None)
+    assert plain_line(watched) == "houses: search, 3/20 trials, best mean of the folds' RMSE 1234.6, candidates 2"
+
+
 def test_in_a_pipe_a_line_comes_with_each_phase_and_else_every_ten_seconds() -> None:
     stream, now = io.StringIO(), [0.0]
     display = PlainDisplay(stream, lambda: now[0])

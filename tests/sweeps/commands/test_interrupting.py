@@ -25,6 +25,17 @@ with ending_soon():
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
 
+ORDERLY = """
+import time
+from sweeps.commands.interrupting import ending_soon
+with ending_soon():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("in order", flush=True)
+"""
+
 
 def start(*command: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
@@ -55,8 +66,7 @@ def test_even_what_cannot_be_interrupted_ends_soon_and_at_once_the_second_time(
 
 
 def test_what_ends_in_order_is_left_to_end_so(tmp_path: Path) -> None:
-    code = STUBBORN.replace(STUBBORN.splitlines()[-1], "    try:\n        import time; time.sleep(60)\n    finally:\n")
-    process = start("-c", f"{code}        print('in order', flush=True)\n", folder=tmp_path)
+    process = start("-c", ORDERLY, folder=tmp_path)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)

@@ -118,7 +118,7 @@ def test_two_starts_of_a_hidden_unit_end_in_two_places_and_those_of_a_linear_uni
         ends = surface.ways[[one, other], -1]
         heights = surface.heights
         assert (last(surface.cell, "train") <= heights.min()).all()  # no place of the grid is lower than the ends
-        assert heights.min() < 1.1 * last(surface.cell, "train").min()  # nor is any end far below the grid's lowest
+        assert heights.min() < 1.2 * last(surface.cell, "train").min()  # nor is any end far below the grid's lowest
         if design == "linear_unit":
             assert same_end(surface.cell, 0.1).all()
             assert surface.cell.measured["least_curvature"][0] > 0

@@ -29,7 +29,7 @@ from sweeps.store.log import digest
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 ENGLISH_WORDS = re.compile(r"\b[A-Za-z]{2,}[,;:]? [A-Za-z]{2,}\b")
-FORMATS = re.compile("CSV|LaTeX|GIF")
+FORMATS = re.compile("CSV|LaTeX|GIF|`[^`]*`")
 COMMANDS = ("python -m sweeps", "--")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.lessons.regularization import example
 from engine.network import NetworkConfig, Parameters
-from sweeps.run.textbook_probes import weight_size, weight_spread, zero_weights
+from sweeps.run.textbook_probes import weight_quantiles, weight_size, weight_spread, zero_weights
 from sweeps.run.trained import Trained
 
 
@@ -27,3 +27,19 @@ def test_weights_are_counted_over_all_layers_and_biases_are_not() -> None:
     even = Parameters([np.sign(w + 0.5) * 2 for w in W], b)
     spread = weight_spread(Trained(NetworkConfig(2, (2,)), "half_squared_error", even, SimpleNamespace()))  # type: ignore[arg-type]
     assert spread == pytest.approx(1.0)
+
+
+def test_quantiles_are_weights_of_the_networks_that_did_not_diverge() -> None:
+    rng = np.random.default_rng(0)
+    W = [rng.normal(size=(3, 2, 20)), rng.normal(size=(3, 20, 1))]
+    b = [np.full((3, 20), 1e6), np.full((3, 1), 1e6)]
+    W[0][1, 0, 0] = np.inf
+    one = Trained(NetworkConfig(2, (20,)), "half_squared_error", Parameters(W, b), SimpleNamespace())  # type: ignore[arg-type]
+    found = weight_quantiles(one)
+    kept = np.sort(np.concatenate([w[[0, 2]].ravel() for w in W]))
+    assert len(found) == 101
+    assert (found[0], found[-1]) == (kept[0], kept[-1])
+    assert set(found) <= set(kept)
+    assert np.searchsorted(kept, found[50]) == pytest.approx(len(kept) / 2, abs=1)
+    W[0][...] = np.nan
+    assert len(weight_quantiles(one)) == 0

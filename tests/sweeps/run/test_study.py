@@ -259,6 +259,18 @@ def test_a_trial_that_cannot_run_fails_with_its_reason() -> None:
     assert "'step' cannot be trained" in record.reason
 
 
+def test_a_trial_whose_batches_are_never_full_fails_instead_of_counting_untrained_weights() -> None:
+    params = {**run_params(), "training.batch_size": 351}
+    source = open_source(SPEC, SPEC.datasets[1])
+    setting = Setting("search", 0, None, params, source.search_seeds(), (1,))
+    assert run_trial(SPEC, source, "tiny/xor", setting).reason == (
+        "ValueError: training.batch_size: 351 is more than the 350 training points, so that no batch is ever full and"
+        " no weight ever moves; give 1 to 350 (350 is the whole set)"
+    )
+    fits = dataclasses.replace(setting, params={**params, "training.batch_size": 350})
+    assert run_trial(SPEC, source, "tiny/xor", fits).reason is None
+
+
 def test_the_in_range_points_are_the_test_points_inside_the_box() -> None:
     source = open_source(SPEC, SPEC.datasets[1])
     draws = source.draws(SOURCE.search_seeds())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from analysis.lessons.early_stopping import patience_stop, still_stop
+from analysis.lessons.early_stopping import patience_less_still, patience_stop, still_stop
 from analysis.lessons.from_scratch import is_loaded, undecided
 from analysis.lessons.joint_search import trials_to
 from analysis.lessons.width import descends_twice, double_descent
@@ -183,6 +183,11 @@ def test_stops_are_where_the_courses_say() -> None:
     assert best.tolist() == [1, 0]  # the low end is never seen: patience ran out before
     assert ended.tolist() == [4, 3]
     assert still_stop(dataclasses.replace(cell, looks=[1, 2, 3])).tolist() == [2, 1]
+    told: list[list[float | None]] = [[9.0, 9.0], [8.0, 9.0], [8.0, 8.0], [8.0, 7.0], [7.0, 6.0], [6.0, 5.0]]
+    held: list[list[float | None]] = [[0.9, 0.3], [0.1, 0.25], [0.4, 0.2], [0.5, 0.5], [0.6, 0.6], [0.7, 0.7]]
+    both = record({"validation_loss": course, "told": told, "held_error": held}, [1, 2, 3, 4, 5, 6])  # type: ignore[dict-item]
+    assert still_stop(both).tolist() == [2, 1]
+    assert patience_less_still(both) == pytest.approx([0.1 - 0.4, 0.3 - 0.25])
     found = record({"grade": [[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]]}, [1, 5, 10])
     assert trials_to(found).tolist() == [5.0, np.inf]
 

@@ -16,7 +16,7 @@ from sweeps.tracking.homework_runs import EXPERIMENT, log_homework
 # MLflow's dependencies warn of their own future; that is not ours to mend.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from mlflow import MlflowClient  # noqa: F401
+    from mlflow import MlflowClient
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
 
 
@@ -51,6 +51,41 @@ def test_each_row_is_a_run_below_one_parent_with_its_plausibility(tmp_path: Path
     table = runs["kim.csv"].data
     assert [table.metrics[f"n_{key}"] for key in ("rows", "trained", "plausible", "not_plausible")] == [4, 3, 1, 1]
     assert table.params == {"n_draws": "64", "seed": "1"}
+
+
+def test_a_check_that_was_killed_goes_on_with_its_own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri, rows = sqlite_uri(tmp_path / "mlflow.db"), [row(2, 0.1), row(3, 0.001), row(4, None)]
+    for method, n_calls in (("log_batch", 2), ("set_terminated", 3), ("create_run", 4)):
+        killed_at(monkeypatch, method, n_calls)
+        with pytest.raises(KeyboardInterrupt):
+            log_homework(uri, f"{method}.csv", rows, 1)
+        monkeypatch.undo()
+        parent = log_homework(uri, f"{method}.csv", rows, 1)
+        assert log_homework(uri, f"{method}.csv", rows, 1) == parent
+        client = open_client(uri)
+        (experiment,) = (one.experiment_id for one in client.search_experiments() if one.name == EXPERIMENT)
+        children = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{parent}'")
+        assert len(children) == 3
+        whole = [*children, client.get_run(parent)]
+        assert {run.info.status for run in whole} == {"FINISHED"}
+        for run in whole:
+            assert all(len(client.get_metric_history(run.info.run_id, key)) == 1 for key in run.data.metrics)
+        tables = client.search_runs([experiment], f"tags.homework = 'table' and run_name = '{method}.csv'")
+        assert [run.info.run_id for run in tables] == [parent]
+    assert log_homework(uri, "create_run.csv", rows, 2) != parent
+    assert log_homework(uri, "create_run.csv", rows[:2], 1) != parent
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, method: str, n_calls: int) -> None:
+    """Interrupt the store's client just before the n-th call of a method."""
+    real, calls = getattr(MlflowClient, method), iter(range(1, n_calls))
+
+    def call(self: MlflowClient, *args: object, **kwargs: object) -> object:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, method, call)
 
 
 def test_a_store_that_cannot_be_used_is_one_line_and_nothing_is_lost(

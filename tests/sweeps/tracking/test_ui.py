@@ -52,7 +52,7 @@ def start_ui(folder: Path) -> tuple[subprocess.Popen[str], int]:
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
         text=True,
     )
     assert process.stdout is not None
@@ -138,6 +138,9 @@ def test_only_loopback_hosts_and_pages_are_answered_and_ctrl_c_ends_it_all(
         assert listening(process.pid) <= {"0100007F", "00000000000000000000000001000000"}  # 127.0.0.1 and ::1
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
+    assert process.stdout is not None
+    (said,) = process.stdout.read().splitlines()  # no warnings, no line for every request
+    assert said.startswith("[MLflow] Security middleware enabled. Allowed hosts: 127.0.0.1:")
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
     deadline = time.monotonic() + 10.0
@@ -218,6 +221,14 @@ def test_the_server_runs_one_worker_no_jobs_and_no_telemetry() -> None:
     command = server_command("sqlite:////x/mlflow.db", "127.0.0.1", 5000)
     assert command[command.index("--workers") + 1] == "1"
     assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert command[command.index("--uvicorn-opts") + 1] == "--log-level warning"
     environment = server_environment()
     assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_warnings_of_the_servers_libraries_are_shown_to_who_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONWARNINGS", raising=False)
+    assert server_environment()["PYTHONWARNINGS"] == "ignore"
+    monkeypatch.setenv("PYTHONWARNINGS", "default")
+    assert server_environment()["PYTHONWARNINGS"] == "default"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from analysis.records.reading import read_sweep
 from analysis.records.table import read_table_record
 from analysis.report import write_report
 from sweeps.commands.main import main
+from sweeps.commands.running import Exporter, print_answers
 from sweeps.data.table.settings import TableData
 from sweeps.run.study import run_sweep
 from sweeps.spec import from_table
@@ -73,7 +75,7 @@ def test_a_leaked_table_is_certified_only_when_asked_and_an_honest_one_as_ever(
 
 
 def test_the_command_says_it_before_the_search_and_first_in_answer_and_report(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taxed().to_csv(tmp_path / "shop.csv", index=False)
     (tmp_path / "shop.toml").write_text(
@@ -96,6 +98,12 @@ def test_the_command_says_it_before_the_search_and_first_in_answer_and_report(
     assert main(["run", str(tmp_path / "shop.toml"), *options, "--allow-leak", "--name", "known"]) == 0
     first = capsys.readouterr().err.splitlines()[0]
     assert first == "known: price = tax + net, exactly: columns that are known when you predict, as --allow-leak says"
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    print_answers(tmp_path / "shop", Exporter(tmp_path / "shop", None), "")
+    on_one_screen = capsys.readouterr().out
+    assert on_one_screen.splitlines()[0] == "shop: 1 warning, above, before the search"
+    assert SAID not in on_one_screen
 
 
 def test_what_was_found_goes_with_the_spec_and_is_not_found_again(
