@@ -38,7 +38,7 @@ from engine.methods.optimizers import OPTIMIZERS  # noqa: E402
 from engine.network import NetworkConfig, Parameters  # noqa: E402
 from engine.roads import plain  # noqa: E402
 from engine.roads.choice import choose_road  # noqa: E402
-from engine.roads.compiled import session as kernels
+from engine.roads.compiled import session as kernels  # noqa: E402
 from engine.roads.compiled import single_session  # noqa: E402
 from engine.splits import Split  # noqa: E402
 from engine.training import initial_state  # noqa: E402

@@ -71,8 +71,11 @@ def texts(page: bytes, keys: tuple[str, ...] = ()) -> set[str]:
     return {text for text in found | tails if text and not text.startswith(COMMANDS)}
 
 
+QUOTED = re.compile(r"`[^`]+`")
+
+
 def english(found: set[str]) -> set[str]:
-    return {text for text in found if ENGLISH_WORDS.search(FORMATS.sub("", text))}
+    return {text for text in found if ENGLISH_WORDS.search(QUOTED.sub("", FORMATS.sub("", text)))}
 
 
 def test_cards_and_the_table_of_answers_have_no_english_sentence(studies: list[Study]) -> None:
