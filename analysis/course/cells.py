@@ -12,7 +12,7 @@ from analysis.records.lesson import CellRecord, LessonSettings, Level, at_look, 
 from analysis.records.study import Study
 from analysis.statistics.homework import dataset_title
 from analysis.statistics.verdicts import Kind, Sample
-from analysis.words import later, translated
+from analysis.words import later, say, translated
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -151,9 +151,16 @@ def pooled(samples: Sequence[Sample], kind: Kind | None = None) -> Sample | None
     return Sample("", kind or samples[0].kind, mean)
 
 
-_TITLES = {"fashion_mnist": "Fashion-MNIST", "house_prices": later("house prices")}
+_TITLES = {"fashion_mnist": "Fashion-MNIST", "house_prices": later("house prices"), "valley": later("valley")}
 
 
 def title(dataset: str) -> str:
     """Return what people call a dataset."""
     return translated(_TITLES[dataset]) if dataset in _TITLES else dataset_title(dataset)
+
+
+def level_text(level: Level) -> str:
+    """Return a level as a reader says it: "none" in the reader's language, everything else as it is written."""
+    if level == "none":
+        return say("none")
+    return f"{level:g}" if isinstance(level, float) else str(level)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, losses, pooled, time_to, title
+from analysis.course.cells import Cells, FloatArray, level_text, losses, pooled, time_to, title
 from analysis.formats.blocks import Cell, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.homework import setting_title
@@ -121,7 +121,7 @@ def _short(key: str) -> str:
 def _name(key: str, level: Level) -> str:
     if key == "dataset":
         return title(str(level))
-    return f"{level:g}" if isinstance(level, float) else str(level)
+    return level_text(level)
 
 
 def lines(

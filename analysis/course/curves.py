@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, time_to, title
+from analysis.course.cells import Cells, FloatArray, level_text, time_to, title
 from analysis.formats.blocks import Picture, ReportColumn, ReportTable
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.homework import setting_title
@@ -61,7 +61,7 @@ def over_epochs(
         Whether they are drawn on a logarithmic scale.
     """
     rows = tuple(
-        (title(dataset), _level(level), float(look), float(value))
+        (title(dataset), level_text(level), float(look), float(value))
         for dataset in cells.datasets(design)
         for level in cells.levels(design, colours)
         for look, value in zip(*_curve(cells, design, dataset, colours, level, curve), strict=True)
@@ -100,10 +100,6 @@ def survival(name: str, cells: Cells, design: str, colours: str, what: str) -> P
     )
 
 
-def _level(level: Level) -> str:
-    return f"{level:g}" if isinstance(level, float) else str(level)
-
-
 def _curve(
     cells: Cells, design: str, dataset: str, colours: str, level: Level, curve: Curve
 ) -> tuple[list[int], FloatArray]:
@@ -125,7 +121,7 @@ def _draw(cells: Cells, design: str, colours: str, curve: Curve, label: str, log
             looks, values = _curve(cells, design, dataset, colours, level, curve)
             kept = [(max(look, 0.7), value) for look, value in zip(looks, values, strict=True) if np.isfinite(value)]
             heights = [max(value, SMALLEST) if log_y else value for _, value in kept]
-            axes.plot([x for x, _ in kept], heights, color=color, linewidth=1.3, label=_level(level))
+            axes.plot([x for x, _ in kept], heights, color=color, linewidth=1.3, label=level_text(level))
         axes.set_xscale("log")
         plain_ticks(axes, "x")
         if log_y and axes.lines and axes.dataLim.height > 0:

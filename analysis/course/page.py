@@ -223,7 +223,13 @@ def claims_table(one: ToldLesson) -> ReportTable:
 def conditions_table(one: ToldLesson) -> ReportTable:
     """Return what each condition says about each claim."""
     rows = tuple(
-        (judgment.claim.words, condition or say("all"), cell_of(interval), translated(finding), interval.method)
+        (
+            judgment.claim.words,
+            condition or say("all"),
+            cell_of(interval),
+            translated(finding),
+            translated(interval.method),
+        )
         for judgment in one.judgments
         for condition, interval, finding in judgment.within
     )

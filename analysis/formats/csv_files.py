@@ -53,11 +53,11 @@ def csv_cells(cell: Cell, column: ReportColumn) -> list[str]:
         ends = ["" if value is None else repr(value) for value in (cell.estimate, cell.low, cell.high)]
         return [*ends, str(cell.n)]
     if isinstance(cell, Missing):
-        text = guard(cell.reason)
+        text = guard(str(cell.reason))
     elif isinstance(cell, Link):
         text = guard(cell.url)
     elif isinstance(cell, str):
-        text = guard(cell)
+        text = guard(str(cell))  # what is told `later` is written in the language
     else:
         text = repr(cell) if isinstance(cell, int) or math.isfinite(cell) else ""
     return [text, *[""] * (n_fields - 1)]

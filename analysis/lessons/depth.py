@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, difference, last, pooled, sooner, title
+from analysis.course.cells import Cells, FloatArray, difference, last, level_text, pooled, sooner, title
 from analysis.course.comparing import lines, over_levels, reached
 from analysis.course.curves import survival
 from analysis.course.lesson import Lesson
@@ -112,7 +112,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     parts = []
     for dataset in cells.datasets("sets"):
         means = {
-            str(shape): float(np.mean([np.median(last(cell, "test")) for cell in group]))
+            level_text(shape): float(np.mean([np.median(last(cell, "test")) for cell in group]))
             for shape in cells.levels("sets", SHAPE)
             if (group := cells.of("sets", {"dataset": dataset, SHAPE: shape}))
         }

@@ -14,6 +14,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,51 +58,105 @@ def claims(cells: Cells) -> list[Claim]:
         values = [wrong(cell, "train") for cell in cells.of("models", levels)]
         n = sum(map(len, values))
         made = float(sum((one == 0).sum() for one in values))
-        return claim("37", words, f"of {n} draws those without a training error", "equals", float(n),
-                     [Sample("", "exact", np.array([made]))] if n else [], budget="exact")  # fmt: skip
+        return claim("37", words, say("of {n} draws those without a training error", n=n), "equals", float(n),
+                     [Sample("", "exact", np.array([made]))] if n else [], budget=say("exact"))  # fmt: skip
 
-    share = "share of wrong points in range, {} less that of {} (median over draws)"
+    def less(one: str, other: str) -> str:
+        return say(
+            "share of wrong points in range, {one} less that of {other} (median over draws)", one=one, other=other
+        )
+
     return [
-        zero("One nearest neighbour makes no training error", ONE),
-        zero("Kernel regression without a ridge makes none either", KERNEL),
-        claim("37", "Ten neighbours generalize better than one", share.format("ten neighbours'", "one"), "below", 0.0,
-              _samples(cells, TEN, ONE, "in_range"), budget="same draws"),
-        claim("37", "The distance matters: Manhattan differs from Euclidean by more than 2 in 100",
-              share.format("with Manhattan distance", "Euclidean, one neighbour"), "above", MARGIN,
-              [Sample(one.condition, "median", np.abs(one.x)) for one in
-               _samples(cells, ONE_MANHATTAN, ONE, "in_range")], budget="same draws"),
-        claim("37", "A ridge helps a kernel where labels are noisy", share.format("with a ridge", "without"), "below",
-              0.0, _samples(cells, RIDGED, KERNEL, "in_range"), budget="same draws"),
-        claim("37", "Kernels do it more simply: as good as a trained network, to 2 in 100",
-              share.format("kernel ridge regression's", "eight trained units"), "below", MARGIN,
-              _samples(cells, RIDGED, NARROW, "in_range"), budget="same draws"),
-        claim("37", "A very wide network is like its own kernel at the start, to 2 in 100",
-              share.format("512 trained units'", "their kernel"), "within", 0.0,
-              _samples(cells, WIDE, OWN, "in_range"), margin=MARGIN, budget="same draws"),
-        claim("37", "One hidden layer approximates what it is shown: 512 units at their start do, by their kernel",
-              "share of wrong training points of ridge regression with the units' kernel (median over draws)", "below",
-              0.1, _samples(cells, OWN, None, "train"), budget="same draws"),
-        claim("37", "Beyond the range the network of eight is better than ten neighbours",
-              "share of wrong points beyond the range, the network's less ten neighbours' (median over draws)", "below",
-              0.0, _samples(cells, NARROW, TEN, "out_of_range"), budget="same draws"),
-        claim("37", "... and than kernel ridge regression",
-              "share of wrong points beyond the range, the network's less the kernel's (median over draws)", "below",
-              0.0, _samples(cells, NARROW, RIDGED, "out_of_range"), budget="same draws"),
-    ]  # fmt: skip
+        zero(say("One nearest neighbour makes no training error"), ONE),
+        zero(say("Kernel regression without a ridge makes none either"), KERNEL),
+        claim(
+            "37",
+            say("Ten neighbours generalize better than one"),
+            less(say("ten neighbours'"), say("one")),
+            "below",
+            0.0,
+            _samples(cells, TEN, ONE, "in_range"),
+            budget=say("same draws"),
+        ),
+        claim(
+            "37",
+            say("The distance matters: Manhattan differs from Euclidean by more than 2 in 100"),
+            less(say("with Manhattan distance"), say("Euclidean, one neighbour")),
+            "above",
+            MARGIN,
+            [Sample(one.condition, "median", np.abs(one.x)) for one in _samples(cells, ONE_MANHATTAN, ONE, "in_range")],
+            budget=say("same draws"),
+        ),
+        claim(
+            "37",
+            say("A ridge helps a kernel where labels are noisy"),
+            less(say("with a ridge"), say("without")),
+            "below",
+            0.0,
+            _samples(cells, RIDGED, KERNEL, "in_range"),
+            budget=say("same draws"),
+        ),
+        claim(
+            "37",
+            say("Kernels do it more simply: as good as a trained network, to 2 in 100"),
+            less(say("kernel ridge regression's"), say("eight trained units")),
+            "below",
+            MARGIN,
+            _samples(cells, RIDGED, NARROW, "in_range"),
+            budget=say("same draws"),
+        ),
+        claim(
+            "37",
+            say("A very wide network is like its own kernel at the start, to 2 in 100"),
+            less(say("512 trained units'"), say("their kernel")),
+            "within",
+            0.0,
+            _samples(cells, WIDE, OWN, "in_range"),
+            margin=MARGIN,
+            budget=say("same draws"),
+        ),
+        claim(
+            "37",
+            say("One hidden layer approximates what it is shown: 512 units at their start do, by their kernel"),
+            say("share of wrong training points of ridge regression with the units' kernel (median over draws)"),
+            "below",
+            0.1,
+            _samples(cells, OWN, None, "train"),
+            budget=say("same draws"),
+        ),
+        claim(
+            "37",
+            say("Beyond the range the network of eight is better than ten neighbours"),
+            say("share of wrong points beyond the range, the network's less ten neighbours' (median over draws)"),
+            "below",
+            0.0,
+            _samples(cells, NARROW, TEN, "out_of_range"),
+            budget=say("same draws"),
+        ),
+        claim(
+            "37",
+            say("... and than kernel ridge regression"),
+            say("share of wrong points beyond the range, the network's less the kernel's (median over draws)"),
+            "below",
+            0.0,
+            _samples(cells, NARROW, RIDGED, "out_of_range"),
+            budget=say("same draws"),
+        ),
+    ]
 
 
 def name_of(cell: CellRecord) -> str:
     """Return a model in words."""
     p = cell.params
     if p[MODEL] == "neighbours":
-        return f"{p[K]} nearest, {p[DISTANCE]}"
+        return say("{k} nearest, {distance}", k=p[K], distance=p[DISTANCE])
     if p[MODEL] == "network":
-        return f"network, {p[SHAPE]} units"
-    ridge = f", ridge {float(str(p[RIDGE])):g}" if p[RIDGE] else ""
-    return f"{'Gaussian kernel' if p[MODEL] == 'kernel_ridge' else 'kernel of 512 units'}{ridge}"
+        return say("network, {shape} units", shape=p[SHAPE])
+    ridge = say(", ridge {ridge:g}", ridge=float(str(p[RIDGE]))) if p[RIDGE] else ""
+    return f"{say('Gaussian kernel') if p[MODEL] == 'kernel_ridge' else say('kernel of 512 units')}{ridge}"
 
 
-SPLITS = (("train", "Training"), ("in_range", "In range"), ("out_of_range", "Beyond"))
+SPLITS = (("train", later("Training")), ("in_range", later("In range")), ("out_of_range", later("Beyond")))
 
 
 def blocks(cells: Cells) -> list[Block]:
@@ -109,9 +164,13 @@ def blocks(cells: Cells) -> list[Block]:
     return [
         _picture(cells),
         _table(cells),
-        Paragraph("That one hidden layer can approximate any continuous function on a box is a theorem (Cybenko 1989; "
-                  "Hornik 1991), which no measurement decides; it says nothing of what training finds."),
-    ]  # fmt: skip
+        Paragraph(
+            say(
+                "That one hidden layer can approximate any continuous function on a box is a theorem (Cybenko 1989; "
+                "Hornik 1991), which no measurement decides; it says nothing of what training finds."
+            )
+        ),
+    ]
 
 
 def _table(cells: Cells) -> ReportTable:
@@ -122,8 +181,8 @@ def _table(cells: Cells) -> ReportTable:
     ]  # fmt: skip
     return ReportTable(
         "nonparametric-errors",
-        "Share of wrong signs, medians over draws: at the training points, in range, and beyond the range.",
-        (ReportColumn("set", "Set", "text"), ReportColumn("model", "Model", "text"),
+        say("Share of wrong signs, medians over draws: at the training points, in range, and beyond the range."),
+        (ReportColumn("set", say("Set"), "text"), ReportColumn("model", say("Model"), "text"),
          *(ReportColumn(name, words, "interval") for name, words in SPLITS)),
         tuple(rows),
     )  # fmt: skip
@@ -131,19 +190,19 @@ def _table(cells: Cells) -> ReportTable:
 
 def _picture(cells: Cells) -> Picture:
     rows = [
-        (title(str(cell.params["dataset"])), name_of(cell), words, float(np.nanmedian(wrong(cell, name))))
+        (title(str(cell.params["dataset"])), name_of(cell), str(words), float(np.nanmedian(wrong(cell, name))))
         for cell in cells.of("models")
         for name, words in SPLITS
         if not np.isnan(wrong(cell, name)).all()
     ]
     return Picture(
         "nonparametric-bars",
-        "Median share of wrong signs at the training points, in range and beyond it, a panel a set.",
-        "A group of bars for each model.",
+        say("Median share of wrong signs at the training points, in range and beyond it, a panel a set."),
+        say("A group of bars for each model."),
         lambda: _draw(cells),
-        ReportTable("nonparametric-bars", "", (ReportColumn("set", "Set", "text"),
-                    ReportColumn("model", "Model", "text"), ReportColumn("where", "Where", "text"),
-                    ReportColumn("wrong", "Wrong")), tuple(rows)),
+        ReportTable("nonparametric-bars", "", (ReportColumn("set", say("Set"), "text"),
+                    ReportColumn("model", say("Model"), "text"), ReportColumn("where", say("Where"), "text"),
+                    ReportColumn("wrong", say("Wrong"))), tuple(rows)),
     )  # fmt: skip
 
 
@@ -175,13 +234,23 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     parts = []
     for dataset in cells.datasets("models"):
         found = [
-            f"{words} {np.median(wrong(cell)):.1%} and {np.nanmedian(wrong(cell, 'out_of_range')):.1%}"
-            for words, levels in (("one neighbour", ONE), ("ten", TEN), ("kernel ridge", RIDGED), ("8 units", NARROW))
+            say(
+                "{words} {inside:.1%} and {beyond:.1%}",
+                words=words,
+                inside=np.median(wrong(cell)),
+                beyond=np.nanmedian(wrong(cell, "out_of_range")),
+            )
+            for words, levels in (
+                (say("one neighbour"), ONE),
+                (say("ten"), TEN),
+                (say("kernel ridge"), RIDGED),
+                (say("8 units"), NARROW),
+            )
             if (cell := cells.one("models", {"dataset": dataset, **levels})) is not None
             and not np.isnan(wrong(cell, "out_of_range")).all()
         ]
         parts.append(f"{title(dataset)}: {', '.join(found)}")
-    return f"Wrong in range and beyond it: {'; '.join(parts)}."
+    return say("Wrong in range and beyond it: {parts}.", parts="; ".join(parts))
 
 
-LESSON = Lesson("Neighbours, kernels, networks", claims, blocks, answer)
+LESSON = Lesson(later("Neighbours, kernels, networks"), claims, blocks, answer)

@@ -13,6 +13,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
+from analysis.words import later, say
 
 OPTIMIZER, RATE, ACTIVATION = "training.optimizer", "training.learning_rate", "network.activation"
 CAP = 2.0
@@ -64,7 +65,7 @@ def _turns(cells: Cells) -> tuple[Sample, ...]:
             if both[0] is not None and both[1] is not None:
                 wins.append(sooner(*(traced(cell, "turning")[-1] for cell in both if cell is not None)))
         if wins:
-            found.append(Sample(f"rate {rate}", "share", np.mean(wins, axis=0)))
+            found.append(Sample(say("rate {rate}", rate=rate), "share", np.mean(wins, axis=0)))
     return tuple(found)
 
 
@@ -85,13 +86,13 @@ def _turning_table(cells: Cells) -> ReportTable:
             )
     return ReportTable(
         "optimizers-turning",
-        "Mean angle between one step and the next in degrees (0 is straight on, 180 to and fro), on a bowl of "
+        say("Mean angle between one step and the next in degrees (0 is straight on, 180 to and fro), on a bowl of "
         "curvatures 1 and 100 and with full batches of two sets, 300 steps; share of starts whose training loss "
-        "reaches the target, and its median at the end.",
+        "reaches the target, and its median at the end."),
         (
-            ReportColumn("where", "On, with", "text"), ReportColumn("rate", "Rate"),
-            ReportColumn("angle", "Angle", "interval"), ReportColumn("reached", "Reached", "interval"),
-            ReportColumn("loss", "Training loss"),
+            ReportColumn("where", say("On, with"), "text"), ReportColumn("rate", say("Rate")),
+            ReportColumn("angle", say("Angle"), "interval"), ReportColumn("reached", say("Reached"), "interval"),
+            ReportColumn("loss", say("Training loss")),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -100,7 +101,7 @@ def _turning_table(cells: Cells) -> ReportTable:
 def claims(cells: Cells) -> list[Claim]:
     """Return the sources' claims about optimizers."""
     activations = cells.levels("sets", ACTIVATION)
-    budget = "six rates each, chosen on other draws; equal epochs"
+    budget = say("six rates each, chosen on other draws; equal epochs")
 
     def times(cell: CellRecord) -> FloatArray:
         return time_to(cell, cells.target_of(cell))
@@ -110,19 +111,63 @@ def claims(cells: Cells) -> list[Claim]:
     tanh = _versus(cells, "adam", "sgd", lambda cell: last(cell, "train"), [a for a in activations if a == "tanh"])
     momentum = _versus(cells, "momentum", "sgd", times, activations)
     return [
-        Claim("65", "Adam trains badly", "share of draws with a lower training loss with SGD than with Adam, each at "
-              "its own rate", "above", 0.5, badly, pooled(badly), budget=budget),
-        Claim("69", "Adam speeds ReLU up", "share of draws that reach the target in fewer epochs with Adam than with "
-              "SGD, ReLU (both never counts half)", "above", 0.5, relu, pooled(relu), budget=budget),
-        Claim("69", "... and lowers tanh's loss", "share of draws with a lower training loss with Adam than with SGD, "
-              "tanh", "above", 0.5, tanh, pooled(tanh), budget=budget),
-        Claim("", "Momentum is quicker than plain SGD once both are tuned", "share of draws that reach the target in "
-              "fewer epochs with momentum (both never counts half)", "above", 0.5, momentum, pooled(momentum),
-              budget=budget),
-        Claim("74", "Zero-centred outputs avoid zig-zag: tanh turns less than sigmoid", "share of draws in which the "
-              "mean angle between steps of full batches is smaller with tanh than with sigmoid, by rate", "above", 0.5,
-              (turns := _turns(cells)), pooled(turns), budget="equal rate, steps and draws"),
-    ]  # fmt: skip
+        Claim(
+            "65",
+            say("Adam trains badly"),
+            say("share of draws with a lower training loss with SGD than with Adam, each at its own rate"),
+            "above",
+            0.5,
+            badly,
+            pooled(badly),
+            budget=budget,
+        ),
+        Claim(
+            "69",
+            say("Adam speeds ReLU up"),
+            say(
+                "share of draws that reach the target in fewer epochs with Adam than with "
+                "SGD, ReLU (both never counts half)"
+            ),
+            "above",
+            0.5,
+            relu,
+            pooled(relu),
+            budget=budget,
+        ),
+        Claim(
+            "69",
+            say("... and lowers tanh's loss"),
+            say("share of draws with a lower training loss with Adam than with SGD, tanh"),
+            "above",
+            0.5,
+            tanh,
+            pooled(tanh),
+            budget=budget,
+        ),
+        Claim(
+            "",
+            say("Momentum is quicker than plain SGD once both are tuned"),
+            say("share of draws that reach the target in fewer epochs with momentum (both never counts half)"),
+            "above",
+            0.5,
+            momentum,
+            pooled(momentum),
+            budget=budget,
+        ),
+        Claim(
+            "74",
+            say("Zero-centred outputs avoid zig-zag: tanh turns less than sigmoid"),
+            say(
+                "share of draws in which the "
+                "mean angle between steps of full batches is smaller with tanh than with sigmoid, by rate"
+            ),
+            "above",
+            0.5,
+            (turns := _turns(cells)),
+            pooled(turns),
+            budget=say("equal rate, steps and draws"),
+        ),
+    ]
 
 
 def blocks(cells: Cells) -> list[Block]:
@@ -130,18 +175,36 @@ def blocks(cells: Cells) -> list[Block]:
     n = cells.design("sets").get("n_replicas", 0)
     return [
         lines(
-            "optimizers-loss", f"Median test loss over {n} draws by rate, both activations; one line an optimizer: "
-            "each needs a rate of its own.", "Test loss by rate and optimizer on each set.",
-            cells, "sets", RATE, OPTIMIZER, lambda cell: last(cell, "test"), "test loss", log_y=True,
+            "optimizers-loss",
+            say(
+                "Median test loss over {n} draws by rate, both activations; one line an optimizer: "
+                "each needs a rate of its own.",
+                n=n,
+            ),
+            say("Test loss by rate and optimizer on each set."),
+            cells,
+            "sets",
+            RATE,
+            OPTIMIZER,
+            lambda cell: last(cell, "test"),
+            say("test loss"),
+            log_y=True,
             goal=cells.target("sets"),
         ),
         over_levels(
-            "optimizers-reached", "Share of draws that reach the target, by rate and optimizer, mean over sets and "
-            "activations.", cells, "sets", RATE, OPTIMIZER, lambda cell: reached(cells, cell),
+            "optimizers-reached",
+            say("Share of draws that reach the target, by rate and optimizer, mean over sets and activations."),
+            cells,
+            "sets",
+            RATE,
+            OPTIMIZER,
+            lambda cell: reached(cells, cell),
         ),
-        survival("optimizers-survival", cells, "sets", OPTIMIZER, "an optimizer, all rates and activations together"),
+        survival(
+            "optimizers-survival", cells, "sets", OPTIMIZER, say("an optimizer, all rates and activations together")
+        ),
         _turning_table(cells),
-    ]  # fmt: skip
+    ]
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
@@ -154,9 +217,10 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
             for activation in cells.levels("sets", ACTIVATION)
         ]
         parts.append(f"{optimizer} {np.mean(shares):.0%}")
-    return (
-        f"Each at its own rate, chosen on other draws, these shares of networks reach the target: {', '.join(parts)}."
+    return say(
+        "Each at its own rate, chosen on other draws, these shares of networks reach the target: {parts}.",
+        parts=", ".join(parts),
     )
 
 
-LESSON = Lesson("Optimizers", claims, blocks, answer)
+LESSON = Lesson(later("Optimizers"), claims, blocks, answer)

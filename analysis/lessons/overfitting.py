@@ -15,6 +15,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Picture, ReportColumn, ReportTable
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,31 +83,63 @@ def _gap(cell: CellRecord) -> FloatArray:
 
 def claims(cells: Cells) -> list[Claim]:
     """Return what is claimed about simple and flexible boundaries."""
-    budget = "equal epochs, rate, points and draws"
+    budget = say("equal epochs, rate, points and draws")
 
     def one(words: str, measure: str, value: Callable[[CellRecord, CellRecord], FloatArray], held: str) -> Claim:
         samples = _samples(cells, value)
         return Claim("15", words, measure, "above", 0.5, samples, pooled(samples), budget=held)
 
     return [
-        one("The flexible boundary fits the points it was trained on better", "share of draws and activations with a "
-            "lower training loss with two layers of 8 than with 2 units",
-            lambda a, b: sooner(last(b, "train"), last(a, "train")), budget),
-        one("... and fresh points worse", "share of draws and activations with a higher test loss with two layers of 8 "
-            "than with 2 units", lambda a, b: sooner(last(a, "test"), last(b, "test")), budget),
-        one("Other things equal, the simpler boundary generalizes better", "share of draws and activations with a "
-            "lower test loss with 2 units than with two layers of 8 at equal training loss", _equal_fit,
-            "equal training loss: the flexible network's first look at the simple one's last; points and draws"),
-        one("The simpler the boundary, the smaller the gap", "share of draws and activations with a smaller test minus "
-            "training loss with 2 units than with two layers of 8", lambda a, b: sooner(_gap(a), _gap(b)), budget),
-        one("A flexible network's boundary is more intricate", "share of draws and activations in which lines through "
-            "the range cross the boundary more often with two layers of 8 than with 2 units",
-            lambda a, b: sooner(traced(a, "crossings")[-1], traced(b, "crossings")[-1]), budget),
-        one("Training the flexible network to the end is worse than stopping it in time", "share of draws and "
-            "activations with a higher test loss at the end than at the look that is best for the other draws, two "
-            "layers of 8", lambda _, b: sooner(best_epoch_on_others(b), last(b, "test")),
-            "the same networks, at two epochs"),
-    ]  # fmt: skip
+        one(
+            say("The flexible boundary fits the points it was trained on better"),
+            say("share of draws and activations with a lower training loss with two layers of 8 than with 2 units"),
+            lambda a, b: sooner(last(b, "train"), last(a, "train")),
+            budget,
+        ),
+        one(
+            say("... and fresh points worse"),
+            say("share of draws and activations with a higher test loss with two layers of 8 than with 2 units"),
+            lambda a, b: sooner(last(a, "test"), last(b, "test")),
+            budget,
+        ),
+        one(
+            say("Other things equal, the simpler boundary generalizes better"),
+            say(
+                "share of draws and activations with a "
+                "lower test loss with 2 units than with two layers of 8 at equal training loss"
+            ),
+            _equal_fit,
+            say("equal training loss: the flexible network's first look at the simple one's last; points and draws"),
+        ),
+        one(
+            say("The simpler the boundary, the smaller the gap"),
+            say(
+                "share of draws and activations with a smaller test minus "
+                "training loss with 2 units than with two layers of 8"
+            ),
+            lambda a, b: sooner(_gap(a), _gap(b)),
+            budget,
+        ),
+        one(
+            say("A flexible network's boundary is more intricate"),
+            say(
+                "share of draws and activations in which lines through "
+                "the range cross the boundary more often with two layers of 8 than with 2 units"
+            ),
+            lambda a, b: sooner(traced(a, "crossings")[-1], traced(b, "crossings")[-1]),
+            budget,
+        ),
+        one(
+            say("Training the flexible network to the end is worse than stopping it in time"),
+            say(
+                "share of draws and "
+                "activations with a higher test loss at the end than at the look that is best for the other draws, two "
+                "layers of 8"
+            ),
+            lambda _, b: sooner(best_epoch_on_others(b), last(b, "test")),
+            say("the same networks, at two epochs"),
+        ),
+    ]
 
 
 def _median_of(split: str) -> Callable[[CellRecord], FloatArray]:
@@ -122,25 +155,44 @@ def blocks(cells: Cells) -> list[Block]:
         *(
             over_epochs(
                 f"overfitting-{split}",
-                f"Median {words} over {n} draws by epoch, mean of both activations; one line a network.",
-                f"Median {words} by epoch and network on each set.",
-                cells, "sets", SHAPE, _median_of(split), words,
+                say(
+                    "Median {words} over {n} draws by epoch, mean of both activations; one line a network.",
+                    words=words,
+                    n=n,
+                ),
+                say("Median {words} by epoch and network on each set.", words=words),
+                cells,
+                "sets",
+                SHAPE,
+                _median_of(split),
+                words,
                 log_y=True,
             )
-            for split, words in (("train", "training loss"), ("test", "test loss"))
+            for split, words in (("train", say("training loss")), ("test", say("test loss")))
         ),
         _equal_picture(cells),
         *(
-            over_levels(f"overfitting-{name}", f"{words}, median over draws, mean of both activations.", cells, "sets",
-                        "dataset", SHAPE, value, kind="median")
+            over_levels(
+                f"overfitting-{name}",
+                say("{words}, median over draws, mean of both activations.", words=words),
+                cells,
+                "sets",
+                "dataset",
+                SHAPE,
+                value,
+                kind="median",
+            )
             for name, words, value in (
-                ("train-loss", "Training loss at the end", lambda cell: last(cell, "train")),
-                ("test-loss", "Test loss at the end", lambda cell: last(cell, "test")),
-                ("crossings", "How often a line through the range crosses the boundary",
-                 lambda cell: traced(cell, "crossings")[-1]),
+                ("train-loss", say("Training loss at the end"), lambda cell: last(cell, "train")),
+                ("test-loss", say("Test loss at the end"), lambda cell: last(cell, "test")),
+                (
+                    "crossings",
+                    say("How often a line through the range crosses the boundary"),
+                    lambda cell: traced(cell, "crossings")[-1],
+                ),
             )
         ),
-    ]  # fmt: skip
+    ]
 
 
 def typical_draw(simple: CellRecord, flexible: CellRecord) -> int:
@@ -174,25 +226,39 @@ def _boundary_picture(cells: Cells) -> Picture:
     activation = "".join(str(pair[0].params[ACTIVATION]) for _, pair, _ in drawn[:1])
     return Picture(
         "overfitting-boundaries",
-        f"The boundaries of {names[0]} units (black) and of {names[1]} units (purple, dashed; {activation}) that "
-        "learnt the same points: above on those, below on fresh ones. Of each set the draw with the middle difference "
-        "in test loss; losses of both.",
-        "; ".join(f"{name}, {shape} units: {train:.3g} and {test:.3g} on fresh points"
-                  for name, shape, _, train, test in rows) or "No network was trained.",
+        say(
+            "The boundaries of {simple} units (black) and of {flexible} units (purple, dashed; {activation}) that "
+            "learnt the same points: above on those, below on fresh ones. Of each set the draw with the middle "
+            "difference in test loss; losses of both.",
+            simple=names[0],
+            flexible=names[1],
+            activation=activation,
+        ),
+        "; ".join(
+            say(
+                "{name}, {shape} units: {train:.3g} and {test:.3g} on fresh points",
+                name=name,
+                shape=shape,
+                train=train,
+                test=test,
+            )
+            for name, shape, _, train, test in rows
+        )
+        or say("No network was trained."),
         lambda: _draw_boundaries(cells, drawn),
         ReportTable(
             "overfitting-boundaries",
             "",
             (
-                ReportColumn("set", "Set", "text"),
-                ReportColumn("units", "Units", "text"),
-                ReportColumn("seed", "Seed", "text"),
-                ReportColumn("train", "Training loss"),
-                ReportColumn("test", "Test loss"),
+                ReportColumn("set", say("Set"), "text"),
+                ReportColumn("units", say("Units"), "text"),
+                ReportColumn("seed", say("Seed"), "text"),
+                ReportColumn("train", say("Training loss")),
+                ReportColumn("test", say("Test loss")),
             ),
             rows,
         ),
-    )  # fmt: skip
+    )
 
 
 def _draw_boundaries(cells: Cells, drawn: Sequence[tuple[str, Pair, int]]) -> Figure:
@@ -207,8 +273,8 @@ def _draw_boundaries(cells: Cells, drawn: Sequence[tuple[str, Pair, int]]) -> Fi
             axes = figure.add_axes(((j + 0.1) / n, 1 - (i + 0.95) / 2, 0.85 / n, 0.76 / 2))
             scatter(axes, shown)
             _draw_pair(axes, cells, pair, draw)
-            both = " and ".join(f"{last(cell, split)[draw]:.3f}" for cell in pair)
-            axes.set_title(f"{name}\n{'fresh points' if i else 'its points'}: {both}", fontsize=8)
+            both = say(" and ").join(f"{last(cell, split)[draw]:.3f}" for cell in pair)
+            axes.set_title(f"{name}\n{say('fresh points') if i else say('its points')}: {both}", fontsize=8)
     return figure
 
 
@@ -238,18 +304,24 @@ def _equal_picture(cells: Cells) -> Picture:
     below = sum(x < y for _, _, x, y in rows)
     return Picture(
         "overfitting-equal-fit",
-        "Test loss at equal training loss: each dot a draw, the simple network at its end across, the flexible one at "
-        "its first look with as low a training loss up. Above the line the simple network is better.",
-        f"In {below} of {len(rows)} draws the simple network is better at equal training loss.",
+        say(
+            "Test loss at equal training loss: each dot a draw, the simple network at its end across, the flexible one "
+            "at its first look with as low a training loss up. Above the line the simple network is better."
+        ),
+        say(
+            "In {below} of {n_rows} draws the simple network is better at equal training loss.",
+            below=below,
+            n_rows=len(rows),
+        ),
         lambda: _draw_equal(cells.datasets("sets"), groups),
         ReportTable(
             "overfitting-equal-fit",
             "",
             (
-                ReportColumn("set", "Set", "text"),
-                ReportColumn("activation", "Activation", "text"),
-                ReportColumn("simple", "Simple"),
-                ReportColumn("flexible", "Flexible"),
+                ReportColumn("set", say("Set"), "text"),
+                ReportColumn("activation", say("Activation"), "text"),
+                ReportColumn("simple", say("Simple")),
+                ReportColumn("flexible", say("Flexible")),
             ),
             tuple(rows),
         ),
@@ -267,14 +339,23 @@ def _draw_equal(datasets: Sequence[str], groups: Sequence[tuple[str, str, FloatA
         axes = framed_axes(figure, 0.55, 0.5, 0.1, 0.3, i, n)
         for _, activation, x, y in (group for group in groups if group[0] == name):
             axes.plot(x, y, "o", color=colors[activation], markersize=3, alpha=0.6, label=activation)
-        top = max([0.1, *(v for _, _, *both in (g for g in groups if g[0] == name) for one in both
-                          for v in one[np.isfinite(one)])])  # fmt: skip
+        top = max(
+            [
+                0.1,
+                *(
+                    v
+                    for _, _, *both in (g for g in groups if g[0] == name)
+                    for one in both
+                    for v in one[np.isfinite(one)]
+                ),
+            ]
+        )
         axes.plot([0, top], [0, top], color=GRAY, linewidth=1.0)
         axes.set_title(name, fontsize=9)
-        axes.set_xlabel("simple", fontsize=8)
+        axes.set_xlabel(say("simple"), fontsize=8)
         axes.tick_params(labelsize=6)
         if i == 0:
-            axes.set_ylabel("flexible", fontsize=8)
+            axes.set_ylabel(say("flexible"), fontsize=8)
             axes.legend(fontsize=6)
     return figure
 
@@ -287,11 +368,21 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         if both:
             loss = [[np.median(last(cell, split)) for split in ("train", "test")] for cell in both[0]]
             parts.append(
-                f"{title(dataset)} {loss[0][0]:.3f} and {loss[0][1]:.3f}, flexible {loss[1][0]:.3f} and "
-                f"{loss[1][1]:.3f}"
+                say(
+                    "{title} {train:.3f} and {test:.3f}, flexible {flexible_train:.3f} and {flexible_test:.3f}",
+                    title=title(dataset),
+                    train=loss[0][0],
+                    test=loss[0][1],
+                    flexible_train=loss[1][0],
+                    flexible_test=loss[1][1],
+                )
             )
     activation = cells.levels("sets", ACTIVATION)
-    return f"Median training and test loss at the end ({activation[0]}), simple network: {'; '.join(parts)}."
+    return say(
+        "Median training and test loss at the end ({activation}), simple network: {parts}.",
+        activation=activation[0],
+        parts="; ".join(parts),
+    )
 
 
-LESSON = Lesson("Overfitting", claims, blocks, answer)
+LESSON = Lesson(later("Overfitting"), claims, blocks, answer)

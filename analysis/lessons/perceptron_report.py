@@ -13,6 +13,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from analysis.words import later, say
 
 OPTIMIZER, ACTIVATION, BATCH = "training.optimizer", "network.activation", "training.batch_size"
 NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "sgd": "SGD", "adam": "Adam"}
@@ -36,9 +37,9 @@ def _wrong(cell: CellRecord) -> FloatArray:
 
 
 ARMS = (
-    Arm("our start and order", "ours", lambda cell: last(cell, "test")),
-    Arm("the report's start and order", "report", lambda cell: last(cell, "test")),
-    Arm("its start, order and wrong gradient", "report", _wrong),
+    Arm(later("our start and order"), "ours", lambda cell: last(cell, "test")),
+    Arm(later("the report's start and order"), "report", lambda cell: last(cell, "test")),
+    Arm(later("its start, order and wrong gradient"), "report", _wrong),
 )
 
 
@@ -101,35 +102,62 @@ RIGHT, WRONG = ARMS[:2], ARMS[2:]
 
 def claims(cells: Cells) -> list[Claim]:
     """Return the report's findings, with right gradients and with its own."""
-    budget = "equal epochs, rate and divisions; batch 1 has eight times the updates of batch 8"
+    budget = say("equal epochs, rate and divisions; batch 1 has eight times the updates of batch 8")
 
     def claim(number: str, words: str, measure: str, samples: tuple[Sample, ...], even: float = 0.5) -> Claim:
         return Claim(number, words, measure, "above", even, samples, pooled(samples), budget=budget)
 
-    sgd = "share of settings and divisions with a lower test loss with SGD than with Adam"
-    batch = "share of settings and divisions with a lower test loss with batch 1 than with batch 8"
+    sgd = say("share of settings and divisions with a lower test loss with SGD than with Adam")
+    batch = say("share of settings and divisions with a lower test loss with batch 1 than with batch 8")
     spread, best = _of_arms(cells, "median", _spread), _of_arms(cells, "share", _best)
-    best_words = "share of divisions in which ReLU, batch 1 and SGD have the lowest test loss of all settings"
+    best_words = say("share of divisions in which ReLU, batch 1 and SGD have the lowest test loss of all settings")
     wrong_best = [(arm.title, _best(cells, arm)) for arm in WRONG]
     wrong_samples = tuple(Sample(title, "share", values) for title, values in wrong_best if values is not None)
     return [
-        claim("65", "Adam trains badly", sgd, _versus(cells, OPTIMIZER, "sgd", "adam", RIGHT)),
-        claim("65", "... which its wrong gradient makes it do", sgd, _versus(cells, OPTIMIZER, "sgd", "adam", WRONG)),
-        claim("66", "Batch 1 is best", batch, _versus(cells, BATCH, 1, 8, RIGHT)),
-        claim("66", "... with its wrong gradient, too", batch, _versus(cells, BATCH, 1, 8, WRONG)),
-        Claim("67", "Activations hardly differ under SGD (the worst within 25 % of the best)", "highest over lowest "
-              "test loss of the four activations (median over divisions, mean over batch sizes)", "within", 1.0,
-              spread, pooled(spread), ALIKE, budget),
-        claim("69", "Adam lowers tanh's loss", "share of divisions with a lower test loss with Adam than SGD, tanh",
-              _versus(cells, OPTIMIZER, "adam", "sgd", RIGHT, {ACTIVATION: "tanh"})),
-        claim("70", "ReLU, batch 1 and SGD are best", best_words, best),
-        claim("70", "... with its wrong gradient", best_words, wrong_samples),
-        claim("", "The wrong gradient does harm", "share of settings and divisions with a higher test loss with the "
-              "wrong gradient than with the right one, same start and order, by optimizer", _harm(cells)),
-        Claim("76", "1-150-150-1 has 23 402 parameters", "weights and biases, each counted once", "equals",
-              float(REPORTED), (Sample("", "exact", np.array([float(n_parameters(WIDTHS))])),),
-              budget="counted, not trained"),
-    ]  # fmt: skip
+        claim("65", say("Adam trains badly"), sgd, _versus(cells, OPTIMIZER, "sgd", "adam", RIGHT)),
+        claim(
+            "65", say("... which its wrong gradient makes it do"), sgd, _versus(cells, OPTIMIZER, "sgd", "adam", WRONG)
+        ),
+        claim("66", say("Batch 1 is best"), batch, _versus(cells, BATCH, 1, 8, RIGHT)),
+        claim("66", say("... with its wrong gradient, too"), batch, _versus(cells, BATCH, 1, 8, WRONG)),
+        Claim(
+            "67",
+            say("Activations hardly differ under SGD (the worst within 25 % of the best)"),
+            say("highest over lowest test loss of the four activations (median over divisions, mean over batch sizes)"),
+            "within",
+            1.0,
+            spread,
+            pooled(spread),
+            ALIKE,
+            budget,
+        ),
+        claim(
+            "69",
+            say("Adam lowers tanh's loss"),
+            say("share of divisions with a lower test loss with Adam than SGD, tanh"),
+            _versus(cells, OPTIMIZER, "adam", "sgd", RIGHT, {ACTIVATION: "tanh"}),
+        ),
+        claim("70", say("ReLU, batch 1 and SGD are best"), best_words, best),
+        claim("70", say("... with its wrong gradient"), best_words, wrong_samples),
+        claim(
+            "",
+            say("The wrong gradient does harm"),
+            say(
+                "share of settings and divisions with a higher test loss with the "
+                "wrong gradient than with the right one, same start and order, by optimizer"
+            ),
+            _harm(cells),
+        ),
+        Claim(
+            "76",
+            say("1-150-150-1 has 23 402 parameters"),
+            say("weights and biases, each counted once"),
+            "equals",
+            float(REPORTED),
+            (Sample("", "exact", np.array([float(n_parameters(WIDTHS))])),),
+            budget=say("counted, not trained"),
+        ),
+    ]
 
 
 def _harm(cells: Cells) -> tuple[Sample, ...]:
@@ -154,11 +182,16 @@ def blocks(cells: Cells) -> list[Block]:
         other = cells.one("report", levels)
         rows.append(
             (
-                f"{_name(levels[OPTIMIZER])}, {_name(levels[ACTIVATION])}, batch {levels[BATCH]}",
+                say(
+                    "{optimizer}, {activation}, batch {batch}",
+                    optimizer=_name(levels[OPTIMIZER]),
+                    activation=_name(levels[ACTIVATION]),
+                    batch=levels[BATCH],
+                ),
                 shown(median_interval(last(cell, "train"))),
                 shown(median_interval(last(cell, "test"))),
                 *(
-                    Missing("not trained") if other is None else shown(median_interval(value(other)))
+                    Missing(say("not trained")) if other is None else shown(median_interval(value(other)))
                     for value in (ARMS[1].loss, _wrong)
                 ),
             )
@@ -167,17 +200,21 @@ def blocks(cells: Cells) -> list[Block]:
     return [
         ReportTable(
             "perceptron-report-grid",
-            f"Median losses over {n} divisions of the points, by setting: our start and order; test loss with the "
-            "report's start and order; and with its gradient as well. The noise alone is 0.01.",
+            say(
+                "Median losses over {n} divisions of the points, by setting: our start and order; test loss with the "
+                "report's start and order; and with its gradient as well. The noise alone is 0.01.",
+                n=n,
+            ),
             (
-                ReportColumn("setting", "Setting", "text"), ReportColumn("train", "Training loss, ours", "interval"),
-                ReportColumn("test", "Test loss, ours", "interval"),
-                ReportColumn("start", "... the report's start", "interval"),
-                ReportColumn("wrong", "... and wrong gradient", "interval"),
+                ReportColumn("setting", say("Setting"), "text"),
+                ReportColumn("train", say("Training loss, ours"), "interval"),
+                ReportColumn("test", say("Test loss, ours"), "interval"),
+                ReportColumn("start", say("... the report's start"), "interval"),
+                ReportColumn("wrong", say("... and wrong gradient"), "interval"),
             ),
             tuple(rows),
         )
-    ]  # fmt: skip
+    ]
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
@@ -187,12 +224,26 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         group = cells.of(arm.design)
         if group:
             best = min(group, key=lambda cell: float(np.median(arm.loss(cell))))
-            words = f"{_name(best.params[OPTIMIZER])}, {_name(best.params[ACTIVATION])}, batch {best.params[BATCH]}"
-            parts.append(f"{words} with {arm.title} ({np.median(arm.loss(best)):.3g})")
-    return (
-        f"Lowest median test loss: {'; '.join(parts)}. Its 1-150-150-1 has {n_parameters(WIDTHS)} parameters, not "
-        f"{REPORTED}."
+            words = say(
+                "{optimizer}, {activation}, batch {batch}",
+                optimizer=_name(best.params[OPTIMIZER]),
+                activation=_name(best.params[ACTIVATION]),
+                batch=best.params[BATCH],
+            )
+            parts.append(
+                say(
+                    "{words} with {arm} ({loss:.3g})",
+                    words=words,
+                    arm=arm.title,
+                    loss=np.median(arm.loss(best)),
+                )
+            )
+    return say(
+        "Lowest median test loss: {parts}. Its 1-150-150-1 has {n_parameters} parameters, not {reported}.",
+        parts="; ".join(parts),
+        n_parameters=n_parameters(WIDTHS),
+        reported=REPORTED,
     )
 
 
-LESSON = Lesson("The homework report", claims, blocks, answer)
+LESSON = Lesson(later("The homework report"), claims, blocks, answer)

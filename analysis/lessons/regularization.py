@@ -14,6 +14,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, number_text, shown
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,12 +104,18 @@ def _example_claims() -> list[Claim]:
     )
     return [
         Claim(
-            "61", "Peaked and spread weights score equally; L2 prefers the spread ones, L1 neither",
-            "of these statements the true ones, for weights (1, 0, 0, 0) and (1, 1, 1, 1) / 4 at inputs of 1: scores "
-            "are equal; sums of squares are 1 and 0.25; sums of sizes are 1 and 1", "equals", 3.0,
-            (Sample("", "exact", np.array([float(true)])),), budget="exact",
+            "61",
+            say("Peaked and spread weights score equally; L2 prefers the spread ones, L1 neither"),
+            say(
+                "of these statements the true ones, for weights (1, 0, 0, 0) and (1, 1, 1, 1) / 4 at inputs of 1: "
+                "scores are equal; sums of squares are 1 and 0.25; sums of sizes are 1 and 1"
+            ),
+            "equals",
+            3.0,
+            (Sample("", "exact", np.array([float(true)])),),
+            budget=say("exact"),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _weight_claims(cells: Cells) -> list[Claim]:
@@ -116,23 +123,31 @@ def _weight_claims(cells: Cells) -> list[Claim]:
     found = []
     for words, measure, samples in (
         (
-            "L2 leaves a trained network's weights more even than no penalty does",
-            f"share of draws in which (mean |w|)^2 / mean w^2 is larger with L2 at {at:g} than without penalty",
+            say("L2 leaves a trained network's weights more even than no penalty does"),
+            say(
+                "share of draws in which (mean |w|)^2 / mean w^2 is larger with L2 at {at:g} than without penalty",
+                at=at,
+            ),
             _against(cells, ("l2", at), ("l2", 0.0), lambda cell: measured(cell, "weight_spread"), larger=True),
         ),
         (
-            "L1 makes weights more peaked than L2",
-            f"share of draws in which (mean |w|)^2 / mean w^2 is smaller with L1 than with L2, both at {at:g}",
+            say("L1 makes weights more peaked than L2"),
+            say(
+                "share of draws in which (mean |w|)^2 / mean w^2 is smaller with L1 than with L2, both at {at:g}", at=at
+            ),
             _against(cells, ("l1", at), ("l2", at), lambda cell: measured(cell, "weight_spread")),
         ),
         (
-            "L1 sets weights to 0, L2 does not",
-            f"share of draws in which more weights are exactly 0 with L1 than with L2, both at {at:g}",
+            say("L1 sets weights to 0, L2 does not"),
+            say("share of draws in which more weights are exactly 0 with L1 than with L2, both at {at:g}", at=at),
             _against(cells, ("l1", at), ("l2", at), lambda cell: measured(cell, "zero_weights"), larger=True),
         ),
         (
-            "L2 makes weights smaller",
-            f"share of draws in which the root mean square weight is smaller with L2 at {at:g} than without penalty",
+            say("L2 makes weights smaller"),
+            say(
+                "share of draws in which the root mean square weight is smaller with L2 at {at:g} than without penalty",
+                at=at,
+            ),
             _against(cells, ("l2", at), ("l2", 0.0), lambda cell: measured(cell, "weight_size")),
         ),
     ):
@@ -146,21 +161,37 @@ def _loss_claims(cells: Cells) -> list[Claim]:
         small = _against(cells, (penalty, SMALL), (penalty, LARGE), lambda cell: last(cell, "train"))
         found.append(
             Claim(
-                "62", f"With a small strength of {name} the data loss matters more",
-                f"share of draws with a lower training loss (without penalty) at {SMALL:g} than at {LARGE:g}", "above",
-                0.5, small, pooled(small),
+                "62",
+                say("With a small strength of {name} the data loss matters more", name=name),
+                say(
+                    "share of draws with a lower training loss (without penalty) at {small:g} than at {large:g}",
+                    small=SMALL,
+                    large=LARGE,
+                ),
+                "above",
+                0.5,
+                small,
+                pooled(small),
             )
-        )  # fmt: skip
+        )
     for penalty, name in NAMES.items():
-        for words, value in (("within", _test), ("beyond", _beyond)):
+        for words, value in ((say("within"), _test), (say("beyond"), _beyond)):
             samples = _best_against_none(cells, penalty, value)
             found.append(
                 Claim(
-                    OWN, f"{name} lowers the loss {words} the range",
-                    f"share of draws with a lower loss {words} the range than without penalty, at the strength that is "
-                    "best within the range on other draws", "above", 0.5, samples, pooled(samples),
+                    OWN,
+                    say("{name} lowers the loss {words} the range", name=name, words=words),
+                    say(
+                        "share of draws with a lower loss {words} the range than without penalty, at the strength that "
+                        "is best within the range on other draws",
+                        words=words,
+                    ),
+                    "above",
+                    0.5,
+                    samples,
+                    pooled(samples),
                 )
-            )  # fmt: skip
+            )
     return found
 
 
@@ -171,12 +202,12 @@ def blocks(cells: Cells) -> list[Block]:
 
 def _example_table() -> ReportTable:
     rows = tuple((name, *values) for name, values in example().items())
-    words = {"score": "Score", "L2": "Sum of squares (L2)", "L1": "Sum of sizes (L1)"}
+    words = {"score": say("Score"), "L2": say("Sum of squares (L2)"), "L1": say("Sum of sizes (L1)")}
     return ReportTable(
         "regularization-example",
-        "Two weight vectors with one score, at inputs (1, 1, 1, 1).",
+        say("Two weight vectors with one score, at inputs (1, 1, 1, 1)."),
         (
-            ReportColumn("what", "What", "text"),
+            ReportColumn("what", say("What"), "text"),
             ReportColumn("peaked", "(1, 0, 0, 0)"),
             ReportColumn("spread", "(1, 1, 1, 1) / 4"),
         ),
@@ -191,52 +222,77 @@ def _weight_table(cells: Cells) -> ReportTable:
             for rate in _rates(cells):
                 cell = _cell(cells, dataset, penalty, rate)
                 if cell is not None and (rate > 0 or penalty == "l1"):
-                    rows.append((title(dataset), NAMES[penalty] if rate else "none", rate,
-                                 *(_median(cell, name) for name in ("weight_size", "weight_spread", "zero_weights")),
-                                 float(np.median(last(cell, "train"))), shown(median_interval(_test(cell))),
-                                 shown(median_interval(_beyond(cell)))))  # fmt: skip
+                    rows.append(
+                        (
+                            title(dataset),
+                            NAMES[penalty] if rate else say("none"),
+                            rate,
+                            *(_median(cell, name) for name in ("weight_size", "weight_spread", "zero_weights")),
+                            float(np.median(last(cell, "train"))),
+                            shown(median_interval(_test(cell))),
+                            shown(median_interval(_beyond(cell))),
+                        )
+                    )
     return ReportTable(
         "regularization-weights",
-        "Weights after training and losses without the penalty: medians over draws.",
+        say("Weights after training and losses without the penalty: medians over draws."),
         (
-            ReportColumn("set", "Set", "text"),
-            ReportColumn("penalty", "Penalty", "text"),
-            ReportColumn("rate", "Strength"),
-            ReportColumn("size", "Weights, root mean square"), ReportColumn("spread", "Evenness of weights"),
-            ReportColumn("zero", "Share of weights at 0"), ReportColumn("train", "Training loss"),
-            ReportColumn("inside", "In range", "interval"), ReportColumn("outside", "Beyond", "interval"),
+            ReportColumn("set", say("Set"), "text"),
+            ReportColumn("penalty", say("Penalty"), "text"),
+            ReportColumn("rate", say("Strength")),
+            ReportColumn("size", say("Weights, root mean square")),
+            ReportColumn("spread", say("Evenness of weights")),
+            ReportColumn("zero", say("Share of weights at 0")),
+            ReportColumn("train", say("Training loss")),
+            ReportColumn("inside", say("In range"), "interval"),
+            ReportColumn("outside", say("Beyond"), "interval"),
         ),
         tuple(rows),
-    )  # fmt: skip
+    )
 
 
 def _median(cell: CellRecord, probe: str) -> Cell:
     values = measured(cell, probe)
     known = values[~np.isnan(values)]
-    return float(np.median(known)) if len(known) else Missing("diverged, or all weights are 0")
+    return float(np.median(known)) if len(known) else Missing(say("diverged, or all weights are 0"))
 
 
 def _picture(cells: Cells) -> Picture:
     rows = [
-        (title(str(cell.params["dataset"])), NAMES[str(cell.params[PENALTY])], float(str(cell.params[RATE])),
-         float(np.median(_test(cell))), float(np.median(_beyond(cell))))
+        (
+            title(str(cell.params["dataset"])),
+            NAMES[str(cell.params[PENALTY])],
+            float(str(cell.params[RATE])),
+            float(np.median(_test(cell))),
+            float(np.median(_beyond(cell))),
+        )
         for cell in cells.of("penalties")
-    ]  # fmt: skip
+    ]
     return Picture(
         "regularization-strength",
-        "Median loss within the range (full lines) and beyond it (dashed) by strength of the penalty, a colour for "
-        "each penalty, a panel a set; the leftmost points are without penalty.",
+        say(
+            "Median loss within the range (full lines) and beyond it (dashed) by strength of the penalty, a colour for "
+            "each penalty, a panel a set; the leftmost points are without penalty."
+        ),
         "; ".join(_best_words(cells, dataset) for dataset in cells.datasets("penalties")) + ".",
         lambda: _draw(cells),
         ReportTable(
-            "regularization-strength", "",
-            (ReportColumn("set", "Set", "text"),
-            ReportColumn("penalty", "Penalty", "text"),
-            ReportColumn("rate", "Strength"),
-             ReportColumn("inside", "In range"), ReportColumn("outside", "Beyond")),
+            "regularization-strength",
+            "",
+            (
+                ReportColumn("set", say("Set"), "text"),
+                ReportColumn("penalty", say("Penalty"), "text"),
+                ReportColumn("rate", say("Strength")),
+                ReportColumn("inside", say("In range")),
+                ReportColumn("outside", say("Beyond")),
+            ),
             tuple(row for row in rows if np.isfinite(row[3]) and np.isfinite(row[4])),
         ),
-    )  # fmt: skip
+    )
+
+
+def _judged(value: Value, cell: CellRecord) -> str:
+    return number_text(float(np.median(value(cell)[1::2])))
 
 
 def _best_words(cells: Cells, dataset: str) -> str:
@@ -246,10 +302,18 @@ def _best_words(cells: Cells, dataset: str) -> str:
         one, none = (None if r is None else _cell(cells, dataset, penalty, r) for r in (rate, 0.0))
         if one is not None and none is not None:
             inside, outside = (
-                " to ".join(number_text(float(np.median(value(cell)[1::2]))) for cell in (none, one))
+                say("from {before} to {after}", before=_judged(value, none), after=_judged(value, one))
                 for value in (_test, _beyond)
             )
-            parts.append(f"{name} at {rate:g} takes the loss within the range from {inside}, beyond it from {outside}")
+            parts.append(
+                say(
+                    "{name} at {rate:g} takes the loss within the range {inside}, beyond it {outside}",
+                    name=name,
+                    rate=rate,
+                    inside=inside,
+                    outside=outside,
+                )
+            )
     return f"{title(dataset)}: {', '.join(parts)}"
 
 
@@ -261,14 +325,21 @@ def _draw(cells: Cells) -> Figure:
     for i, dataset in enumerate(datasets):
         axes = framed_axes(figure, 0.75, 0.55, 0.1, 0.3, i, len(datasets))
         for (penalty, name), color in zip(NAMES.items(), COLORS, strict=False):
-            for value, dash, side in ((_test, "-", "in range"), (_beyond, "--", "beyond")):
+            for value, dash, side in ((_test, "-", say("in range")), (_beyond, "--", say("beyond"))):
                 points = [
                     (k, max(float(np.median(value(cell))), 1e-6))
                     for k, rate in enumerate(rates)
                     if (cell := _cell(cells, dataset, penalty, rate)) is not None
                 ]
-                axes.plot(*zip(*points, strict=True), dash, marker="o", color=color, markersize=3, linewidth=1.2,
-                          label=f"{name}, {side}")  # fmt: skip
+                axes.plot(
+                    *zip(*points, strict=True),
+                    dash,
+                    marker="o",
+                    color=color,
+                    markersize=3,
+                    linewidth=1.2,
+                    label=f"{name}, {side}",
+                )
         axes.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates], fontsize=6)
         axes.set_yscale("log")
         axes.tick_params(axis="y", labelsize=6, which="both")
@@ -287,12 +358,14 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     share = (
         ""
         if even is None
-        else f" in trained networks L2 at 0.01 makes weights more even in {even.x.mean():.0%} of draws."
+        else say(" in trained networks L2 at 0.01 makes weights more even in {mean:.0%} of draws.", mean=even.x.mean())
     )
-    return (
-        f"At the strength that is best within the range, {words}. At equal scores L2 prefers the spread weights and L1 "
-        f"neither;{share}"
+    return say(
+        "At the strength that is best within the range, {words}. At equal scores L2 prefers the spread weights and L1 "
+        "neither;{share}",
+        words=words,
+        share=share,
     )
 
 
-LESSON = Lesson("Penalties on the weights", claims, blocks, answer)
+LESSON = Lesson(later("Penalties on the weights"), claims, blocks, answer)

@@ -13,13 +13,14 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHAPE = "network.hidden_layer_sizes"
 FIVE = 5
-WORDS = {"held": "data held", "drawn": "data drawn anew"}
+WORDS = {"held": later("data held"), "drawn": later("data drawn anew")}
 
 
 def ratios(cell: CellRecord) -> FloatArray:
@@ -38,7 +39,7 @@ def _shapes(cells: Cells, design: str) -> list[CellRecord]:
 def n_solutions(cell: CellRecord) -> Cell:
     """Return how many distinct solutions the restarts of a cell have come to."""
     if "solution" not in cell.measured:
-        return Missing("the data differ")
+        return Missing(say("the data differ"))
     found = measured(cell, "solution")
     return len(set(found[~np.isnan(found)].tolist()))
 
@@ -49,28 +50,41 @@ def claims(cells: Cells) -> list[Claim]:
     for design, words in WORDS.items():
         found = _shapes(cells, design)
         if found:
-            small.append(Sample(words, "median", ratios(found[0])))
+            small.append(Sample(str(words), "median", ratios(found[0])))
         if len(found) == 2:
             one, other = (ratios(cell) for cell in found)
-            larger.append(Sample(words, "share", (other < 1.2).astype(np.float64)))
-            versus.append(Sample(words, "share", sooner(other, one)))
+            larger.append(Sample(str(words), "share", (other < 1.2).astype(np.float64)))
+            versus.append(Sample(str(words), "share", sooner(other, one)))
     return [
         claim(
-            "21", "Of five restarts the worst is almost twice the best (between 1.5 and 2.5 times)",
-            "highest over lowest test loss of five restarts of the small network (median over fives)", "within", 2.0,
-            small, margin=0.5, budget="equal epochs",
+            "21",
+            say("Of five restarts the worst is almost twice the best (between 1.5 and 2.5 times)"),
+            say("highest over lowest test loss of five restarts of the small network (median over fives)"),
+            "within",
+            2.0,
+            small,
+            margin=0.5,
+            budget=say("equal epochs"),
         ),
         claim(
-            "22", "One more layer and a few nodes: repeatable (five restarts within 20 %)",
-            "share of fives of the larger network whose highest test loss is less than 1.2 times the lowest", "above",
-            0.5, larger, budget="equal epochs",
+            "22",
+            say("One more layer and a few nodes: repeatable (five restarts within 20 %)"),
+            say("share of fives of the larger network whose highest test loss is less than 1.2 times the lowest"),
+            "above",
+            0.5,
+            larger,
+            budget=say("equal epochs"),
         ),
         claim(
-            "22", "... more so than the small network",
-            "share of fives in which the larger network's ratio is below the small one's", "above", 0.5, versus,
-            budget="equal epochs, same draws",
+            "22",
+            say("... more so than the small network"),
+            say("share of fives in which the larger network's ratio is below the small one's"),
+            "above",
+            0.5,
+            versus,
+            budget=say("equal epochs, same draws"),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def blocks(cells: Cells) -> list[Block]:
@@ -81,7 +95,7 @@ def blocks(cells: Cells) -> list[Block]:
             loss = last(cell, "test")
             rows.append(
                 (
-                    words,
+                    str(words),
                     str(cell.params[SHAPE]),
                     shown(median_interval(loss)),
                     float(loss.min()),
@@ -94,16 +108,16 @@ def blocks(cells: Cells) -> list[Block]:
     n = cells.design("held").get("n_replicas", 0)
     table = ReportTable(
         "repeatability-ratios",
-        f"{n} restarts each: test losses, highest over lowest of all of them, and of five (median over fives). With "
+        say("{n} restarts each: test losses, highest over lowest of all of them, and of five (median over fives). With "
         "the data held, the number of distinct solutions: two are the same if their outputs within the range differ by "
-        "less than a tenth of the labels' spread, whatever the order, sign or scale of their units.",
+        "less than a tenth of the labels' spread, whatever the order, sign or scale of their units.", n=n),
         (
-            ReportColumn("data", "Data", "text"), ReportColumn("units", "Units", "text"),
-            ReportColumn("median", "Median test loss", "interval"),
-            ReportColumn("lowest", "Lowest"),
-            ReportColumn("highest", "Highest"),
-            ReportColumn("all", "Highest over lowest"), ReportColumn("five", "... of five", "interval"),
-            ReportColumn("solutions", "Distinct solutions"),
+            ReportColumn("data", say("Data"), "text"), ReportColumn("units", say("Units"), "text"),
+            ReportColumn("median", say("Median test loss"), "interval"),
+            ReportColumn("lowest", say("Lowest")),
+            ReportColumn("highest", say("Highest")),
+            ReportColumn("all", say("Highest over lowest")), ReportColumn("five", say("... of five"), "interval"),
+            ReportColumn("solutions", say("Distinct solutions")),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -115,16 +129,32 @@ def blocks(cells: Cells) -> list[Block]:
     )
     picture = Picture(
         "repeatability-losses",
-        f"Test loss of {n} restarts each, one point a restart.",
-        "Test losses of restarts: " + "; ".join(f"{row[0]}, {row[1]}: {row[3]:.3g} to {row[4]:.3g}" for row in rows),
+        say("Test loss of {n} restarts each, one point a restart.", n=n),
+        say(
+            "Test losses of restarts: {words}",
+            words="; ".join(
+                say(
+                    "{data}, {units}: {lowest:.3g} to {highest:.3g}",
+                    data=row[0],
+                    units=row[1],
+                    lowest=row[3],
+                    highest=row[4],
+                )
+                for row in rows
+            ),
+        ),
         lambda: _draw(cells),
         ReportTable(
-            "repeatability-losses", "",
-            (ReportColumn("data", "Data", "text"),
-            ReportColumn("units", "Units", "text"),
-            ReportColumn("loss", "Test loss")), points,
+            "repeatability-losses",
+            "",
+            (
+                ReportColumn("data", say("Data"), "text"),
+                ReportColumn("units", say("Units"), "text"),
+                ReportColumn("loss", say("Test loss")),
+            ),
+            points,
         ),
-    )  # fmt: skip
+    )
     return [picture, table]
 
 
@@ -142,23 +172,23 @@ def _draw(cells: Cells) -> Figure:
             axes.plot(len(names) + spread, loss, "o", markersize=2.5, color=COLORS[len(names) % len(COLORS)])
             names.append(f"{cell.params[SHAPE]}, {words}")
     axes.set_xticks(range(len(names)), names, fontsize=8)
-    axes.set_ylabel("test loss")
+    axes.set_ylabel(say("test loss"))
     return figure
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     parts = [
-        f"{np.median(found):.2f} for {cell.params[SHAPE]}"
+        say("{ratio:.2f} for {shape}", ratio=np.median(found), shape=cell.params[SHAPE])
         for cell in _shapes(cells, "held")
         if len(found := ratios(cell))
     ]
     if not parts:
-        return f"An interval takes fives of restarts; these are fewer than {FIVE}."
-    return (
-        "With the data held, the highest test loss of five restarts is this many times the lowest (median): "
-        f"{', '.join(parts)}."
+        return say("An interval takes fives of restarts; these are fewer than {five}.", five=FIVE)
+    return say(
+        "With the data held, the highest test loss of five restarts is this many times the lowest (median): {parts}.",
+        parts=", ".join(parts),
     )
 
 
-LESSON = Lesson("Repeatability", claims, blocks, answer)
+LESSON = Lesson(later("Repeatability"), claims, blocks, answer)

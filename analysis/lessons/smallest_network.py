@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, last, losses, title
+from analysis.course.cells import Cells, FloatArray, last, level_text, losses, title
 from analysis.course.comparing import claim, over_levels, reached
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, shown
 from analysis.formats.cells import interval_text
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +45,7 @@ def claims(cells: Cells) -> list[Claim]:
     sheet = cells.one("exercise", {"dataset": "xor", SHAPE: SHEET})
     samples = [Sample("", "share", low_enough(cells, sheet))] if sheet is not None else []
     smaller = [
-        Sample(str(cell.params[SHAPE]), "share", low_enough(cells, cell))
+        Sample(level_text(cell.params[SHAPE]), "share", low_enough(cells, cell))
         for cell in cells.of("exercise")
         if n_units(cell) < SHEET_UNITS
     ]
@@ -56,21 +57,36 @@ def claims(cells: Cells) -> list[Claim]:
             gap.append(Sample(title(dataset), "share", (gaps[0] < gaps[1]).astype(np.float64)))
     return [
         Claim(
-            "19", "3-3-2 reaches 0.177 in some runs and fails in others (between 5 and 95 of 100)",
-            "share of restarts of 3-3-2 whose test loss is at most 0.177 at any look", "within", 0.5, tuple(samples),
-            margin=0.45, budget="equal epochs, same draws",
+            "19",
+            say("3-3-2 reaches 0.177 in some runs and fails in others (between 5 and 95 of 100)"),
+            say("share of restarts of 3-3-2 whose test loss is at most 0.177 at any look"),
+            "within",
+            0.5,
+            tuple(samples),
+            margin=0.45,
+            budget=say("equal epochs, same draws"),
         ),
         claim(
-            "19", "No smaller network than the sheet's eight units passes in half of its restarts",
-            "share of restarts of the networks of fewer than eight units whose test loss is at most 0.177 at any look",
-            "below", HALF, smaller, budget="equal epochs, same draws; of the networks tried",
+            "19",
+            say("No smaller network than the sheet's eight units passes in half of its restarts"),
+            say(
+                "share of restarts of the networks of fewer than eight units whose test loss is at most 0.177 at any "
+                "look"
+            ),
+            "below",
+            HALF,
+            smaller,
+            budget=say("equal epochs, same draws; of the networks tried"),
         ),
         claim(
-            "15", "Simpler networks generalize better: a smaller gap with 4 units than with 8-8",
-            "share of draws with a smaller test minus training loss with one layer of 4 than with two of 8", "above",
-            0.5, gap,
+            "15",
+            say("Simpler networks generalize better: a smaller gap with 4 units than with 8-8"),
+            say("share of draws with a smaller test minus training loss with one layer of 4 than with two of 8"),
+            "above",
+            0.5,
+            gap,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def blocks(cells: Cells) -> list[Block]:
@@ -78,7 +94,7 @@ def blocks(cells: Cells) -> list[Block]:
     group = sorted(cells.of("exercise"), key=n_units)
     rows: list[tuple[Cell, ...]] = [
         (
-            str(cell.params[SHAPE]),
+            level_text(cell.params[SHAPE]),
             n_units(cell),
             shown(share_interval(low_enough(cells, cell))),
             shown(median_interval(losses(cell, "test").min(axis=0))),
@@ -88,40 +104,61 @@ def blocks(cells: Cells) -> list[Block]:
     n = cells.design("exercise").get("n_replicas", 0)
     table = ReportTable(
         "smallest-network-exercise",
-        f"The exercise's setting, {n} draws: share whose test loss is at most {cells.target('exercise'):g} at any "
-        "look, and the median of the lowest test loss, which flatters: it is chosen on the test points.",
+        say(
+            "The exercise's setting, {n} draws: share whose test loss is at most {target:g} at any "
+            "look, and the median of the lowest test loss, which flatters: it is chosen on the test points.",
+            n=n,
+            target=cells.target("exercise"),
+        ),
         (
-            ReportColumn("units", "Layers", "text"),
-            ReportColumn("n", "Units"),
-            ReportColumn("share", "Passed", "interval"),
-            ReportColumn("loss", "Lowest test loss", "interval"),
+            ReportColumn("units", say("Layers"), "text"),
+            ReportColumn("n", say("Units")),
+            ReportColumn("share", say("Passed"), "interval"),
+            ReportColumn("loss", say("Lowest test loss"), "interval"),
         ),
         tuple(rows),
-    )  # fmt: skip
+    )
     sets = over_levels(
-        "smallest-network-sets", "Share of draws below 0.1 in training and test loss at any look, by layers and set.",
-        cells, "sets", SHAPE, "dataset", lambda cell: reached(cells, cell),
-    )  # fmt: skip
+        "smallest-network-sets",
+        say("Share of draws below 0.1 in training and test loss at any look, by layers and set."),
+        cells,
+        "sets",
+        SHAPE,
+        "dataset",
+        lambda cell: reached(cells, cell),
+    )
     points = tuple(
-        (str(cell.params[SHAPE]), n_units(cell), float(np.median(losses(cell, "test").min(axis=0))),
-         float(low_enough(cells, cell).mean()))
+        (
+            level_text(cell.params[SHAPE]),
+            n_units(cell),
+            float(np.median(losses(cell, "test").min(axis=0))),
+            float(low_enough(cells, cell).mean()),
+        )
         for cell in group
-    )  # fmt: skip
+    )
     picture = Picture(
         "smallest-network-front",
-        "Hidden units against the median of the lowest test loss, each point with its share of restarts that pass; the "
-        "line is the target.",
-        "Units against test loss: " + "; ".join(f"{row[0]} passes in {row[3]:.0%}" for row in points) + ".",
+        say(
+            "Hidden units against the median of the lowest test loss, each point with its share of restarts that pass; "
+            "the line is the target."
+        ),
+        say(
+            "Units against test loss: {words}.",
+            words="; ".join(say("{shape} passes in {share:.0%}", shape=row[0], share=row[3]) for row in points),
+        ),
         lambda: _draw(cells, points),
         ReportTable(
-            "smallest-network-front", "",
-            (ReportColumn("layers", "Layers", "text"),
-            ReportColumn("units", "Units"),
-            ReportColumn("loss", "Lowest test loss"),
-             ReportColumn("passed", "Passed")),
+            "smallest-network-front",
+            "",
+            (
+                ReportColumn("layers", say("Layers"), "text"),
+                ReportColumn("units", say("Units")),
+                ReportColumn("loss", say("Lowest test loss")),
+                ReportColumn("passed", say("Passed")),
+            ),
             points,
         ),
-    )  # fmt: skip
+    )
     return [picture, table, sets]
 
 
@@ -140,16 +177,16 @@ def _draw(cells: Cells, points: Sequence[tuple[str, int, float, float]]) -> Figu
             textcoords="offset points",
             fontsize=7,
         )
-    axes.set_xlabel("hidden units")
-    axes.set_ylabel("median of the lowest test loss")
+    axes.set_xlabel(say("hidden units"))
+    axes.set_ylabel(say("median of the lowest test loss"))
     return figure
 
 
 def _shape_text(cell: CellRecord | None) -> str:
     if cell is None:
-        return "none of those tried"
+        return say("none of those tried")
     shape = str(cell.params[SHAPE])
-    return "no hidden unit" if shape == "none" else shape
+    return say("no hidden unit") if shape == "none" else shape
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
@@ -159,8 +196,12 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     if found is not None:
         share = " ".join(interval_text(share_interval(low_enough(cells, found))))
         parts.append(
-            f"in the exercise's setting {found.params[SHAPE]} is the smallest network tried that passes in at least "
-            f"half of the restarts (share {share})"
+            say(
+                "in the exercise's setting {shape} is the smallest network tried that passes in at least "
+                "half of the restarts (share {share})",
+                shape=level_text(found.params[SHAPE]),
+                share=share,
+            )
         )
     for dataset in cells.datasets("sets"):
         good = [cell for cell in cells.of("sets", {"dataset": dataset}) if reached(cells, cell).mean() >= HALF]
@@ -170,4 +211,4 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     return f"{text[:1].upper()}{text[1:]}."
 
 
-LESSON = Lesson("Smallest network", claims, blocks, answer)
+LESSON = Lesson(later("Smallest network"), claims, blocks, answer)

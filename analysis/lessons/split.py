@@ -12,6 +12,7 @@ from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
+from analysis.words import later, say
 
 SHARE, RATE, BATCH = "data.train_share", "training.learning_rate", "training.batch_size"
 FEW, MANY = 0.1, 0.9
@@ -72,42 +73,62 @@ def claims(cells: Cells) -> list[Claim]:
     middle = {RATE: 0.1, BATCH: 10}
     return [
         claim(
-            "12", "With 10 % training data a large batch and rate jump about",
-            "share of draws whose training loss moves more from look to look at rate 3 and batch 30 than at rate 0.1 "
-            "and batch 10, 10 % training data",
-            "above", 0.5,
+            "12",
+            say("With 10 % training data a large batch and rate jump about"),
+            say(
+                "share of draws whose training loss moves more from look to look at rate 3 and batch 30 than at rate "
+                "0.1 and batch 10, 10 % training data"
+            ),
+            "above",
+            0.5,
             by_dataset(cells, "sets", [calm, wild], lambda one, other: sooner(roughness(one), roughness(other))),
         ),
         claim(
-            "13", "The best rate and batch size change with the training share",
-            "test loss on 10 % training data of the rate and batch size that are best on 90 %, minus that of those "
-            "best on 10 % (median over draws, chosen on the other half of them)",
-            "above", 0.0, _per_set(cells, cost_of_the_others_best),
+            "13",
+            say("The best rate and batch size change with the training share"),
+            say(
+                "test loss on 10 % training data of the rate and batch size that are best on 90 %, minus that of those "
+                "best on 10 % (median over draws, chosen on the other half of them)"
+            ),
+            "above",
+            0.0,
+            _per_set(cells, cost_of_the_others_best),
         ),
         claim(
-            "16", "The smaller the gap between test and training loss, the better learnt",
-            "rank correlation, over settings, of gap and test loss of a draw (median over draws)", "above", 0.0,
+            "16",
+            say("The smaller the gap between test and training loss, the better learnt"),
+            say("rank correlation, over settings, of gap and test loss of a draw (median over draws)"),
+            "above",
+            0.0,
             _per_set(cells, gap_and_loss),
         ),
         claim(
-            "24", "Test loss is generally above training loss",
-            "share of draws with a test loss above the training loss, 50 % training data, rate 0.1, batch 10", "above",
+            "24",
+            say("Test loss is generally above training loss"),
+            say("share of draws with a test loss above the training loss, 50 % training data, rate 0.1, batch 10"),
+            "above",
             0.5,
             by_dataset(
-                cells, "sets", [{SHARE: 0.5, **middle}],
+                cells,
+                "sets",
+                [{SHARE: 0.5, **middle}],
                 lambda cell: (last(cell, "test") > last(cell, "train")).astype(np.float64),
             ),
         ),
         claim(
-            "72", "More data help: a lower test loss",
-            "share of draws with a lower test loss on 90 % than on 10 % training data, rate 0.1, batch 10", "above",
+            "72",
+            say("More data help: a lower test loss"),
+            say("share of draws with a lower test loss on 90 % than on 10 % training data, rate 0.1, batch 10"),
+            "above",
             0.5,
             by_dataset(
-                cells, "sets", [{SHARE: MANY, **middle}, {SHARE: FEW, **middle}],
+                cells,
+                "sets",
+                [{SHARE: MANY, **middle}, {SHARE: FEW, **middle}],
                 lambda one, other: sooner(last(one, "test"), last(other, "test")),
             ),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _gap(cell: CellRecord) -> FloatArray:
@@ -120,20 +141,43 @@ def blocks(cells: Cells) -> list[Block]:
     others = {BATCH: 10}
     return [
         lines(
-            "split-loss", f"Median test loss over {n} draws by the share of training data, one line a rate, all batch "
-            "sizes.", "Test loss by training share and rate on each set.",
-            cells, "sets", SHARE, RATE, lambda cell: last(cell, "test"), "test loss", log_y=True,
+            "split-loss",
+            say(
+                "Median test loss over {n} draws by the share of training data, one line a rate, all batch sizes.", n=n
+            ),
+            say("Test loss by training share and rate on each set."),
+            cells,
+            "sets",
+            SHARE,
+            RATE,
+            lambda cell: last(cell, "test"),
+            say("test loss"),
+            log_y=True,
             goal=cells.target("sets"),
         ),
         over_levels(
-            "split-gap", "Test minus training loss at batch 10 (median over draws of the mean over sets).",
-            cells, "sets", SHARE, RATE, _gap, kind="median", others=others,
+            "split-gap",
+            say("Test minus training loss at batch 10 (median over draws of the mean over sets)."),
+            cells,
+            "sets",
+            SHARE,
+            RATE,
+            _gap,
+            kind="median",
+            others=others,
         ),
         over_levels(
-            "split-test", "Test loss at batch 10 (median over draws of the mean over sets).",
-            cells, "sets", SHARE, RATE, lambda cell: last(cell, "test"), kind="median", others=others,
+            "split-test",
+            say("Test loss at batch 10 (median over draws of the mean over sets)."),
+            cells,
+            "sets",
+            SHARE,
+            RATE,
+            lambda cell: last(cell, "test"),
+            kind="median",
+            others=others,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
@@ -146,10 +190,12 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
             if group:
                 best.append(min(float(np.minimum(last(cell, "test"), CAP).mean()) for cell in group))
         if len(best) == 2:
-            parts.append(f"{title(dataset)} {best[0]:.3f} against {best[1]:.3f}")
+            parts.append(say("{title} {few:.3f} against {many:.3f}", title=title(dataset), few=best[0], many=best[1]))
     if not parts:
-        return "The design has not both 10 % and 90 % training data; the tables show what was trained."
-    return f"Lowest mean test loss of all settings with 10 % against 90 % training data: {', '.join(parts)}."
+        return say("The design has not both 10 % and 90 % training data; the tables show what was trained.")
+    return say(
+        "Lowest mean test loss of all settings with 10 % against 90 % training data: {parts}.", parts=", ".join(parts)
+    )
 
 
-LESSON = Lesson("Division of the data", claims, blocks, answer)
+LESSON = Lesson(later("Division of the data"), claims, blocks, answer)

@@ -20,6 +20,7 @@ from typing import Literal
 from analysis.records.fields import build
 from analysis.records.lines import RecordError, decode_line, encode_line
 from analysis.records.study import Study
+from analysis.words import say
 
 TABLE_NAME = "table.json"
 NO_SPLIT = "equals a constant"
@@ -244,10 +245,10 @@ class RowDifference:
 def told_apart(title: str, low: float | None, high: float | None, n: int) -> str:
     """Return in words what the interval of a paired difference of losses, first minus second, says of the first."""
     if high is not None and high < 0:
-        return f"better than {title}"
+        return say("better than {title}", title=title)
     if low is not None and low > 0:
-        return f"worse than {title}"
-    return f"not to be told apart from {title} at n = {n}"
+        return say("worse than {title}", title=title)
+    return say("not to be told apart from {title} at n = {n}", title=title, n=n)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,20 +34,21 @@ from analysis.records.table import (
     table_path,
 )
 from analysis.statistics.intervals import Interval
+from analysis.words import later, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TITLE = "The table: network against simple models"
+TITLE = later("The table: network against simple models")
 NETWORK = "network"
 MOST_CLASSES = 12
 """Classes up to which a confusion table is shown."""
 PARTS = {
-    "validation": "in range: validation rows of the folds",
-    "out_of_range": "out of range: held-out rows",
-    "test": "test rows: all",
-    "test_in_range": "test rows: in range",
-    "test_out_of_range": "test rows: out of range",
+    "validation": later("in range: validation rows of the folds"),
+    "out_of_range": later("out of range: held-out rows"),
+    "test": later("test rows: all"),
+    "test_in_range": later("test rows: in range"),
+    "test_out_of_range": later("test rows: out of range"),
 }
 ROLES = {
     "number": "a number, standardized",
@@ -153,11 +154,12 @@ def study_blocks(one: TableStudy, slug: str) -> list[Block]:
     )
     if not one.table.models:
         blocks.append(
-            Paragraph("Scores are not shown: no simple model has been fitted and no network certified.", "missing")
+            Paragraph(say("Scores are not shown: no simple model has been fitted and no network certified."), "missing")
         )
         return blocks
     if one.network is None:
-        blocks.append(Paragraph("The network is not shown beside them: no network has been certified yet.", "missing"))
+        words = say("The network is not shown beside them: no network has been certified yet.")
+        blocks.append(Paragraph(words, "missing"))
     blocks.append(score_table(one, slug))
     picture = score_picture(one, slug)
     if picture is not None:
@@ -173,7 +175,7 @@ def score_interval(model: ModelScores, part: str, metric: str) -> Interval:
     there = model.parts.get(part)
     one = None if there is None else there.scores.get(metric)
     if one is None or one.value is None:
-        reason = "not measured" if one is None else one.method
+        reason = say("not measured") if one is None else one.method
         return Interval(None, None, None, 0, "none", reason)
     return Interval(one.value, one.low, one.high, one.n_units, one.method, one.method if one.low is None else None)
 
@@ -201,10 +203,11 @@ def findings(one: TableStudy) -> list[str]:
         return []
     ours = score_interval(one.network, "validation", one.table.metric)
     if ours.estimate is None:
-        return [f"{one.label}: the network has no {METRIC_WORDS[one.table.metric].title} in some fold; not compared."]
-    told = _part_finding(one, "validation", "in the folds", one.table.fold_differences)
-    sentences = [f"{told} The search chose the network by these folds, which flatters it."]
-    where = f"on {one.table.n_test_rows} test rows that no search saw"
+        title = METRIC_WORDS[one.table.metric].title
+        return [say("{label}: the network has no {title} in some fold; not compared.", label=one.label, title=title)]
+    told = _part_finding(one, "validation", say("in the folds"), one.table.fold_differences)
+    sentences = [say("{told} The search chose the network by these folds, which flatters it.", told=told)]
+    where = say("on {n} test rows that no search saw", n=one.table.n_test_rows)
     tested = _part_finding(one, "test", where, one.table.test_differences)
     return sentences + [text for text in (tested, _range_finding(one, best)) if text]
 
@@ -217,17 +220,33 @@ def _part_finding(one: TableStudy, part: str, where: str, differences: Sequence[
     ours, theirs = (score_interval(model, part, metric) for model in (one.network, best))
     if ours.estimate is None:
         return ""
-    told = f"{one.label}: {where}, {METRIC_WORDS[metric].title} {_with_ends(ours)}; the best simple model there, "
-    told += f"{best.title}, has {_with_ends(theirs)}"
+    told = say(
+        "{label}: {where}, {metric} {ours}; the best simple model there, {model}, has {theirs}",
+        label=one.label,
+        where=where,
+        metric=METRIC_WORDS[metric].title,
+        ours=_with_ends(ours),
+        model=best.title,
+        theirs=_with_ends(theirs),
+    )
     titles = {model.name: model.title for model in one.baselines}
     compared = [
-        f"{row.words(titles.get(row.baseline, row.baseline))} ({row.loss} differs by "
-        f"{number_text(row.difference)}, {number_text(row.low)} to {number_text(row.high)}, {row.method})"
+        say(
+            "{words} ({loss} differs by {difference}, {low} to {high}, {method})",
+            words=row.words(titles.get(row.baseline, row.baseline)),
+            loss=row.loss,
+            difference=number_text(row.difference),
+            low=number_text(row.low),
+            high=number_text(row.high),
+            method=row.method,
+        )
         for row in differences
     ]
     if not compared:
-        return f"{told}; differences row by row are not shown: too few rows, or the metric is no mean over rows."
-    return f"{told}. Row by row the network is {'; '.join(compared)}."
+        return say(
+            "{told}; differences row by row are not shown: too few rows, or the metric is no mean over rows.", told=told
+        )
+    return say("{told}. Row by row the network is {compared}.", told=told, compared="; ".join(compared))
 
 
 def _range_finding(one: TableStudy, best: ModelScores) -> str:
@@ -237,11 +256,16 @@ def _range_finding(one: TableStudy, best: ModelScores) -> str:
     inside = score_interval(network, "validation", metric)
     if outside.estimate is None or inside.estimate is None:
         return ""
-    told = f"{one.label}: out of range, the network's {METRIC_WORDS[metric].title} is {_with_ends(outside)}, in "
-    told += f"range {number_text(inside.estimate)}"
+    told = say(
+        "{label}: out of range, the network's {metric} is {outside}, in range {inside}",
+        label=one.label,
+        metric=METRIC_WORDS[metric].title,
+        outside=_with_ends(outside),
+        inside=number_text(inside.estimate),
+    )
     theirs = score_interval(best, "out_of_range", metric)
     if theirs.estimate is not None:
-        told += f"; out of range the same simple model has {_with_ends(theirs)}"
+        told += say("; out of range the same simple model has {theirs}", theirs=_with_ends(theirs))
     return f"{told}."
 
 
@@ -249,7 +273,8 @@ def _with_ends(interval: Interval) -> str:
     assert interval.estimate is not None
     if interval.low is None or interval.high is None:
         return number_text(interval.estimate)
-    return f"{number_text(interval.estimate)} ({number_text(interval.low)} to {number_text(interval.high)})"
+    ends = say(" ({low} to {high})", low=number_text(interval.low), high=number_text(interval.high))
+    return f"{number_text(interval.estimate)}{ends}"
 
 
 def score_table(one: TableStudy, slug: str) -> ReportTable:
@@ -262,20 +287,25 @@ def score_table(one: TableStudy, slug: str) -> ReportTable:
             if part in model.parts:
                 cells = [shown(score_interval(model, part, metric)) for metric in metrics]
                 rows.append((model.title, f"{name}, n = {model.parts[part].n_rows}", *cells))
-        rows += [(model.title, "no score", *[Missing("not measured")] * len(metrics))] if not model.parts else []
+        rows += (
+            [(model.title, say("no score"), *[Missing(say("not measured"))] * len(metrics))] if not model.parts else []
+        )
     how = "; ".join(
         f"{model.title}: {' / '.join(dict.fromkeys(model.words))}" for model in one.table.models if model.words
     )
     return ReportTable(
         f"{slug}-scores",
-        "Scores in the target's own unit with 95 % intervals over rows (groups of them where the folds keep groups "
-        "together), found in one way for all models. Folds: every row is predicted by models that did not train on it, "
-        "a network's seeds count with their mean loss in a row. Models of different folds share training rows, which "
-        "no interval here knows of. Test rows: the mean prediction of all networks; simple models fitted on all other "
-        f"rows. {how}.",
+        say(
+            "Scores in the target's own unit with 95 % intervals over rows (groups of them where the folds keep groups "
+            "together), found in one way for all models. Folds: every row is predicted by models that did not train on "
+            "it, a network's seeds count with their mean loss in a row. Models of different folds share training rows, "
+            "which no interval here knows of. Test rows: the mean prediction of all networks; simple models fitted on "
+            "all other rows. {how}.",
+            how=how,
+        ),
         (
-            ReportColumn("model", "Model", "text"),
-            ReportColumn("rows", "Rows", "text"),
+            ReportColumn("model", say("Model"), "text"),
+            ReportColumn("rows", say("Rows"), "text"),
             *(ReportColumn(metric, metric_title(table, metric), "interval") for metric in metrics),
         ),
         tuple(rows),
@@ -295,25 +325,35 @@ def score_picture(one: TableStudy, slug: str) -> Picture | None:
     if not points:
         return None
     title = metric_title(one.table, metric)
-    better = "higher" if METRIC_WORDS[metric].higher_is_better else "lower"
-    alt = "; ".join(f"{name}, {PARTS[part].split(':')[0]}: {_with_ends(interval)}" for name, part, interval in points)
+    alt = "; ".join(f"{name}, {_side(part)}: {_with_ends(interval)}" for name, part, interval in points)
     return Picture(
         f"{slug}-models",
-        f"{one.label}: {title} of every model on the validation rows of all folds and on the held-out rows, with 95 % "
-        f"intervals over rows; {better} is better.",
+        say(
+            "{label}: {title} of every model on the validation rows of all folds and on the held-out rows, with 95 % "
+            "intervals over rows; higher is better."
+            if METRIC_WORDS[metric].higher_is_better
+            else "{label}: {title} of every model on the validation rows of all folds and on the held-out rows, with "
+            "95 % intervals over rows; lower is better.",
+            label=one.label,
+            title=title,
+        ),
         f"{title}: {alt}.",
         lambda: draw_scores(points, title),
         ReportTable(
             f"{slug}-models",
             "",
             (
-                ReportColumn("model", "Model", "text"),
-                ReportColumn("rows", "Rows", "text"),
+                ReportColumn("model", say("Model"), "text"),
+                ReportColumn("rows", say("Rows"), "text"),
                 ReportColumn(metric, title, "interval"),
             ),
-            tuple((name, PARTS[part], interval) for name, part, interval in points),
+            tuple((name, str(PARTS[part]), interval) for name, part, interval in points),
         ),
     )
+
+
+def _side(part: str) -> str:
+    return str(PARTS[part]).partition(":")[0]
 
 
 def draw_scores(points: Sequence[tuple[str, str, Interval]], title: str) -> Figure:
@@ -330,7 +370,7 @@ def draw_scores(points: Sequence[tuple[str, str, Interval]], title: str) -> Figu
         color, y = (BLUE, names.index(name) - 0.14) if inside else (ORANGE, names.index(name) + 0.14)
         if interval.low is not None and interval.high is not None:
             axes.plot([interval.low, interval.high], [y, y], color=color, linewidth=3)
-        label = None if part in labelled else PARTS[part].split(":")[0]
+        label = None if part in labelled else _side(part)
         labelled.add(part)
         axes.plot([interval.estimate], [y], "o" if inside else "s", color=color, markersize=8, label=label)
     axes.set_yticks(range(len(names)), names)
@@ -354,15 +394,18 @@ def confusion_blocks(one: TableStudy, slug: str) -> list[Block]:
     return [
         ReportTable(
             f"{slug}-confusion",
-            f"Confusion table of the {model.title}: rows of each class (down) taken for each class (across), every "
-            "row of the folds once, by models that did not train on it.",
+            say(
+                "Confusion table of the {title}: rows of each class (down) taken for each class (across), every row of "
+                "the folds once, by models that did not train on it.",
+                title=model.title,
+            ),
             (
-                ReportColumn("class", "True class", "text"),
-                *(ReportColumn(f"taken_for_{i}", f"taken for {name}") for i, name in enumerate(classes)),
-                ReportColumn("share_right", "Share right"),
+                ReportColumn("class", say("True class"), "text"),
+                *(ReportColumn(f"taken_for_{i}", say("taken for {name}", name=name)) for i, name in enumerate(classes)),
+                ReportColumn("share_right", say("Share right")),
             ),
             tuple(
-                (name, *counts, counts[i] / sum(counts) if sum(counts) else Missing("no row"))
+                (name, *counts, counts[i] / sum(counts) if sum(counts) else Missing(say("no row")))
                 for i, (name, counts) in enumerate(zip(classes, model.confusion, strict=True))
             ),
         )
@@ -374,7 +417,7 @@ def confusion_blocks(one: TableStudy, slug: str) -> list[Block]:
 
 def warning_text(text: str) -> str:
     """Return a warning as a sentence."""
-    return f"Warning: {text}."
+    return say("Warning: {text}.", text=text)
 
 
 def plan_sentences(one: TableStudy) -> list[str]:

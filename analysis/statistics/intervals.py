@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special  # not scipy.stats, which takes half a second to import: the same quantiles
 
-from analysis.words import say
+from analysis.words import later, say
 
 Values = Sequence[float | None] | npt.NDArray[np.floating[Any]]
 FloatArray = npt.NDArray[np.float64]
 BoundRule = Callable[[FloatArray, float], FloatArray]
 MeanMethod = Literal["Student t", "Hall t", "cautious Hall t"]
-COUNTED = "counted"
+COUNTED: str = later("counted")
 """Method of an interval of no width: what is known exactly."""
 
 

@@ -145,12 +145,19 @@ def models_text(study: Study, record: TableRecord, *, is_told: bool = False) -> 
     lines += [f"  {title}: {words}" for title, told in alike.items() for words in list(told)[:1]]  # once, not a fold
     titles = {model.name: model.title for model in record.models}
     for where, differences in (
-        ("in the folds", record.fold_differences),
-        ("on the test rows", record.test_differences),
+        (say("in the folds"), record.fold_differences),
+        (say("on the test rows"), record.test_differences),
     ):
         lines += [
-            f"  {where} the network is {one.words(titles[one.baseline])}: {one.loss} differs by "
-            f"{one.difference:.4g} [{one.low:.4g}, {one.high:.4g}]"
+            say(
+                "  {where} the network is {words}: {loss} differs by {difference:.4g} [{low:.4g}, {high:.4g}]",
+                where=where,
+                words=one.words(titles[one.baseline]),
+                loss=one.loss,
+                difference=one.difference,
+                low=one.low,
+                high=one.high,
+            )
             for one in differences
         ]
     looks = "once" if record.n_test_looks == 1 else f"{record.n_test_looks} times"

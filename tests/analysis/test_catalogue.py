@@ -18,20 +18,9 @@ from analysis.words import ENGLISH, later, plural, say, speaking, translated
 HANGUL = re.compile("[가-힣]")
 ENDINGS = {"s"}
 """Placeholders of English endings, which a translation leaves out."""
-NAMES = {"XOR", "ReLU", "tanh", "GELU"}
+NAMES = {"XOR", "ReLU", "tanh", "GELU", "SGD", "RMSprop", "Adam"}
 """Texts that are names in both languages."""
-PENDING: frozenset[str] = frozenset(
-    {
-        "sweeps/specs/lessons/nonparametric.toml",
-        "sweeps/specs/lessons/optimizers.toml",
-        "sweeps/specs/lessons/overfitting.toml",
-        "sweeps/specs/lessons/perceptron_report.toml",
-        "sweeps/specs/lessons/regularization.toml",
-        "sweeps/specs/lessons/repeatability.toml",
-        "sweeps/specs/lessons/smallest_network.toml",
-        "sweeps/specs/lessons/split.toml",
-    }
-)
+PENDING: frozenset[str] = frozenset()
 """Files whose texts may still be English in Korean; empty once all are translated."""
 
 

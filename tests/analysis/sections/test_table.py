@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from analysis.statistics.comparison import arms
 from analysis.statistics.homework import winner_record
 from analysis.statistics.intervals import Interval
 from analysis.statistics.selection import candidates, choices
+from analysis.words import speaking
 
 
 def write(folder, task="regression", with_network=True, network_changes=None, n_test_looks=1, network=0.9, **changes):
@@ -91,6 +93,18 @@ def test_better_and_worse_are_said_only_where_the_paired_interval_excludes_zero(
     (found,) = [text for text in texts(blocks, "finding") if text.startswith("XOR: in the folds, RMSE ")]
     assert f"Row by row the network is {told} (squared error a row differs by " in found
     assert found.endswith("The search chose the network by these folds, which flatters it.")
+
+
+def test_findings_and_the_table_of_scores_are_told_in_the_language(tmp_path):
+    study = write(tmp_path)
+    with speaking("ko"):
+        blocks = section.build([study]).blocks
+    found = texts(blocks, "finding")
+    assert any("어떤 탐색도 보지 않은 테스트 행" in text for text in found)
+    assert any("행별로 견준 신경망: " in text for text in found)
+    scores = table(blocks, "-scores")
+    assert scores.rows[0][1].startswith("범위 안: 폴드의 검증 행, n = ")
+    assert all(re.search("[가-힣]", text) for text in found if not text.startswith("경고: "))
     assert "at least as good" not in " ".join(texts(blocks))
 
 

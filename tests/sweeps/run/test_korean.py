@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from tiny import tiny_spec
 
+from analysis.course.cells import level_text
 from analysis.formats import drawing, style
 from analysis.records.study import Study
 from analysis.report import Pages, language_of, render, render_sections, write_pages
@@ -26,7 +29,7 @@ from sweeps.store.log import digest
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 ENGLISH_WORDS = re.compile(r"\b[A-Za-z]{2,}[,;:]? [A-Za-z]{2,}\b")
-FORMATS = re.compile("CSV|LaTeX|GIF")
+FORMATS = re.compile("CSV|LaTeX|GIF|`[^`]*`")
 COMMANDS = ("python -m sweeps", "--")
 
 
@@ -96,6 +99,27 @@ def test_a_lesson_has_no_english_sentence(lesson: Study) -> None:
         korean = texts(render([lesson]).files["index.html"])
     assert english(korean) == set()
     assert len(english(texts(render([lesson]).files["index.html"]))) > 20
+
+
+def csv_fields(pages: Pages) -> set[str]:
+    """Return the fields of all of a report's CSV files, column names and commands apart."""
+    files = [text.decode() for name, text in pages.files.items() if name.endswith(".csv")]
+    fields = {field for text in files for row in list(csv.reader(io.StringIO(text)))[1:] for field in row}
+    return {field for field in fields if not field.startswith(COMMANDS)}
+
+
+def test_a_lessons_csv_files_have_no_english_sentence(lesson: Study) -> None:
+    with speaking("ko"):
+        korean = render([lesson])
+    assert english(csv_fields(korean)) == set()
+    assert len(english(csv_fields(render([lesson])))) > 5
+
+
+def test_none_is_a_word_and_other_levels_are_not() -> None:
+    levels = ("none", "5-4-4", 0.5, 3)
+    assert [level_text(level) for level in levels] == ["none", "5-4-4", "0.5", "3"]
+    with speaking("ko"):
+        assert [level_text(level) for level in levels] == ["없음", "5-4-4", "0.5", "3"]
 
 
 def test_a_homework_table_has_no_english_sentence() -> None:
