@@ -130,7 +130,7 @@ LATER_FIELDS = ("weight_dropout", "layer_noise")
 
 def told_fields(config: NetworkConfig | TrainingConfig) -> dict[str, Any]:
     """Return a configuration as plain values, as records hold it."""
-    fields = dataclasses.asdict(config)
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in fields.items()

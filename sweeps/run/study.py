@@ -373,8 +373,8 @@ class _StudyRun:
 
     def _due_settings(self, tracks: Sequence[tuple[Stage, ...]]) -> list[Setting]:
         """Return what is missing of the search, or else of stages that follow it: see `Plan.stages`."""
-        study = self.log.study
         self._ask_and_tell()
+        self.log.write_chosen()
         if self._open:
             return list(self._open.values())
         due: list[Setting] = []
@@ -382,7 +382,7 @@ class _StudyRun:
             for stage in stages:
                 if stage not in self._stages:
                     self._open_stage(stage)
-                known = {record.number for record in study.of_stage(stage)}
+                known = {record.number for record in self.log.study.of_stage(stage)}
                 missing = [setting for number, setting in self._stages[stage].items() if number not in known]
                 if missing:
                     phases: dict[Stage, Phase] = {
@@ -440,7 +440,7 @@ class _StudyRun:
             raise AssertionError(f"trial {number}, of a chapter that is over, was never asked")
         earlier = self._repeats.setdefault(canonical_json(params), [])
         if number not in log.points:
-            log.asked(number, params, point, earlier[0] if earlier else None)
+            log.choose(number, params, point, earlier[0] if earlier else None)
         if number not in self._finished:
             self._open[number] = self.plan.setting(log.study, number, params, tuple(earlier))
         earlier.append(number)

@@ -221,7 +221,9 @@ class TrialPlan:
         outcome, reason = _joined(outcomes)
         study = f"{self._spec.name}/{self._dataset.name}"
         record = make_record(self._spec, self._source, study, setting, outcome, reason)
-        return dataclasses.replace(record, **dataclasses.asdict(timing))
+        return dataclasses.replace(
+            record, started_at_s=timing.started_at_s, duration_s=timing.duration_s, worker=timing.worker
+        )
 
     def keep(self, setting: Setting, record: TrialRecord, outcomes: Sequence[Outcome | str]) -> None:
         """Write the networks and curves of a certificate."""

@@ -137,6 +137,7 @@ class StudyLog:
         self.path = path
         self.points: dict[int, dict[str, Any]] = {}
         self.sources: dict[int, int | None] = {}
+        self._chosen: list[tuple[str, dict[str, Any]]] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         mend_end(path)
         if not path.exists() or path.stat().st_size == 0:
@@ -166,10 +167,21 @@ class StudyLog:
 
     def asked(self, number: int, params: dict[str, Scalar], point: dict[str, Any], source: int | None) -> None:
         """Write that a trial was chosen."""
-        self._log.append([("asked", as_data(AskedLine(number, params, point, source)))])
+        self.choose(number, params, point, source)
+        self.write_chosen()
+
+    def choose(self, number: int, params: dict[str, Scalar], point: dict[str, Any], source: int | None) -> None:
+        """Take note that a trial was chosen; `write_chosen` writes it, before it is trained."""
+        self._chosen.append(("asked", as_data(AskedLine(number, params, point, source))))
         self.study.asked[number] = params
         self.points[number] = point
         self.sources[number] = source
+
+    def write_chosen(self) -> None:
+        """Write the trials that were chosen since, all at once: the disk is waited for once, not for each."""
+        if self._chosen:
+            self._log.append(self._chosen)
+            self._chosen = []
 
     def record(self, record: Record) -> None:
         """Write a trial's whole record."""

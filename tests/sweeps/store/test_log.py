@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import random
 import re
 from collections.abc import Callable
@@ -372,3 +373,26 @@ def test_a_field_that_a_later_version_adds_with_a_default_does_not_change_the_ca
     assert canonical_lines(study) == before
     study.header = plain(**values, since="told")
     assert canonical_lines(study) != before
+
+
+def test_trials_chosen_together_wait_for_the_disk_once_and_stand_there_in_order(
+    logs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = read_study(logs[0])
+    folder = tmp_path / study.header.dataset
+    alone, together = StudyLog(folder / "alone.jsonl", study.header), StudyLog(folder / "log.jsonl", study.header)
+    header = together.path.read_bytes()
+    for number in range(3):
+        alone.asked(number, study.asked[number], {}, None)
+        together.choose(number, study.asked[number], {}, None)
+    assert together.path.read_bytes() == header
+    flushed: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (flushed.append(descriptor), fsync(descriptor)))
+    together.write_chosen()
+    together.write_chosen()
+    assert len(flushed) == 1
+    assert together.path.read_bytes() == alone.path.read_bytes()
+    assert read_study(together.path).asked == {number: study.asked[number] for number in range(3)}
+    alone.close()
+    together.close()
