@@ -54,7 +54,7 @@ def evener(cell: CellRecord) -> FloatArray:
 
 def within(cell: CellRecord, factor: float) -> FloatArray:
     """Return 1 for replicas whose outer layers' gradients are within a factor of each other at every look."""
-    return (ends_apart(cell, "gradient_size") < math.log(factor)).all(axis=0).astype(np.float64)
+    return np.asarray((ends_apart(cell, "gradient_size") < math.log(factor)).all(axis=0), np.float64)
 
 
 def layers_picture(name: str, title: str, cells: Mapping[str, CellRecord]) -> Picture:
