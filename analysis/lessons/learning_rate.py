@@ -129,9 +129,11 @@ def _claim(
 
 def claims(cells: Cells) -> list[Claim]:
     """Return the sheet's claims about the learning rate."""
+    shape, start = _surface_claims(cells)
     return [
-        *_surface_claims(cells),
+        shape,
         *_curvature_claims(cells),
+        start,
         *_start_claims(cells),
         *_bowl_claims(cells),
         _claim(
