@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.records.lesson import CellRecord, LessonSettings, Level, at_look, lesson_settings
+from analysis.records.lesson import CellRecord, LessonSettings, Level, at_look, lesson_settings, of_layer
 from analysis.records.study import Study
 from analysis.statistics.homework import dataset_title
 from analysis.statistics.verdicts import Kind, Sample
@@ -86,6 +86,15 @@ def measured(cell: CellRecord, probe: str) -> FloatArray:
 def traced(cell: CellRecord, probe: str) -> FloatArray:
     """Return what a probe found at each look, (looks, replicas), NaN where it found nothing."""
     return np.stack([measured(cell, at_look(probe, look)) for look in cell.looks])
+
+
+def by_layer(cell: CellRecord, probe: str) -> FloatArray:
+    """Return what a probe found in each hidden layer at each look, (looks, layers, replicas), NaN for nothing found."""
+    n = 0
+    while at_look(of_layer(probe, n + 1), cell.looks[0]) in cell.measured:
+        n += 1
+    rows = [[measured(cell, at_look(of_layer(probe, i + 1), look)) for i in range(n)] for look in cell.looks]
+    return np.array(rows, np.float64).reshape(len(cell.looks), n, len(cell.seeds))
 
 
 def floor(cell: CellRecord, split: str) -> FloatArray:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import special
 
 from analysis.course.cells import Cells, last, measured, pooled, sooner, title
+from analysis.course.layers import evener, has_layers, layers_picture, within
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import (
     Block,
@@ -118,6 +119,7 @@ def claims(cells: Cells) -> list[Claim]:
     return [
         *_symmetry_claims(cells),
         *_depth_claims(cells),
+        *_training_claims(cells),
         *_start_claims(cells),
         *_layerwise_claims(cells),
         *_product_claims(),
@@ -133,8 +135,7 @@ def _layerwise_claims(cells: Cells) -> list[Claim]:
         Claim(
             "51", say("Rates of each layer's own repair badly scaled layers"),
             say("share of draws with a lower training loss after 60 steps in proportion to each layer's weights than "
-            "with one "
-            "rate for all, from layers eight times too large and too small in turn"), "above", 0.5, samples,
+            "with one rate for all, from layers eight times too large and too small in turn"), "above", 0.5, samples,
             pooled(samples), budget=say("equal steps and rates tried, same draws"),
         )
     ]  # fmt: skip
@@ -262,6 +263,38 @@ def _versus_sigmoid(cells: Cells) -> tuple[Sample, ...]:
     return tuple(found)
 
 
+def _training_claims(cells: Cells) -> list[Claim]:
+    """Return what becomes of the layers' gradients while networks train."""
+    found = []
+    for start, activation in (("N(0, 0.01^2)", "relu"), ("Xavier", "relu"), ("N(0, 1)", "relu"), ("Xavier", "sigmoid")):
+        found.append(
+            Claim(
+                "48", say("Training evens out the layers' gradients after {start} weights ({name})", start=start,
+                name={"relu": "ReLU"}.get(activation, activation)),
+                say("share of draws in which the first and the last hidden layer's gradients differ by a smaller "
+                "factor after training than before"), "above", 0.5, *_by_depth(cells, start, activation, evener),
+            )
+        )  # fmt: skip
+    found.append(
+        Claim(
+            "48", say("He weights keep ReLU layers' gradients within a factor of {factor:g} all through training",
+            factor=FACTOR),
+            say("share of draws in which the first and the last hidden layer's gradients differ by less than this "
+            "factor at every look"), "above", 0.5,
+            *_by_depth(cells, "He", "relu", lambda cell: within(cell, FACTOR)),
+        )
+    )  # fmt: skip
+    return found
+
+
+def _by_depth(
+    cells: Cells, start: str, activation: str, value: Callable[[CellRecord], FloatArray]
+) -> tuple[tuple[Sample, ...], Sample | None]:
+    found = ((shape, _start(cells, start, activation, shape)) for shape in _deep(cells))
+    samples = tuple(Sample(depth_name(shape), "share", value(cell)) for shape, cell in found if has_layers(cell))
+    return samples, pooled(samples)
+
+
 def _start_claims(cells: Cells) -> list[Claim]:
     found = []
     starts: tuple[tuple[str, str, str, Callable[[CellRecord], FloatArray]], ...] = (
@@ -306,7 +339,20 @@ def _product_claims() -> list[Claim]:
 
 def blocks(cells: Cells) -> list[Block]:
     """Return pictures and tables."""
-    return [_picture(cells), _depth_table(cells), _product_table(), Paragraph(_product_words())]
+    pictures = [_picture(cells), *_layer_pictures(cells)]
+    return [*pictures, _depth_table(cells), _product_table(), Paragraph(_product_words())]
+
+
+def _layer_pictures(cells: Cells) -> list[Picture]:
+    """Return a picture of sizes by layer and epoch for each activation, of the deepest networks."""
+    deepest = max(_deep(cells), key=lambda shape: len(str(shape)), default="")
+    found = []
+    for activation in map(str, cells.levels("depths", ACTIVATION)):
+        starts = {name: cell for name in STARTS if has_layers(cell := _start(cells, name, activation, deepest))}
+        words = f"{activation}, {depth_name(deepest)}"
+        if starts:
+            found.append(layers_picture(f"initialization-layers-{activation}", words, starts))
+    return found
 
 
 def _product_words() -> str:

@@ -49,19 +49,40 @@ def doubled_losses(loss: str) -> tuple[FloatArray, FloatArray]:
     return np.asarray(value(scores, classes).mean(axis=1)), np.asarray(value(2.0 * scores, classes).mean(axis=1))
 
 
-Condition = tuple[str, Level]
-"""A dataset and the units of the hidden layers."""
+Condition = tuple[str, str, Level]
+"""A design, a dataset and the units of the hidden layers."""
+DESIGNS = ("images", "fashion")
+PAIRS = (
+    ("softmax_cross_entropy", "half_squared_error"),
+    ("softmax_cross_entropy", "hinge"),
+    ("hinge", "half_squared_error"),
+)
 
 
-def conditions(cells: Cells) -> list[Condition]:
-    """Return each dataset with each shape of network."""
-    return [(dataset, shape) for dataset in cells.datasets("images") for shape in cells.levels("images", SHAPE)]
+def conditions(cells: Cells, designs: Sequence[str] = DESIGNS) -> list[Condition]:
+    """Return each dataset of these designs with each shape of network."""
+    return [
+        (design, dataset, shape)
+        for design in designs
+        for dataset in cells.datasets(design)
+        for shape in cells.levels(design, SHAPE)
+    ]
+
+
+def trained(cells: Cells, loss: Level, condition: Condition) -> list[CellRecord]:
+    """Return a loss's cells, one for each rate."""
+    design, dataset, shape = condition
+    return cells.of(design, {LOSS: loss, "dataset": dataset, SHAPE: shape})
+
+
+def losses_of(cells: Cells) -> list[str]:
+    """Return the losses that were trained."""
+    return list(dict.fromkeys(str(loss) for design in DESIGNS for loss in cells.levels(design, LOSS)))
 
 
 def best(cells: Cells, loss: str, condition: Condition) -> CellRecord | None:
     """Return the cell at the rate that is best on the first half of the draws; the other half judges."""
-    found = cells.of("images", {LOSS: loss, "dataset": condition[0], SHAPE: condition[1]})
-    return min(found, key=lambda cell: float(_chosen_by(cell).mean()), default=None)
+    return min(trained(cells, loss, condition), key=lambda cell: float(_chosen_by(cell).mean()), default=None)
 
 
 def _error(cell: CellRecord) -> FloatArray:
@@ -84,7 +105,7 @@ def _calibration(cell: CellRecord) -> FloatArray:
 
 def units(condition: Condition) -> str:
     """Return a dataset and a shape in words."""
-    dataset, shape = condition
+    _, dataset, shape = condition
     return (
         say("{title}, linear", title=title(dataset))
         if shape == "none"
@@ -92,10 +113,10 @@ def units(condition: Condition) -> str:
     )
 
 
-def _differences(cells: Cells, a: str, b: str, what: str) -> tuple[Sample, ...]:
+def _differences(cells: Cells, design: str, a: str, b: str, what: str) -> tuple[Sample, ...]:
     value = judged if what == "error" else _calibration
     found = []
-    for condition in conditions(cells):
+    for condition in conditions(cells, (design,)):
         one, other = best(cells, a, condition), best(cells, b, condition)
         if one is not None and other is not None:
             found.append(Sample(units(condition), "median", difference(value(one), value(other))))
@@ -131,45 +152,62 @@ def _doubling_claims() -> list[Claim]:
 
 def _accuracy_claims(cells: Cells) -> list[Claim]:
     found = []
-    for other, number in (("half_squared_error", ""), ("hinge", "")):
-        samples = _differences(cells, "softmax_cross_entropy", other, "error")
+    for design in DESIGNS:
+        found += [_pair_claim(cells, design, a, b) for a, b in PAIRS]
+        gaps = _differences(cells, design, "softmax_cross_entropy", "hinge", "calibration")
         found.append(
             Claim(
-                number, say("Cross-entropy and {name} are equally accurate, to one image in a hundred",
-                name=NAMES[other]),
-                say("share of wrong test images with cross-entropy less that with {name}, each at its best of "
-                "equally many rates", name=NAMES[other]), "within", 0.0, samples, pooled(samples), margin=MARGIN,
+                "", _where(design, say("Cross-entropy's probabilities are calibrated better than the softmax of hinge "
+                                       "scores")),
+                say("calibration error with cross-entropy less that with hinge loss"), "below", 0.0, gaps, pooled(gaps),
                 budget=say("equal epochs, rates tried, draws and first weights"),
             )
         )  # fmt: skip
-    gaps = _differences(cells, "softmax_cross_entropy", "hinge", "calibration")
-    found.append(
-        Claim(
-            "", say("Cross-entropy's probabilities are calibrated better than the softmax of hinge scores"),
-            say("calibration error with cross-entropy less that with hinge loss"), "below", 0.0, gaps, pooled(gaps),
-            budget=say("equal epochs, rates tried, draws and first weights"),
-        )
-    )  # fmt: skip
     return [*found, *_hidden_layer_claims(cells)]
+
+
+def _where(design: str, words: str) -> str:
+    return f"Fashion-MNIST: {words}" if design == "fashion" else words
+
+
+def _pair_claim(cells: Cells, design: str, a: str, b: str) -> Claim:
+    samples = _differences(cells, design, a, b, "error")
+    if a == "softmax_cross_entropy":
+        words = say("Cross-entropy and {name} are equally accurate, to one image in a hundred", name=NAMES[b])
+        shares = say(
+            "share of wrong test images with cross-entropy less that with {name}, each at its best of equally many "
+            "rates", name=NAMES[b],
+        )  # fmt: skip
+    else:
+        words = say("Hinge and {name} are equally accurate, to one image in a hundred", name=NAMES[b])
+        shares = say(
+            "share of wrong test images with hinge loss less that with {name}, each at its best of equally many rates",
+            name=NAMES[b],
+        )
+    return Claim(
+        "", _where(design, words), shares, "within", 0.0, samples, pooled(samples), margin=MARGIN,
+        budget=say("equal epochs, rates tried, draws and first weights"),
+    )  # fmt: skip
 
 
 def _hidden_layer_claims(cells: Cells) -> list[Claim]:
     found = []
-    shapes = cells.levels("images", SHAPE)
-    for dataset in cells.datasets("images"):
-        gains = []
-        for loss in cells.levels("images", LOSS) if "none" in shapes and len(shapes) > 1 else ():
-            linear, hidden = (best(cells, str(loss), (dataset, shape)) for shape in ("none", shapes[-1]))
-            if linear is not None and hidden is not None:
-                gains.append(Sample(NAMES[str(loss)], "median", judged(hidden) - judged(linear)))
-        found.append(
-            Claim(
-                "31" if dataset == "fashion_mnist" else "",
-                say("A hidden layer beats a linear classifier on {title}", title=title(dataset)),
-                say("share of wrong test images with a hidden layer less that of the linear classifier"), "below", 0.0,
-                tuple(gains), pooled(gains), budget=say("equal epochs, rates tried and draws"),
-            )
-        )  # fmt: skip
+    for design in DESIGNS:
+        shapes = cells.levels(design, SHAPE)
+        for dataset in cells.datasets(design):
+            gains = []
+            for loss in cells.levels(design, LOSS) if "none" in shapes and len(shapes) > 1 else ():
+                linear, hidden = (best(cells, str(loss), (design, dataset, shape)) for shape in ("none", shapes[-1]))
+                if linear is not None and hidden is not None:
+                    gains.append(Sample(NAMES[str(loss)], "median", judged(hidden) - judged(linear)))
+            found.append(
+                Claim(
+                    "31" if dataset == "fashion_mnist" else "",
+                    say("A hidden layer beats a linear classifier on {title}", title=title(dataset)),
+                    say("share of wrong test images with a hidden layer less that of the linear classifier"), "below",
+                    0.0, tuple(gains), pooled(gains), budget=say("equal epochs, rates tried and draws"),
+                )
+            )  # fmt: skip
     return found
 
 
@@ -181,12 +219,12 @@ def blocks(cells: Cells) -> list[Block]:
 def _best_table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
     for condition in conditions(cells):
-        for loss in cells.levels("images", LOSS):
-            cell = best(cells, str(loss), condition)
+        for loss in losses_of(cells):
+            cell = best(cells, loss, condition)
             if cell is not None:
                 gap = _calibration(cell)
                 gaps: Cell = Missing(say("a network diverged")) if np.isnan(gap).any() else shown(median_interval(gap))
-                rows.append((units(condition), NAMES[str(loss)], float(str(cell.params[RATE])),
+                rows.append((units(condition), NAMES[loss], float(str(cell.params[RATE])),
                              shown(median_interval(judged(cell))), gaps))  # fmt: skip
     return ReportTable(
         "loss-functions-best",
@@ -205,9 +243,10 @@ def _best_table(cells: Cells) -> ReportTable:
 
 def _picture(cells: Cells) -> Picture:
     rows = [
-        (units((str(cell.params["dataset"]), cell.params[SHAPE])), NAMES[str(cell.params[LOSS])],
+        (units((design, str(cell.params["dataset"]), cell.params[SHAPE])), NAMES[str(cell.params[LOSS])],
          float(str(cell.params[RATE])), float(np.median(_error(cell))))
-        for cell in cells.of("images")
+        for design in DESIGNS
+        for cell in cells.of(design)
     ]  # fmt: skip
     least = min(rows, key=lambda row: row[3], default=("-", "-", 0.0, 0.0))
     return Picture(
@@ -235,11 +274,11 @@ def _draw(cells: Cells) -> Figure:
     figure = new_figure(3.4 * max(1, len(panels)) + 0.3, 2.8)
     for i, condition in enumerate(panels):
         axes = framed_axes(figure, 0.75, 0.5, 0.1, 0.3, i, len(panels))
-        for loss, color in zip(cells.levels("images", LOSS), COLORS, strict=False):
-            group = cells.of("images", {LOSS: loss, "dataset": condition[0], SHAPE: condition[1]})
+        for loss, color in zip(losses_of(cells), COLORS, strict=False):
+            group = trained(cells, loss, condition)
             rates = [float(str(cell.params[RATE])) for cell in group]
             errors = [float(np.median(_error(cell))) for cell in group]
-            axes.plot(rates, errors, "o-", color=color, markersize=4, linewidth=1.2, label=NAMES[str(loss)])
+            axes.plot(rates, errors, "o-", color=color, markersize=4, linewidth=1.2, label=NAMES[loss])
         axes.set_xscale("log")
         plain_ticks(axes, "x")
         axes.set_ylim(0.0, None)
@@ -255,7 +294,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     parts = []
     for condition in conditions(cells):
-        found = [(NAMES[str(loss)], best(cells, str(loss), condition)) for loss in cells.levels("images", LOSS)]
+        found = [(NAMES[loss], best(cells, loss, condition)) for loss in losses_of(cells)]
         errors = [
             say("{share} with {name}", share=number_text(float(np.median(judged(cell)))), name=name)
             for name, cell in found

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 NOISE, SHAPE = "training.label_noise", "network.hidden_layer_sizes"
 MIDDLE, DEEP = 64, ("8", "32", "64")
-"""The width that the largest is held against; widths that were tried with one and two layers."""
+"""The width that the largest is held against; widths that were tried with more layers than one."""
 Value = Callable[[CellRecord], FloatArray]
 Row = tuple[int, CellRecord]
 
@@ -101,16 +101,18 @@ def _wider(cells: Cells, value: Value) -> list[Sample]:
     return samples
 
 
-def _deeper(cells: Cells) -> list[Sample]:
+def deeper(cells: Cells, n_layers: int) -> list[Sample]:
+    """Return for each condition how often so many layers are better than one fewer, mean over the widths of both."""
     samples = []
     for name, dataset, noise in conditions(cells):
         parts = []
         for width in DEEP:
             levels: dict[str, Level] = {"dataset": dataset, NOISE: noise}
-            one = cells.one("widths", {**levels, SHAPE: width})
-            two = cells.one("widths", {**levels, SHAPE: f"{width}-{width}"})
-            if one is not None and two is not None:
-                parts.append(sooner(_test(two), _test(one)))
+            fewer, more = (
+                cells.one("widths", {**levels, SHAPE: "-".join([width] * n)}) for n in (n_layers - 1, n_layers)
+            )
+            if fewer is not None and more is not None:
+                parts.append(sooner(_test(more), _test(fewer)))
         if parts:
             samples.append(Sample(name, "share", np.mean(parts, axis=0)))
     return samples
@@ -195,7 +197,10 @@ def claims(cells: Cells) -> list[Claim]:
                   middle=MIDDLE), "above", 0.5, _wider(cells, _beyond)),
         claim("38", say("A second layer of the same width helps"),
               say("share of draws and widths (8, 32, 64) with a lower loss in range with two layers than with one"),
-              "above", 0.5, _deeper(cells), budget=say("equal epochs and rates")),
+              "above", 0.5, deeper(cells, 2), budget=say("equal epochs and rates")),
+        claim("38", say("A third layer of the same width helps"),
+              say("share of draws and widths (8, 32) with a lower loss in range with three layers than with two"),
+              "above", 0.5, deeper(cells, 3), budget=say("equal epochs and rates")),
         claim("38", say("More epochs help the widest network (last look against the one before)"),
               say("share of draws with a lower loss in range at the last look"), "above", 0.5, _longer(cells),
               budget=say("same network")),

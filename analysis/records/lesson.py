@@ -74,6 +74,11 @@ def at_look(probe: str, epoch: int) -> str:
     return f"{probe}@{epoch}"
 
 
+def of_layer(probe: str, layer: int) -> str:
+    """Return the name of what a probe found in a hidden layer, counted from 1."""
+    return f"{probe}.{layer}"
+
+
 def lesson_settings(data: Mapping[str, Any]) -> LessonSettings:
     """Return the settings that a lesson's header holds.
 

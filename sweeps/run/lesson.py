@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from analysis.course.judging import judgments
 from analysis.records.events import Scalar, Stage, Verdict
-from analysis.records.lesson import LESSON, CellRecord, at_look
+from analysis.records.lesson import LESSON, CellRecord, at_look, of_layer
 from analysis.records.lines import canonical_json
 from analysis.records.study import CELL, Study, StudyHeader
 from engine.configuration import TrainingConfig, told_fields
@@ -26,6 +26,7 @@ from engine.training import Look, train, with_label_noise
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Draws, Losses, Source
 from sweeps.run.design import DesignPlan, verdict_on_claims
+from sweeps.run.layer_probes import LAYER_PROBE_FUNCTIONS
 from sweeps.run.path_probes import WeightPath, path_epochs
 from sweeps.run.plan import Piece, Timing
 from sweeps.run.probes import ARRAY_FUNCTIONS, PROBE_FUNCTIONS
@@ -36,7 +37,7 @@ from sweeps.run.versions import versions
 from sweeps.run.works.found import Asked, Found
 from sweeps.run.works.registry import do_work
 from sweeps.spec.lesson import Design, LessonSpec, asked_of, configs, data_table, designs_as_data
-from sweeps.spec.measured import PATH_PROBES
+from sweeps.spec.measured import LAYER_PROBES, PATH_PROBES
 from sweeps.spec.works import parse_work, work_table
 from sweeps.toml import SpecError, SpecTable
 
@@ -316,13 +317,24 @@ class Trace:
             trained = Trained(self._network, self._training.loss, parameters, self._draws, self._training)
             for name, row in _probed(self._design.curves, trained, look.diverged_at).items():
                 self.curves[name].append(row)
-            names = [name for name in self._design.trace if name not in PATH_PROBES]
+            names = [name for name in self._design.trace if name not in (*PATH_PROBES, *LAYER_PROBES)]
             found = _probed(names, trained, look.diverged_at)
             if self._path is not None:
                 on_path = {name: self._path.measured(name) for name in self._design.trace if name in PATH_PROBES}
                 found |= {name: np.where(look.diverged_at < 0, row, np.nan) for name, row in on_path.items()}
-            self.measured |= {at_look(name, look.epoch): found[name] for name in self._design.trace}
+            self.measured |= {at_look(name, look.epoch): found[name] for name in self._design.trace if name in found}
+            self.measured |= {at_look(name, look.epoch): row for name, row in self._by_layer(trained, look).items()}
         return False
+
+    def _by_layer(self, trained: Trained, look: Look) -> dict[str, npt.NDArray[np.float64]]:
+        """Return what is traced of each hidden layer, NaN for replicas that diverged."""
+        with np.errstate(all="ignore"):
+            return {
+                of_layer(name, i): np.where(look.diverged_at < 0, row, np.nan)
+                for name in self._design.trace
+                if name in LAYER_PROBES
+                for i, row in enumerate(LAYER_PROBE_FUNCTIONS[name](trained), start=1)
+            }
 
 
 def _worked(found: Found) -> CellOutcome:

@@ -19,7 +19,7 @@ from engine.network import NetworkConfig
 from sweeps.data.asked import Asked
 from sweeps.data.kinds import KINDS
 from sweeps.spec.dimensions import check_setting, setting_keys
-from sweeps.spec.measured import ARRAYS, PATH_PROBES, PROBES, SPLITS
+from sweeps.spec.measured import ARRAYS, LAYER_PROBES, PATH_PROBES, PROBES, SPLITS
 from sweeps.spec.works import WORK_PREFIX, WORKS, check_work, work_table
 from sweeps.toml import SpecError, SpecTable, check_depth, check_name, checked_number, shown, study_name, toml_text
 
@@ -75,7 +75,7 @@ class Design:
     paired : list of dict
         Rows of settings that vary together.
     trace : tuple of str
-        Of `PROBES` and `PATH_PROBES` what is measured at every look as well.
+        Of `PROBES`, `PATH_PROBES` and `LAYER_PROBES` what is measured at every look as well.
     cross_full : dict of str to list
         Levels that a full run has instead.
     """
@@ -321,7 +321,7 @@ def _design(table: SpecTable) -> Design:
         curves=curves,
         arrays=_names(table, "arrays", ARRAYS, ()),
         data_full=table.table("data_full").rest() if "data_full" in table else {},
-        trace=_names(table, "trace", (*PROBES, *PATH_PROBES), ()),
+        trace=_names(table, "trace", (*PROBES, *PATH_PROBES, *LAYER_PROBES), ()),
         cross_full=_cross(table, "cross_full", where) if "cross_full" in table else {},
     )
     table.close()

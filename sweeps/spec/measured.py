@@ -15,6 +15,8 @@ PROBES = (
 """What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
 PATH_PROBES = ("displacement", "path_length", "since_fit", "turning")
 """What it may measure of the way there, at looks only; `sweeps.run.path_probes` has them."""
+LAYER_PROBES = ("output_size", "gradient_size")
+"""What it may measure of each hidden layer, at looks only; `sweeps.run.layer_probes` has them."""
 ARRAYS = ("templates", "images", "weights", "loss_surface", "weight_quantiles")
 """What a design may keep to draw, of the first replica or (weights, their quantiles) all; see `sweeps.run.probes`."""
 SPLITS = ("train", "test", "in_range", "out_of_range", "told")

@@ -7,12 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from analysis.course.cells import by_layer
+from analysis.course.layers import evener, has_layers, within
 from analysis.lessons.initialization import N_FACTORS, expected_growth, log_singular_values
+from analysis.records.lesson import CellRecord
 from engine.configuration import TrainingConfig
+from engine.evaluation import mean_losses
 from engine.methods.initializers import initialize
 from engine.network import NetworkConfig, Parameters
 from engine.splits import Split
 from engine.training import train
+from sweeps.run.layer_probes import gradient_size, output_size
 from sweeps.run.textbook_probes import backward_kept, layers, signal_kept, units_apart, units_apart_unequal
 from sweeps.run.trained import Trained
 
@@ -92,6 +97,57 @@ def test_signals_and_gradients_on_their_way_are_what_finite_differences_give() -
 
     assert backward_kept(one) == pytest.approx(size(0, 3) / size(2, 3), rel=1e-7)
     assert np.isnan(signal_kept(trained(*constant("tanh", 3), X, y))).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sizes_by_layer_are_those_of_outputs_and_of_finite_differences_of_the_loss(weighted: bool) -> None:
+    X, y = points(2)
+    network = NetworkConfig(2, (3, 4, 2), activation="tanh", initializer="he_normal", output_activation="tanh")
+    at = initialize(network, [np.random.default_rng(r) for r in range(R)])
+    at = Parameters([W.astype(np.float64) for W in at.weights], [b.astype(np.float64) for b in at.biases])
+    one = trained(network, at, X, y)
+    if weighted:
+        one.draws.train = Split(X, y, np.random.default_rng(3).uniform(0.0, 2.0, size=(R, N)))  # type: ignore[misc]
+    sizes = [np.sqrt((A**2).mean(axis=(1, 2))) for A, _ in layers(network, at, X)]
+    assert np.array_equal(output_size(one), sizes)
+
+    def loss() -> np.ndarray:
+        return mean_losses(network, at, one.draws.train, "half_squared_error")
+
+    found = gradient_size(one)
+    assert len(found) == 3
+    for W, size in zip(at.weights, found, strict=False):
+        slopes = []
+        for i, j in np.ndindex(*W.shape[1:]):
+            ends = []
+            for step in (1e-5, -2e-5):
+                W[:, i, j] += step
+                ends.append(loss())
+            W[:, i, j] += 1e-5
+            slopes.append((ends[0] - ends[1]) / 2e-5)
+        assert size == pytest.approx(np.sqrt((np.stack(slopes) ** 2).mean(axis=0)), rel=1e-6)
+
+
+def recorded(sizes: np.ndarray) -> CellRecord:
+    """Return a cell with planted gradients, (looks, layers, replicas)."""
+    named = {
+        f"gradient_size.{i + 1}@{look}": [None if np.isnan(one) else float(one) for one in sizes[k, i]]
+        for k, look in enumerate((0, 5))
+        for i in range(sizes.shape[1])
+    }
+    return SimpleNamespace(looks=[0, 5], seeds=["draw0", "draw1", "draw2"], measured=named)  # type: ignore[return-value]
+
+
+def test_gradients_come_nearer_or_part_as_planted_and_a_diverged_replica_is_no_even_one() -> None:
+    before = [[1.0, 1.0, 1.0], [9.0, 9.0, 9.0], [100.0, 2.0, 2.0]]
+    after = [[1.0, 1.0, np.nan], [9.0, 9.0, np.nan], [10.0, 0.05, np.nan]]
+    cell = recorded(np.array([before, after]))
+    assert by_layer(cell, "gradient_size").shape == (2, 3, 3)
+    assert evener(cell).tolist() == [1.0, 0.0, 0.0]
+    assert within(cell, 10.0).tolist() == [0.0, 0.0, 0.0]
+    assert within(cell, 101.0).tolist() == [1.0, 1.0, 0.0]
+    assert has_layers(cell)
+    assert not has_layers(recorded(np.empty((2, 0, 3))))
 
 
 def test_singular_values_of_long_products_grow_as_newman_says() -> None:
