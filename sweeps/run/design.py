@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sweeps.run.setting import Setting
 from sweeps.search.samplers import ListSampler, Sampler
 
 
-class DesignPlan:
+class DesignPlan(ABC):
     """What lessons and polynomial studies have in common; see `sweeps.run.plan.Plan`.
 
     Parameters
@@ -42,15 +43,15 @@ class DesignPlan:
         """Return who proposes: the list."""
         return ListSampler(lambda number: (dict(self._rows[number]), {}))
 
+    @abstractmethod
     def setting(self, study: Study, number: int, params: Mapping[str, Scalar], earlier: Sequence[int]) -> Setting:
         """Return the setting of one row."""
-        raise NotImplementedError
 
     def setting_of(self, study: Study, record: Any) -> Setting:
         """Return the setting that a record is about."""
         return self.setting(study, record.number, record.params, ())
 
-    def reopening(self, study: Study) -> None:
+    def reopening(self, study: Study) -> None:  # noqa: B027 (a plan may, a design does not)
         """Return None: a design is complete."""
 
     def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
@@ -65,10 +66,10 @@ class DesignPlan:
         """Return what came back, as it is."""
         return outcome
 
-    def keep(self, setting: Setting, record: Any, outcomes: Sequence[Any]) -> None:
+    def keep(self, setting: Setting, record: Any, outcomes: Sequence[Any]) -> None:  # noqa: B027
         """Keep nothing: the record says it all."""
 
-    def finish(self, study: Study) -> None:
+    def finish(self, study: Study) -> None:  # noqa: B027
         """Keep nothing beside the log."""
 
 
