@@ -16,10 +16,10 @@ from tiny import tiny_spec
 from analysis.records.study import Study
 from sweeps.run.crews import check_executor
 from sweeps.run.dask_crew import SHORTEST_S, connected
-from sweeps.run.executors import LocalCrew
+from sweeps.run.executors import LocalCrew, cohorts
 from sweeps.run.plan import Piece
 from sweeps.run.remote import check_equal, own_versions, train_here
-from sweeps.run.study import _cohorts, run_sweep
+from sweeps.run.study import run_sweep
 from sweeps.run.trials import TrialPlan, TrialTrainer
 from sweeps.spec.sweep import SweepSpec
 from sweeps.spec.writing import with_overrides
@@ -144,20 +144,24 @@ class _Crew(LocalCrew):
 
 
 @pytest.mark.parametrize(
-    ("n_batches", "batch_s", "n_workers", "sizes"),
+    ("n_batches", "batch_s", "n_workers", "n_under_way", "sizes"),
     [
-        (8, 0.01, 2, [4, 4]),  # five would do for 50 ms, but then a worker had less
-        (20, 0.01, 2, [5, 5, 5, 5]),
-        (8, 0.2, 2, [1] * 8),
-        (8, None, 2, [1] * 8),
-        (1, 0.01, 4, [1]),
-        (0, 0.01, 2, []),
+        (8, 0.01, 2, 0, [4, 4]),  # five would do for 50 ms, but then a worker had less
+        (20, 0.01, 2, 0, [5, 5, 5, 5]),
+        (8, 0.2, 2, 0, [1] * 8),
+        (8, 0.2, 2, 9, [1] * 8),
+        (8, None, 2, 0, [1] * 8),
+        (1, 0.01, 4, 7, [1]),
+        (1, 0.01, 4, 8, []),  # nobody is idle: it waits for others to go with
+        (0, 0.01, 2, 0, []),
     ],
 )
-def test_short_batches_go_together(n_batches: int, batch_s: float | None, n_workers: int, sizes: list[int]) -> None:
+def test_short_batches_go_together(
+    n_batches: int, batch_s: float | None, n_workers: int, n_under_way: int, sizes: list[int]
+) -> None:
     batches = [(object(),)] * n_batches
-    cohorts = _cohorts(batches, _Crew(n_workers), batch_s)  # type: ignore[arg-type]
-    assert [len(cohort) for cohort in cohorts] == sizes
+    found = cohorts(batches, _Crew(n_workers), batch_s, n_under_way)  # type: ignore[arg-type]
+    assert [len(cohort) for cohort in found] == sizes
 
 
 @pytest.mark.parametrize("name", ["dask", "dask://", "dask://h", "http://h:1", "dask-local:0", "dask-local:x", ""])

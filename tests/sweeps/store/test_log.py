@@ -389,8 +389,8 @@ def test_trials_chosen_together_wait_for_the_disk_once_and_stand_there_in_order(
     flushed: list[int] = []
     fsync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda descriptor: (flushed.append(descriptor), fsync(descriptor)))
-    together.write_chosen()
-    together.write_chosen()
+    together.write()
+    together.write()
     assert len(flushed) == 1
     assert together.path.read_bytes() == alone.path.read_bytes()
     assert read_study(together.path).asked == {number: study.asked[number] for number in range(3)}
