@@ -7,7 +7,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ from sweeps.store.log import digest
 from sweeps.toml import SpecError
 
 distributed = pytest.importorskip("distributed")
+Tally = Callable[[str, float, float], None]
 SPEC: SweepSpec = with_overrides(tiny_spec(), goal="test_loss < 0.001")
 
 
@@ -47,9 +48,9 @@ def named(cluster: distributed.LocalCluster) -> str:
 
 
 @pytest.mark.faults
-def test_the_digest_is_that_of_threads(cluster: distributed.LocalCluster, tmp_path: Path) -> None:
+def test_the_digest_is_that_of_threads(cluster: distributed.LocalCluster, tmp_path: Path, tally: Tally) -> None:
     digests = set()
-    for workers in (1, 2):
+    for workers in (1, 2, 4):
         run_sweep(SPEC, tmp_path / str(workers), workers=workers)
         digests.add(digest(tmp_path / str(workers) / "tiny"))
     studies = run_sweep(SPEC, tmp_path / "dask", workers=1, executor=named(cluster))
@@ -59,10 +60,13 @@ def test_the_digest_is_that_of_threads(cluster: distributed.LocalCluster, tmp_pa
     with distributed.Client(cluster, set_as_default=False) as client:
         loaded = client.run(lambda: [name for name in ("optuna", "mlflow", "sqlalchemy") if name in sys.modules])
     assert list(loaded.values()) == [[], []]
+    tally("one sweep by 1, 2 and 4 threads and by 2 Dask workers: another digest", 4, 0)
 
 
 @pytest.mark.faults
-def test_what_a_killed_worker_had_is_trained_again(cluster: distributed.LocalCluster, tmp_path: Path) -> None:
+def test_what_a_killed_worker_had_is_trained_again(
+    cluster: distributed.LocalCluster, tmp_path: Path, tally: Tally
+) -> None:
     run_sweep(SPEC, tmp_path / "threads", workers=2)
     with distributed.Client(cluster, set_as_default=False) as client:
         victims = sorted(client.run(os.getpid).values())
@@ -77,10 +81,11 @@ def test_what_a_killed_worker_had_is_trained_again(cluster: distributed.LocalClu
     run_sweep(SPEC, tmp_path / "dask", workers=1, executor=named(cluster), on_event=kill_one)
     assert killed == victims[:1]
     assert digest(tmp_path / "dask" / "tiny") == digest(tmp_path / "threads" / "tiny")
+    tally("worker of `dask-local` killed in mid-search: another digest", 1, 0)
 
 
 @pytest.mark.faults
-def test_a_worker_of_other_code_is_refused(cluster: distributed.LocalCluster, tmp_path: Path) -> None:
+def test_a_worker_of_other_code_is_refused(cluster: distributed.LocalCluster, tmp_path: Path, tally: Tally) -> None:
     cluster.scale(2)
     plan = TrialPlan(SPEC, SPEC.datasets[0], tmp_path)
     params, _ = plan.proposer(_study(plan)).ask(0)
@@ -89,6 +94,7 @@ def test_a_worker_of_other_code_is_refused(cluster: distributed.LocalCluster, tm
         crew._expected = own_versions() | {"code": "0123456789ab"}
         with pytest.raises(SpecError, match=r"^worker .+:\d+: code [0-9a-f]{12}, but 0123456789ab here; its numbers "):
             crew.submit(plan, [(piece,)]).result()
+    tally("Dask worker with other code: taken", 1, 0)
 
 
 @pytest.mark.faults
