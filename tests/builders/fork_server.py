@@ -7,9 +7,11 @@ is forked runs `sweeps.commands.main.main` with the real MLflow writer, itself f
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import os
+import pkgutil
 import random
 import signal
 import subprocess
@@ -234,9 +236,11 @@ def _kill(process: int, whom: str) -> int:
 
 
 def _warm_up() -> None:
-    """Load and compile what a command needs: in a fork nothing is left to be loaded."""
+    """Load, compile and draw what a command needs: in a fork nothing is left to be done but what it is about."""
+    from small import small_spec
     from tiny import tiny_spec
 
+    import sweeps.commands
     from analysis.report import write_report
     from sweeps.audit.audit import audit_sweep
     from sweeps.run.study import run_sweep
@@ -244,9 +248,12 @@ def _warm_up() -> None:
     from sweeps.tracking.projection import sync
 
     global TABLES
+    for module in pkgutil.iter_modules(sweeps.commands.__path__, "sweeps.commands."):
+        importlib.import_module(module.name)
     with tempfile.TemporaryDirectory() as folder:
         results, uri = Path(folder) / "results", sqlite_uri(Path(folder) / "mlflow.db")
         run_sweep(tiny_spec(), results, workers=1)
+        run_sweep(small_spec(), Path(folder) / "small", workers=1)
         sync(results, uri)
         write_report([results / "tiny"])
         audit_sweep(results / "tiny", uri)
