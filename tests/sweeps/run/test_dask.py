@@ -170,6 +170,25 @@ def test_short_batches_go_together(
     assert [len(cohort) for cohort in found] == sizes
 
 
+def test_a_certificate_that_is_not_there_is_told_in_a_line() -> None:
+    import dask
+
+    with pytest.raises(SpecError) as none, connected("tls://127.0.0.1:9"):
+        pass
+    files = dict.fromkeys(("ca-file", "client.cert", "client.key"), "/nowhere/cert.pem")
+    settings = {f"distributed.comm.tls.{name}": path for name, path in files.items()}
+    with dask.config.set(settings), pytest.raises(SpecError) as unread, connected("tls://127.0.0.1:9"):
+        pass
+    assert str(none.value) == (
+        "tls://127.0.0.1:9: no certificate to show; set Dask's distributed.comm.tls.ca-file, .client.cert and"
+        " .client.key, as docs/scale.md has them"
+    )
+    assert str(unread.value) == (
+        "tls://127.0.0.1:9: the certificate cannot be read ([Errno 2] No such file or directory); docs/scale.md has the"
+        " settings"
+    )
+
+
 @pytest.mark.parametrize("name", ["dask", "dask://", "dask://h", "http://h:1", "dask-local:0", "dask-local:x", ""])
 def test_an_executor_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(SpecError) as told:

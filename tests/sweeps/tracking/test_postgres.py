@@ -234,7 +234,9 @@ def test_restarts_kills_and_lost_replies_in_mid_sweep(
     assert digest(folder) == digest(tmp_path / "undisturbed" / "restarts")
     import_sweeps(direct, tmp_path / "imported", sweep="restarts")
     assert digest(tmp_path / "imported" / "restarts") == digest(folder)
-    what = "MLflow server on PostgreSQL, in mid-sweep both killed and replies lost: runs lost or doubled, another digest"
+    what = (
+        "MLflow server on PostgreSQL, in mid-sweep both killed and replies lost: runs lost or doubled, another digest"
+    )
     tally(what, 2 + sum(lost.values()), 0)
 
 

@@ -253,7 +253,9 @@ def test_any_request_may_meet_a_fault(server: int, results: Path, name: str, tal
             shutil.rmtree(results.parent / "imported")
     assert at > 40
     tally(
-        f"a request to a tracking server meets one fault, of {len(FAULTS)} kinds, at places all over: not one to one", n_syncs, 0
+        f"a request to a tracking server meets one fault, of {len(FAULTS)} kinds, at places all over: not one to one",
+        n_syncs,
+        0,
     )
 
 
