@@ -176,9 +176,14 @@ def write_report(folders: Sequence[Path], out: Path | None = None, figures: Figu
     """
     if not folders:
         raise ValueError("folders: none given; name a folder that `sweeps run` has written, such as results/homework")
-    out = folders[0] / "report" if out is None else out
     with rare_collections():
-        return write_pages(render([study for folder in folders for study in read_sweep(folder)], figures), out)
+        studies = [study for folder in folders for study in read_sweep(folder)]
+        return write_pages(render(studies, figures), report_folder(folders, out))
+
+
+def report_folder(folders: Sequence[Path], out: Path | None = None) -> Path:
+    """Return where the report of these sweeps goes: to `out`, or into the first one's folder."""
+    return folders[0] / "report" if out is None else out
 
 
 @contextmanager

@@ -87,12 +87,16 @@ def add_commands(commands: Commands) -> None:
 
 def report_command(arguments: argparse.Namespace) -> int:
     """Write a report and print where it is."""
-    from analysis.report import write_report
+    from analysis.records.reading import read_sweep
+    from analysis.report import rare_collections, render, report_folder, write_pages
 
     folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
-    with speaking(arguments.lang):
-        print(write_report(folders, arguments.out, arguments.figures))
-    return max(map(warn_of_findings, folders))
+    with rare_collections():
+        with speaking(arguments.lang):
+            read = [read_sweep(folder) for folder in folders]
+            pages = render([study for studies in read for study in studies], arguments.figures)
+            print(write_pages(pages, report_folder(folders, arguments.out)))
+        return max(map(warn_of_findings, folders, read))
 
 
 def schema_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001
