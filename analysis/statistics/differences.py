@@ -177,6 +177,8 @@ def _smallest_levels(ends: _Ends, estimates: Sequence[float]) -> list[float]:
         return np.where(above[rows, None], low, -high)  # above 0 where 0 is left out
 
     rows = np.flatnonzero(np.array(estimates) != 0.0)
+    if not len(rows):
+        return result
     grid = np.geomspace(LEAST_P, MOST_P, N_LEVELS)
     fine = {}
     for row, left_out in zip(rows.tolist(), beyond(rows, np.tile(grid, (len(rows), 1))) > 0.0, strict=True):
