@@ -34,6 +34,7 @@ from analysis.formats.blocks import (
 from analysis.formats.drawing import Drawing, FigureFormat, has_letters
 from analysis.formats.markdown import markdown
 from analysis.formats.pages import Pages, add_section
+from analysis.formats.side_by_side import draw_all
 from analysis.formats.trial_rows import Workbench
 from analysis.records.lesson import LESSON
 from analysis.records.polynomial import METHOD_WORDS, POLYNOMIAL, polynomial_settings
@@ -197,14 +198,15 @@ def rare_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def render(studies: Sequence[Study], figures: FigureFormat | None = None) -> Pages:
+def render(studies: Sequence[Study], figures: FigureFormat | None = None, n_processes: int = 1) -> Pages:
     """Return the report of some studies, nothing written yet: `Pages.files` holds every file by its relative name.
 
     Where studies with a report of their own stand beside others, their sections and files carry their names.
+    `n_processes` may draw pictures at a time, see `analysis.formats.side_by_side.draw_all`.
     """
     one = report_of(studies)
     english = pictures_without_font(lambda: report_of(studies).sections)
-    return render_sections(one.title, one.lead, one.sections, figures, english)
+    return render_sections(one.title, one.lead, one.sections, figures, english, n_processes)
 
 
 def report_of(studies: Sequence[Study]) -> Report:
@@ -338,12 +340,21 @@ def _own_report(study: Study) -> Callable[[Study], Report] | None:
 def render_sections(
     title: str,
     lead: str,
-    sections: Iterable[Section],
+    sections: Sequence[Section],
     figures: FigureFormat | None = None,
     english: Mapping[str, Drawing] | None = None,
+    n_processes: int = 1,
 ) -> Pages:
-    """Return a report of some sections, nothing written yet; `english` as `pictures_without_font` returns it."""
+    """Return a report of some sections, nothing written yet.
+
+    `english` as `pictures_without_font` returns it, `n_processes` as in `render`.
+    """
     pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)], figures=figures, english=english or {})
+    if n_processes > 1:
+        all_drawings = drawings(block for section in sections for block in section.blocks)
+        pictures = [one for one in all_drawings if isinstance(one, Picture)]
+        drawn = draw_all([pages.shown(one) for one in pictures], n_processes)
+        pages.drawn = dict(zip((one.name for one in pictures), drawn, strict=True))
     for section in sections:
         add_section(pages, section)
     style = (HERE / "report.css").read_text(encoding="utf-8") + STYLES.get(language(), "")

@@ -24,6 +24,8 @@ COLUMN_INCHES = 6.5
 """Widest figure of its own: the text width of a page of A4 or letter paper with usual margins."""
 FigureFormat = Literal["pdf", "svg"]
 Drawing = Picture | Animation
+Drawn = tuple[bytes, int, int]
+"""A picture's bytes, and its width and height on the page in CSS pixels."""
 LETTERS = {"ko": "\ud55c"}
 """A letter of each language that only a font made for it has."""
 SILENT = ("Date", "Creator", "Format", "Type")
@@ -79,8 +81,8 @@ def drawing(picture: Picture | Animation) -> Iterator[None]:
         yield
 
 
-def draw(picture: Picture) -> tuple[bytes, int, int]:
-    """Return a picture's bytes and its width and height on the page in CSS pixels.
+def draw(picture: Picture) -> Drawn:
+    """Return a picture as the page shows it.
 
     The bytes hold no date, path or name of the machine.
     """
