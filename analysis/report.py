@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import gc
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -31,6 +29,7 @@ from analysis.formats.blocks import (
     printable,
     sweep_names,
 )
+from analysis.formats.collecting import rare_collections
 from analysis.formats.drawing import Drawing, FigureFormat, has_letters
 from analysis.formats.markdown import markdown
 from analysis.formats.pages import Pages, add_section
@@ -48,7 +47,6 @@ from analysis.words import ENGLISH, LANGUAGES, language, plural, say, speaking
 
 HERE = Path(__file__).parent
 DISTRIBUTION = "rangesweep"
-OBJECTS_A_COLLECTION = 100_000
 STYLES: Mapping[str, str] = MappingProxyType({"ko": "body { word-break: keep-all; }\n"})
 """What a language adds to the style: Korean words end at blanks, and browsers break lines between any two letters."""
 
@@ -185,17 +183,6 @@ def write_report(folders: Sequence[Path], out: Path | None = None, figures: Figu
 def report_folder(folders: Sequence[Path], out: Path | None = None) -> Path:
     """Return where the report of these sweeps goes: to `out`, or into the first one's folder."""
     return folders[0] / "report" if out is None else out
-
-
-@contextmanager
-def rare_collections() -> Iterator[None]:
-    """Look for circles among objects a hundred times more rarely: pictures make very many that live for one picture."""
-    before = gc.get_threshold()
-    gc.set_threshold(OBJECTS_A_COLLECTION, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def render(studies: Sequence[Study], figures: FigureFormat | None = None, n_processes: int = 1) -> Pages:

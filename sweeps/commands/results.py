@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from analysis.formats.collecting import rare_collections
 from analysis.words import speaking
 from engine.names import unknown
 from sweeps.commands.auditing import warn_of_findings
@@ -94,17 +95,17 @@ def add_commands(commands: Commands) -> None:
 
 def report_command(arguments: argparse.Namespace) -> int:
     """Write a report and print where it is."""
-    with one_blas_thread():
+    with one_blas_thread(), rare_collections():
         return _write_report(arguments)
 
 
 def _write_report(arguments: argparse.Namespace) -> int:
     from analysis.records.reading import read_sweep
-    from analysis.report import rare_collections, render, report_folder, write_pages
+    from analysis.report import render, report_folder, write_pages
 
     folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
-    with rare_collections():
+    with rare_collections():  # once more: now all modules are there
         with speaking(arguments.lang):
             read = [read_sweep(folder) for folder in folders]
             studies = [study for sweep in read for study in sweep]
