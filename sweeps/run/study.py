@@ -294,7 +294,8 @@ class _StudyRun:
         """Write what came in together and what was chosen upon it, waiting for the disk once; then tell the watcher."""
         self.log.write()
         events, self._events = self._events, []
-        for event in events if self._on_event is not None else ():
+        for event in events:
+            assert self._on_event is not None, "or there are no events"
             self._on_event(event)
 
     def _n_open(self, setting: Setting) -> int:
