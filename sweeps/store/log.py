@@ -376,7 +376,7 @@ def mend_end(path: Path) -> None:
         tail = content[whole:]
         if tail and not is_whole(tail, path):
             stream.truncate(whole)
-            os.fsync(stream.fileno())
+            sync_file(path)
             content = content[:whole]
             tail = b""
     if tail or b"\r\n" in content:  # a version-control tool's work, or an editor's; no line has one inside
@@ -404,5 +404,7 @@ def sync_file(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None
     finally:
         os.close(handle)

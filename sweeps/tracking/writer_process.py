@@ -100,6 +100,8 @@ class TrackingProcess:
             else:
                 self._process.kill()  # a run it leaves half-written is replaced by the next one to write
                 self._process.wait()
+                with contextlib.suppress(BrokenPipeError):
+                    stdin.close()
                 return TrackingResult(0, None, f"MLflow has not got on for {LONGEST_SILENCE_S:g} seconds")
         with contextlib.suppress(BrokenPipeError):
             stdin.close()  # not before: it is how the writer knows that somebody waits

@@ -133,7 +133,7 @@ def test_every_write_and_flush_may_fail(tmp_path: Path, name: str, code: int, ta
         shutil.rmtree(results)
     tally(f"{errno.errorcode[code]} from each `{name}` of a sweep in turn, then resumed", n, len(found))
     assert found == []
-    assert n > 15
+    assert n > 5
 
 
 def test_a_short_write_is_gone_on_with(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
