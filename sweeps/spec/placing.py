@@ -121,7 +121,8 @@ def _coordinate(dimension: Dimension, value: Scalar, params: Mapping[str, Scalar
     if dimension.by:
         low, high = next((low, high) for by, low, high in dimension.ranges if by == params[dimension.by])
     if not low <= value <= high:
-        raise SpecError(f"{where}: {value:g} is outside {low:g} to {high:g}")
+        text = f"{value:g}" if abs(value) < 1e300 else shown(value)  # no integer that long is a float
+        raise SpecError(f"{where}: {text} is outside {low:g} to {high:g}")
     if dimension.kind == "int":
         return value, value
     number = float(value)
