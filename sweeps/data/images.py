@@ -1,7 +1,7 @@
 """Images of ten classes in draws of their own: scikit-learn's digits, or Fashion-MNIST, trained with any loss.
 
-A replica is a draw of training and test images, or all have the published division; labels are class numbers, or a column for each class where the loss is
-one of numbers (1 for the image's own class, 0 for the others).
+A replica is a draw of training and test images, or all have the published division. Labels are class numbers, or a
+column for each class where the loss is one of numbers (1 for the image's own class, 0 for the others).
 """
 
 from __future__ import annotations
@@ -220,7 +220,8 @@ KIND = Kind(
     floor="not known",
     names=NAMES,
     describe=lambda data: (
-        "all replicas have the published division." if data.published else "each replica draws its own training and "
-        "test images."
+        "all replicas have the published division."
+        if data.published
+        else "each replica draws its own training and test images."
     ),
 )

@@ -10,7 +10,7 @@ PROBES = (
     "garg_bound", "masks_error", "masks_tell", "masks_tell_beyond", "pixel_rise", "unit_correlation",
     "activation_variance", "bishop_gap", "hessian_asymmetry", "hessian_gradients", "layerwise_gain", "pieces_inside",
     "pieces_beyond", "crossings", "gradient_norm", "solution", "wrong_gradient_loss", "first_weight",
-    "second_weight", "least_curvature",
+    "second_weight", "least_curvature", "fresh_loss", "beyond_to_constant",
 )  # fmt: skip
 """What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
 PATH_PROBES = ("displacement", "path_length", "since_fit", "turning")
