@@ -328,7 +328,8 @@ def blocks(cells: Cells) -> list[Block]:
         found.append(Paragraph(LOADED, "missing"))
     found.append(
         Paragraph(say("Judged elsewhere: more data help (72) in split; zero-centred outputs and zig-zag (74) in "
-                      "optimizers and activations; OR and XOR (75) in nonlinearity; depth at equal parameters (73) in depth."))
+                      "optimizers and activations; OR and XOR (75) in nonlinearity; depth at equal "
+                      "parameters (73) in depth."))
     )  # fmt: skip
     return found
 
@@ -446,8 +447,8 @@ def _best_blocks(cells: Cells, cell: CellRecord) -> list[Block]:
     floor = cell.floors.get("test", [None])[0]
     text = say(
         "Best setting, chosen on every second division: {setting}. On the others its test loss is {test:.3g}, on "
-        "points drawn anew {fresh:.3g} (medians; the noise alone is 0.01). On the homework's own division, the first, it has "
-        "{own:.3g}; the truth scores {truth:.3g} on the same points.",
+        "points drawn anew {fresh:.3g} (medians; the noise alone is 0.01). On the homework's own division, the first, "
+        "it has {own:.3g}; the truth scores {truth:.3g} on the same points.",
         setting=setting_of(cell),
         test=np.median(judges(test_loss(cell))),
         fresh=np.median(judges(measured(cell, "fresh_loss"))),
