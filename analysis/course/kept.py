@@ -110,7 +110,7 @@ def _function(name: str, model: SavedModel) -> Picture:
         name,
         say("What the best setting's {n} networks predict: the median, between the lowest and the highest of them, to "
             "twice the range of their training points (grey), and the first replica's points.", n=len(y)),
-        say("Inside the range the networks agree; outside they go where nothing was learnt."),
+        say("The median with a band from the lowest to the highest network, the range of the training points in grey."),
         lambda: _draw(model),
         ReportTable(name, "", (ReportColumn("x", "x"), ReportColumn("median", say("Median")),
                     ReportColumn("lowest", say("Lowest")), ReportColumn("highest", say("Highest"))), rows),
