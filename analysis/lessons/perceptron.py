@@ -427,6 +427,7 @@ def _effects_table(cells: Cells) -> ReportTable:
 
 def _depth_table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
+    order = [setting_of(cell) for cell in cells.of("grid")]
     for cell in [*cells.of("depth"), *cells.of("grid")]:
         shape = str(cell.params.get(SHAPE, "150-150"))
         rows.append(
@@ -439,7 +440,7 @@ def _depth_table(cells: Cells) -> ReportTable:
         (ReportColumn("layers", say("Hidden layers")), ReportColumn("parameters", say("Parameters")),
          ReportColumn("setting", say("Setting"), "text"), ReportColumn("train", say("Training loss"), "interval"),
          ReportColumn("test", say("Test loss"), "interval")),
-        tuple(sorted(rows, key=lambda row: row[0])),
+        tuple(sorted(rows, key=lambda row: (row[0], order.index(str(row[2])) if row[2] in order else len(order)))),
     )  # fmt: skip
 
 

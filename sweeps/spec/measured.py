@@ -7,10 +7,11 @@ PROBES = (
     "signal_kept", "backward_kept", "units_apart", "units_apart_unequal", "half_batches", "graph_gap", "dead_units",
     "off_centre", "weight_size", "weight_spread", "zero_weights", "test_error", "calibration_gap",
     "template_match", "told_fitted", "clean_fitted", "wrong_fitted", "validation_loss", "held_error", "garg_leading",
-    "garg_bound", "masks_error", "masks_tell", "masks_tell_beyond", "pixel_rise", "unit_correlation",
+    "garg_bound", "fresh_loss",
+    "beyond_to_constant", "masks_error", "masks_tell", "masks_tell_beyond", "pixel_rise", "unit_correlation",
     "activation_variance", "bishop_gap", "hessian_asymmetry", "hessian_gradients", "layerwise_gain", "pieces_inside",
     "pieces_beyond", "crossings", "gradient_norm", "solution", "wrong_gradient_loss", "first_weight",
-    "second_weight", "least_curvature", "fresh_loss", "beyond_to_constant",
+    "second_weight", "least_curvature",
 )  # fmt: skip
 """What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
 PATH_PROBES = ("displacement", "path_length", "since_fit", "turning")

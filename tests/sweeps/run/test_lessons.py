@@ -43,6 +43,7 @@ FEWER = {
     "dropout": DIGITS,
     "early_stopping": DIGITS,
     "from_scratch": ("data.n_train=200", "network.hidden_layer_sizes=[[16]]", "work.size=[64, 65]"),
+    "fashion_textbook": DIGITS,
     "hidden_units": (*DIGITS, "training.learning_rate=0.04"),
     "joint_search": (
         *DIGITS,
