@@ -52,11 +52,10 @@ def is_whole(cells: Cells) -> bool:
     return published and batches == [256] and cells.design("recipes")["looks"][-1] == 10
 
 
-def condition(cell: CellRecord, *, has_shape: bool = False) -> str:
+def condition(cell: CellRecord) -> str:
     """Return a cell's first weights and what becomes of the images left over."""
-    start, rest = str(cell.params[START]), str(cell.params[REST])
-    words = f"{STARTS.get(start, start)}, {rest}"
-    return f"{name_of(cell)}, {words}" if has_shape else words
+    start = str(cell.params[START])
+    return f"{STARTS.get(start, start)}, {cell.params[REST]}"
 
 
 def name_of(cell: CellRecord) -> str:
@@ -77,17 +76,16 @@ def _pairs(cells: Cells, key: str, a: Level, b: Level) -> list[tuple[CellRecord,
 
 
 def _fewer(cells: Cells, key: str, a: Level, b: Level) -> tuple[Sample, ...]:
-    """Return for each condition whether level a has fewer wrong images than level b, of each replica."""
-    return tuple(
-        Sample(condition(one) if key == SHAPE else name_of(one) + ", " + _rest(one, key), "share",
-               sooner(error(one), error(other)))
-        for one, other in _pairs(cells, key, a, b)
-    )  # fmt: skip
+    """Return in which share of settings level a has fewer wrong images than level b, of each replica.
 
-
-def _rest(cell: CellRecord, key: str) -> str:
-    other = str(cell.params[REST if key == START else START])
-    return str(STARTS.get(other, other))
+    Recipes are compared by first weights and images left over, first weights and these by recipe: with more conditions
+    eight replicas could decide nothing.
+    """
+    found: dict[str, list[FloatArray]] = {}
+    for one, other in _pairs(cells, key, a, b):
+        name = condition(one) if key == SHAPE else name_of(one)
+        found.setdefault(name, []).append(sooner(error(one), error(other)))
+    return tuple(Sample(name, "share", np.mean(wins, axis=0)) for name, wins in found.items())
 
 
 def _claim(

@@ -126,8 +126,8 @@ def words(effect: Effects, seed: int) -> dict[str, Word]:
     return {one.label: judge(one).word for one in claims(planted(effect, seed))}
 
 
-KNOWN = {"1-150-150-1 has 23 402 parameters", "The report's stop, once the training loss moves by 1e-5 at most, regularizes",
-         "Adam speeds ReLU up", "Adam lowers tanh's loss"}  # fmt: skip
+STOP = "The report's stop, once the training loss moves by 1e-5 at most, regularizes"
+KNOWN = {"1-150-150-1 has 23 402 parameters", STOP, "Adam speeds ReLU up", "Adam lowers tanh's loss"}  # fmt: skip
 """Claims that the planted effects do not speak about, or the other way round."""
 
 
@@ -138,7 +138,7 @@ def test_claims_come_out_as_planted(effect: Effects, word: Word) -> None:
     turned = "does not hold" if word == "holds" else "holds"
     assert found["69. Adam lowers tanh's loss"] == turned
     assert found["76. 1-150-150-1 has 23 402 parameters"] == "does not hold"
-    assert found["43. The report's stop, once the training loss moves by 1e-5 at most, regularizes"] == "not decided"
+    assert found[f"43. {STOP}"] == "not decided"
 
 
 def test_claims_about_nothing_are_rarely_decided() -> None:
