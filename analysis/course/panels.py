@@ -78,7 +78,9 @@ def _draw(cells: Cells, design: str, panels: tuple[str, str], colours: str, name
         axes = framed_axes(figure, 0.55, 0.55, 0.08, 0.35, i, n)
         for level, color in zip(cells.levels(design, colours), COLORS, strict=False):
             cell = cells.one(design, {panels[0]: a, panels[1]: b, colours: level})
-            for split, dash in SPLITS if cell is not None else ():
+            if cell is None:
+                continue
+            for split, dash in SPLITS:
                 values = _middle(cell, split)
                 axes.plot(cell.looks, np.where(np.isfinite(values), values, np.nan), dash, color=color, linewidth=1.2,
                           label=named(level) if dash == "-" else None)  # fmt: skip

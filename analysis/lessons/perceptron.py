@@ -405,7 +405,8 @@ def effects(cells: Cells) -> list[tuple[str, str, dict[str, FloatArray]]]:
 
 def _ratio(pairs: Sequence[tuple[CellRecord, CellRecord]], value: Value) -> FloatArray:
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.exp(np.mean([np.log(value(one)) - np.log(value(other)) for one, other in pairs], axis=0))
+        logs = [np.log(value(one)) - np.log(value(other)) for one, other in pairs]
+        return np.asarray(np.exp(np.mean(logs, axis=0)), np.float64)
 
 
 def _effects_table(cells: Cells) -> ReportTable:
