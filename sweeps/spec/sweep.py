@@ -21,6 +21,7 @@ from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.fields import read_fields
 from sweeps.spec.dimensions import LARGEST_GRID, LENGTH, Dimension, grid_size, read_fixed, read_space
+from sweeps.spec.measured import TRIAL_PROBES
 from sweeps.spec.placing import read_first, read_origin
 from sweeps.spec.samplers import LISTS, SAMPLERS
 from sweeps.spec.sections import (
@@ -34,7 +35,7 @@ from sweeps.spec.sections import (
     PruningSpec,
     SearchSpec,
 )
-from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, shown, study_name
+from sweeps.toml import NAME, SpecError, SpecTable, check_depth, check_name, read_toml, shown, study_name
 
 _T = TypeVar("_T")
 POLYNOMIALS = "polynomials"
@@ -79,6 +80,8 @@ class SweepSpec:
         draw by draw; empty: draws of the question's own. See `sweeps.run.looks`.
     origin : str
         The sweep whose best settings are tried first, with its digest: ``"tiny@0123456789ab"``; empty: none.
+    probes : tuple of str
+        What is measured at every look besides losses; see `sweeps.spec.measured.TRIAL_PROBES`.
     """
 
     name: str
@@ -97,6 +100,7 @@ class SweepSpec:
     draws: str = ""
     origin: str = ""
     ablation: AblationSpec = AblationSpec()  # noqa: RUF009 (frozen)
+    probes: tuple[str, ...] = ()
 
     def dataset(self, name: str) -> DatasetSpec:
         """Return the dataset of that name.
@@ -143,6 +147,8 @@ class SweepSpec:
             del table["search"]["first"]
         if not self.origin:
             del table["origin"]
+        if not self.probes:
+            del table["probes"]
         if not self.ablation.n_replicas:
             del table["ablation"]
         return table | {"finalists": self.finalists.as_table()}
@@ -255,6 +261,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     draws = root.text("draws") if "draws" in root else ""
     if draws and not NAME.fullmatch(draws):
         raise SpecError(f"{where}: draws: {draws!r} must be a name as a sweep's")
+    probes = _probes(root) if "probes" in root else ()
     goal = root.table("goal")
     datasets = _datasets(root)
     space = read_space(root.table("space"))
@@ -275,10 +282,23 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         draws=draws,
         origin=origin,
         ablation=_section(AblationSpec, root.table("ablation")) if "ablation" in root else AblationSpec(),
+        probes=probes,
     )
     root.close()
     _check_whole(spec, where)
     return spec
+
+
+def _probes(root: SpecTable) -> tuple[str, ...]:
+    names = root.list("probes")
+    for i, name in enumerate(names):
+        where = f"{root.where}: probes[{i}]"
+        if not isinstance(name, str):
+            raise SpecError(f"{where}: {shown(name)} must be a name; expected {', '.join(TRIAL_PROBES)}")
+        check_name(name, TRIAL_PROBES, where)
+        if name in names[:i]:
+            raise SpecError(f"{where}: {name} is named twice; leave one of them out")
+    return tuple(names)
 
 
 def _goal(table: SpecTable, datasets: tuple[DatasetSpec, ...]) -> Goal:
