@@ -12,6 +12,7 @@ from analysis.course.cells import Cells, FloatArray, losses, pooled, sooner, tra
 from analysis.course.comparing import over_levels
 from analysis.course.curves import over_epochs
 from analysis.course.lesson import Lesson
+from analysis.course.probed import probe_epochs
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample
@@ -285,7 +286,17 @@ def blocks(cells: Cells) -> list[Block]:
             ),
         )
     ]
-    return [*pictures, *tables]
+    weights = probe_epochs(
+        "after-overfitting-weights",
+        say("Median norm of the weights over {n} draws by epoch, mean of the activations; one line a network.", n=n),
+        say("Norm of the weights by epoch and network."),
+        cells,
+        "weights",
+        SHAPE,
+        "weight_norm",
+        say("norm of the weights"),
+    )
+    return [*pictures, *weights, *tables]
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001

@@ -10,6 +10,7 @@ from analysis.course.cells import Cells, FloatArray, difference, last, level_tex
 from analysis.course.comparing import lines, over_levels, reached
 from analysis.course.curves import survival
 from analysis.course.lesson import Lesson
+from analysis.course.probed import layer_table
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
@@ -103,6 +104,18 @@ def blocks(cells: Cells) -> list[Block]:
             SHAPE,
             "dataset",
             lambda cell: reached(cells, cell),
+        ),
+        *layer_table(
+            "depth-layers",
+            say(
+                "Layer by layer, all sets and training shares: variance of the outputs over the training points and "
+                "size of the loss's gradient (medians over draws), at the first look and at the end, and the share of "
+                "units through which no gradient goes any more."
+            ),
+            cells,
+            "sets",
+            SHAPE,
+            ACTIVATION,
         ),
     ]
 

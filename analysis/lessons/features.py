@@ -9,6 +9,7 @@ import numpy as np
 from analysis.course.cells import Cells, FloatArray, floor, last, pooled, sooner, title
 from analysis.course.comparing import lines, over_levels, reached
 from analysis.course.lesson import Lesson
+from analysis.course.probed import probe_table
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
@@ -130,6 +131,19 @@ def blocks(cells: Cells) -> list[Block]:
             FEATURES,
             lambda cell: reached(cells, cell),
             others={SHAPE: "6", NOISE: 0.2},
+        ),
+        *probe_table(
+            "features-weights",
+            say(
+                "Norm of the weights at the end, six units, by noise and inputs (median over draws of the mean over "
+                "sets)."
+            ),
+            cells,
+            "sets",
+            NOISE,
+            FEATURES,
+            "weight_norm",
+            others={SHAPE: "6"},
         ),
     ]
 

@@ -23,6 +23,7 @@ from analysis.course.cells import (
 )
 from analysis.course.comparing import roughness
 from analysis.course.lesson import Lesson
+from analysis.course.probed import probe_epochs
 from analysis.course.surfaces import descent_of, descent_picture, same_end, surface_picture, surfaces_of
 from analysis.formats.blocks import Block, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
@@ -281,6 +282,20 @@ def blocks(cells: Cells) -> list[Block]:
     return [
         _survival_picture(cells),
         _rates_table(cells),
+        *probe_epochs(
+            "learning-rate-gradient",
+            say(
+                "Median norm of the training loss's gradient over {n} draws by epoch; one line a rate. It falls where "
+                "training comes to rest; a step is the rate times it.",
+                n=cells.design("sets").get("n_replicas", 0),
+            ),
+            say("Norm of the gradient by epoch and rate on each set."),
+            cells,
+            "sets",
+            RATE,
+            "gradient_norm",
+            say("norm of the gradient"),
+        ),
         descent_picture(
             "learning-rate-descent",
             say(

@@ -9,6 +9,7 @@ import numpy as np
 from analysis.course.cells import Cells, FloatArray, difference, last, sooner, title
 from analysis.course.comparing import by_dataset, claim, lines, over_levels, roughness
 from analysis.course.lesson import Lesson
+from analysis.course.probed import probe_table
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
@@ -175,6 +176,16 @@ def blocks(cells: Cells) -> list[Block]:
             RATE,
             lambda cell: last(cell, "test"),
             kind="median",
+            others=others,
+        ),
+        *probe_table(
+            "split-weights",
+            say("Norm of the weights at the end, batch 10 (median over draws of the mean over sets)."),
+            cells,
+            "sets",
+            SHARE,
+            RATE,
+            "weight_norm",
             others=others,
         ),
     ]
