@@ -22,8 +22,8 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
         ),
         "29": later("a comparison, on the page of `run quadratic`: polynomial regression of degree 1 to 9"),
         "30": later(
-            "no claim but a comparison: the article's figures as printed, from its printed weights and from scratch, "
-            "stand on the page of `run quadratic`"
+            "judged by the polynomial study, `run quadratic`: the article's figures as printed, from its printed "
+            "weights and from scratch"
         ),
         "31 to 64": later(
             "of the textbook and the lecture notes: those that stand in no table above are of lessons "

@@ -86,9 +86,9 @@ def _values(record: TrialRecord, key: str) -> list[float]:
 def _picture(record: TrialRecord, name: str, file_name: str, probes: Sequence[str]) -> Picture:
     lines = {(probe, words): key for probe in probes for words, key in lines_of(record, probe).items()}
     ends = [
-        f"{', '.join(filter(None, (WORDS.get(probe, probe), words)))} {number_text(found[0])} to {number_text(found[-1])}"
+        f"{', '.join(filter(None, (WORDS.get(probe, probe), words)))} {number_text(one[0])} to {number_text(one[-1])}"
         for (probe, words), key in lines.items()
-        if (found := _values(record, key))
+        if (one := _values(record, key))
     ]
     rows = [
         (probe, words, epoch, *(_cell(record, f"{key}{end}", i) for end in (MEAN, "_q10", "_q90")))

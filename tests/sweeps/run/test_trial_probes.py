@@ -186,8 +186,8 @@ def test_the_report_draws_them_and_says_what_there_was_nothing_of(record: TrialR
     picture, sentence = probe_blocks(record, "two blobs", "probes-two-blobs")
     assert "updates 35 to 700" in getattr(picture, "alt", "")
     assert getattr(sentence, "text", "") == (
-        "two blobs: nothing to measure for loss on wrong labels: no hidden layer, no wrong label, or no replica that has "
-        "not diverged."
+        "two blobs: nothing to measure for loss on wrong labels: no hidden layer, no wrong label, or no replica that "
+        "has not diverged."
     )
     figure = draw_probes(record, probed_names(record))
     assert len(figure.axes) == len(TRIAL_PROBES)
