@@ -69,6 +69,8 @@ class ToldLesson:
             )
         if self.lesson is None:
             return say("No claims are written for this lesson.")
+        if self.study.cells and all(cell.reason is not None for cell in self.study.cells):
+            return say("No cell could be trained: {reason}.", reason=printable(str(self.study.cells[0].reason)))
         return self.lesson.answer(Cells(self.study), self.judgments)
 
 

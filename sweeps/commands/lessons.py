@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from analysis.words import later, say, speaking, translated
 from sweeps.commands.options import (
     PROGRAM,
     Commands,
+    InputError,
     add_command,
     add_driver_options,
     add_language_option,
@@ -124,6 +126,7 @@ def course_command(arguments: argparse.Namespace) -> int:
     from sweeps.run.kinds import Changes, kind_of, load
 
     results = Path(arguments.results)
+    _check_writable(arguments.claims)
     from sweeps.run.recorded import RECORDED, unpack
 
     folders: list[Path] = []
@@ -151,6 +154,24 @@ def course_command(arguments: argparse.Namespace) -> int:
         left_out = [(name, say("its data cannot be had: {error}", error=error)) for name, error in failed]
         _write(folders, left_out, recorded, results, arguments.claims)
     return 0
+
+
+def _check_writable(path: Path | None) -> None:
+    """Refuse a file for the claims that cannot be written, before a quarter of an hour is spent on them.
+
+    Raises
+    ------
+    InputError
+        If it is a folder, or lies in none.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"--claims {path}: a folder; name a file in it")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"--claims {path}: no folder {path.parent}; make it first, or name a file elsewhere")
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise InputError(f"--claims {path}: cannot be written; name a file elsewhere")
 
 
 def _write(

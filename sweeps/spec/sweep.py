@@ -376,6 +376,12 @@ def _dataset(table: SpecTable) -> DatasetSpec:
     return spec
 
 
+def _losses(spec: SweepSpec, dataset: DatasetSpec) -> list[str]:
+    """Return every loss that a trial may be trained with: those that are searched, or the fixed one."""
+    searched = [dimension for dimension in spec.space if dimension.key == "training.loss"]
+    return [str(one) for dimension in searched for one in dimension.choices] or [spec.asked(dataset).loss]
+
+
 def _check_whole(spec: SweepSpec, where: str) -> None:
     pruning = spec.pruning
     if pruning.kind != "none" and pruning.min_epochs >= spec.epochs.max_epochs:
@@ -406,6 +412,8 @@ def _check_whole(spec: SweepSpec, where: str) -> None:
                 f"{where}: ablation: n_replicas: {n_draws}; the replicas of {dataset.name} share its rows, so that they"
                 " cannot show what a change does: leave [ablation] out"
             )
+        for loss in _losses(spec, dataset):
+            KINDS[dataset.kind].check_loss(loss, where)
         check = KINDS[dataset.kind].check
         if check is not None:
             check(dataset.data, spec.asked(dataset), where)

@@ -19,7 +19,8 @@ from sweeps.__main__ import main
 from sweeps.commands import lessons, running
 from sweeps.run.kinds import load
 from sweeps.run.recorded import unpack
-from sweeps.spec.lesson import LessonSpec, designs_as_data, resized
+from sweeps.spec.lesson import LessonSpec, designs_as_data
+from sweeps.spec.lesson_changes import resized
 
 RECORD = resources.files("sweeps").joinpath("specs", "recorded", "joint_search.jsonl.gz")
 
