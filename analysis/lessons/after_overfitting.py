@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, FloatArray, losses, pooled, sooner, traced
+from analysis.course.cells import Cells, FloatArray, listed, losses, pooled, sooner, traced
 from analysis.course.comparing import over_levels
 from analysis.course.curves import over_epochs
 from analysis.course.lesson import Lesson
@@ -316,7 +316,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     return say(
         "From the first fit to the end weights move this many times the distance that they had come to fit (median): "
         "{parts}. Beyond the range {mean:.0%} of the networks are better at the end.",
-        parts=", ".join(parts),
+        parts=listed(parts),
         mean=np.mean(better),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, floor, losses, pooled, title
+from analysis.course.cells import Cells, FloatArray, floor, listed, losses, pooled, title
 from analysis.course.comparing import lines
 from analysis.course.lesson import Lesson
 from analysis.course.probed import probe_table
@@ -164,7 +164,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
                 words=words[0],
             )
         )
-    return say("Chosen on other draws, the lowest mean test loss is {parts}.", parts=say(" and ").join(parts))
+    return say("Chosen on other draws, the lowest mean test loss is {parts}.", parts=listed(parts, say(" and ")))
 
 
 LESSON = Lesson(later("Lowest loss"), claims, blocks, answer)

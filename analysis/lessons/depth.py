@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, difference, last, level_text, pooled, sooner, title
+from analysis.course.cells import Cells, FloatArray, difference, last, level_text, listed, pooled, sooner, title
 from analysis.course.comparing import lines, over_levels, reached
 from analysis.course.curves import survival
 from analysis.course.lesson import Lesson
@@ -131,7 +131,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         }
         best = min(means, key=lambda shape: means[shape])
         parts.append(say("{best} on {title}", best=best, title=title(dataset)))
-    return say("At equally many parameters the lowest median test loss has {parts}.", parts=", ".join(parts))
+    return say("At equally many parameters the lowest median test loss has {parts}.", parts=listed(parts))
 
 
 LESSON = Lesson(later("Depth"), claims, blocks, answer)

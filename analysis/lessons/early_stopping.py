@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, last, losses, sooner, title
+from analysis.course.cells import Cells, last, listed, losses, sooner, title
 from analysis.course.comparing import claim
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, shown
@@ -463,7 +463,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     return say(
         "Points with a right label are fitted first, so that patience stops before the wrong ones are: share of wrong "
         "held-out images, {parts}.",
-        parts="; ".join(parts),
+        parts=listed(parts, "; "),
     )
 
 

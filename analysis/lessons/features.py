@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, floor, last, pooled, sooner, title
+from analysis.course.cells import Cells, FloatArray, floor, last, listed, pooled, sooner, title
 from analysis.course.comparing import lines, over_levels, reached
 from analysis.course.lesson import Lesson
 from analysis.course.probed import probe_table
@@ -157,7 +157,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
             two, seven = (float(np.median(last(cell, "test"))) for cell in pair if cell is not None)
             parts.append(say("{title} {two:.3f} and {seven:.3f}", title=title(dataset), two=two, seven=seven))
     return say(
-        "Median test loss of six units with two and with seven inputs at noise 20 %: {parts}.", parts=", ".join(parts)
+        "Median test loss of six units with two and with seven inputs at noise 20 %: {parts}.", parts=listed(parts)
     )
 
 

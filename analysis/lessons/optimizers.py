@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, last, pooled, sooner, time_to, title, traced
+from analysis.course.cells import Cells, FloatArray, last, listed, pooled, sooner, time_to, title, traced
 from analysis.course.comparing import lines, over_levels, reached
 from analysis.course.curves import survival
 from analysis.course.lesson import Lesson
@@ -222,7 +222,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         parts.append(f"{optimizer} {np.mean(shares):.0%}")
     return say(
         "Each at its own rate, chosen on other draws, these shares of networks reach the target: {parts}.",
-        parts=", ".join(parts),
+        parts=listed(parts),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.course.boundaries import HALF, outputs, plane, points_of, scatter
-from analysis.course.cells import Cells, FloatArray, difference, last, losses, pooled, sooner, title, traced
+from analysis.course.cells import Cells, FloatArray, difference, last, listed, losses, pooled, sooner, title, traced
 from analysis.course.comparing import over_levels
 from analysis.course.curves import over_epochs
 from analysis.course.lesson import Lesson
@@ -394,7 +394,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     return say(
         "Median training and test loss at the end ({activation}), simple network: {parts}.",
         activation=activation[0],
-        parts="; ".join(parts),
+        parts=listed(parts, "; "),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, difference, last, sooner, title
+from analysis.course.cells import Cells, FloatArray, difference, last, listed, sooner, title
 from analysis.course.comparing import by_dataset, claim, lines, over_levels, roughness
 from analysis.course.lesson import Lesson
 from analysis.course.probed import probe_table
@@ -205,7 +205,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     if not parts:
         return say("The design has not both 10 % and 90 % training data; the tables show what was trained.")
     return say(
-        "Lowest mean test loss of all settings with 10 % against 90 % training data: {parts}.", parts=", ".join(parts)
+        "Lowest mean test loss of all settings with 10 % against 90 % training data: {parts}.", parts=listed(parts)
     )
 
 
