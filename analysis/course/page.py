@@ -107,6 +107,19 @@ def recorded_words(one: ToldLesson) -> str:
     )
 
 
+def recorded_study_words(study: Study) -> str:
+    """Return that a study's networks came with the package, and how long they took from the first to the last."""
+    begun = min(network.started_at_s for network in study.networks)
+    minutes = (max(network.started_at_s + network.duration_s for network in study.networks) - begun) / 60
+    return say(
+        "Recorded, not run here: its {n} networks took {minutes:.2g} minutes elsewhere, and came with the package. "
+        "{command} runs it.",
+        n=len(study.networks),
+        minutes=minutes,
+        command=f"{COMMAND} {study.header.sweep}",
+    )
+
+
 def left_out_words(settings: LessonSettings) -> str:
     """Return which datasets a lesson lacks, and how to get them."""
     return say(

@@ -70,6 +70,8 @@ class JudgedStudy:
         For the reader, and for the command line.
     question, source : str
     judgments : tuple of Judgment
+    note : str
+        What else is to be said of its records.
     """
 
     title: str
@@ -77,6 +79,7 @@ class JudgedStudy:
     question: str
     source: str
     judgments: tuple[Judgment, ...]
+    note: str = ""
 
 
 def claims_document(
@@ -146,7 +149,7 @@ def _other_part(one: JudgedStudy) -> str:
         [
             heading,
             "",
-            markdown(translated(one.question)),
+            markdown(" ".join(filter(None, (translated(one.question), one.note)))),
             "",
             say("Source: {source}.", source=markdown(translated(one.source))),
             "",

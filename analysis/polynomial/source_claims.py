@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.course.cells import pooled
+from analysis.course.page import recorded_study_words
 from analysis.course.text import JudgedStudy
 from analysis.polynomial.baselines import (
     PUBLISHED,
@@ -153,7 +155,8 @@ def _errors(networks: Networks, beyond: bool) -> FloatArray:
     return networks.errors.out_of_range if beyond else networks.errors.in_range
 
 
-def judged_study(study: Study) -> JudgedStudy:
+def judged_study(study: Study, recorded: Sequence[str] = ()) -> JudgedStudy:
     """Return a polynomial study with its verdicts, as the list of all claims has them."""
     judgments = tuple(judge(claim) for claim in source_claims(Question(study)))
-    return JudgedStudy("Polynomials", study.header.sweep, QUESTION, SOURCE, judgments)
+    note = recorded_study_words(study) if study.header.sweep in recorded else ""
+    return JudgedStudy("Polynomials", study.header.sweep, QUESTION, SOURCE, judgments, note)

@@ -180,11 +180,15 @@ def _write(
     """Write the course, and the list of claims where it is wanted; say where they are."""
     from analysis.records.reading import read_sweep
     from analysis.report import write_course
+    from sweeps.run.recorded import RECORDED, unpack
 
     for one in OLDER:
         folder = results / one.name
         if any(folder.glob("*/log.jsonl")):
             folders.append(folder)
+        elif (shipped := unpack(one.name, results / COURSE / RECORDED)) is not None:
+            folders.append(shipped)
+            recorded.append(one.name)
         else:
             why = say(
                 "{question} It has not been run here ({time}): {command}",
@@ -201,6 +205,6 @@ def _write(
 
         studies = [study for folder in folders for study in read_sweep(folder)]
         lessons = [study for study in studies if study.is_lesson]
-        others = [judged_study(study) for study in studies if study.is_polynomial]
+        others = [judged_study(study, recorded) for study in studies if study.is_polynomial]
         claims.write_text(claims_document(lessons, left_out, recorded=recorded, others=others), encoding="utf-8")
         print(say("claims: {path}", path=claims))
