@@ -5,12 +5,13 @@ from __future__ import annotations
 PROBES = (
     "ray_line", "ray_change", "saturated", "agreement", "far_right", "swap_rise", "first_gradient", "collapse_error",
     "signal_kept", "backward_kept", "units_apart", "units_apart_unequal", "half_batches", "graph_gap", "dead_units",
-    "off_centre", "weight_size", "weight_spread", "zero_weights", "test_error", "calibration_gap",
-    "template_match", "told_fitted", "clean_fitted", "wrong_fitted", "validation_loss", "held_error", "garg_leading",
+    "off_centre", "weight_size", "weight_norm", "weight_spread", "zero_weights", "test_error", "calibration_gap",
+    "template_match", "told_fitted", "clean_fitted", "wrong_fitted", "clean_loss", "wrong_loss",
+    "validation_loss", "held_error", "garg_leading",
     "garg_bound", "masks_error", "masks_tell", "masks_tell_beyond", "pixel_rise", "unit_correlation",
     "activation_variance", "bishop_gap", "hessian_asymmetry", "hessian_gradients", "layerwise_gain", "pieces_inside",
     "pieces_beyond", "crossings", "gradient_norm", "solution", "wrong_gradient_loss", "first_weight",
-    "second_weight", "least_curvature", "weight_norm", "clean_loss", "wrong_loss",
+    "second_weight", "least_curvature",
 )  # fmt: skip
 """What a design may measure on its trained networks; `sweeps.run.probes` has the functions."""
 PATH_PROBES = ("displacement", "path_length", "since_fit", "turning")

@@ -215,3 +215,13 @@ def test_a_spec_is_written_and_read_with_its_probes() -> None:
     spec = probed_spec(["steps", "layer_mean"])
     assert as_table(spec)["probes"] == ["steps", "layer_mean"]
     assert parse_spec(read_toml(as_toml(spec).encode(), "x"), "x") == spec
+
+
+@pytest.mark.parametrize("loss", ["hinge", "binary_cross_entropy"])
+def test_a_sweep_with_a_loss_that_no_label_fits_is_refused(loss: str) -> None:
+    table = tiny_table()
+    table["training"]["loss"] = loss
+    with pytest.raises(
+        SpecError, match=rf"^tiny.toml: training.loss: {loss} takes \w+ as labels, and those of playground"
+    ):
+        parse_spec(table, "tiny.toml")
