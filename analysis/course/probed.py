@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -58,9 +58,21 @@ def probe_table(
 
 
 def probe_epochs(
-    name: str, caption: str, alt: str, cells: Cells, design: str, colours: str, probe: str, label: str
+    name: str,
+    caption: str,
+    alt: str,
+    cells: Cells,
+    design: str,
+    colours: str,
+    probe: str,
+    label: str,
+    *,
+    levels: Sequence[Level] | None = None,
 ) -> list[Picture]:
-    """Return a picture of the median over draws of what a probe found at each look, one line a level, or nothing."""
+    """Return a picture of the median over draws of what a probe found at each look, one line a level, or nothing.
+
+    See `analysis.course.curves.over_epochs`.
+    """
     if not was_asked(cells, design, probe):
         return []
 
@@ -68,7 +80,7 @@ def probe_epochs(
         rows = losses(cell, probe) if probe in cell.losses else traced(cell, probe)
         return np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else np.nan for row in rows])
 
-    return [over_epochs(name, caption, alt, cells, design, colours, curve, label, log_y=True)]
+    return [over_epochs(name, caption, alt, cells, design, colours, curve, label, log_y=True, levels=levels)]
 
 
 def layer_table(name: str, caption: str, cells: Cells, design: str, shapes: str, lines: str) -> list[ReportTable]:

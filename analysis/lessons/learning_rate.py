@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RATE = "training.learning_rate"
+SHOWN_RATES = (0.001, 0.03, 0.3, 3.0)
+"""Those of the guess: ten lines are more than there are colours."""
 CURVATURE = 1.0
 CLOSE = 0.01
 SAME_END = 0.1
@@ -285,8 +287,9 @@ def blocks(cells: Cells) -> list[Block]:
         *probe_epochs(
             "learning-rate-gradient",
             say(
-                "Median norm of the training loss's gradient over {n} draws by epoch; one line a rate. It falls where "
-                "training comes to rest; a step is the rate times it.",
+                "Median norm of the training loss's gradient over {n} draws by epoch, at four of the rates. It is small "
+                "where training has come to rest, and where units are saturated and it cannot go on; a step is the "
+                "rate times it.",
                 n=cells.design("sets").get("n_replicas", 0),
             ),
             say("Norm of the gradient by epoch and rate on each set."),
@@ -295,6 +298,7 @@ def blocks(cells: Cells) -> list[Block]:
             RATE,
             "gradient_norm",
             say("norm of the gradient"),
+            levels=SHOWN_RATES,
         ),
         descent_picture(
             "learning-rate-descent",

@@ -1,4 +1,4 @@
-"""Lessons show what their probes found, older records go without; what cannot be trained or asked is said in one line."""
+"""Lessons show what their probes found, older records go without; what cannot be trained is said in one line."""
 
 from __future__ import annotations
 
