@@ -287,9 +287,9 @@ def blocks(cells: Cells) -> list[Block]:
         *probe_epochs(
             "learning-rate-gradient",
             say(
-                "Median norm of the training loss's gradient over {n} draws by epoch, at four of the rates. It is small "
-                "where training has come to rest, and where units are saturated and it cannot go on; a step is the "
-                "rate times it.",
+                "Median norm of the training loss's gradient over {n} draws by epoch, at four of the rates. It is "
+                "small where training has come to rest, and where units are saturated and it cannot go on; a step is "
+                "the rate times it.",
                 n=cells.design("sets").get("n_replicas", 0),
             ),
             say("Norm of the gradient by epoch and rate on each set."),
