@@ -67,7 +67,9 @@ def wrong_fitted(trained: Trained) -> FloatArray:
 def _loss_on(trained: Trained, among: Bools) -> FloatArray:
     """Return the mean loss on those of the told training points, NaN for a replica that has none."""
     split = told(trained)
-    weight = among.astype(np.float64) if split.weight is None else among * np.asarray(split.weight, np.float64)
+    weight = among.astype(np.float64)
+    if split.weight is not None:
+        weight *= split.weight
     weighed = Split(split.X, split.y, weight)
     return np.asarray(mean_losses(trained.network, trained.parameters, weighed, trained.loss), np.float64)
 
