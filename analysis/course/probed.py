@@ -23,8 +23,8 @@ def at_end(cell: CellRecord, probe: str) -> FloatArray | None:
     if probe in cell.measured:
         return measured(cell, probe)
     if cell.looks and at_look(probe, cell.looks[-1]) in cell.measured:
-        return traced(cell, probe)[-1]
-    return losses(cell, probe)[-1] if probe in cell.losses else None
+        return np.asarray(traced(cell, probe)[-1], np.float64)
+    return np.asarray(losses(cell, probe)[-1], np.float64) if probe in cell.losses else None
 
 
 def was_asked(cells: Cells, design: str, probe: str) -> bool:
