@@ -193,6 +193,10 @@ class TrialRecord:
         `analysis.records.table`, `sweeps.data.numbered`.
     changed : str or None
         Of an ablation's change: the spec key that was changed; what else differs from the winner came along with it.
+    probes : dict of str to list of (float or None)
+        What the sweep's probes found, per grid point: ``gradient_norm_mean``, ``gradient_norm_q10``,
+        ``gradient_norm_q90`` over the replicas that had not diverged, of layers ``layer_dead.1_mean``; see
+        `sweeps.run.trial_probes`. Empty where the spec names none.
     started_at_s, duration_s, worker
         Wall-clock start (Unix time), monotonic duration, name of the worker. Not part of the canonical form.
     """
@@ -236,6 +240,7 @@ class TrialRecord:
     pruned_at: int | None = None
     ensemble: dict[str, Any] | None = None
     changed: str | None = None
+    probes: dict[str, list[float | None]] = field(default_factory=dict)
     started_at_s: float = 0.0
     duration_s: float = 0.0
     worker: str = ""

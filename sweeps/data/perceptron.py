@@ -146,6 +146,7 @@ class PerceptronSource(NumberedSource):
 
 KIND = Kind(
     name="perceptron",
+    labels="numbers",
     settings=PerceptronData,
     parse=lambda table: read_fields(PerceptronData, table),
     open=lambda asked, data, _: PerceptronSource(asked, data),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from engine.network import NetworkConfig, Parameters
 from sweeps.data.source import Draws, Losses, Source
 from sweeps.run.outcome_digest import outcome_digest
 from sweeps.run.setting import Setting
+from sweeps.run.trial_probes import over_replicas
 from sweeps.search.space import apply
 from sweeps.spec.sweep import SweepSpec
 
@@ -53,6 +54,8 @@ class Outcome:
         Which road of the engine ran.
     pruned_at : int or None
         The rung at which the replicas were ended, together.
+    probes : dict of str to ndarray (G, R)
+        What the sweep's probes found at each look.
     """
 
     draws: Draws
@@ -62,6 +65,7 @@ class Outcome:
     diverged_at: npt.NDArray[np.int64]
     road: str
     pruned_at: int | None = None
+    probes: Losses = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -155,6 +159,7 @@ def make_record(
         pruned_at=pruned_at,
         ensemble=judged,
         changed=setting.changed,
+        probes=over_replicas(outcome.probes) if outcome else {},
     )
 
 

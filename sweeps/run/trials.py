@@ -47,6 +47,7 @@ class Sent(NamedTuple):
     diverged_at: npt.NDArray[np.int64]
     road: str
     pruned_at: int | None
+    probes: Losses
 
 
 @dataclass(frozen=True, slots=True)

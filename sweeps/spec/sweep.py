@@ -22,6 +22,7 @@ from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.fields import read_fields
 from sweeps.spec.dimensions import LARGEST_GRID, LENGTH, Dimension, grid_size, read_fixed, read_space
+from sweeps.spec.measured import TRIAL_PROBES
 from sweeps.spec.placing import read_first, read_origin
 from sweeps.spec.samplers import LISTS, SAMPLERS
 from sweeps.spec.sections import (
@@ -35,7 +36,7 @@ from sweeps.spec.sections import (
     PruningSpec,
     SearchSpec,
 )
-from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, shown, study_name
+from sweeps.toml import NAME, SpecError, SpecTable, check_depth, check_name, read_toml, shown, study_name
 
 _T = TypeVar("_T")
 POLYNOMIALS = "polynomials"
@@ -80,6 +81,8 @@ class SweepSpec:
         draw by draw; empty: draws of the question's own. See `sweeps.run.looks`.
     origin : str
         The sweep whose best settings are tried first, with its digest: ``"tiny@0123456789ab"``; empty: none.
+    probes : tuple of str
+        What is measured at every look besides losses; see `sweeps.spec.measured.TRIAL_PROBES`.
     """
 
     name: str
@@ -98,6 +101,7 @@ class SweepSpec:
     draws: str = ""
     origin: str = ""
     ablation: AblationSpec = AblationSpec()  # noqa: RUF009 (frozen)
+    probes: tuple[str, ...] = ()
 
     def dataset(self, name: str) -> DatasetSpec:
         """Return the dataset of that name.
@@ -144,6 +148,8 @@ class SweepSpec:
             del table["search"]["first"]
         if not self.origin:
             del table["origin"]
+        if not self.probes:
+            del table["probes"]
         if not self.ablation.n_replicas:
             del table["ablation"]
         return table | {"finalists": self.finalists.as_table()}
@@ -262,6 +268,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     draws = root.text("draws") if "draws" in root else ""
     if draws and not NAME.fullmatch(draws):
         raise SpecError(f"{where}: draws: {draws!r} must be a name as a sweep's")
+    probes = _probes(root) if "probes" in root else ()
     goal = root.table("goal")
     datasets = _datasets(root)
     space = read_space(root.table("space"))
@@ -282,10 +289,23 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         draws=draws,
         origin=origin,
         ablation=_section(AblationSpec, root.table("ablation")) if "ablation" in root else AblationSpec(),
+        probes=probes,
     )
     root.close()
     _check_whole(spec, where)
     return spec
+
+
+def _probes(root: SpecTable) -> tuple[str, ...]:
+    names = root.list("probes")
+    for i, name in enumerate(names):
+        where = f"{root.where}: probes[{i}]"
+        if not isinstance(name, str):
+            raise SpecError(f"{where}: {shown(name)} must be a name; expected {', '.join(TRIAL_PROBES)}")
+        check_name(name, TRIAL_PROBES, where)
+        if name in names[:i]:
+            raise SpecError(f"{where}: {name} is named twice; leave one of them out")
+    return tuple(names)
 
 
 def _goal(table: SpecTable, datasets: tuple[DatasetSpec, ...]) -> Goal:
@@ -363,6 +383,12 @@ def _dataset(table: SpecTable) -> DatasetSpec:
     return spec
 
 
+def _losses(spec: SweepSpec, dataset: DatasetSpec) -> list[str]:
+    """Return every loss that a trial may be trained with: those that are searched, or the fixed one."""
+    searched = [dimension for dimension in spec.space if dimension.key == "training.loss"]
+    return [str(one) for dimension in searched for one in dimension.choices] or [spec.asked(dataset).loss]
+
+
 def _check_whole(spec: SweepSpec, where: str) -> None:
     pruning = spec.pruning
     if pruning.kind != "none" and pruning.min_epochs >= spec.epochs.max_epochs:
@@ -393,6 +419,8 @@ def _check_whole(spec: SweepSpec, where: str) -> None:
                 f"{where}: ablation: n_replicas: {n_draws}; the replicas of {dataset.name} share its rows, so that they"
                 " cannot show what a change does: leave [ablation] out"
             )
+        for loss in _losses(spec, dataset):
+            KINDS[dataset.kind].check_loss(loss, where)
         check = KINDS[dataset.kind].check
         if check is not None:
             check(dataset.data, spec.asked(dataset), where)

@@ -29,7 +29,8 @@ from sweeps.run.recorded import unpack
 from sweeps.run.replay import replay
 from sweeps.run.study import run_sweep
 from sweeps.run.trained import Trained
-from sweeps.spec.lesson import LessonSpec, lesson_names, parse_lesson, resized, with_setting
+from sweeps.spec.lesson import LessonSpec, lesson_names, parse_lesson
+from sweeps.spec.lesson_changes import resized, with_setting
 from sweeps.spec.measured import PROBES
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
