@@ -79,7 +79,7 @@ class StudyHeader:
     n_trials : int
         Budget of search trials.
     until : str
-        ``"reached"`` or ``"budget"``.
+        ``"reached"``, ``"converged"`` or ``"budget"``.
     n_replicas : int
         Replicas of a search trial.
     max_epochs : int
@@ -258,6 +258,8 @@ class Study:
         Other spaces than the header's, in order.
     extended_at : list of int
         Search trials there were at each extension that came behind a look.
+    until_since : int
+        Search trials that had been asked when what ends the search, ``budget.until``, became what it is.
     """
 
     header: StudyHeader
@@ -272,6 +274,7 @@ class Study:
     extensions: list[Extension] = field(default_factory=list)
     extended_at: list[int] = field(default_factory=list)
     chapters: list[Chapter] = field(default_factory=list)
+    until_since: int = 0
 
     @property
     def digest(self) -> str:
@@ -388,6 +391,8 @@ class Study:
         if has_looked and not self.is_extended_in_vain:
             self.extended_at.append(len(self.trials))
         self.verdict = None
+        if extension.until != self.budget.until:
+            self.until_since = len(self.asked)
         self.extensions.append(Extension(extension.n_trials, extension.until, extension.spec_sha256))
         if isinstance(extension, Chapter):
             self.chapters.append(extension)

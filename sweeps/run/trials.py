@@ -32,6 +32,7 @@ from sweeps.run.versions import versions
 from sweeps.search.pruners import prune_above
 from sweeps.search.samplers import Sampler
 from sweeps.search.space import apply
+from sweeps.search.stopping import has_converged
 from sweeps.spec.sweep import DatasetSpec, SweepSpec, load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_toml
 from sweeps.store.log import BEFORE_NAME, MODELS_NAME
@@ -176,6 +177,10 @@ class TrialPlan:
             return None, []
         look = known or with_records(planned, len(settings), self._spec, self._source)
         return look, [dataclasses.replace(setting, level=look.level) for setting in settings]
+
+    def has_converged(self, study: Study, n_told: int) -> bool:
+        """Return whether the search has converged, where that ends it."""
+        return has_converged(self._spec.search, study, n_told)
 
     def decided(self, records: Sequence[TrialRecord]) -> set[int]:
         """Return the finalists that are surely worse than the best."""

@@ -10,6 +10,7 @@ from sweeps.fields import number, numbers, text, whole, wholes
 from sweeps.spec.samplers import SAMPLERS
 
 METRICS = ("test_loss",)
+UNTIL = ("reached", "converged", "budget")
 PRUNERS = ("none", "successive_halving", "hyperband")
 
 
@@ -40,7 +41,8 @@ class SearchSpec:
     n_trials : int
         Budget of trials for each dataset; of a grid the number of its settings, unless a spec asks for fewer.
     until : str
-        ``"reached"``: ask no more once `n_candidates` candidates have been told. ``"budget"``: spend the budget.
+        ``"reached"``: ask no more once `n_candidates` candidates have been told. ``"converged"``: ask no more once what
+        50 more trials may gain is below its own noise (`sweeps.search.stopping`). ``"budget"``: spend the budget.
     n_replicas : int
         Replicas of a trial.
     n_candidates : int
@@ -56,7 +58,7 @@ class SearchSpec:
     """
 
     n_trials: int = whole(1, 100_000)
-    until: str = text(("reached", "budget"))
+    until: str = text(UNTIL)
     n_replicas: int = whole(2, 10_000)
     n_candidates: int = whole(1, 1000)
     lag: int = whole(1, 1000)

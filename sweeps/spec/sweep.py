@@ -25,6 +25,7 @@ from sweeps.spec.placing import read_first, read_origin
 from sweeps.spec.samplers import LISTS, SAMPLERS
 from sweeps.spec.sections import (
     METRICS,
+    UNTIL,
     AblationSpec,
     CertificateSpec,
     EpochSpec,
@@ -152,9 +153,9 @@ class SweepSpec:
         return dataclasses.replace(self, search=dataclasses.replace(self.search, n_trials=n_trials, until=until))
 
     def extends(self, other: SweepSpec) -> bool:
-        """Return whether this is the other spec with a larger budget: more trials, or all of them whatever is found."""
+        """Return whether this is the other spec with a larger budget: more trials, or a later `until`."""
         mine, theirs = self.search, other.search
-        grows = mine.n_trials >= theirs.n_trials and mine.until in (theirs.until, "budget")
+        grows = mine.n_trials >= theirs.n_trials and UNTIL.index(mine.until) >= UNTIL.index(theirs.until)
         return grows and other.with_budget(mine.n_trials, mine.until) == self
 
     def reopens(self, other: SweepSpec) -> bool:
@@ -305,6 +306,11 @@ def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
         known["n_startup_trials"] = 1
     spec = dataclasses.replace(read_fields(SearchSpec, table, **known), first=read_first(table, space))
     table.close()
+    if sampler == "grid" and spec.until == "converged":
+        raise SpecError(
+            f'{table.where}: until: "converged" with a grid, whose trials say nothing of the next; '
+            'use "budget" or another sampler'
+        )
     if spec.n_trials > n_settings:
         raise SpecError(f"{table.where}: n_trials: {spec.n_trials}; the whole grid has {n_settings} settings")
     return spec

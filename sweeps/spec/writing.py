@@ -37,7 +37,7 @@ def with_overrides(
     goal : str
         For instance ``"test_loss < 0.1"``.
     until : str
-        ``"reached"`` or ``"budget"``.
+        ``"reached"``, ``"converged"`` or ``"budget"``.
     n_replicas : int
         ``search.n_replicas``.
     seed : int
