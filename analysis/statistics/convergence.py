@@ -6,15 +6,16 @@ on it has three parts.
 1. **The tail.** Among trials of the search's later part, how far the best ones lie below a threshold has an
    exponential distribution in the limit of few (the generalized Pareto distribution of Pickands and of Balkema and
    de Haan, with shape 0). A loss has a lower end, its shape is below 0, and its tail is shorter than that: the
-   exponential one is on the safe side. By Renyi's representation the next record's distance from the present best,
-   in units of the mean excess of the k best trials, is a ratio of independent exponential sums, so that the bound
-   needs no tables and is exact for any k.
+   exponential one is on the safe side. The distance from the present best to the next trials' best, in units of the
+   mean excess of the k best trials, then has one distribution, known exactly (Renyi's representation of exponential
+   order statistics), so that nothing is simulated and nothing left to a large k.
 2. **The trend.** A sampler that learns makes trials that are better than its earlier ones. The best loss of a search
    that learns falls ever more slowly: what it has fallen in the later half, stretched to 50 trials, bounds that.
 3. **The choice.** All trials share their draws, so the loss of two trials is known in pairs; the best of many is still
    chosen by its luck on these draws. The standard error of the pairs says how much.
 
-The bound is the larger of the first two, plus the third; both summands hold at 95 %, the sum therefore at 90 %. A
+The bound is the larger of the first two, plus the third: the first holds at 92 %, the third at 98 %, their sum at 90 %
+whatever they have to do with each other. A
 search has converged when the first summand is no more than the standard error: draws as many as it has could not tell
 such a gain from none. Nobody foresees a rare setting of another kind, of which no trial has been anywhere near;
 `benchmarks/convergence.py` counts on recorded searches how often the bound holds (docs/intervals.md).
@@ -25,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -36,14 +38,15 @@ FloatArray = npt.NDArray[np.float64]
 
 AHEAD = 50
 LEVEL = 0.9
-PART_LEVEL = 0.95
-"""At which each summand holds, so that their sum holds at `LEVEL` whatever they have to do with each other."""
-NORMAL = 1.6448536269514722
-"""Quantile of the standard normal distribution at `PART_LEVEL`."""
+TAIL_LEVEL = 0.92
+CHOICE_LEVEL = 0.98
+"""At which the summands hold; together they miss no more often than a sum that holds at `LEVEL` may."""
+NORMAL = 2.0537489106318225
+"""Quantile of the standard normal distribution at `CHOICE_LEVEL`."""
 LEAST_TRIALS = 40
 N_BEST = 10
 """Trials whose excess is the tail's; the best so many are also those that the pairs' standard error is taken of."""
-LATER = 2 / 3
+LATER = 0.75
 """Share of the trials, the last ones, that speak for the next."""
 LEAST_REPLICAS = 3
 
@@ -120,7 +123,7 @@ def convergence_of(losses: FloatArray) -> Convergence | None:
 
 
 def tail_bound(later: FloatArray, best: float) -> float:
-    """Return a bound on how far below `best` the best of the next `AHEAD` trials comes, at `PART_LEVEL`.
+    """Return a bound on how far below `best` the best of the next `AHEAD` trials comes, at `TAIL_LEVEL`.
 
     Parameters
     ----------
@@ -131,10 +134,8 @@ def tail_bound(later: FloatArray, best: float) -> float:
 
     Notes
     -----
-    Let u be the (k + 1)-th lowest of w trials, s the mean of u - x over the k lower ones. Of w + m exchangeable trials
-    the lowest is among the m later ones with probability m / (w + m). It is then below the lowest of the w by an
-    exponential time of the tail's scale, while k s is a sum of k such: it is further than c s with probability
-    ``m / (w + m) (1 + c / k)**-k``.
+    Of w trials with an exponential lower tail let s be the mean distance of the k lowest from the (k + 1)-th. How far
+    m more trials come below the lowest, in units of s, has one distribution, see `probability_beyond`.
 
     References
     ----------
@@ -143,9 +144,42 @@ def tail_bound(later: FloatArray, best: float) -> float:
     """
     lowest = np.sort(later)[: N_BEST + 1]
     scale = float(np.mean(lowest[-1] - lowest[:-1]))
-    record = AHEAD / (len(later) + AHEAD)
-    factor = N_BEST * ((record / (1 - PART_LEVEL)) ** (1 / N_BEST) - 1)
-    return max(factor * scale - (float(lowest[0]) - best), 0.0)
+    return max(tail_factor(len(later)) * scale - (float(lowest[0]) - best), 0.0)
+
+
+@cache
+def tail_factor(n_later: int) -> float:
+    """Return how many mean excesses below the best the next trials come at most, at `TAIL_LEVEL`."""
+    from scipy.optimize import brentq  # half a second to import: only for whoever asks
+
+    factor: float = brentq(lambda c: probability_beyond(c, n_later) - (1 - TAIL_LEVEL), 0.0, 1000.0)
+    return factor
+
+
+def probability_beyond(factor: float, n_later: int) -> float:
+    """Return how probably the next `AHEAD` trials come further below the best than `factor` mean excesses.
+
+    Parameters
+    ----------
+    factor : float
+        c.
+    n_later : int
+        w, trials of which `N_BEST` (k) give the mean excess s; ``w > k``.
+
+    Notes
+    -----
+    In ``y = exp(x / scale)`` the tail is uniform. The (k + 1)-th lowest of w such is Beta(k + 1, w - k), the k below it
+    are uniform up to there and independent of it: the negative logarithms of their ratios are exponential, their sum
+    is k s / scale and the largest of them the lowest trial's. With Z_1 ... Z_k their independent spacings (largest =
+    sum of Z_i / i, sum = sum of Z_i), no one of m trials comes c s below the lowest with the probability that none is
+    below ``B A``, ``A = exp(-sum of Z_i (1 / i + c / k))``: the mean of ``(1 - B A)**m``, a finite sum of moments.
+    """
+    j, i = np.arange(1, AHEAD + 1), np.arange(1, N_BEST + 1)
+    choose = np.array([math.lgamma(AHEAD + 1) - math.lgamma(n + 1) - math.lgamma(AHEAD - n + 1) for n in j])
+    beta = np.array([math.lgamma(N_BEST + 1 + n) - math.lgamma(n_later + 1 + n) for n in j])
+    beta += math.lgamma(n_later + 1) - math.lgamma(N_BEST + 1)
+    spacings = -np.log1p(j[:, None] * (1 / i + factor / N_BEST)).sum(axis=1)
+    return float(np.sum(np.where(j % 2, 1.0, -1.0) * np.exp(choose + beta + spacings)))
 
 
 def trend_bound(means: FloatArray) -> float:
