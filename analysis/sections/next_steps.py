@@ -9,7 +9,7 @@ from analysis.records.events import Scalar
 from analysis.records.study import Study
 from analysis.sections.ablation import better_changes
 from analysis.statistics.ablation import ablation
-from analysis.statistics.convergence import AHEAD, LEVEL, convergence
+from analysis.statistics.convergence import AHEAD, LEVEL, SHARING, convergence
 from analysis.statistics.homework import HomeworkRow, exact_text
 from analysis.statistics.selection import LEAST_TRIALS_FOR_IMPORTANCE as ENOUGH
 from analysis.statistics.why import Edge, edges, importance_is_weak, n_comparable
@@ -51,7 +51,8 @@ def next_sentences(study: Study, winner: HomeworkRow) -> tuple[str, ...]:
 
 def convergence_sentences(study: Study) -> tuple[str, ...]:
     """Return what another 50 trials would gain at most, of a finished search; nothing where too few trials tell."""
-    found = None if study.verdict is None or study.first != "search" else convergence(study.eligible())
+    tells = study.verdict is not None and study.first == "search" and study.header.data.get("kind") not in SHARING
+    found = convergence(study.eligible()) if tells else None
     if found is None:
         return ()
     text = say(

@@ -49,6 +49,8 @@ N_BEST = 10
 LATER = 0.75
 """Share of the trials, the last ones, that speak for the next."""
 LEAST_REPLICAS = 3
+SHARING = frozenset({"table", "fashion_mnist", "houses"})
+"""Kinds of data whose replicas share rows: their spread does not say what is noise."""
 
 
 @dataclass(frozen=True, slots=True)

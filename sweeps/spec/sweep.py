@@ -392,6 +392,11 @@ def _check_whole(spec: SweepSpec, where: str) -> None:
                 f"{where}: ablation: n_replicas: {n_draws}; the replicas of {dataset.name} share its rows, so that they"
                 " cannot show what a change does: leave [ablation] out"
             )
+        if spec.search.until == "converged" and not KINDS[dataset.kind].has_ablation:
+            raise SpecError(
+                f'{where}: search: until: "converged"; the replicas of {dataset.name} share its rows, so that their'
+                ' spread does not say what is noise: use "budget"'
+            )
         check = KINDS[dataset.kind].check
         if check is not None:
             check(dataset.data, spec.asked(dataset), where)

@@ -13,13 +13,15 @@ from tiny import tiny_table
 import sweeps.commands.running
 from analysis.records.reading import read_sweep
 from analysis.records.study import Study
+from analysis.statistics.convergence import SHARING
 from sweeps.audit.audit import audit_sweep
 from sweeps.audit.records import check_stop
 from sweeps.commands.main import main
+from sweeps.data.kinds import KINDS
 from sweeps.run.study import run_sweep
 from sweeps.search.stopping import has_converged
 from sweeps.spec.sections import UNTIL
-from sweeps.spec.sweep import SweepSpec, parse_spec
+from sweeps.spec.sweep import SweepSpec, load_spec, parse_spec
 from sweeps.spec.writing import as_table, with_overrides
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
@@ -143,6 +145,16 @@ def test_the_audit_finds_a_search_that_ended_too_early(tmp_path: Path) -> None:
     (finding,) = check_stop(study, study.verdict, with_overrides(SPEC, name="early"))
     assert finding.text == (
         f"{study.path}: ended as converged after 60 trials; expected it to go on, by the rule and its records"
+    )
+
+
+def test_replicas_that_share_rows_cannot_say_so() -> None:
+    assert {name for name, kind in KINDS.items() if not kind.has_ablation} == SHARING
+    with pytest.raises(SpecError) as error:
+        with_overrides(load_spec("fashion_mnist"), until="converged")
+    assert str(error.value) == (
+        'fashion_mnist: search: until: "converged"; the replicas of fashion_mnist share its rows, so that their spread '
+        'does not say what is noise: use "budget"'
     )
 
 
