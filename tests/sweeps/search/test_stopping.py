@@ -127,13 +127,17 @@ def test_a_search_that_ended_otherwise_goes_on_until_it_has_converged(converged:
     assert audit_sweep(tmp_path / "tiny", None).findings == []
 
 
-def test_a_search_that_had_converged_before_it_was_asked_ends_at_once(converged: Path, tmp_path: Path) -> None:
-    run_sweep(with_overrides(SPEC, until="reached", n_trials=N_TOLD + 2), tmp_path, workers=2)
+@pytest.mark.parametrize(("n_before", "stopped", "n_trials"), [(107, "converged", 107), (112, "budget", 120)])
+def test_the_rule_is_asked_from_where_another_one_ended(
+    tmp_path: Path, n_before: int, stopped: str, n_trials: int
+) -> None:
+    """Where 96 to 105 trials are known the search has converged: what was asked later is not asked in vain."""
+    run_sweep(with_overrides(SPEC, until="reached", n_trials=n_before), tmp_path, workers=2)
     (study,) = run_sweep(SPEC, tmp_path, workers=2)
     assert study.verdict is not None
-    assert study.verdict.stopped == "converged"
-    assert study.asked == the(converged).asked
-    assert " The extension brought no trial after 102, so no other look was taken" in study.verdict.text
+    assert (study.verdict.stopped, len(study.trials)) == (stopped, n_trials)
+    assert ("The extension brought no trial after 107" in study.verdict.text) == (stopped == "converged")
+    assert audit_sweep(tmp_path / "tiny", None).findings == []
 
 
 def test_the_audit_finds_a_search_that_ended_too_early(tmp_path: Path) -> None:
