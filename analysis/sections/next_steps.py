@@ -55,15 +55,22 @@ def convergence_sentences(study: Study) -> tuple[str, ...]:
     found = convergence(study.eligible()) if tells else None
     if found is None:
         return ()
-    text = say(
-        "The search has converged: another {n} trials would gain at most {gain} of {metric} ({level:.0%})."
-        if found.is_converged
-        else "Not converged: another {n} trials may gain up to {gain} of {metric} ({level:.0%}).",
-        n=AHEAD,
-        gain=number_text(found.gain),
-        metric=translated(study.header.metric.replace("_", " ")),
-        level=LEVEL,
-    )
+    ended = study.verdict is not None and study.verdict.stopped == "converged"
+    n, gain, metric = AHEAD, number_text(found.gain), translated(study.header.metric.replace("_", " "))
+    if (
+        ended and not found.is_converged
+    ):  # its spec has asked for less, or the trials that were still under way say more
+        text = say(
+            "The search ended as asked: another {n} trials would gain at most {gain} of {metric} ({level:.0%}).",
+            n=n, gain=gain, metric=metric, level=LEVEL,
+        )  # fmt: skip
+    else:
+        text = say(
+            "The search has converged: another {n} trials would gain at most {gain} of {metric} ({level:.0%})."
+            if found.is_converged
+            else "Not converged: another {n} trials may gain up to {gain} of {metric} ({level:.0%}).",
+            n=n, gain=gain, metric=metric, level=LEVEL,
+        )  # fmt: skip
     return (text,)
 
 

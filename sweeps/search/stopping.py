@@ -16,7 +16,8 @@ def has_converged(search: SearchSpec, study: Study, n_told: int) -> bool:
     Parameters
     ----------
     search : SearchSpec
-        Whose `until` must be ``"converged"``; otherwise no search does.
+        Whose `until` must be ``"converged"``; otherwise no search does. With its `gain` it ends, too, once it has no
+        more to gain than that.
     study : Study
         With records of these trials; what is recorded of later ones does not count.
     n_told : int
@@ -31,4 +32,4 @@ def has_converged(search: SearchSpec, study: Study, n_told: int) -> bool:
     if search.until != "converged" or n_told < first or (n_told % EVERY and n_told != first):
         return False
     found = convergence([trial for trial in study.eligible() if trial.number < n_told])
-    return found is not None and found.is_converged
+    return found is not None and (found.is_converged or found.gain <= search.gain)

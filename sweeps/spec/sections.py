@@ -53,6 +53,9 @@ class SearchSpec:
         Trials from a scrambled Sobol sequence before one of Optuna's samplers takes over.
     sampler : str
         Name in `sweeps.spec.samplers.SAMPLERS`.
+    gain : float
+        With ``until = "converged"`` a search also ends once 50 more trials gain at most this (at 90 %); 0: only where
+        that is below its own noise.
     first : tuple of tuples of (str, value)
         Params of the settings that are asked before the sampler chooses, each whole and within the space.
     """
@@ -64,6 +67,7 @@ class SearchSpec:
     lag: int = whole(1, 1000)
     n_startup_trials: int = whole(1, 100_000)
     sampler: str = text(SAMPLERS, "tpe")
+    gain: float = number(0.0, default=0.0)
     first: tuple[tuple[tuple[str, Scalar], ...], ...] = ()
 
 

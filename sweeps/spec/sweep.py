@@ -142,6 +142,8 @@ class SweepSpec:
         table = dataclasses.asdict(self)
         if not self.search.first:
             del table["search"]["first"]
+        if not self.search.gain:
+            del table["search"]["gain"]
         if not self.origin:
             del table["origin"]
         if not self.ablation.n_replicas:

@@ -112,6 +112,8 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
 def _search_table(search: SearchSpec) -> dict[str, Any]:
     table = dataclasses.asdict(dataclasses.replace(search, first=()))
     del table["first"]
+    if not search.gain:
+        del table["gain"]
     return {**table, **({"first": [setting_table(dict(params)) for params in search.first]} if search.first else {})}
 
 

@@ -167,6 +167,10 @@ def test_a_card_says_what_more_trials_would_gain() -> None:
     for truth_of, n in ((flat, 120), (falling, 120), (flat, LEAST_TRIALS - 1)):
         study.records["search"] = trials_of(measured(rng, truth_of(rng, n), 0.003))
         said.append(convergence_sentences(study))
+    assert study.verdict is not None
+    study.records["search"] = trials_of(measured(rng, uniform_end(rng, 60), 0.003))
+    study.verdict = dataclasses.replace(study.verdict, stopped="converged")
+    said.append(convergence_sentences(study))
     study.records["search"] = trials_of(measured(rng, flat(rng, 120), 0.003))
     study.header.data["kind"] = "table"
     said.append(convergence_sentences(study))
@@ -176,6 +180,7 @@ def test_a_card_says_what_more_trials_would_gain() -> None:
         ("The search has converged: another 50 trials would gain at most 0.00265 of test loss (90%).",),
         ("Not converged: another 50 trials may gain up to 0.0789 of test loss (90%).",),
         (),
+        ("The search ended as asked: another 50 trials would gain at most 0.0109 of test loss (90%).",),
         (),
         (),
     ]

@@ -13,11 +13,12 @@ from tiny import tiny_table
 import sweeps.commands.running
 from analysis.records.reading import read_sweep
 from analysis.records.study import Study
-from analysis.statistics.convergence import SHARING
+from analysis.statistics.convergence import SHARING, convergence
 from sweeps.audit.audit import audit_sweep
 from sweeps.audit.records import check_stop
 from sweeps.commands.main import main
 from sweeps.data.kinds import KINDS
+from sweeps.run.looks import question
 from sweeps.run.study import run_sweep
 from sweeps.search.stopping import has_converged
 from sweeps.spec.sections import UNTIL
@@ -72,6 +73,23 @@ def test_a_search_ends_where_the_rule_says_so_first(converged: Path) -> None:
     other = dataclasses.replace(SPEC.search, until="reached")
     assert not has_converged(other, study, N_TOLD)
     assert audit_sweep(converged, None).findings == []
+
+
+def test_a_search_ends_where_it_has_no_more_to_gain_than_is_asked_for(converged: Path, tmp_path: Path) -> None:
+    trials = the(converged).trials
+    promised = {n: found.gain for n in range(40, 101, 10) if (found := convergence(trials[:n])) is not None}
+    table = as_table(SPEC)
+    table["search"]["gain"] = promised[60]
+    spec = parse_spec(table, "tiny.toml")
+    assert spec.sha256 != SPEC.sha256
+    assert as_table(spec)["search"]["gain"] == promised[60]
+    assert "gain" not in as_table(SPEC)["search"]
+    (study,) = run_sweep(spec, tmp_path, workers=2)
+    first = next(n for n in promised if promised[n] <= promised[60])
+    assert study.verdict is not None
+    assert (study.verdict.stopped, len(study.trials)) == ("converged", first + SPEC.search.lag - 1)
+    assert question(spec, spec.datasets[0], 5) == question(SPEC, SPEC.datasets[0], 5)
+    assert audit_sweep(tmp_path / "tiny", None).findings == []
 
 
 def test_later_records_do_not_count(converged: Path) -> None:
