@@ -191,6 +191,8 @@ class TrialRecord:
     ensemble : dict or None
         A table's or images' certificate: what its networks together make of the test rows; see
         `analysis.records.table`, `sweeps.data.numbered`.
+    rung_losses : dict of str to list of float, or None
+        With paired racing: by rung the test losses at the look up to there with the lowest mean, one a replica.
     changed : str or None
         Of an ablation's change: the spec key that was changed; what else differs from the winner came along with it.
     started_at_s, duration_s, worker
@@ -236,6 +238,7 @@ class TrialRecord:
     pruned_at: int | None = None
     ensemble: dict[str, Any] | None = None
     changed: str | None = None
+    rung_losses: dict[str, list[float]] | None = None
     started_at_s: float = 0.0
     duration_s: float = 0.0
     worker: str = ""

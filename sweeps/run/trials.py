@@ -29,7 +29,7 @@ from sweeps.run.setting import Setting, search_setting
 from sweeps.run.trial import join, run_chunk, train_frames
 from sweeps.run.trial_record import Outcome, make_record
 from sweeps.run.versions import versions
-from sweeps.search.pruners import prune_above
+from sweeps.search.pruners import prune_above, rivals_of
 from sweeps.search.samplers import Sampler
 from sweeps.search.space import apply
 from sweeps.search.stopping import has_converged
@@ -130,13 +130,16 @@ class TrialPlan:
             self._source.search_seeds(len(earlier)),
             source=earlier[0] if earlier else None,
             prune_above=prune_above(self._spec, number, study.trials),
+            rivals=() if earlier else rivals_of(self._spec, number, study.trials),
         )
 
     def setting_of(self, study: Study, record: TrialRecord) -> Setting:
         """Return the setting that a record is about."""
         seeds = tuple(record.seeds)
         if record.stage in ("search", "page_search"):
-            bounds = prune_above(self._spec, record.number, study.trials) if record.stage == "search" else ()
+            is_search = record.stage == "search"
+            bounds = prune_above(self._spec, record.number, study.trials) if is_search else ()
+            races = is_search and record.source is None
             return search_setting(
                 self._spec,
                 record.number,
@@ -145,6 +148,7 @@ class TrialPlan:
                 source=record.source,
                 stage=record.stage,
                 prune_above=bounds,
+                rivals=rivals_of(self._spec, record.number, study.trials) if races else (),
             )
         epochs = record.epochs if record.stage in ("certificate", "page_certificate", "ablation") else None
         look_at = tuple(record.epoch_grid)

@@ -11,7 +11,7 @@ from sweeps.spec.samplers import SAMPLERS
 
 METRICS = ("test_loss",)
 UNTIL = ("reached", "converged", "budget")
-PRUNERS = ("none", "successive_halving", "hyperband")
+PRUNERS = ("none", "successive_halving", "hyperband", "racing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +108,12 @@ class PruningSpec:
     Parameters
     ----------
     kind : str
-        ``"none"``, ``"successive_halving"`` or ``"hyperband"``; see `sweeps.search.pruners`.
+        ``"none"``, ``"successive_halving"``, ``"hyperband"`` or ``"racing"``; see `sweeps.search.pruners`.
     min_epochs : int
         The first rung.
     reduction_factor : int
-        eta: rungs are at ``min_epochs * eta**i`` epochs, and the best 1 / eta go on.
+        eta: rungs are at ``min_epochs * eta**i`` epochs, and the best 1 / eta go on (with racing: who is not surely
+        worse than the best).
     """
 
     kind: str = text(PRUNERS, "none")

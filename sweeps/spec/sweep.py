@@ -399,6 +399,11 @@ def _check_whole(spec: SweepSpec, where: str) -> None:
                 f'{where}: search: until: "converged"; the replicas of {dataset.name} share its rows, so that their'
                 ' spread does not say what is noise: use "budget"'
             )
+        if spec.pruning.kind == "racing" and not KINDS[dataset.kind].has_ablation:
+            raise SpecError(
+                f'{where}: pruning: kind: "racing"; the replicas of {dataset.name} share its rows, so that pairs of'
+                ' them show nothing surely: use "successive_halving"'
+            )
         check = KINDS[dataset.kind].check
         if check is not None:
             check(dataset.data, spec.asked(dataset), where)
