@@ -394,8 +394,7 @@ class Study:
         if has_looked and not self.is_extended_in_vain:
             self.extended_at.append(len(self.trials))
         self.verdict = None
-        if extension.until != self.budget.until:
-            self.until_since = len(self.asked)
+        self.until_since = self.until_since if extension.until == self.budget.until else len(self.asked)
         self.extensions.append(Extension(extension.n_trials, extension.until, extension.spec_sha256))
         if isinstance(extension, Chapter):
             self.chapters.append(extension)
