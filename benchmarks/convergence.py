@@ -43,6 +43,7 @@ from sweeps.spec.writing import as_table  # noqa: E402
 
 GRID = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)
 N_TRIALS = 120
+BUDGET = 200  # of the homework: what a search would run that nothing ends
 N_BEST = 6  # of whose truths the finalists would choose
 N_FRESH = 128
 CHECKED_AT = (40, 70)
@@ -142,9 +143,9 @@ class Search:
             gains.append(float(np.mean(self.truth[now][measures] - self.truth[then][measures])))
         return float(np.mean(gains))
 
-    def stop(self) -> int | None:
-        """Return the number of trials after which the stop rule ends the search, or None within what can be judged."""
-        for n in range(LEAST_TRIALS, N_TRIALS - AHEAD + 1, EVERY):
+    def stop(self, last: int) -> int | None:
+        """Return the number of trials, at most `last`, after which the stop rule ends the search; None: it does not."""
+        for n in range(LEAST_TRIALS, last + 1, EVERY):
             found = convergence_of(self.losses[:n])
             if found is not None and found.is_converged:
                 return n
@@ -177,8 +178,8 @@ def judge(searches: Sequence[Search], out: TextIO) -> None:
     stops = []
     out.write("search n promised gain gain_of_finalists noise converged\n")
     for search in searches:
-        stop = search.stop()
-        stops.append(stop)
+        stop = search.stop(N_TRIALS - AHEAD)  # the last that can be judged
+        stops.append(search.stop(N_TRIALS))
         for n in sorted({*CHECKED_AT, *([stop] if stop else [])}):
             found = convergence_of(search.losses[:n])
             if found is None:
@@ -198,9 +199,10 @@ def judge(searches: Sequence[Search], out: TextIO) -> None:
         median = float(np.median([promised for _, promised in promises]))
         out.write(f"{name}: held in {held_text(promises)}; median promise {median:.4f}\n")
     stopped = [stop for stop in stops if stop is not None]
+    saved = sum(BUDGET - stop for stop in stopped)
     out.write(
-        f"stopped by trial {N_TRIALS - AHEAD}: {len(stopped)} of {len(stops)}, after {sorted(stopped)} trials: "
-        f"{sum(N_TRIALS - stop for stop in stopped)} of {N_TRIALS * len(stops)} trials saved\n"
+        f"ended by trial {N_TRIALS}: {len(stopped)} of {len(stops)}, median {np.median(stopped or [np.nan]):.0f}; "
+        f"of {BUDGET} trials each {saved} of {BUDGET * len(stops)} are not run\n"
     )
 
 

@@ -27,6 +27,7 @@ from analysis.statistics.convergence import (
 )
 
 N_REPLICAS = 16
+EVERY = 10
 Truth = Callable[[np.random.Generator, int], FloatArray]
 
 
@@ -98,6 +99,25 @@ def test_the_gain_is_within_the_bound_on_nine_searches_of_ten(truth_of: Truth, n
         assert np.mean(np.array(gains) <= bounds) >= LEVEL
         pair = noise * math.sqrt(2 / N_REPLICAS)
         assert np.median(bounds) <= 12 * max(float(np.quantile(gains, LEVEL)), pair)  # a bound that says something
+
+
+@pytest.mark.parametrize("truth_of", [learning, local, flat])
+def test_the_gain_is_within_the_bound_where_the_bound_itself_ends_the_search(truth_of: Truth) -> None:
+    """Who asks again and again until a search seems to have converged must not find luck."""
+    rng = np.random.default_rng(11)
+    held = []
+    for _ in range(60):
+        truth = truth_of(rng, 150 + AHEAD)
+        losses = measured(rng, truth, 0.02)
+        means = losses.mean(axis=1)
+        for n in range(LEAST_TRIALS, 151, EVERY):
+            found = convergence_of(losses[:n])
+            if found is not None and found.is_converged:
+                then = truth[np.argmin(means[: n + AHEAD])]
+                held.append(truth[np.argmin(means[:n])] - then <= found.gain)
+                break
+    assert len(held) > 30
+    assert np.mean(held) >= LEVEL
 
 
 def test_a_search_at_the_floor_has_converged_and_one_that_falls_has_not() -> None:
