@@ -34,6 +34,9 @@ def spec_of(kind: str, dataset: str, n_trials: int, seed: int) -> SweepSpec:
     table["name"] = f"pruning-{kind.replace('_', '-')}-{seed}"
     table["seed"] = seed
     table["datasets"] = [one for one in table["datasets"] if one["name"] == dataset]
+    table["search"].pop("first")  # of lengths that this grid has not
+    table["space"]["training"]["max_epochs"]["choice"] = [135, 270, 405]
+    table["ablation"] = {"n_replicas": 0}
     table["search"] |= {"until": "budget", "n_trials": n_trials, "n_replicas": 8, "lag": 4}
     table["epochs"] = {"max_epochs": GRID[-1], "grid": list(GRID), "stop_from": 0, "stop_patience": 0}
     table["pruning"] = {"kind": kind, "min_epochs": 15, "reduction_factor": 3}
