@@ -51,7 +51,8 @@ class Kind:
     goal_in_words : bool
         Whether its goal is words in a unit of its own (``"rmse < 20000"``) instead of a bound of the loss.
     has_ablation : bool
-        Whether replicas have draws of their own, so that they can show what one change of the winner does.
+        Whether replicas have draws of their own, so that they can show what one change of the winner does, and whether
+        a search has converged (`analysis.statistics.convergence.SHARING` names the kinds that have not).
     labels : str
         What its labels are, of `engine.methods.losses.Loss.targets`; empty: what the loss asks for, or the kind's own
         check says.

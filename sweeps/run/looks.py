@@ -45,7 +45,7 @@ Certificates and ablations have none: an end that the losses themselves choose s
 
 def question(spec: SweepSpec, dataset: DatasetSpec, n_trials: int) -> str:
     """Return the digest of what decides the answer for one dataset once `n_trials` trials have been searched."""
-    search = dataclasses.replace(spec.search, n_trials=n_trials, until="", n_candidates=0)
+    search = dataclasses.replace(spec.search, n_trials=n_trials, until="", n_candidates=0, gain=0.0)
     # What is trained after the certificates, or measured besides, decides nothing: with it or without, their draws are
     # the same.
     alone = dataclasses.replace(

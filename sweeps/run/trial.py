@@ -20,6 +20,7 @@ from sweeps.data.source import Draws, Losses, Source, join_draws, join_parameter
 from sweeps.run.setting import Setting
 from sweeps.run.trial_probes import TrialProbes
 from sweeps.run.trial_record import Outcome, capped, diverged_cap, make_record
+from sweeps.search.pruners import surely_worse
 from sweeps.search.space import apply
 from sweeps.spec.sections import EpochSpec
 from sweeps.spec.sweep import SweepSpec
@@ -85,14 +86,19 @@ def run_chunk(
         cap = diverged_cap(draws)
         means: list[float] = []
         bounds = dict(setting.prune_above)
+        rivals = {rival.epoch: rival for rival in setting.rivals}
+        best = np.empty(0)  # test losses at the look with the lowest mean so far
         pruned_at: int | None = None
 
         def on_look(epoch: int, losses: Losses, all_done: bool) -> bool:
-            nonlocal pruned_at
+            nonlocal pruned_at, best
             if cancel is not None and cancel.is_set():
                 raise Cancelled
-            means.append(float(capped(losses["test"], cap).mean()))
-            if min(means) > bounds.get(epoch, math.inf):
+            test = capped(losses["test"], cap)
+            means.append(float(test.mean()))
+            best = test if means[-1] < min(means[:-1], default=math.inf) else best
+            is_lost = epoch in rivals and surely_worse(best.tolist(), rivals[epoch].losses)
+            if is_lost or min(means) > bounds.get(epoch, math.inf):
                 pruned_at = epoch
                 return True
             return setting.stops_early and (all_done or is_stale(spec.epochs, epoch, means))

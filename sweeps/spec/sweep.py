@@ -27,6 +27,7 @@ from sweeps.spec.placing import read_first, read_origin
 from sweeps.spec.samplers import LISTS, SAMPLERS
 from sweeps.spec.sections import (
     METRICS,
+    UNTIL,
     AblationSpec,
     CertificateSpec,
     EpochSpec,
@@ -146,6 +147,8 @@ class SweepSpec:
         table = dataclasses.asdict(self)
         if not self.search.first:
             del table["search"]["first"]
+        if not self.search.gain:
+            del table["search"]["gain"]
         if not self.origin:
             del table["origin"]
         if not self.probes:
@@ -159,9 +162,9 @@ class SweepSpec:
         return dataclasses.replace(self, search=dataclasses.replace(self.search, n_trials=n_trials, until=until))
 
     def extends(self, other: SweepSpec) -> bool:
-        """Return whether this is the other spec with a larger budget: more trials, or all of them whatever is found."""
+        """Return whether this is the other spec with a larger budget: more trials, or a later `until`."""
         mine, theirs = self.search, other.search
-        grows = mine.n_trials >= theirs.n_trials and mine.until in (theirs.until, "budget")
+        grows = mine.n_trials >= theirs.n_trials and UNTIL.index(mine.until) >= UNTIL.index(theirs.until)
         return grows and other.with_budget(mine.n_trials, mine.until) == self
 
     def reopens(self, other: SweepSpec) -> bool:
@@ -332,6 +335,11 @@ def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
         known["n_startup_trials"] = 1
     spec = dataclasses.replace(read_fields(SearchSpec, table, **known), first=read_first(table, space))
     table.close()
+    if sampler == "grid" and spec.until == "converged":
+        raise SpecError(
+            f'{table.where}: until: "converged" with a grid, whose trials say nothing of the next; '
+            'use "budget" or another sampler'
+        )
     if spec.n_trials > n_settings:
         raise SpecError(f"{table.where}: n_trials: {spec.n_trials}; the whole grid has {n_settings} settings")
     return spec
@@ -421,6 +429,16 @@ def _check_whole(spec: SweepSpec, where: str) -> None:
             )
         for loss in _losses(spec, dataset):
             KINDS[dataset.kind].check_loss(loss, where)
+        if spec.search.until == "converged" and not KINDS[dataset.kind].has_ablation:
+            raise SpecError(
+                f'{where}: search: until: "converged"; the replicas of {dataset.name} share its rows, so that their'
+                ' spread does not say what is noise: use "budget"'
+            )
+        if spec.pruning.kind == "racing" and not KINDS[dataset.kind].has_ablation:
+            raise SpecError(
+                f'{where}: pruning: kind: "racing"; the replicas of {dataset.name} share its rows, so that pairs of'
+                ' them show nothing surely: use "successive_halving"'
+            )
         check = KINDS[dataset.kind].check
         if check is not None:
             check(dataset.data, spec.asked(dataset), where)

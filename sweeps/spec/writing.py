@@ -39,7 +39,7 @@ def with_overrides(
     goal : str
         For instance ``"test_loss < 0.1"``.
     until : str
-        ``"reached"`` or ``"budget"``.
+        ``"reached"``, ``"converged"`` or ``"budget"``.
     n_replicas : int
         ``search.n_replicas``.
     seed : int
@@ -115,6 +115,8 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
 def _search_table(search: SearchSpec) -> dict[str, Any]:
     table = dataclasses.asdict(dataclasses.replace(search, first=()))
     del table["first"]
+    if not search.gain:
+        del table["gain"]
     return {**table, **({"first": [setting_table(dict(params)) for params in search.first]} if search.first else {})}
 
 
