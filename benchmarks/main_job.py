@@ -37,15 +37,17 @@ from benchmarks.engine_tables import machine, table, write_into  # noqa: E402
 DATASETS = ("gauss", "xor", "circle", "spiral")
 
 
-def run_process(command: list[str], folder: Path) -> tuple[str, float, float]:
+def run_process(command: list[str], folder: Path, root: Path = ROOT) -> tuple[str, float, float]:
     """Run a process in a folder; return what it printed, its wall seconds, and processor seconds with its children's.
+
+    The project is that of the checkout `root`.
 
     Raises
     ------
     SystemExit
         If it fails, with what it wrote to standard error.
     """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GIT_PYTHON_REFRESH": "quiet"}
+    environment = {**os.environ, "PYTHONPATH": str(root), "GIT_PYTHON_REFRESH": "quiet"}
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder, env=environment)
     wall_s, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
