@@ -28,7 +28,7 @@ from engine.roads.compiled.vectors import (
 # The blocked products, written in LLVM's language because the blocks must be unrolled and stay in registers
 
 # Samples together: units together. Few, because each pair is code to compile.
-UNIT_BLOCKS = {5: (4, 1), 2: (4, 1), 1: (8, 2, 1)}
+UNIT_BLOCKS = {5: (4, 2, 1), 2: (4, 1), 1: (8, 2, 1)}
 ONE_SAMPLE_BLOCKS = (8, 2, 1)  # units together where the whole mini-batch is one sample
 CHUNK_BLOCKS = (2, 1)  # the same where it is a full chunk, whose samples go through together
 TANHS_TOGETHER = 5  # with twice as many side by side, LLVM runs out of registers and keeps their parts in memory
