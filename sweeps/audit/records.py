@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +42,17 @@ def check_records(folder: Path) -> list[Finding]:
         ``<results>/<sweep>``.
     """
     studies, findings = _readable(folder)
+    return [*findings, *check_studies(folder, studies)]
+
+
+def check_studies(folder: Path, studies: Sequence[Study]) -> list[Finding]:
+    """Return what is wrong with the spec of one sweep, and with its studies, which have been read already."""
+    findings: list[Finding] = []
     try:
         spec = load(folder / SPEC_NAME)
     except (SpecError, OSError) as error:
         message = str(error) if str(folder) in str(error) else f"{folder / SPEC_NAME}: {error}"
-        return [*findings, Finding("I6", f"{message}; restore it from a copy, or with `import`")]
+        return [Finding("I6", f"{message}; restore it from a copy, or with `import`")]
     datasets = spec.datasets if isinstance(spec, SweepSpec) else ()
     missing = [dataset.name for dataset in datasets if not (folder / dataset.name / LOG_NAME).is_file()]
     findings += [

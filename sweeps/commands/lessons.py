@@ -23,7 +23,7 @@ from sweeps.commands.options import (
 ORDER = (
     "beyond_range", "learning_rate", "batch_size", "split", "nonlinearity", "smallest_network", "repeatability",
     "best_loss", "overfitting", "after_overfitting", "depth", "features", "lucky_search", "optimizers",
-    "perceptron_report",
+    "perceptron", "fashion_textbook",
 )  # fmt: skip
 """Lessons that the course begins with; others follow by name."""
 COURSE = "course"
@@ -36,7 +36,7 @@ class Older:
     name: str
     question: str
     source: str
-    minutes: float | None
+    minutes: float
 
 
 OLDER = (
@@ -45,18 +45,6 @@ OLDER = (
         later("Can a network that learnt a parabola be trusted beyond its range, and does freezing biases help?"),
         later("article on polynomials (claims 26 to 30)"),
         2.5,
-    ),
-    Older(
-        "perceptron",
-        later("Which optimizer, activation, batch size and depth suit a one-dimensional regression?"),
-        later("homework report (claims 65 to 76)"),
-        None,
-    ),
-    Older(
-        "fashion_textbook",
-        later("How good are softmax regression, a hidden layer and dropout on Fashion-MNIST?"),
-        later("textbook, multilayer perceptrons (claim 31)"),
-        None,
     ),
 )
 
@@ -80,7 +68,7 @@ def add_commands(commands: Commands) -> None:
 
 def time_text(one: Older) -> str:
     """Return how long an older study takes."""
-    return say("time not measured") if one.minutes is None else say("{minutes:g} min", minutes=one.minutes)
+    return say("{minutes:g} min", minutes=one.minutes)
 
 
 def ordered_names() -> list[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
 from sweeps.data.asked import Asked
 from sweeps.data.kinds import KINDS
+from sweeps.spec.design import Design
 from sweeps.spec.dimensions import check_setting
 from sweeps.spec.measured import ARRAYS, LAYER_PROBES, PATH_PROBES, PROBES, SPLITS
 from sweeps.spec.works import WORK_PREFIX, WORKS, check_work, work_table
@@ -27,91 +27,6 @@ MOST_CELLS = 2000
 Size = Literal["default", "quick", "full"]
 _SIZES: Mapping[str, tuple[float, float]] = {"quick": (0.25, 0.5), "full": (4.0, 2.0)}
 DATA = "data."
-_WHERE_ASKED = ("work", "curves", "arrays", "data_full", "trace", "cross_full")
-"""Fields of a design that its header has only where the design asks for them: older ones keep their digests."""
-
-
-@dataclass(frozen=True, slots=True)
-class Design:
-    """One design of a lesson: cells are every combination of levels, crossed, with every row of `paired`.
-
-    Parameters
-    ----------
-    name : str
-    n_replicas : int
-        Draws that all cells share.
-    looks : tuple of int
-        Epochs at which losses are measured, the last one being the length of training.
-    target : float
-        Loss that counts as reached.
-    targets : dict of str to float
-        Of datasets that have another one.
-    scales : bool
-        Whether a quick or full run changes replicas and length.
-    held : bool
-        Whether all replicas have the first one's data, and differ in their first weights alone.
-    splits : tuple of str
-        Where losses are measured.
-    probes : tuple of str
-        See `sweeps.spec.measured.PROBES`.
-    data : dict
-        The kind of data and its settings.
-    work : str
-        What is done with a cell where that is not training its network: a name in `sweeps.spec.works.WORKS`, whose
-        settings are the cell's ``work.`` keys. Empty: the network is trained.
-    curves : tuple of str
-        Probes that are asked at every look.
-    arrays : tuple of str
-        See `sweeps.spec.measured.ARRAYS`.
-    data_full : dict
-        Settings of the data that a full run has instead.
-    fixed : dict
-        Settings that all cells share, by spec key.
-    cross : dict of str to list
-        Levels by key: ``"dataset"``, ``"data.<field>"``, or a spec key.
-    paired : list of dict
-        Rows of settings that vary together.
-    trace : tuple of str
-        Of `PROBES`, `PATH_PROBES` and `LAYER_PROBES` what is measured at every look as well.
-    cross_full : dict of str to list
-        Levels that a full run has instead.
-    """
-
-    name: str
-    n_replicas: int
-    looks: tuple[int, ...]
-    target: float
-    targets: dict[str, float]
-    scales: bool
-    held: bool
-    splits: tuple[str, ...]
-    probes: tuple[str, ...]
-    data: dict[str, Any]
-    fixed: dict[str, Any]
-    cross: dict[str, list[Any]]
-    paired: list[dict[str, Any]]
-    work: str = ""
-    curves: tuple[str, ...] = ()
-    arrays: tuple[str, ...] = ()
-    data_full: dict[str, Any] = dataclasses.field(default_factory=dict)
-    trace: tuple[str, ...] = ()
-    cross_full: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
-
-    def as_table(self) -> dict[str, Any]:
-        """Return the plain values that the file has."""
-        table = {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
-        return {key: value for key, value in table.items() if value or key not in _WHERE_ASKED}
-
-    def cells(self) -> Iterator[dict[str, Any]]:
-        """Yield the settings of each cell, the last factor fastest."""
-        for row in self.paired or [{}]:
-            for levels in itertools.product(*self.cross.values()):
-                yield {**row, **dict(zip(self.cross, levels, strict=True))}
-
-    @property
-    def keys(self) -> list[str]:
-        """Every key that the design sets."""
-        return list(dict.fromkeys([*self.cross, *(key for row in self.paired for key in row), *self.fixed]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +235,7 @@ def _design(table: SpecTable) -> Design:
         data_full=table.table("data_full").rest() if "data_full" in table else {},
         trace=_names(table, "trace", (*PROBES, *PATH_PROBES, *LAYER_PROBES), ()),
         cross_full=_cross(table, "cross_full", where) if "cross_full" in table else {},
+        keep_best=table.boolean("keep_best") if "keep_best" in table else False,
     )
     table.close()
     return design
@@ -392,6 +308,8 @@ def check_lesson(spec: LessonSpec, where: str) -> None:
     seen: set[str] = set()
     for design, settings in spec.settings():
         place = f"{where}: designs {design.name}"
+        if design.keep_best and (design.work or "test" not in design.splits):
+            raise SpecError(f"{place}: keep_best: no test loss to tell the best by; leave it out")
         if "dataset" not in settings:
             raise SpecError(f"{place}: dataset is missing; name it in cross or paired")
         table = data_table(design, settings)

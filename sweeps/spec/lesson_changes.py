@@ -11,8 +11,9 @@ from typing import Any
 from analysis.records.lines import canonical_json
 from engine.names import nearest, unknown
 from sweeps.data.kinds import KINDS
+from sweeps.spec.design import Design
 from sweeps.spec.dimensions import setting_keys
-from sweeps.spec.lesson import DATA, Design, LessonSpec, Size, check_lesson, checked_levels, checked_setting
+from sweeps.spec.lesson import DATA, LessonSpec, Size, check_lesson, checked_levels, checked_setting
 from sweeps.spec.works import WORK_PREFIX
 from sweeps.toml import SpecError, SpecTable, check_name, shown, toml_text
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from analysis.records.lines import canonical_json
@@ -213,6 +214,10 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
     return parse_spec(table, where)
 
 
+RENAMED: Mapping[str, str] = MappingProxyType({"perceptron_report": "perceptron"})
+"""Built-in specs under earlier names, and what they are called now."""
+
+
 def read_table(name_or_path: str | Path, folders: Sequence[str] = (".",)) -> tuple[dict[str, Any], str]:
     """Return the table of a built-in spec in one of `folders`, or of a TOML file, and what messages call it.
 
@@ -229,6 +234,8 @@ def read_table(name_or_path: str | Path, folders: Sequence[str] = (".",)) -> tup
     else:
         path = Path(name_or_path)
         if not path.suffix and not path.exists():
+            if asked in RENAMED:
+                raise SpecError(f"unknown sweep {asked!r}; it is called {RENAMED[asked]!r} now")
             names = [name for one in dict.fromkeys((*folders, ".", POLYNOMIALS, TABLES)) for name in builtin_specs(one)]
             raise SpecError(f"{unknown('sweep', asked, names)} (or name a TOML file)")
         where = path.name

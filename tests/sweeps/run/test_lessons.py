@@ -44,6 +44,7 @@ FEWER = {
     "dropout": DIGITS,
     "early_stopping": DIGITS,
     "from_scratch": ("data.n_train=200", "network.hidden_layer_sizes=[[16]]", "work.size=[64, 65]"),
+    "fashion_textbook": DIGITS,
     "hidden_units": (*DIGITS, "training.learning_rate=0.04"),
     "joint_search": (
         *DIGITS,
@@ -55,6 +56,7 @@ FEWER = {
     ),
     "linear_classifier": (*DIGITS, "training.learning_rate=0.03"),
     "loss_functions": ("training.learning_rate=0.1",),
+    "perceptron": ("network.hidden_layer_sizes=[8, 8]",),
     "nonparametric": ("data.train_share=0.1", "work.n_units=16"),
     "beyond_range": ("training.regularizer=none", "data.stretch=3.0"),
     "features": ("data.noise=[0.2, 0.8]",),

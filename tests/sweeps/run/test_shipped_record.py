@@ -46,15 +46,24 @@ def test_the_record_is_small_and_names_no_machine() -> None:
     assert set(re.findall(r'"worker":"([^"]*)"', text)) == {"worker_0"}
 
 
-def test_the_record_is_of_the_full_run_that_the_package_asks_for(study: Study) -> None:
-    spec = load("joint_search")
+SHIPPED = sorted(
+    one.name.removesuffix(".jsonl.gz") for one in resources.files("sweeps").joinpath("specs", "recorded").iterdir()
+)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_record_is_of_the_full_run_that_the_package_asks_for(name: str, tmp_path: Path) -> None:
+    spec = load(name)
     assert isinstance(spec, LessonSpec)
     full = resized(spec, "full")
+    folder = unpack(name, tmp_path)
+    assert folder is not None
+    (study,) = read_sweep(folder)
     assert study.header.data["designs"] == designs_as_data(full.designs)
     assert study.header.data["size"] == "full"
     assert [cell.params for cell in study.cells] == full.cells()
     assert [cell.reason for cell in study.cells if cell.reason is not None] == []
-    assert {len(cell.seeds) for cell in study.cells} == {20}
+    assert {len(cell.seeds) for cell in study.cells} == {design.n_replicas for design in full.designs}
 
 
 def test_its_claims_are_judged_from_its_cells(study: Study) -> None:
