@@ -1,10 +1,12 @@
 """Measure what a second Dask worker gains; `benchmarks.scale` has what the driver spends on a trial.
 
-    python -m benchmarks.dask_speed [--trials 40] [--rounds 2]
+    python -m benchmarks.dask_speed [--trials 40] [--rounds 2] [--waiting]
 
 starts a scheduler and workers as processes of their own and runs searches of real trials, made so long that one takes
-about 200 ms of a core, with MLflow left out; one worker and two take turns. Where other programs share the cores, times
-by the clock are those of that moment, and their ratio is what to look at.
+about 200 ms of a core, with MLflow left out; one worker and two take turns. That wants two cores that nobody else uses.
+With `--waiting` trials are short ones, and a worker waits until 200 ms are over: what then keeps two workers from being
+twice as fast as one is the driver and the scheduler alone, on a busy machine, too. The driver's processor time for one
+more trial is told as well: what a search costs by itself (header, draws, finalist) is measured with few trials.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from sweeps.run.study import run_sweep
 TRIAL_S = 0.2
 N_REPLICAS = 16
 N_TRIED = 6
+N_FEW = 8
 SHORT = 50
 
 
@@ -42,24 +45,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=40, help="default: 40")
     parser.add_argument("--rounds", type=int, default=2, help="default: 2")
+    parser.add_argument("--waiting", action="store_true", help="workers wait for most of a trial")
     arguments = parser.parse_args()
+    if arguments.trials <= N_FEW:
+        parser.error(f"--trials {arguments.trials}: give more than {N_FEW}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        epochs = long_enough(folder)
-        print(f"{epochs} epochs a trial")
+        epochs = SHORT if arguments.waiting else long_enough(folder)
+        print(f"{epochs} epochs a trial{', then waiting until 200 ms are over' if arguments.waiting else ''}")
         spec = made_spec(arguments.trials, n_replicas=N_REPLICAS, max_epochs=epochs)
         took: dict[int, list[float]] = {1: [], 2: []}
         for number in range(arguments.rounds):
             for n_workers, seconds in took.items():
                 place = folder / f"{number}-{n_workers}"
                 place.mkdir()
-                with cluster(n_workers, place) as address:
-                    warm = made_spec(8, n_replicas=N_REPLICAS, max_epochs=6)
-                    run_sweep(warm, place / "warm", workers=1, executor=address)
-                    begin = time.perf_counter()
+                with cluster(n_workers, place, "benchmarks.waiting" if arguments.waiting else None) as address:
+                    few = made_spec(N_FEW, n_replicas=N_REPLICAS, max_epochs=6)
+                    run_sweep(few, place / "warm", workers=1, executor=address)
+                    start = time.process_time()
+                    run_sweep(few, place / "few", workers=1, executor=address)
+                    begin, cpu = time.perf_counter(), time.process_time()
                     run_sweep(spec, place / "results", workers=1, executor=address)
                     seconds.append(time.perf_counter() - begin)
-                print(f"{n_workers} worker(s): {seconds[-1]:6.1f} s", flush=True)
+                    cpu_ms = 1e3 * (time.process_time() - cpu - (cpu - start)) / (arguments.trials - N_FEW)
+                print(f"{n_workers} worker(s): {seconds[-1]:6.1f} s, {cpu_ms:.1f} ms of the driver a trial", flush=True)
     print(f"two workers are {sum(took[1]) / sum(took[2]):.2f} times as fast as one")
     return 0
 

@@ -149,15 +149,19 @@ def _resident() -> int:
 
 
 @contextmanager
-def cluster(n_workers: int, folder: Path) -> Iterator[str]:
-    """Start a Dask scheduler and workers as processes of their own, as on other machines; give its address."""
+def cluster(n_workers: int, folder: Path, preload: str | None = None) -> Iterator[str]:
+    """Start a Dask scheduler and workers as processes of their own, as on other machines; give its address.
+
+    Workers first load the module `preload`, if there is one.
+    """
     root = Path(__file__).resolve().parent.parent
     environment = {**os.environ, "PYTHONPATH": str(root)}
     file = folder / "scheduler.json"
     quiet = subprocess.DEVNULL
     dask = (sys.executable, "-m", "dask")
     here = ("--scheduler-file", str(file), "--host", "127.0.0.1", "--no-dashboard")
-    workers = ("--nworkers", str(n_workers), "--nthreads", "1", "--local-directory", str(folder))
+    workers = ["--nworkers", str(n_workers), "--nthreads", "1", "--local-directory", str(folder)]
+    workers += [] if preload is None else ["--preload", preload]
     commands = [[*dask, "scheduler", *here, "--port", "0"], [*dask, "worker", *here, *workers]]
     processes = []
     try:

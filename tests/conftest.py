@@ -1,18 +1,26 @@
-"""What holds for every test: no file is left in the checkout, and an interrupt reaches whom it is sent to."""
+"""What holds for every test: no file is left in the checkout, an interrupt reaches whom it is sent to, tries count.
+
+With pytest-xdist (``-n 2``) the process in front collects what those behind it have tried, and a test that measures
+time, marked ``alone``, has the machine to itself.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
-from tally import DOCUMENT, IS_WRITTEN, Row, number, with_rows
+from tally import DOCUMENT, IS_WRITTEN, Row, number, summed, with_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 UNTRACKED = pytest.StashKey[set[str] | None]()
 TRIED = pytest.StashKey[list[Row]]()
+IS_BEHIND = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether pytest-xdist has started this process to run a share of the tests."""
 
 
 def untracked_files() -> set[str] | None:
@@ -29,9 +37,13 @@ def untracked_files() -> set[str] | None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Note what lies there before, and let children of a background job be interrupted, too."""
     session.config.stash[UNTRACKED] = untracked_files()
-    session.config.stash[TRIED] = []
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as under `nohup`: children would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def row_name(nodeid: str) -> str:
+    """Return a test as a row of the document calls it, whatever its parameters."""
+    return nodeid.partition("[")[0].removeprefix("tests/")
 
 
 @pytest.fixture
@@ -39,16 +51,50 @@ def tally(request: pytest.FixtureRequest) -> Callable[[str, float | str, float |
     """Return how a test says what it has tried, how often, and how often that failed, before it asserts anything."""
 
     def count(what: str, tried: float | str, failed: float | str) -> None:
-        test = request.node.nodeid.partition("[")[0].removeprefix("tests/")
+        test = row_name(request.node.nodeid)
         told = [cell if isinstance(cell, str) else number(cell) for cell in (tried, failed)]
-        request.config.stash[TRIED].append(Row(what, told[0], told[1], test))
+        request.node.user_properties.append(("tried", [what, *told, test]))
 
     return count
 
 
+class Collected:
+    """Takes the rows out of the reports of tests, which cross from process to process; a failed test has one, too."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+        self._failed: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what a test has tried, once it is over."""
+        if report.failed:
+            self._failed.add(report.nodeid)
+        if report.when == "teardown":
+            rows = [Row(*map(str, cells)) for name, cells in report.user_properties if name == "tried"]  # type: ignore[call-overload]
+            if not rows and report.nodeid in self._failed:
+                rows = [Row("the test as a whole", "1", "1", row_name(report.nodeid))]
+            self._rows += rows
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect rows from reports."""
+    config.stash[TRIED] = []
+    config.pluginmanager.register(Collected(config.stash[TRIED]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test that is marked ``alone`` wait for the others, and them for it."""
+    if not IS_BEHIND:
+        return (yield)
+    with Path(__file__).open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        return (yield)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print what was tried, and write it into the document where that is asked for."""
-    rows = config.stash[TRIED]
+    rows = summed(config.stash[TRIED])
     for row in rows:
         terminalreporter.write_line(f"tried {row.tried}, failed {row.failed}: {row.what}")
     if rows and IS_WRITTEN:
@@ -57,6 +103,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail where a test has left a file in the checkout."""
+    if IS_BEHIND:
+        return  # whoever is in front looks once all are done
     before, after = session.config.stash[UNTRACKED], untracked_files()
     if before is not None and after is not None and after - before:
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -200,6 +200,28 @@ def upper_bound(values: Values, level: float = 0.95, method: MeanMethod = "cauti
     return float(MEAN_METHODS[method](array, level))
 
 
+def upper_bounds(samples: FloatArray, level: float = 0.95, method: MeanMethod = "cautious Hall t") -> FloatArray:
+    """Return `upper_bound` of each row, to the bit, in the time of one.
+
+    Parameters
+    ----------
+    samples : ndarray (..., n)
+        None of them missing.
+    level, method
+        As in `mean_interval`.
+
+    Returns
+    -------
+    ndarray (...)
+    """
+    percent_text(level)
+    if samples.shape[-1] < 2:
+        return np.full(samples.shape[:-1], math.inf)
+    is_finite = np.isfinite(samples).all(axis=-1)
+    bounds: FloatArray = MEAN_METHODS[method](np.where(is_finite[..., None], samples, 0.0), level)
+    return np.where(is_finite, bounds, math.inf)
+
+
 def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
     """Return the rate k / n with Clopper and Pearson's interval, which keeps its level at every rate and n.
 

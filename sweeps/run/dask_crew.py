@@ -12,6 +12,7 @@ from typing import Any
 
 from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
+from distributed.security import Security
 
 from sweeps.run.executors import Batch, Result
 from sweeps.run.plan import Piece, Plan
@@ -77,6 +78,8 @@ def _check_workers(client: Client, address: str, expected: Mapping[str, str]) ->
 def connected(name: str) -> Iterator[DaskCrew]:
     """Use a running cluster, ``"dask://HOST:PORT"`` or ``"tls://HOST:PORT"``."""
     address = name.replace("dask://", "tcp://")
+    if address.startswith("tls://"):
+        _check_certificate(address)
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
@@ -84,6 +87,21 @@ def connected(name: str) -> Iterator[DaskCrew]:
         raise SpecError(f"{name}: no scheduler answers ({reason}); start one: dask scheduler") from None
     with _quiet(), client, _crew(client, address) as crew:
         yield crew
+
+
+def _check_certificate(address: str) -> None:
+    """Say what Dask says in a traceback of its own, and long after: that it has no certificate to show."""
+    try:
+        context = Security().get_connection_args("client").get("ssl_context")  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise SpecError(
+            f"{address}: the certificate cannot be read ({error}); docs/scale.md has the settings"
+        ) from None
+    if context is None:
+        raise SpecError(
+            f"{address}: no certificate to show; set Dask's distributed.comm.tls.ca-file, .client.cert and .client.key,"
+            " as docs/scale.md has them"
+        )
 
 
 @contextlib.contextmanager

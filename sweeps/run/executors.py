@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +49,29 @@ class Crew(Protocol):
 
     def received(self, plan: Plan, piece: Piece, result: Result) -> Result:
         """Return a result as the plan wants it, given what came back."""
+
+
+def cohorts(batches: Sequence[Batch], crew: Crew, batch_s: float | None, n_under_way: int) -> list[tuple[Batch, ...]]:
+    """Return batches grouped into tasks that are worth sending; what is left waits for more to go with.
+
+    Parameters
+    ----------
+    batches : sequence of tuple of Piece
+        What can be trained now.
+    crew : Crew
+        Who trains.
+    batch_s : float or None
+        Mean seconds of the study's batches so far; None before there are any.
+    n_under_way : int
+        Tasks that have been sent: with two for each worker none is idle, and what is too short can wait.
+    """
+    n = whole = 1
+    if crew.shortest_s and batch_s is not None and batches:
+        whole = math.ceil(crew.shortest_s / max(batch_s, 1e-6))
+        n = min(whole, max(len(batches) // crew.n_workers, 1))
+    if n < whole and n_under_way >= 2 * crew.n_workers:
+        return []
+    return [tuple(batches[i : i + n]) for i in range(0, len(batches), n)]
 
 
 def timed(train: Callable[[Batch], list[Any]], batch: Batch, worker: str) -> list[Result]:

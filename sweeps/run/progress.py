@@ -6,18 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.records.events import Verdict
+from analysis.records.events import Stage, Verdict
 from analysis.records.study import Record, StudyHeader
 
 Phase = Literal["search", "training", "finalists", "certificates", "page", "ablation", "done", "stopped"]
+STAGES_OF: dict[Phase, tuple[Stage, ...]] = {
+    "finalists": ("finalist",),
+    "certificates": ("certificate",),
+    "page": ("page_search", "page_finalist", "page_certificate"),
+    "ablation": ("ablation",),
+}
+"""What the records of a phase after the search are of."""
+PHASE_OF = {stage: phase for phase, stages in STAGES_OF.items() for stage in stages}
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where the study of one dataset stands.
 
-    Told by the driver's thread: once for each study at the start, then after each line of the log that is safe on
-    disk.
+    Told by the driver's thread: once for each study at the start, then for each record once it is safe on disk.
 
     Parameters
     ----------

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -22,10 +21,10 @@ from analysis.records.study import Record, Study
 from sweeps.data.table.settings import TableData
 from sweeps.run.chapters import chapter_of, starts_of_chapters
 from sweeps.run.crews import open_crew
-from sweeps.run.executors import LOCAL, Batch, Crew, Result
+from sweeps.run.executors import LOCAL, Batch, Crew, Result, cohorts
 from sweeps.run.kinds import Spec, kind_of, load, spec_difference
 from sweeps.run.plan import Piece, Plan, Timing
-from sweeps.run.progress import OnEvent, Phase, Progress
+from sweeps.run.progress import PHASE_OF, STAGES_OF, OnEvent, Phase, Progress
 from sweeps.run.setting import Setting
 from sweeps.search.samplers import Sampler
 from sweeps.spec.sweep import SweepSpec
@@ -189,14 +188,17 @@ def _check_reopening(old: SweepSpec, new: SweepSpec, folder: Path) -> None:
 
 def _drive(runs: Sequence[_StudyRun], crew: Crew, deadline: float | None) -> None:
     futures: dict[Future[list[list[Result]]], tuple[_StudyRun, tuple[Batch, ...]]] = {}
+    ready: dict[_StudyRun, list[Batch]] = {run: [] for run in runs}
     try:
         while True:
             for is_last in (False, True):  # what explains the answers waits until all of them are there
                 if is_last and not all(run.is_through for run in runs):
                     continue
-                for run in runs:
-                    for cohort in _cohorts(run.due(is_last=is_last), crew, run.batch_s):
+                for run, batches in ready.items():
+                    batches += run.due(is_last=is_last)
+                    for cohort in cohorts(batches, crew, run.batch_s, len(futures)):
                         futures[crew.submit(run.plan, cohort)] = (run, cohort)
+                        del batches[: len(cohort)]
             if not futures:
                 return
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
@@ -211,24 +213,6 @@ def _drive(runs: Sequence[_StudyRun], crew: Crew, deadline: float | None) -> Non
     finally:  # on a timeout, an interruption or a bug, too: whoever opened the crew ends what is under way
         for run in runs:
             run.stop()
-
-
-def _cohorts(batches: Sequence[Batch], crew: Crew, batch_s: float | None) -> list[tuple[Batch, ...]]:
-    """Return batches grouped into tasks that are worth sending, as long as every worker has one.
-
-    Parameters
-    ----------
-    batches : sequence of tuple of Piece
-        What can be trained now.
-    crew : Crew
-        Who trains.
-    batch_s : float or None
-        Mean seconds of the study's batches so far; None before there are any.
-    """
-    n = 1
-    if crew.shortest_s and batch_s is not None and batches:
-        n = min(math.ceil(crew.shortest_s / max(batch_s, 1e-6)), max(len(batches) // crew.n_workers, 1))
-    return [tuple(batches[i : i + n]) for i in range(0, len(batches), n)]
 
 
 class _StudyRun:
@@ -253,12 +237,12 @@ class _StudyRun:
         self._under_way: set[_Key] = set()
         self._is_through = False
         self._results: dict[_Key, Result] = {}
+        self._events: list[Progress] = []
         self._rounds: dict[Stage, int] = {}
-        self._phase_start = time.monotonic()
-        self._phase_done = 0
+        self._phase_start, self._phase_done = time.monotonic(), 0
         self._phase: Phase = plan.phase
         self._n_results, self._results_s = 0, 0.0
-        self._tell_watcher(None)
+        self._tell_watcher()
 
     @property
     def batch_s(self) -> float | None:
@@ -283,10 +267,11 @@ class _StudyRun:
             self._is_through = not settings and not self._under_way
         if is_last:
             settings = self._due_settings((self.plan.last,))
+        self._write_waiting()
         if is_last and not settings and not self._under_way:
             self._enter("done")
             self.log.verdict(self.plan.verdict(self.log.study, self._stopped or "budget"))
-            self._tell_watcher(None)
+            self._tell_watcher()
             return []
         pieces = [Piece(setting, i) for setting in settings for i in range(self._n_open(setting))]
         pieces = [piece for piece in pieces if piece.key not in self._under_way and piece.key not in self._results]
@@ -294,7 +279,7 @@ class _StudyRun:
         return self.plan.batches(pieces)
 
     def accept(self, piece: Piece, result: Result) -> None:
-        """Take in a trained piece; with a setting's last piece its record is written."""
+        """Take in a trained piece; with a setting's last piece its record is made, which `due` writes."""
         setting = piece.setting
         self._n_results += 1
         self._results_s += result.timing.duration_s
@@ -304,6 +289,13 @@ class _StudyRun:
             self._judge(setting.stage)
         elif self._has(setting, setting.n_chunks):
             self._write(setting, self._made(setting))
+
+    def _write_waiting(self) -> None:
+        """Write what came in together and what was chosen upon it, waiting for the disk once; then tell the watcher."""
+        self.log.write()
+        events, self._events = self._events, []
+        for event in events if self._on_event is not None else ():
+            self._on_event(event)
 
     def _n_open(self, setting: Setting) -> int:
         """Return how many of a setting's pieces can be trained before its stage is judged again."""
@@ -325,11 +317,12 @@ class _StudyRun:
     def _write(self, setting: Setting, record: Record) -> None:
         results = [self._results.pop(Piece(setting, i).key) for i in range(setting.n_chunks)]
         self.plan.keep(setting, record, [result.outcome for result in results])  # before the line that promises it
-        self.log.record(record)
+        self.log.take(record)
         if record.stage == self.plan.first:
             self._count(record)
         self._phase_done += 1
-        self._tell_watcher(record)
+        if self._on_event is not None:
+            self._events.append(self._progress(record))
 
     def _count(self, record: Record) -> None:
         """Take note of a record of the search: going through all of them for each would make a long one slow."""
@@ -369,12 +362,11 @@ class _StudyRun:
         """Say that nothing more will come, if there is no verdict."""
         if self.log.study.verdict is None:
             self._enter("stopped")
-            self._tell_watcher(None)
+            self._tell_watcher()
 
     def _due_settings(self, tracks: Sequence[tuple[Stage, ...]]) -> list[Setting]:
         """Return what is missing of the search, or else of stages that follow it: see `Plan.stages`."""
         self._ask_and_tell()
-        self.log.write_chosen()
         if self._open:
             return list(self._open.values())
         due: list[Setting] = []
@@ -385,13 +377,8 @@ class _StudyRun:
                 known = {record.number for record in self.log.study.of_stage(stage)}
                 missing = [setting for number, setting in self._stages[stage].items() if number not in known]
                 if missing:
-                    phases: dict[Stage, Phase] = {
-                        "finalist": "finalists",
-                        "certificate": "certificates",
-                        "ablation": "ablation",
-                    }
                     if not due:
-                        self._enter(phases.get(stage, "page"))
+                        self._enter(PHASE_OF[stage])
                     due += missing
                     break
         return due
@@ -460,41 +447,35 @@ class _StudyRun:
         if phase != self._phase:
             self._phase, self._phase_start, self._phase_done = phase, time.monotonic(), 0
 
-    def _tell_watcher(self, record: Record | None) -> None:
-        if self._on_event is None:
-            return
+    def _tell_watcher(self) -> None:
+        if self._on_event is not None:
+            self._on_event(self._progress(None))
+
+    def _progress(self, record: Record | None) -> Progress:
         study = self.log.study
         done, total = self._amount()
         left = None
         if self._phase_done and self._phase not in ("done", "stopped"):
             left = (time.monotonic() - self._phase_start) / self._phase_done * (total - done)
-        self._on_event(
-            Progress(
-                header=dataclasses.replace(study.header, n_trials=study.budget.n_trials, until=study.budget.until),
-                phase="done" if study.verdict is not None else self._phase,
-                n_asked=len(study.asked),
-                n_finished=len(self._finished),
-                best_value=self._best_value,
-                n_candidates=self._n_good,
-                n_stage_done=done,
-                n_stage_total=total,
-                seconds_left=left,
-                record=record,
-                verdict=study.verdict,
-            )
+        return Progress(
+            header=dataclasses.replace(study.header, n_trials=study.budget.n_trials, until=study.budget.until),
+            phase="done" if study.verdict is not None else self._phase,
+            n_asked=len(study.asked),
+            n_finished=len(self._finished),
+            best_value=self._best_value,
+            n_candidates=self._n_good,
+            n_stage_done=done,
+            n_stage_total=total,
+            seconds_left=left,
+            record=record,
+            verdict=study.verdict,
         )
 
     def _amount(self) -> tuple[int, int]:
         """Return how many records this phase has and plans."""
-        stages: dict[Phase, tuple[Stage, ...]] = {
-            "finalists": ("finalist",),
-            "certificates": ("certificate",),
-            "page": ("page_search", "page_finalist", "page_certificate"),
-            "ablation": ("ablation",),
-        }
         study = self.log.study
-        if self._phase not in stages:
+        if self._phase not in STAGES_OF:
             return len(self._finished), self._n_asked if self._stopped else self._header.n_trials
-        planned = [(name, self._stages.get(name, {})) for name in stages[self._phase]]
+        planned = [(name, self._stages.get(name, {})) for name in STAGES_OF[self._phase]]
         done = sum(one.number in of for name, of in planned for one in study.of_stage(name))
         return done, sum(len(of) for _, of in planned)

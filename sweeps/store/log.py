@@ -137,7 +137,7 @@ class StudyLog:
         self.path = path
         self.points: dict[int, dict[str, Any]] = {}
         self.sources: dict[int, int | None] = {}
-        self._chosen: list[tuple[str, dict[str, Any]]] = []
+        self._waiting: list[tuple[str, dict[str, Any]]] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         mend_end(path)
         if not path.exists() or path.stat().st_size == 0:
@@ -168,29 +168,35 @@ class StudyLog:
     def asked(self, number: int, params: dict[str, Scalar], point: dict[str, Any], source: int | None) -> None:
         """Write that a trial was chosen."""
         self.choose(number, params, point, source)
-        self.write_chosen()
+        self.write()
+
+    def record(self, record: Record) -> None:
+        """Write a trial's whole record."""
+        self.take(record)
+        self.write()
 
     def choose(self, number: int, params: dict[str, Scalar], point: dict[str, Any], source: int | None) -> None:
-        """Take note that a trial was chosen; `write_chosen` writes it, before it is trained."""
-        self._chosen.append(("asked", as_data(AskedLine(number, params, point, source))))
+        """Take note that a trial was chosen; `write` writes it, before it is trained."""
+        self._waiting.append(("asked", as_data(AskedLine(number, params, point, source))))
         self.study.asked[number] = params
         self.points[number] = point
         self.sources[number] = source
 
-    def write_chosen(self) -> None:
-        """Write the trials that were chosen since, all at once: the disk is waited for once, not for each."""
-        if self._chosen:
-            self._log.append(self._chosen)
-            self._chosen = []
-
-    def record(self, record: Record) -> None:
-        """Write a trial's whole record."""
-        self._log.append([("finished" if record.stage == "search" else record.stage, as_data(record))])
+    def take(self, record: Record) -> None:
+        """Take a trial's whole record; `write` writes it, before anybody is told of it."""
+        self._waiting.append(("finished" if record.stage == "search" else record.stage, as_data(record)))
         self.study.add(record)
+
+    def write(self) -> None:
+        """Write what was chosen and taken since, in that order, all at once: the disk is waited for once."""
+        if self._waiting:
+            self._log.append(self._waiting)
+            self._waiting = []
 
     def look(self, look: LookLine) -> None:
         """Write that draws which nothing has seen are about to be looked at."""
-        self._log.append([("look", as_data(look))])
+        self._waiting.append(("look", as_data(look)))
+        self.write()
         self.study.looks.append(look)
 
     def verdict(self, verdict: Verdict) -> None:
@@ -201,6 +207,7 @@ class StudyLog:
         RecordError
             If what is on the disk is not what was written.
         """
+        self.write()
         there = read_log(self.path).study  # as any reader will see it; a log that will not do is not sealed
         assert there is not None, "or it would not have been read"
         whole = dataclasses.replace(there, verdict=verdict)

@@ -141,15 +141,12 @@ def _make_database(path: Path) -> None:
 
     MLflow makes its tables in a hundred steps, and one that was killed between two of them refuses everything.
     """
-    from mlflow import MlflowClient
-
     folder = path.with_name(f".{path.name}.new")
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed here; the lock is ours
     folder.mkdir()
     try:
         draft, whole = folder / "draft.db", folder / "whole.db"
-        with _unflushed():
-            MlflowClient(sqlite_uri(draft)).search_experiments(max_results=1)
+        let_mlflow_make(draft)
         # MLflow keeps its connections to the draft: a copy has none, so that it can be moved.
         with closing(sqlite3.connect(draft)) as source, closing(sqlite3.connect(whole)) as target:
             source.backup(target)
@@ -159,6 +156,14 @@ def _make_database(path: Path) -> None:
         sync_folder(path.resolve().parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def let_mlflow_make(path: Path) -> None:
+    """Let MLflow make its tables in a new file."""
+    from mlflow import MlflowClient
+
+    with _unflushed():
+        MlflowClient(sqlite_uri(path)).search_experiments(max_results=1)
 
 
 @contextmanager

@@ -7,9 +7,11 @@ is forked runs `sweeps.commands.main.main` with the real MLflow writer, itself f
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import os
+import pkgutil
 import random
 import signal
 import subprocess
@@ -23,6 +25,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_S = 300
 COUNT_NAME = "points"
+TABLES = b""
+"""In the server: an empty database as MLflow makes it."""
 
 
 class ForkServer:
@@ -47,23 +51,49 @@ class ForkServer:
         self._process.wait(60)
         self._process.stdout.close()
 
-    def start(self, folder: Path, *arguments: str, role: str = "", kill_at: int = 0, with_report: bool = True) -> int:
+    def start(
+        self,
+        folder: Path,
+        *arguments: str,
+        role: str = "",
+        kill_at: int = 0,
+        with_report: bool = True,
+        with_tables: bool = True,
+    ) -> int:
         """Fork a command line in a folder and return its process, a group of its own.
 
         With `role`, ``driver`` or ``writer``, that process kills itself before its `kill_at`-th step that reaches the
         disk; 0 writes the number of steps to the file ``points`` instead. A report takes most of a small sweep's time,
-        and can be left out.
+        and can be left out. So do the tables that MLflow makes in a new database, a hundred steps, all of them in a
+        draft that is not there yet: without `with_tables` the draft is a copy of one that MLflow made before.
         """
-        job = {"folder": str(folder), "arguments": arguments, "role": role, "kill_at": kill_at, "report": with_report}
+        job = {
+            "folder": str(folder),
+            "arguments": arguments,
+            "role": role,
+            "kill_at": kill_at,
+            "report": with_report,
+            "tables": with_tables,
+        }
         return int(self._ask(job))
 
     def wait(self, process: int) -> int:
         """Wait for a process; return its exit status, negative if a signal has ended it."""
         return int(self._ask({"wait": process}))
 
-    def run(self, folder: Path, *arguments: str, role: str = "", kill_at: int = 0, with_report: bool = True) -> int:
+    def run(
+        self,
+        folder: Path,
+        *arguments: str,
+        role: str = "",
+        kill_at: int = 0,
+        with_report: bool = True,
+        with_tables: bool = True,
+    ) -> int:
         """Fork a command line and wait for it."""
-        return self.wait(self.start(folder, *arguments, role=role, kill_at=kill_at, with_report=with_report))
+        return self.wait(
+            self.start(folder, *arguments, role=role, kill_at=kill_at, with_report=with_report, with_tables=with_tables)
+        )
 
     def kill_after(self, process: int, seconds: float, whom: str) -> bool:
         """Kill a driver, its writer or both some time from now; return whether there was one to kill."""
@@ -165,6 +195,7 @@ def _fork(job: dict[str, Any]) -> int:
         return process
     with leaving():
         import analysis.report
+        import sweeps.tracking.database
         from sweeps.commands.main import main
         from sweeps.tracking import writer_process
 
@@ -182,6 +213,8 @@ def _fork(job: dict[str, Any]) -> int:
             ForkedWriter.on_start = staticmethod(lambda: count_points(folder, job["kill_at"]))
         elif job["role"]:
             count_points(folder, job["kill_at"])
+        if not job["tables"]:
+            sweeps.tracking.database.let_mlflow_make = lambda path: path.write_bytes(TABLES)
         if not job["report"]:
             analysis.report.write_report = lambda folders: folders[0]
         status = main(job["arguments"])
@@ -203,21 +236,29 @@ def _kill(process: int, whom: str) -> int:
 
 
 def _warm_up() -> None:
-    """Load and compile what a command needs: in a fork nothing is left to be loaded."""
+    """Load, compile and draw what a command needs: in a fork nothing is left to be done but what it is about."""
+    from small import small_spec
     from tiny import tiny_spec
 
+    import sweeps.commands
     from analysis.report import write_report
     from sweeps.audit.audit import audit_sweep
     from sweeps.run.study import run_sweep
-    from sweeps.tracking.database import sqlite_uri
+    from sweeps.tracking.database import let_mlflow_make, sqlite_uri
     from sweeps.tracking.projection import sync
 
+    global TABLES
+    for module in pkgutil.iter_modules(sweeps.commands.__path__, "sweeps.commands."):
+        importlib.import_module(module.name)
     with tempfile.TemporaryDirectory() as folder:
         results, uri = Path(folder) / "results", sqlite_uri(Path(folder) / "mlflow.db")
         run_sweep(tiny_spec(), results, workers=1)
+        run_sweep(small_spec(), Path(folder) / "small", workers=1)
         sync(results, uri)
         write_report([results / "tiny"])
         audit_sweep(results / "tiny", uri)
+        let_mlflow_make(Path(folder) / "tables.db")
+        TABLES = (Path(folder) / "tables.db").read_bytes()
 
 
 def _serve() -> None:

@@ -63,6 +63,20 @@ def rows_of(text: str) -> list[Row]:
     return [parsed(line) for line in inside[len(HEAD) :]]
 
 
+def summed(rows: list[Row]) -> list[Row]:
+    """Return one row for all that are the same but for what was counted, as the cases of one test are."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        there = found.get(row.key)
+        cells = [row.tried, row.failed] if there is None else [there.tried, row.tried, there.failed, row.failed]
+        if there is None or not all(re.fullmatch(r"[\d ]+", cell) for cell in cells):
+            found[row.key] = row
+            continue
+        n = [int(cell.replace(" ", "")) for cell in cells]
+        found[row.key] = Row(there.what, number(n[0] + n[1]), number(n[2] + n[3]), row.test)
+    return sorted(found.values(), key=lambda row: row.key)
+
+
 def with_rows(text: str, new: list[Row]) -> str:
     """Return the document with some rows written anew: in the place of the same ones, else at the end."""
     rows = {row.key: row for row in rows_of(text)} | {row.key: row for row in new}

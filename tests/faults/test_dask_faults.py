@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from sweeps.audit.leftovers import check_leftovers
 from sweeps.audit.records import check_records
 from sweeps.run.study import run_sweep
 from sweeps.spec.sweep import SweepSpec
-from sweeps.spec.writing import with_overrides
+from sweeps.spec.writing import as_toml, with_overrides
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
 
@@ -208,3 +209,49 @@ def test_a_scheduler_that_is_killed_and_started_again_costs_nothing(
     found = problems(tmp_path / "results", whole)
     tally("Dask scheduler killed in the middle of a sweep and started again", 1, len(found))
     assert found == []
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+def test_a_cluster_behind_tls_trains_for_who_has_the_certificate(tmp_path: Path, whole: str, tally: Tally) -> None:
+    """By the commands of docs/scale.md."""
+    request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=dask -keyout key.pem -out cert.pem"
+    subprocess.run(["openssl", *request.split()], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "tiny.toml").write_text(as_toml(SPEC))
+    files = ("--tls-ca-file", "cert.pem", "--tls-cert", "cert.pem", "--tls-key", "key.pem")
+    settings = {
+        "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": "cert.pem",
+        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT": "cert.pem",
+        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY": "key.pem",
+    }
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"tls://127.0.0.1:{probe.getsockname()[1]}"
+    dask = [sys.executable, "-m", "dask"]
+    commands = [
+        [*dask, "scheduler", "--host", address, "--no-dashboard", *files],
+        [*dask, "worker", address, "--nthreads", "1", "--no-dashboard", *files],
+    ]
+    processes = [subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=-3, stderr=-3) for command in commands]
+    run = [sys.executable, "-m", "sweeps", "run", "tiny.toml", "--tracking-uri", "none", "--executor", address]
+    try:
+        deadline, status = time.monotonic() + START_S, 2
+        while status == 2 and time.monotonic() < deadline:  # until there is a scheduler with a worker
+            status = subprocess.run(
+                run, cwd=tmp_path, env=environment | settings, capture_output=True, check=False
+            ).returncode
+        stranger = subprocess.run(
+            [*run, "--results", "others"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait()
+    found = problems(tmp_path / "results", whole) if status == 0 else [f"exit status {status}"]
+    found += [] if stranger.returncode == 2 else [f"exit status {stranger.returncode} without a certificate"]
+    tally("Dask cluster behind TLS: another digest, or one that trains for who has no certificate", 2, len(found))
+    assert found == []
+    assert stranger.stderr.splitlines() == [
+        f"python -m sweeps: {address}: no certificate to show; set Dask's distributed.comm.tls.ca-file, .client.cert"
+        " and .client.key, as docs/scale.md has them"
+    ]

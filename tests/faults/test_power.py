@@ -98,13 +98,16 @@ def test_a_power_cut_after_any_flush_takes_no_acknowledged_line(
 
 
 @pytest.mark.parametrize("step", [197, pytest.param(1, marks=pytest.mark.faults)])
-def test_a_torn_or_zeroed_end_of_the_log_never_counts(whole: Path, tmp_path: Path, step: int, tally: Tally) -> None:
+def test_a_torn_or_zeroed_end_of_the_log_never_counts(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, tally: Tally
+) -> None:
     """Every length that the last line may have been written to, as it is, or with zeros up to its length or beyond."""
     content = (whole / "gauss" / LOG_NAME).read_bytes()
     lines = content.splitlines(keepends=True)
     path = tmp_path / "gauss" / LOG_NAME
     path.parent.mkdir()
     n, failed = 0, 0
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # tens of thousands of them would take minutes
     for i in (2, len(lines) - 1):  # a search trial's record, and the verdict
         before = b"".join(lines[:i])
         for cut in range(0, len(lines[i]), step):
@@ -114,7 +117,8 @@ def test_a_torn_or_zeroed_end_of_the_log_never_counts(whole: Path, tmp_path: Pat
                 mend_end(path)
                 StudyLog(path, header).close()
                 n += 1
-                failed += path.read_bytes() != before
+                lacks_only_its_end = cut == len(lines[i]) - 1 and not tail  # which it gets: all that it says is there
+                failed += path.read_bytes() != before + lines[i] * lacks_only_its_end
     tally("log whose last line ends at any byte, as it is or followed by zeros", n, failed)
     assert failed == 0
     assert n > 20

@@ -33,6 +33,7 @@ from sweeps.tracking.database import fold_write_ahead, open_client, sqlite_uri
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's dependencies warn of their own future
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.skipif(not Path("/proc/self/schedstat").is_file(), reason="looks at threads through Linux' /proc"),
     pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*"),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tally import DOCUMENT, Row, rows_of, with_rows
+from tally import DOCUMENT, Row, rows_of, summed, with_rows
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -24,3 +24,9 @@ def test_a_row_is_written_in_the_place_of_the_same_one() -> None:
     again = Row(first.what, "1", "0", first.test)
     new = Row("something else", "2", "0", first.test)
     assert rows_of(with_rows(text, [again, new])) == [again, *others, new]
+
+
+def test_cases_of_one_test_are_counted_together() -> None:
+    cases = [Row("cuts at 3 places", "1 200", "0", "t"), Row("cuts at 4 places", "30", "2", "t")]
+    share = Row("speed", "97 %", "0", "t")
+    assert summed([*cases, share, share]) == [Row("cuts at 3 places", "1 230", "2", "t"), share]

@@ -16,6 +16,7 @@ from analysis.statistics.intervals import (
     mean_interval,
     paired_difference,
     upper_bound,
+    upper_bounds,
     welch_difference,
 )
 from analysis.statistics.resampling import rank_correlation_interval
@@ -44,6 +45,14 @@ def test_halls_upper_bound_is_the_wider_one_on_a_sample_skewed_to_the_right():
 @pytest.mark.parametrize("values", [[], [0.05], [0.05, math.inf], [None, 0.05]])
 def test_nothing_is_below_a_goal_on_fewer_than_two_finite_values(values):
     assert upper_bound(values) == math.inf
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 16, 100])
+def test_bounds_of_rows_are_to_the_bit_those_of_each(n):
+    rows = np.random.default_rng(n).lognormal(-3.0, 2.0, (5, n))
+    rows[1] = 0.25
+    rows[2, -1] = math.inf
+    assert upper_bounds(rows).tolist() == [upper_bound(row) for row in rows]
 
 
 def test_a_missing_interval_says_why():

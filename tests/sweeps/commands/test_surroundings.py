@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tiny import tiny_spec
 from sweeps.spec.writing import as_toml
 from sweeps.tracking.writer_process import TrackingProcess
 
+Tally = Callable[[str, float, float], None]
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("engine", "analysis", "numpy", "json", "random", "mlflow")
 
@@ -60,7 +62,9 @@ def test_files_named_as_our_modules_in_the_working_directory_are_left_alone(
 
 @pytest.mark.faults
 @pytest.mark.parametrize("with_temporary", [True, False])
-def test_a_user_without_a_home_trains_from_a_read_only_installation(tmp_path: Path, with_temporary: bool) -> None:
+def test_a_user_without_a_home_trains_from_a_read_only_installation(
+    tmp_path: Path, with_temporary: bool, tally: Tally
+) -> None:
     """As in a container started with a bare user number. Files where folders should be stop root as well."""
     for package in ("sweeps", "analysis", "engine"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -90,6 +94,9 @@ def test_a_user_without_a_home_trains_from_a_read_only_installation(tmp_path: Pa
     assert line.startswith("neither the installation nor a home can be written; ")
     assert ("every start compiles anew" in line) != with_temporary
     assert list(work.iterdir()) == []
+    tally(
+        "a user without a home, a read-only installation, with and without a place for temporary files: refused", 1, 0
+    )
 
 
 WATCH = """
@@ -109,7 +116,7 @@ sys.addaudithook(watch)
 
 
 @pytest.mark.faults
-def test_a_sweep_its_writer_its_report_and_sync_connect_to_nothing_outside(tmp_path: Path) -> None:
+def test_a_sweep_its_writer_its_report_and_sync_connect_to_nothing_outside(tmp_path: Path, tally: Tally) -> None:
     """Python tells of every connection, of the sweep's own process and of those that it starts."""
     hooks, trace, work = tmp_path / "hooks", tmp_path / "trace", tmp_path / "work"
     hooks.mkdir()
@@ -119,10 +126,12 @@ def test_a_sweep_its_writer_its_report_and_sync_connect_to_nothing_outside(tmp_p
     (work / "tiny.toml").write_text(as_toml(tiny_spec()))
     # No word that a user has said about telemetry, and none of those by which libraries know a test.
     quiet = dict.fromkeys(("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "CI", "PYTEST_CURRENT_TEST"), "")
-    for command in (("run", "tiny.toml"), ("report", "tiny"), ("sync",), ("doctor",), ("audit", "tiny")):
+    commands = (("run", "tiny.toml"), ("report", "tiny"), ("sync",), ("doctor",), ("audit", "tiny"))
+    for command in commands:
         result = run(work, *command, PYTHONPATH=path, **quiet)
         assert result.returncode == 0, result.stderr
     assert not trace.exists(), trace.read_text()
+    tally("run, report, sync, doctor, audit: connections beyond this machine", len(commands), 0)
     check = "import socket; socket.socket().connect_ex(('192.0.2.1', 9))"
     planted = subprocess.run(
         [sys.executable, "-c", f"import signal; signal.alarm(5); {check}"], env={"PYTHONPATH": path}

@@ -7,7 +7,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,10 @@ from tiny import tiny_spec
 from analysis.records.study import Study
 from sweeps.run.crews import check_executor
 from sweeps.run.dask_crew import SHORTEST_S, connected
-from sweeps.run.executors import LocalCrew
+from sweeps.run.executors import LocalCrew, cohorts
 from sweeps.run.plan import Piece
 from sweeps.run.remote import check_equal, own_versions, train_here
-from sweeps.run.study import _cohorts, run_sweep
+from sweeps.run.study import run_sweep
 from sweeps.run.trials import TrialPlan, TrialTrainer
 from sweeps.spec.sweep import SweepSpec
 from sweeps.spec.writing import with_overrides
@@ -27,6 +27,7 @@ from sweeps.store.log import digest
 from sweeps.toml import SpecError
 
 distributed = pytest.importorskip("distributed")
+Tally = Callable[[str, float, float], None]
 SPEC: SweepSpec = with_overrides(tiny_spec(), goal="test_loss < 0.001")
 
 
@@ -47,9 +48,9 @@ def named(cluster: distributed.LocalCluster) -> str:
 
 
 @pytest.mark.faults
-def test_the_digest_is_that_of_threads(cluster: distributed.LocalCluster, tmp_path: Path) -> None:
+def test_the_digest_is_that_of_threads(cluster: distributed.LocalCluster, tmp_path: Path, tally: Tally) -> None:
     digests = set()
-    for workers in (1, 2):
+    for workers in (1, 2, 4):
         run_sweep(SPEC, tmp_path / str(workers), workers=workers)
         digests.add(digest(tmp_path / str(workers) / "tiny"))
     studies = run_sweep(SPEC, tmp_path / "dask", workers=1, executor=named(cluster))
@@ -59,10 +60,13 @@ def test_the_digest_is_that_of_threads(cluster: distributed.LocalCluster, tmp_pa
     with distributed.Client(cluster, set_as_default=False) as client:
         loaded = client.run(lambda: [name for name in ("optuna", "mlflow", "sqlalchemy") if name in sys.modules])
     assert list(loaded.values()) == [[], []]
+    tally("one sweep by 1, 2 and 4 threads and by 2 Dask workers: another digest", 4, 0)
 
 
 @pytest.mark.faults
-def test_what_a_killed_worker_had_is_trained_again(cluster: distributed.LocalCluster, tmp_path: Path) -> None:
+def test_what_a_killed_worker_had_is_trained_again(
+    cluster: distributed.LocalCluster, tmp_path: Path, tally: Tally
+) -> None:
     run_sweep(SPEC, tmp_path / "threads", workers=2)
     with distributed.Client(cluster, set_as_default=False) as client:
         victims = sorted(client.run(os.getpid).values())
@@ -77,10 +81,11 @@ def test_what_a_killed_worker_had_is_trained_again(cluster: distributed.LocalClu
     run_sweep(SPEC, tmp_path / "dask", workers=1, executor=named(cluster), on_event=kill_one)
     assert killed == victims[:1]
     assert digest(tmp_path / "dask" / "tiny") == digest(tmp_path / "threads" / "tiny")
+    tally("worker of `dask-local` killed in mid-search: another digest", 1, 0)
 
 
 @pytest.mark.faults
-def test_a_worker_of_other_code_is_refused(cluster: distributed.LocalCluster, tmp_path: Path) -> None:
+def test_a_worker_of_other_code_is_refused(cluster: distributed.LocalCluster, tmp_path: Path, tally: Tally) -> None:
     cluster.scale(2)
     plan = TrialPlan(SPEC, SPEC.datasets[0], tmp_path)
     params, _ = plan.proposer(_study(plan)).ask(0)
@@ -89,6 +94,7 @@ def test_a_worker_of_other_code_is_refused(cluster: distributed.LocalCluster, tm
         crew._expected = own_versions() | {"code": "0123456789ab"}
         with pytest.raises(SpecError, match=r"^worker .+:\d+: code [0-9a-f]{12}, but 0123456789ab here; its numbers "):
             crew.submit(plan, [(piece,)]).result()
+    tally("Dask worker with other code: taken", 1, 0)
 
 
 @pytest.mark.faults
@@ -144,20 +150,43 @@ class _Crew(LocalCrew):
 
 
 @pytest.mark.parametrize(
-    ("n_batches", "batch_s", "n_workers", "sizes"),
+    ("n_batches", "batch_s", "n_workers", "n_under_way", "sizes"),
     [
-        (8, 0.01, 2, [4, 4]),  # five would do for 50 ms, but then a worker had less
-        (20, 0.01, 2, [5, 5, 5, 5]),
-        (8, 0.2, 2, [1] * 8),
-        (8, None, 2, [1] * 8),
-        (1, 0.01, 4, [1]),
-        (0, 0.01, 2, []),
+        (8, 0.01, 2, 0, [4, 4]),  # five would do for 50 ms, but then a worker had less
+        (20, 0.01, 2, 0, [5, 5, 5, 5]),
+        (8, 0.2, 2, 0, [1] * 8),
+        (8, 0.2, 2, 9, [1] * 8),
+        (8, None, 2, 0, [1] * 8),
+        (1, 0.01, 4, 7, [1]),
+        (1, 0.01, 4, 8, []),  # nobody is idle: it waits for others to go with
+        (0, 0.01, 2, 0, []),
     ],
 )
-def test_short_batches_go_together(n_batches: int, batch_s: float | None, n_workers: int, sizes: list[int]) -> None:
+def test_short_batches_go_together(
+    n_batches: int, batch_s: float | None, n_workers: int, n_under_way: int, sizes: list[int]
+) -> None:
     batches = [(object(),)] * n_batches
-    cohorts = _cohorts(batches, _Crew(n_workers), batch_s)  # type: ignore[arg-type]
-    assert [len(cohort) for cohort in cohorts] == sizes
+    found = cohorts(batches, _Crew(n_workers), batch_s, n_under_way)  # type: ignore[arg-type]
+    assert [len(cohort) for cohort in found] == sizes
+
+
+def test_a_certificate_that_is_not_there_is_told_in_a_line() -> None:
+    import dask
+
+    with pytest.raises(SpecError) as none, connected("tls://127.0.0.1:9"):
+        pass
+    files = dict.fromkeys(("ca-file", "client.cert", "client.key"), "/nowhere/cert.pem")
+    settings = {f"distributed.comm.tls.{name}": path for name, path in files.items()}
+    with dask.config.set(settings), pytest.raises(SpecError) as unread, connected("tls://127.0.0.1:9"):
+        pass
+    assert str(none.value) == (
+        "tls://127.0.0.1:9: no certificate to show; set Dask's distributed.comm.tls.ca-file, .client.cert and"
+        " .client.key, as docs/scale.md has them"
+    )
+    assert str(unread.value) == (
+        "tls://127.0.0.1:9: the certificate cannot be read ([Errno 2] No such file or directory); docs/scale.md has the"
+        " settings"
+    )
 
 
 @pytest.mark.parametrize("name", ["dask", "dask://", "dask://h", "http://h:1", "dask-local:0", "dask-local:x", ""])

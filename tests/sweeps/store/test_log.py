@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import record_builders as build
+from tally import many
 
 from analysis.records.lines import RecordError, canonical_json, encode_line
 from analysis.records.reading import anchor_difference, read_study, read_sweep
@@ -22,7 +23,6 @@ from sweeps.commands.main import main
 from sweeps.store.log import StudyLog, mend_end
 
 RESTORE = "restore it from a copy, or from MLflow with `import`"
-N_EDITS = 500
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +93,15 @@ def edited(lines: list[bytes], other: list[bytes], rng: random.Random) -> list[b
     return lines
 
 
+@pytest.mark.parametrize("n_edits", [500, pytest.param(many(2000), marks=pytest.mark.faults)])
 def test_every_edit_of_a_sealed_log_is_found(
-    logs: tuple[Path, Path], tmp_path: Path, tally: Callable[[str, float, float], None]
+    logs: tuple[Path, Path], tmp_path: Path, n_edits: int, tally: Callable[[str, float, float], None]
 ) -> None:
-    rng = random.Random(0)
+    rng = random.Random(n_edits)
     originals = [lines_of(path) for path in logs]
     anchors = [read_study(path).digest for path in logs]
     silent, messages, n_by_anchor = [], [], 0
-    for n in range(N_EDITS):
+    for n in range(n_edits):
         which = n % 2
         lines = edited(originals[which], originals[1 - which], rng)
         while lines == originals[which]:
@@ -117,10 +118,10 @@ def test_every_edit_of_a_sealed_log_is_found(
             silent.append(lines)
         n_by_anchor += 1
     what = "edits of sealed logs, anchors at hand: remove, repeat, swap, splice, cut, digests of single lines corrected"
-    tally(what, N_EDITS, len(silent))
+    tally(what, n_edits, len(silent))
     assert silent == []
     assert all(re.match(rf"{re.escape(str(tmp_path))}/\w+/log.jsonl: [^\n]+$", message) for message in messages)
-    assert len(messages) + n_by_anchor == N_EDITS
+    assert len(messages) + n_by_anchor == n_edits
     assert n_by_anchor > 0  # what is cut off the end leaves a log such as a killed driver leaves
 
 
@@ -389,8 +390,8 @@ def test_trials_chosen_together_wait_for_the_disk_once_and_stand_there_in_order(
     flushed: list[int] = []
     fsync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda descriptor: (flushed.append(descriptor), fsync(descriptor)))
-    together.write_chosen()
-    together.write_chosen()
+    together.write()
+    together.write()
     assert len(flushed) == 1
     assert together.path.read_bytes() == alone.path.read_bytes()
     assert read_study(together.path).asked == {number: study.asked[number] for number in range(3)}

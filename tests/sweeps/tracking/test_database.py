@@ -57,7 +57,7 @@ def is_whole(path: Path) -> bool:
         return connection.execute("SELECT name FROM experiments").fetchall() == [("Default",)]
 
 
-@pytest.mark.parametrize("n", [3, pytest.param(many(50), marks=pytest.mark.faults)])
+@pytest.mark.parametrize("n", [3, pytest.param(many(30), marks=pytest.mark.faults)])
 def test_a_database_is_there_whole_or_not_at_all(tmp_path: Path, n: int, tally: Tally) -> None:
     rng, n_killed, n_half = random.Random(n), 0, 0
     path = tmp_path / "timed" / "mlflow.db"
