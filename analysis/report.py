@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import gc
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -31,9 +29,11 @@ from analysis.formats.blocks import (
     printable,
     sweep_names,
 )
+from analysis.formats.collecting import rare_collections
 from analysis.formats.drawing import Drawing, FigureFormat, has_letters
 from analysis.formats.markdown import markdown
 from analysis.formats.pages import Pages, add_section
+from analysis.formats.side_by_side import draw_all
 from analysis.formats.trial_rows import Workbench
 from analysis.records.lesson import LESSON
 from analysis.records.polynomial import METHOD_WORDS, POLYNOMIAL, polynomial_settings
@@ -47,7 +47,6 @@ from analysis.words import ENGLISH, LANGUAGES, language, plural, say, speaking
 
 HERE = Path(__file__).parent
 DISTRIBUTION = "rangesweep"
-OBJECTS_A_COLLECTION = 100_000
 STYLES: Mapping[str, str] = MappingProxyType({"ko": "body { word-break: keep-all; }\n"})
 """What a language adds to the style: Korean words end at blanks, and browsers break lines between any two letters."""
 
@@ -73,7 +72,7 @@ def write_course(
     Path
         The page.
     """
-    from analysis.course.page import course_sections, left_out_section
+    from analysis.course.page import course_sections, left_out_section, recorded_study_words
 
     studies = [study for folder in folders for study in read_sweep(folder)]
     lessons = [study for study in studies if study.is_lesson]
@@ -85,7 +84,11 @@ def write_course(
         for slug, study in zip(slugs, others, strict=True):
             own = _own_report(study)
             title = say("Lesson: {title}", title=printable(study.header.sweep))
-            sections += [named(one, slug, title) for one in (own(study).sections if own else sections_of([study]))]
+            its = list(own(study).sections if own else sections_of([study]))
+            if study.header.sweep in recorded:
+                note = Paragraph(recorded_study_words(study), "finding")
+                its[0] = replace(its[0], blocks=(note, *its[0].blocks))
+            sections += [named(one, slug, title) for one in its]
         if left_out:
             sections.append(left_out_section(left_out))
         return sections
@@ -176,30 +179,25 @@ def write_report(folders: Sequence[Path], out: Path | None = None, figures: Figu
     """
     if not folders:
         raise ValueError("folders: none given; name a folder that `sweeps run` has written, such as results/homework")
-    out = folders[0] / "report" if out is None else out
     with rare_collections():
-        return write_pages(render([study for folder in folders for study in read_sweep(folder)], figures), out)
+        studies = [study for folder in folders for study in read_sweep(folder)]
+        return write_pages(render(studies, figures), report_folder(folders, out))
 
 
-@contextmanager
-def rare_collections() -> Iterator[None]:
-    """Look for circles among objects a hundred times more rarely: pictures make very many that live for one picture."""
-    before = gc.get_threshold()
-    gc.set_threshold(OBJECTS_A_COLLECTION, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
+def report_folder(folders: Sequence[Path], out: Path | None = None) -> Path:
+    """Return where the report of these sweeps goes: to `out`, or into the first one's folder."""
+    return folders[0] / "report" if out is None else out
 
 
-def render(studies: Sequence[Study], figures: FigureFormat | None = None) -> Pages:
+def render(studies: Sequence[Study], figures: FigureFormat | None = None, n_processes: int = 1) -> Pages:
     """Return the report of some studies, nothing written yet: `Pages.files` holds every file by its relative name.
 
     Where studies with a report of their own stand beside others, their sections and files carry their names.
+    `n_processes` may draw pictures at a time, see `analysis.formats.side_by_side.draw_all`.
     """
     one = report_of(studies)
     english = pictures_without_font(lambda: report_of(studies).sections)
-    return render_sections(one.title, one.lead, one.sections, figures, english)
+    return render_sections(one.title, one.lead, one.sections, figures, english, n_processes)
 
 
 def report_of(studies: Sequence[Study]) -> Report:
@@ -333,12 +331,21 @@ def _own_report(study: Study) -> Callable[[Study], Report] | None:
 def render_sections(
     title: str,
     lead: str,
-    sections: Iterable[Section],
+    sections: Sequence[Section],
     figures: FigureFormat | None = None,
     english: Mapping[str, Drawing] | None = None,
+    n_processes: int = 1,
 ) -> Pages:
-    """Return a report of some sections, nothing written yet; `english` as `pictures_without_font` returns it."""
+    """Return a report of some sections, nothing written yet.
+
+    `english` as `pictures_without_font` returns it, `n_processes` as in `render`.
+    """
     pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)], figures=figures, english=english or {})
+    if n_processes > 1:
+        all_drawings = drawings(block for section in sections for block in section.blocks)
+        pictures = [one for one in all_drawings if isinstance(one, Picture)]
+        drawn = draw_all([pages.shown(one) for one in pictures], n_processes)
+        pages.drawn = dict(zip((one.name for one in pictures), drawn, strict=True))
     for section in sections:
         add_section(pages, section)
     style = (HERE / "report.css").read_text(encoding="utf-8") + STYLES.get(language(), "")

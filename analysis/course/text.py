@@ -22,8 +22,8 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
         ),
         "29": later("a comparison, on the page of `run quadratic`: polynomial regression of degree 1 to 9"),
         "30": later(
-            "no claim but a comparison: the article's figures as printed, from its printed weights and from scratch, "
-            "stand on the page of `run quadratic`"
+            "judged by the polynomial study, `run quadratic`: the article's figures as printed, from its printed "
+            "weights and from scratch"
         ),
         "31 to 64": later(
             "of the textbook and the lecture notes: those that stand in no table above are of lessons "
@@ -70,6 +70,8 @@ class JudgedStudy:
         For the reader, and for the command line.
     question, source : str
     judgments : tuple of Judgment
+    note : str
+        What else is to be said of its records.
     """
 
     title: str
@@ -77,6 +79,7 @@ class JudgedStudy:
     question: str
     source: str
     judgments: tuple[Judgment, ...]
+    note: str = ""
 
 
 def claims_document(
@@ -146,7 +149,7 @@ def _other_part(one: JudgedStudy) -> str:
         [
             heading,
             "",
-            markdown(translated(one.question)),
+            markdown(" ".join(filter(None, (translated(one.question), one.note)))),
             "",
             say("Source: {source}.", source=markdown(translated(one.source))),
             "",

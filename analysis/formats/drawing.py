@@ -16,7 +16,7 @@ from analysis.words import ENGLISH, language, speaking
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from analysis.formats.text_cache import OutlinesOnce
+    from analysis.formats.text_cache import HeightsOnce, OutlinesOnce
 
 GIF_COLORS = 32
 PNG_COLORS = 128
@@ -24,6 +24,8 @@ COLUMN_INCHES = 6.5
 """Widest figure of its own: the text width of a page of A4 or letter paper with usual margins."""
 FigureFormat = Literal["pdf", "svg"]
 Drawing = Picture | Animation
+Drawn = tuple[bytes, int, int]
+"""A picture's bytes, and its width and height on the page in CSS pixels."""
 LETTERS = {"ko": "\ud55c"}
 """A letter of each language that only a font made for it has."""
 SILENT = ("Date", "Creator", "Format", "Type")
@@ -79,8 +81,8 @@ def drawing(picture: Picture | Animation) -> Iterator[None]:
         yield
 
 
-def draw(picture: Picture) -> tuple[bytes, int, int]:
-    """Return a picture's bytes and its width and height on the page in CSS pixels.
+def draw(picture: Picture) -> Drawn:
+    """Return a picture as the page shows it.
 
     The bytes hold no date, path or name of the machine.
     """
@@ -93,9 +95,10 @@ def draw(picture: Picture) -> tuple[bytes, int, int]:
         stream = io.BytesIO()
         # The canvases' own writers draw once; savefig would draw everything twice.
         if picture.raster:
-            canvas = FigureCanvasAgg(figure)
-            canvas.draw()  # type: ignore[no-untyped-call]
-            pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+            canvas: Any = FigureCanvasAgg(figure)
+            canvas.get_renderer()._get_font_height_metrics = heights_once(figure.dpi)
+            canvas.draw()
+            pixels = np.asarray(canvas.buffer_rgba())
             image = Image.fromarray(pixels[..., :3].copy())
             # A third of the size: these pictures have few colours, and a page holds many of them. (An octree would take
             # an eighth of the time, and draws steps where a surface is smooth.)
@@ -117,6 +120,7 @@ def svg_bytes(figure: Figure) -> bytes:
     width, height = figure.get_size_inches()
     on_page = svg.RendererSVG(width * 72, height * 72, text, image_dpi=image_dpi, metadata=dict.fromkeys(SILENT))
     on_page._text2path = outlines_once()
+    on_page._get_font_height_metrics = heights_once(figure.dpi)
     renderer = mixed.MixedModeRenderer(figure, width, height, image_dpi, on_page)
     figure.draw(renderer)
     renderer.finalize()
@@ -129,6 +133,14 @@ def outlines_once() -> OutlinesOnce:
     from analysis.formats.text_cache import OutlinesOnce
 
     return OutlinesOnce()
+
+
+@lru_cache(maxsize=8)
+def heights_once(dpi: float) -> HeightsOnce:
+    """Return the heights of fonts that all pictures of this process share."""
+    from analysis.formats.text_cache import HeightsOnce
+
+    return HeightsOnce(dpi)
 
 
 def picture_text(picture: Picture | Animation) -> str:

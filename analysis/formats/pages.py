@@ -26,7 +26,7 @@ from analysis.formats.blocks import (
     printable,
 )
 from analysis.formats.csv_files import csv_text
-from analysis.formats.drawing import Drawing, FigureFormat, draw, draw_animation, figure_file
+from analysis.formats.drawing import Drawing, Drawn, FigureFormat, draw, draw_animation, figure_file
 from analysis.formats.html import HtmlBlock, html_card, html_table
 from analysis.formats.latex import latex_table
 from analysis.formats.markdown import markdown, markdown_card, markdown_table
@@ -41,6 +41,7 @@ class Pages:
 
     `groups` has the question that a section is folded away under, by its key. `figures` says as what every picture is
     written once more, as a file of its own. `english` has the pictures to draw where no font has a language's letters.
+    `drawn` has pictures that are drawn already, by name.
     """
 
     sections: list[tuple[str, str, list[HtmlBlock]]] = field(default_factory=list)
@@ -49,6 +50,13 @@ class Pages:
     files: dict[str, bytes] = field(default_factory=dict)
     figures: FigureFormat | None = None
     english: Mapping[str, Drawing] = field(default_factory=dict)
+    drawn: Mapping[str, Drawn] = field(default_factory=dict)
+
+    def shown(self, picture: Picture) -> Picture:
+        """Return the picture to draw in the place of one."""
+        found = self.english.get(picture.name, picture)
+        assert isinstance(found, Picture)
+        return found
 
 
 def add_section(pages: Pages, section: Section) -> None:
@@ -153,13 +161,12 @@ def add_gif(pages: Pages, stills: Stills) -> str:
 def add_picture(pages: Pages, picture: Picture, gif: str = "") -> HtmlBlock:
     """Draw a picture; add it, its file and its numbers."""
     name = add_csv(pages, picture.data)
-    drawn = pages.english.get(picture.name, picture)
-    assert isinstance(drawn, Picture)
-    content, width, height = draw(drawn)
+    shown = pages.shown(picture)
+    content, width, height = pages.drawn[picture.name] if picture.name in pages.drawn else draw(shown)
     ending = "png" if picture.raster else "svg"
     pages.files[f"pictures/{picture.name}.{ending}"] = content
     if pages.figures is not None:
-        pages.files[f"figures/{picture.name}.{pages.figures}"] = figure_file(drawn, pages.figures)
+        pages.files[f"figures/{picture.name}.{pages.figures}"] = figure_file(shown, pages.figures)
         pages.files[f"figures/{picture.name}.csv"] = pages.files[name]
     media = "image/png" if picture.raster else "image/svg+xml"
     source = f"data:{media};base64,{base64.b64encode(content).decode()}"

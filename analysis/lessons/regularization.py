@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, last, measured, pooled, sooner, title
+from analysis.course.cells import Cells, last, listed, measured, pooled, sooner, title
 from analysis.course.distributions import distribution_picture
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, number_text, shown
@@ -314,7 +314,7 @@ def _best_words(cells: Cells, dataset: str) -> str:
                     outside=outside,
                 )
             )
-    return f"{title(dataset)}: {', '.join(parts)}"
+    return f"{title(dataset)}: {listed(parts)}"
 
 
 def _draw(cells: Cells) -> Figure:
@@ -358,13 +358,13 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     share = (
         ""
         if even is None
-        else say(" in trained networks L2 at 0.01 makes weights more even in {mean:.0%} of draws.", mean=even.x.mean())
+        else say("; in trained networks L2 at 0.01 makes weights more even in {mean:.0%} of draws.", mean=even.x.mean())
     )
     return say(
         "At the strength that is best within the range, {words}. At equal scores L2 prefers the spread weights and L1 "
-        "neither;{share}",
+        "neither{share}",
         words=words,
-        share=share,
+        share=share or ".",
     )
 
 

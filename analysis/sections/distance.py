@@ -29,7 +29,7 @@ from analysis.formats.blocks import (
 )
 from analysis.records.study import Study
 from analysis.sections.models import WinnerModel, winner_model
-from analysis.statistics.bounded import bounded_interval
+from analysis.statistics.bounded import bounded_interval, find_ends
 from analysis.statistics.intervals import Interval, mean_interval
 from analysis.statistics.ranges import RANGES, Box, why_meaningless
 from analysis.words import say
@@ -177,24 +177,26 @@ def distance_bins(model: WinnerModel) -> tuple[DistanceBin, ...]:
     draws = model.draws
     box = Box.fit(draws.train_points)
     inside = box.contains(draws.test_points)
-    bins = _bin(0.0, 0.0, inside, measure(model, draws.test_points, draws.test.y[..., 0]), model.largest_loss)
+    means = [_bin_means(0.0, 0.0, inside, measure(model, draws.test_points, draws.test.y[..., 0]))]
     points, point_labels = points_beyond(model, model.stretch)
     distance = box.distance(points)
     beyond = measure(model, points, point_labels)
     for low, high in itertools.pairwise(EDGES):
-        bins += _bin(low, high, (distance > low) & (distance <= high), beyond, model.largest_loss)
-    return tuple(bins)
+        means.append(_bin_means(low, high, (distance > low) & (distance <= high), beyond))
+    return tuple(_bins(means, model.largest_loss))
 
 
 def stretch_losses(model: WinnerModel) -> list[StretchLoss]:
     """Return the losses out of range at every factor of `STRETCHES` and at the dataset's own."""
     box = Box.fit(model.draws.train_points)
-    result = []
+    means = []
     for factor in sorted({*STRETCHES, model.stretch}):
         points, point_labels = points_beyond(model, factor)
-        for one in _bin(0.0, 0.0, ~box.contains(points), measure(model, points, point_labels), model.largest_loss):
-            result.append(StretchLoss(factor, one.n_points, one.loss, one.floor, one.constant))
-    return result
+        means.append(_bin_means(factor, factor, ~box.contains(points), measure(model, points, point_labels)))
+    return [
+        StretchLoss(one.low, one.n_points, one.loss, one.floor, one.constant)
+        for one in _bins(means, model.largest_loss)
+    ]
 
 
 def definition_losses(model: WinnerModel) -> list[DefinitionLoss | Missing]:
@@ -215,36 +217,58 @@ def definition_losses(model: WinnerModel) -> list[DefinitionLoss | Missing]:
             continue
         distance = definition.fit(draws.train_points).distance(points)
         outside = distance > 0
-        sides = [_mean_over(loss, chosen, model.largest_loss) for chosen in (~outside, outside)]
+        sides = [_mean_of(_means_over(loss, chosen), model.largest_loss) for chosen in (~outside, outside)]
         far = float(distance[outside].mean()) if outside.any() else 0.0
         result.append(DefinitionLoss(name, int((~outside).sum()), int(outside.sum()), sides[0], sides[1], far))
     return result
 
 
-def _mean_over(loss: npt.NDArray[np.float64], chosen: npt.NDArray[np.bool_], largest: float | None) -> Interval:
-    """Return the mean over networks of their mean loss at the chosen points, those with too few left out.
+def _means_over(loss: FloatArray, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Return each network's mean loss at the chosen points, those with too few left out."""
+    n = chosen.sum(axis=1)
+    enough = n >= LEAST_POINTS
+    means: npt.NDArray[np.float64] = np.where(chosen, loss, 0).sum(axis=1)[enough] / n[enough]
+    return means
+
+
+def _mean_of(means: npt.NDArray[np.float64], largest: float | None) -> Interval:
+    """Return the mean over networks.
 
     Where no `largest` loss is known, the interval is Hall's, which knows nothing of rare bad networks.
     """
-    n = chosen.sum(axis=1)
-    enough = n >= LEAST_POINTS
-    means = np.where(chosen, loss, 0).sum(axis=1)[enough] / n[enough]
     return mean_interval(means) if largest is None else bounded_interval(means, largest)
 
 
-def _bin(
-    low: float,
-    high: float,
-    chosen: npt.NDArray[np.bool_],
-    losses: Sequence[npt.NDArray[np.float64]],
-    largest: float | None,
-) -> list[DistanceBin]:
+@dataclass(frozen=True, slots=True)
+class _BinMeans:
+    """The networks' mean losses in a bin: their own, the best possible and the constant predictor's."""
+
+    low: float
+    high: float
+    n_points: int
+    means: list[npt.NDArray[np.float64]]
+
+
+def _bin_means(
+    low: float, high: float, chosen: npt.NDArray[np.bool_], losses: Sequence[npt.NDArray[np.float64]]
+) -> _BinMeans | None:
+    """Return the means in a bin, or None where fewer than half of the networks have enough points in it."""
     n = chosen.sum(axis=1)
     enough = n >= LEAST_POINTS
     if 2 * enough.sum() < len(n):
-        return []
-    intervals = [_mean_over(loss, chosen, largest) for loss in losses]
-    return [DistanceBin(low, high, int(n[enough].sum()), *intervals)]
+        return None
+    return _BinMeans(low, high, int(n[enough].sum()), [_means_over(loss, chosen) for loss in losses])
+
+
+def _bins(found: Sequence[_BinMeans | None], largest: float | None) -> list[DistanceBin]:
+    """Return the bins that there are, with the intervals of their means."""
+    there = [one for one in found if one is not None]
+    if largest is not None:
+        find_ends((means, largest, 0.0) for one in there for means in one.means)
+    return [
+        DistanceBin(one.low, one.high, one.n_points, *(_mean_of(means, largest) for means in one.means))
+        for one in there
+    ]
 
 
 def build(studies: Sequence[Study]) -> Section:

@@ -114,7 +114,7 @@ def _drawn(
     dataset: str, noise: float, train_share: float, seeds: tuple[str, ...], features: tuple[str, ...]
 ) -> PageDraws:
     """Draw once what several sections look at: the page's generator takes as long for one seed as for many."""
-    return draw(dataset, noise, train_share, seeds, features)
+    return draw(dataset, noise, train_share, seeds, features, n_ready=0)  # the networks are there already
 
 
 @lru_cache(maxsize=64)

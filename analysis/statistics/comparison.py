@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from analysis.records.study import Study, TrialRecord
 from analysis.records.table import is_table
-from analysis.statistics.bounded import SHARED_ROWS, bounded_interval, loss_bound
-from analysis.statistics.differences import BoundedLosses, bounded_difference, bounded_p_value
+from analysis.statistics.bounded import SHARED_ROWS, bounded_interval, find_ends, loss_bound
+from analysis.statistics.differences import BoundedLosses, bounded_difference, bounded_p_value, paired_p_values
 from analysis.statistics.homework import LEAST_POINTS, few_points, winner_record
 from analysis.statistics.intervals import Interval, holm
 from analysis.statistics.selection import LEAST_REPLICAS_FOR_PRICE, Candidates, candidates, chosen_by_other_half
@@ -164,6 +164,8 @@ def arms(study: Study, least: int = LEAST_TRIALS_IN_ARM) -> list[ArmSet]:
         found = [_arm(data, name, np.array([i for i, v in enumerate(values) if v == name]), bounds) for name in names]
         found.sort(key=lambda arm: (float(arm.losses["test_loss"].mean()), arm.choice))
         result.append(ArmSet(param, tuple(found), tuple(_arm_differences(found))))
+    means = [(one.losses[key], one.bound, 0.0) for arm_set in result for one in arm_set.arms for key in MEASURES]
+    find_ends((losses, bound, lowest) for losses, bound, lowest in means if bound is not None)
     return result
 
 
@@ -182,11 +184,20 @@ def _arm(data: Candidates, choice: str, members: npt.NDArray[np.int64], bounds: 
 
 
 def _arm_differences(found: Sequence[Arm]) -> list[Difference]:
-    result: list[Difference] = []
-    for measure in MEASURES:
-        pairs = itertools.combinations(range(len(found)), 2)
-        result += _adjusted([_arm_difference(i, j, measure, found[i], found[j]) for i, j in pairs])
-    return result
+    pairs = list(itertools.combinations(range(len(found)), 2))
+    asked = [(i, j, measure) for measure in MEASURES for i, j in pairs]
+    both = [
+        (a, b)
+        for i, j, measure in asked
+        if (a := found[i].bounded(measure)) is not None and (b := found[j].bounded(measure)) is not None
+    ]
+    if len(both) < len(asked):
+        return [_difference_alone(i, j, measure, found[i], found[j]) for i, j, measure in asked]
+    told = [
+        Difference(i, j, measure, bounded_difference(a, b, paired=True), p, _lower_on(a, b))
+        for (i, j, measure), (a, b), p in zip(asked, both, paired_p_values(both), strict=True)
+    ]
+    return [one for measure in MEASURES for one in _adjusted([one for one in told if one.measure == measure])]
 
 
 def _difference(
@@ -197,12 +208,10 @@ def _difference(
     return Difference(first, second, measure, interval, bounded_p_value(a, b, paired=paired), lower_on)
 
 
-def _arm_difference(i: int, j: int, measure: str, first: Arm, second: Arm) -> Difference:
-    a, b = first.bounded(measure), second.bounded(measure)
-    if a is None or b is None:
-        alone = _mean_alone(first.losses[measure] - second.losses[measure])
-        return Difference(i, j, measure, alone, None, Interval(None, None, None, 0, "", SHARED_ROWS))
-    return _difference(i, j, measure, a, b, paired=True)
+def _difference_alone(i: int, j: int, measure: str, first: Arm, second: Arm) -> Difference:
+    """Return the difference of two arms whose replicas share rows, without an interval."""
+    alone = _mean_alone(first.losses[measure] - second.losses[measure])
+    return Difference(i, j, measure, alone, None, Interval(None, None, None, 0, "", SHARED_ROWS))
 
 
 def _lower_on(a: BoundedLosses, b: BoundedLosses) -> Interval:

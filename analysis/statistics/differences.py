@@ -10,12 +10,14 @@ neither of the two has stuck replicas, or both alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from analysis.statistics.bounded import bounded_ends, bounded_interval
+from analysis.statistics.bounded import bounded_ends, bounded_interval, find_ends
 from analysis.statistics.intervals import FloatArray, Interval, Values, measured
 from analysis.words import say
 
@@ -80,22 +82,41 @@ def bounded_p_value(a: BoundedLosses, b: BoundedLosses, *, paired: bool) -> floa
     float or None
         At least 1e-9; 1 where it would be above 0.4. None where `bounded_difference` has no ends.
     """
-    if bounded_difference(a, b, paired=paired).low is None:
-        return None
     if paired:
-        differences, lowest, largest = _pairs(a, b)
-        ends = _ends(differences, lowest, largest)
-        return _smallest_level(ends, float(differences.mean()))
+        return paired_p_values([(a, b)])[0]
+    if bounded_difference(a, b, paired=False).low is None:
+        return None
     x, y = measured(a.values), measured(b.values)
-    of_a, of_b = _ends(x, a.lowest, a.largest), _ends(y, b.lowest, b.largest)
     estimate = float(x.mean() - y.mean())
 
-    def both(levels: FloatArray) -> tuple[FloatArray, FloatArray]:
-        (low_a, high_a), (low_b, high_b) = of_a(levels), of_b(levels)
+    def both(_rows: IntArray, levels: FloatArray) -> tuple[FloatArray, FloatArray]:
+        low_a, high_a = _ends(x[None], np.array([a.lowest]), np.array([a.largest]), levels)
+        low_b, high_b = _ends(y[None], np.array([b.lowest]), np.array([b.largest]), levels)
         below, above = np.hypot(x.mean() - low_a, high_b - y.mean()), np.hypot(high_a - x.mean(), y.mean() - low_b)
         return estimate - below, estimate + above
 
-    return _smallest_level(both, estimate)
+    return _smallest_levels(both, [estimate])[0]
+
+
+def paired_p_values(pairs: Sequence[tuple[BoundedLosses, BoundedLosses]]) -> list[float | None]:
+    """Return `bounded_p_value` of many pairs, all of whose replicas are paired; and find their intervals' ends.
+
+    At once: a report compares every two of a search's choices, and one pair takes nearly as long as all of them.
+    """
+    found = [_pairs(a, b) for a, b in pairs]
+    find_ends((differences, largest, lowest) for differences, lowest, largest in found)
+    result: list[float | None] = [None] * len(pairs)
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for i, (a, b) in enumerate(pairs):
+        if bounded_difference(a, b, paired=True).low is not None:
+            by_length[len(found[i][0])].append(i)
+    for places in by_length.values():
+        samples = np.stack([found[i][0] for i in places])
+        lowest, largest = (np.array([found[i][k] for i in places]) for k in (1, 2))
+        levels = _smallest_levels(_ends_of(samples, lowest, largest), [float(row.mean()) for row in samples])
+        for i, level in zip(places, levels, strict=True):
+            result[i] = level
+    return result
 
 
 def recovered_difference(a: Interval, b: Interval, method: str = "from both intervals, 95 %") -> Interval:
@@ -118,7 +139,9 @@ def recovered_difference(a: Interval, b: Interval, method: str = "from both inte
     return Interval(difference, difference - below, difference + above, n, method)
 
 
-_Ends = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+IntArray = npt.NDArray[np.intp]
+_Ends = Callable[[IntArray, FloatArray], tuple[FloatArray, FloatArray]]
+"""Gives both ends (k, L) of the rows (k,) at their levels (k, L)."""
 
 
 def _pairs(a: BoundedLosses, b: BoundedLosses) -> tuple[FloatArray, float, float]:
@@ -129,31 +152,45 @@ def _pairs(a: BoundedLosses, b: BoundedLosses) -> tuple[FloatArray, float, float
     return measured(both), a.lowest - b.largest, a.largest - b.lowest
 
 
-def _ends(values: FloatArray, lowest: float, largest: float) -> _Ends:
-    """Return both ends of the mean of these values at each of several levels, which are asked at once."""
+def _ends(
+    samples: FloatArray, lowest: FloatArray, largest: FloatArray, levels: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return both ends (k, L) of the mean of each row of samples (k, n) at its levels (k, L), all found at once."""
+    n_levels = levels.shape[1]
+    low, high = bounded_ends(
+        np.repeat(samples, n_levels, axis=0), np.repeat(largest, n_levels), levels.ravel(), np.repeat(lowest, n_levels)
+    )
+    return low.reshape(levels.shape), high.reshape(levels.shape)
 
-    def ends(levels: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return bounded_ends(np.broadcast_to(values, (len(levels), len(values))), largest, levels, lowest)
 
-    return ends
+def _ends_of(samples: FloatArray, lowest: FloatArray, largest: FloatArray) -> _Ends:
+    return lambda rows, levels: _ends(samples[rows], lowest[rows], largest[rows], levels)
 
 
-def _smallest_level(ends: _Ends, estimate: float) -> float:
-    """Return the smallest error at which the interval leaves out 0, found on two grids of its logarithm."""
-    if estimate == 0.0:
-        return 1.0
+def _smallest_levels(ends: _Ends, estimates: Sequence[float]) -> list[float]:
+    """Return of each row the smallest error at which its interval leaves out 0, found on two grids of its logarithm."""
+    result = [1.0] * len(estimates)
+    above = np.array(estimates) > 0
 
-    def beyond(errors: FloatArray) -> FloatArray:
-        low, high = ends(1.0 - errors)
-        return low if estimate > 0 else -high  # above 0 where 0 is left out
+    def beyond(rows: IntArray, errors: FloatArray) -> FloatArray:
+        low, high = ends(rows, 1.0 - errors)
+        return np.where(above[rows, None], low, -high)  # above 0 where 0 is left out
 
+    rows = np.flatnonzero(np.array(estimates) != 0.0)
+    if not len(rows):
+        return result
     grid = np.geomspace(LEAST_P, MOST_P, N_LEVELS)
-    left_out = beyond(grid) > 0.0
-    if left_out[0] or not left_out.any():
-        return LEAST_P if left_out[0] else 1.0
-    i = int(np.argmax(left_out))
-    fine = np.geomspace(grid[i - 1], grid[i], N_LEVELS)
-    found = beyond(fine)
-    k = max(int(np.argmax(found > 0.0)), 1)
-    share = found[k] / (found[k] - found[k - 1])
-    return float(np.exp(np.log(fine[k]) - share * (np.log(fine[k]) - np.log(fine[k - 1]))))
+    fine = {}
+    for row, left_out in zip(rows.tolist(), beyond(rows, np.tile(grid, (len(rows), 1))) > 0.0, strict=True):
+        if left_out[0]:
+            result[row] = LEAST_P
+        elif left_out.any():
+            i = int(np.argmax(left_out))
+            fine[row] = np.geomspace(grid[i - 1], grid[i], N_LEVELS)
+    if not fine:
+        return result
+    for (row, errors), found in zip(fine.items(), beyond(np.array([*fine]), np.stack([*fine.values()])), strict=True):
+        k = max(int(np.argmax(found > 0.0)), 1)
+        share = found[k] / (found[k] - found[k - 1])
+        result[row] = float(np.exp(np.log(errors[k]) - share * (np.log(errors[k]) - np.log(errors[k - 1]))))
+    return result

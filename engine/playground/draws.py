@@ -119,6 +119,7 @@ def draw(
     train_share: float,
     seeds: Sequence[str],
     features: Sequence[str] = ("x", "y"),
+    n_ready: int = N_WEIGHTS_READY,
 ) -> PageDraws:
     """Draw, shuffle and split the page's data for every seed.
 
@@ -134,6 +135,8 @@ def draw(
         One page seed a replica.
     features : sequence of str
         Names in `FEATURES`; the columns of X come in the page's order whatever the order here.
+    n_ready : int
+        Initial weights made ahead for all networks on these draws; with 0 each network's are made when asked for.
 
     Returns
     -------
@@ -167,7 +170,7 @@ def draw(
         np.ascontiguousarray(points[:, :n_train]),
         np.ascontiguousarray(points[:, n_train:]),
         stream,
-        stream.peek(N_WEIGHTS_READY),
+        stream.peek(n_ready),
     )
 
 

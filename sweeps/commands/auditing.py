@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.records.study import Study
 from sweeps.commands.options import (
     NO_TRACKING,
     PROGRAM,
@@ -77,11 +79,14 @@ def doctor_command(arguments: argparse.Namespace) -> int:
     return 0 if all(result.remedy is None for result in results) else FINDINGS
 
 
-def warn_of_findings(folder: Path) -> int:
-    """Run the auditor's cheap part; print on stderr what it finds and return the exit status that goes with it."""
-    from sweeps.audit.records import check_records
+def warn_of_findings(folder: Path, studies: Sequence[Study] | None = None) -> int:
+    """Run the auditor's cheap part; print on stderr what it finds and return the exit status that goes with it.
 
-    findings = check_records(folder)
+    `studies` are those of the folder where `analysis.records.reading.read_sweep` has read them already.
+    """
+    from sweeps.audit.records import check_records, check_studies
+
+    findings = check_records(folder) if studies is None else check_studies(folder, studies)
     for finding in findings:
         print(f"{PROGRAM}: {finding}", file=sys.stderr)
     return FINDINGS if findings else 0

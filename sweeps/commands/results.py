@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from analysis.formats.collecting import rare_collections
 from analysis.words import speaking
 from engine.names import unknown
 from sweeps.commands.auditing import warn_of_findings
@@ -23,6 +28,9 @@ from sweeps.commands.options import (
 )
 
 FIRST_PORT = 5000
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+MOST_PROCESSES = 4
+"""That draw a report's pictures; with more, what one process does alone takes longer than the rest of them."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -87,12 +95,38 @@ def add_commands(commands: Commands) -> None:
 
 def report_command(arguments: argparse.Namespace) -> int:
     """Write a report and print where it is."""
-    from analysis.report import write_report
+    with one_blas_thread(), rare_collections():
+        return _write_report(arguments)
+
+
+def _write_report(arguments: argparse.Namespace) -> int:
+    from analysis.records.reading import read_sweep
+    from analysis.report import render, report_folder, write_pages
 
     folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
-    with speaking(arguments.lang):
-        print(write_report(folders, arguments.out, arguments.figures))
-    return max(map(warn_of_findings, folders))
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+    with rare_collections():  # once more: now all modules are there
+        with speaking(arguments.lang):
+            read = [read_sweep(folder) for folder in folders]
+            studies = [study for sweep in read for study in sweep]
+            pages = render(studies, arguments.figures, min(cores, MOST_PROCESSES))
+            print(write_pages(pages, report_folder(folders, arguments.out)))
+        return max(map(warn_of_findings, folders, read))
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let no BLAS that is loaded within start threads: a report has no use for any, and could not be forked with them.
+
+    Nothing changes where the user says how many.
+    """
+    told = [name for name in BLAS_THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(told, "1"))
+    try:
+        yield
+    finally:
+        for name in told:
+            del os.environ[name]
 
 
 def schema_command(arguments: argparse.Namespace) -> int:  # noqa: ARG001

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import hashlib
 import math
+import os
 import re
 import subprocess
 import sys
@@ -539,10 +540,13 @@ def test_a_report_loads_nothing_that_only_a_search_needs(tmp_path: Path) -> None
         "import sys\nfrom sweeps.commands.main import main\n"
         f"main(['report', 'homework', '--results', {str(path.parents[2])!r}])\n"
         "heavy = {'mlflow', 'optuna', 'pandas', 'scipy.stats', 'scipy.optimize', 'numba', 'sklearn'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "import os, analysis.formats.side_by_side as side_by_side\n"
+        "print(side_by_side.can_fork(), {'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'} & set(os.environ))"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    environment = {key: text for key, text in os.environ.items() if not key.endswith("_NUM_THREADS")}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout.splitlines()[-2:] == ["[]", f"{sys.platform == 'linux'} set()"]
 
 
 @pytest.mark.slow

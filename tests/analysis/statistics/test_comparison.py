@@ -17,7 +17,7 @@ from analysis.records.study import Study, TrialRecord
 from analysis.report import render, write_report
 from analysis.sections.comparison import arm_findings, negated
 from analysis.sections.comparison import build as build_section
-from analysis.statistics.comparison import _arm_difference, arms, winner_differences
+from analysis.statistics.comparison import _arm_differences, arms, winner_differences
 from analysis.statistics.intervals import holm
 
 R = 16
@@ -169,7 +169,7 @@ def test_where_means_of_few_draws_tell_nothing_the_order_on_each_draw_may(rng: n
     exact = stats.binomtest(R, R).proportion_ci(0.95, "exact")
     assert (one.lower_on.estimate, one.lower_on.low, one.lower_on.high) == (1.0, pytest.approx(exact.low), 1.0)
     tied = dataclasses.replace(found.arms[1], losses=found.arms[0].losses)
-    same = _arm_difference(0, 1, "test_loss", found.arms[0], tied)
+    same = _arm_differences([found.arms[0], tied])[0]
     assert same.lower_on.estimate == 0.5
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
+from analysis.statistics import bounded
 from analysis.statistics.bounded import bounded_interval
 from analysis.statistics.differences import (
     LEAST_P,
     BoundedLosses,
     bounded_difference,
     bounded_p_value,
+    paired_p_values,
     recovered_difference,
 )
 from analysis.statistics.intervals import Interval
@@ -124,3 +127,21 @@ def test_of_other_draws_the_ends_are_recovered_from_both_intervals() -> None:
     assert found.high == pytest.approx(a.estimate - b.estimate + math.hypot(a.high - a.estimate, b.estimate - b.low))
     nothing = recovered_difference(a, Interval(0.1, None, None, 1, "", "one value"))
     assert (nothing.low, nothing.reason) == (None, "one value")
+
+
+def test_many_pairs_at_once_have_the_p_values_and_ends_of_each_alone() -> None:
+    rng = np.random.default_rng(3)
+    pairs = []
+    for n, shift, largest in itertools.product((8, 16), (0.0, 0.02, 0.3), (1.0, 2.0)):
+        values = rng.uniform(0.1, 0.4, n)
+        worse = BoundedLosses(values + shift * rng.uniform(0.5, 1.5, n), largest)
+        pairs += [(worse, BoundedLosses(values, 3.0 - largest)), (BoundedLosses(values, 3.0 - largest), worse)]
+    alone = []
+    for a, b in pairs:
+        bounded._FOUND.clear()
+        alone.append((bounded_p_value(a, b, paired=True), bounded_difference(a, b, paired=True)))
+    bounded._FOUND.clear()
+    together = paired_p_values(pairs)
+    assert [(p, bounded_difference(a, b, paired=True)) for p, (a, b) in zip(together, pairs, strict=True)] == alone
+    assert len({p for p, _ in alone}) == 4
+    assert len(bounded._FOUND) == len(pairs) - 4  # differences of 0 are the same in two pairs of exchanged bounds

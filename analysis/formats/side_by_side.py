@@ -1,0 +1,134 @@
+"""Pictures drawn by several processes at a time: no picture hangs on another, and half of a report is drawing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NoReturn
+
+from analysis.formats.blocks import Picture
+from analysis.formats.drawing import Drawn, draw
+
+HEAD = struct.Struct("<HIIQ")
+"""Of a drawn picture in a process's file: which, its width, its height, and how many bytes follow."""
+CLAIM = struct.Struct("<H")
+MOST_PICTURES = 2048
+"""Whose claims any pipe takes in at once."""
+
+
+def draw_all(pictures: Sequence[Picture], n_processes: int = 1) -> list[Drawn]:
+    """Return what `draw` returns of each picture: the same bytes, however many processes draw them.
+
+    Parameters
+    ----------
+    pictures : sequence of Picture
+    n_processes : int
+        How many may draw. This one draws alone where it cannot be forked safely; see `can_fork`.
+    """
+    n = min(n_processes, len(pictures)) if len(pictures) <= MOST_PICTURES else 1
+    if n > 1:
+        load_renderers()
+        n = n if can_fork() else 1
+    drawn: dict[int, Drawn] = {}
+    if n > 1:
+        claims = _open_claims(len(pictures))
+        helpers: list[_Helper] = []
+        try:
+            helpers += (_start(pictures, claims) for _ in range(n - 1))
+            drawn.update((i, draw(pictures[i])) for i in _claimed(claims))
+            for helper in helpers:
+                drawn.update(helper.finish())
+        finally:
+            os.close(claims)
+            for helper in helpers:
+                helper.stop()
+    # What a helper has left, killed or out of disk, is drawn here; so an error of a picture's own is raised here, too.
+    return [drawn[i] if i in drawn else draw(picture) for i, picture in enumerate(pictures)]
+
+
+def load_renderers() -> None:
+    """Load what draws, once, so that no helper has to load it for itself."""
+    from matplotlib.backends import backend_agg, backend_mixed, backend_svg  # noqa: F401
+    from PIL import Image  # noqa: F401
+
+
+def can_fork() -> bool:
+    """Return whether this process has one thread alone, native ones counted, on a system that tells so.
+
+    A fork copies the locks that other threads hold, and not the threads.
+    """
+    if sys.platform != "linux" or threading.active_count() > 1:
+        return False
+    try:
+        return len(list(Path("/proc/self/task").iterdir())) == 1
+    except OSError:
+        return False
+
+
+@dataclass(slots=True)
+class _Helper:
+    """A process that draws, and the file it leaves its pictures in."""
+
+    pid: int
+    file: IO[bytes]
+    is_running: bool = True
+
+    def finish(self) -> Iterator[tuple[int, Drawn]]:
+        """Wait for its end; yield the pictures that it has drawn."""
+        os.waitpid(self.pid, 0)
+        self.is_running = False
+        self.file.seek(0)
+        while len(head := self.file.read(HEAD.size)) == HEAD.size:
+            i, width, height, length = HEAD.unpack(head)
+            content = self.file.read(length)
+            if len(content) == length:
+                yield i, (content, width, height)
+
+    def stop(self) -> None:
+        """Leave no process and no file behind."""
+        if self.is_running:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.is_running = False
+        self.file.close()
+
+
+def _open_claims(n: int) -> int:
+    """Return the reading end of a pipe that holds every picture's number once: who has read it draws it."""
+    claims, end = os.pipe()
+    os.write(end, b"".join(CLAIM.pack(i) for i in range(n)))
+    os.close(end)
+    return claims
+
+
+def _claimed(claims: int) -> Iterator[int]:
+    while len(token := os.read(claims, CLAIM.size)) == CLAIM.size:
+        yield CLAIM.unpack(token)[0]
+
+
+def _start(pictures: Sequence[Picture], claims: int) -> _Helper:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the helper's, until it has been read)
+    pid = os.fork()
+    if pid == 0:
+        _draw_claimed(pictures, claims, file)
+    return _Helper(pid, file)
+
+
+def _draw_claimed(pictures: Sequence[Picture], claims: int, file: IO[bytes]) -> NoReturn:
+    """Draw what is left, as a helper; end without a word, and without what this process's parent does at its end."""
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        for i in _claimed(claims):
+            content, width, height = draw(pictures[i])
+            file.write(HEAD.pack(i, width, height, len(content)) + content)
+            file.flush()
+    finally:
+        os._exit(0)
