@@ -22,7 +22,8 @@ from sweeps.data.images import ImageData, ImageSource
 from sweeps.data.table.published.named import FashionImages
 from sweeps.run.kinds import load
 from sweeps.run.lesson import LessonPlan
-from sweeps.spec.lesson import LessonSpec, resized, with_setting
+from sweeps.spec.lesson import LessonSpec
+from sweeps.spec.lesson_changes import resized, with_setting
 from sweeps.toml import SpecError
 
 R = 8

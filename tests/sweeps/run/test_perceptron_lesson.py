@@ -31,7 +31,8 @@ from sweeps.run.kinds import load
 from sweeps.run.lesson import LessonPlan
 from sweeps.run.study import run_sweep
 from sweeps.run.trained import Trained
-from sweeps.spec.lesson import LessonSpec, parse_lesson, resized, with_setting
+from sweeps.spec.lesson import LessonSpec, parse_lesson
+from sweeps.spec.lesson_changes import resized, with_setting
 from sweeps.spec.sweep import load_spec
 from sweeps.toml import SpecError
 
