@@ -21,7 +21,7 @@ def test_an_unknown_lesson_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
 def test_the_slowest_comes_first_and_decides(
     slowest: float, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(command: list[str], folder: Path) -> tuple[str, float, float]:  # noqa: ARG001
+    def run(command: list[str], folder: Path) -> tuple[str, float, float]:
         return "", slowest if command[-1] == "depth" else 2.0, 1.5
 
     monkeypatch.setattr(benchmarks.lesson_times, "run_process", run)
