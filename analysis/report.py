@@ -72,7 +72,7 @@ def write_course(
     Path
         The page.
     """
-    from analysis.course.page import course_sections, left_out_section
+    from analysis.course.page import course_sections, left_out_section, recorded_study_words
 
     studies = [study for folder in folders for study in read_sweep(folder)]
     lessons = [study for study in studies if study.is_lesson]
@@ -84,7 +84,11 @@ def write_course(
         for slug, study in zip(slugs, others, strict=True):
             own = _own_report(study)
             title = say("Lesson: {title}", title=printable(study.header.sweep))
-            sections += [named(one, slug, title) for one in (own(study).sections if own else sections_of([study]))]
+            its = list(own(study).sections if own else sections_of([study]))
+            if study.header.sweep in recorded:
+                note = Paragraph(recorded_study_words(study), "finding")
+                its[0] = replace(its[0], blocks=(note, *its[0].blocks))
+            sections += [named(one, slug, title) for one in its]
         if left_out:
             sections.append(left_out_section(left_out))
         return sections

@@ -2,7 +2,7 @@
 
     python benchmarks/pruning.py --trials 48 --seeds 2
 
-The same search (the homework's space on one Playground set, no patience) runs in three arms that differ in
+The same search (the homework's space on one Playground set, no patience) runs in four arms that differ in
 ``[pruning]`` alone. The best trial's loss is measured again on the finalists' fresh draws, so that no arm profits from
 looking more.
 """
@@ -25,7 +25,7 @@ from sweeps.spec.sweep import SweepSpec, load_spec, parse_spec  # noqa: E402
 from sweeps.spec.writing import as_table  # noqa: E402
 
 GRID = (1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 135, 200, 270, 405)
-KINDS = ("none", "successive_halving", "hyperband")
+KINDS = ("none", "successive_halving", "hyperband", "racing")
 
 
 def spec_of(kind: str, dataset: str, n_trials: int, seed: int) -> SweepSpec:
@@ -34,6 +34,9 @@ def spec_of(kind: str, dataset: str, n_trials: int, seed: int) -> SweepSpec:
     table["name"] = f"pruning-{kind.replace('_', '-')}-{seed}"
     table["seed"] = seed
     table["datasets"] = [one for one in table["datasets"] if one["name"] == dataset]
+    table["search"].pop("first")  # of lengths that this grid has not
+    table["space"]["training"]["max_epochs"]["choice"] = [135, 270, 405]
+    table["ablation"] = {"n_replicas": 0}
     table["search"] |= {"until": "budget", "n_trials": n_trials, "n_replicas": 8, "lag": 4}
     table["epochs"] = {"max_epochs": GRID[-1], "grid": list(GRID), "stop_from": 0, "stop_patience": 0}
     table["pruning"] = {"kind": kind, "min_epochs": 15, "reduction_factor": 3}

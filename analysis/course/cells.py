@@ -168,6 +168,11 @@ def title(dataset: str) -> str:
     return translated(_TITLES[dataset]) if dataset in _TITLES else dataset_title(dataset)
 
 
+def listed(parts: Sequence[str], separator: str = ", ") -> str:
+    """Return the parts of a sentence joined, or that nothing was measured for it: no sentence may end in a colon."""
+    return separator.join(parts) or say("(nothing that this needs was trained)")
+
+
 def level_text(level: Level) -> str:
     """Return a level as a reader says it: "none" in the reader's language, everything else as it is written."""
     if level == "none":

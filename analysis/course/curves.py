@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +42,7 @@ def over_epochs(
     label: str,
     *,
     log_y: bool = False,
+    levels: Sequence[Level] | None = None,
 ) -> Picture:
     """Return a picture of a curve by epoch, averaged over all cells that share dataset and level.
 
@@ -59,11 +60,15 @@ def over_epochs(
         Of the numbers.
     log_y : bool
         Whether they are drawn on a logarithmic scale.
+    levels : sequence of level or None
+        Those of the factor that are shown, where the design has them; None: all.
     """
+    known = cells.levels(design, colours)
+    drawn = [level for level in known if levels is None or level in levels] or known
     rows = tuple(
         (title(dataset), level_text(level), float(look), float(value))
         for dataset in cells.datasets(design)
-        for level in cells.levels(design, colours)
+        for level in drawn
         for look, value in zip(*_curve(cells, design, dataset, colours, level, curve), strict=True)
         if np.isfinite(value)
     )
@@ -77,7 +82,7 @@ def over_epochs(
         name,
         caption,
         alt,
-        lambda: _draw(cells, design, colours, curve, label, log_y),
+        lambda: _draw(cells, design, colours, curve, label, log_y, drawn),
         ReportTable(name, "", columns, rows),
     )
 
@@ -109,7 +114,9 @@ def _curve(
     return group[0].looks, np.mean([curve(cell) for cell in group], axis=0)
 
 
-def _draw(cells: Cells, design: str, colours: str, curve: Curve, label: str, log_y: bool) -> Figure:
+def _draw(
+    cells: Cells, design: str, colours: str, curve: Curve, label: str, log_y: bool, levels: Sequence[Level]
+) -> Figure:
     from analysis.formats.style import COLORS, framed_axes, new_figure, plain_ticks
 
     datasets = cells.datasets(design)
@@ -117,7 +124,7 @@ def _draw(cells: Cells, design: str, colours: str, curve: Curve, label: str, log
     figure = new_figure(2.1 * n + 0.8, 2.7)
     for i, dataset in enumerate(datasets):
         axes = framed_axes(figure, 0.6, 0.55, 0.1, 0.35, i, n)
-        for level, color in zip(cells.levels(design, colours), COLORS * 3, strict=False):
+        for level, color in zip(levels, COLORS * 3, strict=False):
             looks, values = _curve(cells, design, dataset, colours, level, curve)
             kept = [(max(look, 0.7), value) for look, value in zip(looks, values, strict=True) if np.isfinite(value)]
             heights = [max(value, SMALLEST) if log_y else value for _, value in kept]

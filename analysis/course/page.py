@@ -69,6 +69,8 @@ class ToldLesson:
             )
         if self.lesson is None:
             return say("No claims are written for this lesson.")
+        if self.study.cells and all(cell.reason is not None for cell in self.study.cells):
+            return say("No cell could be trained: {reason}.", reason=printable(str(self.study.cells[0].reason)))
         return self.lesson.answer(Cells(self.study), self.judgments)
 
 
@@ -102,6 +104,19 @@ def recorded_words(one: ToldLesson) -> str:
         n_cells=n_cells,
         hours=hours,
         command=f"{COMMAND} {one.settings.lesson}",
+    )
+
+
+def recorded_study_words(study: Study) -> str:
+    """Return that a study's networks came with the package, and how long they took from the first to the last."""
+    begun = min(network.started_at_s for network in study.networks)
+    minutes = (max(network.started_at_s + network.duration_s for network in study.networks) - begun) / 60
+    return say(
+        "Recorded, not run here: its {n} networks took {minutes:.2g} minutes elsewhere, and came with the package. "
+        "{command} runs it.",
+        n=len(study.networks),
+        minutes=minutes,
+        command=f"{COMMAND} {study.header.sweep}",
     )
 
 

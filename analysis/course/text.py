@@ -22,15 +22,14 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
         ),
         "29": later("a comparison, on the page of `run quadratic`: polynomial regression of degree 1 to 9"),
         "30": later(
-            "no claim but a comparison: the article's figures as printed, from its printed weights and from scratch, "
-            "stand on the page of `run quadratic`"
+            "judged by the polynomial study, `run quadratic`: the article's figures as printed, from its printed "
+            "weights and from scratch"
         ),
         "31 to 64": later(
             "of the textbook and the lecture notes: those that stand in no table above are of lessons "
             "that have not been run here"
         ),
-        "46": later("the engine has no penalty on biases, so that with and without one cannot be compared"),
-        "68": later("about seconds: no record holds them but as timing, which differs from run to run"),
+        "68": later("about seconds, which differ from run to run: judged on the page of `run perceptron`"),
     }
 )
 """Why claims of the sources have no verdict here."""
@@ -70,6 +69,8 @@ class JudgedStudy:
         For the reader, and for the command line.
     question, source : str
     judgments : tuple of Judgment
+    note : str
+        What else is to be said of its records.
     """
 
     title: str
@@ -77,6 +78,7 @@ class JudgedStudy:
     question: str
     source: str
     judgments: tuple[Judgment, ...]
+    note: str = ""
 
 
 def claims_document(
@@ -146,7 +148,7 @@ def _other_part(one: JudgedStudy) -> str:
         [
             heading,
             "",
-            markdown(translated(one.question)),
+            markdown(" ".join(filter(None, (translated(one.question), one.note)))),
             "",
             say("Source: {source}.", source=markdown(translated(one.source))),
             "",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, last, measured, pooled, sooner, title
+from analysis.course.cells import Cells, last, listed, measured, pooled, sooner, title
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
@@ -280,9 +280,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         parts.append(f"{title(dataset)} {' / '.join(dict.fromkeys(names))}")
     dead = _dead(cells, "relu")
     share = say(" {share:.1%} of ReLU units are dead after training.", share=dead.mean()) if len(dead) else ""
-    return say(
-        "Lowest median test loss, by set (one layer / more): {parts}.{share}", parts=", ".join(parts), share=share
-    )
+    return say("Lowest median test loss, by set (one layer / more): {parts}.{share}", parts=listed(parts), share=share)
 
 
 LESSON = Lesson(later("Activations"), claims, blocks, answer)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, FloatArray, losses, pooled, sooner, traced
+from analysis.course.cells import Cells, FloatArray, listed, losses, pooled, sooner, traced
 from analysis.course.comparing import over_levels
 from analysis.course.curves import over_epochs
 from analysis.course.lesson import Lesson
+from analysis.course.probed import probe_epochs
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample
@@ -285,7 +286,17 @@ def blocks(cells: Cells) -> list[Block]:
             ),
         )
     ]
-    return [*pictures, *tables]
+    weights = probe_epochs(
+        "after-overfitting-weights",
+        say("Median norm of the weights over {n} draws by epoch, mean of the activations; one line a network.", n=n),
+        say("Norm of the weights by epoch and network."),
+        cells,
+        "weights",
+        SHAPE,
+        "weight_norm",
+        say("norm of the weights"),
+    )
+    return [*pictures, *weights, *tables]
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
@@ -305,7 +316,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     return say(
         "From the first fit to the end weights move this many times the distance that they had come to fit (median): "
         "{parts}. Beyond the range {mean:.0%} of the networks are better at the end.",
-        parts=", ".join(parts),
+        parts=listed(parts),
         mean=np.mean(better),
     )
 

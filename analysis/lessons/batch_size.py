@@ -10,6 +10,7 @@ from analysis.course.cells import Cells, FloatArray, difference, last, sooner, t
 from analysis.course.comparing import by_dataset, claim, lines, over_levels, reached, roughness
 from analysis.course.curves import survival
 from analysis.course.lesson import Lesson
+from analysis.course.probed import probe_table
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment
@@ -146,6 +147,19 @@ def blocks(cells: Cells) -> list[Block]:
             "dataset",
             roughness,
             kind="median",
+            others={RATE: MIDDLE_RATE},
+        ),
+        *probe_table(
+            "batch-size-gradient",
+            say(
+                "Norm of the whole training set's gradient at the end, median over draws, at rate 0.03: how far from "
+                "rest training has come."
+            ),
+            cells,
+            "sets",
+            BATCH,
+            "dataset",
+            "gradient_norm",
             others={RATE: MIDDLE_RATE},
         ),
     ]

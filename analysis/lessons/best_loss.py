@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, floor, losses, pooled, title
+from analysis.course.cells import Cells, FloatArray, floor, listed, losses, pooled, title
 from analysis.course.comparing import lines
 from analysis.course.lesson import Lesson
+from analysis.course.probed import probe_table
 from analysis.formats.blocks import Block, Cell, ReportColumn, ReportTable, shown
 from analysis.statistics.bounded import bounded_interval
 from analysis.statistics.verdicts import Claim, Judgment, Sample, share_interval
@@ -136,7 +137,16 @@ def blocks(cells: Cells) -> list[Block]:
         log_y=True,
         goal=cells.target("settings"),
     )
-    return [picture, table]
+    weights = probe_table(
+        "best-loss-weights",
+        say("Norm of the weights at the end by layers and strength of the penalty (median over draws)."),
+        cells,
+        "settings",
+        SHAPE,
+        "training.regularization_rate",
+        "weight_norm",
+    )
+    return [picture, table, *weights]
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
@@ -154,7 +164,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
                 words=words[0],
             )
         )
-    return say("Chosen on other draws, the lowest mean test loss is {parts}.", parts=say(" and ").join(parts))
+    return say("Chosen on other draws, the lowest mean test loss is {parts}.", parts=listed(parts, say(" and ")))
 
 
 LESSON = Lesson(later("Lowest loss"), claims, blocks, answer)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, floor, last, measured, pooled, sooner, title
+from analysis.course.cells import Cells, floor, last, listed, measured, pooled, sooner, title
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import (
     Block,
@@ -361,7 +361,7 @@ def _better_beyond(cells: Cells) -> str:
         for name, sets in by_name.items()
         if sets
     ]
-    text = "; ".join(parts) + "."
+    text = listed(parts, "; ") + "."
     if opposed:
         text += say(
             " On {opposed} settings that are better within the range are worse beyond it.", opposed=", ".join(opposed)

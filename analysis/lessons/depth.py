@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, difference, last, level_text, pooled, sooner, title
+from analysis.course.cells import Cells, FloatArray, difference, last, level_text, listed, pooled, sooner, title
 from analysis.course.comparing import lines, over_levels, reached
 from analysis.course.curves import survival
 from analysis.course.lesson import Lesson
+from analysis.course.probed import layer_table
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
@@ -104,6 +105,18 @@ def blocks(cells: Cells) -> list[Block]:
             "dataset",
             lambda cell: reached(cells, cell),
         ),
+        *layer_table(
+            "depth-layers",
+            say(
+                "Layer by layer, all sets and training shares: variance of the outputs over the training points and "
+                "size of the loss's gradient (medians over draws), at the first look and at the end, and the share of "
+                "units through which no gradient goes any more."
+            ),
+            cells,
+            "sets",
+            SHAPE,
+            ACTIVATION,
+        ),
     ]
 
 
@@ -118,7 +131,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         }
         best = min(means, key=lambda shape: means[shape])
         parts.append(say("{best} on {title}", best=best, title=title(dataset)))
-    return say("At equally many parameters the lowest median test loss has {parts}.", parts=", ".join(parts))
+    return say("At equally many parameters the lowest median test loss has {parts}.", parts=listed(parts))
 
 
 LESSON = Lesson(later("Depth"), claims, blocks, answer)

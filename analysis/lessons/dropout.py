@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, losses, measured, title
+from analysis.course.cells import Cells, listed, losses, measured, title
 from analysis.course.comparing import claim
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Paragraph, Picture, ReportColumn, ReportTable, shown
@@ -291,7 +291,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
             f"{_words(cell)} {np.median(ERROR(cell)):.1%}" for cell in cells.of("noise", {"dataset": dataset})
         )
         parts.append(f"{title(dataset)}: {shares}")
-    return say("Wrong test images after the last epoch: {parts}.", parts="; ".join(parts))
+    return say("Wrong test images after the last epoch: {parts}.", parts=listed(parts, "; "))
 
 
 LESSON = Lesson(later("Dropout"), claims, blocks, answer)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, losses, sooner, title
+from analysis.course.cells import Cells, last, listed, losses, sooner, title
 from analysis.course.comparing import claim
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, shown
@@ -288,6 +288,7 @@ def blocks(cells: Cells) -> list[Block]:
     """Return picture and table."""
     return [
         _picture(cells),
+        *_losses_picture(cells),
         _table(cells),
         Paragraph(
             say(
@@ -348,17 +349,45 @@ COURSES = (
 )
 
 
+LOSSES = (
+    ("clean_loss", later("loss on right labels")),
+    ("wrong_loss", later("loss on wrong labels")),
+)
+
+
+def _losses_picture(cells: Cells) -> list[Picture]:
+    """Return the picture of the training loss on right and on wrong labels apart; older records have none."""
+    panels = [(name, cell) for name, cell in _cells(cells, noisy=True) if "wrong_loss" in cell.losses]
+    if not panels:
+        return []
+    ends = [
+        say(
+            "{name} {clean:.3g} and {wrong:.3g}",
+            name=name,
+            clean=float(np.median(last(cell, "clean_loss"))),
+            wrong=float(np.median(last(cell, "wrong_loss"))),
+        )
+        for name, cell in panels
+    ]
+    return [
+        Picture(
+            "early-stopping-losses",
+            say(
+                "Training loss on points with a right and with a wrong label apart (against the label that was told), "
+                "medians over draws by epoch, without penalty. Where the loss on wrong labels rises while that on "
+                "right ones falls, the network takes such points for what they are."
+            ),
+            say("Loss at the end on right and on wrong labels: {ends}.", ends="; ".join(ends)),
+            lambda: _draw(panels, LOSSES, log_y=True),
+            _courses_table("early-stopping-losses", panels, LOSSES),
+        )
+    ]
+
+
 def _picture(cells: Cells) -> Picture:
     panels = _cells(cells, noisy=None) + [
         (say("{title}, at random", title=title(str(cell.params["dataset"]))), cell)
         for cell in cells.of("labels", {NOISE: RANDOM, PENALTY: 0.0})
-    ]
-    rows = [
-        (name, words, float(look), float(np.median(row)))
-        for name, cell in panels
-        for course, words in COURSES
-        for look, row in zip(cell.looks, losses(cell, course), strict=True)
-        if np.isfinite(np.median(row))
     ]
     return Picture(
         "early-stopping-courses",
@@ -367,35 +396,51 @@ def _picture(cells: Cells) -> Picture:
             "is where patience goes back to (median)."
         ),
         say("One panel for each share of wrong labels."),
-        lambda: _draw(panels),
-        ReportTable(
-            "early-stopping-courses",
-            "",
-            (
-                ReportColumn("labels", say("Labels"), "text"),
-                ReportColumn("what", say("What"), "text"),
-                ReportColumn("epoch", say("Epoch")),
-                ReportColumn("median", say("Share")),
-            ),
-            tuple(rows),
-        ),
+        lambda: _draw(panels, COURSES),
+        _courses_table("early-stopping-courses", panels, COURSES),
     )
 
 
-def _draw(panels: Sequence[tuple[str, CellRecord]]) -> Figure:
+def _courses_table(
+    name: str, panels: Sequence[tuple[str, CellRecord]], courses: Sequence[tuple[str, str]]
+) -> ReportTable:
+    """Return what a picture of medians by epoch shows, as numbers."""
+    rows = [
+        (panel, str(words), float(look), float(np.median(row)))
+        for panel, cell in panels
+        for course, words in courses
+        for look, row in zip(cell.looks, losses(cell, course), strict=True)
+        if np.isfinite(np.median(row))
+    ]
+    columns = (
+        ReportColumn("labels", say("Labels"), "text"),
+        ReportColumn("what", say("What"), "text"),
+        ReportColumn("epoch", say("Epoch")),
+        ReportColumn("median", say("Median")),
+    )
+    return ReportTable(name, "", columns, tuple(rows))
+
+
+def _draw(
+    panels: Sequence[tuple[str, CellRecord]], courses: Sequence[tuple[str, str]], *, log_y: bool = False
+) -> Figure:
     from analysis.formats.style import BLUE, GRAY, GREEN, RED, framed_axes, new_figure, plain_ticks
 
     figure = new_figure(1.9 * max(1, len(panels)) + 0.6, 2.7)
     for i, (name, cell) in enumerate(panels):
         axes = framed_axes(figure, 0.4, 0.5, 0.08, 0.35, i, len(panels))
-        for (course, words), color in zip(COURSES, (BLUE, RED, GREEN), strict=True):
+        for (course, words), color in zip(courses, (BLUE, RED, GREEN), strict=False):
             middle = np.median(losses(cell, course), axis=1)
             known = np.isfinite(middle)
             axes.plot(np.array(cell.looks)[known], middle[known], color=color, linewidth=1.3, label=words)
         axes.axvline(float(np.median(np.array(cell.looks)[patience_stop(cell)[0]])), color=GRAY, linestyle="--")
         axes.set_xscale("log")
         plain_ticks(axes, "x")
-        axes.set_ylim(-0.02, 1.02)
+        if log_y:
+            axes.set_yscale("log")
+            plain_ticks(axes, "y")
+        else:
+            axes.set_ylim(-0.02, 1.02)
         axes.set_title(name.rpartition(", ")[2], fontsize=8)
         axes.set_xlabel("epoch", fontsize=8)
         axes.tick_params(labelsize=6, which="both")
@@ -418,7 +463,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     return say(
         "Points with a right label are fitted first, so that patience stops before the wrong ones are: share of wrong "
         "held-out images, {parts}.",
-        parts="; ".join(parts),
+        parts=listed(parts, "; "),
     )
 
 

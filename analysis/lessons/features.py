@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, floor, last, pooled, sooner, title
+from analysis.course.cells import Cells, FloatArray, floor, last, listed, pooled, sooner, title
 from analysis.course.comparing import lines, over_levels, reached
 from analysis.course.lesson import Lesson
+from analysis.course.probed import probe_table
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
@@ -131,6 +132,19 @@ def blocks(cells: Cells) -> list[Block]:
             lambda cell: reached(cells, cell),
             others={SHAPE: "6", NOISE: 0.2},
         ),
+        *probe_table(
+            "features-weights",
+            say(
+                "Norm of the weights at the end, six units, by noise and inputs (median over draws of the mean over "
+                "sets)."
+            ),
+            cells,
+            "sets",
+            NOISE,
+            FEATURES,
+            "weight_norm",
+            others={SHAPE: "6"},
+        ),
     ]
 
 
@@ -143,7 +157,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
             two, seven = (float(np.median(last(cell, "test"))) for cell in pair if cell is not None)
             parts.append(say("{title} {two:.3f} and {seven:.3f}", title=title(dataset), two=two, seven=seven))
     return say(
-        "Median test loss of six units with two and with seven inputs at noise 20 %: {parts}.", parts=", ".join(parts)
+        "Median test loss of six units with two and with seven inputs at noise 20 %: {parts}.", parts=listed(parts)
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, measured
+from analysis.course.cells import Cells, listed, measured
 from analysis.course.comparing import claim
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, shown
@@ -303,7 +303,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         if len(wrong[0])
         else ""
     )
-    return say("Median error of logarithms on rows not trained on: {parts}.{luck}", parts=", ".join(parts), luck=luck)
+    return say("Median error of logarithms on rows not trained on: {parts}.{luck}", parts=listed(parts), luck=luck)
 
 
 LESSON = Lesson(later("Questions about house prices"), claims, blocks, answer)

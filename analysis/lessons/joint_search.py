@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, last, losses, measured, sooner, title
+from analysis.course.cells import Cells, last, listed, losses, measured, sooner, title
 from analysis.course.comparing import claim
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, shown
@@ -230,7 +230,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     return say(
         "Share of searches with a trial of certified grade at the end of the budget, and the winner's median loss on "
         "fresh draws: {parts}.",
-        parts="; ".join(parts),
+        parts=listed(parts, "; "),
     )
 
 

@@ -23,6 +23,7 @@ from analysis.course.cells import (
 )
 from analysis.course.comparing import roughness
 from analysis.course.lesson import Lesson
+from analysis.course.probed import probe_epochs
 from analysis.course.surfaces import descent_of, descent_picture, same_end, surface_picture, surfaces_of
 from analysis.formats.blocks import Block, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RATE = "training.learning_rate"
+SHOWN_RATES = (0.001, 0.03, 0.3, 3.0)
+"""Those of the guess: ten lines are more than there are colours."""
 CURVATURE = 1.0
 CLOSE = 0.01
 SAME_END = 0.1
@@ -281,6 +284,22 @@ def blocks(cells: Cells) -> list[Block]:
     return [
         _survival_picture(cells),
         _rates_table(cells),
+        *probe_epochs(
+            "learning-rate-gradient",
+            say(
+                "Median norm of the training loss's gradient over {n} draws by epoch, at four of the rates. It is "
+                "small where training has come to rest, and where units are saturated and it cannot go on; a step is "
+                "the rate times it.",
+                n=cells.design("sets").get("n_replicas", 0),
+            ),
+            say("Norm of the gradient by epoch and rate on each set."),
+            cells,
+            "sets",
+            RATE,
+            "gradient_norm",
+            say("norm of the gradient"),
+            levels=SHOWN_RATES,
+        ),
         descent_picture(
             "learning-rate-descent",
             say(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, measured, title
+from analysis.course.cells import Cells, listed, measured, title
 from analysis.course.chosen import GUESSING, best, between, judges, middle, wrong
 from analysis.course.comparing import Levels, claim
 from analysis.course.lesson import Lesson
@@ -254,6 +255,10 @@ def _table(cells: Cells) -> ReportTable:
     )  # fmt: skip
 
 
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if math.isfinite(share) else say("(not trained)")
+
+
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     """Return the answer in one sentence."""
     parts = []
@@ -265,22 +270,22 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         ]
         parts.append(
             say(
-                "on {title} softmax regression is wrong on {plain:.1%} of images, on {inverted:.1%} with half "
-                "of them inverted; 64 hidden units on {hidden:.1%} and {hidden_inverted:.1%}",
+                "on {title} softmax regression is wrong on {plain} of images, on {inverted} with half "
+                "of them inverted; 64 hidden units on {hidden} and {hidden_inverted}",
                 title=title(dataset),
-                plain=four[0],
-                inverted=four[1],
-                hidden=four[2],
-                hidden_inverted=four[3],
+                plain=_percent(four[0]),
+                inverted=_percent(four[1]),
+                hidden=_percent(four[2]),
+                hidden_inverted=_percent(four[3]),
             )
         )
     fever = [middle(cells, "fever", {SHAPE: LINEAR, FEATURE: feature}) for feature in ("temperature", "distance")]
     return say(
-        "It scores an input by one template a class: {parts}. A linear model is wrong on {temperature:.1%} of "
-        "patients by their temperature, on {distance:.1%} by its distance from 37 (5% are told wrong).",
-        parts="; ".join(parts),
-        temperature=fever[0],
-        distance=fever[1],
+        "It scores an input by one template a class: {parts}. A linear model is wrong on {temperature} of "
+        "patients by their temperature, on {distance} by its distance from 37 (5% are told wrong).",
+        parts=listed(parts, "; "),
+        temperature=_percent(fever[0]),
+        distance=_percent(fever[1]),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, difference, measured, pooled, title
+from analysis.course.cells import Cells, difference, listed, measured, pooled, title
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, number_text, shown
 from analysis.records.lesson import CellRecord, Level
@@ -304,7 +304,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     return say(
         "Share of wrong test images, each loss at its best rate: {parts}. A hinge loss of 0 stays 0 "
         "with all weights doubled, so that a penalty must choose among weights.",
-        parts="; ".join(parts),
+        parts=listed(parts, "; "),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, last, pooled, title
+from analysis.course.cells import Cells, FloatArray, last, listed, pooled, title
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, shown
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval
@@ -141,7 +141,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     return say(
         "The best of {most} settings promises a test loss that is too low by this much on average: {parts}.",
         most=most,
-        parts=", ".join(parts),
+        parts=listed(parts),
     )
 
 

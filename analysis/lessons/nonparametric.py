@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, measured, title
+from analysis.course.cells import Cells, listed, measured, title
 from analysis.course.comparing import claim
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Paragraph, Picture, ReportColumn, ReportTable, shown
@@ -250,7 +250,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
             and not np.isnan(wrong(cell, "out_of_range")).all()
         ]
         parts.append(f"{title(dataset)}: {', '.join(found)}")
-    return say("Wrong in range and beyond it: {parts}.", parts="; ".join(parts))
+    return say("Wrong in range and beyond it: {parts}.", parts=listed(parts, "; "))
 
 
 LESSON = Lesson(later("Neighbours, kernels, networks"), claims, blocks, answer)

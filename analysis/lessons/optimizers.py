@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, last, pooled, sooner, time_to, title, traced
+from analysis.course.cells import Cells, FloatArray, last, listed, pooled, sooner, time_to, title, traced
 from analysis.course.comparing import lines, over_levels, reached
 from analysis.course.curves import survival
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, ReportColumn, ReportTable, shown
+from analysis.course.probed import at_end
+from analysis.formats.blocks import Block, Cell, Missing, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord, Level
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
 from analysis.words import later, say
@@ -74,7 +75,7 @@ def _turning_table(cells: Cells) -> ReportTable:
     rows: list[tuple[Cell, ...]] = []
     for design, key in (("valley", OPTIMIZER), ("zigzag", ACTIVATION)):
         for cell in cells.of(design):
-            angle = traced(cell, "turning")[-1]
+            angle, norm = traced(cell, "turning")[-1], at_end(cell, "gradient_norm")
             rows.append(
                 (
                     f"{title(str(cell.params['dataset']))}, {cell.params[key]}",
@@ -82,17 +83,19 @@ def _turning_table(cells: Cells) -> ReportTable:
                     shown(median_interval(angle[~np.isnan(angle)])),
                     shown(share_interval(reached(cells, cell, ("train",)))),
                     float(np.median(last(cell, "train"))),
+                    Missing(say("not measured")) if norm is None else shown(median_interval(norm[~np.isnan(norm)])),
                 )
             )
     return ReportTable(
         "optimizers-turning",
         say("Mean angle between one step and the next in degrees (0 is straight on, 180 to and fro), on a bowl of "
         "curvatures 1 and 100 and with full batches of two sets, 300 steps; share of starts whose training loss "
-        "reaches the target, and its median at the end."),
+        "reaches the target, its median at the end, and the norm of its gradient there."),
         (
             ReportColumn("where", say("On, with"), "text"), ReportColumn("rate", say("Rate")),
             ReportColumn("angle", say("Angle"), "interval"), ReportColumn("reached", say("Reached"), "interval"),
             ReportColumn("loss", say("Training loss")),
+            ReportColumn("gradient", say("Gradient at the end"), "interval"),
         ),
         tuple(rows),
     )  # fmt: skip
@@ -219,7 +222,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
         parts.append(f"{optimizer} {np.mean(shares):.0%}")
     return say(
         "Each at its own rate, chosen on other draws, these shares of networks reach the target: {parts}.",
-        parts=", ".join(parts),
+        parts=listed(parts),
     )
 
 

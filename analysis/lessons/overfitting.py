@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.course.boundaries import HALF, outputs, plane, points_of, scatter
-from analysis.course.cells import Cells, FloatArray, difference, last, losses, pooled, sooner, title, traced
+from analysis.course.cells import Cells, FloatArray, difference, last, listed, losses, pooled, sooner, title, traced
 from analysis.course.comparing import over_levels
 from analysis.course.curves import over_epochs
 from analysis.course.lesson import Lesson
+from analysis.course.probed import probe_epochs
 from analysis.formats.blocks import Block, Picture, ReportColumn, ReportTable
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
@@ -191,6 +192,18 @@ def blocks(cells: Cells) -> list[Block]:
                     lambda cell: traced(cell, "crossings")[-1],
                 ),
             )
+        ),
+        *probe_epochs(
+            "overfitting-weights",
+            say(
+                "Median norm of the weights over {n} draws by epoch, mean of both activations; one line a network.", n=n
+            ),
+            say("Norm of the weights by epoch and network on each set."),
+            cells,
+            "sets",
+            SHAPE,
+            "weight_norm",
+            say("norm of the weights"),
         ),
     ]
 
@@ -381,7 +394,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     return say(
         "Median training and test loss at the end ({activation}), simple network: {parts}.",
         activation=activation[0],
-        parts="; ".join(parts),
+        parts=listed(parts, "; "),
     )
 
 

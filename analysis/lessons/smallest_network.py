@@ -10,7 +10,8 @@ import numpy as np
 from analysis.course.cells import Cells, FloatArray, last, level_text, losses, title
 from analysis.course.comparing import claim, over_levels, reached
 from analysis.course.lesson import Lesson
-from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, shown
+from analysis.course.probed import at_end
+from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, shown
 from analysis.formats.cells import interval_text
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample, median_interval, share_interval
@@ -89,6 +90,18 @@ def claims(cells: Cells) -> list[Claim]:
     ]
 
 
+def _dead(cells: Cells, cell: CellRecord, *, passed: bool) -> Cell:
+    """Return the share of dead units in the restarts that passed, or in those that failed."""
+    found = at_end(cell, "dead_units")
+    if found is None:
+        return Missing(say("not measured"))
+    chosen = found[(low_enough(cells, cell) > 0) == passed]
+    known = chosen[~np.isnan(chosen)]
+    if not len(known):
+        return Missing(say("none passed") if passed else say("none failed"))
+    return shown(share_interval(known))
+
+
 def blocks(cells: Cells) -> list[Block]:
     """Return picture and tables."""
     group = sorted(cells.of("exercise"), key=n_units)
@@ -98,6 +111,7 @@ def blocks(cells: Cells) -> list[Block]:
             n_units(cell),
             shown(share_interval(low_enough(cells, cell))),
             shown(median_interval(losses(cell, "test").min(axis=0))),
+            *(_dead(cells, cell, passed=passed) for passed in (True, False)),
         )
         for cell in group
     ]
@@ -106,7 +120,9 @@ def blocks(cells: Cells) -> list[Block]:
         "smallest-network-exercise",
         say(
             "The exercise's setting, {n} draws: share whose test loss is at most {target:g} at any "
-            "look, and the median of the lowest test loss, which flatters: it is chosen on the test points.",
+            "look, and the median of the lowest test loss, which flatters: it is chosen on the test points. Dead units "
+            "are those through which no gradient goes any more, as a share of all at the end, of restarts that passed "
+            "and of those that failed.",
             n=n,
             target=cells.target("exercise"),
         ),
@@ -115,6 +131,8 @@ def blocks(cells: Cells) -> list[Block]:
             ReportColumn("n", say("Units")),
             ReportColumn("share", say("Passed"), "interval"),
             ReportColumn("loss", say("Lowest test loss"), "interval"),
+            ReportColumn("dead_passed", say("Dead units, passed"), "interval"),
+            ReportColumn("dead_failed", say("Dead units, failed"), "interval"),
         ),
         tuple(rows),
     )

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.course.cells import Cells, FloatArray, difference, last, sooner, title
+from analysis.course.cells import Cells, FloatArray, difference, last, listed, sooner, title
 from analysis.course.comparing import by_dataset, claim, lines, over_levels, roughness
 from analysis.course.lesson import Lesson
+from analysis.course.probed import probe_table
 from analysis.formats.blocks import Block
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Claim, Judgment, Sample
@@ -177,6 +178,16 @@ def blocks(cells: Cells) -> list[Block]:
             kind="median",
             others=others,
         ),
+        *probe_table(
+            "split-weights",
+            say("Norm of the weights at the end, batch 10 (median over draws of the mean over sets)."),
+            cells,
+            "sets",
+            SHARE,
+            RATE,
+            "weight_norm",
+            others=others,
+        ),
     ]
 
 
@@ -194,7 +205,7 @@ def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001
     if not parts:
         return say("The design has not both 10 % and 90 % training data; the tables show what was trained.")
     return say(
-        "Lowest mean test loss of all settings with 10 % against 90 % training data: {parts}.", parts=", ".join(parts)
+        "Lowest mean test loss of all settings with 10 % against 90 % training data: {parts}.", parts=listed(parts)
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, last, losses, sooner, title
+from analysis.course.cells import Cells, last, listed, losses, sooner, title
 from analysis.course.comparing import claim
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Picture, ReportColumn, ReportTable, number_text, shown
@@ -284,7 +284,7 @@ def _words(cells: Cells) -> str:
             words = [say("{width} units {loss}", width=width, loss=number_text(float(np.median(_test(cell)[1::2]))))
                      for width, cell in (found[0], found[at], found[-1])]  # fmt: skip
             parts.append(f"{name}: {', '.join(words)}")
-    return "; ".join(parts)
+    return listed(parts, "; ")
 
 
 def answer(cells: Cells, judgments: Sequence[Judgment]) -> str:  # noqa: ARG001

@@ -27,6 +27,9 @@ from analysis.polynomial.question import (
     converged_share,
     mean_over_converged,
 )
+from analysis.polynomial.source_claims import source_claims
+from analysis.statistics.intervals import COUNTED
+from analysis.statistics.verdicts import judge
 
 
 def claims_section(question: Question, found: Sequence[PolynomialClaim]) -> Section:
@@ -43,7 +46,36 @@ def claims_section(question: Question, found: Sequence[PolynomialClaim]) -> Sect
         ),
         tuple((claim.text, claim.verdict, claim.fair_verdict) for claim in found),
     )
-    return Section("claims", "The claims", (table,))
+    return Section("claims", "The claims", (table, _source_table(question)))
+
+
+def _source_table(question: Question) -> ReportTable:
+    """Return the verdicts on claims 26, 29 and 30, in the form and by the rule of the lessons."""
+    judged = [judge(claim) for claim in source_claims(question)]
+    return ReportTable(
+        "source-claims",
+        "Claims 26 (under equal budgets), 29 and 30 of the sources, judged as those of the lessons are: over all "
+        "conditions together and within each, at a level that holds for all of them at once.",
+        (
+            ReportColumn("number", "No.", "text"),
+            ReportColumn("claim", "Claim", "text"),
+            ReportColumn("verdict", "Verdict", "text"),
+            ReportColumn("measure", "Measured", "text"),
+            ReportColumn("effect", "Effect", "interval"),
+            ReportColumn("n", "n"),
+        ),
+        tuple(
+            (
+                one.claim.number,
+                one.claim.words,
+                one.verdict,
+                one.claim.measure,
+                shown(one.effect),
+                Missing("exact") if one.effect.method == COUNTED else one.effect.n,
+            )
+            for one in judged
+        ),
+    )
 
 
 def evidence_section(question: Question, found: Sequence[PolynomialClaim]) -> Section:

@@ -60,7 +60,7 @@ class Verdict:
     n_certificates : int
         K.
     stopped : str
-        Why the search ended: ``"reached"``, ``"budget"``, ``"timeout"``, ``"all_failed"``.
+        Why the search ended: ``"reached"``, ``"converged"``, ``"budget"``, ``"timeout"``, ``"all_failed"``.
     text : str
         One sentence for the reader, with how to go on where nothing passed.
     claims : dict of str to str, or None

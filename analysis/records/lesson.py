@@ -50,7 +50,7 @@ class LessonSettings:
     changed : list of str
         What the command line changed: ``"training.batch_size = 1"``.
     designs : list of dict
-        Each design as it ran: see `sweeps.spec.lesson.Design`.
+        Each design as it ran: see `sweeps.spec.design.Design`.
     left_out : list of str
         Datasets that were left out because their files were not at hand.
     """
@@ -72,6 +72,11 @@ class LessonSettings:
 def at_look(probe: str, epoch: int) -> str:
     """Return under which name a record keeps what a probe found at a look."""
     return f"{probe}@{epoch}"
+
+
+def cell_file(number: int) -> str:
+    """Return the name of the files, without ending, that keep the networks of a cell."""
+    return f"cell-{number}"
 
 
 def of_layer(probe: str, layer: int) -> str:

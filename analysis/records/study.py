@@ -79,7 +79,7 @@ class StudyHeader:
     n_trials : int
         Budget of search trials.
     until : str
-        ``"reached"`` or ``"budget"``.
+        ``"reached"``, ``"converged"`` or ``"budget"``.
     n_replicas : int
         Replicas of a search trial.
     max_epochs : int
@@ -191,8 +191,14 @@ class TrialRecord:
     ensemble : dict or None
         A table's or images' certificate: what its networks together make of the test rows; see
         `analysis.records.table`, `sweeps.data.numbered`.
+    rung_losses : dict of str to list of float, or None
+        With paired racing: by rung the test losses at the look up to there with the lowest mean, one a replica.
     changed : str or None
         Of an ablation's change: the spec key that was changed; what else differs from the winner came along with it.
+    probes : dict of str to list of (float or None)
+        What the sweep's probes found, per grid point: ``gradient_norm_mean``, ``gradient_norm_q10``,
+        ``gradient_norm_q90`` over the replicas that had not diverged, of layers ``layer_dead.1_mean``; see
+        `sweeps.run.trial_probes`. Empty where the spec names none.
     started_at_s, duration_s, worker
         Wall-clock start (Unix time), monotonic duration, name of the worker. Not part of the canonical form.
     """
@@ -236,6 +242,8 @@ class TrialRecord:
     pruned_at: int | None = None
     ensemble: dict[str, Any] | None = None
     changed: str | None = None
+    rung_losses: dict[str, list[float]] | None = None
+    probes: dict[str, list[float | None]] = field(default_factory=dict)
     started_at_s: float = 0.0
     duration_s: float = 0.0
     worker: str = ""
@@ -258,6 +266,8 @@ class Study:
         Other spaces than the header's, in order.
     extended_at : list of int
         Search trials there were at each extension that came behind a look.
+    until_since : int
+        Search trials that had been asked when what ends the search, ``budget.until``, became what it is.
     """
 
     header: StudyHeader
@@ -272,6 +282,7 @@ class Study:
     extensions: list[Extension] = field(default_factory=list)
     extended_at: list[int] = field(default_factory=list)
     chapters: list[Chapter] = field(default_factory=list)
+    until_since: int = 0
 
     @property
     def digest(self) -> str:
@@ -388,6 +399,7 @@ class Study:
         if has_looked and not self.is_extended_in_vain:
             self.extended_at.append(len(self.trials))
         self.verdict = None
+        self.until_since = self.until_since if extension.until == self.budget.until else len(self.asked)
         self.extensions.append(Extension(extension.n_trials, extension.until, extension.spec_sha256))
         if isinstance(extension, Chapter):
             self.chapters.append(extension)

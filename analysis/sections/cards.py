@@ -31,7 +31,7 @@ from analysis.sections.answer import NO_FLOOR, page_link, verdict_text
 from analysis.sections.curves import curve_block, curve_line
 from analysis.sections.distance import crossing, distance_bins, points_beyond
 from analysis.sections.models import WinnerModel, winner_model
-from analysis.sections.next_steps import card_title, next_sentences, value_text
+from analysis.sections.next_steps import card_title, convergence_sentences, next_sentences, value_text
 from analysis.sections.surface import MOST_IN_CSV, N_PIXELS, PAGE_HALF_WIDTH, Surface, surface
 from analysis.sections.table import (
     TableStudy,
@@ -117,7 +117,8 @@ def card_of(study: Study, label: str = "", file_name: str = "card") -> Card:
         nothing = Missing(say("not shown: no trial has given a loss"))
         basis = say("goal {goal:g}", goal=study.header.goal)
         return Card(label, state, basis, Missing(why), (), nothing.reason + ".", nothing,
-                    Missing(say("nothing to replay")), Missing(say("no setting to open")), (), ())  # fmt: skip
+                    Missing(say("nothing to replay")), Missing(say("no setting to open")), (),
+                    convergence_sentences(study))  # fmt: skip
     model, changes = winner_model(study), change_sentences(study)
     page = next((row for row in homework_rows([study]) if row.setting == "page"), None)
     if table is None:

@@ -20,6 +20,7 @@ from analysis.formats.blocks import (
     study_files,
 )
 from analysis.records.study import Study, TrialRecord
+from analysis.sections.probes import probe_blocks
 from analysis.statistics.homework import winner_record
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def build(studies: Sequence[Study]) -> Section:
     ]
     for study, name, file_name in zip(studies, names, study_files("curves", studies), strict=True):
         blocks.append(curve_block(study, name, file_name))
+        if (record := winner_record(study)) is not None:
+            blocks += probe_blocks(record, name, file_name.replace("curves", "probes", 1))
     return Section("curves", "Learning curves", tuple(blocks))
 
 

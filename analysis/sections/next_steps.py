@@ -9,10 +9,11 @@ from analysis.records.events import Scalar
 from analysis.records.study import Study
 from analysis.sections.ablation import better_changes
 from analysis.statistics.ablation import ablation
+from analysis.statistics.convergence import AHEAD, LEVEL, SHARING, convergence
 from analysis.statistics.homework import HomeworkRow, exact_text
 from analysis.statistics.selection import LEAST_TRIALS_FOR_IMPORTANCE as ENOUGH
 from analysis.statistics.why import Edge, edges, importance_is_weak, n_comparable
-from analysis.words import say
+from analysis.words import say, translated
 
 MOST_BETTER = 3
 MOST_EDGES = 2
@@ -20,7 +21,7 @@ MOST_EDGES = 2
 
 def next_sentences(study: Study, winner: HomeworkRow) -> tuple[str, ...]:
     """Return what is left to be tried."""
-    sentences = []
+    sentences = [*convergence_sentences(study)]
     left = study.budget.n_trials - len(study.trials)
     if study.verdict is not None and study.verdict.stopped == "reached" and left > 0:
         sentences.append(
@@ -46,6 +47,31 @@ def next_sentences(study: Study, winner: HomeworkRow) -> tuple[str, ...]:
             )
         )
     return tuple(sentences)
+
+
+def convergence_sentences(study: Study) -> tuple[str, ...]:
+    """Return what another 50 trials would gain at most, of a finished search; nothing where too few trials tell."""
+    tells = study.verdict is not None and study.first == "search" and study.header.data.get("kind") not in SHARING
+    found = convergence(study.eligible()) if tells else None
+    if found is None:
+        return ()
+    ended = study.verdict is not None and study.verdict.stopped == "converged"
+    n, gain, metric = AHEAD, number_text(found.gain), translated(study.header.metric.replace("_", " "))
+    if (
+        ended and not found.is_converged
+    ):  # its spec has asked for less, or the trials that were still under way say more
+        text = say(
+            "The search ended as asked: another {n} trials would gain at most {gain} of {metric} ({level:.0%}).",
+            n=n, gain=gain, metric=metric, level=LEVEL,
+        )  # fmt: skip
+    else:
+        text = say(
+            "The search has converged: another {n} trials would gain at most {gain} of {metric} ({level:.0%})."
+            if found.is_converged
+            else "Not converged: another {n} trials may gain up to {gain} of {metric} ({level:.0%}).",
+            n=n, gain=gain, metric=metric, level=LEVEL,
+        )  # fmt: skip
+    return (text,)
 
 
 def edge_sentence(study: Study, edge: Edge) -> str:

@@ -113,6 +113,7 @@ def extended_in_vain_text(study: Study, stopped: str) -> str:
         return ""
     why = {
         "reached": "the search has had the candidates that it looks for; --until budget goes on",
+        "converged": "the search has converged; --until budget goes on",
         "all_failed": "its last trials all failed",
     }
     reason = why.get(stopped, "all that the budget allows have run")

@@ -24,6 +24,7 @@ from sweeps.run.models import SUMS_NAME
 from sweeps.run.outcome_digest import outcome_digest
 from sweeps.run.trial_record import CANDIDATE_LEVEL
 from sweeps.run.versions import code_digest
+from sweeps.search.stopping import has_converged
 from sweeps.spec.sweep import SweepSpec
 from sweeps.store.log import LOG_NAME, MODELS_NAME, SPEC_NAME
 from sweeps.toml import SpecError
@@ -180,6 +181,7 @@ def _check_verdict(study: Study, verdict: Verdict, spec: Spec) -> Iterator[Findi
     if study.header.versions.get("code") != code_digest():
         return  # other code may judge in another way; its own does not
     if isinstance(spec, SweepSpec):
+        yield from check_stop(study, verdict, spec)
         again = verdict_of(spec, study, verdict.stopped)
     else:
         assert study.path is not None, "read from a log"
@@ -192,6 +194,15 @@ def _check_verdict(study: Study, verdict: Verdict, spec: Spec) -> Iterator[Findi
                 "I12",
                 f"{study.path}: verdict.{name} {short(there)}; expected {short(expected)}, which its records give",
             )
+
+
+def check_stop(study: Study, verdict: Verdict, spec: SweepSpec) -> Iterator[Finding]:
+    """Yield that a search has ended as converged where its rule says so of no number of trials that was told."""
+    n = len(study.trials)
+    told = range(max(n - spec.search.lag + 1, 0), n + 1)
+    if verdict.stopped == "converged" and not any(has_converged(spec.search, study, n_told) for n_told in told):
+        text = f"ended as converged after {n} trials; expected it to go on, by the rule and its records"
+        yield Finding("I12", f"{study.path}: {text}")
 
 
 def _check_models(study: Study) -> Iterator[Finding]:

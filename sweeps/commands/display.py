@@ -67,7 +67,8 @@ class PlainDisplay:
 def plain_line(progress: Progress) -> str:
     """Return one line that says where a study stands."""
     title, phase, trials, best, candidates, floor, left = cells(progress)
-    parts = [f"{title}: {phase}", f"{trials} trials", f"best {best}"]
+    parts = [f"{title}: {phase}", f"{trials} trials"]
+    parts += [f"best {best}"] if best != "-" else []
     parts += [f"candidates {candidates}"] if candidates != "-" else []
     parts += [f"floor {floor}"] if floor != "-" else []
     parts += [f"{left} left"] if left != "-" else []
@@ -79,14 +80,16 @@ def cells(progress: Progress) -> tuple[str, ...]:
     staged = progress.phase not in ("search", "training", "done", "stopped") and progress.n_stage_total > 0
     phase = f"{progress.phase} {progress.n_stage_done}/{progress.n_stage_total}" if staged else progress.phase
     verdict = progress.verdict
+    # Of a list of settings, of several datasets and works, no lowest value says anything.
+    is_listed = progress.phase == "training" or "designs" in progress.header.data or bool(verdict and verdict.claims)
     if verdict is not None and verdict.claims is None:
         phase = "certified" if verdict.certified else "not certified"
     return (
         dataset_title(progress.header.dataset),
         phase,
         f"{progress.n_finished}/{progress.header.n_trials}",
-        best_text(progress.header, progress.best_value),
-        "-" if progress.phase == "training" or (verdict and verdict.claims) else str(progress.n_candidates),
+        "-" if is_listed else best_text(progress.header, progress.best_value),
+        "-" if is_listed else str(progress.n_candidates),
         _number(progress.header.floor),
         duration_text(progress.seconds_left),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from analysis.words import later, say, speaking, translated
 from sweeps.commands.options import (
     PROGRAM,
     Commands,
+    InputError,
     add_command,
     add_driver_options,
     add_language_option,
@@ -21,7 +23,7 @@ from sweeps.commands.options import (
 ORDER = (
     "beyond_range", "learning_rate", "batch_size", "split", "nonlinearity", "smallest_network", "repeatability",
     "best_loss", "overfitting", "after_overfitting", "depth", "features", "lucky_search", "optimizers",
-    "perceptron_report",
+    "perceptron", "fashion_textbook",
 )  # fmt: skip
 """Lessons that the course begins with; others follow by name."""
 COURSE = "course"
@@ -34,7 +36,7 @@ class Older:
     name: str
     question: str
     source: str
-    minutes: float | None
+    minutes: float
 
 
 OLDER = (
@@ -43,18 +45,6 @@ OLDER = (
         later("Can a network that learnt a parabola be trusted beyond its range, and does freezing biases help?"),
         later("article on polynomials (claims 26 to 30)"),
         2.5,
-    ),
-    Older(
-        "perceptron",
-        later("Which optimizer, activation, batch size and depth suit a one-dimensional regression?"),
-        later("homework report (claims 65 to 76)"),
-        None,
-    ),
-    Older(
-        "fashion_textbook",
-        later("How good are softmax regression, a hidden layer and dropout on Fashion-MNIST?"),
-        later("textbook, multilayer perceptrons (claim 31)"),
-        None,
     ),
 )
 
@@ -78,7 +68,7 @@ def add_commands(commands: Commands) -> None:
 
 def time_text(one: Older) -> str:
     """Return how long an older study takes."""
-    return say("time not measured") if one.minutes is None else say("{minutes:g} min", minutes=one.minutes)
+    return say("{minutes:g} min", minutes=one.minutes)
 
 
 def ordered_names() -> list[str]:
@@ -124,6 +114,7 @@ def course_command(arguments: argparse.Namespace) -> int:
     from sweeps.run.kinds import Changes, kind_of, load
 
     results = Path(arguments.results)
+    _check_writable(arguments.claims)
     from sweeps.run.recorded import RECORDED, unpack
 
     folders: list[Path] = []
@@ -153,17 +144,39 @@ def course_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_writable(path: Path | None) -> None:
+    """Refuse a file for the claims that cannot be written, before a quarter of an hour is spent on them.
+
+    Raises
+    ------
+    InputError
+        If it is a folder, or lies in none.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"--claims {path}: a folder; name a file in it")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"--claims {path}: no folder {path.parent}; make it first, or name a file elsewhere")
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise InputError(f"--claims {path}: cannot be written; name a file elsewhere")
+
+
 def _write(
     folders: list[Path], left_out: list[tuple[str, str]], recorded: list[str], results: Path, claims: Path | None
 ) -> None:
     """Write the course, and the list of claims where it is wanted; say where they are."""
     from analysis.records.reading import read_sweep
     from analysis.report import write_course
+    from sweeps.run.recorded import RECORDED, unpack
 
     for one in OLDER:
         folder = results / one.name
         if any(folder.glob("*/log.jsonl")):
             folders.append(folder)
+        elif (shipped := unpack(one.name, results / COURSE / RECORDED)) is not None:
+            folders.append(shipped)
+            recorded.append(one.name)
         else:
             why = say(
                 "{question} It has not been run here ({time}): {command}",
@@ -180,6 +193,6 @@ def _write(
 
         studies = [study for folder in folders for study in read_sweep(folder)]
         lessons = [study for study in studies if study.is_lesson]
-        others = [judged_study(study) for study in studies if study.is_polynomial]
+        others = [judged_study(study, recorded) for study in studies if study.is_polynomial]
         claims.write_text(claims_document(lessons, left_out, recorded=recorded, others=others), encoding="utf-8")
         print(say("claims: {path}", path=claims))

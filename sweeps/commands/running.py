@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from sweeps.tracking.writer_process import TrackingProcess
 
 DEFAULT_SPEC = "homework"
+UNTIL = ("reached", "converged", "budget")
+"""As `sweeps.spec.sections.UNTIL`, which is not imported before a command is called."""
 P = ParamSpec("P")
 
 
@@ -60,7 +62,9 @@ def add_commands(commands: Commands) -> None:
     run.add_argument("--trials", type=positive_int, metavar="N", help="budget of trials for each dataset")
     run.add_argument("--goal", metavar="GOAL", help="for instance 'test_loss < 0.1'; of a table 'rmse < 20000'")
     run.add_argument(
-        "--until", choices=("reached", "budget"), help="stop at three candidates, or spend the whole budget"
+        "--until",
+        choices=UNTIL,
+        help="stop at three candidates, once 50 more trials may gain no more than their own noise, or at the budget",
     )
     run.add_argument("--replicas", type=positive_int, metavar="R", help="replicas of a search trial")
     run.add_argument("--seed", type=whole_number, metavar="N", help="seed of the sweep")
@@ -110,6 +114,7 @@ def add_commands(commands: Commands) -> None:
     )
     extend.add_argument("sweep", metavar="SWEEP", help="name below the results")
     extend.add_argument("--trials", metavar="+N", help="so many more trials for each dataset, or without + in all")
+    extend.add_argument("--until", choices=UNTIL, help="what ends the search now: a later one than before")
     extend.add_argument("--space", type=Path, metavar="FILE", help="TOML file with another [space]")
     extend.add_argument(
         "--set",
@@ -200,6 +205,7 @@ def extend_command(arguments: argparse.Namespace) -> int:
         old,
         studies[0].header.n_trials,
         trials=arguments.trials,
+        until=arguments.until,
         space=arguments.space,
         settings=arguments.settings,
     )
@@ -215,8 +221,10 @@ def extend_command(arguments: argparse.Namespace) -> int:
     elif new.search.until == "reached" and all(s.verdict and s.verdict.stopped == "reached" for s in studies):
         raise InputError(
             f"extend {arguments.sweep}: its search ended at {old.search.n_candidates} candidates, not at its budget;"
-            " add --set search.until=budget"
+            " add --until budget"
         )
+    elif new.search.until == "converged" and all(s.verdict and s.verdict.stopped == "converged" for s in studies):
+        raise InputError(f"extend {arguments.sweep}: its search has converged; add --until budget")
     return drive(new, folder.parent, arguments, may_reopen=True)
 
 

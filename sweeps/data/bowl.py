@@ -104,6 +104,7 @@ class BowlSource(NumberedSource):
 
 KIND = Kind(
     name="bowl",
+    labels="numbers",
     settings=BowlData,
     parse=lambda table: read_fields(BowlData, table),
     open=lambda asked, data, _: BowlSource(asked, data),

@@ -254,6 +254,7 @@ def _describe(data: FashionData) -> str:
 
 KIND = Kind(
     name="fashion_mnist",
+    labels="classes",
     settings=FashionData,
     parse=parse_fashion_data,
     open=lambda asked, data, _: FashionSource(asked, data),

@@ -116,6 +116,7 @@ class FeverSource(NumberedSource):
 
 KIND = Kind(
     name="fever",
+    labels="numbers",
     settings=FeverData,
     parse=lambda table: read_fields(FeverData, table),
     open=lambda asked, data, _: FeverSource(asked, data),

@@ -203,6 +203,7 @@ class HouseSource(NumberedSource):
 
 KIND = Kind(
     name="houses",
+    labels="numbers",
     settings=HouseData,
     parse=lambda table: read_fields(HouseData, table),
     open=lambda asked, data, _: HouseSource(asked, data),

@@ -1,7 +1,7 @@
 """Images of ten classes in draws of their own: scikit-learn's digits, or Fashion-MNIST, trained with any loss.
 
-A replica is a draw of training and test images; labels are class numbers, or a column for each class where the loss is
-one of numbers (1 for the image's own class, 0 for the others).
+A replica is a draw of training and test images, or all have the published division. Labels are class numbers, or a
+column for each class where the loss is one of numbers (1 for the image's own class, 0 for the others).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sweeps.data.asked import Asked
 from sweeps.data.kind import Kind
 from sweeps.data.numbered import NumberedSource
 from sweeps.data.source import Draws, mean_loss
-from sweeps.fields import number, read_fields, whole
+from sweeps.fields import flag, number, read_fields, whole
 from sweeps.toml import SpecError
 
 STREAM_IMAGES, STREAM_INVERTED, STREAM_PIXELS = 19, 20, 21
@@ -43,12 +43,16 @@ class ImageData:
         Share of all images that are shown inverted, black for white, drawn anew for each replica.
     pixel_noise : float
         Standard deviation of Gaussian noise on the pixels of the test images, whose range is 1.
+    published : bool
+        Whether all replicas train on the same first images of the published training set and are tested with the
+        first of its test set: they differ in first weights and order alone. Fashion-MNIST has 60 000 and 10 000.
     """
 
-    n_train: int = whole(10, 50_000)
+    n_train: int = whole(10, 60_000)
     n_test: int = whole(10, 30_000)
     inverted: float = number(0.0, 1.0, 0.0)
     pixel_noise: float = number(0.0, 10.0, 0.0)
+    published: bool = flag(False)
 
     def as_table(self) -> dict[str, Any]:
         """Return the plain values that a spec has."""
@@ -59,17 +63,28 @@ class ImageData:
         return self
 
 
-def _load(name: str) -> tuple[npt.NDArray[Any], float, npt.NDArray[np.intp]]:
-    """Return gray values (n, d), the largest there may be, and classes."""
+def _load(name: str, published: bool) -> tuple[npt.NDArray[Any], float, npt.NDArray[np.intp], int]:
+    """Return gray values (n, d), the largest there may be, classes, and how many images come before the test set's.
+
+    Raises
+    ------
+    SpecError
+        If a published division is asked for and there is none.
+    """
     if name == "digits":
+        if published:
+            raise SpecError(f"{name}: published: its images have no published division; leave it out")
         from sklearn import datasets
 
         found = datasets.load_digits()
-        return np.asarray(found.data, np.uint8), 16.0, np.asarray(found.target, np.intp)
+        return np.asarray(found.data, np.uint8), 16.0, np.asarray(found.target, np.intp), len(found.data)
     from sweeps.data.table.published import named  # brings pandas along: only for those who use it
 
     images = named.load_fashion_images()
-    return images.images.reshape(len(images.images), -1), 255.0, images.labels.astype(np.intp)
+    X, classes, n = images.images, images.labels, len(images.images)
+    if published:
+        X, classes = np.concatenate([X, images.test_images]), np.concatenate([classes, images.test_labels])
+    return X.reshape(len(X), -1), 255.0, classes.astype(np.intp), n
 
 
 class ImageSource(NumberedSource):
@@ -95,7 +110,12 @@ class ImageSource(NumberedSource):
     def __init__(self, asked: Asked, data: ImageData) -> None:
         super().__init__(asked)
         self._data = data
-        self._X, self._white, self._classes = _load(asked.name)
+        self._X, self._white, self._classes, self._n_train = _load(asked.name, data.published)
+        if data.published and data.n_test > len(self._X) - self._n_train:
+            raise SpecError(
+                f"{asked.name}: n_test: {data.n_test} is more than the {len(self._X) - self._n_train} images published "
+                "to test with; give less"
+            )
         needed = data.n_train + data.n_test
         if needed > len(self._X):
             raise SpecError(
@@ -119,8 +139,7 @@ class ImageSource(NumberedSource):
         """Return each replica's images and first weights."""
         numbers = [int(seed[4:]) for seed in seeds]
         n, m = self._data.n_train, self._data.n_test
-        rngs = [np.random.default_rng([self._asked.seed, STREAM_IMAGES, k]) for k in numbers]
-        rows = np.stack([rng.permutation(len(self._X))[: n + m] for rng in rngs])
+        rows = self._rows(numbers)
         train, test = self._split(rows[:, :n]), self._split(rows[:, n:])
         if self._data.inverted > 0:
             coins = np.stack([self._rng(STREAM_INVERTED, k).random(n + m) < self._data.inverted for k in numbers])
@@ -142,13 +161,16 @@ class ImageSource(NumberedSource):
             test=test,
             in_range=splits["in_range"],
             out_of_range=splits["out_of_range"],
-            n_in_range=inside.sum(axis=1),
-            n_out_of_range=(~inside).sum(axis=1),
+            n_in_range=np.resize(inside.sum(axis=1), len(seeds)),
+            n_out_of_range=np.resize((~inside).sum(axis=1), len(seeds)),
             constant={
-                name: mean_loss(
-                    self._asked.loss,
-                    np.broadcast_to(scores[:, None, :], (len(scores), one.y.shape[1], N_CLASSES)).copy(),
-                    one,
+                name: np.resize(
+                    mean_loss(
+                        self._asked.loss,
+                        np.broadcast_to(scores[:, None, :], (len(scores), one.y.shape[1], N_CLASSES)).copy(),
+                        one,
+                    ),
+                    len(seeds),
                 )
                 for name, one in splits.items()
             },
@@ -156,6 +178,14 @@ class ImageSource(NumberedSource):
             training_seeds=self._keys(seeds),
             initialize=lambda network: self._initialize(numbers, network),
         )
+
+    def _rows(self, numbers: list[int]) -> npt.NDArray[np.intp]:
+        """Return which images each replica trains on and, after them, is tested with; one row where all share them."""
+        n, m = self._data.n_train, self._data.n_test
+        if self._data.published:
+            return np.concatenate([np.arange(n), self._n_train + np.arange(m)])[None]
+        rngs = [self._rng(STREAM_IMAGES, k) for k in numbers]
+        return np.stack([rng.permutation(len(self._X))[: n + m] for rng in rngs])
 
     def _rng(self, stream: int, number: int) -> np.random.Generator:
         return np.random.default_rng([self._asked.seed, stream, number])
@@ -189,5 +219,9 @@ KIND = Kind(
     out_of_range="test images with a pixel beyond the training images' box",
     floor="not known",
     names=NAMES,
-    describe=lambda _: "each replica draws its own training and test images.",
+    describe=lambda data: (
+        "all replicas have the published division."
+        if data.published
+        else "each replica draws its own training and test images."
+    ),
 )

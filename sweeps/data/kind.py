@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from engine.methods.losses import LOSSES
 from sweeps.data.asked import Asked
 from sweeps.data.source import Source
-from sweeps.toml import SpecTable
+from sweeps.toml import SpecError, SpecTable
 
 
 class Settings(Protocol):
@@ -50,7 +51,11 @@ class Kind:
     goal_in_words : bool
         Whether its goal is words in a unit of its own (``"rmse < 20000"``) instead of a bound of the loss.
     has_ablation : bool
-        Whether replicas have draws of their own, so that they can show what one change of the winner does.
+        Whether replicas have draws of their own, so that they can show what one change of the winner does, and whether
+        a search has converged (`analysis.statistics.convergence.SHARING` names the kinds that have not).
+    labels : str
+        What its labels are, of `engine.methods.losses.Loss.targets`; empty: what the loss asks for, or the kind's own
+        check says.
     """
 
     name: str
@@ -66,3 +71,20 @@ class Kind:
     has_page: bool = False
     goal_in_words: bool = False
     has_ablation: bool = True
+    labels: str = ""
+
+    def check_loss(self, loss: str, where: str) -> None:
+        """Refuse a loss whose targets the kind's labels are not.
+
+        Raises
+        ------
+        SpecError
+            Naming the losses that fit.
+        """
+        targets = LOSSES[loss].targets
+        if self.labels and targets != self.labels:
+            fit = ", ".join(name for name, one in LOSSES.items() if one.targets == self.labels)
+            raise SpecError(
+                f"{where}: training.loss: {loss} takes {targets} as labels, and those of {self.name} are "
+                f"{self.labels}; expected {fit}"
+            )

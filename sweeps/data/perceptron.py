@@ -115,18 +115,22 @@ class PerceptronSource(NumberedSource):
         orders = np.stack([np.random.RandomState(k).permutation(n) for k in numbers])
         train = self._points(orders[:, :n_train])
         beyond = self._drawn(numbers, STREAM_BEYOND, self._data.stretch)
-        fresh = seeds[0].startswith("fresh")
-        test = self._drawn(numbers, STREAM_FRESH, 1.0) if fresh else self._points(orders[:, n_train:])
-        return draws_of_a_rule(
+        is_fresh = seeds[0].startswith("fresh")
+
+        def fresh() -> Split:
+            return self._drawn(numbers, STREAM_FRESH, 1.0)
+
+        draws = draws_of_a_rule(
             seeds,
             train,
-            test,
+            fresh() if is_fresh else self._points(orders[:, n_train:]),
             beyond,
             loss=self._loss,
             truth=perceptron_truth,
             training_seeds=self._keys(seeds),
             initialize=lambda network: self._initialize(numbers, network),
         )
+        return dataclasses.replace(draws, fresh=fresh)
 
     def _points(self, rows: npt.NDArray[np.intp]) -> Split:
         return Split(self._x[rows][..., None], self._y[rows][..., None])
@@ -142,6 +146,7 @@ class PerceptronSource(NumberedSource):
 
 KIND = Kind(
     name="perceptron",
+    labels="numbers",
     settings=PerceptronData,
     parse=lambda table: read_fields(PerceptronData, table),
     open=lambda asked, data, _: PerceptronSource(asked, data),

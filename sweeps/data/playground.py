@@ -260,6 +260,7 @@ def _check(_: PlaygroundData, asked: Asked, where: str) -> None:
 
 KIND = Kind(
     name="playground",
+    labels="numbers",
     settings=PlaygroundData,
     parse=parse_playground_data,
     open=lambda asked, data, _: PlaygroundSource(asked, data),

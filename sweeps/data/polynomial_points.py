@@ -131,6 +131,7 @@ class PolynomialPointsSource(NumberedSource):
 
 KIND = Kind(
     name="polynomial_points",
+    labels="numbers",
     settings=PolynomialPoints,
     parse=lambda table: read_fields(PolynomialPoints, table),
     open=lambda asked, data, _: PolynomialPointsSource(asked, data),

@@ -243,12 +243,19 @@ def read_sheet(path: Path) -> list[SheetRow]:
     return found
 
 
+_ENCODING_ADVICE = re.compile(r"; [^;]*--encoding .*$")
+"""An option that tables have and homework has not."""
+
+
 def _text_of(path: Path) -> str:
     data = read_bytes(str(path), LIMITS)
     text = open_text(str(path), data, None, LIMITS)
     if text.encoding == "utf-8" and not _is_text(data, "utf-8") and _is_text(data, "cp949"):
         text = open_text(str(path), data, "cp949", LIMITS)
-    return "".join(text.lines())  # where it is neither, the message says which line, and what would do
+    try:
+        return "".join(text.lines())  # where it is neither, the message says which line
+    except TableError as error:
+        raise TableError(_ENCODING_ADVICE.sub("; save it as UTF-8 text", str(error))) from None
 
 
 def _is_text(data: bytes, encoding: str) -> bool:

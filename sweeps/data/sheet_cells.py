@@ -14,6 +14,8 @@ from engine.names import LONGEST_SHOWN, cut, nearest
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _GROUPED = re.compile(r"\d{1,3}(,\d{3})+")
 _DATE = re.compile(r"\d+월|[A-Za-z]{3,}|\d{1,4}[./-]\d{1,2}[./-]\d{1,4}")
+_NEGATIVE = re.compile(r"(?:^|[,;])\s*-")
+"""A minus that stands between nothing: "6, -2"."""
 _BETWEEN_SIZES = re.compile(r"\s*[,;/x×*+·、→-]\s*|\s+", re.IGNORECASE)
 MOST_DECIMALS = 12
 
@@ -132,7 +134,7 @@ def sizes(text: str, most_layers: int, most_units: int) -> tuple[int, ...]:
             ),
             say("a date in the place of layer sizes"),
         )
-    if not all(re.fullmatch(r"\d+", part) for part in parts):
+    if _NEGATIVE.search(plain) or not all(re.fullmatch(r"\d+", part) for part in parts):
         raise CellError(
             say('{quoted}; expected units by layer, as in "6, 2"', quoted=quoted(text)), say("no list of units")
         )

@@ -52,6 +52,8 @@ class Draws:
         First weights of a network, (R, ...) arrays.
     measure : callable or None
         What trials are measured by; None: the mean of the loss that is trained on, on every split.
+    fresh : callable or None
+        Gives points drawn anew from the rule behind the data, where there is one to draw from.
     """
 
     seeds: tuple[str, ...]
@@ -66,6 +68,7 @@ class Draws:
     training_seeds: npt.NDArray[np.uint64]
     initialize: Callable[[NetworkConfig], Parameters]
     measure: Measure | None = None
+    fresh: Callable[[], Split] | None = None
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -8,7 +8,8 @@ from collections.abc import Collection
 from analysis.records.lines import canonical_json
 from sweeps.data.kinds import KINDS
 from sweeps.data.table.published.fetching import FetchError
-from sweeps.spec.lesson import Design, LessonSpec, asked_of, data_table
+from sweeps.spec.design import Design
+from sweeps.spec.lesson import LessonSpec, asked_of, data_table
 from sweeps.toml import SpecTable
 
 

@@ -54,6 +54,10 @@ class DesignPlan(ABC):
     def reopening(self, study: Study) -> None:  # noqa: B027 (a plan may, a design does not)
         """Return None: a design is complete."""
 
+    def has_converged(self, study: Study, n_told: int) -> bool:  # noqa: ARG002
+        """Return that a list is trained to its end."""
+        return False
+
     def look(self, study: Study, stage: Stage) -> tuple[None, list[Setting]]:  # noqa: ARG002
         """Return nothing: no stage follows."""
         return None, []

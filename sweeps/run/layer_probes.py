@@ -1,4 +1,4 @@
-"""What lessons measure of each hidden layer while a network trains: size of its outputs, size of its gradient."""
+"""What is measured of each hidden layer while a network trains: its outputs, its gradient, its dead units."""
 
 from __future__ import annotations
 
@@ -51,7 +51,26 @@ def gradient_size(trained: Trained) -> list[FloatArray]:
     return sizes[::-1]
 
 
+def _at_points(trained: Trained) -> list[tuple[FloatArray, FloatArray]]:
+    return layers(trained.network, trained.parameters, trained.draws.train.X)
+
+
+def layer_mean(trained: Trained) -> list[FloatArray]:
+    """Return the mean of each hidden layer's outputs over units and training points, (R,) a layer."""
+    return [np.asarray(A.mean(axis=(1, 2))) for A, _ in _at_points(trained)]
+
+
+def layer_variance(trained: Trained) -> list[FloatArray]:
+    """Return each hidden layer's variance over the training points, mean over its units, (R,) a layer."""
+    return [np.asarray(A.var(axis=1).mean(axis=1)) for A, _ in _at_points(trained)]
+
+
+def layer_dead(trained: Trained) -> list[FloatArray]:
+    """Return the share of each hidden layer's units whose derivative is 0 at every training point, (R,) a layer."""
+    return [np.asarray((D == 0).all(axis=1).mean(axis=1), np.float64) for _, D in _at_points(trained)]
+
+
 LAYER_PROBE_FUNCTIONS: Mapping[str, LayerProbe] = MappingProxyType(
-    {one.__name__: one for one in (output_size, gradient_size)}
+    {one.__name__: one for one in (output_size, gradient_size, layer_mean, layer_variance, layer_dead)}
 )
 """By the names of `sweeps.spec.measured.LAYER_PROBES`."""

@@ -64,6 +64,26 @@ def wrong_fitted(trained: Trained) -> FloatArray:
     return _share(_right(trained, split), ~clean)
 
 
+def _loss_on(trained: Trained, among: Bools) -> FloatArray:
+    """Return the mean loss on those of the told training points, NaN for a replica that has none."""
+    split = told(trained)
+    weight = among.astype(np.float64)
+    if split.weight is not None:
+        weight *= split.weight
+    weighed = Split(split.X, split.y, weight)
+    return np.asarray(mean_losses(trained.network, trained.parameters, weighed, trained.loss), np.float64)
+
+
+def clean_loss(trained: Trained) -> FloatArray:
+    """Return the mean loss on the training points with their own label; NaN where there is none."""
+    return _loss_on(trained, _kept(trained)[1])
+
+
+def wrong_loss(trained: Trained) -> FloatArray:
+    """Return the mean loss on the training points with a wrong label, against that label; NaN where there is none."""
+    return _loss_on(trained, ~_kept(trained)[1])
+
+
 def _halves(trained: Trained) -> tuple[Split, Split]:
     test = trained.draws.test
     half = test.X.shape[1] // 2
@@ -134,7 +154,17 @@ def garg_bound(trained: Trained) -> FloatArray:
 LEARNING_PROBES: Mapping[str, Probe] = MappingProxyType(
     {
         one.__name__: one
-        for one in (told_fitted, clean_fitted, wrong_fitted, validation_loss, held_error, garg_leading, garg_bound)
+        for one in (
+            told_fitted,
+            clean_fitted,
+            wrong_fitted,
+            clean_loss,
+            wrong_loss,
+            validation_loss,
+            held_error,
+            garg_leading,
+            garg_bound,
+        )
     }
 )
 """By name; `sweeps.run.probes.PROBE_FUNCTIONS` has them too."""

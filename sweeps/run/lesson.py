@@ -26,6 +26,7 @@ from engine.training import Look, train, with_label_noise
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Draws, Losses, Source
 from sweeps.run.design import DesignPlan, verdict_on_claims
+from sweeps.run.kept_networks import best_cell, save_networks
 from sweeps.run.layer_probes import LAYER_PROBE_FUNCTIONS
 from sweeps.run.path_probes import WeightPath, path_epochs
 from sweeps.run.plan import Piece, Timing
@@ -36,7 +37,8 @@ from sweeps.run.trial import TRIAL_ERRORS, Cancelled
 from sweeps.run.versions import versions
 from sweeps.run.works.found import Asked, Found
 from sweeps.run.works.registry import do_work
-from sweeps.spec.lesson import Design, LessonSpec, asked_of, configs, data_table, designs_as_data
+from sweeps.spec.design import Design
+from sweeps.spec.lesson import LessonSpec, asked_of, configs, data_table, designs_as_data
 from sweeps.spec.measured import LAYER_PROBES, PATH_PROBES
 from sweeps.spec.works import parse_work, work_table
 from sweeps.toml import SpecError, SpecTable
@@ -182,6 +184,16 @@ class LessonPlan(DesignPlan):
             duration_s=timing.duration_s,
             worker=timing.worker,
         )
+
+    def finish(self, study: Study) -> None:
+        """Keep the networks of the best cell of each design that asks for them."""
+        for design in self._spec.designs:
+            cell = best_cell(study, design.name) if design.keep_best else None
+            if cell is not None:
+                source, (_, settings) = self._source(cell.number), self._settings[cell.number]
+                asked = configs(design, settings, source.n_inputs, source.n_outputs)
+                draws = source.draws(tuple(cell.seeds))
+                save_networks(self.folder, cell, *asked, held(draws) if design.held else draws)
 
     def verdict(self, study: Study, stopped: str) -> Verdict:
         """Return what was found for each claim."""

@@ -86,7 +86,13 @@ def _best(study: Study, spec: SweepSpec) -> list[tuple[tuple[str, Scalar], ...]]
 
 
 def extended(
-    spec: SweepSpec, n_again: int, *, trials: str | None, space: Path | None, settings: Sequence[str]
+    spec: SweepSpec,
+    n_again: int,
+    *,
+    trials: str | None,
+    space: Path | None,
+    settings: Sequence[str],
+    until: str | None = None,
 ) -> SweepSpec:
     """Return the spec with which a sweep goes on.
 
@@ -100,6 +106,8 @@ def extended(
         ``"+100"``: so many more; ``"300"``: so many in all.
     space : Path or None
         A TOML file with another ``[space]``; a whole spec must otherwise be the sweep's own.
+    until : str or None
+        What ends the search now; the budget stays what it is unless something else changes.
     settings : sequence of str
         ``"space.training.learning_rate.high=1.0"``: other values by their place in the spec, as TOML.
 
@@ -121,9 +129,13 @@ def extended(
             del table["search"]["n_trials"]  # the whole grid
         else:
             table["search"]["n_trials"] += n_again
+    if until is not None:
+        table["search"]["until"] = until
     new = parse_spec(table, spec.name)
     if new == spec:
-        raise SpecError(f"{spec.name}: nothing changes; give --trials +N, --space FILE or --set KEY=VALUE")
+        raise SpecError(
+            f"{spec.name}: nothing changes; give --trials +N, --until budget, --space FILE or --set KEY=VALUE"
+        )
     if not new.extends(spec) and not new.reopens(spec):
         allowed = ("space.", "search.n_trials", "search.until", "search.first")
         changes = table_difference(as_table(spec), as_table(new))

@@ -45,10 +45,11 @@ Certificates and ablations have none: an end that the losses themselves choose s
 
 def question(spec: SweepSpec, dataset: DatasetSpec, n_trials: int) -> str:
     """Return the digest of what decides the answer for one dataset once `n_trials` trials have been searched."""
-    search = dataclasses.replace(spec.search, n_trials=n_trials, until="", n_candidates=0)
-    # What is trained after the certificates decides nothing: with it or without, their draws are the same.
+    search = dataclasses.replace(spec.search, n_trials=n_trials, until="", n_candidates=0, gain=0.0)
+    # What is trained after the certificates, or measured besides, decides nothing: with it or without, their draws are
+    # the same.
     alone = dataclasses.replace(
-        spec, name="", draws="", datasets=(), search=search, origin="", ablation=AblationSpec()
+        spec, name="", draws="", datasets=(), search=search, origin="", ablation=AblationSpec(), probes=()
     ).digested()
     # Other rows are other draws by themselves: digests of files need not make them so.
     data = {key: v for key, v in dataset.data.without_folders().as_table().items() if not key.endswith("sha256")}

@@ -189,7 +189,10 @@ def crossings(trained: Trained) -> FloatArray:
 
 
 def gradient_norm(trained: Trained) -> FloatArray:
-    """Return the norm of the whole training set's gradient, read off one small step of plain gradient descent."""
+    """Return the norm of the whole training set's gradient by what is trained, without penalty.
+
+    Read off one small step of plain gradient descent; what is frozen does not count.
+    """
     split = trained.draws.train
     config = TrainingConfig(
         loss=trained.loss,
@@ -198,6 +201,7 @@ def gradient_norm(trained: Trained) -> FloatArray:
         batch_size=split.X.shape[1],
         partial_batch="keep",
         max_epochs=1,
+        frozen=trained.training.frozen,
         dtype="float64",
     )
     keys = trained.draws.training_seeds

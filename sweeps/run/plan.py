@@ -116,6 +116,9 @@ class Plan(Protocol):
         The stages before it in its tuple are complete.
         """
 
+    def has_converged(self, study: Study, n_told: int) -> bool:
+        """Return whether the first stage ends once its first `n_told` records are told; later ones do not count."""
+
     def decided(self, records: Sequence[Any]) -> set[int]:
         """Return the numbers of a stage's records that need no more seeds, after one of their rounds.
 

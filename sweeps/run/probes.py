@@ -15,6 +15,7 @@ from engine.methods.activations import ACTIVATIONS
 from engine.network import Parameters
 from engine.training import train
 from sweeps.run.dropout_probes import DROPOUT_PROBES
+from sweeps.run.fresh_probes import FRESH_PROBES
 from sweeps.run.learning_probes import LEARNING_PROBES
 from sweeps.run.path_probes import LOOK_PROBES
 from sweeps.run.scale_probes import SCALE_PROBES
@@ -210,6 +211,7 @@ PROBE_FUNCTIONS: Mapping[str, Probe] = MappingProxyType(
     }
     | dict(TEXTBOOK_PROBES)
     | dict(LEARNING_PROBES)
+    | dict(FRESH_PROBES)
     | dict(DROPOUT_PROBES)
     | dict(SCALE_PROBES)
     | dict(LOOK_PROBES)

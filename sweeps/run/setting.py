@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analysis.records.events import Scalar, Stage
+from sweeps.search.pruners import Rival
 from sweeps.spec.dimensions import LENGTH
 from sweeps.spec.sweep import SweepSpec
 
@@ -37,6 +38,8 @@ class Setting:
     prune_above : tuple of (int, float)
         Epochs at which training ends if the lowest mean test loss so far is above the number; see
         `sweeps.search.pruners`.
+    rivals : tuple of Rival
+        Trials on the same draws, at whose epochs training ends if it is surely worse than they were there.
     level : float
         Of a certificate's test.
     rounds : tuple of int
@@ -54,6 +57,7 @@ class Setting:
     epochs: int | None = None
     stops_early: bool = False
     prune_above: tuple[tuple[int, float], ...] = ()
+    rivals: tuple[Rival, ...] = ()
     level: float = 0.0
     rounds: tuple[int, ...] = ()
     changed: str | None = None
@@ -100,7 +104,10 @@ def search_setting(
     source: int | None = None,
     stage: Stage = "search",
     prune_above: tuple[tuple[int, float], ...] = (),
+    rivals: tuple[Rival, ...] = (),
 ) -> Setting:
     """Return a trial that is looked at on the spec's grid of epochs and may stop early."""
     grid = looks_of(spec, params)
-    return Setting(stage, number, source, dict(params), seeds, grid, stops_early=True, prune_above=prune_above)
+    return Setting(
+        stage, number, source, dict(params), seeds, grid, stops_early=True, prune_above=prune_above, rivals=rivals
+    )

@@ -422,10 +422,9 @@ class _StudyRun:
             params, point = log.study.asked[number], log.points[number]
             if self._proposer is not None:
                 self._proposer.add(number, point)
-        elif self._proposer is not None:
-            params, point = self._proposer.ask(number)
         else:
-            raise AssertionError(f"trial {number}, of a chapter that is over, was never asked")
+            assert self._proposer is not None, f"trial {number}, of a chapter that is over, was never asked"
+            params, point = self._proposer.ask(number)
         earlier = self._repeats.setdefault(canonical_json(params), [])
         if number not in log.points:
             log.choose(number, params, point, earlier[0] if earlier else None)
@@ -442,6 +441,8 @@ class _StudyRun:
             self._stopped = "all_failed"
         elif self.plan.n_candidates is not None and self._n_candidates >= self.plan.n_candidates:
             self._stopped = "reached"
+        elif self.plan.has_converged(self.log.study, record.number + 1):
+            self._stopped = "converged"
 
     def _enter(self, phase: Phase) -> None:
         if phase != self._phase:

@@ -184,25 +184,31 @@ def off_centre(trained: Trained) -> FloatArray:
     return _ratio(np.abs(A.mean(axis=1)).mean(axis=1), np.sqrt((A**2).mean(axis=1)).mean(axis=1))
 
 
-def _weights(trained: Trained) -> FloatArray:
+def weights_of(trained: Trained) -> FloatArray:
+    """Return all weights of each replica, biases not among them, (R, weights)."""
     rows = [W.astype(np.float64).reshape(len(W), -1) for W in trained.parameters.weights]
     return np.concatenate(rows, axis=1)
 
 
 def weight_size(trained: Trained) -> FloatArray:
     """Return the root mean square of all weights."""
-    return np.asarray(np.sqrt((_weights(trained) ** 2).mean(axis=1)))
+    return np.asarray(np.sqrt((weights_of(trained) ** 2).mean(axis=1)))
+
+
+def weight_norm(trained: Trained) -> FloatArray:
+    """Return the root of the sum of squares of all weights, biases not among them."""
+    return np.asarray(np.sqrt((weights_of(trained) ** 2).sum(axis=1)))
 
 
 def weight_spread(trained: Trained) -> FloatArray:
     """Return (mean |w|)^2 / mean w^2: 1 if all weights are equally large, near 0 if few are large."""
-    W = _weights(trained)
+    W = weights_of(trained)
     return _ratio(np.abs(W).mean(axis=1) ** 2, (W**2).mean(axis=1))
 
 
 def zero_weights(trained: Trained) -> FloatArray:
     """Return the share of weights that are exactly 0: links that L1 has killed."""
-    return np.asarray((_weights(trained) == 0).mean(axis=1))
+    return np.asarray((weights_of(trained) == 0).mean(axis=1))
 
 
 def weight_quantiles(trained: Trained) -> FloatArray:
@@ -213,7 +219,7 @@ def weight_quantiles(trained: Trained) -> FloatArray:
     ndarray (101,)
         Values of the quantiles; no element where all replicas diverged. Each is a weight, none lies between two.
     """
-    found = _weights(trained)
+    found = weights_of(trained)
     known = found[np.isfinite(found).all(axis=1)]
     if not known.size:
         return np.array([])
@@ -286,6 +292,7 @@ TEXTBOOK_PROBES: Mapping[str, Probe] = MappingProxyType(
             dead_units,
             off_centre,
             weight_size,
+            weight_norm,
             weight_spread,
             zero_weights,
             test_error,

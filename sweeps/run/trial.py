@@ -18,7 +18,9 @@ from engine.stopping import Plateau
 from engine.training import Look, train
 from sweeps.data.source import Draws, Losses, Source, join_draws, join_parameters
 from sweeps.run.setting import Setting
+from sweeps.run.trial_probes import TrialProbes
 from sweeps.run.trial_record import Outcome, capped, diverged_cap, make_record
+from sweeps.search.pruners import surely_worse
 from sweeps.search.space import apply
 from sweeps.spec.sections import EpochSpec
 from sweeps.spec.sweep import SweepSpec
@@ -84,20 +86,26 @@ def run_chunk(
         cap = diverged_cap(draws)
         means: list[float] = []
         bounds = dict(setting.prune_above)
+        rivals = {rival.epoch: rival for rival in setting.rivals}
+        best = np.empty(0)  # test losses at the look with the lowest mean so far
         pruned_at: int | None = None
 
         def on_look(epoch: int, losses: Losses, all_done: bool) -> bool:
-            nonlocal pruned_at
+            nonlocal pruned_at, best
             if cancel is not None and cancel.is_set():
                 raise Cancelled
-            means.append(float(capped(losses["test"], cap).mean()))
-            if min(means) > bounds.get(epoch, math.inf):
+            test = capped(losses["test"], cap)
+            means.append(float(test.mean()))
+            best = test if means[-1] < min(means[:-1], default=math.inf) else best
+            is_lost = epoch in rivals and surely_worse(best.tolist(), rivals[epoch].losses)
+            if is_lost or min(means) > bounds.get(epoch, math.inf):
                 pruned_at = epoch
                 return True
             return setting.stops_early and (all_done or is_stale(spec.epochs, epoch, means))
 
-        watched = [_Watched(network, one, spec.epochs.stop_delta) for one in groups]
-        epochs, losses, road = _train_groups(network, training, watched, setting.look_at, on_look)
+        probes = TrialProbes(spec.probes, network, training) if spec.probes else None
+        watched = [_Watched(network, one, spec.epochs.stop_delta, probes) for one in groups]
+        epochs, losses, found, road = _train_groups(network, training, watched, setting.look_at, on_look)
     except TRIAL_ERRORS as error:
         return f"{type(error).__name__}: {error}"
     return Outcome(
@@ -108,6 +116,7 @@ def run_chunk(
         diverged_at=np.concatenate([one.diverged_at for one in watched]),
         road=road,
         pruned_at=pruned_at,
+        probes=found,
     )
 
 
@@ -163,7 +172,9 @@ class _Watched:
     share its call, and for how long they go on, therefore changes nothing in it.
     """
 
-    def __init__(self, network: NetworkConfig, draws: Draws, stop_delta: float) -> None:
+    def __init__(
+        self, network: NetworkConfig, draws: Draws, stop_delta: float, probes: TrialProbes | None = None
+    ) -> None:
         self.draws = draws
         self.state: TrainingState | None = None
         self.diverged_at = np.full(len(draws.seeds), -1)
@@ -171,21 +182,27 @@ class _Watched:
         self._network = network
         self._plateau = Plateau("train", stop_delta) if stop_delta else None
         self.losses: Losses = {}
+        self.found: Losses = {}
+        self._probes = probes
 
     def see(self, look: Look) -> None:
         """Take note of a look."""
         measure = self.draws.measure
         losses = dict(look.losses) if measure is None else measure(self._network, look.state.parameters)
         self.diverged_at = look.diverged_at.copy()
-        at_rest = np.zeros(len(self.draws.seeds), dtype=np.bool_)
+        rested = at_rest = np.zeros(len(self.draws.seeds), dtype=np.bool_)
         if self._plateau is not None:
             if self.losses:
-                was = self._plateau.ended_at >= 0
-                losses = {name: np.where(was, self.losses[name], now) for name, now in losses.items()}
+                rested = self._plateau.ended_at >= 0
+                losses = {name: np.where(rested, self.losses[name], now) for name, now in losses.items()}
             self._plateau(dataclasses.replace(look, losses=losses))
             at_rest = self._plateau.ended_at >= 0
             self.diverged_at[at_rest] = -1
         self.losses = losses
+        if self._probes is not None:
+            at = look.state.parameters if self._plateau is None else self._plateau.parameters
+            found = self._probes.measure(self.draws, at, look.state.n_updates, self.diverged_at)
+            self.found = {n: np.where(rested, self.found[n], row) if self.found else row for n, row in found.items()}
         self.all_done = bool((at_rest | (self.diverged_at >= 0)).all())
 
     @property
@@ -204,17 +221,19 @@ def _train_groups(
     groups: Sequence[_Watched],
     look_at: tuple[int, ...],
     on_look: Callable[[int, Losses, bool], bool],
-) -> tuple[tuple[int, ...], Losses, str]:
+) -> tuple[tuple[int, ...], Losses, Losses, str]:
     """Train groups of replicas from look to look, so that one rule about all replicas can end them together.
 
-    Returns the epochs looked at, the losses there and the engine's road.
+    Returns the epochs looked at, the losses and what probes found there, and the engine's road.
     """
     epochs: list[int] = []
     seen: list[Losses] = []
+    found: list[Losses] = []
 
     def look(epoch: int) -> bool:
         epochs.append(epoch)
         seen.append({name: np.concatenate([group.losses[name] for group in groups]) for name in groups[0].losses})
+        found.append({name: np.concatenate([group.found[name] for group in groups]) for name in groups[0].found})
         return on_look(epoch, seen[-1], all(group.all_done for group in groups))
 
     def see_and_look(one: Look) -> bool:
@@ -230,7 +249,8 @@ def _train_groups(
                 road = _train(network, training, group, (epoch,), group.see)
             if look(epoch):
                 break
-    return tuple(epochs), {name: np.stack([one[name] for one in seen]) for name in seen[0]}, road
+    losses, probed = ({name: np.stack([one[name] for one in rows]) for name in rows[0]} for rows in (seen, found))
+    return tuple(epochs), losses, probed, road
 
 
 def _train(
@@ -269,6 +289,7 @@ def join(outcomes: Sequence[Outcome]) -> Outcome:
         parameters=join_parameters([outcome.parameters for outcome in outcomes]),
         diverged_at=np.concatenate([outcome.diverged_at for outcome in outcomes]),
         road=first.road,
+        probes={name: np.concatenate([o.probes[name] for o in outcomes], axis=1) for name in first.probes},
     )
 
 

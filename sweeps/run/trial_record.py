@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,8 @@ from engine.network import NetworkConfig, Parameters
 from sweeps.data.source import Draws, Losses, Source
 from sweeps.run.outcome_digest import outcome_digest
 from sweeps.run.setting import Setting
+from sweeps.run.trial_probes import over_replicas
+from sweeps.search.pruners import rungs
 from sweeps.search.space import apply
 from sweeps.spec.sweep import SweepSpec
 
@@ -53,6 +55,8 @@ class Outcome:
         Which road of the engine ran.
     pruned_at : int or None
         The rung at which the replicas were ended, together.
+    probes : dict of str to ndarray (G, R)
+        What the sweep's probes found at each look.
     """
 
     draws: Draws
@@ -62,6 +66,7 @@ class Outcome:
     diverged_at: npt.NDArray[np.int64]
     road: str
     pruned_at: int | None = None
+    probes: Losses = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -105,8 +110,7 @@ def make_record(
         if state == "diverged":
             reason = f"{n_diverged} of {len(setting.seeds)} replicas diverged"
         elif outcome.pruned_at is not None:
-            bound = dict(setting.prune_above)[outcome.pruned_at]
-            reason = f"pruned at epoch {outcome.pruned_at}: test loss {value:.4g} is above {bound:.4g} there"
+            reason = _why_pruned(setting, outcome.pruned_at, value)
         counts = {"train": None, "test": None, "in_range": draws.n_in_range, "out_of_range": draws.n_out_of_range}
         losses = {name: _side(outcome.losses[name][at], counts[name], cap) for name in losses}
     pruned_at = outcome.pruned_at if outcome else None
@@ -152,8 +156,10 @@ def make_record(
         road=outcome.road if outcome else "",
         playground_url=source.page_url(network, training, setting.seeds[0]) if network and training else None,
         pruned_at=pruned_at,
+        rung_losses=_rung_losses(spec, setting, outcome, cap),
         ensemble=judged,
         changed=setting.changed,
+        probes=over_replicas(outcome.probes) if outcome else {},
     )
 
 
@@ -170,6 +176,29 @@ def _as_plain(config: NetworkConfig | TrainingConfig | None) -> dict[str, Any]:
     if config is None:
         return {}
     return told_fields(config)
+
+
+def _why_pruned(setting: Setting, epoch: int, value: float) -> str:
+    rival = next((rival for rival in setting.rivals if rival.epoch == epoch), None)
+    if rival is None:
+        return f"pruned at epoch {epoch}: test loss {value:.4g} is above {dict(setting.prune_above)[epoch]:.4g} there"
+    there = f"surely above trial {rival.number}'s there, in pairs of draws"
+    return f"pruned at epoch {epoch}: test loss {value:.4g} is {there}"
+
+
+def _rung_losses(
+    spec: SweepSpec, setting: Setting, outcome: Outcome | None, cap: float
+) -> dict[str, list[float]] | None:
+    """Return what others race against: by rung the test losses at the look up to there with the lowest mean."""
+    if outcome is None or spec.pruning.kind != "racing" or setting.stage != "search":
+        return None
+    test = capped(outcome.losses["test"], cap)
+    found = {}
+    for rung in rungs(spec.epochs, spec.pruning, setting.number):
+        n = sum(epoch <= rung for epoch in outcome.epochs)
+        if n and (outcome.pruned_at is None or rung <= outcome.pruned_at):
+            found[str(rung)] = [float(loss) for loss in test[int(np.argmin(test[:n].mean(axis=1)))]]
+    return found
 
 
 def _side(losses: npt.NDArray[np.float64], n_points: npt.NDArray[np.int64] | None, cap: float) -> list[float | None]:

@@ -29,9 +29,10 @@ from sweeps.run.setting import Setting, search_setting
 from sweeps.run.trial import join, run_chunk, train_frames
 from sweeps.run.trial_record import Outcome, make_record
 from sweeps.run.versions import versions
-from sweeps.search.pruners import prune_above
+from sweeps.search.pruners import prune_above, rivals_of
 from sweeps.search.samplers import Sampler
 from sweeps.search.space import apply
+from sweeps.search.stopping import has_converged
 from sweeps.spec.sweep import DatasetSpec, SweepSpec, load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_toml
 from sweeps.store.log import BEFORE_NAME, MODELS_NAME
@@ -47,6 +48,7 @@ class Sent(NamedTuple):
     diverged_at: npt.NDArray[np.int64]
     road: str
     pruned_at: int | None
+    probes: Losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +131,16 @@ class TrialPlan:
             self._source.search_seeds(len(earlier)),
             source=earlier[0] if earlier else None,
             prune_above=prune_above(self._spec, number, study.trials),
+            rivals=() if earlier else rivals_of(self._spec, number, study.trials),
         )
 
     def setting_of(self, study: Study, record: TrialRecord) -> Setting:
         """Return the setting that a record is about."""
         seeds = tuple(record.seeds)
         if record.stage in ("search", "page_search"):
-            bounds = prune_above(self._spec, record.number, study.trials) if record.stage == "search" else ()
+            is_search = record.stage == "search"
+            bounds = prune_above(self._spec, record.number, study.trials) if is_search else ()
+            races = is_search and record.source is None
             return search_setting(
                 self._spec,
                 record.number,
@@ -144,6 +149,7 @@ class TrialPlan:
                 source=record.source,
                 stage=record.stage,
                 prune_above=bounds,
+                rivals=rivals_of(self._spec, record.number, study.trials) if races else (),
             )
         epochs = record.epochs if record.stage in ("certificate", "page_certificate", "ablation") else None
         look_at = tuple(record.epoch_grid)
@@ -176,6 +182,10 @@ class TrialPlan:
             return None, []
         look = known or with_records(planned, len(settings), self._spec, self._source)
         return look, [dataclasses.replace(setting, level=look.level) for setting in settings]
+
+    def has_converged(self, study: Study, n_told: int) -> bool:
+        """Return whether the search has converged, where that ends it."""
+        return has_converged(self._spec.search, study, n_told)
 
     def decided(self, records: Sequence[TrialRecord]) -> set[int]:
         """Return the finalists that are surely worse than the best."""

@@ -1,18 +1,91 @@
-"""Which trials end at a rung: successive halving and Hyperband, as a function of the records told before.
+"""Which trials end at a rung: successive halving, Hyperband and racing, as a function of the records told before.
 
 A trial trains once. At a rung it ends unless its value there is among the best 1 / eta of the values that the trials
 told before it was asked had there, its own included. The bounds are therefore known before it starts, are part of what
-is trained (`sweeps.run.setting.Setting.prune_above`), and follow from the log alone: a resumed sweep and a replay come
-to the same ones.
+is trained (`sweeps.run.setting.Setting.prune_above`, `rivals`), and follow from the log alone: a resumed sweep and a
+replay come to the same ones.
+
+Racing compares in pairs instead: all trials have the same draws, and a trial ends at a rung only if it is surely worse
+there than the best trial was. How many go on is not fixed beforehand: where trials are alike, nobody ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from analysis.records.study import TrialRecord
+from analysis.statistics.intervals import upper_bound
 from sweeps.spec.sections import EpochSpec, PruningSpec
 from sweeps.spec.sweep import SweepSpec
+
+SURELY = 0.99
+"""Confidence with which a race calls a trial worse than another: one-sided, in pairs of draws, at each rung."""
+
+
+class Rival(NamedTuple):
+    """The best trial that a rung has seen, by which a trial that gets there is judged.
+
+    Attributes
+    ----------
+    epoch : int
+        The rung.
+    number : int
+        The trial's.
+    losses : tuple of float
+        Its test loss by replica, at the look up to the rung where their mean was lowest.
+    """
+
+    epoch: int
+    number: int
+    losses: tuple[float, ...]
+
+
+def rivals_of(spec: SweepSpec, number: int, trials: Iterable[TrialRecord]) -> tuple[Rival, ...]:
+    """Return the rungs at which search trial `number` races, each with the best trial there.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        The sweep.
+    number : int
+        The trial about to be asked, on the draws that all trials share.
+    trials : iterable of TrialRecord
+        The study's search trials; those that were not told when `number` was asked, those on other draws, and those
+        without a loss do not count.
+
+    Returns
+    -------
+    tuple of Rival
+        By epoch; rungs that no trial has reached are left out. Empty unless the spec's pruning is ``"racing"``.
+    """
+    if spec.pruning.kind != "racing":
+        return ()
+    known = [
+        trial
+        for trial in trials
+        if trial.number <= number - spec.search.lag
+        and trial.state == "complete"
+        and trial.source is None
+        and trial.rung_losses is not None
+    ]
+    found = []
+    for epoch in rungs(spec.epochs, spec.pruning, number):
+        there = [
+            Rival(epoch, trial.number, tuple(trial.rung_losses[str(epoch)]))
+            for trial in known
+            if trial.rung_losses is not None and str(epoch) in trial.rung_losses
+        ]
+        if there:
+            found.append(min(there, key=lambda rival: (float(np.mean(rival.losses)), rival.number)))
+    return tuple(found)
+
+
+def surely_worse(losses: Sequence[float], rival: Sequence[float]) -> bool:
+    """Return whether the mean of `losses` is surely above that of `rival`, by draw: one-sided at `SURELY`."""
+    return upper_bound(np.subtract(rival, losses).tolist(), SURELY) < 0
 
 
 def prune_above(spec: SweepSpec, number: int, trials: Iterable[TrialRecord]) -> tuple[tuple[int, float], ...]:
@@ -40,7 +113,9 @@ def prune_above(spec: SweepSpec, number: int, trials: Iterable[TrialRecord]) -> 
        trials that come one after the other. Unlike there a trial that was stopped is never taken up again.
     """
     epochs = rungs(spec.epochs, spec.pruning, number)
-    if not epochs:  # a resume asks for every trial there is: nothing here may look at all the others in vain
+    if (
+        not epochs or spec.pruning.kind == "racing"
+    ):  # a resume asks for every trial there is: nothing here may look at all the others in vain
         return ()
     n_brackets = n_brackets_of(spec.epochs, spec.pruning)
     competitors = [

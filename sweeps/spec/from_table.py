@@ -70,11 +70,10 @@ def build_spec(given: Mapping[str, Any], where: str) -> SweepSpec:
         If the file cannot be read exactly or does not hold what is asked for.
     """
     check_depth(given, where)
-    unknown = [key for key in given if key not in ("name", "seed", "draws", "dataset", *_SECTIONS)]
+    known = ("name", "seed", "draws", "probes", *_SECTIONS)
+    unknown = [key for key in given if key not in ("dataset", *known)]
     if unknown:
-        raise SpecError(
-            f"{where}: unknown {unknown[0]}; beside dataset there may be name, seed, draws, {', '.join(_SECTIONS)}"
-        )
+        raise SpecError(f"{where}: unknown {unknown[0]}; beside dataset there may be {', '.join(known)}")
     for key in _SECTIONS:
         if key != "goal" and not isinstance(given.get(key, {}), Mapping):
             raise SpecError(f"{where}: {key}: must be a table, not {shown(given[key])}")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
@@ -14,11 +12,11 @@ from typing import Any, Literal
 from analysis.records.lesson import LESSON, Level
 from analysis.records.lines import canonical_json
 from engine.configuration import TrainingConfig
-from engine.names import nearest, unknown
 from engine.network import NetworkConfig
 from sweeps.data.asked import Asked
 from sweeps.data.kinds import KINDS
-from sweeps.spec.dimensions import check_setting, setting_keys
+from sweeps.spec.design import Design
+from sweeps.spec.dimensions import check_setting
 from sweeps.spec.measured import ARRAYS, LAYER_PROBES, PATH_PROBES, PROBES, SPLITS
 from sweeps.spec.works import WORK_PREFIX, WORKS, check_work, work_table
 from sweeps.toml import SpecError, SpecTable, check_depth, check_name, checked_number, shown, study_name, toml_text
@@ -28,93 +26,7 @@ LESSONS = "lessons"
 MOST_CELLS = 2000
 Size = Literal["default", "quick", "full"]
 _SIZES: Mapping[str, tuple[float, float]] = {"quick": (0.25, 0.5), "full": (4.0, 2.0)}
-_FEWEST = 4
-_DATA = "data."
-_WHERE_ASKED = ("work", "curves", "arrays", "data_full", "trace", "cross_full")
-"""Fields of a design that its header has only where the design asks for them: older ones keep their digests."""
-
-
-@dataclass(frozen=True, slots=True)
-class Design:
-    """One design of a lesson: cells are every combination of levels, crossed, with every row of `paired`.
-
-    Parameters
-    ----------
-    name : str
-    n_replicas : int
-        Draws that all cells share.
-    looks : tuple of int
-        Epochs at which losses are measured, the last one being the length of training.
-    target : float
-        Loss that counts as reached.
-    targets : dict of str to float
-        Of datasets that have another one.
-    scales : bool
-        Whether a quick or full run changes replicas and length.
-    held : bool
-        Whether all replicas have the first one's data, and differ in their first weights alone.
-    splits : tuple of str
-        Where losses are measured.
-    probes : tuple of str
-        See `sweeps.spec.measured.PROBES`.
-    data : dict
-        The kind of data and its settings.
-    work : str
-        What is done with a cell where that is not training its network: a name in `sweeps.spec.works.WORKS`, whose
-        settings are the cell's ``work.`` keys. Empty: the network is trained.
-    curves : tuple of str
-        Probes that are asked at every look.
-    arrays : tuple of str
-        See `sweeps.spec.measured.ARRAYS`.
-    data_full : dict
-        Settings of the data that a full run has instead.
-    fixed : dict
-        Settings that all cells share, by spec key.
-    cross : dict of str to list
-        Levels by key: ``"dataset"``, ``"data.<field>"``, or a spec key.
-    paired : list of dict
-        Rows of settings that vary together.
-    trace : tuple of str
-        Of `PROBES`, `PATH_PROBES` and `LAYER_PROBES` what is measured at every look as well.
-    cross_full : dict of str to list
-        Levels that a full run has instead.
-    """
-
-    name: str
-    n_replicas: int
-    looks: tuple[int, ...]
-    target: float
-    targets: dict[str, float]
-    scales: bool
-    held: bool
-    splits: tuple[str, ...]
-    probes: tuple[str, ...]
-    data: dict[str, Any]
-    fixed: dict[str, Any]
-    cross: dict[str, list[Any]]
-    paired: list[dict[str, Any]]
-    work: str = ""
-    curves: tuple[str, ...] = ()
-    arrays: tuple[str, ...] = ()
-    data_full: dict[str, Any] = dataclasses.field(default_factory=dict)
-    trace: tuple[str, ...] = ()
-    cross_full: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
-
-    def as_table(self) -> dict[str, Any]:
-        """Return the plain values that the file has."""
-        table = {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
-        return {key: value for key, value in table.items() if value or key not in _WHERE_ASKED}
-
-    def cells(self) -> Iterator[dict[str, Any]]:
-        """Yield the settings of each cell, the last factor fastest."""
-        for row in self.paired or [{}]:
-            for levels in itertools.product(*self.cross.values()):
-                yield {**row, **dict(zip(self.cross, levels, strict=True))}
-
-    @property
-    def keys(self) -> list[str]:
-        """Every key that the design sets."""
-        return list(dict.fromkeys([*self.cross, *(key for row in self.paired for key in row), *self.fixed]))
+DATA = "data."
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +110,7 @@ def level(value: Any) -> Level:
 
 def data_table(design: Design, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table of a cell's data: the design's, with the cell's own ``data.`` settings on top."""
-    own = {key.removeprefix(_DATA): value for key, value in settings.items() if key.startswith(_DATA)}
+    own = {key.removeprefix(DATA): value for key, value in settings.items() if key.startswith(DATA)}
     return {**design.data, **own}
 
 
@@ -273,7 +185,7 @@ def parse_lesson(content: Mapping[str, Any], where: str) -> LessonSpec:
         **sizes,
     )
     table.close()
-    _check(spec, where)
+    check_lesson(spec, where)
     return spec
 
 
@@ -323,13 +235,14 @@ def _design(table: SpecTable) -> Design:
         data_full=table.table("data_full").rest() if "data_full" in table else {},
         trace=_names(table, "trace", (*PROBES, *PATH_PROBES, *LAYER_PROBES), ()),
         cross_full=_cross(table, "cross_full", where) if "cross_full" in table else {},
+        keep_best=table.boolean("keep_best") if "keep_best" in table else False,
     )
     table.close()
     return design
 
 
 def _cross(table: SpecTable, name: str, where: str) -> dict[str, list[Any]]:
-    return {key: _levels(key, levels, where) for key, levels in _flat(table.table(name).rest()).items()}
+    return {key: checked_levels(key, levels, where) for key, levels in _flat(table.table(name).rest()).items()}
 
 
 def _names(table: SpecTable, key: str, known: Sequence[str], otherwise: tuple[str, ...]) -> tuple[str, ...]:
@@ -352,19 +265,20 @@ def _data(table: SpecTable, where: str) -> dict[str, Any]:
     return data
 
 
-def _levels(key: str, levels: Any, where: str) -> list[Any]:
+def checked_levels(key: str, levels: Any, where: str) -> list[Any]:
+    """Return a factor's levels, each of them checked; raises SpecError."""
     if not isinstance(levels, list) or not levels:
         raise SpecError(f"{where}: {key}: {shown(levels)} must be a list of levels, at least one")
-    return [_checked(key, value, where) for value in levels]
+    return [checked_setting(key, value, where) for value in levels]
 
 
 def _settings(row: Any, where: str) -> dict[str, Any]:
-    return {key: _checked(key, value, where) for key, value in _flat(row).items()}
+    return {key: checked_setting(key, value, where) for key, value in _flat(row).items()}
 
 
-def _checked(key: str, value: Any, where: str) -> Any:
+def checked_setting(key: str, value: Any, where: str) -> Any:
     """Return a level that a record can hold; the data's own settings are checked once all are together."""
-    if key == "dataset" or key.startswith((_DATA, WORK_PREFIX)):
+    if key == "dataset" or key.startswith((DATA, WORK_PREFIX)):
         return value
     checked = check_setting(key, value, where)
     return list(checked) if isinstance(checked, tuple) else checked
@@ -381,7 +295,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _check(spec: LessonSpec, where: str) -> None:
+def check_lesson(spec: LessonSpec, where: str) -> None:
     """Refuse designs without cells or with too many, and cells whose data or dataset nobody knows."""
     if not spec.designs:
         raise SpecError(f"{where}: designs: none; give at least one")
@@ -394,11 +308,14 @@ def _check(spec: LessonSpec, where: str) -> None:
     seen: set[str] = set()
     for design, settings in spec.settings():
         place = f"{where}: designs {design.name}"
+        if design.keep_best and (design.work or "test" not in design.splits):
+            raise SpecError(f"{place}: keep_best: no test loss to tell the best by; leave it out")
         if "dataset" not in settings:
             raise SpecError(f"{place}: dataset is missing; name it in cross or paired")
         table = data_table(design, settings)
         dataset = str(settings["dataset"])
         check_work(design.work, work_table(settings), place)
+        KINDS[str(table["kind"])].check_loss(str(settings.get("training.loss", TrainingConfig().loss)), place)
         known = canonical_json([dataset, table])
         if known in seen:
             continue
@@ -409,113 +326,6 @@ def _check(spec: LessonSpec, where: str) -> None:
         data = SpecTable({key: value for key, value in table.items() if key != "kind"}, f"{place}: data")
         kind.parse(data)
         data.close()
-
-
-def resized(spec: LessonSpec, size: Size) -> LessonSpec:
-    """Return a lesson in another size: fewer or more replicas, shorter or longer training."""
-    if size == "default":
-        return spec
-    replicas, epochs = spec.quick if size == "quick" else spec.full
-    designs = tuple(_scaled(design, replicas, epochs) if design.scales else design for design in spec.designs)
-    if size == "full":
-        designs = tuple(map(_in_full, designs))
-    return dataclasses.replace(spec, name=f"{spec.name}_{size}", designs=designs, size=size)
-
-
-def _scaled(design: Design, replicas: float, epochs: float) -> Design:
-    last = max(1, round(design.looks[-1] * epochs))
-    looks = sorted({look for look in design.looks if look < last} | {last})
-    n = max(min(_FEWEST, design.n_replicas), round(design.n_replicas * replicas))
-    return dataclasses.replace(design, n_replicas=n, looks=tuple(looks))
-
-
-def _in_full(design: Design) -> Design:
-    """Return a design with the data and levels that a full run has; which others had they is no part of it."""
-    return dataclasses.replace(
-        design, data={**design.data, **design.data_full}, cross={**design.cross, **design.cross_full}, cross_full={}
-    )
-
-
-def with_setting(spec: LessonSpec, assignment: str) -> LessonSpec:
-    """Return a lesson with one factor or fixed setting changed: ``"training.learning_rate=[0.1, 1]"``.
-
-    Raises
-    ------
-    SpecError
-        If it has no such key, or the value will not do.
-    """
-    key, sign, text = assignment.partition("=")
-    key, where = key.strip(), "--set"
-    known = list(dict.fromkeys(key for design in spec.designs for key in (*design.keys, *_data_keys(design))))
-    own = ("n_replicas", "epochs")
-    meant = [one for one in (*own, *known) if one == key or one.rpartition(".")[2] == key]
-    if not sign or len(meant) != 1:
-        if not sign:
-            example = nearest(key, known) or known[0]
-            raise SpecError(f"{where} {shown(assignment)}: write KEY=VALUE, as in --set {example}=VALUE")
-        raise SpecError(f"{where} {key}: {unknown('setting', key, [*own, *known])}")
-    (key,) = meant
-    value = _value(text.strip())
-    if key in own:
-        designs = tuple(_with_number(design, key, value) for design in spec.designs)
-    else:
-        own_keys = [one for one in known if one.startswith((_DATA, WORK_PREFIX))]
-        check_name(key, [*setting_keys(), "dataset", *own_keys], where)
-        names = value if isinstance(value, list) else [value]
-        takers = [design for design in spec.designs if key != "dataset" or _knows(design, names)] or spec.designs
-        designs = tuple(_with_value(one, key, value, where) if one in takers else one for one in spec.designs)
-    changed = (*spec.changed, f"{key} = {toml_text(value)}")
-    digest = hashlib.sha256(canonical_json(list(changed)).encode()).hexdigest()[:6]
-    name = f"{spec.lesson}{'' if spec.size == 'default' else f'_{spec.size}'}_set_{digest}"
-    new = dataclasses.replace(spec, designs=designs, changed=changed, name=name)
-    _check(new, where)
-    return new
-
-
-def _knows(design: Design, names: Sequence[Any]) -> bool:
-    """Return whether the design's kind of data has datasets of all these names."""
-    known = KINDS[str(design.data["kind"])].names
-    return not known or set(map(str, names)) <= set(known)
-
-
-def _data_keys(design: Design) -> list[str]:
-    return [f"{_DATA}{key}" for key in design.data if key != "kind"]
-
-
-def _value(text: str) -> Any:
-    """Return what TOML reads, or the text itself: nobody quotes a name on a command line."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _with_number(design: Design, key: str, value: Any) -> Design:
-    where, most = f"--set {key}", 10_000 if key == "n_replicas" else 1_000_000
-    number = SpecTable({key: value}, "--set").integer(key, 1, most)
-    if not design.scales:
-        return design
-    if key == "n_replicas":
-        return dataclasses.replace(design, n_replicas=number)
-    looks = sorted({look for look in design.looks if look < number} | {number})
-    if not looks:
-        raise SpecError(f"{where}: {number} leaves no look")
-    return dataclasses.replace(design, looks=tuple(looks))
-
-
-def _with_value(design: Design, key: str, value: Any, where: str) -> Design:
-    if key in design.cross:
-        levels = value if isinstance(value, list) else [value]
-        if key == "network.hidden_layer_sizes" and not any(isinstance(item, list) for item in levels):
-            levels = [levels]
-        return dataclasses.replace(design, cross={**design.cross, key: _levels(key, levels, where)})
-    if any(key in row for row in design.paired):
-        raise SpecError(f"{where}: {key}: varies together with others; change it in a TOML file of your own")
-    if key in design.fixed:
-        return dataclasses.replace(design, fixed={**design.fixed, key: _checked(key, value, where)})
-    if key in _data_keys(design):
-        return dataclasses.replace(design, data={**design.data, key.removeprefix(_DATA): value})
-    return design
 
 
 def designs_as_data(designs: Sequence[Design]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 from sweeps.data.kinds import KINDS
 from sweeps.fields import fields_schema
 from sweeps.spec.dimensions import setting_schema
+from sweeps.spec.measured import TRIAL_PROBES
 from sweeps.spec.sections import (
     AblationSpec,
     CertificateSpec,
@@ -43,6 +44,12 @@ def spec_schema() -> dict[str, Any]:
             "type": "string",
             "description": "the sweep whose best settings are tried first, with its digest, as --from writes it",
         },
+        "probes": {
+            "type": "array",
+            "items": {"enum": list(TRIAL_PROBES)},
+            "uniqueItems": True,
+            "description": "what is measured of the networks at every look besides losses; nothing without it",
+        },
         "goal": {"type": "object"},
         **{name: fields_schema(kind) for name, kind in SECTIONS.items()},
         "datasets": {"type": "array", "minItems": 1, "items": {"oneOf": [_dataset_schema(kind) for kind in KINDS]}},
@@ -60,7 +67,7 @@ def spec_schema() -> dict[str, Any]:
         "title": "A sweep",
         "type": "object",
         "properties": properties,
-        "required": [name for name in properties if name not in ("draws", "origin", "pruning", "ablation")],
+        "required": [name for name in properties if name not in ("draws", "origin", "probes", "pruning", "ablation")],
         "additionalProperties": False,
     }
 

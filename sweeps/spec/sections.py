@@ -10,7 +10,8 @@ from sweeps.fields import number, numbers, text, whole, wholes
 from sweeps.spec.samplers import SAMPLERS
 
 METRICS = ("test_loss",)
-PRUNERS = ("none", "successive_halving", "hyperband")
+UNTIL = ("reached", "converged", "budget")
+PRUNERS = ("none", "successive_halving", "hyperband", "racing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class SearchSpec:
     n_trials : int
         Budget of trials for each dataset; of a grid the number of its settings, unless a spec asks for fewer.
     until : str
-        ``"reached"``: ask no more once `n_candidates` candidates have been told. ``"budget"``: spend the budget.
+        ``"reached"``: ask no more once `n_candidates` candidates have been told. ``"converged"``: ask no more once what
+        50 more trials may gain is below its own noise (`sweeps.search.stopping`). ``"budget"``: spend the budget.
     n_replicas : int
         Replicas of a trial.
     n_candidates : int
@@ -51,17 +53,21 @@ class SearchSpec:
         Trials from a scrambled Sobol sequence before one of Optuna's samplers takes over.
     sampler : str
         Name in `sweeps.spec.samplers.SAMPLERS`.
+    gain : float
+        With ``until = "converged"`` a search also ends once 50 more trials gain at most this (at 90 %); 0: only where
+        that is below its own noise.
     first : tuple of tuples of (str, value)
         Params of the settings that are asked before the sampler chooses, each whole and within the space.
     """
 
     n_trials: int = whole(1, 100_000)
-    until: str = text(("reached", "budget"))
+    until: str = text(UNTIL)
     n_replicas: int = whole(2, 10_000)
     n_candidates: int = whole(1, 1000)
     lag: int = whole(1, 1000)
     n_startup_trials: int = whole(1, 100_000)
     sampler: str = text(SAMPLERS, "tpe")
+    gain: float = number(0.0, default=0.0)
     first: tuple[tuple[tuple[str, Scalar], ...], ...] = ()
 
 
@@ -102,11 +108,12 @@ class PruningSpec:
     Parameters
     ----------
     kind : str
-        ``"none"``, ``"successive_halving"`` or ``"hyperband"``; see `sweeps.search.pruners`.
+        ``"none"``, ``"successive_halving"``, ``"hyperband"`` or ``"racing"``; see `sweeps.search.pruners`.
     min_epochs : int
         The first rung.
     reduction_factor : int
-        eta: rungs are at ``min_epochs * eta**i`` epochs, and the best 1 / eta go on.
+        eta: rungs are at ``min_epochs * eta**i`` epochs, and the best 1 / eta go on (with racing: who is not surely
+        worse than the best).
     """
 
     kind: str = text(PRUNERS, "none")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from analysis.records.lines import canonical_json
@@ -21,10 +22,12 @@ from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.fields import read_fields
 from sweeps.spec.dimensions import LARGEST_GRID, LENGTH, Dimension, grid_size, read_fixed, read_space
+from sweeps.spec.measured import TRIAL_PROBES
 from sweeps.spec.placing import read_first, read_origin
 from sweeps.spec.samplers import LISTS, SAMPLERS
 from sweeps.spec.sections import (
     METRICS,
+    UNTIL,
     AblationSpec,
     CertificateSpec,
     EpochSpec,
@@ -34,7 +37,7 @@ from sweeps.spec.sections import (
     PruningSpec,
     SearchSpec,
 )
-from sweeps.toml import NAME, SpecError, SpecTable, check_depth, read_toml, shown, study_name
+from sweeps.toml import NAME, SpecError, SpecTable, check_depth, check_name, read_toml, shown, study_name
 
 _T = TypeVar("_T")
 POLYNOMIALS = "polynomials"
@@ -79,6 +82,8 @@ class SweepSpec:
         draw by draw; empty: draws of the question's own. See `sweeps.run.looks`.
     origin : str
         The sweep whose best settings are tried first, with its digest: ``"tiny@0123456789ab"``; empty: none.
+    probes : tuple of str
+        What is measured at every look besides losses; see `sweeps.spec.measured.TRIAL_PROBES`.
     """
 
     name: str
@@ -97,6 +102,7 @@ class SweepSpec:
     draws: str = ""
     origin: str = ""
     ablation: AblationSpec = AblationSpec()  # noqa: RUF009 (frozen)
+    probes: tuple[str, ...] = ()
 
     def dataset(self, name: str) -> DatasetSpec:
         """Return the dataset of that name.
@@ -141,8 +147,12 @@ class SweepSpec:
         table = dataclasses.asdict(self)
         if not self.search.first:
             del table["search"]["first"]
+        if not self.search.gain:
+            del table["search"]["gain"]
         if not self.origin:
             del table["origin"]
+        if not self.probes:
+            del table["probes"]
         if not self.ablation.n_replicas:
             del table["ablation"]
         return table | {"finalists": self.finalists.as_table()}
@@ -152,9 +162,9 @@ class SweepSpec:
         return dataclasses.replace(self, search=dataclasses.replace(self.search, n_trials=n_trials, until=until))
 
     def extends(self, other: SweepSpec) -> bool:
-        """Return whether this is the other spec with a larger budget: more trials, or all of them whatever is found."""
+        """Return whether this is the other spec with a larger budget: more trials, or a later `until`."""
         mine, theirs = self.search, other.search
-        grows = mine.n_trials >= theirs.n_trials and mine.until in (theirs.until, "budget")
+        grows = mine.n_trials >= theirs.n_trials and UNTIL.index(mine.until) >= UNTIL.index(theirs.until)
         return grows and other.with_budget(mine.n_trials, mine.until) == self
 
     def reopens(self, other: SweepSpec) -> bool:
@@ -207,6 +217,10 @@ def load_spec(name_or_path: str | Path) -> SweepSpec:
     return parse_spec(table, where)
 
 
+RENAMED: Mapping[str, str] = MappingProxyType({"perceptron_report": "perceptron"})
+"""Built-in specs under earlier names, and what they are called now."""
+
+
 def read_table(name_or_path: str | Path, folders: Sequence[str] = (".",)) -> tuple[dict[str, Any], str]:
     """Return the table of a built-in spec in one of `folders`, or of a TOML file, and what messages call it.
 
@@ -223,6 +237,8 @@ def read_table(name_or_path: str | Path, folders: Sequence[str] = (".",)) -> tup
     else:
         path = Path(name_or_path)
         if not path.suffix and not path.exists():
+            if asked in RENAMED:
+                raise SpecError(f"unknown sweep {asked!r}; it is called {RENAMED[asked]!r} now")
             names = [name for one in dict.fromkeys((*folders, ".", POLYNOMIALS, TABLES)) for name in builtin_specs(one)]
             raise SpecError(f"{unknown('sweep', asked, names)} (or name a TOML file)")
         where = path.name
@@ -255,6 +271,7 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
     draws = root.text("draws") if "draws" in root else ""
     if draws and not NAME.fullmatch(draws):
         raise SpecError(f"{where}: draws: {draws!r} must be a name as a sweep's")
+    probes = _probes(root) if "probes" in root else ()
     goal = root.table("goal")
     datasets = _datasets(root)
     space = read_space(root.table("space"))
@@ -275,10 +292,23 @@ def parse_spec(table: Mapping[str, Any], where: str) -> SweepSpec:
         draws=draws,
         origin=origin,
         ablation=_section(AblationSpec, root.table("ablation")) if "ablation" in root else AblationSpec(),
+        probes=probes,
     )
     root.close()
     _check_whole(spec, where)
     return spec
+
+
+def _probes(root: SpecTable) -> tuple[str, ...]:
+    names = root.list("probes")
+    for i, name in enumerate(names):
+        where = f"{root.where}: probes[{i}]"
+        if not isinstance(name, str):
+            raise SpecError(f"{where}: {shown(name)} must be a name; expected {', '.join(TRIAL_PROBES)}")
+        check_name(name, TRIAL_PROBES, where)
+        if name in names[:i]:
+            raise SpecError(f"{where}: {name} is named twice; leave one of them out")
+    return tuple(names)
 
 
 def _goal(table: SpecTable, datasets: tuple[DatasetSpec, ...]) -> Goal:
@@ -305,6 +335,11 @@ def _search(table: SpecTable, space: tuple[Dimension, ...]) -> SearchSpec:
         known["n_startup_trials"] = 1
     spec = dataclasses.replace(read_fields(SearchSpec, table, **known), first=read_first(table, space))
     table.close()
+    if sampler == "grid" and spec.until == "converged":
+        raise SpecError(
+            f'{table.where}: until: "converged" with a grid, whose trials say nothing of the next; '
+            'use "budget" or another sampler'
+        )
     if spec.n_trials > n_settings:
         raise SpecError(f"{table.where}: n_trials: {spec.n_trials}; the whole grid has {n_settings} settings")
     return spec
@@ -356,6 +391,12 @@ def _dataset(table: SpecTable) -> DatasetSpec:
     return spec
 
 
+def _losses(spec: SweepSpec, dataset: DatasetSpec) -> list[str]:
+    """Return every loss that a trial may be trained with: those that are searched, or the fixed one."""
+    searched = [dimension for dimension in spec.space if dimension.key == "training.loss"]
+    return [str(one) for dimension in searched for one in dimension.choices] or [spec.asked(dataset).loss]
+
+
 def _check_whole(spec: SweepSpec, where: str) -> None:
     pruning = spec.pruning
     if pruning.kind != "none" and pruning.min_epochs >= spec.epochs.max_epochs:
@@ -385,6 +426,18 @@ def _check_whole(spec: SweepSpec, where: str) -> None:
             raise SpecError(
                 f"{where}: ablation: n_replicas: {n_draws}; the replicas of {dataset.name} share its rows, so that they"
                 " cannot show what a change does: leave [ablation] out"
+            )
+        for loss in _losses(spec, dataset):
+            KINDS[dataset.kind].check_loss(loss, where)
+        if spec.search.until == "converged" and not KINDS[dataset.kind].has_ablation:
+            raise SpecError(
+                f'{where}: search: until: "converged"; the replicas of {dataset.name} share its rows, so that their'
+                ' spread does not say what is noise: use "budget"'
+            )
+        if spec.pruning.kind == "racing" and not KINDS[dataset.kind].has_ablation:
+            raise SpecError(
+                f'{where}: pruning: kind: "racing"; the replicas of {dataset.name} share its rows, so that pairs of'
+                ' them show nothing surely: use "successive_halving"'
             )
         check = KINDS[dataset.kind].check
         if check is not None:

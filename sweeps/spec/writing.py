@@ -13,6 +13,8 @@ from sweeps.spec.sections import SearchSpec
 from sweeps.spec.sweep import SweepSpec, parse_spec
 from sweeps.toml import SpecError, shown, toml_text
 
+TOP = ("name", "seed", "draws", "origin", "probes")
+"""Keys of a spec that belong to no section."""
 _GOAL = re.compile(r"\s*([A-Za-z_]+)\s*<\s*([0-9.eE+-]+)\s*")
 
 
@@ -37,7 +39,7 @@ def with_overrides(
     goal : str
         For instance ``"test_loss < 0.1"``.
     until : str
-        ``"reached"`` or ``"budget"``.
+        ``"reached"``, ``"converged"`` or ``"budget"``.
     n_replicas : int
         ``search.n_replicas``.
     seed : int
@@ -90,6 +92,7 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
         "seed": spec.seed,
         **({"draws": spec.draws} if spec.draws else {}),
         **({"origin": spec.origin} if spec.origin else {}),
+        **({"probes": list(spec.probes)} if spec.probes else {}),
         "goal": {"words": spec.goal.words}
         if spec.goal.words
         else {"metric": spec.goal.metric, "below": spec.goal.below},
@@ -112,6 +115,8 @@ def as_table(spec: SweepSpec) -> dict[str, Any]:
 def _search_table(search: SearchSpec) -> dict[str, Any]:
     table = dataclasses.asdict(dataclasses.replace(search, first=()))
     del table["first"]
+    if not search.gain:
+        del table["gain"]
     return {**table, **({"first": [setting_table(dict(params)) for params in search.first]} if search.first else {})}
 
 
@@ -119,7 +124,7 @@ def as_toml(spec: SweepSpec) -> str:
     """Return the spec as TOML text; reading it gives an equal spec."""
     table = as_table(spec)
     datasets, space = table.pop("datasets"), table.pop("space")
-    lines = [f"{key} = {toml_text(table.pop(key))}" for key in ("name", "seed", "draws", "origin") if key in table]
+    lines = [f"{key} = {toml_text(table.pop(key))}" for key in TOP if key in table]
     for section, content in table.items():
         lines += ["", f"[{section}]", *(f"{key} = {toml_text(value)}" for key, value in content.items())]
     for dataset in datasets:

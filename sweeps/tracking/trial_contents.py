@@ -144,6 +144,12 @@ def trial_metrics(goal: float, record: TrialRecord) -> list[MetricPoint]:
             if value is not None and math.isfinite(value)
         ]
         points += known if len(known) >= FEWEST_POINTS else []
+    for key, probed in record.probes.items():
+        if key.endswith("_mean"):
+            name = f"probe/{key.removesuffix('_mean')}"
+            points += [
+                (name, value, at) for at, value in zip(record.epoch_grid, probed, strict=True) if value is not None
+            ]
     n = len(record.test_loss)
     single = {
         "value": record.value,

@@ -217,7 +217,7 @@ def expm1(x: Any) -> Any:
 
 
 def emit_tanh(builder: Any, x: Any) -> Any:
-    """Emit the hyperbolic tangent of a vector of float32; the divider works while the multipliers go on."""
+    """Emit the hyperbolic tangent of a vector of float32, with the divider: it is faster than Newton steps."""
     for edge, is_beyond in ((7.9, ">"), (-7.9, "<")):
         limit = emit_constant(x.type, edge)
         x = builder.select(builder.fcmp_ordered(is_beyond, x, limit), limit, x)

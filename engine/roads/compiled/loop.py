@@ -25,6 +25,7 @@ from engine.roads.compiled.codes import (
     I_N_UNITS,
     I_N_WEIGHTS,
     I_NOISY,
+    I_OUTPUT,
     I_PARTIAL,
     I_PENALTY,
     I_PENDING,
@@ -40,6 +41,7 @@ from engine.roads.compiled.codes import (
     R_BETA_1,
     R_BETA_2,
     R_NOISE,
+    R_OUTPUT_SLOPE,
     R_STRENGTH,
     T_N,
     T_TARGETS,
@@ -53,7 +55,8 @@ from engine.roads.compiled.decorators import (
     inner,
     outer,
 )
-from engine.roads.compiled.passes import backward, forward, loss_gradient, loss_values
+from engine.roads.compiled.passes import backward, forward, loss_values, output_errors
+from engine.roads.compiled.plain_descent import descend, descends
 from engine.roads.compiled.random import add_input_noise, drop_weights, put_in_order, set_keys, shuffle
 from engine.roads.compiled.updates import general_update, plain_update
 from engine.roads.compiled.vectors import (
@@ -164,8 +167,29 @@ def train_epoch(
     g_seen = offset(scale_p, 1 + n_params) if thins else g
     is_plain = ints[I_GENERAL] == 0 and ints[I_PENALTY] == NO_PENALTY
     power_1, power_2 = reals[R_BETA_1] ** n_updates, reals[R_BETA_2] ** n_updates
+    is_direct = is_plain and not thins and dropping == 0 and noisy == 0 and descends(p, batch, ints)
     start = np.int64(0)
     while start < n:
+        if is_direct and pending == 0 and start + batch <= n:
+            n_batches = (n - start) // batch
+            store(scale_p, 0, splat(p, -rate / batch))
+            descend(
+                p,
+                scale_p,
+                offset(x_group, start),
+                offset(y_group, start),
+                n,
+                n_batches,
+                a,
+                d,
+                sizes,
+                batch,
+                ints,
+                reals,
+            )
+            start += n_batches * batch
+            n_updates += n_batches
+            continue
         end = min(start + batch, n)
         is_whole = end - start == batch
         if not is_whole and partial == DROP:
@@ -194,7 +218,9 @@ def train_epoch(
                 noisy, bits, drawn,
             )  # fmt: skip
             outputs, errors = offset(a, n_before * m), offset(d, n_before * m)
-            loss_gradient(ints[I_LOSS], outputs, offset(y_group, done), n, errors, n_outputs, m)
+            slope = splat(p, reals[R_OUTPUT_SLOPE])
+            z_outputs, targets = offset(z, n_before * m), offset(y_group, done)
+            output_errors(ints[I_LOSS], ints[I_OUTPUT], slope, z_outputs, outputs, targets, n, errors, n_outputs, m)
             backward(seen, target, scale_p, x, n, z, a, h, mask, d, sizes, n_weights, m, ints, reals, thresholds)
             done += m
         if thins:

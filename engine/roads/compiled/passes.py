@@ -109,7 +109,7 @@ def activate(code: Any, z: Any, a: Any, count: Any, slope: Any) -> None:
             store(a, i, load(z, i))
 
 
-@inlined
+@inner
 def multiply_derivative(code: Any, z: Any, a: Any, d: Any, count: Any, slope: Any) -> None:
     """Multiply `count` vectors of `d` by the activation's derivative at net inputs `z`, outputs `a`."""
     one = splat(a, 1.0)
@@ -348,6 +348,15 @@ def loss_values(code: Any, out: Any, y: Any, y_stride: Any, values: Any, n_out: 
             store(values, s, total)
 
 
+@inner
+def output_errors(
+    loss: Any, code: Any, slope: Any, z: Any, outputs: Any, y: Any, y_stride: Any, d: Any, n_outputs: Any, m: Any
+) -> None:
+    """Set `d` to the derivative of the loss with respect to the last layer's net inputs `z`."""
+    loss_gradient(loss, outputs, y, y_stride, d, n_outputs, m)
+    multiply_derivative(code, z, outputs, d, n_outputs * m, slope)
+
+
 @inlined
 def backward(
     p: Any,
@@ -367,7 +376,7 @@ def backward(
     reals: Any,
     thresholds: Any,
 ) -> None:
-    """Add `scale` times the gradient of m samples to `g`; `d` starts with the loss's derivative at the last layer.
+    """Add `scale` times the gradient of m samples to `g`; `d` starts with `output_errors` at the last layer.
 
     `g` may be the parameters themselves: each is changed only after its last use.
     """
@@ -375,21 +384,20 @@ def backward(
     w = n_weights
     b = n_slopes = n_weights + ints[I_N_UNITS]
     place = ints[I_N_UNITS] * m
-    is_done = False
+    is_done = True
     for layer in range(n_layers - 1, -1, -1):
         n_in, n_out = sizes[layer], sizes[layer + 1]
         w -= n_in * n_out
         b -= n_out
         place -= n_out * m
         delta = offset(d, place)
-        is_hidden = layer + 1 < n_layers
         if not is_done:
-            code = ints[I_HIDDEN] if is_hidden else ints[I_OUTPUT]
-            slope = splat(p, reals[R_SLOPE] if is_hidden else reals[R_OUTPUT_SLOPE])
-            if is_hidden and ints[I_DROPPING] and thresholds[layer + 1] > 0:
+            code = ints[I_HIDDEN]
+            slope = splat(p, reals[R_SLOPE])
+            if ints[I_DROPPING] and thresholds[layer + 1] > 0:
                 for i in range(n_out * m):
                     store(delta, i, load(delta, i) * load(mask, place + i))
-            if is_hidden and code == PRELU:
+            if code == PRELU:
                 slope = load(p, n_slopes + layer)
                 zero = splat(p, 0.0)
                 total = zero

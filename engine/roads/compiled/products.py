@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -15,6 +16,7 @@ from engine.roads.compiled.functions import (
     emit_tanh,
 )
 from engine.roads.compiled.vectors import (
+    TRAINING_CHUNK,
     emit_constant,
     emit_load,
     emit_store,
@@ -28,11 +30,13 @@ from engine.roads.compiled.vectors import (
 # Samples together: units together. Few, because each pair is code to compile.
 UNIT_BLOCKS = {5: (4, 2, 1), 2: (4, 1), 1: (8, 2, 1)}
 ONE_SAMPLE_BLOCKS = (8, 2, 1)  # units together where the whole mini-batch is one sample
+CHUNK_BLOCKS = (2, 1)  # the same where it is a full chunk, whose samples go through together
+TANHS_TOGETHER = 5  # with twice as many side by side, LLVM runs out of registers and keeps their parts in memory
 # What a block does to its sums while they are in registers; the rest of the activations pass over memory.
 AS_IS, AS_TANH, AS_RELU = 0, 1, 2
 
 
-class _Emitter:
+class Emitter:
     """Shorthand for the arithmetic on vectors and addresses that the block products need."""
 
     def __init__(self, builder: Any, element: Any) -> None:
@@ -43,30 +47,39 @@ class _Emitter:
         self.integer = ir.IntType(64)
 
     def index(self, value: int) -> Any:
+        """Return a constant whole number."""
         return ir.Constant(self.integer, value)
 
     def constant(self, value: float) -> Any:
+        """Return a vector with one number in all lanes."""
         return emit_constant(self.vector, value)
 
     def at(self, pointer: Any, index: Any) -> Any:
+        """Return the place `index` vectors on."""
         return self.builder.gep(pointer, [index])
 
     def row(self, pointer: Any, index: Any, step: Any) -> Any:
+        """Return the place of a row of `step` vectors."""
         return self.at(pointer, self.builder.mul(index, step))
 
     def vectors(self, pointer: Any) -> Any:
+        """Return a pointer to numbers as one to vectors."""
         return self.builder.bitcast(pointer, self.pointer)
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """Return ``a * b + c``, rounded once."""
         return llvm_call(self.builder, "fma", a, b, c)
 
     def minus(self, a: Any) -> Any:
+        """Return ``-a``."""
         return self.builder.fneg(a)
 
     def where_greater(self, a: Any, b: Any, x: Any, y: Any) -> Any:
+        """Return `x` in the lanes where ``a > b``, else `y`."""
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), x, y)
 
     def is_code(self, code: Any, value: int) -> Any:
+        """Return whether a whole number has a value."""
         return self.builder.icmp_signed("==", code, self.index(value))
 
     def blocks(self, sizes: tuple[int, ...], count: Any) -> Any:
@@ -90,9 +103,11 @@ class _Emitter:
         return places
 
     def add_product(self, total: Any, a: Any, b: Any) -> None:
+        """Add ``a * b`` to the sum at a place."""
         self.builder.store(self.fma(a, b, self.builder.load(total)), total)
 
     def add_scaled(self, place: Any, scale: Any, total: Any) -> None:
+        """Add ``scale * total`` to the vector at a place."""
         emit_store(self.builder, self.fma(scale, total, emit_load(self.builder, place)), place)
 
     def call(self, name: str, argument_types: list[Any], emit: Any, arguments: list[Any]) -> None:
@@ -108,14 +123,14 @@ class _Emitter:
             function.linkage = "linkonce_odr hidden"  # hidden: called directly, not through a table of addresses
             function.attributes.add("noinline")
             builder = ir.IRBuilder(function.append_basic_block("entry"))
-            emit(_Emitter(builder, self.element), *function.args)
+            emit(Emitter(builder, self.element), *function.args)
             builder.ret_void()
         self.builder.call(function, arguments)
 
 
 def _emit_forward_block(n_units: int, n_samples: int) -> Any:
     def emit(
-        e: _Emitter,
+        e: Emitter,
         out: Any,
         out_step: Any,
         weights: Any,
@@ -125,6 +140,7 @@ def _emit_forward_block(n_units: int, n_samples: int) -> Any:
         bias: Any,
         n_terms: Any,
         code: Any,
+        n_runs: Any,
     ) -> None:
         builder = e.builder
         units, samples = range(n_units), range(n_samples)
@@ -146,8 +162,7 @@ def _emit_forward_block(n_units: int, n_samples: int) -> Any:
         if e.element.name == "float32":
             with builder.if_else(e.is_code(code, AS_TANH)) as (then, otherwise):
                 with then:
-                    for place, value in zip(places, values, strict=True):
-                        emit_store(builder, emit_tanh(builder, value), place)
+                    _emit_tanhs(e, values, places, out, out_step if n_samples == TANHS_TOGETHER else None, n_runs)
                 with otherwise:
                     _emit_rectified(e, values, places, code)
         else:
@@ -156,15 +171,51 @@ def _emit_forward_block(n_units: int, n_samples: int) -> Any:
     return emit
 
 
+def _emit_tanhs(e: Emitter, values: list[Any], places: list[Any], out: Any, step: Any, n_runs: Any) -> None:
+    """Store hyperbolic tangents: many in a loop over runs that LLVM must not unroll, so it is not told how many."""
+    if len(values) <= 2 * TANHS_TOGETHER:
+        for place, value in zip(places, values, strict=True):
+            emit_store(e.builder, emit_tanh(e.builder, value), place)
+        return
+    for place, value in zip(places, values, strict=True):
+        emit_store(e.builder, value, place)
+    with cgutils.for_range(e.builder, n_runs) as loop:
+        run = e.row(out, loop.index, e.index(TANHS_TOGETHER) if step is None else step)
+        for k in range(TANHS_TOGETHER):
+            place = e.at(run, e.index(k))
+            emit_store(e.builder, emit_tanh(e.builder, emit_load(e.builder, place)), place)
+
+
 def _emit_forward_one(
-    e: _Emitter, out: Any, weights: Any, n_units: Any, x: Any, x_step: Any, bias: Any, n_terms: Any, code: Any
+    e: Emitter, out: Any, weights: Any, n_units: Any, x: Any, x_step: Any, bias: Any, n_terms: Any, code: Any
 ) -> None:
+    one = e.index(1)
     for n, u in e.blocks(ONE_SAMPLE_BLOCKS, n_units):
         emit = _emit_forward_block(n, 1)
-        emit(e, e.at(out, u), e.index(1), e.at(weights, u), n_units, x, x_step, e.at(bias, u), n_terms, code)
+        emit(e, e.at(out, u), one, e.at(weights, u), n_units, x, x_step, e.at(bias, u), n_terms, code, one)
 
 
-def _emit_rectified(e: _Emitter, values: list[Any], places: list[Any], code: Any) -> None:
+def _emit_forward_chunk(
+    e: Emitter,
+    out: Any,
+    weights: Any,
+    n_units: Any,
+    x: Any,
+    x_step: Any,
+    bias: Any,
+    n_terms: Any,
+    code: Any,
+    runs: Any,
+) -> None:
+    chunk = e.index(TRAINING_CHUNK)
+    for n, u in e.blocks(CHUNK_BLOCKS, n_units):
+        emit = _emit_forward_block(n, TRAINING_CHUNK)
+        n_runs = e.builder.mul(runs, e.index(n))
+        row, w, b = e.row(out, u, chunk), e.at(weights, u), e.at(bias, u)
+        emit(e, row, chunk, w, n_units, x, x_step, b, n_terms, code, n_runs)
+
+
+def _emit_rectified(e: Emitter, values: list[Any], places: list[Any], code: Any) -> None:
     """Store values, without the negative ones where the code says so."""
     zero = e.constant(0.0)
     with e.builder.if_else(e.is_code(code, AS_RELU)) as (then, otherwise):
@@ -174,6 +225,28 @@ def _emit_rectified(e: _Emitter, values: list[Any], places: list[Any], code: Any
         with otherwise:
             for value, place in zip(values, places, strict=True):
                 emit_store(e.builder, value, place)
+
+
+def _call_whole_forward(e: Emitter, samples: Any, arguments: list[Any], otherwise: Callable[[], None] | None) -> None:
+    """Call the forward product of one sample or of a full chunk, or emit something else for other counts."""
+    typed = [argument.type for argument in arguments]
+    runs = e.index(TRAINING_CHUNK // TANHS_TOGETHER)
+
+    def chunk() -> None:
+        e.call("forward_chunk", [*typed, e.integer], _emit_forward_chunk, [*arguments, runs])
+
+    with e.one_or_more(samples) as (one, more):
+        with one:
+            e.call("forward_one", typed, _emit_forward_one, arguments)
+        with more:
+            if otherwise is None:
+                chunk()
+            else:
+                with e.builder.if_else(e.is_code(samples, TRAINING_CHUNK)) as (full, part):
+                    with full:
+                        chunk()
+                    with part:
+                        otherwise()
 
 
 @intrinsic
@@ -190,35 +263,59 @@ def layer_forward(
     code: Any,
 ) -> Any:
     """Set ``out[u, s]`` to ``bias[u] + sum_k weights[k, u] * x[k * x_stride + s]``, finished as the code says."""
-    element = out.dtype
     integer = types.intp
     typed = types.void(out, weights, x, integer, bias, integer, integer, integer, integer)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        e = _Emitter(builder, element)
+        e = Emitter(builder, out.dtype)
         out_p, weights_p, x_p, bias_p = (e.vectors(args[i]) for i in (0, 1, 2, 4))
         x_step, units, terms, samples, finish = (args[i] for i in (3, 5, 6, 7, 8))
         pointer, whole = e.pointer, e.integer
-        block_types = [pointer, whole, pointer, whole, pointer, whole, pointer, whole, whole]
-        with e.one_or_more(samples) as (one, more):
-            with one:
-                layer = [out_p, weights_p, units, x_p, x_step, bias_p, terms, finish]
-                layer_types = [pointer, pointer, whole, pointer, whole, pointer, whole, whole]
-                e.call("forward_one", layer_types, _emit_forward_one, layer)
-            with more:
-                for n_s, s in e.blocks(tuple(UNIT_BLOCKS), samples):
-                    for n_u, u in e.blocks(UNIT_BLOCKS[n_s], units):
-                        block_out = e.at(e.row(out_p, u, samples), s)
-                        block = [block_out, samples, e.at(weights_p, u), units, e.at(x_p, s), x_step, e.at(bias_p, u)]
-                        emit = _emit_forward_block(n_u, n_s)
-                        e.call(f"forward_{n_u}x{n_s}", block_types, emit, [*block, terms, finish])
+        block_types = [pointer, whole, pointer, whole, pointer, whole, pointer, whole, whole, whole]
+
+        def blocks() -> None:
+            for n_s, s in e.blocks(tuple(UNIT_BLOCKS), samples):
+                for n_u, u in e.blocks(UNIT_BLOCKS[n_s], units):
+                    block_out = e.at(e.row(out_p, u, samples), s)
+                    block = [block_out, samples, e.at(weights_p, u), units, e.at(x_p, s), x_step, e.at(bias_p, u)]
+                    emit = _emit_forward_block(n_u, n_s)
+                    e.call(f"forward_{n_u}x{n_s}", block_types, emit, [*block, terms, finish, e.index(n_u)])
+
+        _call_whole_forward(e, samples, [out_p, weights_p, units, x_p, x_step, bias_p, terms, finish], blocks)
+        return context.get_dummy_value()
+
+    return typed, codegen
+
+
+@intrinsic
+def whole_layer_forward(
+    typingctx: Any,
+    out: Any,
+    weights: Any,
+    x: Any,
+    x_stride: Any,
+    bias: Any,
+    n_units: Any,
+    n_terms: Any,
+    n_samples: Any,
+    code: Any,
+) -> Any:
+    """Do what `layer_forward` does, where `n_samples` is 1 or `TRAINING_CHUNK`."""
+    integer = types.intp
+    typed = types.void(out, weights, x, integer, bias, integer, integer, integer, integer)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e = Emitter(builder, out.dtype)
+        out_p, weights_p, x_p, bias_p = (e.vectors(args[i]) for i in (0, 1, 2, 4))
+        x_step, units, terms, samples, finish = (args[i] for i in (3, 5, 6, 7, 8))
+        _call_whole_forward(e, samples, [out_p, weights_p, units, x_p, x_step, bias_p, terms, finish], None)
         return context.get_dummy_value()
 
     return typed, codegen
 
 
 def _emit_backward_block(n_units: int, n_samples: int) -> Any:
-    def emit(e: _Emitter, out: Any, step: Any, weights: Any, n_terms: Any, d: Any, outputs: Any, code: Any) -> None:
+    def emit(e: Emitter, out: Any, step: Any, weights: Any, n_terms: Any, d: Any, outputs: Any, code: Any) -> None:
         builder = e.builder
         units, samples = range(n_units), range(n_samples)
         sums = e.places([e.constant(0.0)] * (n_units * n_samples))
@@ -256,7 +353,7 @@ def _emit_backward_block(n_units: int, n_samples: int) -> Any:
 
 
 def _emit_backward_one(
-    e: _Emitter, out: Any, n_units: Any, weights: Any, n_terms: Any, d: Any, outputs: Any, code: Any
+    e: Emitter, out: Any, n_units: Any, weights: Any, n_terms: Any, d: Any, outputs: Any, code: Any
 ) -> None:
     for n, u in e.blocks(ONE_SAMPLE_BLOCKS, n_units):
         emit = _emit_backward_block(n, 1)
@@ -276,7 +373,7 @@ def layer_backward(
     typed = types.void(out, weights, d, outputs, integer, integer, integer, integer)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        e = _Emitter(builder, element)
+        e = Emitter(builder, element)
         out_p, weights_p, d_p, outputs_p = (e.vectors(args[i]) for i in (0, 1, 2, 3))
         units, terms, samples, finish = (args[i] for i in (4, 5, 6, 7))
         pointer, whole = e.pointer, e.integer
@@ -299,7 +396,7 @@ def layer_backward(
 
 def _emit_outer_block(n_inputs: int, n_units: int, with_bias: bool) -> Any:
     def emit(
-        e: _Emitter, out: Any, out_step: Any, bias: Any, scale: Any, x: Any, x_step: Any, d: Any, n_samples: Any
+        e: Emitter, out: Any, out_step: Any, bias: Any, scale: Any, x: Any, x_step: Any, d: Any, n_samples: Any
     ) -> None:
         builder = e.builder
         inputs, units = range(n_inputs), range(n_units)
@@ -327,7 +424,7 @@ def _emit_outer_block(n_inputs: int, n_units: int, with_bias: bool) -> Any:
 
 
 def _emit_outer_one(
-    e: _Emitter, out: Any, n_units: Any, bias: Any, scale: Any, x: Any, x_step: Any, d: Any, n_inputs: Any
+    e: Emitter, out: Any, n_units: Any, bias: Any, scale: Any, x: Any, x_step: Any, d: Any, n_inputs: Any
 ) -> None:
     builder = e.builder
     factor = emit_load(builder, scale)
@@ -362,7 +459,7 @@ def layer_gradient(
     typed = types.void(out, bias, scale, x, integer, d, integer, integer, integer)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        e = _Emitter(builder, element)
+        e = Emitter(builder, element)
         out_p, bias_p, scale_p, x_p, d_p = (e.vectors(args[i]) for i in (0, 1, 2, 3, 5))
         x_step, inputs, units, samples = (args[i] for i in (4, 6, 7, 8))
         pointer, whole = e.pointer, e.integer

@@ -12,8 +12,9 @@ a replica computes depends neither on R, nor on its neighbors, nor on the proces
 
 The three matrix products of a layer are blocked over units and samples: the weights of a few units are loaded once for
 up to five samples of the mini-batch, with all sums in registers, where tanh and ReLU and their derivatives are applied
-to them. A mini-batch of one sample has functions of its own, one call a layer. A long mini-batch goes through in chunks
-that fit the first-level cache.
+to them. A mini-batch of one sample has functions of its own, one call a layer; so has a full chunk of ten, and where
+plain SGD lets weights move at once, both go backward in one call a layer (`engine.roads.compiled.descent`). A long
+mini-batch goes through in chunks that fit the first-level cache.
 
 All parameters of a replica are one list: weights layer by layer, each (fan_in, fan_out), then biases, then learnt
 slopes. Moments and gradient sums are shaped the same. Points are (feature, sample), so that a layer's outputs, (unit,
@@ -37,7 +38,7 @@ steps, good to 5e-7 where the root's argument is a normal number; in float64 fro
 Float32 is computed with subnormal numbers as zero (`engine.roads.subnormals`), which holds for any vector width.
 
 The quotient of tanh stays the divider's: from Newton steps as in `quick_reciprocal` a 2-8-8-1 network took 9 % longer
-on Zen 4, whose divider works beside its multipliers.
+on Zen 4, where a division takes two multiplications' time.
 """
 
 from __future__ import annotations

@@ -25,8 +25,10 @@ training = TrainingConfig(optimizer="adam", batch_size=7, regularizer="l2", regu
 weights = initialize(network, [np.random.default_rng(i) for i in range(3)])
 # The second one's weights sink below the normal numbers.
 dying = TrainingConfig(optimizer="momentum", batch_size=7, learning_rate=0.1, regularizer="l2", regularization_rate=2.0)
+# Plain SGD's own functions, for a full chunk of samples and for one.
+whole = [TrainingConfig(batch_size=size, learning_rate=0.1) for size in (10, 1)]
 arrays = []
-for settings in (training, dying):
+for settings in (training, dying, *whole):
     result = train(network, settings, split, weights, np.arange(3), look_at=[90], evaluate_on={"train": split})
     assert result.road == "compiled-float32", result.road
     parameters = result.state.parameters

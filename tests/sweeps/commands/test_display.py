@@ -34,6 +34,13 @@ def test_a_mean_over_folds_is_called_one() -> None:
     assert plain_line(watched) == "houses: search, 3/20 trials, best mean of the folds' RMSE 1234.6, candidates 2"
 
 
+def test_a_list_of_settings_of_many_kinds_has_no_best_one() -> None:
+    header = build.header(dataset="lesson", floor=None, data={"designs": []})
+    for phase in ("training", "stopped"):
+        watched = Progress(header, phase, 5, 3, 0.0, 0, 0, 0, 65.4)
+        assert plain_line(watched) == f"lesson: {phase}, 3/20 trials, 1:05 left"
+
+
 def test_in_a_pipe_a_line_comes_with_each_phase_and_else_every_ten_seconds() -> None:
     stream, now = io.StringIO(), [0.0]
     display = PlainDisplay(stream, lambda: now[0])

@@ -24,9 +24,12 @@ from sweeps.toml import SpecError
 
 DATA = Path(__file__).resolve().parents[3] / "sweeps" / "data" / "table" / "published" / "rows" / "perceptron.csv"
 
+SPECS = Path(__file__).parent / "specs"
+"""Sweeps of somebody's own over these kinds of data; the built-in questions about them are lessons."""
+
 
 def perceptron() -> PerceptronSource:
-    spec = load_spec("perceptron")
+    spec = load_spec(SPECS / "perceptron.toml")
     source = open_source(spec, spec.datasets[0])
     assert isinstance(source, PerceptronSource)
     return source
@@ -176,7 +179,7 @@ def test_trials_are_measured_by_their_share_of_wrong_images() -> None:
 
 
 def test_a_perceptron_sweep_goes_to_its_end_and_replays(tmp_path: Path) -> None:
-    table = as_table(load_spec("perceptron"))
+    table = as_table(load_spec(SPECS / "perceptron.toml"))
     table["search"] |= {"n_trials": 6, "n_replicas": 3}
     table["epochs"] |= {"max_epochs": 4, "grid": [1, 2, 3, 4]}
     table["finalists"] |= {"n": 1, "n_replicas": 3}
@@ -214,7 +217,7 @@ def test_a_fashion_sweep_goes_to_its_end(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_without_certificates_the_verdict_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.data.table.published.named.load_fashion_images", tiny_images)
-    table = as_table(with_overrides(load_spec("fashion_textbook"), n_replicas=2))
+    table = as_table(with_overrides(load_spec(SPECS / "fashion_textbook.toml"), n_replicas=2))
     table["space"]["network"]["hidden_layer_sizes"] = {"low": 8, "high": 8}
     table["epochs"] |= {"max_epochs": 3, "grid": [1, 2, 3]}
     table["training"] |= {"batch_size": 50, "learning_rate": 3.0}  # too large a step: later looks are not all better
@@ -229,7 +232,7 @@ def test_without_certificates_the_verdict_says_so(tmp_path: Path, monkeypatch: p
 
 
 def test_images_that_were_validated_with_cannot_certify() -> None:
-    table = as_table(load_spec("fashion_textbook"))
+    table = as_table(load_spec(SPECS / "fashion_textbook.toml"))
     table["certificates"]["n"] = 1
     with pytest.raises(SpecError) as caught:
         parse_spec(table, "t.toml")
@@ -240,7 +243,7 @@ def test_images_that_were_validated_with_cannot_certify() -> None:
 
 
 def test_data_of_a_kind_come_back_from_the_spec() -> None:
-    spec = load_spec("perceptron")
+    spec = load_spec(SPECS / "perceptron.toml")
     assert spec.datasets[0].data == PerceptronData(10, 0.8, 2.0, 500)
     assert parse_spec(as_table(spec), "t.toml") == spec
 

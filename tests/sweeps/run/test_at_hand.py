@@ -12,7 +12,8 @@ from sweeps.data.table.published.fetching import FetchError
 from sweeps.run.at_hand import with_data_at_hand
 from sweeps.run.kinds import load
 from sweeps.run.study import run_sweep
-from sweeps.spec.lesson import LessonSpec, parse_lesson, with_setting
+from sweeps.spec.lesson import LessonSpec, parse_lesson
+from sweeps.spec.lesson_changes import with_setting
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,8 @@ from analysis.records.lesson import CellRecord
 from engine.evaluation import predict
 from sweeps.run.kinds import load
 from sweeps.run.study import run_sweep
-from sweeps.spec.lesson import LessonSpec, with_setting
+from sweeps.spec.lesson import LessonSpec
+from sweeps.spec.lesson_changes import with_setting
 
 X, Y = grid().T
 PLANTED = {

@@ -183,7 +183,7 @@ def test_the_lineage_is_told(study: Study) -> None:
     ("given", "message"),
     [
         ({"trials": "abc"}, "--trials: 'abc' is not a number of trials; write +100 for a hundred more, or 300 for all"),
-        ({}, "tiny: nothing changes; give --trials +N, --space FILE or --set KEY=VALUE"),
+        ({}, "tiny: nothing changes; give --trials +N, --until budget, --space FILE or --set KEY=VALUE"),
         (
             {"settings": ["goal.below=0.2"]},
             "tiny: goal.below: 0.1 there, 0.2 here; an extension changes the space, first settings, and a budget that "

@@ -24,7 +24,8 @@ from sweeps.audit.figures import check_report
 from sweeps.commands.main import main
 from sweeps.run.kinds import load
 from sweeps.run.study import run_sweep
-from sweeps.spec.lesson import LessonSpec, with_setting
+from sweeps.spec.lesson import LessonSpec
+from sweeps.spec.lesson_changes import with_setting
 from sweeps.store.log import digest
 
 XHTML = "{http://www.w3.org/1999/xhtml}"

@@ -29,7 +29,8 @@ from sweeps.run.recorded import unpack
 from sweeps.run.replay import replay
 from sweeps.run.study import run_sweep
 from sweeps.run.trained import Trained
-from sweeps.spec.lesson import LessonSpec, lesson_names, parse_lesson, resized, with_setting
+from sweeps.spec.lesson import LessonSpec, lesson_names, parse_lesson
+from sweeps.spec.lesson_changes import resized, with_setting
 from sweeps.spec.measured import PROBES
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
@@ -43,6 +44,7 @@ FEWER = {
     "dropout": DIGITS,
     "early_stopping": DIGITS,
     "from_scratch": ("data.n_train=200", "network.hidden_layer_sizes=[[16]]", "work.size=[64, 65]"),
+    "fashion_textbook": DIGITS,
     "hidden_units": (*DIGITS, "training.learning_rate=0.04"),
     "joint_search": (
         *DIGITS,
@@ -54,6 +56,7 @@ FEWER = {
     ),
     "linear_classifier": (*DIGITS, "training.learning_rate=0.03"),
     "loss_functions": ("training.learning_rate=0.1",),
+    "perceptron": ("network.hidden_layer_sizes=[8, 8]",),
     "nonparametric": ("data.train_share=0.1", "work.n_units=16"),
     "beyond_range": ("training.regularizer=none", "data.stretch=3.0"),
     "features": ("data.noise=[0.2, 0.8]",),

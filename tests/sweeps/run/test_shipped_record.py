@@ -12,14 +12,20 @@ import pytest
 
 from analysis.course.cells import Cells, losses
 from analysis.course.judging import judgments
+from analysis.course.text import claims_document
 from analysis.lessons.joint_search import NAMES, SAMPLER, searched, trials_to
+from analysis.polynomial.fits import range_errors
+from analysis.polynomial.source_claims import judged_study
 from analysis.records.reading import read_sweep
 from analysis.records.study import Study
+from engine.polynomial.rows import QUADRATIC, draw_rows
 from sweeps.__main__ import main
 from sweeps.commands import lessons, running
+from sweeps.data.polynomial import PolynomialSpec
 from sweeps.run.kinds import load
 from sweeps.run.recorded import unpack
-from sweeps.spec.lesson import LessonSpec, designs_as_data, resized
+from sweeps.spec.lesson import LessonSpec, designs_as_data
+from sweeps.spec.lesson_changes import resized
 
 RECORD = resources.files("sweeps").joinpath("specs", "recorded", "joint_search.jsonl.gz")
 
@@ -40,15 +46,24 @@ def test_the_record_is_small_and_names_no_machine() -> None:
     assert set(re.findall(r'"worker":"([^"]*)"', text)) == {"worker_0"}
 
 
-def test_the_record_is_of_the_full_run_that_the_package_asks_for(study: Study) -> None:
-    spec = load("joint_search")
+SHIPPED = sorted(
+    one.name.removesuffix(".jsonl.gz") for one in resources.files("sweeps").joinpath("specs", "recorded").iterdir()
+)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_record_is_of_the_full_run_that_the_package_asks_for(name: str, tmp_path: Path) -> None:
+    spec = load(name)
     assert isinstance(spec, LessonSpec)
     full = resized(spec, "full")
+    folder = unpack(name, tmp_path)
+    assert folder is not None
+    (study,) = read_sweep(folder)
     assert study.header.data["designs"] == designs_as_data(full.designs)
     assert study.header.data["size"] == "full"
     assert [cell.params for cell in study.cells] == full.cells()
     assert [cell.reason for cell in study.cells if cell.reason is not None] == []
-    assert {len(cell.seeds) for cell in study.cells} == {20}
+    assert {len(cell.seeds) for cell in study.cells} == {design.n_replicas for design in full.designs}
 
 
 def test_its_claims_are_judged_from_its_cells(study: Study) -> None:
@@ -77,6 +92,7 @@ def test_the_course_shows_the_record_and_does_not_run_it(
     def drive(spec: LessonSpec, *_: object) -> int:
         raise AssertionError(f"{spec.name} is run")
 
+    monkeypatch.setattr(lessons, "OLDER", ())  # its pictures take long: below
     monkeypatch.setattr(lessons, "ordered_names", lambda: ["joint_search"])
     monkeypatch.setattr(running, "drive", drive)
     assert (
@@ -88,3 +104,63 @@ def test_the_course_shows_the_record_and_does_not_run_it(
     assert (tmp_path / "c.md").read_text(encoding="utf-8").count(said) == 1
     assert "CMA-ES" in page
     assert "lesson joint_search: recorded; `python -m sweeps run joint_search` runs it" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def quadratic(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    folder = unpack("quadratic", tmp_path_factory.mktemp("results"))
+    assert folder is not None
+    (found,) = read_sweep(folder)
+    return found
+
+
+def test_the_polynomial_record_is_small_names_no_machine_and_is_of_the_study_that_the_package_asks_for(
+    quadratic: Study,
+) -> None:
+    packed = resources.files("sweeps").joinpath("specs", "recorded", "quadratic.jsonl.gz").read_bytes()
+    assert len(packed) < 1_000_000
+    text = gzip.decompress(packed).decode()
+    assert re.findall(r'"[^"]*(?:/|\\\\)(?:home|root|tmp|work|Users)(?:/|\\\\)[^"]*"', text) == []
+    spec = load("quadratic")
+    assert isinstance(spec, PolynomialSpec)
+    assert quadratic.header.spec_sha256 == spec.sha256
+    assert len(quadratic.networks) == quadratic.header.n_trials == 80
+    assert quadratic.verdict is None  # whoever shows it judges it
+
+
+def test_its_claims_are_those_of_the_article(quadratic: Study) -> None:
+    one = judged_study(quadratic, ["quadratic"])
+    found = [(judgment.claim.number, judgment.word) for judgment in one.judgments]
+    assert found == [
+        ("26", "does not hold"),
+        ("29", "holds"),
+        ("29", "holds"),
+        ("30", "holds"),
+        ("30", "does not hold"),
+        ("30", "not decided"),
+        ("30", "holds"),
+        ("30", "holds"),
+    ]
+    note = "Recorded, not run here: its 80 networks took 7.3 minutes elsewhere, and came with the package."
+    assert one.note.startswith(note)
+    assert judged_study(quadratic).note == ""
+    assert note in claims_document([], [], others=[one])
+
+
+def test_its_networks_have_the_losses_that_the_record_says(quadratic: Study) -> None:
+    for record in quadratic.networks[::16]:
+        rows = draw_rows([record.seed], QUADRATIC, 10_000, 0.0, 3.0)
+        errors = range_errors(np.array(record.parameters[-1])[None], rows)
+        assert errors.training[0] == pytest.approx(record.loss[-1], rel=1e-6)
+
+
+@pytest.mark.slow
+def test_the_course_shows_the_polynomial_record_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons, "ordered_names", list)
+    main(["course", "--results", str(tmp_path), "--tracking-uri", "none", "--claims", str(tmp_path / "c.md")])
+    page = (tmp_path / "course" / "report" / "index.html").read_text(encoding="utf-8")
+    claims = (tmp_path / "c.md").read_text(encoding="utf-8")
+    said = "Recorded, not run here: its 80 networks took 7.3 minutes elsewhere"
+    assert (page.count(said), claims.count(said)) == (1, 1)
+    assert "run quadratic: It has not been run here" not in page
+    assert "| 30 | The article&#x27;s printed weights" in claims or "| 30 | The article's printed weights" in claims

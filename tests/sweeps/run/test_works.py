@@ -35,7 +35,8 @@ from sweeps.run.works.found import Asked
 from sweeps.run.works.registry import WORK_FUNCTIONS
 from sweeps.run.works.searching import search_spec
 from sweeps.search.evolution import EvolutionSampler
-from sweeps.spec.lesson import LessonSpec, parse_lesson, resized, with_setting
+from sweeps.spec.lesson import LessonSpec, parse_lesson
+from sweeps.spec.lesson_changes import resized, with_setting
 from sweeps.spec.works import WORKS, FitWork, FoldsWork, SearchWork, parse_work
 from sweeps.toml import SpecError
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.lessons.perceptron_report import WIDTHS, n_parameters
+from analysis.course.kept import n_parameters
+from analysis.lessons.perceptron import WIDTHS
 from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig, Parameters
 from engine.training import train

@@ -18,9 +18,10 @@ from sweeps.commands.printing import trials_text
 from sweeps.run.certificate import ranked
 from sweeps.run.replay import replay
 from sweeps.run.study import run_sweep
-from sweeps.search.pruners import largest_promoted, prune_above, rungs, value_at
+from sweeps.search.pruners import Rival, largest_promoted, prune_above, rivals_of, rungs, surely_worse, value_at
 from sweeps.spec.sections import EpochSpec, PruningSpec
-from sweeps.spec.sweep import SpecError, SweepSpec, parse_spec
+from sweeps.spec.sweep import SpecError, SweepSpec, load_spec, parse_spec
+from sweeps.spec.writing import as_table
 from sweeps.store.log import digest
 
 
@@ -221,7 +222,7 @@ def test_a_pruned_trial_is_a_finalist_only_if_there_is_nothing_else(whole: Path)
 @pytest.mark.parametrize(
     ("pruning", "message"),
     [
-        ({"kind": "asha"}, "pruning: kind: unknown 'asha'; known: none, successive_halving, hyperband"),
+        ({"kind": "asha"}, "pruning: kind: unknown 'asha'; known: none, successive_halving, hyperband, racing"),
         ({"kind": "hyperband", "min_epochs": 20}, "pruning: min_epochs: 20 must be below max_epochs, 20"),
         ({"kind": "hyperband", "reduction_factor": 1}, "pruning: reduction_factor: 1 is outside 2 to 100"),
         ({"kind": "hyperband", "min_epoch": 3}, "pruning: unknown 'min_epoch'; did you mean 'min_epochs'?"),
@@ -231,3 +232,73 @@ def test_pruning_that_cannot_be_is_refused(pruning: dict[str, Any], message: str
     with pytest.raises(SpecError) as caught:
         parse_spec(tiny_table() | {"pruning": pruning}, "t.toml")
     assert str(caught.value) == f"t.toml: {message}"
+
+
+def racing_trial(number: int, losses: dict[str, list[float]], **changes: Any) -> TrialRecord:
+    return dataclasses.replace(trial_of(number, [0.5]), rung_losses=losses, **changes)
+
+
+def test_the_best_trial_told_before_is_the_rival_of_each_rung() -> None:
+    spec = spec_of("racing", 3, 2, 2, 8)
+    trials = [
+        racing_trial(0, {"2": [0.4, 0.6], "4": [0.3, 0.3]}),
+        racing_trial(1, {"2": [0.4, 0.4]}),  # ended there
+        racing_trial(2, {"2": [0.0, 0.0]}, source=0),
+        racing_trial(3, {"2": [0.0, 0.0]}, state="diverged"),
+        racing_trial(4, {"2": [0.0, 0.0]}),
+    ]
+    assert rivals_of(spec, 6, trials) == (Rival(2, 1, (0.4, 0.4)), Rival(4, 0, (0.3, 0.3)))
+    assert rivals_of(spec, 7, trials)[0] == Rival(2, 4, (0.0, 0.0))
+    assert rivals_of(spec_of("hyperband", 3, 2, 2, 8), 7, trials) == ()
+    assert prune_above(spec, 7, trials) == ()
+
+
+def test_a_race_is_decided_in_pairs_of_draws() -> None:
+    """Hard and easy draws hide a small difference from who compares means, and not from who compares pairs."""
+    rng = np.random.default_rng(0)
+    draws = rng.uniform(0.05, 0.5, size=16)
+    better, worse = draws, draws + 0.02 + 0.002 * rng.standard_normal(16)
+    assert surely_worse(worse.tolist(), better.tolist())
+    assert not surely_worse(worse.tolist(), rng.permutation(better).tolist())
+    assert not surely_worse(better.tolist(), worse.tolist())
+    wrong = [surely_worse((draws + 0.02 * rng.standard_normal(16)).tolist(), draws.tolist()) for _ in range(2000)]
+    assert np.mean(wrong) < 0.015  # of equals, at one-sided 99 %
+
+
+def test_a_race_ends_the_same_trials_for_any_number_of_workers_and_in_a_replay(tmp_path: Path) -> None:
+    table = pruned_table("racing", 20)
+    table["search"]["n_replicas"] = 8
+    spec = parse_spec(table, "tiny.toml")
+    (study,) = run_sweep(spec, tmp_path, workers=1)
+    (other,) = run_sweep(spec, tmp_path / "other", workers=3)
+    assert digest(tmp_path / "tiny") == digest(tmp_path / "other" / "tiny")
+    assert study.digest == other.digest
+    ended = [trial for trial in study.trials if trial.pruned_at is not None]
+    assert 0 < len(ended) < 20
+    for trial in ended:
+        rivals = {rival.epoch: rival for rival in rivals_of(spec, trial.number, study.trials)}
+        rival = rivals[trial.pruned_at]  # type: ignore[index]
+        assert surely_worse(trial.test_loss, rival.losses)
+        there = f"surely above trial {rival.number}'s there, in pairs of draws"
+        assert trial.reason == f"pruned at epoch {trial.pruned_at}: test loss {trial.value:.4g} is {there}"
+        assert max(map(int, trial.rung_losses or {})) == trial.pruned_at
+        assert replay(tmp_path / "tiny", "xor", trial.number).differences == ()
+    for trial in study.trials:
+        if trial.pruned_at is None and trial.rung_losses:
+            last = max(map(int, trial.rung_losses))
+            rivals = {rival.epoch: rival for rival in rivals_of(spec, trial.number, study.trials)}
+            assert last not in rivals or not surely_worse(trial.rung_losses[str(last)], rivals[last].losses)
+    without = parse_spec(pruned_table("none", 3), "tiny.toml")
+    (plain,) = run_sweep(without, tmp_path / "none", workers=1)
+    assert all(trial.rung_losses is None for trial in plain.trials)
+
+
+def test_a_race_needs_draws_of_its_own() -> None:
+    table = as_table(load_spec("fashion_mnist"))
+    table["pruning"]["kind"] = "racing"
+    with pytest.raises(SpecError) as error:
+        parse_spec(table, "f.toml")
+    assert str(error.value) == (
+        'f.toml: pruning: kind: "racing"; the replicas of fashion_mnist share its rows, so that pairs of them show '
+        'nothing surely: use "successive_halving"'
+    )

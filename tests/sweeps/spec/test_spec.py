@@ -49,7 +49,7 @@ FAULTS = [
     ("search/n_trials", True, "t.toml: search: n_trials: true must be a whole number"),
     ("search/until", "reachd", "t.toml: search: until: unknown 'reachd'; did you mean 'reached'?"),
     ("search/budget", 3, "t.toml: search: unknown 'budget'; known: sampler, n_trials, until, n_replicas, n_candidates, "
-     "lag, n_startup_trials, first"),
+     "lag, n_startup_trials, gain, first"),
     ("goal/below", -1.0, "t.toml: goal: below: -1 must be above 0"),
     ("goal/metric", "tst_loss", "t.toml: goal: metric: unknown 'tst_loss'; did you mean 'test_loss'?"),
     ("datasets/0/noise", 0.9, "t.toml: datasets[0]: noise: 0.9 must be at least 0 and at most 0.8"),

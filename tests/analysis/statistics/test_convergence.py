@@ -1,0 +1,206 @@
+"""What another 50 trials would gain at most, on searches whose gain is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from record_builders import finished_study, record
+from scipy.stats import norm
+
+from analysis.records.study import TrialRecord
+from analysis.sections.next_steps import convergence_sentences
+from analysis.statistics.convergence import (
+    AHEAD,
+    CHOICE_LEVEL,
+    LEAST_TRIALS,
+    LEVEL,
+    NORMAL,
+    TAIL_LEVEL,
+    FloatArray,
+    convergence,
+    convergence_of,
+    tail_bound,
+)
+
+N_REPLICAS = 16
+EVERY = 10
+Truth = Callable[[np.random.Generator, int], FloatArray]
+
+
+def uniform_end(rng: np.random.Generator, n: int) -> FloatArray:
+    return 0.07 + 0.02 * rng.gamma(1.0, size=n)
+
+
+def thin_end(rng: np.random.Generator, n: int) -> FloatArray:
+    return 0.07 + 0.02 * rng.gamma(3.0, size=n)
+
+
+def learning(rng: np.random.Generator, n: int) -> FloatArray:
+    """Return losses of a sampler whose trials come nearer to the floor, as 1 / number, a fifth of them anywhere."""
+    scale = 0.05 / (1 + np.arange(n) / 10)
+    return 0.07 + scale * rng.gamma(2.0, size=n) + np.where(rng.random(n) < 0.2, 0.05 * rng.random(n), 0.0)
+
+
+def local(rng: np.random.Generator, n: int) -> FloatArray:
+    """Return losses of a sampler that varies its best trial, as TPE does, so that no two trials are independent."""
+    found = np.empty(n)
+    for t in range(n):
+        if t < 16 or rng.random() < 0.3:
+            found[t] = 0.07 + 0.075 * rng.gamma(2.0)
+        else:
+            found[t] = 0.07 + (found[:t].min() - 0.07) * math.exp(0.3 * rng.standard_normal()) + 0.002 * rng.gamma(1.0)
+    return found
+
+
+def falling(rng: np.random.Generator, n: int) -> FloatArray:
+    return 0.3 * np.exp(-0.01 * np.arange(n)) + 0.01 * rng.gamma(2.0, size=n)
+
+
+def flat(rng: np.random.Generator, n: int) -> FloatArray:
+    """Return losses two fifths of which are at the floor: nothing is left to be gained."""
+    return np.where(rng.random(n) < 0.4, 0.07, 0.07 + 0.05 * rng.random(n))
+
+
+def measured(rng: np.random.Generator, truth: FloatArray, noise: float) -> FloatArray:
+    """Return losses by trial and replica: draws that all trials share, and what each makes of them."""
+    draws = 0.02 * rng.standard_normal(N_REPLICAS)
+    return truth[:, None] + draws + noise * rng.standard_normal((len(truth), N_REPLICAS))
+
+
+@pytest.mark.parametrize("n_later", [20, 60, 200])
+def test_the_tail_bound_is_exact_where_the_tail_is_exponential(n_later: int) -> None:
+    rng = np.random.default_rng(5)
+    held = []
+    for _ in range(4000):
+        losses = -rng.exponential(size=n_later + AHEAD)  # P(loss < -t) = exp(-t)
+        best = losses[:n_later].min()
+        held.append(best - losses.min() <= tail_bound(losses[:n_later], best))
+    assert np.mean(held) == pytest.approx(TAIL_LEVEL, abs=0.013)
+
+
+@pytest.mark.parametrize("truth_of", [uniform_end, thin_end, learning, local, falling, flat])
+@pytest.mark.parametrize("noise", [0.003, 0.02])
+def test_the_gain_is_within_the_bound_on_nine_searches_of_ten(truth_of: Truth, noise: float) -> None:
+    rng = np.random.default_rng(7)
+    for n in (60, 100):
+        gains, bounds = [], []
+        for _ in range(150):
+            truth = truth_of(rng, n + AHEAD)
+            losses = measured(rng, truth, noise)
+            means = losses.mean(axis=1)
+            found = convergence_of(losses[:n])
+            assert found is not None
+            gains.append(truth[np.argmin(means[:n])] - truth[np.argmin(means)])
+            bounds.append(found.gain)
+        assert np.mean(np.array(gains) <= bounds) >= LEVEL
+        pair = noise * math.sqrt(2 / N_REPLICAS)
+        assert np.median(bounds) <= 12 * max(float(np.quantile(gains, LEVEL)), pair)  # a bound that says something
+
+
+@pytest.mark.parametrize("truth_of", [learning, local, flat])
+def test_the_gain_is_within_the_bound_where_the_bound_itself_ends_the_search(truth_of: Truth) -> None:
+    """Who asks again and again until a search seems to have converged must not find luck."""
+    rng = np.random.default_rng(11)
+    held = []
+    for _ in range(60):
+        truth = truth_of(rng, 150 + AHEAD)
+        losses = measured(rng, truth, 0.02)
+        means = losses.mean(axis=1)
+        for n in range(LEAST_TRIALS, 151, EVERY):
+            found = convergence_of(losses[:n])
+            if found is not None and found.is_converged:
+                then = truth[np.argmin(means[: n + AHEAD])]
+                held.append(truth[np.argmin(means[:n])] - then <= found.gain)
+                break
+    assert len(held) > 30
+    assert np.mean(held) >= LEVEL
+
+
+def test_a_search_at_the_floor_has_converged_and_one_that_falls_has_not() -> None:
+    rng = np.random.default_rng(3)
+    verdicts: dict[str, list[bool]] = {"flat": [], "falling": []}
+    for _ in range(50):
+        for name, truth_of in (("flat", flat), ("falling", falling)):
+            found = convergence_of(measured(rng, truth_of(rng, 200), 0.003))
+            assert found is not None
+            verdicts[name].append(found.is_converged)
+    assert (sum(verdicts["flat"]) > 40, sum(verdicts["falling"])) == (True, 0)
+
+
+def test_the_noise_is_that_of_pairs_of_draws() -> None:
+    """Draws that are easy or hard for every trial alike say nothing against a difference."""
+    rng = np.random.default_rng(0)
+    noise = [measured(rng, np.full(400, 0.07), 0.004) for _ in range(20)]
+    found = [convergence_of(losses) for losses in noise]
+    expected = 0.004 * math.sqrt(2 / N_REPLICAS)
+    assert np.mean([one.noise for one in found if one is not None]) == pytest.approx(expected, rel=0.1)
+
+
+def test_the_quantile_is_the_normal_distributions() -> None:
+    assert math.isclose(NORMAL, norm.ppf(CHOICE_LEVEL), rel_tol=1e-12)
+    assert math.isclose(TAIL_LEVEL + CHOICE_LEVEL - 1, LEVEL)
+
+
+def trials_of(losses: FloatArray) -> list[TrialRecord]:
+    rng = np.random.default_rng(1)
+    plain = [record(rng, number=number) for number in range(len(losses))]
+    return [
+        dataclasses.replace(one, test_loss=row.tolist(), value=float(row.mean()), seeds=plain[0].seeds)
+        for one, row in zip(plain, losses, strict=True)
+    ]
+
+
+def test_records_are_asked_as_their_losses_are() -> None:
+    rng = np.random.default_rng(2)
+    losses = measured(rng, learning(rng, 60), 0.003)
+    trials = trials_of(losses)
+    assert convergence(trials) == convergence_of(losses)
+    assert convergence(trials[: LEAST_TRIALS - 1]) is None
+    losses[4] = losses[9] = losses[30] = math.inf
+    trials[4] = dataclasses.replace(trials[4], state="failed")
+    trials[9] = dataclasses.replace(trials[9], source=2, seeds=[f"other{r}" for r in range(N_REPLICAS)])
+    trials[30] = dataclasses.replace(trials[30], state="diverged")
+    assert convergence(trials) == convergence_of(losses)
+    assert convergence([dataclasses.replace(trial, state="failed") for trial in trials]) is None
+
+
+def test_trials_in_the_order_of_a_grid_tell_nothing() -> None:
+    rng = np.random.default_rng(2)
+    params = [{"a": i // 9, "b": i // 3 % 3, "c": i % 3} for i in range(54)]
+    trials = trials_of(measured(rng, uniform_end(rng, 54), 0.003))
+    listed = [dataclasses.replace(one, params=dict(point)) for one, point in zip(trials, params, strict=True)]
+    shuffled = [
+        dataclasses.replace(one, params=dict(params[i])) for one, i in zip(trials, rng.permutation(54), strict=True)
+    ]
+    assert convergence(listed) is None
+    assert convergence(shuffled) is not None
+
+
+def test_a_card_says_what_more_trials_would_gain() -> None:
+    study = finished_study("xor")
+    rng = np.random.default_rng(4)
+    said = []
+    for truth_of, n in ((flat, 120), (falling, 120), (flat, LEAST_TRIALS - 1)):
+        study.records["search"] = trials_of(measured(rng, truth_of(rng, n), 0.003))
+        said.append(convergence_sentences(study))
+    assert study.verdict is not None
+    study.records["search"] = trials_of(measured(rng, uniform_end(rng, 60), 0.003))
+    study.verdict = dataclasses.replace(study.verdict, stopped="converged")
+    said.append(convergence_sentences(study))
+    study.records["search"] = trials_of(measured(rng, flat(rng, 120), 0.003))
+    study.header.data["kind"] = "table"
+    said.append(convergence_sentences(study))
+    study.header.data["kind"], study.verdict = "playground", None
+    said.append(convergence_sentences(study))
+    assert said == [
+        ("The search has converged: another 50 trials would gain at most 0.00265 of test loss (90%).",),
+        ("Not converged: another 50 trials may gain up to 0.0789 of test loss (90%).",),
+        (),
+        ("The search ended as asked: another 50 trials would gain at most 0.0109 of test loss (90%).",),
+        (),
+        (),
+    ]
