@@ -217,9 +217,9 @@ def upper_bounds(samples: FloatArray, level: float = 0.95, method: MeanMethod = 
     percent_text(level)
     if samples.shape[-1] < 2:
         return np.full(samples.shape[:-1], math.inf)
-    is_finite = np.isfinite(samples).all(axis=-1, keepdims=True)
-    bounds: FloatArray = MEAN_METHODS[method](np.where(is_finite, samples, 0.0), level)
-    return np.where(is_finite[..., 0], bounds, math.inf)
+    is_finite: npt.NDArray[np.bool_] = np.asarray(np.isfinite(samples).all(axis=-1))
+    bounds: FloatArray = MEAN_METHODS[method](np.where(is_finite[..., None], samples, 0.0), level)
+    return np.where(is_finite, bounds, math.inf)
 
 
 def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
