@@ -84,11 +84,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let a test that is marked ``alone`` wait for the others, and them for it."""
+    """Let a test that is marked ``alone`` wait for the others, and them for it.
+
+    Who waits holds the gate meanwhile: nobody begins another test, or the lone one would never have its turn.
+    """
     if not IS_BEHIND:
         return (yield)
-    with Path(__file__).open() as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+    with Path(__file__).open() as gate, DOCUMENT.open() as machine:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(machine, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
         return (yield)
 
 
