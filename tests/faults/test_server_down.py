@@ -167,7 +167,7 @@ def server(tmp_path: Path) -> Iterator[MlflowServer]:
 def test_a_server_that_is_gone_during_trials_costs_neither_runs_nor_time(
     server: MlflowServer, tmp_path: Path, up_s: float, down_s: float, tally: Tally
 ) -> None:
-    n_trials = round((2.0 * up_s + down_s + 15.0) / TRIAL_S)
+    n_trials = round((2.0 * up_s + down_s + 45.0) / TRIAL_S)
     spec = spec_of(n_trials, long_enough(tmp_path / "timed"))
     (tmp_path / "tiny.toml").write_text(as_toml(spec))
     uri = f"http://127.0.0.1:{server.port}"

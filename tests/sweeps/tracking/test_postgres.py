@@ -37,6 +37,7 @@ pytest.importorskip("psycopg2")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's dependencies warn of their own future
     from mlflow import MlflowClient
+    from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
 Tally = Callable[[str, float, float], None]
 
@@ -181,6 +182,7 @@ def sync_until_done(results: Path, uri: str) -> int:
     """Call `sync` until it succeeds; any error but a message for the user ends the test. Return its runs."""
     messages: list[str] = []
     for _ in range(60):
+        _artifact_repos_cache.clear()  # each `sync` is a process of its own: no address is remembered
         try:
             return sync(results, uri).n_written
         except TrackingError as error:
