@@ -198,9 +198,9 @@ def trend_bound(means: FloatArray) -> float:
 def _is_listed(trials: Sequence[TrialRecord]) -> bool:
     """Return whether trials go through a grid in its order, so that those before say nothing of those that follow.
 
-    There no setting comes twice, one value changes from trial to trial, and the one that changes most often comes in the
-    same order again and again, or, of a grid of one parameter, in rising or falling order. Samplers of a small space,
-    too, often change one value alone, but in no order.
+    There no setting comes twice, one value changes from trial to trial, and the one that changes most often comes in
+    the same order again and again, or, of a grid of one parameter, in rising or falling order. Samplers of a small
+    space, too, often change one value alone, but in no order.
     """
     settings = {tuple(sorted(trial.params.items())) for trial in trials}
     if len(settings) < len(trials):

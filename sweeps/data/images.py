@@ -223,8 +223,8 @@ def _check(data: ImageData, asked: Asked, where: str) -> None:
     """
     if data.published:
         raise SpecError(
-            f"{where}: datasets: {asked.name}: published: a search's certificates would have the test images that it has "
-            'seen; leave it out, or use kind = "fashion_mnist"'
+            f"{where}: datasets: {asked.name}: published: a search's certificates would have the test images that it "
+            'has seen; leave it out, or use kind = "fashion_mnist"'
         )
 
 

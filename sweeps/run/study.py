@@ -308,8 +308,9 @@ class _StudyRun:
         """Write what came in together and what was chosen upon it, waiting for the disk once; then tell the watcher."""
         self.log.write()
         events, self._events = self._events, []
-        for event in events if self._on_event is not None else ():
-            self._on_event(event)
+        for event in events:
+            if self._on_event is not None:
+                self._on_event(event)
 
     def _n_open(self, setting: Setting) -> int:
         """Return how many of a setting's pieces can be trained before its stage is judged again."""

@@ -125,7 +125,7 @@ def test_what_came_in_beside_a_failure_is_kept_and_told(
     received: list[Result] = []
     events: list[Progress] = []
 
-    def lost(self: LocalCrew, plan: Plan, piece: Piece, result: Result) -> Result:  # noqa: ARG001
+    def lost(self: LocalCrew, plan: Plan, piece: Piece, result: Result) -> Result:
         if len(received) == 2:
             raise KeyboardInterrupt
         received.append(result)
