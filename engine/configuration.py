@@ -18,8 +18,8 @@ class TrainingConfig:
     points, so that a mini-batch estimates the weighted mean without bias, and equal weights change nothing):
 
     1. g = G / m;
-    2. coupled penalty on weights, never biases: ``"l2"`` adds lambda * w, ``"l1_subgradient"`` lambda * sign(w)
-       (``sign(0) = 0``) to g;
+    2. coupled penalty on weights: ``"l2"`` adds lambda * w, ``"l1_subgradient"`` lambda * sign(w) (``sign(0) = 0``) to
+       g; ``"l2_all"`` adds lambda * p of every parameter p, biases and learnt slopes as well;
     3. `max_grad_norm` scales g of each replica down to that global norm;
     4. decoupled `weight_decay` of weights, never biases: w <- w * (1 - lr * weight_decay) (Loshchilov & Hutter, 2019);
     5. the optimizer's step;
@@ -62,7 +62,7 @@ class TrainingConfig:
     warmup_epochs : int
         Epochs of linear warm-up before any schedule.
     regularizer : str
-        ``"none"``, ``"l1"`` (Playground), ``"l1_subgradient"`` or ``"l2"``.
+        ``"none"``, ``"l1"`` (Playground), ``"l1_subgradient"``, ``"l2"`` or ``"l2_all"``.
     regularization_rate : float
         lambda.
     weight_decay : float
@@ -109,7 +109,7 @@ class TrainingConfig:
     schedule_decay: float = 0.1
     schedule_every: int = 30
     warmup_epochs: int = 0
-    regularizer: Literal["none", "l1", "l1_subgradient", "l2"] = "none"
+    regularizer: Literal["none", "l1", "l1_subgradient", "l2", "l2_all"] = "none"
     regularization_rate: float = 0.0
     weight_decay: float = 0.0
     max_norm: float | None = None

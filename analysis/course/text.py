@@ -29,8 +29,7 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
             "of the textbook and the lecture notes: those that stand in no table above are of lessons "
             "that have not been run here"
         ),
-        "46": later("the engine has no penalty on biases, so that with and without one cannot be compared"),
-        "68": later("about seconds: no record holds them but as timing, which differs from run to run"),
+        "68": later("about seconds, which differ from run to run: judged on the page of `run perceptron`"),
     }
 )
 """Why claims of the sources have no verdict here."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analysis.course.cells import Cells, last, listed, measured, pooled, sooner, title
+from analysis.course.cells import Cells, difference, last, listed, measured, pooled, sooner, title
 from analysis.course.distributions import distribution_picture
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Picture, ReportColumn, ReportTable, number_text, shown
@@ -28,6 +28,8 @@ SMALL, LARGE = 1e-5, 1e-1
 OWN = ""
 """No number: the sources say it of equal scores, not of trained networks."""
 NAMES = {"l1": "L1", "l2": "L2"}
+ALIKE = 0.005
+"""Losses that differ by less are alike."""
 Value = Callable[[CellRecord], FloatArray]
 
 
@@ -92,7 +94,49 @@ def _best_against_none(cells: Cells, penalty: str, value: Value) -> tuple[Sample
 
 def claims(cells: Cells) -> list[Claim]:
     """Return the claims about penalties."""
-    return [*_example_claims(), *_weight_claims(cells), *_loss_claims(cells)]
+    return [*_example_claims(), *_weight_claims(cells), *_loss_claims(cells), *_bias_claims(cells)]
+
+
+def _bias_claims(cells: Cells) -> list[Claim]:
+    within, beyond = _with_biases(cells, _test), _with_biases(cells, _beyond)
+    return [
+        Claim(
+            "46",
+            say("Biases need not be penalised: with them in the penalty nothing changes within the range"),
+            say(
+                "loss within the range with L2 on weights and biases minus that with L2 on weights (median over draws)"
+            ),
+            "within",
+            0.0,
+            within,
+            pooled(within),
+            ALIKE,
+        ),
+        Claim(
+            "46",
+            say("... nor beyond it"),
+            say(
+                "loss beyond the range with L2 on weights and biases minus that with L2 on weights (median over draws)"
+            ),
+            "within",
+            0.0,
+            beyond,
+            pooled(beyond),
+            ALIKE,
+        ),
+    ]
+
+
+def _with_biases(cells: Cells, value: Value) -> tuple[Sample, ...]:
+    """Return for each set and strength what biases in the penalty add to a draw's value."""
+    found = []
+    for cell in cells.of("biases", {PENALTY: "l2"}):
+        params = {key: level for key, level in cell.params.items() if key != "design"}
+        other = cells.one("biases", {**params, PENALTY: "l2_all"})
+        if other is not None:
+            name = say("{set}, strength {rate:g}", set=title(str(params["dataset"])), rate=float(str(params[RATE])))
+            found.append(Sample(name, "median", difference(value(other), value(cell))))
+    return tuple(found)
 
 
 def _example_claims() -> list[Claim]:

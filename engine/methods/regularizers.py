@@ -1,6 +1,7 @@
-"""Penalties on the weights, one record each; biases and learnt slopes are never penalised.
+"""Penalties on the weights, one record each. Biases and learnt slopes are penalised by ``"l2_all"`` alone.
 
-Codes for the compiled road: none 0, l1 1, l1_subgradient 2, l2 3. With lambda = `TrainingConfig.regularization_rate`:
+Codes for the compiled road: none 0, l1 1, l1_subgradient 2, l2 3, l2_all 4. With lambda =
+`TrainingConfig.regularization_rate`:
 
 none
     nothing.
@@ -11,6 +12,8 @@ l1_subgradient
     The textbook's, in the gradient: ``g += lambda sign(w)``, ``sign(0) = 0``. Penalty ``lambda |w|``.
 l2
     In the gradient: ``g += lambda w``. Penalty ``(lambda / 2) w**2``. With plain SGD this is the Playground's L2.
+l2_all
+    The same for weights, biases and learnt slopes alike: what ``weight_decay`` of PyTorch's SGD does.
 
 The penalty belongs to the objective, never to a reported loss.
 """
@@ -42,6 +45,8 @@ class Regularizer:
         Its derivative for lambda = 1.
     in_gradient : bool
         Whether the derivative joins the gradient before the optimizer's step (``"l1"`` acts after it).
+    on_all : bool
+        Whether biases and learnt slopes are penalised as weights are.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Regularizer:
     penalty: Callable[[FloatArray], FloatArray]
     gradient: Callable[[FloatArray], FloatArray]
     in_gradient: bool
+    on_all: bool = False
 
 
 def _half_square(W: FloatArray) -> FloatArray:
@@ -67,6 +73,7 @@ REGULARIZERS: Mapping[str, Regularizer] = MappingProxyType(
             Regularizer("l1", 1, np.abs, np.sign, in_gradient=False),
             Regularizer("l1_subgradient", 2, np.abs, np.sign, in_gradient=True),
             Regularizer("l2", 3, _half_square, _same, in_gradient=True),
+            Regularizer("l2_all", 4, _half_square, _same, in_gradient=True, on_all=True),
         )
     }
 )

@@ -23,6 +23,10 @@ def arrays_of(parameters: Parameters) -> list[FloatArray]:
     return [*parameters.weights, *parameters.biases, *slopes]
 
 
+def _weights_of(parameters: Parameters) -> list[FloatArray]:
+    return list(parameters.weights)
+
+
 def update_parameters(
     state: TrainingState, training: TrainingConfig, sums: Parameters, n_examples: int, rate: float
 ) -> None:
@@ -32,7 +36,8 @@ def update_parameters(
     for g in arrays_of(sums):
         g /= n_examples
     if regularizer.in_gradient and strength:
-        for g, W in zip(sums.weights, parameters.weights, strict=True):
+        penalised = arrays_of if regularizer.on_all else _weights_of
+        for g, W in zip(penalised(sums), penalised(parameters), strict=True):
             g += strength * regularizer.gradient(W)
     if training.regularizer == "l1":
         for g, dead in zip(sums.weights, state.dead, strict=True):

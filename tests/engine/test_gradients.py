@@ -65,8 +65,9 @@ def problem(activation: str, loss: str, n_hidden: int) -> tuple[NetworkConfig, S
 
 
 def objective(network: NetworkConfig, parameters: Parameters, split: Split, loss: str, regularizer: str) -> Any:
-    penalty = REGULARIZERS[regularizer].penalty
-    total = sum(penalty(W).reshape(R, -1).sum(axis=1) for W in parameters.weights)
+    record = REGULARIZERS[regularizer]
+    penalised = arrays(parameters) if record.on_all else parameters.weights
+    total = sum(record.penalty(W).reshape(R, -1).sum(axis=1) for W in penalised)
     return mean_losses(network, parameters, split, loss, road="numpy") + LAMBDA * total
 
 

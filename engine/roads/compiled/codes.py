@@ -38,7 +38,9 @@ HALF_SQUARED_ERROR, MSE, MAE, HUBER, BINARY_CROSS_ENTROPY, SOFTMAX_CROSS_ENTROPY
 SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW = (
     OPTIMIZERS[name].code for name in ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 )
-NO_PENALTY, L1, L1_SUBGRADIENT, L2 = (REGULARIZERS[name].code for name in ("none", "l1", "l1_subgradient", "l2"))
+NO_PENALTY, L1, L1_SUBGRADIENT, L2, L2_ALL = (
+    REGULARIZERS[name].code for name in ("none", "l1", "l1_subgradient", "l2", "l2_all")
+)
 KEEP, DROP, CARRY = 0, 1, 2
 PARTIAL_CODES = {"keep": KEEP, "drop": DROP, "carry": CARRY}
 
@@ -58,7 +60,7 @@ KNOWN: Mapping[str, frozenset[int]] = MappingProxyType(
         "activation": frozenset((LINEAR, STEP, SIGMOID, TANH, RELU, LEAKY_RELU, PRELU, ELU, GELU, SILU, SOFTPLUS)),
         "loss": frozenset((HALF_SQUARED_ERROR, MSE, MAE, HUBER, BINARY_CROSS_ENTROPY, SOFTMAX_CROSS_ENTROPY, HINGE)),
         "optimizer": frozenset((SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW)),
-        "regularizer": frozenset((NO_PENALTY, L1, L1_SUBGRADIENT, L2)),
+        "regularizer": frozenset((NO_PENALTY, L1, L1_SUBGRADIENT, L2, L2_ALL)),
     }
 )
 """Every code with a branch of its own in compiled code; what is not here is refused, never trained as the last one."""

@@ -226,6 +226,7 @@ def set_training_numbers(
         or training.max_norm is not None
         or training.max_grad_norm is not None
         or bool(training.frozen)
+        or REGULARIZERS[training.regularizer].on_all
     )
     reals[R_STRENGTH] = training.regularization_rate
     reals[R_MOMENTUM] = training.momentum

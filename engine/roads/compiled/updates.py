@@ -14,6 +14,7 @@ from engine.roads.compiled.codes import (
     L1,
     L1_SUBGRADIENT,
     L2,
+    L2_ALL,
     MOMENTUM,
     NESTEROV,
     NO_PENALTY,
@@ -103,7 +104,9 @@ def adjust_gradient(
     squares = zero
     for i in range(n_params):
         v = load(g, i) * mean
-        if i < n_weights:
+        if penalty == L2_ALL:
+            v = fma(strength, load(p, i), v)
+        elif i < n_weights:
             if penalty == L2:
                 v = fma(strength, load(p, i), v)
             elif penalty == L1_SUBGRADIENT:

@@ -70,6 +70,11 @@ TRAJECTORIES: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     ({"optimizer": "adam", "epsilon": 1e-3, "weight_decay": 0.3}, "AdamW", {"eps": 1e-3, "weight_decay": 0.3}),
     ({"optimizer": "sgd", "max_grad_norm": 0.05}, "SGD", {"clip": 0.05}),
     ({"optimizer": "momentum", "regularizer": "l2", "regularization_rate": 0.02}, "SGD", {"momentum": 0.9, "l2": 0.02}),
+    (
+        {"optimizer": "adam", "regularizer": "l2_all", "regularization_rate": 0.02},
+        "Adam",
+        {"l2": 0.02, "on_all": True},
+    ),
 ]
 
 
@@ -78,7 +83,7 @@ TRAJECTORIES: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 def test_200_steps_equal_pytorch(ours: dict[str, Any], theirs: str, options: dict[str, Any], activation: str) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
     options = dict(options)
-    clip, l2 = options.pop("clip", None), options.pop("l2", 0.0)
+    clip, l2, on_all = options.pop("clip", None), options.pop("l2", 0.0), options.pop("on_all", False)
     network = NetworkConfig(3, (6, 4), 2, activation, "linear", "pytorch")
     training = TrainingConfig(loss="mse", learning_rate=0.01, batch_size=10, order="fixed", dtype="float64", **ours)
     rng = np.random.default_rng(11)
@@ -104,7 +109,7 @@ def test_200_steps_equal_pytorch(ours: dict[str, Any], theirs: str, options: dic
             if i < 2:
                 A = torch.nn.functional.prelu(A, slopes[i]) if slopes else torch.tanh(A)
         objective = torch.nn.functional.mse_loss(A, torch.tensor(y[0, batch]))
-        objective = objective + 0.5 * l2 * sum((W * W).sum() for W in weights)
+        objective = objective + 0.5 * l2 * sum((W * W).sum() for W in (weights + others if on_all else weights))
         optimizer.zero_grad()
         objective.backward()
         if clip is not None:

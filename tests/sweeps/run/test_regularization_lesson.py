@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from analysis.lessons.regularization import example
+from analysis.course.cells import Cells
+from analysis.lessons.regularization import ALIKE, claims, example
+from analysis.records.lesson import CellRecord
+from analysis.statistics.verdicts import Word, judge
 from engine.network import NetworkConfig, Parameters
+from sweeps.run.kinds import load
+from sweeps.run.lesson import LessonPlan
 from sweeps.run.textbook_probes import weight_quantiles, weight_size, weight_spread, zero_weights
 from sweeps.run.trained import Trained
+from sweeps.spec.lesson import LessonSpec
 
 
 def test_equal_scores_from_spread_and_peaked_weights() -> None:
@@ -43,3 +50,35 @@ def test_quantiles_are_weights_of_the_networks_that_did_not_diverge() -> None:
     assert np.searchsorted(kept, found[50]) == pytest.approx(len(kept) / 2, abs=1)
     W[0][...] = np.nan
     assert len(weight_quantiles(one)) == 0
+
+
+def planted(added: float, noise: float, seed: int = 0) -> Cells:
+    """Return cells in which biases in the penalty add so much to each draw's losses, but for noise."""
+    spec = load("regularization")
+    assert isinstance(spec, LessonSpec)
+    rng, found = np.random.default_rng(seed), []
+    for design, settings in spec.settings():
+        if design.name != "biases":
+            continue
+        R = design.n_replicas
+        more = added + rng.normal(0.0, noise, R) if settings["training.regularizer"] == "l2_all" else np.zeros(R)
+        rows = [(0.1 + more).tolist()]
+        params = {key: value for key, value in settings.items() if key not in design.fixed} | {"design": design.name}
+        found.append(
+            CellRecord(
+                "regularization/lesson", len(found), params, {}, {}, [str(r) for r in range(R)], [600],
+                {"in_range": rows, "out_of_range": rows}, [None] * R, {}, {}, {}, 0, "", "", None,
+            )
+        )  # fmt: skip
+    header = LessonPlan(spec, Path()).header
+    return Cells(SimpleNamespace(header=header, cells=found, path=None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("added", "noise", "word"),
+    [(0.0, 0.001, "holds"), (2 * ALIKE, 0.001, "does not hold"), (-2 * ALIKE, 0.001, "does not hold"),
+     (ALIKE, 0.02, "not decided")],
+)  # fmt: skip
+def test_biases_in_the_penalty_change_what_was_planted(added: float, noise: float, word: Word) -> None:
+    found = [judge(one).word for one in claims(planted(added, noise)) if one.number == "46"]
+    assert found == [word, word]
