@@ -217,7 +217,7 @@ def upper_bounds(samples: FloatArray, level: float = 0.95, method: MeanMethod = 
     percent_text(level)
     if samples.shape[-1] < 2:
         return np.full(samples.shape[:-1], math.inf)
-    is_finite = np.isfinite(samples).all(axis=-1)
+    is_finite = np.asarray(np.isfinite(samples).all(axis=-1))
     bounds: FloatArray = MEAN_METHODS[method](np.where(is_finite[..., None], samples, 0.0), level)
     return np.where(is_finite, bounds, math.inf)
 

@@ -235,7 +235,8 @@ def test_the_best_settings_networks_are_kept_as_they_were_trained(tmp_path: Path
     assert check_records(study.path.parent.parent) == []
     path.write_bytes(before[:-1])
     assert kept_networks(cells, found) == (
-        f"The networks are not shown: {path}: altered (its SHA-256 is not the one in {path.stem}.json)"
+        f"The networks are not shown: {path}: altered (its SHA-256 is not the one in {path.stem}.json). "
+        "Running the lesson again writes them."
     )
     sums = path.with_name("SHA256SUMS")
     assert [finding.text for finding in check_records(study.path.parent.parent)] == [
