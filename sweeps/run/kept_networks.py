@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.course.cells import Cells, last
-from analysis.course.chosen import best
+from analysis.course.choosing import best
 from analysis.records.lesson import CellRecord, cell_file
 from analysis.records.study import Study
 from engine.configuration import TrainingConfig, told_fields
