@@ -126,6 +126,22 @@ def machine(load: float) -> str:
     )
 
 
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+
+
+def has_marks(document: str, name: str) -> bool:
+    """Return whether a document has the two marks of a table, once each and in order."""
+    begin, end = _marks(name)
+    return document.count(begin) == document.count(end) == 1 and document.index(begin) < document.index(end)
+
+
+def marks_text(name: str) -> str:
+    """Return what a document without the marks of a table lacks."""
+    begin, end = _marks(name)
+    return f"give it one line {begin.strip()!r} and one {end!r} after it"
+
+
 def write_into(path: Path, name: str, text: str) -> None:
     """Put a table between its two marks in a document, leaving the rest as it is.
 
@@ -135,9 +151,9 @@ def write_into(path: Path, name: str, text: str) -> None:
         If the document has no such marks.
     """
     document = path.read_text(encoding="utf-8")
-    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
-    if document.count(begin) != 1 or document.count(end) != 1 or document.index(end) < document.index(begin):
-        raise ValueError(f"{path}: give it one line {begin.strip()!r} and one {end!r} after it")
+    if not has_marks(document, name):
+        raise ValueError(f"{path}: {marks_text(name)}")
+    begin, end = _marks(name)
     before, rest = document.split(begin)
     after = rest.split(end)[1]
     path.write_text(f"{before}{begin}\n{text}\n\n{end}{after}", encoding="utf-8")

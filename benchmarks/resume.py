@@ -22,7 +22,8 @@ import numpy as np
 
 from analysis.records.events import AskedLine
 from analysis.records.lines import Chain
-from analysis.records.study import as_data, study_name
+from analysis.records.study import study_name
+from analysis.records.values import as_data
 from benchmarks.made_sweep import made_spec
 from sweeps.run.kinds import kind_of, load
 from sweeps.run.progress import Progress

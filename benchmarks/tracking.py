@@ -37,7 +37,8 @@ from sweeps.tracking.database import (
     sqlite_path,
     sqlite_uri,
 )
-from sweeps.tracking.projection import SweepProjection, SyncReport, sync
+from sweeps.tracking.projection import SweepProjection, sync
+from sweeps.tracking.sync_report import SyncReport
 from sweeps.tracking.trial_contents import N_FULL, N_WITH_PARAMS
 from sweeps.tracking.ui import free_port, server_command, server_environment
 

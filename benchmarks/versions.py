@@ -2,7 +2,7 @@
 
     git worktree add ../before 86892fa
     python -m benchmarks.versions ../before                                            seeds 1 to 4, minutes
-    python -m benchmarks.versions ../before --into docs/performance.md                 the same, into its place there
+    python -m benchmarks.versions ../before --into FILE                                the same, between its marks there
     python -m benchmarks.versions ../before --seeds 1 -- --trials 200 --until budget   a long search
     python -m benchmarks.versions ../before --seeds 1 -- --trials 2                    does it run?
 
@@ -27,7 +27,7 @@ import numpy as np
 
 from analysis.records.reading import read_sweep
 from analysis.records.study import STAGES
-from benchmarks.engine_tables import machine, table, write_into
+from benchmarks.engine_tables import has_marks, machine, marks_text, table, write_into
 from benchmarks.main_job import ROOT, run_process
 
 HEADS = ["seed", "what", "before", "now", "now over before"]
@@ -99,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     if not (args.before / "sweeps" / "__main__.py").is_file():
         parser.error(f"{args.before}: no checkout of this project (no sweeps/__main__.py)")
+    if args.into and not (args.into.is_file() and has_marks(args.into.read_text(encoding="utf-8"), "versions")):
+        parser.error(f"--into {args.into}: {marks_text('versions')}")
     roots, load = (args.before.resolve(), ROOT), os.getloadavg()[0]
     found: list[list[str]] = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from analysis.course.cells import Cells, FloatArray, difference, losses, measured
+from analysis.course.choosing import Value, best, judges
 from analysis.course.comparing import Levels
 from analysis.formats.blocks import Cell, Missing, ReportColumn, ReportTable, shown
 from analysis.records.lesson import CellRecord
 from analysis.statistics.verdicts import Kind, Sample, median_interval
 from analysis.words import later, say
 
-Value = Callable[[CellRecord], FloatArray]
 GUESSING = 0.9
 """Share of wrong images of somebody who guesses among ten classes."""
-
-
-def choosers(values: FloatArray) -> FloatArray:
-    """Return the values of the replicas that choose."""
-    return np.asarray(values[::2], np.float64)
-
-
-def judges(values: FloatArray) -> FloatArray:
-    """Return the values of the replicas that judge: none of them had a say in the choice."""
-    return np.asarray(values[1::2], np.float64)
-
-
-def best(cells: Cells, design: str, levels: Levels, value: Value) -> CellRecord | None:
-    """Return the cell with these levels whose mean value is lowest on the replicas that choose; None without cells."""
-    found = cells.of(design, levels)
-    return min(found, key=lambda cell: float(choosers(value(cell)).mean()), default=None)
 
 
 def wrong(cell: CellRecord) -> FloatArray:

@@ -41,7 +41,7 @@ def kept_networks(cells: Cells, cell: CellRecord) -> tuple[Path, SavedModel] | s
     try:
         return path, load_model(path)
     except ModelFileError as error:
-        return say("The networks are not shown: {error}", error=error)
+        return say("The networks are not shown: {error}. Running the lesson again writes them.", error=error)
 
 
 def kept_blocks(name: str, cells: Cells, cell: CellRecord) -> list[Block]:

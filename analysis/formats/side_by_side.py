@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import struct
@@ -41,7 +42,8 @@ def draw_all(pictures: Sequence[Picture], n_processes: int = 1) -> list[Drawn]:
         claims = _open_claims(len(pictures))
         helpers: list[_Helper] = []
         try:
-            helpers += (_start(pictures, claims) for _ in range(n - 1))
+            with contextlib.suppress(OSError):  # no more processes, or no place for their files: those there are draw
+                helpers += (_start(pictures, claims) for _ in range(n - 1))
             drawn.update((i, draw(pictures[i])) for i in _claimed(claims))
             for helper in helpers:
                 drawn.update(helper.finish())
@@ -82,8 +84,7 @@ class _Helper:
 
     def finish(self) -> Iterator[tuple[int, Drawn]]:
         """Wait for its end; yield the pictures that it has drawn."""
-        os.waitpid(self.pid, 0)
-        self.is_running = False
+        self._wait()
         self.file.seek(0)
         while len(head := self.file.read(HEAD.size)) == HEAD.size:
             i, width, height, length = HEAD.unpack(head)
@@ -95,9 +96,13 @@ class _Helper:
         """Leave no process and no file behind."""
         if self.is_running:
             os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-            self.is_running = False
+            self._wait()
         self.file.close()
+
+    def _wait(self) -> None:
+        with contextlib.suppress(ChildProcessError):  # a shell that ignores the ends of children leaves nothing to read
+            os.waitpid(self.pid, 0)
+        self.is_running = False
 
 
 def _open_claims(n: int) -> int:
@@ -115,7 +120,11 @@ def _claimed(claims: int) -> Iterator[int]:
 
 def _start(pictures: Sequence[Picture], claims: int) -> _Helper:
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the helper's, until it has been read)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        file.close()
+        raise
     if pid == 0:
         _draw_claimed(pictures, claims, file)
     return _Helper(pid, file)

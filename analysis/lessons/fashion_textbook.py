@@ -177,8 +177,8 @@ def _picture(cells: Cells) -> Picture:
     )
     return Picture(
         "fashion-textbook-curves",
-        say("Cross-entropy and accuracy by epoch, medians over replicas, by first weights; images left over make a "
-            "step: solid lines training, dots test."),
+        say("Cross-entropy and accuracy by epoch, medians over replicas, by first weights (images left over: {rest}): "
+            "solid lines training, dots test.", rest=", ".join(map(str, cells.levels("recipes", REST)[:1]))),
         say("Panels of loss and of accuracy for each kind of first weights, a colour for each recipe."),
         lambda: _draw(cells),
         ReportTable("fashion-textbook-curves", "", (

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.course.cells import Cells, difference, title
-from analysis.course.chosen import best, best_table, between, judges, wrong_at
+from analysis.course.choosing import best, judges
+from analysis.course.chosen import best_table, between, wrong_at
 from analysis.course.comparing import claim, lines
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block

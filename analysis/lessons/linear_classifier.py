@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.course.cells import Cells, listed, measured, title
-from analysis.course.chosen import GUESSING, best, between, judges, middle, wrong
+from analysis.course.choosing import best, judges
+from analysis.course.chosen import GUESSING, between, middle, wrong
 from analysis.course.comparing import Levels, claim
 from analysis.course.lesson import Lesson
 from analysis.formats.blocks import Block, Cell, Missing, Paragraph, Picture, ReportColumn, ReportTable, shown

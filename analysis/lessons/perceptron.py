@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.course.cells import Cells, FloatArray, last, losses, measured, pooled, sooner, time_to
-from analysis.course.chosen import best, judges
+from analysis.course.choosing import best, judges
 from analysis.course.kept import kept_blocks, n_parameters
 from analysis.course.lesson import Lesson
 from analysis.course.panels import curve_panels

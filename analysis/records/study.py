@@ -33,20 +33,19 @@ A study's log is a text file of chained JSON lines (`analysis.records.lines`). T
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from analysis.records.events import AskedLine, Chapter, Extension, LookLine, Scalar, Stage, Verdict
+from analysis.records.events import Chapter, Extension, LookLine, Scalar, Stage, Verdict
 from analysis.records.lesson import LESSON, CellRecord
 from analysis.records.lines import Chain, encode_line
 from analysis.records.polynomial import POLYNOMIAL, NetworkRecord
+from analysis.records.values import as_data, told
 
 State = Literal["complete", "diverged", "failed"]
 STAGES: tuple[Stage, ...] = (
@@ -431,26 +430,6 @@ def most_measured(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [record for record in records if len(record.seeds) == most]
 
 
-def as_data(item: StudyHeader | AskedLine | Record | Verdict | LookLine | Extension | Chapter) -> dict[str, Any]:
-    """Return a record as plain JSON values; what it holds is shared, not copied."""
-    return {name: getattr(item, name) for name in _names(type(item))}  # type: ignore[arg-type]  # a class has a hash
-
-
-@lru_cache(maxsize=32)
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    """Return the fields of a kind of line: asking for them again costs more than a line's values."""
-    return tuple(one.name for one in dataclasses.fields(kind))
-
-
-@lru_cache(maxsize=32)
-def _defaulted(kind: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
-    """Return those of the fields that have a default."""
-    missing = dataclasses.MISSING
-    return tuple(
-        one for one in dataclasses.fields(kind) if one.default is not missing or one.default_factory is not missing
-    )
-
-
 def study_name(header: StudyHeader) -> str:
     """Return what a study's lines call it."""
     return f"{header.sweep}/{header.dataset}"
@@ -478,18 +457,6 @@ def canonical_lines(study: Study) -> list[str]:
 def without_timing(record: Record) -> dict[str, Any]:
     """Return a record as plain values, without the fields that differ from run to run."""
     return {key: value for key, value in as_data(record).items() if key not in TIMING_FIELDS}
-
-
-def told(item: Any) -> dict[str, Any]:
-    """Return what a line says beyond the defaults of its kind, as plain values."""
-    silent = {one.name for one in _defaulted(type(item)) if _has_default(item, one)}  # type: ignore[arg-type]
-    return {key: value for key, value in as_data(item).items() if key not in silent}
-
-
-def _has_default(item: Any, one: dataclasses.Field[Any]) -> bool:
-    if one.default_factory is not dataclasses.MISSING:
-        return bool(getattr(item, one.name) == one.default_factory())
-    return bool(getattr(item, one.name) == one.default)
 
 
 def _without(data: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:

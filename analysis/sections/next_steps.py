@@ -57,9 +57,8 @@ def convergence_sentences(study: Study) -> tuple[str, ...]:
         return ()
     ended = study.verdict is not None and study.verdict.stopped == "converged"
     n, gain, metric = AHEAD, number_text(found.gain), translated(study.header.metric.replace("_", " "))
-    if (
-        ended and not found.is_converged
-    ):  # its spec has asked for less, or the trials that were still under way say more
+    # Its spec has asked for less, or the trials that were still under way say more.
+    if ended and not found.is_converged:
         text = say(
             "The search ended as asked: another {n} trials would gain at most {gain} of {metric} ({level:.0%}).",
             n=n, gain=gain, metric=metric, level=LEVEL,

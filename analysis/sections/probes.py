@@ -106,8 +106,9 @@ def _picture(record: TrialRecord, name: str, file_name: str, probes: Sequence[st
     return Picture(
         file_name,
         f"{name}, n = {len(record.seeds)} draws: what the spec's probes found in the same networks. Lines are means "
-        "over the draws that have not diverged, bands hold the middle 80 % of them; gradients, outputs and losses are "
-        "of the training points. The upright line is the epoch the setting names.",
+        "over the draws that have not diverged; where a panel has one line, a band holds the middle 80 % of them. "
+        "Gradients, outputs and losses are of the training points, gradients without penalty and with the points' own "
+        "labels. The upright line is the epoch the setting names.",
         f"{name}: from the first look to the last " + "; ".join(ends) + ".",
         lambda: draw_probes(record, probes),
         ReportTable(file_name, "", columns, tuple(rows)),

@@ -15,15 +15,17 @@ on it has three parts.
    chosen by its luck on these draws. The standard error of the pairs says how much.
 
 The bound is the larger of the first two, plus the third: the first holds at 92 %, the third at 98 %, their sum at 90 %
-whatever they have to do with each other. A
-search has converged when the first summand is no more than the standard error: draws as many as it has could not tell
-such a gain from none. Nobody foresees a rare setting of another kind, of which no trial has been anywhere near;
-`benchmarks/convergence.py` counts on recorded searches how often the bound holds (docs/intervals.md).
+whatever they have to do with each other. A search has converged when the first summand is no more than the standard
+error: draws as many as it has could not tell such a gain from none. Nobody foresees a rare setting of another kind, of
+which no trial has been anywhere near; `benchmarks/convergence.py` counts on recorded searches how often the bound holds
+(docs/intervals.md).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -49,6 +51,8 @@ N_BEST = 10
 LATER = 0.75
 """Share of the trials, the last ones, that speak for the next."""
 LEAST_REPLICAS = 3
+IN_ORDER = 0.8
+"""Share of the steps from trial to trial that are in a grid's order where the trials are a grid."""
 SHARING = frozenset({"table", "fashion_mnist", "houses"})
 """Kinds of data whose replicas share rows: their spread does not say what is noise."""
 
@@ -192,12 +196,31 @@ def trend_bound(means: FloatArray) -> float:
 
 
 def _is_listed(trials: Sequence[TrialRecord]) -> bool:
-    """Return whether trials go through a grid in its order, so that those before say nothing of those that follow."""
+    """Return whether trials go through a grid in its order, so that those before say nothing of those that follow.
+
+    There no setting comes twice, one value changes from trial to trial, and the one that changes most often comes in
+    the same order again and again, or, of a grid of one parameter, in rising or falling order. Samplers of a small
+    space, too, often change one value alone, but in no order.
+    """
+    settings = {tuple(sorted(trial.params.items())) for trial in trials}
+    if len(settings) < len(trials):
+        return False
     changes = [
-        sum(one.params.get(key) != other.params.get(key) for key in one.params.keys() | other.params.keys())
+        [key for key in one.params.keys() | other.params.keys() if one.params.get(key) != other.params.get(key)]
         for one, other in pairwise(trials)
     ]
-    return bool(np.median(changes) <= 1)
+    by_key = Counter(itertools.chain.from_iterable(changes))
+    if np.median([len(keys) for keys in changes]) > 1:
+        return False
+    fastest = max(sorted(by_key), key=lambda key: by_key[key])
+    values = [trial.params.get(fastest) for trial in trials]
+    if len(set(values)) < IN_ORDER * len(values):
+        followed = Counter(pairwise(values))
+        usual = {value: max(n for (one, _), n in followed.items() if one == value) for value in values[:-1]}
+        return sum(usual.values()) >= IN_ORDER * (len(values) - 1)
+    numbers = [value for value in values if isinstance(value, int | float)]
+    rises = sum(one < other for one, other in pairwise(numbers))
+    return len(numbers) < len(values) or max(rises, len(numbers) - 1 - rises) >= IN_ORDER * (len(numbers) - 1)
 
 
 def _is_usable(trial: TrialRecord) -> bool:

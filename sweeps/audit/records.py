@@ -31,6 +31,7 @@ from sweeps.toml import SpecError
 
 TOLERANCE = 1e-9
 """Relative: another build of NumPy may add in another order."""
+COPY = "restore it from a copy, or with `import`"
 STAGES_WITH_MODELS: tuple[Stage, ...] = ("certificate", "page_certificate")
 
 
@@ -53,7 +54,7 @@ def check_studies(folder: Path, studies: Sequence[Study]) -> list[Finding]:
         spec = load(folder / SPEC_NAME)
     except (SpecError, OSError) as error:
         message = str(error) if str(folder) in str(error) else f"{folder / SPEC_NAME}: {error}"
-        return [Finding("I6", f"{message}; restore it from a copy, or with `import`")]
+        return [Finding("I6", f"{message}; {COPY}")]
     datasets = spec.datasets if isinstance(spec, SweepSpec) else ()
     missing = [dataset.name for dataset in datasets if not (folder / dataset.name / LOG_NAME).is_file()]
     findings += [
@@ -221,21 +222,20 @@ def _check_models(study: Study) -> Iterator[Finding]:
     for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
         digest, _, name = line.partition("  ")
         listed[name] = digest
+    remedy = "run the lesson again, which writes it" if study.is_lesson else COPY
     for name in sorted(listed.keys() | {path.name for path in folder.iterdir() if path.suffix in (".npz", ".json")}):
         path = folder / name
         if not path.is_file():
-            yield Finding("I6", f"{path}: not there; expected by {SUMS_NAME}; restore it from a copy, or with `import`")
+            yield Finding("I6", f"{path}: not there; expected by {SUMS_NAME}; {remedy}")
         elif hashlib.sha256(path.read_bytes()).hexdigest() != listed.get(name):
-            yield Finding(
-                "I6", f"{path}: not the file that {SUMS_NAME} names; restore it from a copy, or with `import`"
-            )
+            yield Finding("I6", f"{path}: not the file that {SUMS_NAME} names; {remedy}")
 
 
 def _check_model(folder: Path, record: TrialRecord) -> Iterator[Finding]:
     """Yield whether a certificate's networks and curves are the ones whose digest its record has."""
     name = f"{record.stage}-{record.number}"
     path, curves = folder / f"{name}.npz", folder / f"{name}.curves.npz"
-    remedy = "restore it from a copy, or with `import`"
+    remedy = COPY
     try:
         model = load_model(path)
         with np.load(curves, allow_pickle=False) as archive:

@@ -18,7 +18,8 @@ from sweeps.audit.leftovers import dead_holder, left_behind, logs_of, wrong_end
 from sweeps.run.models import SUMS_NAME, write_sums
 from sweeps.store.log import MODELS_NAME, SweepLock, mend_end
 from sweeps.tracking.database import fold_write_ahead, open_client, sqlite_path
-from sweeps.tracking.projection import SyncReport, sync_sweep, writer_lock
+from sweeps.tracking.projection import sync_sweep, writer_lock
+from sweeps.tracking.sync_report import SyncReport
 
 KEPT_NAME = ".repairs"
 """Folder in the sweep's for what repairs have replaced, a folder each."""

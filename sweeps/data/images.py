@@ -55,8 +55,11 @@ class ImageData:
     published: bool = flag(False)
 
     def as_table(self) -> dict[str, Any]:
-        """Return the plain values that a spec has."""
-        return dataclasses.asdict(self)
+        """Return the plain values that a spec has; `published` only where it is set: else draws stay what they were."""
+        table = dataclasses.asdict(self)
+        if not self.published:
+            del table["published"]
+        return table
 
     def without_folders(self) -> ImageData:
         """Return itself: no file of the user's is named."""
@@ -210,11 +213,27 @@ def _inverted(split: Split, where: npt.NDArray[np.bool_]) -> Split:
     return Split(np.where(where[..., None], 1 - split.X, split.X), split.y)
 
 
+def _check(data: ImageData, asked: Asked, where: str) -> None:
+    """Refuse a search on images that its finalists and certificates would be tested with as well.
+
+    Raises
+    ------
+    SpecError
+        If all replicas share the published division.
+    """
+    if data.published:
+        raise SpecError(
+            f"{where}: datasets: {asked.name}: published: a search's certificates would have the test images that it "
+            'has seen; leave it out, or use kind = "fashion_mnist"'
+        )
+
+
 KIND = Kind(
     name="images",
     settings=ImageData,
     parse=lambda table: read_fields(ImageData, table),
     open=lambda asked, data, _: ImageSource(asked, data),
+    check=_check,
     test_set="images of the same set that the replica did not train on",
     out_of_range="test images with a pixel beyond the training images' box",
     floor="not known",

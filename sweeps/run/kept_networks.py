@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 
 from analysis.course.cells import Cells, last
-from analysis.course.chosen import best
+from analysis.course.choosing import best
 from analysis.records.lesson import CellRecord, cell_file
 from analysis.records.study import Study
 from engine.configuration import TrainingConfig, told_fields
-from engine.model_files import save_model
+from engine.model_files import ModelFileError, load_model, save_model
 from engine.network import NetworkConfig
 from engine.training import train
 from sweeps.data.source import Draws
-from sweeps.run.models import write_sums
-
-MODELS = "models"
+from sweeps.run.models import SUMS_NAME, sums_of, write_sums
+from sweeps.store.log import MODELS_NAME
 
 
 def best_cell(study: Study, design: str) -> CellRecord | None:
@@ -40,11 +39,12 @@ def save_networks(
     Returns
     -------
     Path
-        Of the ``.npz``; as it is where it was written before.
+        Of the ``.npz``; as it is where it was written before, whole. Files that a kill has left alone, or that have
+        been altered since, are written again.
     """
-    models = folder / MODELS
+    models = folder / MODELS_NAME
     path = models / f"{cell_file(cell.number)}.npz"
-    if path.is_file():
+    if _is_whole(path):
         return path
     splits = {"train": draws.train, "test": draws.test}
     result = train(
@@ -67,6 +67,16 @@ def save_networks(
     save_model(models, cell_file(cell.number), network, result.state.parameters, about)
     write_sums(models)
     return path
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether networks, their description and the digests of both are there and belong together."""
+    try:
+        load_model(path)
+        sums = (path.parent / SUMS_NAME).read_text(encoding="utf-8")
+    except (ModelFileError, OSError, UnicodeDecodeError):
+        return False
+    return sums == sums_of(path.parent)
 
 
 def _points(draws: Draws) -> dict[str, Any]:

@@ -29,8 +29,8 @@ def output_size(trained: Trained) -> list[FloatArray]:
 def gradient_size(trained: Trained) -> list[FloatArray]:
     """Return the root mean square of the training loss's gradient by each hidden layer's weights, (R,) a layer.
 
-    Of the mean loss of the training points, without penalty and without dropout, in float64 by hand: read off a step,
-    a gradient far below its weights would round to 0.
+    Of the mean loss of the training points with their own labels, without penalty and without dropout, in float64 by
+    hand: read off a step, a gradient far below its weights would round to 0.
     """
     network, split, loss = trained.network, trained.draws.train, LOSSES[trained.loss]
     weights = [W.astype(np.float64) for W in trained.parameters.weights]

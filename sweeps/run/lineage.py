@@ -136,6 +136,11 @@ def extended(
         raise SpecError(
             f"{spec.name}: nothing changes; give --trials +N, --until budget, --space FILE or --set KEY=VALUE"
         )
+    if not new.extends(spec) and spec.with_budget(spec.search.n_trials, new.search.until) == new:
+        raise SpecError(
+            f'{spec.name}: until: "{new.search.until}" ends a search before "{spec.search.until}", which this one has; '
+            "add --trials +N for a chapter that ends so"
+        )
     if not new.extends(spec) and not new.reopens(spec):
         allowed = ("space.", "search.n_trials", "search.until", "search.first")
         changes = table_difference(as_table(spec), as_table(new))

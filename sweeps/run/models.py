@@ -75,10 +75,14 @@ def save_outcome(
 
 def write_sums(folder: Path) -> None:
     """Write the digests of a folder's models, as ``sha256sum --check`` reads them."""
-    listed = sorted(path for path in folder.iterdir() if path.suffix in (".npz", ".json"))
-    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in listed]
-    write_atomically(folder / SUMS_NAME, "".join(sums).encode())
+    write_atomically(folder / SUMS_NAME, sums_of(folder).encode())
     sync_folder(folder.parent)  # the folder's own name: the line that promises its files comes next
+
+
+def sums_of(folder: Path) -> str:
+    """Return the digests of a folder's models, a line each."""
+    listed = sorted(path for path in folder.iterdir() if path.suffix in (".npz", ".json"))
+    return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in listed)
 
 
 def _points(draws: Draws) -> dict[str, FloatArray]:

@@ -191,7 +191,8 @@ def crossings(trained: Trained) -> FloatArray:
 def gradient_norm(trained: Trained) -> FloatArray:
     """Return the norm of the whole training set's gradient by what is trained, without penalty.
 
-    Read off one small step of plain gradient descent; what is frozen does not count.
+    Read off one small step of plain gradient descent; what is frozen does not count. Of the loss that records call the
+    training loss: labels are the points' own, also where the network was told others.
     """
     split = trained.draws.train
     config = TrainingConfig(

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import errno
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
@@ -205,14 +205,28 @@ def _drive(runs: Sequence[_StudyRun], crew: Crew, deadline: float | None) -> Non
             done, _ = wait(futures, timeout=left, return_when=FIRST_COMPLETED)
             if not done:
                 return
-            for future in sorted(done, key=lambda one: futures[one][1][0][0].key):
-                run, cohort = futures.pop(future)
-                for batch, results in zip(cohort, future.result(), strict=True):
-                    for piece, result in zip(batch, results, strict=True):
-                        run.accept(piece, crew.received(run.plan, piece, result))
+            try:
+                _accept(done, futures, crew)
+            except BaseException:  # a worker that is lost, an interruption: what came in beside it is kept
+                for run in runs:
+                    run.save()
+                raise
     finally:  # on a timeout, an interruption or a bug, too: whoever opened the crew ends what is under way
         for run in runs:
             run.stop()
+
+
+def _accept(
+    done: Iterable[Future[list[list[Result]]]],
+    futures: dict[Future[list[list[Result]]], tuple[_StudyRun, tuple[Batch, ...]]],
+    crew: Crew,
+) -> None:
+    """Take in what has been trained, by number."""
+    for future in sorted(done, key=lambda one: futures[one][1][0][0].key):
+        run, cohort = futures.pop(future)
+        for batch, results in zip(cohort, future.result(), strict=True):
+            for piece, result in zip(batch, results, strict=True):
+                run.accept(piece, crew.received(run.plan, piece, result))
 
 
 class _StudyRun:
@@ -267,7 +281,7 @@ class _StudyRun:
             self._is_through = not settings and not self._under_way
         if is_last:
             settings = self._due_settings((self.plan.last,))
-        self._write_waiting()
+        self.save()
         if is_last and not settings and not self._under_way:
             self._enter("done")
             self.log.verdict(self.plan.verdict(self.log.study, self._stopped or "budget"))
@@ -290,13 +304,13 @@ class _StudyRun:
         elif self._has(setting, setting.n_chunks):
             self._write(setting, self._made(setting))
 
-    def _write_waiting(self) -> None:
+    def save(self) -> None:
         """Write what came in together and what was chosen upon it, waiting for the disk once; then tell the watcher."""
         self.log.write()
         events, self._events = self._events, []
         for event in events:
-            assert self._on_event is not None, "or there are no events"
-            self._on_event(event)
+            if self._on_event is not None:
+                self._on_event(event)
 
     def _n_open(self, setting: Setting) -> int:
         """Return how many of a setting's pieces can be trained before its stage is judged again."""

@@ -18,7 +18,8 @@ from typing import Any, BinaryIO
 from analysis.records.events import AskedLine, Chapter, Extension, LookLine, Scalar, Verdict
 from analysis.records.lines import Chain, RecordError, canonical_json, is_whole, unix_ends
 from analysis.records.reading import read_log, read_sweep
-from analysis.records.study import Record, Study, StudyHeader, as_data, canonical_lines, digest_of, study_name
+from analysis.records.study import Record, Study, StudyHeader, canonical_lines, digest_of, study_name
+from analysis.records.values import as_data
 
 LOCK_NAME = "lock"
 LOG_NAME = "log.jsonl"

@@ -16,7 +16,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +44,7 @@ from sweeps.tracking.run_contents import (
     record_uid,
     study_uid,
 )
+from sweeps.tracking.sync_report import SyncReport
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,36 +57,6 @@ LONGEST_SILENCE_S = 28.0
 """Without a run written or found, of a server: more than one request takes that times out twice."""
 POLL_S = 0.2
 BUSY_ATTEMPTS = 3  # each waits as long as MLflow's own busy time-out, 20 s
-
-
-@dataclass(slots=True)
-class SyncReport:
-    """What a synchronisation did.
-
-    Parameters
-    ----------
-    n_written : int
-        Runs written now, parents included.
-    n_present : int
-        Runs that were there already.
-    n_repaired : int
-        Half-written runs that were deleted, to be written again.
-    n_deleted : int
-        Runs that a user has deleted in MLflow; they stay deleted.
-    n_left_out : int
-        Search trials that get no run, since not all were asked for.
-    """
-
-    n_written: int = 0
-    n_present: int = 0
-    n_repaired: int = 0
-    n_deleted: int = 0
-    n_left_out: int = 0
-
-    @property
-    def n_steps(self) -> int:
-        """How often something has got on."""
-        return self.n_written + self.n_present + self.n_repaired + self.n_deleted + self.n_left_out
 
 
 def sweep_folders(results: Path) -> list[Path]:

@@ -14,7 +14,8 @@ from analysis.records.lesson import LESSON
 from analysis.records.lineage import lineage
 from analysis.records.lines import canonical_json
 from analysis.records.polynomial import POLYNOMIAL
-from analysis.records.study import Record, Study, StudyHeader, as_data
+from analysis.records.study import Record, Study, StudyHeader
+from analysis.records.values import as_data
 from sweeps.tracking.content_parts import LONGEST_DIGEST, LONGEST_TAG, MetricPoint, OfRecord, OfStudy, legal_key
 from sweeps.tracking.lesson_contents import of_cell, of_lesson
 from sweeps.tracking.network_contents import of_network, of_polynomial_study

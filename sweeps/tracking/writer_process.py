@@ -22,7 +22,8 @@ from typing import IO
 
 from sweeps.tracking.database import artifact_root, fold_write_ahead, open_client, sqlite_path
 from sweeps.tracking.errors import DatabaseGoneError, TrackingError
-from sweeps.tracking.projection import SweepProjection, SyncReport, advance_patiently, writer_lock
+from sweeps.tracking.projection import SweepProjection, advance_patiently, writer_lock
+from sweeps.tracking.sync_report import SyncReport
 
 FINISH = b"finish\n"
 POLL_S = 0.5

@@ -103,3 +103,29 @@ def test_a_process_with_threads_is_not_forked() -> None:
         "stop.set()\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_where_no_helper_can_be_had_one_process_draws() -> None:
+    done = run(
+        "fork, calls = os.fork, []\n"
+        "def one_only():\n"
+        "    calls.append(1)\n"
+        "    if len(calls) > 1: raise BlockingIOError(11, 'Resource temporarily unavailable')\n"
+        "    return fork()\n"
+        "os.fork = one_only\n"
+        "assert side_by_side.draw_all(pictures, 4) == alone\n"
+        "assert len(calls) == 2\n"
+        "def no_place(): raise FileNotFoundError(2, 'No usable temporary directory found')\n"
+        "side_by_side.tempfile.TemporaryFile = no_place\n"
+        "assert side_by_side.draw_all(pictures, 4) == alone\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_shell_that_ignores_the_ends_of_children_changes_nothing() -> None:
+    done = run(
+        "import signal\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "assert side_by_side.draw_all(pictures, 3) == alone\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.main_job import ROOT
 from benchmarks.versions import Run, lines, main
 
 
@@ -25,3 +26,19 @@ def test_a_folder_that_is_no_checkout_is_refused(tmp_path: Path, capsys: pytest.
         main([str(tmp_path)])
     assert exit_.value.code == 2
     assert f"{tmp_path}: no checkout of this project (no sweeps/__main__.py)" in capsys.readouterr().err
+
+
+def test_a_document_without_marks_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "__main__.py").touch()
+    monkeypatch.setattr("benchmarks.versions.run_version", lambda *_: pytest.fail("measured"))
+    for document in (tmp_path / "none.md", ROOT / "README.md"):
+        with pytest.raises(SystemExit) as exit_:
+            main([str(tmp_path), "--into", str(document)])
+        assert exit_.value.code == 2
+        assert capsys.readouterr().err.endswith(
+            f"error: --into {document}: give it one line '<!-- versions: begin -->' and one '<!-- versions: end -->' "
+            "after it\n"
+        )

@@ -11,7 +11,8 @@ import numpy as np
 from analysis.records.events import AskedLine, LookLine, Stage, Verdict
 from analysis.records.lines import Chain
 from analysis.records.reading import read_study
-from analysis.records.study import Study, StudyHeader, TrialRecord, as_data, study_name
+from analysis.records.study import Study, StudyHeader, TrialRecord, study_name
+from analysis.records.values import as_data
 from analysis.sections.registry import SECTIONS
 from engine.model_files import save_model
 from engine.network import NetworkConfig, Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,6 +179,46 @@ def test_trials_in_the_order_of_a_grid_tell_nothing() -> None:
     ]
     assert convergence(listed) is None
     assert convergence(shuffled) is not None
+
+
+def kind_of_order(name: str, n: int) -> list[dict[str, Any]]:
+    """Return the params of a grid in its order, or of a sampler in a space where one value mostly changes alone."""
+    rng = np.random.default_rng(6)
+    rates = 10 ** rng.uniform(-4, 0, n)
+    mostly = np.where(rng.random(n) < 0.9, "tanh", "relu")
+    layers, widths = np.where(rng.random(n) < 0.9, 2, 1), rng.integers(1, 9, n)
+    return {
+        "grid, one rising": [{"units": i} for i in range(n)],
+        "grid, one falling": [{"rate": 1.0 / (1 + i)} for i in range(n)],
+        "grid, two": [{"a": i // 10, "b": i % 10} for i in range(n)],
+        "grid, one in one branch": [{"a": i // 4, "b": i % 4} if i // 4 % 2 else {"a": i // 4, "c": i % 4 + 9}
+                                    for i in range(n)],
+        "sampler, one": [{"rate": float(rate)} for rate in rates],
+        "sampler, one and a choice": [{"rate": float(r), "act": str(a)} for r, a in zip(rates, mostly, strict=True)],
+        "sampler, whole numbers": [{"layers": int(a), "width": int(b)} for a, b in zip(layers, widths, strict=True)],
+        "sampler, one whole number": [{"width": int(b)} for b in widths],
+    }[name]  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [LEAST_TRIALS, 70, 120])
+@pytest.mark.parametrize(
+    ("name", "is_listed"),
+    [
+        ("grid, one rising", True),
+        ("grid, one falling", True),
+        ("grid, two", True),
+        ("grid, one in one branch", True),
+        ("sampler, one", False),
+        ("sampler, one and a choice", False),
+        ("sampler, whole numbers", False),
+        ("sampler, one whole number", False),
+    ],
+)
+def test_a_sampler_of_a_small_space_is_not_taken_for_a_grid(name: str, is_listed: bool, n: int) -> None:
+    rng = np.random.default_rng(2)
+    trials = trials_of(measured(rng, uniform_end(rng, n), 0.003))
+    trials = [dataclasses.replace(one, params=p) for one, p in zip(trials, kind_of_order(name, n), strict=True)]
+    assert (convergence(trials) is None) == is_listed
 
 
 def test_a_card_says_what_more_trials_would_gain() -> None:

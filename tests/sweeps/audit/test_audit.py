@@ -18,7 +18,7 @@ from tiny import tiny_spec
 from analysis.records.events import Verdict
 from analysis.records.lines import Chain
 from analysis.records.reading import read_study
-from analysis.records.study import as_data
+from analysis.records.values import as_data
 from sweeps.audit.audit import Audit
 from sweeps.audit.figures import COMPARED, check_report
 from sweeps.audit.leftovers import check_leftovers

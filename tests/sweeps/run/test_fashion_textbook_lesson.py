@@ -24,7 +24,9 @@ from sweeps.run.kinds import load
 from sweeps.run.lesson import LessonPlan
 from sweeps.spec.lesson import LessonSpec
 from sweeps.spec.lesson_changes import resized, with_setting
+from sweeps.spec.sweep import parse_spec
 from sweeps.toml import SpecError
+from tests.builders.tiny import tiny_table
 
 R = 8
 
@@ -86,6 +88,25 @@ def test_more_than_was_published_is_refused(
     with pytest.raises(SpecError) as caught:
         ImageSource(asked(name), data)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_no_search_is_certified_on_test_images_that_it_has_seen(published: bool) -> None:
+    table = tiny_table()
+    table["training"]["loss"] = "softmax_cross_entropy"
+    table["network"]["output_activation"] = "linear"
+    table["page"] |= {"n_best": 0, "n_sgd": 0}
+    images = {"name": "fashion_mnist", "kind": "images", "n_train": 50, "n_test": 50}
+    if not published:
+        (dataset,) = parse_spec({**table, "datasets": [images]}, "tiny.toml").datasets
+        assert dataset.data.as_table() == {"n_train": 50, "n_test": 50, "inverted": 0.0, "pixel_noise": 0.0}
+        return
+    with pytest.raises(SpecError) as caught:
+        parse_spec({**table, "datasets": [{**images, "published": True}]}, "tiny.toml")
+    assert str(caught.value) == (
+        "tiny.toml: datasets: fashion_mnist: published: a search's certificates would have the test images that it has "
+        'seen; leave it out, or use kind = "fashion_mnist"'
+    )
 
 
 def planted(size: str, effect: Mapping[str, float], seed: int = 0) -> Cells:

@@ -17,7 +17,8 @@ from analysis.formats.blocks import Paragraph
 from analysis.records.events import LookLine
 from analysis.records.lines import Chain, read_lines
 from analysis.records.reading import read_study, read_sweep
-from analysis.records.study import Study, as_data, canonical_lines
+from analysis.records.study import Study, canonical_lines
+from analysis.records.values import as_data
 from analysis.report import render
 from analysis.sections.provenance import fresh_look_blocks, fresh_look_rows
 from analysis.statistics.comparison import winner_differences

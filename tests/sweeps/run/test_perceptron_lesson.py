@@ -235,8 +235,21 @@ def test_the_best_settings_networks_are_kept_as_they_were_trained(tmp_path: Path
     assert check_records(study.path.parent.parent) == []
     path.write_bytes(before[:-1])
     assert kept_networks(cells, found) == (
-        f"The networks are not shown: {path}: altered (its SHA-256 is not the one in {path.stem}.json)"
+        f"The networks are not shown: {path}: altered (its SHA-256 is not the one in {path.stem}.json). "
+        "Running the lesson again writes them."
     )
+    sums = path.with_name("SHA256SUMS")
+    assert [finding.text for finding in check_records(study.path.parent.parent)] == [
+        f"{path}: not the file that {sums.name} names; run the lesson again, which writes it"
+    ]
+    description = path.with_suffix(".json")
+    for damage in (lambda: None, description.unlink, sums.unlink, lambda: sums.write_text("")):
+        damage()  # first what has been altered above; then as a kill leaves it between one file and the next
+        run_sweep(spec, tmp_path, workers=1)
+        assert path.read_bytes() == before
+        assert check_records(study.path.parent.parent) == []
+        assert not isinstance(kept_networks(cells, found), str)
+        assert {line.split()[1] for line in sums.read_text().splitlines()} == {path.name, description.name}
     path.unlink()
     assert kept_networks(cells, found) == (
         f"The networks are not shown: models/{path.name} is not there. Running the lesson again writes it."

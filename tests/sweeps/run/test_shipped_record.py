@@ -27,7 +27,7 @@ from sweeps.run.recorded import unpack
 from sweeps.spec.lesson import LessonSpec, designs_as_data
 from sweeps.spec.lesson_changes import resized
 
-RECORD = resources.files("sweeps").joinpath("specs", "recorded", "joint_search.jsonl.gz")
+RECORDED = resources.files("sweeps").joinpath("specs", "recorded")
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return found
 
 
-def test_the_record_is_small_and_names_no_machine() -> None:
-    packed = RECORD.read_bytes()
+@pytest.mark.parametrize("name", ["fashion_textbook", "joint_search"])
+def test_a_record_is_small_and_names_no_machine(name: str) -> None:
+    packed = RECORDED.joinpath(f"{name}.jsonl.gz").read_bytes()
     assert len(packed) < 1_000_000
     text = gzip.decompress(packed).decode()
     assert re.findall(r'"[^"]*(?:/|\\\\)(?:home|root|tmp|work|Users)(?:/|\\\\)[^"]*"', text) == []
@@ -47,7 +48,7 @@ def test_the_record_is_small_and_names_no_machine() -> None:
 
 
 SHIPPED = sorted(
-    one.name.removesuffix(".jsonl.gz") for one in resources.files("sweeps").joinpath("specs", "recorded").iterdir()
+    name for one in RECORDED.iterdir() if isinstance(load(name := one.name.removesuffix(".jsonl.gz")), LessonSpec)
 )
 
 

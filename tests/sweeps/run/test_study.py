@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import os
 import random
@@ -23,6 +24,8 @@ from analysis.records.study import STAGES, Study, canonical_lines
 from analysis.statistics.intervals import upper_bound
 from engine.model_files import load_model
 from sweeps.data.source import Source
+from sweeps.run.executors import LocalCrew, Result
+from sweeps.run.plan import Piece, Plan
 from sweeps.run.progress import Progress
 from sweeps.run.replay import replay
 from sweeps.run.setting import Setting, search_setting
@@ -113,6 +116,30 @@ def test_a_timeout_leaves_a_prefix_that_a_resume_completes(whole: Path, tmp_path
         assert part.verdict is None
         assert set(canonical_lines(part)) <= set(canonical_lines(full))
     run_sweep(SPEC, tmp_path, workers=2)
+    assert digest(tmp_path / "tiny") == digest(whole)
+
+
+def test_what_came_in_beside_a_failure_is_kept_and_told(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[Result] = []
+    events: list[Progress] = []
+
+    def lost(self: LocalCrew, plan: Plan, piece: Piece, result: Result) -> Result:
+        if len(received) == 2:
+            raise KeyboardInterrupt
+        received.append(result)
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalCrew, "received", lost)
+        patch.setattr("sweeps.run.study.wait", lambda futures, **_: concurrent.futures.wait(futures))
+        with pytest.raises(KeyboardInterrupt):
+            run_sweep(SPEC, tmp_path, workers=1, on_event=events.append)
+    kept = [trial for study in read_sweep(tmp_path / "tiny") for trial in study.trials]
+    assert len(kept) == 2
+    assert [event.record for event in events if event.record is not None] == kept
+    run_sweep(SPEC, tmp_path, workers=1)
     assert digest(tmp_path / "tiny") == digest(whole)
 
 

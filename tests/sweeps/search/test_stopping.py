@@ -210,8 +210,17 @@ def test_the_command_line_goes_on_from_a_converged_search(
     assert (
         capsys.readouterr()
         .err.splitlines()[-1]
-        .endswith("tiny: search: n_trials: 120; gauss has asked 120 trials already: give --trials above that")
+        .endswith(
+            'tiny: until: "converged" ends a search before "budget", which this one has; add --trials +N for a chapter '
+            "that ends so"
+        )
     )
+    assert main(["extend", "tiny", "--until", "converged", "--trials", "+20", *options]) == 0
+    study = the(tmp_path / "tiny")
+    assert study.verdict is not None
+    assert (study.verdict.stopped, len(study.trials), len(study.chapters)) == ("budget", 140, 1)
+    assert study.budget.until == "converged"
+    assert audit_sweep(tmp_path / "tiny", None).findings == []
 
 
 def test_spec_round_trips() -> None:

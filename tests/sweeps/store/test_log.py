@@ -18,7 +18,8 @@ from tally import many
 
 from analysis.records.lines import RecordError, canonical_json, encode_line
 from analysis.records.reading import anchor_difference, read_study, read_sweep
-from analysis.records.study import Study, as_data, canonical_lines
+from analysis.records.study import Study, canonical_lines
+from analysis.records.values import as_data
 from sweeps.commands.main import main
 from sweeps.store.log import StudyLog, mend_end
 
