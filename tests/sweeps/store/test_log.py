@@ -175,7 +175,7 @@ Edit = Callable[[list[bytes], list[bytes]], list[bytes]]
         (lambda _, other: other, "line 1: study.dataset: 'xor'; expected gauss, the name of the log's folder; "),
         (
             lambda own, _: [*own[:2], with_own_digest(own[2], kind="finishee"), *own[3:]],
-            "line 3: kind: 'finishee'; expected one of study, asked, finished, ",
+            "line 3: kind: 'finishee'; ",
         ),
         (
             lambda own, _: [*own[:2], own[2].replace(b"finished", b"finalist"), *own[3:]],
