@@ -25,6 +25,7 @@ from sweeps.spec.sweep import SweepSpec
 from sweeps.spec.writing import as_toml
 from sweeps.store.log import digest
 from sweeps.tracking.database import sqlite_uri
+from sweeps.tracking.projection import writer_lock
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's dependencies warn of their own future
@@ -87,6 +88,8 @@ def finish(
     status = server.run(sweep.folder, *RUN, *options, with_report=thorough, with_tables=with_tables)
     found = [f"exit status {status}"] if status else []
     if thorough:
+        with writer_lock(sweep.folder / "results" / "tiny", wait=True):
+            pass  # a killed driver's writer goes on for some seconds: its end was waited for
         status = server.run(sweep.folder, "sync", with_tables=with_tables)
         found += [f"exit status {status} of sync"] if status else []
     found += sweep.violations(whole, thorough)
