@@ -8,6 +8,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from distributed import Client, LocalCluster
@@ -136,9 +137,21 @@ def _crew(client: Client, address: str) -> Iterator[DaskCrew]:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # about a file, not about the cluster
         raise SpecError(f"{address}: the cluster is gone ({type(error).__name__}); `resume` goes on") from None
+    except ValueError as error:
+        if not _is_lost_on_its_way(error):
+            raise
+        raise SpecError(f"{address}: a worker died while its result was fetched; `resume` goes on") from None
     finally:
         if crew is not None:
             crew.close()
+
+
+def _is_lost_on_its_way(error: ValueError) -> bool:
+    """Return whether Dask's executor took a result for an error: its worker died just when it had been fetched."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and Path(last.tb_frame.f_code.co_filename).name == "cfexecutor.py"
 
 
 @contextlib.contextmanager

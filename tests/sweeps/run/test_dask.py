@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import os
 import pickle
 import signal
@@ -206,3 +208,30 @@ def test_executors_that_are_some_are_accepted() -> None:
         "dask://[::1]:8786",
     ):
         check_executor(name)
+
+
+def test_a_result_that_dasks_executor_takes_for_an_error_is_known_from_an_error_of_ours() -> None:
+    """Its worker dies between the result's coming in and the look at the task's state: it was seen once in many kills."""
+    from distributed.cfexecutor import _cascade_future
+
+    from sweeps.run.dask_crew import _is_lost_on_its_way
+
+    class Lost:
+        status = "lost"
+
+        async def _result(self, raiseit: bool) -> list[int]:
+            return [1] if not raiseit else []
+
+    async def fetch(future: concurrent.futures.Future[list[int]]) -> None:
+        await _cascade_future(Lost(), future)
+
+    future: concurrent.futures.Future[list[int]] = concurrent.futures.Future()
+    asyncio.run(fetch(future))
+    error = future.exception()
+    assert isinstance(error, ValueError)
+    with pytest.raises(ValueError, match="^not enough values") as raised:
+        future.result()
+    assert _is_lost_on_its_way(raised.value)
+    with pytest.raises(ValueError, match="invalid literal") as ours:
+        int("x")
+    assert not _is_lost_on_its_way(ours.value)
