@@ -211,7 +211,7 @@ def test_executors_that_are_some_are_accepted() -> None:
 
 
 def test_a_result_that_dasks_executor_takes_for_an_error_is_known_from_an_error_of_ours() -> None:
-    """Its worker dies between the result's coming in and the look at the task's state: it was seen once in many kills."""
+    """Its worker dies between the result's coming in and the look at the task's state."""
     from distributed.cfexecutor import _cascade_future
 
     from sweeps.run.dask_crew import _is_lost_on_its_way
@@ -229,7 +229,7 @@ def test_a_result_that_dasks_executor_takes_for_an_error_is_known_from_an_error_
     asyncio.run(fetch(future))
     error = future.exception()
     assert isinstance(error, ValueError)
-    with pytest.raises(ValueError, match="^not enough values") as raised:
+    with pytest.raises(ValueError, match=r"^not enough values") as raised:
         future.result()
     assert _is_lost_on_its_way(raised.value)
     with pytest.raises(ValueError, match="invalid literal") as ours:
