@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,9 +34,15 @@ def domain_rows(frame: pd.DataFrame, column: str, value: str) -> npt.NDArray[np.
     TableError
         If there is no such column, no row has the value, or all have.
     """
-    words = np.array(domain_words(_series(frame, column)), dtype=object)
+    series = _series(frame, column)
+    words = np.array(domain_words(series), dtype=object)
     found = np.asarray(words == value, dtype=np.bool_)
     if not found.any():
+        if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series) and not _is_number(value):
+            raise TableError(
+                f"out of range: column {column!r} has numbers from {_word(series.min())} to {_word(series.max())}, not "
+                f"{value!r}; for the highest tenth give '{column}:top:0.1', for the lowest '{column}:bottom:0.1'"
+            )
         near = nearest(value, sorted(set(words.tolist())), cutoff=0.0)
         raise TableError(f"out of range: no row has {value!r} in column {column!r}; nearest: {near!r}")
     if found.all():
@@ -93,9 +101,24 @@ def hold_out_in_turn(folds: Sequence[Fold], domains: Rows, n_domains: int) -> tu
 
 def _series(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
     if column not in frame.columns:
+        compared = re.fullmatch(r"\s*(.+?)\s*([<>])=?[^<>]*", column)
+        if compared and compared[1] in frame.columns:
+            end = "top" if compared[2] == ">" else "bottom"
+            raise TableError(
+                f"out of range: {column!r} is a comparison; give the share of the rows at that end: "
+                f"'{compared[1]}:{end}:0.1'"
+            )
         near = nearest(column, [str(name) for name in frame.columns], cutoff=0.0)
         raise TableError(f"out of range: no column {column!r}; nearest: {near!r}")
     return frame[column]
+
+
+def _is_number(word: str) -> bool:
+    """Return whether a word of the command line reads as a number."""
+    try:
+        return not math.isnan(float(word))
+    except ValueError:
+        return False
 
 
 def _word(cell: Any) -> str:
