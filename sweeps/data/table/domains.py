@@ -38,11 +38,8 @@ def domain_rows(frame: pd.DataFrame, column: str, value: str) -> npt.NDArray[np.
     words = np.array(domain_words(series), dtype=object)
     found = np.asarray(words == value, dtype=np.bool_)
     if not found.any():
-        if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series) and not _is_number(value):
-            raise TableError(
-                f"out of range: column {column!r} has numbers from {_word(series.min())} to {_word(series.max())}, not "
-                f"{value!r}; for the highest tenth give '{column}:top:0.1', for the lowest '{column}:bottom:0.1'"
-            )
+        if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
+            raise TableError(_no_number(series, column, value))
         near = nearest(value, sorted(set(words.tolist())), cutoff=0.0)
         raise TableError(f"out of range: no row has {value!r} in column {column!r}; nearest: {near!r}")
     if found.all():
@@ -113,12 +110,19 @@ def _series(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
     return frame[column]
 
 
-def _is_number(word: str) -> bool:
-    """Return whether a word of the command line reads as a number."""
+def _no_number(series: pd.Series[Any], column: str, value: str) -> str:
+    """Return what to say of a column of numbers that has not this one."""
     try:
-        return not math.isnan(float(word))
+        number = float(value)
     except ValueError:
-        return False
+        number = math.nan
+    if math.isnan(number):
+        return (
+            f"out of range: column {column!r} has numbers from {_word(series.min())} to {_word(series.max())}, not "
+            f"{value!r}; for the highest tenth give '{column}:top:0.1', for the lowest '{column}:bottom:0.1'"
+        )
+    near = _word(series.loc[(series - number).abs().idxmin()])
+    return f"out of range: no row has {value!r} in column {column!r}; nearest: {near!r}"
 
 
 def _word(cell: Any) -> str:
