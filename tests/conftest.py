@@ -1,7 +1,7 @@
 """What holds for every test: no file is left in the checkout, an interrupt reaches whom it is sent to, tries count.
 
-With pytest-xdist (``-n 2``) the process in front collects what those behind it have tried, and a test that measures
-time, marked ``alone``, has the machine to itself.
+With pytest-xdist (``-n 2``) the process in front collects what those behind it have tried, long tests begin first, and
+a test that measures time, marked ``alone``, has the machine to itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
-from tally import DOCUMENT, IS_WRITTEN, Row, number, summed, with_rows
+from dealing import Cost, dealt
+from tally import DOCUMENT, IS_WRITTEN, WHOLE, Row, number, summed, with_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 UNTRACKED = pytest.StashKey[set[str] | None]()
@@ -72,7 +73,7 @@ class Collected:
         if report.when == "teardown":
             rows = [Row(*map(str, cells)) for name, cells in report.user_properties if name == "tried"]  # type: ignore[call-overload]
             if not rows and report.nodeid in self._failed:
-                rows = [Row("the test as a whole", "1", "1", row_name(report.nodeid))]
+                rows = [Row(WHOLE, "1", "1", row_name(report.nodeid))]
             self._rows += rows
 
 
@@ -80,6 +81,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Collect rows from reports."""
     config.stash[TRIED] = []
     config.pluginmanager.register(Collected(config.stash[TRIED]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deal the tests to the processes that share them, after whoever has shuffled them."""
+    n_processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    if n_processes > 1:
+        items[:] = [items[i] for i in dealt([cost_of(item) for item in items], n_processes)]
+
+
+def cost_of(item: pytest.Item) -> Cost:
+    """Return what a test's marks say of it."""
+    takes = item.get_closest_marker("takes")
+    return Cost(0.0 if takes is None else takes.args[0], item.get_closest_marker("alone") is not None)
 
 
 @pytest.hookimpl(wrapper=True)

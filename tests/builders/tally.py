@@ -15,12 +15,19 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- tried: written by the tests -->", "<!-- tried: end -->"
 HEAD = ("| What | Tried | Failed | Test |", "| :-- | --: | --: | :-- |")
 SCALE = float(os.environ.get("RANGESWEEP_FAULTS", "1"))
+WHOLE = "the test as a whole"
+"""What stands in the row of a test that broke off before it could count."""
 IS_WRITTEN = os.environ.get("RANGESWEEP_WRITE_RELIABILITY") == "1"
 
 
 def many(n: int) -> int:
     """Return how many of `n` are tried: all, or the share that the environment asks for."""
     return max(1, round(n * SCALE))
+
+
+def parts(n: int, n_parts: int) -> list[int]:
+    """Return the sizes of the parts in which `n` are tried, by as many calls of a test as several processes share."""
+    return [size for size in (n * (i + 1) // n_parts - n * i // n_parts for i in range(n_parts)) if size]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +85,13 @@ def summed(rows: list[Row]) -> list[Row]:
 
 
 def with_rows(text: str, new: list[Row]) -> str:
-    """Return the document with some rows written anew: in the place of the same ones, else at the end."""
-    rows = {row.key: row for row in rows_of(text)} | {row.key: row for row in new}
+    """Return the document with some rows written anew: in the place of the same ones, else at the end.
+
+    A test that has counted now takes away the row that says it broke off, unless a part of it did so again.
+    """
+    counted = {row.test for row in new}
+    old = [row for row in rows_of(text) if row.what != WHOLE or row.test not in counted]
+    rows = {row.key: row for row in old} | {row.key: row for row in new}
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     lines = [BEGIN, "", *HEAD, *map(str, rows.values()), "", END]

@@ -75,7 +75,8 @@ def without_database(folder: Path) -> None:
 class Case:
     """A command, what it starts from, what goes on with it, how many steps of it are tried in the long suite.
 
-    A command that draws a report at its end can leave it out: that is what `report` is tried for.
+    A command that draws a report at its end can leave it out: that is what `report` is tried for. A long one is tried
+    in several calls of the test, each of which takes every `n_parts`-th of the chosen steps.
     """
 
     arguments: tuple[str, ...]
@@ -83,6 +84,7 @@ class Case:
     again: tuple[str, ...] = ()
     n_steps: int = 40
     with_report: bool = True
+    n_parts: int = 1
 
 
 CASES = {
@@ -90,28 +92,32 @@ CASES = {
     "import": Case(("import", "tiny"), without_results),
     "audit --repair": Case(("audit", "tiny", "--repair"), damaged),
     "extend by trials": Case(
-        ("extend", "tiny", "--trials", "6"), again=("resume", "tiny"), n_steps=60, with_report=False
+        ("extend", "tiny", "--trials", "6"), again=("resume", "tiny"), n_steps=60, with_report=False, n_parts=3
     ),
     "extend in another space": Case(
         ("extend", "tiny", "--trials", "6", "--set", "space.training.learning_rate.high=0.9"),
         again=("resume", "tiny"),
         n_steps=60,
         with_report=False,
+        n_parts=3,
     ),
     "sync": Case(("sync",), without_database),
 }
 
 
+LONG = (pytest.mark.faults, pytest.mark.takes(60.0))
+
+
 @pytest.mark.parametrize(
-    ("name", "is_long"),
+    ("name", "part"),
     [
-        ("import", False),
-        ("audit --repair", False),
-        *(pytest.param(name, True, marks=pytest.mark.faults) for name in CASES),
+        ("import", None),
+        ("audit --repair", None),
+        *(pytest.param(name, part, marks=LONG) for name, case in CASES.items() for part in range(case.n_parts)),
     ],
 )
 def test_a_command_killed_at_any_step_and_given_again_ends_as_if_it_had_not_been(
-    server: ForkServer, origin: Path, tmp_path: Path, name: str, is_long: bool, tally: Tally
+    server: ForkServer, origin: Path, tmp_path: Path, name: str, part: int | None, tally: Tally
 ) -> None:
     case, rng = CASES[name], random.Random(name)
 
@@ -130,7 +136,8 @@ def test_a_command_killed_at_any_step_and_given_again_ends_as_if_it_had_not_been
     assert server.run(whole, *case.arguments, role="driver", **options) == 0, (whole / "output").read_text()
     expected = state(whole)
     n_points = int((whole / COUNT_NAME).read_text())
-    points = rng.sample(range(1, n_points + 1), min(n_points, many(case.n_steps) if is_long else 1))
+    steps = rng.sample(range(1, n_points + 1), 1 if part is None else min(n_points, many(case.n_steps)))
+    points = steps[part or 0 :: case.n_parts]
     found, n_killed = list[str](), 0
     for i, k in enumerate(sorted(points)):
         folder = fresh(str(k))

@@ -10,11 +10,12 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fork_server import COUNT_NAME, ROOT, ForkServer
 from small import small_spec
-from tally import many
+from tally import many, parts
 
 from sweeps.audit.audit import audit_sweep
 from sweeps.audit.leftovers import check_leftovers
@@ -33,6 +34,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::War
 Tally = Callable[[str, float, float], None]
 RUN = ("run", "tiny.toml")
 WHOM = ("driver", "writer", "both")
+TAKES_S = 60.0
+"""What a part of a long test takes of a core, about: several processes share them."""
 
 
 @pytest.fixture(scope="module")
@@ -98,18 +101,24 @@ def finish(
     return [f"{sweep.folder.name}: {text}" for text in found]
 
 
-@pytest.mark.parametrize("n", [3, pytest.param(many(200), marks=pytest.mark.faults)])
+def in_parts(n: int, n_parts: int) -> list[Any]:
+    """Return the parameters with which a long test tries `n` kills in some calls, each with its number and share."""
+    marks = (pytest.mark.faults, pytest.mark.takes(TAKES_S))
+    return [pytest.param(i, size, marks=marks) for i, size in enumerate(parts(n, n_parts))]
+
+
+@pytest.mark.parametrize(("part", "n"), [("push", 3), *in_parts(many(200), 4)])
 def test_random_kills_leave_no_trace(
-    server: ForkServer, tmp_path: Path, small_digest: str, n: int, tally: Tally
+    server: ForkServer, tmp_path: Path, small_digest: str, part: int | str, n: int, tally: Tally
 ) -> None:
     """Kills are dealt over the time that a whole run takes: into the database's making, the search, and the report."""
-    rng, n_killed, n_sweeps, found = random.Random(n), 0, 0, list[str]()
+    rng, n_killed, n_sweeps, found = random.Random(f"{part} of random kills"), 0, 0, list[str]()
     start = time.monotonic()
     server.run(Sweep(tmp_path / "timed", small_spec()).folder, *RUN)
     whole_s = time.monotonic() - start
     while n_killed < n:
         sweep, n_sweeps = Sweep(tmp_path / str(n_sweeps), small_spec()), n_sweeps + 1
-        for _ in range(min(12, n)):
+        for _ in range(min(12, n - n_killed)):
             process = server.start(sweep.folder, *RUN, "--workers", str(rng.randint(1, 2)))
             n_killed += server.kill_after(process, rng.uniform(0.0, 0.4) * whole_s, rng.choice(WHOM))
             server.wait(process)
@@ -143,14 +152,20 @@ def steps_of(server: ForkServer, folder: Path, role: str, *options: str, with_ta
     return int((sweep.folder / COUNT_NAME).read_text())
 
 
-@pytest.mark.parametrize("role", ["driver", "writer"])
-@pytest.mark.parametrize("n", [2, pytest.param(0, marks=pytest.mark.faults)])
+def every_step(role: str, n_parts: int) -> list[Any]:
+    """Return the parameters with which a long test tries every step of a process: each call every `n_parts`-th."""
+    marks = (pytest.mark.faults, pytest.mark.takes(TAKES_S))
+    return [(role, 0, 0), *(pytest.param(role, part, n_parts, marks=marks) for part in range(n_parts))]
+
+
+@pytest.mark.parametrize(("role", "part", "n_parts"), [*every_step("driver", 1), *every_step("writer", 6)])
 def test_a_kill_before_every_step_that_reaches_the_disk_leaves_no_trace(
-    server: ForkServer, tmp_path: Path, small_digest: str, role: str, n: int, tally: Tally
+    server: ForkServer, tmp_path: Path, small_digest: str, role: str, part: int, n_parts: int, tally: Tally
 ) -> None:
     options = NO_TRACKING if role == "driver" else ()
     n_points = steps_of(server, tmp_path / "counted", role, *options)
-    points = random.Random(0).sample(range(1, n_points + 1), n or many(n_points))
+    steps = random.Random(0).sample(range(1, n_points + 1), many(n_points) if n_parts else 2)
+    points = [k for k in steps if k % max(n_parts, 1) == part]
     found, n_killed = list[str](), 0
     for i, k in enumerate(sorted(points)):
         sweep = Sweep(tmp_path / str(k), small_spec())
@@ -164,13 +179,13 @@ def test_a_kill_before_every_step_that_reaches_the_disk_leaves_no_trace(
     assert n_killed > 0.9 * len(points)
 
 
-@pytest.mark.parametrize("n", [1, pytest.param(many(300), marks=pytest.mark.faults)])
+@pytest.mark.parametrize(("part", "n"), [("push", 1), *in_parts(many(300), 6)])
 def test_pairs_of_kills_one_in_the_run_and_one_in_the_resumption_leave_no_trace(
-    server: ForkServer, tmp_path: Path, small_digest: str, n: int, tally: Tally
+    server: ForkServer, tmp_path: Path, small_digest: str, part: int | str, n: int, tally: Tally
 ) -> None:
     """The second one comes early: while what the first has left is put in order."""
     n_steps = {role: steps_of(server, tmp_path / role, role, with_tables=False) for role in ("driver", "writer")}
-    rng, found, n_pairs, n_sweeps = random.Random(1), list[str](), 0, 0
+    rng, found, n_pairs, n_sweeps = random.Random(f"{part} of pairs"), list[str](), 0, 0
     while n_pairs < n and n_sweeps < 2 * n + 10:
         sweep, n_killed = Sweep(tmp_path / str(n_sweeps), small_spec()), 0
         for share in (0.9, 0.12):
@@ -185,16 +200,16 @@ def test_pairs_of_kills_one_in_the_run_and_one_in_the_resumption_leave_no_trace(
     assert n_pairs == n
 
 
-@pytest.mark.faults
+@pytest.mark.parametrize(("part", "n"), in_parts(many(40), 2))
 def test_kills_through_the_real_command_line_leave_no_trace(
-    server: ForkServer, tmp_path: Path, small_digest: str, tally: Tally
+    server: ForkServer, tmp_path: Path, small_digest: str, part: int, n: int, tally: Tally
 ) -> None:
     """Interpreters started anew, with their own writer, as a user has them; killed with all their children."""
-    rng, found, n_killed, n_sweeps, n = random.Random(2), list[str](), 0, 0, many(40)
+    rng, found, n_killed, n_sweeps = random.Random(f"{part} of the command line"), list[str](), 0, 0
     command = [sys.executable, "-m", "sweeps", *RUN]
     while n_killed < n:
         sweep, n_sweeps = Sweep(tmp_path / str(n_sweeps), small_spec()), n_sweeps + 1
-        for _ in range(10):
+        for _ in range(min(10, n - n_killed)):
             log = sweep.folder / "results" / "tiny" / "lock"
             log.unlink(missing_ok=True)
             with (
