@@ -12,6 +12,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from dealing import Cost, dealt
@@ -20,6 +21,7 @@ from tally import DOCUMENT, IS_WRITTEN, WHOLE, Row, number, summed, with_rows
 ROOT = Path(__file__).resolve().parent.parent
 UNTRACKED = pytest.StashKey[set[str] | None]()
 TRIED = pytest.StashKey[list[Row]]()
+HELD = pytest.StashKey[TextIO]()
 IS_BEHIND = "PYTEST_XDIST_WORKER" in os.environ
 """Whether pytest-xdist has started this process to run a share of the tests."""
 
@@ -109,7 +111,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(machine, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)
+        item.stash[HELD] = machine
         return (yield)
+
+
+@pytest.fixture
+def is_measured(request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Return how a test that is marked ``alone`` says that it has measured: what it does then, others may do, too."""
+
+    def let_others_go_on() -> None:
+        machine = request.node.stash.get(HELD, None)
+        if machine is not None:
+            fcntl.flock(machine, fcntl.LOCK_SH)
+
+    return let_others_go_on
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -7,6 +7,7 @@ is forked runs `sweeps.commands.main.main` with the real MLflow writer, itself f
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import io
 import json
@@ -238,27 +239,36 @@ def _kill(process: int, whom: str) -> int:
 def _warm_up() -> None:
     """Load, compile and draw what a command needs: in a fork nothing is left to be done but what it is about."""
     from small import small_spec
-    from tiny import tiny_spec
 
     import sweeps.commands
-    from analysis.report import write_report
     from sweeps.audit.audit import audit_sweep
-    from sweeps.run.study import run_sweep
+    from sweeps.commands.main import main
+    from sweeps.spec.writing import as_toml
     from sweeps.tracking.database import let_mlflow_make, sqlite_uri
     from sweeps.tracking.projection import sync
 
     global TABLES
     for module in pkgutil.iter_modules(sweeps.commands.__path__, "sweeps.commands."):
         importlib.import_module(module.name)
-    with tempfile.TemporaryDirectory() as folder:
-        results, uri = Path(folder) / "results", sqlite_uri(Path(folder) / "mlflow.db")
-        run_sweep(tiny_spec(), results, workers=1)
-        run_sweep(small_spec(), Path(folder) / "small", workers=1)
-        sync(results, uri)
-        write_report([results / "tiny"])
-        audit_sweep(results / "tiny", uri)
-        let_mlflow_make(Path(folder) / "tables.db")
-        TABLES = (Path(folder) / "tables.db").read_bytes()
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        folder = Path(name)
+        (folder / "tiny.toml").write_text(as_toml(small_spec()), encoding="utf-8")
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert main(["run", "tiny.toml", "--tracking-uri", "none"]) == 0
+        let_mlflow_make(folder / "tables.db")
+        TABLES = (folder / "tables.db").read_bytes()
+        (folder / "mlflow.db").write_bytes(TABLES)
+        sync(folder / "results", sqlite_uri(folder / "mlflow.db"))
+        audit_sweep(folder / "results" / "tiny", sqlite_uri(folder / "mlflow.db"))
+    read_schema_once()
+
+
+def read_schema_once() -> None:
+    """Let MLflow read its hundred files of migrations once, not whenever a fork opens a database."""
+    from mlflow.store.db import utils
+
+    known = utils._get_latest_schema_revision()
+    utils._get_latest_schema_revision = lambda: known
 
 
 def _serve() -> None:
@@ -268,6 +278,8 @@ def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     _warm_up()
+    gc.collect()
+    gc.freeze()  # or each fork's collector walks through all that was loaded, and copies its pages
     random.seed(0)
     print('"ready"', file=answers, flush=True)
     for line in sys.stdin:

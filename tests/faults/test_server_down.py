@@ -165,7 +165,7 @@ def server(tmp_path: Path) -> Iterator[MlflowServer]:
     ],
 )
 def test_a_server_that_is_gone_during_trials_costs_neither_runs_nor_time(
-    server: MlflowServer, tmp_path: Path, up_s: float, down_s: float, tally: Tally
+    server: MlflowServer, tmp_path: Path, up_s: float, down_s: float, tally: Tally, is_measured: Callable[[], None]
 ) -> None:
     n_trials = round((2.0 * up_s + down_s + 45.0) / TRIAL_S)
     spec = spec_of(n_trials, long_enough(tmp_path / "timed"))
@@ -187,6 +187,7 @@ def test_a_server_that_is_gone_during_trials_costs_neither_runs_nor_time(
         server.start()
         after = watch.wait(up_s, 4)
         n_during = watch.n_finished
+        is_measured()
         assert driver.wait(LONGEST_S) == 0, (tmp_path / "output").read_text()
     run_sweep(spec, tmp_path / "undisturbed", workers=2)
     found = [str(finding) for finding in audit_sweep(folder, uri).findings]
