@@ -17,9 +17,10 @@ from analysis.records.lines import short, unix_ends
 from analysis.records.reading import anchor_difference, read_sweep
 from analysis.records.study import Study
 from sweeps.audit.finding import Finding, Rule
+from sweeps.tracking.answers import artifacts_of, every_experiment
 from sweeps.tracking.choice import ALL, CHOICE_TAG, parse_choice
 from sweeps.tracking.database import open_client, sqlite_path
-from sweeps.tracking.experiments import MOVED_TAG, PAGE_SIZE
+from sweeps.tracking.experiments import MOVED_TAG, runs_of
 from sweeps.tracking.log_upload import LINES_TAG, SHA256_TAG
 from sweeps.tracking.projection import model_files, parent_files
 from sweeps.tracking.run_contents import (
@@ -29,7 +30,6 @@ from sweeps.tracking.run_contents import (
     parent_content,
     record_content,
     record_uid,
-    study_digest,
     study_uid,
 )
 
@@ -121,19 +121,8 @@ def database_damage(path: Path) -> str | None:
 
 def _runs_of(client: MlflowClient, study: Study) -> list[Run]:
     """Return the runs of one study in whatever experiment, deleted ones too."""
-    from mlflow.entities import ViewType
-
-    experiments = [one.experiment_id for one in client.search_experiments(ViewType.ALL)]
-    runs: list[Run] = []
-    token: str | None = None
-    while experiments:
-        condition = f"tags.`sweep.study` = '{study_digest(study.header)}'"
-        page = client.search_runs(experiments, condition, ViewType.ALL, PAGE_SIZE, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            break
-    return runs
+    experiments = [one.experiment_id for one in every_experiment(client)]
+    return list(runs_of(client, experiments, study.header))
 
 
 def _expected(study: Study) -> dict[str, RunContent]:
@@ -257,7 +246,7 @@ def _artifact_damage(client: MlflowClient, run: Run) -> str | None:
     with tempfile.TemporaryDirectory() as folder:
         for name, digest in digests.items():
             try:
-                content = Path(client.download_artifacts(run.info.run_id, name, folder)).read_bytes()
+                content = Path(artifacts_of(client, run).download_artifacts(name, folder)).read_bytes()
             except (MlflowException, OSError):
                 return f"artifact {name} is not there; expected it"
             if hashlib.sha256(content).hexdigest() != digest:

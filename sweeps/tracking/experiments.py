@@ -8,12 +8,14 @@ folder has, and those of the old one are deleted in MLflow, which can restore th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from analysis.records.study import StudyHeader
-from sweeps.tracking.errors import TrackingError
+from sweeps.tracking.answers import every_experiment, surely
+from sweeps.tracking.errors import StoreFailedError, TrackingError
 from sweeps.tracking.run_contents import study_digest
 from sweeps.tracking.trial_contents import NOTE
 from sweeps.tracking.view import view_tags
@@ -73,7 +75,7 @@ def runs_of(
     text = f"tags.`sweep.study` = '{study_digest(header)}'" + (f" and {condition}" if condition else "")
     token: str | None = None
     while experiments:
-        page = client.search_runs(experiments, text, view, PAGE_SIZE, page_token=token)
+        page = surely(client, partial(client.search_runs, experiments, text, view, PAGE_SIZE, page_token=token))
         yield from page
         token = page.token
         if not token:
@@ -105,19 +107,29 @@ def _find(client: MlflowClient, header: StudyHeader) -> Experiment | None:
     tagged = _tagged(client, NAME_TAG, name)
     if tagged:
         return min(tagged, key=lambda one: one.lifecycle_stage != "active")
-    named = client.get_experiment_by_name(name)
+    named = _named(client, name)
     if named is not None:
         return named
     # Of a version that knew experiments by their name only, and renamed since.
-    every = [str(one.experiment_id) for one in client.search_experiments() if MOVED_TAG not in one.tags]
-    run = next(runs_of(client, every, header, active_only=True), None)
+    active = [one for one in every_experiment(client) if one.lifecycle_stage == "active"]
+    ids = [str(one.experiment_id) for one in active if MOVED_TAG not in one.tags]
+    run = next(runs_of(client, ids, header, active_only=True), None)
     return None if run is None else client.get_experiment(run.info.experiment_id)
 
 
 def _tagged(client: MlflowClient, tag: str, value: str) -> list[Experiment]:
     from mlflow.entities import ViewType
 
-    return list(client.search_experiments(ViewType.ALL, filter_string=f"tags.`{tag}` = '{value}'"))
+    condition = f"tags.`{tag}` = '{value}'"
+    return list(surely(client, lambda: client.search_experiments(ViewType.ALL, filter_string=condition)))
+
+
+def _named(client: MlflowClient, name: str) -> Experiment | None:
+    """Return the experiment of a name, or None if the store says that there is none."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None and not experiment.experiment_id:
+        raise StoreFailedError(f"MLflow has answered about experiment {name} with nothing")
+    return experiment
 
 
 def _make(client: MlflowClient, header: StudyHeader, artifacts: Path | None) -> str:
@@ -127,13 +139,16 @@ def _make(client: MlflowClient, header: StudyHeader, artifacts: Path | None) -> 
     location = None if artifacts is None else (artifacts / name).as_uri()
     tags = {"mlflow.note.content": NOTE, NAME_TAG: name, **view_tags(header)}
     try:
-        return str(client.create_experiment(name, artifact_location=location, tags=tags))
+        number = str(client.create_experiment(name, artifact_location=location, tags=tags))
     except MlflowException:
         # Made by another sweep's writer in between, or by a request of ours whose reply was lost.
-        experiment = client.get_experiment_by_name(name)
+        experiment = _named(client, name)
         if experiment is None:
             raise
         return str(experiment.experiment_id)
+    if not number:
+        raise StoreFailedError(f"MLflow has answered about experiment {name} with nothing")
+    return number
 
 
 def _has_moved(experiment: Experiment, artifacts: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from analysis.sections.handed_in import GOAL, TEST, TRAIN, claimed_text, mistakes_of, notes_of
 from analysis.statistics.claimed import CheckedRow
+from sweeps.tracking.answers import surely
 from sweeps.tracking.content_parts import LONGEST_PARAM, LONGEST_TAG, MetricPoint, finite_points, short_text
 from sweeps.tracking.database import artifact_root, first_line, open_client
 from sweeps.tracking.errors import TrackingError
@@ -94,7 +95,8 @@ def identity_of(name: str, rows: Sequence[CheckedRow], seed: int) -> str:
 
 def _begin(client: MlflowClient, experiment: str, identity: str, tags: dict[str, str]) -> Run:
     """Return the run that was made for the same before, whole or half, else a new one."""
-    found = client.search_runs([experiment], f"tags.`{IDENTITY_TAG}` = '{identity}'", max_results=1)
+    condition = f"tags.`{IDENTITY_TAG}` = '{identity}'"
+    found = surely(client, lambda: client.search_runs([experiment], condition, max_results=1))
     return found[0] if found else client.create_run(experiment, tags={IDENTITY_TAG: identity, **tags})
 
 

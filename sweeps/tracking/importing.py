@@ -18,6 +18,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -37,6 +38,7 @@ from sweeps.store.log import (
     sync_folder,
     write_atomically,
 )
+from sweeps.tracking.answers import artifacts_of, every_experiment, surely
 from sweeps.tracking.database import first_line, open_client, prepare_environment, sqlite_path, sqlite_uri
 from sweeps.tracking.errors import TrackingError
 from sweeps.tracking.experiments import PAGE_SIZE
@@ -138,7 +140,7 @@ def _open_store(uri: str, artifacts: Path | None, scratch: Path) -> tuple[Mlflow
         def download(run: Run, name: str) -> Path:
             folder = downloads / run.info.run_id
             folder.mkdir(exist_ok=True)
-            file = Path(client.download_artifacts(run.info.run_id, name, str(folder)))
+            file = Path(artifacts_of(client, run).download_artifacts(name, str(folder)))
             return _inside(folder, file.relative_to(folder).as_posix(), run)
 
         return client, download
@@ -205,14 +207,15 @@ def _inside(folder: Path, name: str, run: Run) -> Path:
 
 def _parents(client: MlflowClient) -> list[Run]:
     """Return the parent runs of all studies in the store."""
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    experiments = [one.experiment_id for one in every_experiment(client) if one.lifecycle_stage == "active"]
     return list(_search(client, experiments, "tags.kind = 'study'"))
 
 
 def _search(client: MlflowClient, experiments: list[str], condition: str) -> Iterator[Run]:
     token: str | None = None
     while experiments:
-        page = client.search_runs(experiments, condition, max_results=PAGE_SIZE, page_token=token)
+        ask = partial(client.search_runs, experiments, condition, max_results=PAGE_SIZE, page_token=token)
+        page = surely(client, ask)
         yield from page
         token = page.token
         if not token:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.records.lines import unix_ends
+from sweeps.tracking.answers import log_files, whole_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,7 +74,7 @@ class LogUpload:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / piece_name(self._n_lines + 1)
             file.write_bytes(piece)
-            self._client.log_artifact(run_id, str(file), FOLDER)
+            log_files(self._client, whole_run(self._client.get_run(run_id), run_id), Path(folder), FOLDER)
         self._commit(run_id, n_lines, digest.hexdigest())
         self._n_lines, self._offset, self._digest = n_lines, end, digest
         self._not_before_s = time.monotonic() + PAUSE_S

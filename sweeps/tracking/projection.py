@@ -9,8 +9,6 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
-import shutil
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -21,23 +19,23 @@ from typing import TYPE_CHECKING
 
 from analysis.records.events import Extension, Verdict
 from analysis.records.lesson import CellRecord
-from analysis.records.lines import canonical_json
 from analysis.records.polynomial import NetworkRecord
 from analysis.records.reading import StudyReader, anchor_difference
 from analysis.records.study import Record, Study, StudyHeader, TrialRecord
 from analysis.records.table import TABLE_NAME
 from sweeps.store.log import MODELS_NAME, SPEC_NAME, SUBMISSION_NAME
+from sweeps.tracking.answers import whole_run
 from sweeps.tracking.choice import ALL, CHOICE_TAG, RunChoice, parse_choice
 from sweeps.tracking.database import artifact_root, first_line, fold_write_ahead, holders, open_client, sqlite_path
 from sweeps.tracking.errors import DatabaseGoneError, StoreFailedError, TrackingBusyError, TrackingError
 from sweeps.tracking.experiments import delete_moved, experiment_id, runs_of
+from sweeps.tracking.filling import fill_run
 from sweeps.tracking.log_tail import FoundRun, LogTail
 from sweeps.tracking.log_upload import LogUpload
 from sweeps.tracking.report_upload import ReportUpload
 from sweeps.tracking.run_contents import (
     DIGEST_TAG,
     FILES_TAG,
-    RunContent,
     file_tags,
     parent_content,
     record_content,
@@ -419,8 +417,8 @@ class StudyProjection:
         content = parent_content(study, self._user, parent_files(self._tail.path))
         start_ms = content.start_ms or int(1000 * time.time())
         tags = content.tags | self._choice_tag()
-        run = self._client.create_run(self._experiment, start_time=start_ms, tags=tags)
-        _fill_run(self._client, run.info.run_id, content)
+        run = whole_run(self._client.create_run(self._experiment, start_time=start_ms, tags=tags))
+        fill_run(self._client, run, content)
         self._report.n_written += 1
         return str(run.info.run_id)
 
@@ -437,8 +435,9 @@ class StudyProjection:
             files = model_files(self._tail.path.parent, record)
             content = record_content(study.header, record, self._user, files)
             tags = content.tags | {"mlflow.parentRunId": str(self._parent)}
-            run = self._client.create_run(self._experiment, start_time=content.start_ms or None, tags=tags)
-            _fill_run(self._client, run.info.run_id, content)
+            start_ms = content.start_ms or None
+            run = whole_run(self._client.create_run(self._experiment, start_time=start_ms, tags=tags))
+            fill_run(self._client, run, content)
             self._client.set_terminated(run.info.run_id, content.status, content.end_ms or None)
             self._present.add(uid)
             self._report.n_written += 1
@@ -446,38 +445,10 @@ class StudyProjection:
     def _close_parent(self, study: Study) -> None:
         if self._parent is not None and study_uid(study.header) not in self._deleted:
             content = parent_content(study, self._user, parent_files(self._tail.path))
-            _fill_run(self._client, self._parent, content, content.tags | self._choice_tag())
+            run = whole_run(self._client.get_run(self._parent), self._parent)
+            fill_run(self._client, run, content, content.tags | self._choice_tag())
             self._client.set_terminated(self._parent, content.status, content.end_ms or None)
         self._closed = True
-
-
-def _fill_run(client: MlflowClient, run_id: str, content: RunContent, tags: dict[str, str] | None = None) -> None:
-    """Log one batch, the artifacts and the dataset of a run; all of it can be repeated."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-
-    # The time of every point is the run's own end, so that logging it again adds nothing.
-    metrics = [Metric(key, value, content.end_ms, step) for key, value, step in content.metrics]
-    params = [Param(key, value) for key, value in content.params.items()]
-    new_tags = [RunTag(key, value) for key, value in (tags or {}).items()]
-    client.log_batch(run_id, metrics=metrics, params=params, tags=new_tags)
-    if content.texts or content.files:
-        with tempfile.TemporaryDirectory() as folder:  # one call for all: each asks the store about the run first
-            for name, text in content.texts.items():
-                (Path(folder) / name).write_text(text, encoding="utf-8")
-            for file in content.files:
-                shutil.copy(file, folder)
-            client.log_artifacts(run_id, folder)
-    if not content.data_name:
-        return
-    dataset = Dataset(
-        content.data_name,
-        content.data_digest,
-        "code",
-        canonical_json({"generator": content.data_name}),
-        None,
-        content.data_profile,
-    )
-    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
 def parent_files(log: Path) -> tuple[Path, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from analysis.formats.blocks import file_names
 from analysis.statistics.homework import dataset_title
+from sweeps.tracking.answers import log_files, whole_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -61,6 +62,6 @@ class ReportUpload:
         with tempfile.TemporaryDirectory() as folder:
             for name, path in files.items():
                 shutil.copy(path, Path(folder) / name)
-            self._client.log_artifacts(run_id, folder, FOLDER)
+            log_files(self._client, whole_run(self._client.get_run(run_id), run_id), Path(folder), FOLDER)
         self._client.set_tag(run_id, SHA256_TAG, digest)
         self._digest = digest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import random
 import shutil
@@ -16,14 +15,16 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import record_builders as build
+from faulty_proxy import FAULTS, answer, hang_up, proxy
 
 from analysis.records.reading import read_sweep
+from sweeps.audit.runs import check_runs
 from sweeps.store.log import digest
 from sweeps.tracking.database import fold_write_ahead, open_client, sqlite_uri
 from sweeps.tracking.errors import TrackingError
@@ -39,9 +40,6 @@ with warnings.catch_warnings():
     from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:mlflow.*", "ignore::Warning:sqlalchemy.*")
 Tally = Callable[[str, float, float], None]
-
-Fault = Callable[[BaseHTTPRequestHandler, bytes], bool]
-"""Answers a request in its own way, given the server's true reply as bytes, and returns True; or returns False."""
 
 
 @pytest.fixture(scope="module")
@@ -82,80 +80,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
     process.wait(30)
 
 
-@contextmanager
-def proxy(port: int, fault: Fault) -> Iterator[str]:
-    """Forward requests to the server; let `fault` answer in its place."""
-
-    class Forward(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def forward(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            headers = {key: value for key, value in self.headers.items() if key.lower() != "host"}
-            upstream.request(self.command, self.path, body, headers)
-            reply = upstream.getresponse()
-            content = reply.read()
-            upstream.close()
-            self.close_connection = True
-            if not fault(self, content):
-                answer(self, reply.status, content, reply.getheader("Content-Type") or "")
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward  # noqa: N815 (http.server's names)
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Forward) as listener:
-        listener.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that hangs up is the point
-        thread = threading.Thread(target=listener.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.server_address[1]}"
-        finally:
-            listener.shutdown()
-            thread.join()
-
-
-def answer(handler: BaseHTTPRequestHandler, status: int, content: bytes, kind: str, **headers: str) -> bool:
-    handler.send_response(status)
-    for key, value in {"Content-Type": kind, "Content-Length": str(len(content)), **headers}.items():
-        handler.send_header(key, value)
-    handler.end_headers()
-    handler.wfile.write(content)
-    return True
-
-
-def hang_up(handler: BaseHTTPRequestHandler, _: bytes) -> bool:
-    handler.connection.shutdown(socket.SHUT_RDWR)
-    return True
-
-
-def truncated(handler: BaseHTTPRequestHandler, content: bytes) -> bool:
-    handler.send_response(200)
-    handler.send_header("Content-Type", "application/json")
-    handler.send_header("Content-Length", str(len(content)))
-    handler.end_headers()
-    handler.wfile.write(content[: len(content) // 2])
-    return hang_up(handler, content)
-
-
-HTML = b"<html><body>Please log in</body></html>"
-FAULTS: dict[str, Fault] = {
-    "lost reply": hang_up,
-    "truncated reply": truncated,
-    "500": lambda handler, _: answer(handler, 500, b"{}", "application/json"),
-    "503 page": lambda handler, _: answer(handler, 503, HTML, "text/html"),
-    "429": lambda handler, _: answer(handler, 429, b"slow down", "text/plain", **{"Retry-After": "0"}),
-    "200 page": lambda handler, _: answer(handler, 200, HTML, "text/html"),
-    "half JSON": lambda handler, content: answer(handler, 200, content[: len(content) // 2], "application/json"),
-    "empty JSON": lambda handler, _: answer(handler, 200, b"{}", "application/json"),
-    "list": lambda handler, _: answer(handler, 200, b"[1, 2]", "application/json"),
-    "empty": lambda handler, _: answer(handler, 200, b"", "application/json"),
-    "not UTF-8": lambda handler, _: answer(handler, 200, b"\xff\xfe{}", "application/json"),
-}
-
-
 @pytest.fixture
 def results(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """Write a study of a sweep of its own name, so that one server serves all tests."""
@@ -178,19 +102,6 @@ def audit(results: Path, port: int) -> None:
     assert {run.info.status for run in runs} == {"FINISHED"}
     import_sweeps(f"http://127.0.0.1:{port}", results.parent / "imported", sweep=folder.name)
     assert digest(results.parent / "imported" / folder.name) == digest(folder)
-
-
-def audit_after(name: str, results: Path, port: int) -> None:
-    """Expect one to one; after a lie about where artifacts lie, at least that `import` says what is missing."""
-    _artifact_repos_cache.clear()
-    told = ""
-    try:
-        audit(results, port)
-    except TrackingError as error:
-        if name not in LIES:
-            raise
-        told = str(error)
-    assert "\n" not in told
 
 
 def sync_until_done(results: Path, uri: str) -> None:
@@ -216,9 +127,14 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 
 
-LIES = ("empty", "empty JSON")
-"""Taken by MLflow's client for a run that has no place for artifacts: it then writes them into the working folder, and
-says that all is well. The log below ``--results`` has everything."""
+QUESTIONS = (
+    "experiments/search",
+    "experiments/get-by-name",
+    "experiments/create",
+    "runs/search",
+    "runs/get",
+    "runs/create",
+)
 STEP = 15
 """Of a fault of a kind the places are so many requests apart; each kind has others."""
 QUICK = ("lost reply", "503 page", "200 page", "half JSON")
@@ -240,7 +156,7 @@ def test_random_faults_end_one_to_one(server: int, results: Path, name: str, tal
     with proxy(server, sometimes) as uri:
         sync_until_done(results, uri)
     assert n_faults[0] > 0
-    audit_after(name, results, server)
+    audit(results, server)
     tally(f"one in ten of a tracking server's replies a fault of {len(FAULTS)} kinds: not one to one", n_faults[0], 0)
 
 
@@ -261,7 +177,7 @@ def test_any_request_may_meet_a_fault(server: int, results: Path, name: str, tal
         while n_requests[0] >= at:
             n_requests[0], at, n_syncs = 0, at + STEP, n_syncs + 1
             sync_until_done(results, uri)
-            audit_after(name, results, server)
+            audit(results, server)
             # Runs that are deleted while they are RUNNING are those that were never whole: all is written anew.
             for run in client.search_runs([client.get_experiment_by_name(folder.name).experiment_id]):
                 client.update_run(run.info.run_id, status="RUNNING")
@@ -291,6 +207,70 @@ def test_every_lost_reply_to_a_new_run_leaves_no_duplicate(
     assert lost["all"] >= 2 * (1 + 6)  # parent and runs; the experiment may be there from a test before
     audit(results, server)
     assert capfd.readouterr().out == ""  # MLflow likes to print addresses
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_an_empty_answer_makes_no_run_twice_and_puts_no_file_elsewhere(
+    server: int, results: Path, tmp_path: Path, question: str
+) -> None:
+    """The first sync meets it in whatever it asks first of that kind; so does the second one, which finds all there."""
+    n_asked = [0]
+
+    def once(handler: BaseHTTPRequestHandler, _: bytes) -> bool:
+        if not urlsplit(handler.path).path.endswith(question):
+            return False
+        n_asked[0] += 1
+        return n_asked[0] == 1 and answer(handler, 200, b"{}", "application/json")
+
+    with proxy(server, once) as uri:
+        sync_until_done(results, uri)
+        assert n_asked[0] > 1 or question in ("experiments/create", "experiments/get-by-name")
+        n_asked[0] = 0
+        sync_until_done(results, uri)
+    audit(results, server)
+    (folder,) = results.iterdir()
+    assert check_runs(folder, f"http://127.0.0.1:{server}").findings == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["imported", "results"]
+
+
+@pytest.mark.parametrize("question", ["experiments/search", "runs/search"])
+def test_the_audit_sees_a_second_run_behind_an_empty_answer(server: int, results: Path, question: str) -> None:
+    (folder,) = results.iterdir()
+    sync(results, f"http://127.0.0.1:{server}")
+    client = MlflowClient(f"http://127.0.0.1:{server}")
+    experiment = client.get_experiment_by_name(folder.name).experiment_id
+    uid = f"{folder.name}/xor:search:1"
+    (run,) = client.search_runs([experiment], f"tags.`sweep.uid` = '{uid}'")
+    second = client.create_run(experiment, start_time=run.info.start_time + 1, tags=run.data.tags).info.run_id
+    client.set_terminated(second, "FINISHED")
+    n_asked = [0]
+
+    def once(handler: BaseHTTPRequestHandler, _: bytes) -> bool:
+        n_asked[0] += urlsplit(handler.path).path.endswith(question)
+        return n_asked[0] == 1 and answer(handler, 200, b"{}", "application/json")
+
+    with proxy(server, once) as uri:
+        found = [finding.text for finding in check_runs(folder, uri).findings]
+    log = folder / "xor" / "log.jsonl"
+    assert found == [f"{log}: {uid}: run {second} is one of 2; expected 1; `audit --repair` deletes it"]
+
+
+def test_a_server_that_answers_every_question_with_nothing_is_told_in_one_line(server: int, results: Path) -> None:
+    (folder,) = results.iterdir()
+    told = (
+        "MLflow names no experiment, not even the one called Default; if there is none, make one"
+        " (`mlflow experiments create -n NAME`)"
+    )
+    with proxy(server, FAULTS["empty JSON"]) as uri:
+        with pytest.raises(TrackingError) as caught:
+            check_runs(folder, uri)
+        assert str(caught.value) == told
+        with pytest.raises(TrackingError) as caught:
+            sync(results, uri)
+    assert str(caught.value) == (
+        f"MLflow has answered about experiment {folder.name} with nothing; the logs have every run, `sync` goes on once"
+        " it can"
+    )
 
 
 def test_a_redirect_to_another_host_is_not_followed(server: int, results: Path) -> None:
