@@ -7,6 +7,7 @@ is forked runs `sweeps.commands.main.main` with the real MLflow writer, itself f
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import io
@@ -264,11 +265,12 @@ def _warm_up() -> None:
 
 
 def read_schema_once() -> None:
-    """Let MLflow read its hundred files of migrations once, not whenever a fork opens a database."""
+    """Let MLflow read its hundred files of migrations once, not whenever a database is opened."""
     from mlflow.store.db import utils
 
-    known = utils._get_latest_schema_revision()
-    utils._get_latest_schema_revision = lambda: known
+    if not hasattr(utils._get_latest_schema_revision, "cache_clear"):
+        utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)
+    utils._get_latest_schema_revision()
 
 
 def _serve() -> None:
