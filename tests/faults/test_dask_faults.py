@@ -135,6 +135,7 @@ def problems(results: Path, whole: str) -> list[str]:
     return found + ([] if digest(folder) == whole else ["another digest"])
 
 
+@pytest.mark.takes(90.0)
 def test_workers_killed_at_random_for_a_minute_leave_no_trace(
     cluster: Cluster, tmp_path: Path, whole: str, tally: Tally
 ) -> None:
@@ -170,6 +171,7 @@ def test_workers_killed_at_random_for_a_minute_leave_no_trace(
     assert n_killed > 3
 
 
+@pytest.mark.takes(50.0)
 def test_a_worker_stopped_for_half_a_minute_counts_once(
     cluster: Cluster, tmp_path: Path, whole: str, tally: Tally
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_worker_stopped_for_half_a_minute_counts_once(
     assert stopped
 
 
+@pytest.mark.takes(40.0)
 def test_a_scheduler_that_is_killed_and_started_again_costs_nothing(
     cluster: Cluster, tmp_path: Path, whole: str, tally: Tally
 ) -> None:

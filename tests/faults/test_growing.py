@@ -25,6 +25,11 @@ Tally = Callable[[str, float, float], None]
 GROWING = [name for name in SAMPLERS if name != "grid"]  # whose budget is its list
 
 
+def takes(sampler: str) -> pytest.MarkDecorator:
+    """Return the mark that says what a sampler's search of hundreds of trials takes: a Gaussian process the most."""
+    return pytest.mark.takes(250.0 if sampler == "gp" else 30.0)
+
+
 def searched(study: Study) -> list[str]:
     """Return what a log says of its search, as its digest takes it: all but the header, times, looks and verdict."""
     part = Study(study.header, asked=study.asked)
@@ -36,7 +41,7 @@ def searched(study: Study) -> list[str]:
     ("sampler", "n"),
     [
         *((name, 4) for name in GROWING if name != "gp"),  # PyTorch alone takes seconds to load
-        *(pytest.param(name, many(100), marks=pytest.mark.faults) for name in GROWING),
+        *(pytest.param(name, many(100), marks=(pytest.mark.faults, takes(name))) for name in GROWING),
     ],
 )
 def test_an_extended_search_is_the_one_that_it_would_have_been(
@@ -60,6 +65,7 @@ def test_an_extended_search_is_the_one_that_it_would_have_been(
 
 
 @pytest.mark.faults
+@pytest.mark.takes(40.0)
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_a_search_that_is_killed_while_it_grows_is_the_one_that_it_would_have_been(
     server: ForkServer, tmp_path: Path, sampler: str, tally: Tally

@@ -209,7 +209,7 @@ def mutated(sent: Path, rng: random.Random) -> None:
             path.write_bytes(content)
 
 
-@pytest.mark.parametrize("n", [6, pytest.param(many(500), marks=pytest.mark.faults)])
+@pytest.mark.parametrize("n", [6, pytest.param(many(500), marks=(pytest.mark.faults, pytest.mark.takes(60.0)))])
 def test_a_mutated_database_is_refused_in_one_line_or_gives_the_same_records(
     origin: Path, tmp_path: Path, n: int, tally: Tally
 ) -> None:

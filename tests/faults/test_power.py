@@ -64,7 +64,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="learns through Linux' /proc what is flushed")
-@pytest.mark.parametrize("n", [3, pytest.param(0, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("n", [3, pytest.param(0, marks=(pytest.mark.faults, pytest.mark.takes(60.0)))])
 def test_a_power_cut_after_any_flush_takes_no_acknowledged_line(
     whole: Path, tmp_path: Path, n: int, tally: Tally
 ) -> None:

@@ -131,7 +131,7 @@ def test_other_code_or_another_processor_goes_on_with_nothing(
     assert digest(folder / "results" / "tiny") == whole
 
 
-@pytest.mark.parametrize("stopped_s", [1.0, pytest.param(30.0, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("stopped_s", [1.0, pytest.param(30.0, marks=(pytest.mark.faults, pytest.mark.takes(35.0)))])
 def test_a_stopped_driver_holds_its_sweep_and_goes_on(
     server: ForkServer, folder: Path, whole: str, stopped_s: float, tally: Tally
 ) -> None:

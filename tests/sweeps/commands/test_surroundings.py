@@ -61,6 +61,7 @@ def test_files_named_as_our_modules_in_the_working_directory_are_left_alone(
 
 
 @pytest.mark.faults
+@pytest.mark.takes(60.0)
 @pytest.mark.parametrize("with_temporary", [True, False])
 def test_a_user_without_a_home_trains_from_a_read_only_installation(
     tmp_path: Path, with_temporary: bool, tally: Tally

@@ -188,7 +188,7 @@ def test_any_command_line_is_done_or_refused_in_one_line(
         assert not list(tmp_path.rglob("canary"))
 
 
-@pytest.mark.parametrize("n", [150, pytest.param(many(5000), marks=pytest.mark.faults)])
+@pytest.mark.parametrize("n", [150, pytest.param(many(5000), marks=(pytest.mark.faults, pytest.mark.takes(80.0)))])
 def test_a_mutated_spec_of_a_table_is_refused_in_one_line_or_taken(tmp_path: Path, n: int, tally: Tally) -> None:
     rng, table = random.Random(n), table_of_a_file(tmp_path)
     build_spec(table, "fuzz.toml")
@@ -211,6 +211,7 @@ def test_a_mutated_spec_of_a_table_is_refused_in_one_line_or_taken(tmp_path: Pat
 
 
 @pytest.mark.faults
+@pytest.mark.takes(60.0)
 def test_mutated_specs_give_no_traceback(tally: Tally) -> None:
     rng, failed = random.Random(0), list[tuple[int, Any]]()
     names, n = builtin_specs(), many(5000)

@@ -207,6 +207,7 @@ def expect_one_to_one(folder: Path, uri: str) -> int:
 
 
 @pytest.mark.faults
+@pytest.mark.takes(90.0)
 def test_restarts_kills_and_lost_replies_in_mid_sweep(
     postgres: Postgres, server: MlflowServer, tmp_path: Path, tally: Tally
 ) -> None:

@@ -407,7 +407,7 @@ def locked(uri: str, seconds: float) -> Iterator[int]:
             process.kill()
 
 
-@pytest.mark.parametrize("seconds", [3.0, pytest.param(30.0, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("seconds", [3.0, pytest.param(30.0, marks=(pytest.mark.faults, pytest.mark.takes(30.0)))])
 def test_a_locked_database_is_only_a_delay(results: Path, uri: str, seconds: float, tally: Tally) -> None:
     begin = time.monotonic()
     with locked(uri, seconds):
@@ -418,6 +418,7 @@ def test_a_locked_database_is_only_a_delay(results: Path, uri: str, seconds: flo
 
 
 @pytest.mark.faults
+@pytest.mark.takes(60.0)
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="Linux alone says who holds a lock")
 def test_a_database_that_stays_locked_is_named_with_its_holder(results: Path, uri: str, tally: Tally) -> None:
     path = Path(uri.removeprefix("sqlite:///"))

@@ -230,6 +230,7 @@ def test_a_thousand_damaged_files_are_read_exactly_or_refused_in_one_line(tmp_pa
 
 
 @pytest.mark.faults
+@pytest.mark.takes(60.0)
 def test_ten_thousand_damaged_files_are_read_exactly_or_refused_in_one_line(
     tmp_path: Path, tally: Callable[[str, float, float], None]
 ) -> None:
