@@ -17,7 +17,7 @@ from analysis.records.lines import short, unix_ends
 from analysis.records.reading import anchor_difference, read_sweep
 from analysis.records.study import Study
 from sweeps.audit.finding import Finding, Rule
-from sweeps.tracking.answers import artifacts_of, every_experiment
+from sweeps.tracking.answers import every_experiment, fetched
 from sweeps.tracking.choice import ALL, CHOICE_TAG, parse_choice
 from sweeps.tracking.database import open_client, sqlite_path
 from sweeps.tracking.experiments import MOVED_TAG, runs_of
@@ -246,7 +246,7 @@ def _artifact_damage(client: MlflowClient, run: Run) -> str | None:
     with tempfile.TemporaryDirectory() as folder:
         for name, digest in digests.items():
             try:
-                content = Path(artifacts_of(client, run).download_artifacts(name, folder)).read_bytes()
+                content = fetched(client, run, name, Path(folder)).read_bytes()
             except (MlflowException, OSError):
                 return f"artifact {name} is not there; expected it"
             if hashlib.sha256(content).hexdigest() != digest:

@@ -7,7 +7,7 @@ into the working folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 N_ASKED = 3
 """So often in a row a server must answer with nothing before it has nothing."""
-Answer = TypeVar("Answer")
+Answer = TypeVar("Answer", bound=Sized)
 
 
-def surely(client: MlflowClient, ask: Callable[[], Sequence[Answer]]) -> Sequence[Answer]:
+def surely(client: MlflowClient, ask: Callable[[], Answer]) -> Answer:
     """Return what a store answers; with nothing only if it says so `N_ASKED` times. An SQLite file is asked once."""
-    for _ in range(1 if sqlite_path(client.tracking_uri) is not None else N_ASKED):
-        answer = ask()
-        if answer:
+    answer = ask()
+    for _ in range(0 if sqlite_path(client.tracking_uri) is not None else N_ASKED - 1):
+        if len(answer):
             break
+        answer = ask()
     return answer
 
 
@@ -76,4 +77,9 @@ def artifacts_of(client: MlflowClient, run: Run) -> ArtifactRepository:
 
 def log_files(client: MlflowClient, run: Run, folder: Path, place: str | None = None) -> None:
     """Keep all files of a folder as artifacts of a run, below `place`."""
-    artifacts_of(client, run).log_artifacts(str(folder), place)
+    artifacts_of(client, run).log_artifacts(str(folder), place)  # type: ignore[no-untyped-call]
+
+
+def fetched(client: MlflowClient, run: Run, name: str, folder: Path) -> Path:
+    """Bring an artifact of a run into a folder and return its file there."""
+    return Path(artifacts_of(client, run).download_artifacts(name, str(folder)))  # type: ignore[no-untyped-call]

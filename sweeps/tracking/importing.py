@@ -38,7 +38,7 @@ from sweeps.store.log import (
     sync_folder,
     write_atomically,
 )
-from sweeps.tracking.answers import artifacts_of, every_experiment, surely
+from sweeps.tracking.answers import every_experiment, fetched, surely
 from sweeps.tracking.database import first_line, open_client, prepare_environment, sqlite_path, sqlite_uri
 from sweeps.tracking.errors import TrackingError
 from sweeps.tracking.experiments import PAGE_SIZE
@@ -140,7 +140,7 @@ def _open_store(uri: str, artifacts: Path | None, scratch: Path) -> tuple[Mlflow
         def download(run: Run, name: str) -> Path:
             folder = downloads / run.info.run_id
             folder.mkdir(exist_ok=True)
-            file = Path(artifacts_of(client, run).download_artifacts(name, str(folder)))
+            file = fetched(client, run, name, folder)
             return _inside(folder, file.relative_to(folder).as_posix(), run)
 
         return client, download
