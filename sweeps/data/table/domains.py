@@ -121,7 +121,8 @@ def _no_number(series: pd.Series[Any], column: str, value: str) -> str:
             f"out of range: column {column!r} has numbers from {_word(series.min())} to {_word(series.max())}, not "
             f"{value!r}; for the highest tenth give '{column}:top:0.1', for the lowest '{column}:bottom:0.1'"
         )
-    near = _word(series.loc[(series - number).abs().idxmin()])
+    numbers = series.dropna().to_numpy(dtype=np.float64)
+    near = _word(numbers[np.abs(numbers - number).argmin()].item())
     return f"out of range: no row has {value!r} in column {column!r}; nearest: {near!r}"
 
 
