@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from sklearn import datasets
 
+from engine.names import cut
 from sweeps.data.table.columns import find_columns, find_target
 from sweeps.data.table.preprocessing import fit_textbook
 from sweeps.data.table.published import named
 from sweeps.data.table.published.fetching import FetchError
-from sweeps.data.table.published.named import FASHION_CLASSES, NAMED_SETS, load_fashion_images
+from sweeps.data.table.published.named import FASHION, FASHION_CLASSES, HOUSE_TRAIN, NAMED_SETS, load_fashion_images
 
 SHARED = Path(__file__).resolve().parents[6] / "shared" / "data"
 SMALL = {
@@ -77,9 +78,11 @@ def test_perceptron_is_our_own_file_and_made_by_the_rule_it_states():
 
 def test_a_folder_without_the_files_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("SWEEPS_DATA", str(tmp_path))
-    for name in ("house_prices", "fashion_mnist"):
-        with pytest.raises(FetchError, match=r"No such file or directory; expected .* below SWEEPS_DATA \(unset it"):
+    for name, file in (("house_prices", HOUSE_TRAIN), ("fashion_mnist", FASHION[0])):
+        with pytest.raises(FetchError) as caught:
             NAMED_SETS[name].load()
+        told = f"{tmp_path / file.path}: No such file or directory; expected {file.path} below SWEEPS_DATA"
+        assert str(caught.value) == cut(f"{told} (unset it to fetch {file.url})")
 
 
 def test_house_prices_give_the_textbooks_330_columns(shared):
