@@ -142,8 +142,9 @@ def is_killed(
     return status == -9 if role == "driver" else failed == 1
 
 
-BEFORE_TABLES = 20
-"""More steps than a writer takes before MLflow makes its tables, and than it takes for a copy of them."""
+BEFORE_TABLES = 30
+"""More steps than a writer takes until a copy of MLflow's tables is in place (8), and by which two counts of its steps
+may differ (8: lines that come in together are sent together)."""
 NO_TRACKING = ("--tracking-uri", "none")
 
 
