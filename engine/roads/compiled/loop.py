@@ -59,7 +59,7 @@ from engine.roads.compiled.decorators import (
 from engine.roads.compiled.passes import backward, forward, loss_values, output_errors
 from engine.roads.compiled.plain_descent import descend, descends
 from engine.roads.compiled.random import add_input_noise, drop_weights, put_in_order, set_keys, shuffle
-from engine.roads.compiled.rows import NO_END, keep, restore, save, set_mask
+from engine.roads.compiled.rows import NO_END, restore, restore_lanes, save, set_mask
 from engine.roads.compiled.updates import general_update, plain_update
 from engine.roads.compiled.vectors import (
     EVALUATION_CHUNK,
@@ -321,7 +321,8 @@ def _run_body(
     bits = np.empty((2, lanes), dtype=np.uint32)
     drawn = np.empty((1, lanes), dtype=P.dtype)
     own_points = points.shape[1] > 0
-    rows = (n_params, M1.shape[1], M2.shape[1], dead.shape[1])
+    rows = (n_params, M1.shape[1], M2.shape[1], dead.shape[1], n_params)
+    kept = (n_params, M1.shape[1], M2.shape[1], dead.shape[1], 0)  # after an update no gradient waits
     mask, before = address(saved), offset(address(saved), 1)
     after = offset(before, 2 * n_params + rows[1] + rows[2] + rows[3])
     for group in range(n_groups):
@@ -374,9 +375,10 @@ def _run_body(
                     if stop == NO_END:
                         break
                     if part == 1:
-                        save(before, p, g, m1, m2, dead_p, rows)
+                        save(before, p, m1, m2, dead_p, g, rows)
                     elif part > 1:
-                        restore(before, p, g, m1, m2, dead_p, rows)
+                        save(after, p, m1, m2, dead_p, g, kept)
+                        restore(before, p, m1, m2, dead_p, g, rows)
                     pending, n_updates = train_epoch(
                         p, g, m1, m2, dead_p, frozen, x_group, y_group, scratch, keys, sizes, ints, reals, thresholds,
                         scales, n, start, stop, np.int64(CARRY) if has_rests and part == 0 else ints[I_PARTIAL],
@@ -385,11 +387,9 @@ def _run_body(
                     )  # fmt: skip
                     if part == 0:
                         start, pending_there, n_updates_there = stop, pending, n_updates
-                    else:
+                    elif part > 1:  # lanes that have come to their end before
                         set_mask(saved[0], counts[group], stop)
-                        keep(mask, after, p, g, m1, m2, dead_p, rows)
-                if has_rests:
-                    restore(after, p, g, m1, m2, dead_p, rows)
+                        restore_lanes(mask, after, p, m1, m2, dead_p, rows)
                 zero = splat(p, 0.0)
                 check = zero
                 for i in range(n_params):

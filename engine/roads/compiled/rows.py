@@ -51,7 +51,7 @@ def epoch_ends(counts: npt.NDArray[np.int64], batch: int, chunk: int) -> npt.NDA
 
 
 def room_for_rows(ends: npt.NDArray[np.int64], rows: Sequence[int]) -> int:
-    """Return how many vectors `save` and `keep` need for states of so many vectors each."""
+    """Return how many vectors two states take and a mask; `rows` counts the vectors of each part of a state."""
     return 1 + 2 * sum(rows) if ends.shape[1] > 1 else 0
 
 
@@ -63,29 +63,29 @@ def copy(target: Any, source: Any, count: Any) -> None:
 
 
 @inner
-def save(room: Any, p: Any, g: Any, m1: Any, m2: Any, dead: Any, rows: Any) -> None:
+def save(room: Any, p: Any, m1: Any, m2: Any, dead: Any, g: Any, rows: Any) -> None:
     """Copy a group's state to `room`; `rows` counts the vectors of each part."""
     copy(room, p, rows[0])
-    room = offset(room, rows[0])
-    copy(room, g, rows[0])
     room = offset(room, rows[0])
     copy(room, m1, rows[1])
     room = offset(room, rows[1])
     copy(room, m2, rows[2])
-    copy(offset(room, rows[2]), dead, rows[3])
+    room = offset(room, rows[2])
+    copy(room, dead, rows[3])
+    copy(offset(room, rows[3]), g, rows[4])
 
 
 @inner
-def restore(room: Any, p: Any, g: Any, m1: Any, m2: Any, dead: Any, rows: Any) -> None:
+def restore(room: Any, p: Any, m1: Any, m2: Any, dead: Any, g: Any, rows: Any) -> None:
     """Undo what came after `save`."""
     copy(p, room, rows[0])
-    room = offset(room, rows[0])
-    copy(g, room, rows[0])
     room = offset(room, rows[0])
     copy(m1, room, rows[1])
     room = offset(room, rows[1])
     copy(m2, room, rows[2])
-    copy(dead, offset(room, rows[2]), rows[3])
+    room = offset(room, rows[2])
+    copy(dead, room, rows[3])
+    copy(g, offset(room, rows[3]), rows[4])
 
 
 @inner
@@ -98,20 +98,18 @@ def choose(mask: Any, target: Any, source: Any, count: Any) -> None:
 
 
 @inner
-def keep(mask: Any, room: Any, p: Any, g: Any, m1: Any, m2: Any, dead: Any, rows: Any) -> None:
-    """Copy the state of the lanes where `mask` is above 0 to `room`, which is laid out as by `save`."""
-    choose(mask, room, p, rows[0])
+def restore_lanes(mask: Any, room: Any, p: Any, m1: Any, m2: Any, dead: Any, rows: Any) -> None:
+    """Undo what came after `save` in the lanes where `mask` is above 0, sums of gradients apart: they are 0."""
+    choose(mask, p, room, rows[0])
     room = offset(room, rows[0])
-    choose(mask, room, g, rows[0])
-    room = offset(room, rows[0])
-    choose(mask, room, m1, rows[1])
+    choose(mask, m1, room, rows[1])
     room = offset(room, rows[1])
-    choose(mask, room, m2, rows[2])
-    choose(mask, offset(room, rows[2]), dead, rows[3])
+    choose(mask, m2, room, rows[2])
+    choose(mask, dead, offset(room, rows[2]), rows[3])
 
 
 @inner
-def set_mask(mask: Any, counts: Any, count: Any) -> None:
-    """Set ``mask[lane]`` to 1 where the lane has `count` points, else 0."""
+def set_mask(mask: Any, counts: Any, stop: Any) -> None:
+    """Set ``mask[lane]`` to 1 where the lane's points end before `stop`, else 0."""
     for lane in range(len(counts)):
-        mask[lane] = 1.0 if counts[lane] == count else 0.0
+        mask[lane] = 1.0 if counts[lane] < stop else 0.0

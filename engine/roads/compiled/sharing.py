@@ -67,7 +67,7 @@ def _shared_ns(network: NetworkConfig, training: TrainingConfig, sizes: Sequence
     return n_groups * (group_ns(network, training) * chunks + ends)
 
 
-SAVING_NS = 30.0
+SAVING_NS = 20.0
 """Of a weight with its moments that is saved, updated once more and chosen by lanes, in a group."""
 
 
