@@ -62,15 +62,16 @@ def assert_same_in_step(
 FOLDS = [(9, 91), (3, 90), (3, 89)]
 
 
-def test_folds_share_vectors_where_their_updates_agree() -> None:
-    wide = NetworkConfig(4, (32, 32), 3, "relu", "linear")
-    assert sets_to_share(wide, KEEP, FOLDS) == [(0, 1, 2)]
-    assert sets_to_share(wide, KEEP, [(9, 91), (3, 88), (3, 89)]) == [(0, 2), (1,)]  # 88 points are eleven batches
+def test_folds_share_vectors_where_their_updates_agree_and_it_pays() -> None:
+    assert sets_to_share(NETWORK, KEEP, FOLDS) == [(0, 1, 2)]
+    assert sets_to_share(NETWORK, KEEP, [(9, 91), (3, 88), (3, 89)]) == [(0, 2), (1,)]  # 88 points are eleven batches
     carry = TrainingConfig(batch_size=8, partial_batch="carry")
-    assert sets_to_share(wide, carry, FOLDS) == [(0,), (1,), (2,)]
+    assert sets_to_share(NETWORK, carry, FOLDS) == [(0,), (1,), (2,)]
     thinned = TrainingConfig(batch_size=8, weight_dropout=0.5)
-    assert sets_to_share(wide, thinned, FOLDS) == [(0,), (1,), (2,)]
-    assert sets_to_share(wide, KEEP, [(16, 91), (16, 90)]) == [(0,), (1,)]  # nothing to gain: whole vectors
+    assert sets_to_share(NETWORK, thinned, FOLDS) == [(0,), (1,), (2,)]
+    assert sets_to_share(NETWORK, KEEP, [(16, 91), (16, 90)]) == [(0,), (1,)]  # whole vectors: nothing to gain
+    wide = NetworkConfig(4, (100, 100), 3, "relu", "linear")
+    assert sets_to_share(wide, KEEP, FOLDS) == [(0,), (1,), (2,)]  # its units fill vectors
 
 
 @pytest.mark.parametrize(
