@@ -245,7 +245,8 @@ def _train_groups(
             group.see(one)
         return look(looks[0].epoch)
 
-    if sum(len(group.draws.seeds) * group.draws.train.X[0].size for group in groups) <= MOST_TOGETHER:
+    n_numbers = sum(len(group.draws.seeds) * group.draws.train.X[0].size for group in groups)
+    if len(groups) == 1 or n_numbers <= MOST_TOGETHER:  # a single one has nobody to wait for
         road = _train_together(network, training, groups, look_at, see_and_look)
     else:
         road = ""
