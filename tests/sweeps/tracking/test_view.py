@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -105,20 +106,25 @@ def test_the_parent_keeps_the_page_and_its_own_pictures(synced: tuple[Path, str]
 
 
 class Sent:
-    """Stands where MLflow would be, and counts."""
+    """Stands where MLflow would be, with its artifacts in a folder, and lists what is there at every commit."""
 
-    def __init__(self) -> None:
+    tracking_uri = "sqlite:///mlflow.db"
+
+    def __init__(self, artifacts: Path) -> None:
+        self.artifacts = artifacts
         self.folders: list[tuple[str, list[str]]] = []
 
-    def log_artifacts(self, run_id: str, folder: str, place: str) -> None:
-        self.folders.append((f"{run_id}/{place}", sorted(path.name for path in Path(folder).iterdir())))
+    def get_run(self, run_id: str) -> SimpleNamespace:
+        return SimpleNamespace(info=SimpleNamespace(run_id=run_id, artifact_uri=(self.artifacts / run_id).as_uri()))
 
     def set_tag(self, run_id: str, key: str, value: str) -> None:
-        self.folders[-1] = (f"{self.folders[-1][0]} {key}={value[:4]}", self.folders[-1][1])
+        (place,) = (self.artifacts / run_id).iterdir()
+        names = sorted(path.name for path in place.iterdir())
+        self.folders.append((f"{run_id}/{place.name} {key}={value[:4]}", names))
 
 
 def test_only_another_page_is_sent_again(tmp_path: Path) -> None:
-    sent = Sent()
+    sent = Sent(tmp_path / "artifacts")
     upload = ReportUpload(tmp_path, sent)  # type: ignore[arg-type]
     upload.send("r", "xor")
     assert sent.folders == []
