@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from engine.methods.streams import (
 )
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.roads.blas import one_blas_thread
+from engine.roads.crew import Crew
 from engine.roads.memory import EVALUATION_ELEMENTS, MOST_AT_ONCE, count_pieces
 from engine.roads.plain_noise import (
     Noise,
@@ -39,7 +40,15 @@ from engine.roads.plain_noise import (
     times,
     weight_factors,
 )
-from engine.roads.plain_updates import add_to, arrays_of, update_parameters
+from engine.roads.plain_updates import (
+    add_to,
+    arrays_of,
+    block_of,
+    block_of_state,
+    block_of_weights,
+    count_blocks,
+    update_parameters,
+)
 from engine.roads.subnormals import subnormals_are_zero
 from engine.splits import Split
 from engine.state import TrainingState
@@ -113,19 +122,26 @@ def advance(
     size = 1 if network.most_weights >= WIDE else len(state.seeds)
     groups = [slice(start, start + size) for start in range(0, len(state.seeds), size)]
     parts = [_part(state, group) for group in groups]
-    with one_blas_thread() as n_threads, ThreadPoolExecutor(n_threads) as pool:
 
-        def train(i: int, threads: ThreadPoolExecutor | None) -> None:
-            with _arithmetic(training.dtype):
-                gradients = _Gradients(network, training.loss, threads, n_threads)
-                for _ in range(n_epochs):
-                    _run_epoch(parts[i], training, points.select(groups[i]), gradients)
+    def train(i: int, crew: Crew) -> None:
+        gradients = _Gradients(network, training.loss, crew)
+        for _ in range(n_epochs):
+            _run_epoch(parts[i], training, points.select(groups[i]), gradients)
 
+    def surroundings() -> AbstractContextManager[None]:
+        return _arithmetic(training.dtype)
+
+    with one_blas_thread() as n_threads, surroundings(), Crew(n_threads, surroundings) as crew:
         n_side_by_side = len(parts) // n_threads * n_threads if n_threads > 1 else 0
-        for _ in pool.map(lambda i: train(i, None), range(n_side_by_side)):
-            pass
+        waiting = iter(range(n_side_by_side))
+
+        def train_side_by_side(_: int) -> None:
+            for i in waiting:
+                train(i, Crew(1, surroundings))
+
+        crew.run(train_side_by_side)
         for i in range(n_side_by_side, len(parts)):
-            train(i, pool if n_threads > 1 else None)
+            train(i, crew)
     state.epoch, state.n_updates, state.n_pending = parts[0].epoch, parts[0].n_updates, parts[0].n_pending
 
 
@@ -295,28 +311,58 @@ def _run_epoch(state: TrainingState, training: TrainingConfig, points: _Points, 
     rate = learning_rate(training, state.epoch)
     noise = epoch_noise(state, network, training)
     orders = permutations(state.seeds, state.epoch, n) if training.order == "shuffled" else None
+    n_blocks = count_blocks(training, state.parameters, gradients.crew.n_threads)
     for start in range(0, n, size):
         stop = min(start + size, n)
         is_partial = stop - start < size
         if is_partial and training.partial_batch == "drop":
             break
         factors = weight_factors(noise, state.parameters, start // size)
-        sums = gradients.sums(times(state.parameters, factors), points, orders, noise, start, stop)
-        for g, factor in zip(sums.weights, factors, strict=False):
-            g *= factor
-        if is_partial and training.partial_batch == "carry":
-            add_to(state.pending, sums)
+        parts = gradients.parts(times(state.parameters, factors), points, orders, noise, start, stop)
+        is_carried = is_partial and training.partial_batch == "carry"
+        n_examples = 0 if is_carried else stop - start + state.n_pending
+
+        def finish(block: int) -> None:
+            if block < n_blocks:
+                blocks = [block_of(part, block, n_blocks) for part in parts]
+                own_factors = block_of_weights(factors, block, n_blocks)
+                _finish(block_of_state(state, block, n_blocks), training, blocks, own_factors, n_examples, rate)
+
+        if n_blocks == 1:
+            finish(0)
+        else:
+            gradients.crew.run(finish)
+        if is_carried:
             state.n_pending += stop - start
             break
-        n_examples = stop - start + state.n_pending
-        if state.n_pending:
-            add_to(sums, state.pending)
-            for kept in arrays_of(state.pending):
-                kept[...] = 0
-            state.n_pending = 0
-        update_parameters(state, training, sums, n_examples, rate)
+        state.n_pending = 0
+        state.n_updates += 1
     state.epoch += 1
     _note_divergence(state)
+
+
+def _finish(
+    state: TrainingState,
+    training: TrainingConfig,
+    parts: Sequence[Parameters],
+    factors: list[FloatArray],
+    n_examples: int,
+    rate: float,
+) -> None:
+    """Add up the gradient of a mini-batch, some rows of it, and take the step; without examples, keep it for later."""
+    sums = parts[0]
+    for part in parts[1:]:
+        add_to(sums, part)
+    for g, factor in zip(sums.weights, factors, strict=False):
+        g *= factor
+    if n_examples == 0:
+        add_to(state.pending, sums)
+        return
+    if state.n_pending:
+        add_to(sums, state.pending)
+        for kept in arrays_of(state.pending):
+            kept[...] = 0
+    update_parameters(state, training, sums, n_examples, rate)
 
 
 def _note_divergence(state: TrainingState) -> None:
@@ -327,7 +373,7 @@ def _note_divergence(state: TrainingState) -> None:
 
 
 class _Gradients:
-    """Gradient sums of mini-batches, made in pieces on some threads and added in order.
+    """Gradient sums of mini-batches, made in pieces on some threads.
 
     Parameters
     ----------
@@ -335,21 +381,19 @@ class _Gradients:
         The network.
     loss : str
         Name in `engine.methods.losses.LOSSES`.
-    pool : ThreadPoolExecutor or None
-        Who takes the pieces; None: the caller, one after the other.
-    n_threads : int
-        Pieces at once.
+    crew : Crew
+        Who takes the pieces; piece after piece where they are more than threads.
     """
 
-    def __init__(self, network: NetworkConfig, loss: str, pool: ThreadPoolExecutor | None, n_threads: int) -> None:
+    def __init__(self, network: NetworkConfig, loss: str, crew: Crew) -> None:
         self.network = network
+        self.crew = crew
         self._loss = loss
-        self._pool = pool
-        self._n_at_once = min(n_threads, MOST_AT_ONCE) if pool else 1
+        self._n_at_once = min(crew.n_threads, MOST_AT_ONCE)
         self._workspaces = [_Workspace() for _ in range(1 + self._n_at_once)]
         self._n_pieces: dict[int, int] = {}  # by points
 
-    def sums(
+    def parts(
         self,
         parameters: Parameters,
         points: _Points,
@@ -357,8 +401,8 @@ class _Gradients:
         noise: Noise | None,
         start: int,
         stop: int,
-    ) -> Parameters:
-        """Return the gradient of the summed loss of examples `start` to `stop` of the epoch, without penalty.
+    ) -> list[Parameters]:
+        """Return what adds up, in order, to the gradient of the summed loss of some examples, without penalty.
 
         Parameters
         ----------
@@ -375,38 +419,36 @@ class _Gradients:
 
         Returns
         -------
-        engine.network.Parameters
-            Shaped like `parameters`; its arrays are used again by the next call.
+        list of engine.network.Parameters
+            Each shaped like `parameters`; their arrays are used again by the next call. Adding them up is left to the
+            caller, who has threads share it with the update.
         """
         m = stop - start
         if m not in self._n_pieces:
             self._n_pieces[m] = count_pieces(self.network, m)
         n_pieces = self._n_pieces[m]
-
-        def sums_of(i: int) -> Parameters:
-            # The first piece's arrays become the total, so no other piece may take them.
-            work = self._workspaces[0 if i == 0 else 1 + i % self._n_at_once]
-            first = start + m * i // n_pieces
-            batch = points.gather(orders, first, start + m * (i + 1) // n_pieces, work)
-            return _gradient_sums(self.network, self._loss, parameters, batch, noise, first, work)
-
-        def sums_in_thread(i: int) -> Parameters:
-            with _arithmetic(parameters.weights[0].dtype.name):
-                return sums_of(i)
-
-        if n_pieces == 1 or self._pool is None:
-            total = sums_of(0)
-            for i in range(1, n_pieces):
-                add_to(total, sums_of(i))
-            return total
+        parts: list[Parameters] = []
         for first in range(0, n_pieces, self._n_at_once):
+            for part in parts[1:]:
+                add_to(parts[0], part)
             wave = range(first, min(first + self._n_at_once, n_pieces))
-            for i, sums in zip(wave, self._pool.map(sums_in_thread, wave), strict=True):
-                if i == 0:
-                    total = sums
-                else:
-                    add_to(total, sums)
-        return total
+            made: dict[int, Parameters] = {}
+
+            def take(place: int) -> None:
+                if place < len(wave):
+                    i = wave[place]
+                    # The first piece's arrays become the total, so no other piece may take them.
+                    work = self._workspaces[0 if i == 0 else 1 + i % self._n_at_once]
+                    begin, end = (start + m * edge // n_pieces for edge in (i, i + 1))
+                    batch = points.gather(orders, begin, end, work)
+                    made[place] = _gradient_sums(self.network, self._loss, parameters, batch, noise, begin, work)
+
+            if len(wave) == 1:
+                take(0)
+            else:
+                self.crew.run(take)
+            parts = [*parts[:1], *(made[place] for place in range(len(wave)))]
+        return parts
 
 
 def _gradient_sums(
