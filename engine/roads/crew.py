@@ -10,7 +10,10 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
+from typing import TypeVar
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Work = Callable[[int], None]
 
 
@@ -35,7 +38,7 @@ class _Member(threading.Thread):
                     return
                 try:
                     self._work(self._place)
-                except BaseException as error:  # noqa: BLE001 - the caller raises it
+                except BaseException as error:  # the caller raises it
                     self._error = error
                 self._done.release()
 
@@ -66,12 +69,12 @@ class Crew:
         self.n_threads = n_threads
         self._members: Sequence[_Member] = [_Member(place, surroundings()) for place in range(1, n_threads)]
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Crew:  # noqa: D105
         for member in self._members:
             member.start()
         return self
 
-    def __exit__(
+    def __exit__(  # noqa: D105
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for member in self._members:
@@ -96,3 +99,22 @@ class Crew:
         for error in errors:
             if error is not None:
                 raise error
+
+    def map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Return ``work(item)`` for each item; each thread takes every so manieth of them.
+
+        Raises
+        ------
+        BaseException
+            As `run` does.
+        """
+        if len(items) == 1 or self.n_threads == 1:
+            return [work(item) for item in items]
+        results: dict[int, Result] = {}
+
+        def work_on_own(place: int) -> None:
+            for i in range(place, len(items), self.n_threads):
+                results[i] = work(items[i])
+
+        self.run(work_on_own)
+        return [results[i] for i in range(len(items))]
