@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -107,9 +106,9 @@ def advance(
     parts = [_part(state, group) for group in groups]
 
     def train(i: int, crew: Crew) -> None:
-        gradients = Gradients(network, training.loss, crew)
+        gradients, steps = Gradients(network, training.loss, crew), _Steps(parts[i], training, crew)
         for _ in range(n_epochs):
-            _run_epoch(parts[i], training, points.select(groups[i]), gradients)
+            _run_epoch(parts[i], training, points.select(groups[i]), gradients, steps)
 
     def surroundings() -> AbstractContextManager[None]:
         return _arithmetic(training.dtype)
@@ -207,12 +206,13 @@ def _points(X: FloatArray, parameters: Parameters, start: int, stop: int) -> Flo
     return X[:, start:stop].astype(parameters.weights[0].dtype, copy=False)
 
 
-def _run_epoch(state: TrainingState, training: TrainingConfig, points: Points, gradients: Gradients) -> None:
+def _run_epoch(
+    state: TrainingState, training: TrainingConfig, points: Points, gradients: Gradients, steps: _Steps
+) -> None:
     network, n, size = gradients.network, points.X.shape[1], training.batch_size
     rate = learning_rate(training, state.epoch)
     noise = epoch_noise(state, network, training)
     orders = permutations(state.seeds, state.epoch, n) if training.order == "shuffled" else None
-    n_blocks = count_blocks(training, state.parameters, gradients.crew.n_threads)
     for start in range(0, n, size):
         stop = min(start + size, n)
         is_partial = stop - start < size
@@ -222,8 +222,7 @@ def _run_epoch(state: TrainingState, training: TrainingConfig, points: Points, g
         parts = gradients.parts(times(state.parameters, factors), points, orders, noise, start, stop)
         is_carried = is_partial and training.partial_batch == "carry"
         n_examples = 0 if is_carried else stop - start + state.n_pending
-        step = _Step(state, training, parts, factors, n_examples, rate, n_blocks)
-        gradients.crew.map(step.take, range(n_blocks))
+        steps.take(parts, factors, n_examples, rate)
         if is_carried:
             state.n_pending += stop - start
             break
@@ -233,34 +232,66 @@ def _run_epoch(state: TrainingState, training: TrainingConfig, points: Points, g
     _note_divergence(state)
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What ends a mini-batch, to be taken a block at a time."""
+class _Steps:
+    """What ends each mini-batch of a training, shared by threads in blocks; their views are made once."""
 
-    state: TrainingState
-    training: TrainingConfig
-    parts: list[Parameters]  # add up to the gradient, in order
-    factors: list[FloatArray]  # of the weights, with DropConnect
-    n_examples: int  # 0: the gradient is kept for a later step
-    rate: float
-    n_blocks: int
+    def __init__(self, state: TrainingState, training: TrainingConfig, crew: Crew) -> None:
+        self._state = state
+        self._training = training
+        self._crew = crew
+        self._blocks = range(count_blocks(training, state.parameters, crew.n_threads))
+        self._states = [block_of_state(state, block, len(self._blocks)) for block in self._blocks]
+        self._cut: dict[int, list[Parameters]] = {}  # by the identity of arrays that every mini-batch uses again
 
-    def take(self, block: int) -> None:
-        """Add up the gradient of a block and take the step there."""
-        state = block_of_state(self.state, block, self.n_blocks)
-        sums, *more = (block_of(part, block, self.n_blocks) for part in self.parts)
-        for part in more:
+    def take(self, parts: Sequence[Parameters], factors: list[FloatArray], n_examples: int, rate: float) -> None:
+        """Add up a gradient and take the step; a gradient of no examples is kept for a later one.
+
+        Parameters
+        ----------
+        parts : sequence of Parameters
+            What adds up to the gradient, in order; always the same objects.
+        factors : list of ndarray
+            Of the weights, with DropConnect; else empty.
+        n_examples : int
+            Examples behind the gradient and what was kept.
+        rate : float
+            The learning rate.
+        """
+        for own in self._states:
+            own.n_pending, own.n_updates = self._state.n_pending, self._state.n_updates
+        for part in parts:
+            if id(part) not in self._cut:
+                self._cut[id(part)] = [block_of(part, block, len(self._blocks)) for block in self._blocks]
+
+        def take_block(block: int) -> None:
+            own_factors = block_of_weights(factors, block, len(self._blocks))
+            self._take_block(
+                self._states[block], [self._cut[id(part)][block] for part in parts], own_factors, n_examples, rate
+            )
+
+        self._crew.map(take_block, self._blocks)
+
+    def _take_block(
+        self,
+        state: TrainingState,
+        parts: Sequence[Parameters],
+        factors: list[FloatArray],
+        n_examples: int,
+        rate: float,
+    ) -> None:
+        sums = parts[0]
+        for part in parts[1:]:
             add_to(sums, part)
-        for g, factor in zip(sums.weights, block_of_weights(self.factors, block, self.n_blocks), strict=False):
+        for g, factor in zip(sums.weights, factors, strict=False):
             g *= factor
-        if self.n_examples == 0:
+        if n_examples == 0:
             add_to(state.pending, sums)
             return
         if state.n_pending:
             add_to(sums, state.pending)
             for kept in arrays_of(state.pending):
                 kept[...] = 0
-        update_parameters(state, self.training, sums, self.n_examples, self.rate)
+        update_parameters(state, self._training, sums, n_examples, rate)
 
 
 def _note_divergence(state: TrainingState) -> None:

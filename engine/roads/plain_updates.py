@@ -26,9 +26,9 @@ def add_to(total: Parameters, more: Parameters) -> None:
 
 
 def arrays_of(parameters: Parameters) -> list[FloatArray]:
-    """Return every array of parameters: weights, biases, slopes."""
+    """Return every array of parameters that is not empty: weights, biases, slopes."""
     slopes = [] if parameters.slopes is None else [parameters.slopes]
-    return [*parameters.weights, *parameters.biases, *slopes]
+    return [array for array in (*parameters.weights, *parameters.biases, *slopes) if array.size]
 
 
 def count_blocks(training: TrainingConfig, parameters: Parameters, n_threads: int) -> int:
@@ -74,7 +74,7 @@ def block_of_state(state: TrainingState, block: int, n_blocks: int) -> TrainingS
 
 
 def _weights_of(parameters: Parameters) -> list[FloatArray]:
-    return list(parameters.weights)
+    return [W for W in parameters.weights if W.size]
 
 
 def update_parameters(
@@ -102,9 +102,11 @@ def update_parameters(
     t = state.n_updates + 1
     kept = [array.copy() for array in _frozen(parameters, training.frozen)]
     for i, W in enumerate(parameters.weights):
-        _step_weights(state, training, i, W, sums.weights[i], rate)
+        if W.size:
+            _step_weights(state, training, i, W, sums.weights[i], rate)
     for i, b in enumerate(parameters.biases):
-        b -= _decrease(training, sums.biases[i], tuple(m.biases[i] for m in state.moments), rate, t)
+        if b.size:
+            b -= _decrease(training, sums.biases[i], tuple(m.biases[i] for m in state.moments), rate, t)
     if parameters.slopes is not None and sums.slopes is not None:
         moments = tuple(m.slopes for m in state.moments if m.slopes is not None)
         parameters.slopes -= _decrease(training, sums.slopes, moments, rate, t)
