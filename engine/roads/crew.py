@@ -52,11 +52,10 @@ class Crew:
 
     def __init__(self, n_threads: int, surroundings: Callable[[], AbstractContextManager[None]]) -> None:
         self.n_threads = n_threads
-        self._members: Sequence[_Member] = [_Member(place, surroundings()) for place in range(1, n_threads)]
+        self._surroundings = surroundings
+        self._members: list[_Member] = []  # as many as have been needed
 
     def __enter__(self) -> Crew:  # noqa: D105
-        for member in self._members:
-            member.start()
         return self
 
     def __exit__(  # noqa: D105
@@ -67,39 +66,53 @@ class Crew:
         for member in self._members:
             member.join()
 
-    def run(self, work: Work) -> None:
+    def run(self, work: Work, n_places: int | None = None) -> None:
         """Call ``work(0)`` here and ``work(1)``, ``work(2)``, ... in the other threads; return when all are done.
+
+        Parameters
+        ----------
+        work : callable place -> None
+            What is done.
+        n_places : int, optional
+            How many threads do it; None: all.
 
         Raises
         ------
         BaseException
             What the call here raised, or else the first of the others that raised anything.
         """
-        for member in self._members:
+        n_others = (self.n_threads if n_places is None else n_places) - 1
+        while len(self._members) < n_others:
+            member = _Member(len(self._members) + 1, self._surroundings())
+            member.start()
+            self._members.append(member)
+        asked = self._members[:n_others]
+        for member in asked:
             member.asked.put(work)
         try:
             work(0)
         finally:
-            errors = [member.errors.get() for member in self._members]
+            errors = [member.errors.get() for member in asked]
         for error in errors:
             if error is not None:
                 raise error
 
     def map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Return ``work(item)`` for each item; each thread takes every so manieth of them.
+        """Return ``work(item)`` for each item; with n threads at work, each takes every n-th item.
 
         Raises
         ------
         BaseException
             As `run` does.
         """
-        if len(items) == 1 or self.n_threads == 1:
+        n_places = min(len(items), self.n_threads)
+        if n_places <= 1:
             return [work(item) for item in items]
         results: dict[int, Result] = {}
 
         def work_on_own(place: int) -> None:
-            for i in range(place, len(items), self.n_threads):
+            for i in range(place, len(items), n_places):
                 results[i] = work(items[i])
 
-        self.run(work_on_own)
+        self.run(work_on_own, n_places)
         return [results[i] for i in range(len(items))]

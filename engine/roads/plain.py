@@ -121,7 +121,8 @@ def advance(
             for i in waiting:
                 train(i, Crew(1, surroundings))
 
-        crew.run(train_side_by_side)
+        if n_side_by_side:
+            crew.run(train_side_by_side)
         for i in range(n_side_by_side, len(parts)):
             train(i, crew)
     state.epoch, state.n_updates, state.n_pending = parts[0].epoch, parts[0].n_updates, parts[0].n_pending

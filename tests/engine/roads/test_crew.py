@@ -24,6 +24,16 @@ def test_each_place_works_once_in_a_thread_of_its_own_and_the_caller_is_the_firs
     assert threading.active_count() == before
 
 
+def test_only_as_many_threads_as_there_are_items_are_started() -> None:
+    before = threading.active_count()
+    with Crew(50, nullcontext) as crew:
+        assert crew.map(abs, [-1, -2]) == [1, 2]
+        assert threading.active_count() == before + 1
+        assert crew.map(abs, [-1, -2, -3]) == [1, 2, 3]
+        assert threading.active_count() == before + 2
+    assert threading.active_count() == before
+
+
 def test_threads_work_at_the_same_time() -> None:
     both = threading.Barrier(2, timeout=10)
     with Crew(2, nullcontext) as crew:
