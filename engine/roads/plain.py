@@ -10,6 +10,7 @@ numbers as zero (`engine.roads.subnormals`).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -118,8 +119,11 @@ def advance(
         waiting = iter(range(n_side_by_side))
 
         def train_side_by_side(_: int) -> None:
-            for i in waiting:
-                train(i, Crew(1, surroundings))
+            try:
+                for i in waiting:
+                    train(i, Crew(1, surroundings))
+            finally:
+                deque(waiting, maxlen=0)  # after an interrupt, too, nobody begins another
 
         if n_side_by_side:
             crew.run(train_side_by_side)
