@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +28,6 @@ from sweeps.commands.options import (
 
 FIRST_PORT = 5000
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-MOST_PROCESSES = 4
-"""That draw a report's pictures; with more, what one process does alone takes longer than the rest of them."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -102,21 +99,21 @@ def report_command(arguments: argparse.Namespace) -> int:
 def _write_report(arguments: argparse.Namespace) -> int:
     from analysis.records.reading import read_sweep
     from analysis.report import render, report_folder, write_pages
+    from sweeps.commands.drawers import all_drawers
 
     folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
     with rare_collections():  # once more: now all modules are there
         with speaking(arguments.lang):
             read = [read_sweep(folder) for folder in folders]
             studies = [study for sweep in read for study in sweep]
-            pages = render(studies, arguments.figures, min(cores, MOST_PROCESSES))
+            pages = render(studies, arguments.figures, all_drawers())
             print(write_pages(pages, report_folder(folders, arguments.out)))
         return max(map(warn_of_findings, folders, read))
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Let no BLAS that is loaded within start threads: a report has no use for any, and could not be forked with them.
+    """Let no BLAS that is loaded within start threads: a report has no use for any.
 
     Nothing changes where the user says how many.
     """
