@@ -183,6 +183,7 @@ def _claimed(claims: int) -> Iterator[int]:
 
 
 def _start(pictures: Sequence[Picture], claims: int) -> _Helper:
+    parent = os.getpid()
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the helper's, until it has been read)
     try:
         pid = os.fork()
@@ -190,18 +191,23 @@ def _start(pictures: Sequence[Picture], claims: int) -> _Helper:
         file.close()
         raise
     if pid == 0:
-        _draw_claimed(pictures, claims, file)
+        _draw_claimed(pictures, claims, file, parent)
     return _Helper(pid, file)
 
 
-def _draw_claimed(pictures: Sequence[Picture], claims: int, file: IO[bytes]) -> NoReturn:
-    """Draw what is left, as a helper; end without a word, and without what this process's parent does at its end."""
+def _draw_claimed(pictures: Sequence[Picture], claims: int, file: IO[bytes], parent: int) -> NoReturn:
+    """Draw what is left, as a helper; end without a word, and without what this process's parent does at its end.
+
+    A parent that has been killed has nobody hold its pipes and locks for longer than a picture takes.
+    """
     try:
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         for i in _claimed(claims):
+            if os.getppid() != parent:
+                break
             content, width, height = draw(pictures[i])
             file.write(HEAD.pack(i, width, height, len(content)) + content)
             file.flush()

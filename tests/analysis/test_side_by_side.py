@@ -78,6 +78,24 @@ def test_what_a_helper_leaves_undone_is_drawn_by_its_parent() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_a_helper_does_not_outlive_its_parent_by_more_than_a_picture() -> None:
+    done = run(
+        "listening, told = os.pipe()\n"
+        "def slow(one):\n"
+        "    if os.getpid() == driver: os.kill(driver, 9)\n"
+        "    os.write(told, b'.')\n"
+        "    __import__('time').sleep(0.2)\n"
+        "    return draw(one)\n"
+        "side_by_side.draw = slow\n"
+        "if (driver := os.fork() or os.getpid()) == os.getpid(): side_by_side.draw_all(pictures, side_by_side.Drawers(2))\n"
+        "os.close(told)\n"
+        "drawn = b''\n"
+        "while more := os.read(listening, 9): drawn += more\n"  # until the last helper has ended
+        "print(len(drawn) <= 1)\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
 def test_a_picture_that_cannot_be_drawn_is_an_error_of_the_parent_and_leaves_no_helper() -> None:
     done = run(
         "def broken(): raise ValueError('no such figure')\n"
