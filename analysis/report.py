@@ -32,7 +32,7 @@ from analysis.formats.blocks import (
 from analysis.formats.collecting import rare_collections
 from analysis.formats.drawing import Drawing, FigureFormat, has_letters
 from analysis.formats.markdown import markdown
-from analysis.formats.pages import Pages, add_section
+from analysis.formats.pages import Pages, add_section, place
 from analysis.formats.side_by_side import ALONE, Drawers, draw_all
 from analysis.formats.trial_rows import Workbench
 from analysis.records.lesson import LESSON
@@ -355,13 +355,16 @@ def render_sections(
     `english` as `pictures_without_font` returns it.
     """
     pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)], figures=figures, english=english or {})
-    if drawers.n > 1:
-        all_drawings = drawings(block for section in sections for block in section.blocks)
-        pictures = [one for one in all_drawings if isinstance(one, Picture)]
-        drawn = draw_all([pages.shown(one) for one in pictures], drawers)
-        pages.drawn = dict(zip((one.name for one in pictures), drawn, strict=True))
-    for section in sections:
-        add_section(pages, section)
+    all_drawings = drawings(block for section in sections for block in section.blocks)
+    pictures = [one for one in all_drawings if isinstance(one, Picture)]
+
+    def meanwhile() -> None:
+        drawers.meanwhile()
+        for section in sections:
+            add_section(pages, section)
+
+    drawn = draw_all([pages.shown(one) for one in pictures], replace(drawers, meanwhile=meanwhile))
+    place(pages, dict(zip((one.name for one in pictures), drawn, strict=True)))
     style = (HERE / "report.css").read_text(encoding="utf-8") + STYLES.get(language(), "")
     has_script = any(block.kind == "workbench" for _, _, blocks in pages.sections for block in blocks)
     script = page_script() if has_script else ""

@@ -49,10 +49,13 @@ class Drawers:
         How many processes may draw. This one draws alone where it cannot be forked safely; see `can_fork`.
     forking : callable
         Gives a context in which the caller's own threads are at rest; entered for the moment of the forks alone.
+    meanwhile : callable
+        What else is to be done: this process does it while others draw, and then draws with them.
     """
 
     n: int = 1
     forking: Callable[[], AbstractContextManager[None]] = nullcontext
+    meanwhile: Callable[[], None] = lambda: None
 
 
 ALONE = Drawers()
@@ -71,6 +74,7 @@ def draw_all(pictures: Sequence[Picture], drawers: Drawers = ALONE) -> list[Draw
             with drawers.forking(), _signals_waiting(), contextlib.suppress(OSError):
                 if can_fork():
                     helpers += (_start(pictures, claims) for _ in range(n - 1))
+            drawers.meanwhile()
             drawn.update((i, draw(pictures[i])) for i in _claimed(claims))
             for helper in helpers:
                 drawn.update(helper.finish())
@@ -78,6 +82,8 @@ def draw_all(pictures: Sequence[Picture], drawers: Drawers = ALONE) -> list[Draw
             os.close(claims)
             for helper in helpers:
                 helper.stop()
+    else:
+        drawers.meanwhile()
     # What a helper has left, killed or out of disk, is drawn here; so an error of a picture's own is raised here, too.
     return [drawn[i] if i in drawn else draw(picture) for i, picture in enumerate(pictures)]
 

@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analysis.formats.collecting import rare_collections
-from analysis.words import speaking
+from analysis.words import ENGLISH, speaking
 from engine.names import unknown
-from sweeps.commands.auditing import warn_of_findings
+from sweeps.commands.auditing import tell_findings, warn_of_findings
 from sweeps.commands.options import (
     PROGRAM,
     Commands,
@@ -25,6 +26,9 @@ from sweeps.commands.options import (
     run_sweeps,
     sweep_folder,
 )
+
+if TYPE_CHECKING:
+    from sweeps.audit.finding import Finding
 
 FIRST_PORT = 5000
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -102,13 +106,22 @@ def _write_report(arguments: argparse.Namespace) -> int:
     from sweeps.commands.drawers import all_drawers
 
     folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
+    findings: list[Finding] = []
     with rare_collections():  # once more: now all modules are there
         with speaking(arguments.lang):
             read = [read_sweep(folder) for folder in folders]
+
+            def look() -> None:
+                from sweeps.audit.records import check_studies
+
+                with speaking(ENGLISH):  # as the verdicts are recorded
+                    for folder, its in zip(folders, read, strict=True):
+                        findings.extend(check_studies(folder, its))
+
             studies = [study for sweep in read for study in sweep]
-            pages = render(studies, arguments.figures, all_drawers())
+            pages = render(studies, arguments.figures, all_drawers(look))
             print(write_pages(pages, report_folder(folders, arguments.out)))
-        return max(map(warn_of_findings, folders, read))
+        return tell_findings(findings)
 
 
 @contextmanager

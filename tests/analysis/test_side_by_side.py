@@ -87,7 +87,8 @@ def test_a_helper_does_not_outlive_its_parent_by_more_than_a_picture() -> None:
         "    __import__('time').sleep(0.2)\n"
         "    return draw(one)\n"
         "side_by_side.draw = slow\n"
-        "if (driver := os.fork() or os.getpid()) == os.getpid(): side_by_side.draw_all(pictures, side_by_side.Drawers(2))\n"
+        "driver = os.fork() or os.getpid()\n"
+        "if driver == os.getpid(): side_by_side.draw_all(pictures, side_by_side.Drawers(2))\n"
         "os.close(told)\n"
         "drawn = b''\n"
         "while more := os.read(listening, 9): drawn += more\n"  # until the last helper has ended
