@@ -153,8 +153,7 @@ def list_command(arguments: argparse.Namespace) -> int:
     """Print the built-in sweeps and the state of what has been run."""
     from analysis.records.reading import read_sweep
     from analysis.records.study import CELL, NETWORK
-    from sweeps.spec.lesson import LESSONS
-    from sweeps.spec.sweep import POLYNOMIALS, TABLES, builtin_specs
+    from sweeps.spec.builtin import LESSONS, POLYNOMIALS, TABLES, builtin_specs
 
     print(f"built-in sweeps: {', '.join(builtin_specs())}")
     print(f"built-in polynomial studies: {', '.join(builtin_specs(POLYNOMIALS))}")
