@@ -56,6 +56,20 @@ class DaskCrew:
         """Return a result with what stayed here."""
         return Result(plan.received(piece, result.outcome), result.timing)
 
+    @staticmethod
+    def is_lost(error: BaseException | None) -> bool:
+        """Return whether Dask's executor took a result for an error: its worker died just when it had been fetched.
+
+        Such a result is read as a triple of an error, in the executor's own code, and is none. An error of a task
+        brings the lines of the task along, one of Dask is of another kind.
+        """
+        if not isinstance(error, AttributeError | TypeError | ValueError):
+            return False
+        last = error.__traceback__
+        while last is not None and last.tb_next is not None:
+            last = last.tb_next
+        return last is not None and Path(last.tb_frame.f_code.co_filename).name == "cfexecutor.py"
+
     def close(self) -> None:
         """Drop what is waiting; what is under way ends by itself and comes to nothing."""
         self._executor.shutdown(wait=False)
@@ -137,21 +151,9 @@ def _crew(client: Client, address: str) -> Iterator[DaskCrew]:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # about a file, not about the cluster
         raise SpecError(f"{address}: the cluster is gone ({type(error).__name__}); `resume` goes on") from None
-    except ValueError as error:
-        if not _is_lost_on_its_way(error):
-            raise
-        raise SpecError(f"{address}: a worker died while its result was fetched; `resume` goes on") from None
     finally:
         if crew is not None:
             crew.close()
-
-
-def _is_lost_on_its_way(error: ValueError) -> bool:
-    """Return whether Dask's executor took a result for an error: its worker died just when it had been fetched."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    return last is not None and Path(last.tb_frame.f_code.co_filename).name == "cfexecutor.py"
 
 
 @contextlib.contextmanager

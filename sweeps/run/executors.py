@@ -50,6 +50,9 @@ class Crew(Protocol):
     def received(self, plan: Plan, piece: Piece, result: Result) -> Result:
         """Return a result as the plan wants it, given what came back."""
 
+    def is_lost(self, error: BaseException | None) -> bool:
+        """Return whether a task ended so through no fault of its own, and is to be sent again."""
+
 
 def cohorts(batches: Sequence[Batch], crew: Crew, batch_s: float | None, n_under_way: int) -> list[tuple[Batch, ...]]:
     """Return batches grouped into tasks that are worth sending; what is left waits for more to go with.
@@ -109,6 +112,10 @@ class LocalCrew:
     def received(self, plan: Plan, piece: Piece, result: Result) -> Result:  # noqa: ARG002
         """Return a result as it is."""
         return result
+
+    def is_lost(self, error: BaseException | None) -> bool:  # noqa: ARG002
+        """Return that a thread loses nothing."""
+        return False
 
     def _train(self, plan: Plan, batches: Sequence[Batch]) -> list[list[Result]]:
         if self._cancel.is_set():

@@ -221,9 +221,12 @@ def _accept(
     futures: dict[Future[list[list[Result]]], tuple[_StudyRun, tuple[Batch, ...]]],
     crew: Crew,
 ) -> None:
-    """Take in what has been trained, by number."""
+    """Take in what has been trained, by number; what was lost on its way is trained again."""
     for future in sorted(done, key=lambda one: futures[one][1][0][0].key):
         run, cohort = futures.pop(future)
+        if not future.cancelled() and crew.is_lost(future.exception()):
+            futures[crew.submit(run.plan, cohort)] = (run, cohort)
+            continue
         for batch, results in zip(cohort, future.result(), strict=True):
             for piece, result in zip(batch, results, strict=True):
                 run.accept(piece, crew.received(run.plan, piece, result))

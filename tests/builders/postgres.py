@@ -33,9 +33,16 @@ def binaries() -> Path:
 
 
 class Postgres:
-    """A cluster of its own in a temporary folder, with one database `mlflow`."""
+    """A cluster of its own in a temporary folder, with one database `mlflow`.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    password : str or None
+        What it asks of its user; None: it trusts whoever reaches it.
+    """
+
+    def __init__(self, password: str | None = None) -> None:
+        self._password = password
         self._bin = binaries()
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # not below pytest's, which is its user's alone
         self.port = free_port("127.0.0.1", 5540)
@@ -43,7 +50,12 @@ class Postgres:
         if os.geteuid() == 0:
             shutil.chown(self.folder, USER)
             self._as_user = ["runuser", "-u", USER, "--"]
-        self._call("initdb", "--auth=trust", "--no-sync", "--username=mlflow", f"--pgdata={self.folder / 'data'}")
+        asks = ["--auth=trust"]
+        if password is not None:
+            (self.folder / "password").write_text(password, encoding="utf-8")
+            (self.folder / "password").chmod(0o644)  # for the user that PostgreSQL runs as
+            asks = ["--auth=scram-sha-256", f"--pwfile={self.folder / 'password'}"]
+        self._call("initdb", *asks, "--no-sync", "--username=mlflow", f"--pgdata={self.folder / 'data'}")
         self.start()
         self._call("createdb", *self._where())
 
@@ -81,7 +93,8 @@ class Postgres:
     def _call(self, program: str, *arguments: str) -> None:
         command = [*self._as_user, str(self._bin / program), *arguments]
         # Its output to nowhere: a server that inherits a pipe would keep whoever reads it waiting.
-        subprocess.run(command, cwd="/", check=True, timeout=120, stdin=-3, stdout=-3, stderr=-3)
+        environment = os.environ if self._password is None else {**os.environ, "PGPASSWORD": self._password}
+        subprocess.run(command, cwd="/", env=environment, check=True, timeout=120, stdin=-3, stdout=-3, stderr=-3)
 
 
 class MlflowServer:

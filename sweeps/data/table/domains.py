@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,9 +34,12 @@ def domain_rows(frame: pd.DataFrame, column: str, value: str) -> npt.NDArray[np.
     TableError
         If there is no such column, no row has the value, or all have.
     """
-    words = np.array(domain_words(_series(frame, column)), dtype=object)
+    series = _series(frame, column)
+    words = np.array(domain_words(series), dtype=object)
     found = np.asarray(words == value, dtype=np.bool_)
     if not found.any():
+        if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
+            raise TableError(_no_number(series, column, value))
         near = nearest(value, sorted(set(words.tolist())), cutoff=0.0)
         raise TableError(f"out of range: no row has {value!r} in column {column!r}; nearest: {near!r}")
     if found.all():
@@ -93,9 +98,32 @@ def hold_out_in_turn(folds: Sequence[Fold], domains: Rows, n_domains: int) -> tu
 
 def _series(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
     if column not in frame.columns:
+        compared = re.fullmatch(r"\s*(.+?)\s*([<>])=?[^<>]*", column)
+        if compared and compared[1] in frame.columns:
+            end = "top" if compared[2] == ">" else "bottom"
+            raise TableError(
+                f"out of range: {column!r} is a comparison; give the share of the rows at that end: "
+                f"'{compared[1]}:{end}:0.1'"
+            )
         near = nearest(column, [str(name) for name in frame.columns], cutoff=0.0)
         raise TableError(f"out of range: no column {column!r}; nearest: {near!r}")
     return frame[column]
+
+
+def _no_number(series: pd.Series[Any], column: str, value: str) -> str:
+    """Return what to say of a column of numbers that has not this one."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if math.isnan(number):
+        return (
+            f"out of range: column {column!r} has numbers from {_word(series.min())} to {_word(series.max())}, not "
+            f"{value!r}; for the highest tenth give '{column}:top:0.1', for the lowest '{column}:bottom:0.1'"
+        )
+    numbers = series.dropna().to_numpy(dtype=np.float64)
+    near = _word(numbers[np.abs(numbers - number).argmin()].item())
+    return f"out of range: no row has {value!r} in column {column!r}; nearest: {near!r}"
 
 
 def _word(cell: Any) -> str:

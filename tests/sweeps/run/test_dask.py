@@ -9,7 +9,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,9 @@ from tiny import tiny_spec
 
 from analysis.records.study import Study
 from sweeps.run.crews import check_executor
-from sweeps.run.dask_crew import SHORTEST_S, connected
-from sweeps.run.executors import LocalCrew, cohorts
-from sweeps.run.plan import Piece
+from sweeps.run.dask_crew import SHORTEST_S, DaskCrew, connected
+from sweeps.run.executors import Batch, LocalCrew, Result, cohorts
+from sweeps.run.plan import Piece, Plan
 from sweeps.run.remote import check_equal, own_versions, train_here
 from sweeps.run.study import run_sweep
 from sweeps.run.trials import TrialPlan, TrialTrainer
@@ -29,6 +29,7 @@ from sweeps.store.log import digest
 from sweeps.toml import SpecError
 
 distributed = pytest.importorskip("distributed")
+KilledWorker = distributed.scheduler.KilledWorker
 Tally = Callable[[str, float, float], None]
 SPEC: SweepSpec = with_overrides(tiny_spec(), goal="test_loss < 0.001")
 
@@ -210,28 +211,64 @@ def test_executors_that_are_some_are_accepted() -> None:
         check_executor(name)
 
 
-def test_a_result_that_dasks_executor_takes_for_an_error_is_known_from_an_error_of_ours() -> None:
-    """Its worker dies between the result's coming in and the look at the task's state."""
+class Lost:
+    """A Dask future whose worker died between its result's coming in and the look at its state."""
+
+    status = "lost"
+
+    def __init__(self, result: list[object]) -> None:
+        self._held = result
+
+    async def _result(self, raiseit: bool) -> list[object]:
+        return [] if raiseit else self._held
+
+
+def misread(result: list[object]) -> concurrent.futures.Future[list[object]]:
+    """Return what Dask's own executor makes of a lost future."""
     from distributed.cfexecutor import _cascade_future
 
-    from sweeps.run.dask_crew import _is_lost_on_its_way
+    async def fetch(future: concurrent.futures.Future[list[object]]) -> None:
+        await _cascade_future(Lost(result), future)
 
-    class Lost:
-        status = "lost"
-
-        async def _result(self, raiseit: bool) -> list[int]:
-            return [1] if not raiseit else []
-
-    async def fetch(future: concurrent.futures.Future[list[int]]) -> None:
-        await _cascade_future(Lost(), future)
-
-    future: concurrent.futures.Future[list[int]] = concurrent.futures.Future()
+    future: concurrent.futures.Future[list[object]] = concurrent.futures.Future()
     asyncio.run(fetch(future))
-    error = future.exception()
-    assert isinstance(error, ValueError)
-    with pytest.raises(ValueError, match=r"^not enough values") as raised:
-        future.result()
-    assert _is_lost_on_its_way(raised.value)
-    with pytest.raises(ValueError, match="invalid literal") as ours:
+    return future
+
+
+@pytest.mark.parametrize("n_batches", [0, 1, 2, 3, 4])
+def test_a_result_that_dasks_executor_takes_for_an_error_is_known_from_an_error_of_a_task(n_batches: int) -> None:
+    """The executor reads three values from it, an error in their midst: any number of batches may stand there."""
+    error = misread([["a result"]] * n_batches).exception()
+    assert isinstance(error, (AttributeError if n_batches == 3 else ValueError))
+    assert DaskCrew.is_lost(error)
+
+
+def test_an_error_of_a_task_is_not_lost() -> None:
+    with pytest.raises(ValueError, match="invalid literal") as told:
         int("x")
-    assert not _is_lost_on_its_way(ours.value)
+    assert not DaskCrew.is_lost(told.value)
+    assert not DaskCrew.is_lost(KilledWorker("a task", None, 3))
+    assert not DaskCrew.is_lost(None)
+
+
+def test_a_lost_result_is_trained_again_and_counts_once(
+    tmp_path: Path, cluster: distributed.LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    submit = DaskCrew.submit
+
+    def lose_each_third(
+        crew: DaskCrew, plan: Plan, batches: Sequence[Batch]
+    ) -> concurrent.futures.Future[list[list[Result]]]:
+        sent.append(len(batches))
+        future = submit(crew, plan, batches)
+        if len(sent) % 3:
+            return future
+        future.result()
+        return misread([[] for _ in batches])  # type: ignore[return-value]
+
+    run_sweep(SPEC, tmp_path / "threads", workers=2)
+    monkeypatch.setattr(DaskCrew, "submit", lose_each_third)
+    run_sweep(SPEC, tmp_path / "dask", workers=1, executor=named(cluster))
+    assert len(sent) > 5
+    assert digest(tmp_path / "dask" / "tiny") == digest(tmp_path / "threads" / "tiny")

@@ -11,6 +11,7 @@ from tiny_tables import table_spec
 
 from benchmarks.dependent_rows import KINDS, NOTHING_LOOKED_FOR, count
 from sweeps.data.table.columns import find_columns, find_target
+from sweeps.data.table.domains import domain_rows
 from sweeps.data.table.grouping import find_groupings
 from sweeps.data.table.judging import test_units as units_of
 from sweeps.data.table.rows import TableRows, make_folds, open_rows
@@ -312,6 +313,23 @@ def test_a_place_is_out_of_range_alone_or_each_in_turn(tmp_path: Path) -> None:
         assert value not in set(frame["place"].iloc[[*fold.train, *fold.validation]])
     with pytest.raises(TableError, match=r"^out of range: no row has 'F' in column 'place'; nearest: 'E'$"):
         settled(frame, tmp_path, end_rule="value", end_feature="place", end_value="F")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("a", "high", "column 'a' has numbers from 0.25 to 9, not 'high'; for the highest tenth give 'a:top:0.1', for "
+         "the lowest 'a:bottom:0.1'"),
+        ("a", "3", "no row has '3' in column 'a'; nearest: '0.25'"),
+        ("a >", "8", "'a >' is a comparison; give the share of the rows at that end: 'a:top:0.1'"),
+        ("a < 2", "", "'a < 2' is a comparison; give the share of the rows at that end: 'a:bottom:0.1'"),
+        ("b > 2", "", "no column 'b > 2'; nearest: 'a'"),
+    ],
+)  # fmt: skip
+def test_an_end_that_is_no_value_is_answered_with_one(column: str, value: str, message: str) -> None:
+    with pytest.raises(TableError) as told:
+        domain_rows(pd.DataFrame({"a": [0.25, 7.0, 9.0]}), column, value)
+    assert str(told.value) == f"out of range: {message}"
 
 
 def test_networks_that_remember_rows_are_not_certified_and_would_be() -> None:
