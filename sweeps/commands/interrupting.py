@@ -29,7 +29,8 @@ SHOW_CURSOR = "\x1b[?25h"
 def ending_soon() -> Iterator[None]:
     """Let the process end soon after the first interruption of the block, and at once after the second."""
     global _watcher
-    handlers = {number: signal.signal(number, _interrupt) for number in SIGNALS}
+    listened = [number for number in SIGNALS if not _is_without_terminal(number)]
+    handlers = {number: signal.signal(number, _interrupt) for number in listened}
     listening, waking = os.pipe()
     os.set_blocking(waking, False)
     before = signal.set_wakeup_fd(waking, warn_on_full_buffer=False)  # written to whatever the main thread does
@@ -71,8 +72,14 @@ def unwatched() -> Iterator[None]:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     for other in SIGNALS:
-        signal.signal(other, _pass_over)
+        if not _is_without_terminal(other):
+            signal.signal(other, _pass_over)
     raise KeyboardInterrupt
+
+
+def _is_without_terminal(number: int) -> bool:
+    """Return whether this is the end of the terminal, and `nohup` has been told to go on without one."""
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:

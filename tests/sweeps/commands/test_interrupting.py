@@ -50,6 +50,21 @@ def start(*command: str, folder: Path) -> subprocess.Popen[str]:
     )
 
 
+WITHOUT_TERMINAL = """
+import os, signal, time
+from sweeps.commands.interrupting import ending_soon
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with ending_soon():
+    os.kill(os.getpid(), signal.SIGHUP)
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(0.5)
+        print("in order", flush=True)
+"""
+
 # What comes while nobody watches.
 UNWATCHED = """
 import os, signal, threading, time
@@ -101,6 +116,13 @@ def test_what_ends_in_order_is_left_to_end_so(tmp_path: Path) -> None:
     output, error = process.communicate(timeout=30)
     assert output == "in order\n"
     assert error.splitlines()[-1] == "KeyboardInterrupt"
+
+
+def test_who_was_started_with_nohup_outlives_its_terminal() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TERMINAL], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "in order\n", "")
 
 
 @pytest.mark.parametrize(
