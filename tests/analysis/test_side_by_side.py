@@ -124,6 +124,19 @@ def test_a_process_with_threads_is_not_forked() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_a_library_whose_thread_bears_a_fork_leaves_helpers() -> None:
+    pytest.importorskip("pyarrow", reason="it has such a thread")
+    done = run(
+        "import pyarrow\n"
+        "pyarrow.array(range(1000))\n"
+        "assert side_by_side.can_fork()\n"
+        "side_by_side.FORKABLE = frozenset()\n"
+        "names = [open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task')]\n"
+        "assert side_by_side.can_fork() == ('jemalloc_bg_thd\\n' not in names), names\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_where_no_helper_can_be_had_one_process_draws() -> None:
     done = run(
         "fork, calls = os.fork, []\n"
