@@ -131,7 +131,8 @@ def test_a_library_whose_thread_bears_a_fork_leaves_helpers() -> None:
         "pyarrow.array(range(1000))\n"
         "assert side_by_side.can_fork()\n"
         "side_by_side.FORKABLE = frozenset()\n"
-        "names = [open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task')]\n"
+        "from pathlib import Path\n"
+        "names = [(task / 'comm').read_text() for task in Path('/proc/self/task').iterdir()]\n"
         "assert side_by_side.can_fork() == ('jemalloc_bg_thd\\n' not in names), names\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
