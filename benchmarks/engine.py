@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,10 @@ WIDE = Config(
     "784-256-10 relu", (784, 256, 10), "relu", 256, "linear", "softmax_cross_entropy", rate=0.1, n_points=60_000,
     order="shuffled", tolerance=1e-2,  # after 705 steps; PyTorch's sums change with its threads
 )  # fmt: skip
+WIDE_IMAGES = (WIDE, dataclasses.replace(WIDE, name="784-256-256-10 relu", sizes=(784, 256, 256, 10)))
 WIDE_TABLES = (
     Config("330-128-1 tanh", (330, 128, 1), "tanh", 32, "linear", rate=1e-3, n_points=1050, order="shuffled"),
+    *HOMEWORK,
 )
 POLYNOMIAL = Config(
     "1-2-1 sigmoid, Adam, all points", (1, 2, 1), "sigmoid", 10_000, "linear", "mse", "adam", 0.01, 10_000,
@@ -211,29 +213,31 @@ def homework(cores: int, effort: Effort) -> list[Row]:
     return rows
 
 
-def wide_problem(effort: Effort) -> tuple[Config, Problem]:
-    """Return Fashion-MNIST, or made images where it is not to be had."""
+def wide_problems(effort: Effort) -> Iterator[tuple[Config, Problem]]:
+    """Yield networks for Fashion-MNIST, or made images where it is not to be had, and for tables; one when quick."""
+    data = None
     if not effort.quick:
         from sweeps.data.table.published.named import load_fashion_images
 
         try:
             data = load_fashion_images()
-            return WIDE, images(WIDE, data.images, data.labels)
         except (ValueError, OSError) as error:
             print(f"Fashion-MNIST: {error}; made images take its place", file=sys.stderr)
     n = 2_560 if effort.quick else WIDE.n_points
-    config = dataclasses.replace(WIDE, name=f"{WIDE.name}, {n} made images", n_points=n, tolerance=1e-4)
-    return config, images(config, *made_images(n))
+    for config in WIDE_IMAGES[: 1 if effort.quick else None]:
+        if data is not None:
+            yield config, images(config, data.images, data.labels)
+        else:
+            made = dataclasses.replace(config, name=f"{config.name}, {n} made images", n_points=n, tolerance=1e-4)
+            yield made, images(made, *made_images(n))
+    for config in () if effort.quick else WIDE_TABLES:
+        yield config, numbers(config, 1)
 
 
 def wide(cores: int, effort: Effort) -> list[Row]:
-    """Measure wide networks, points shuffled anew each epoch, against PyTorch on as many cores: images, and a table."""
-    config, problem = wide_problem(effort)
-    problems = [(config, problem)]
-    if not effort.quick:
-        problems += [(other, numbers(other, 1)) for other in WIDE_TABLES]
+    """Measure one network at a time against PyTorch on as many cores: images, shuffled anew each epoch, and tables."""
     rows = []
-    for config, problem in problems:
+    for config, problem in wide_problems(effort):
         peers = [engine_peer(config, problem)]
         if has("torch"):
             peers.append(torch_peer(config, problem))

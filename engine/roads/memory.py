@@ -36,6 +36,7 @@ from engine.splits import Split
 EVALUATION_ELEMENTS = 2**21  # largest layer output, a replica, that evaluation holds at once, in all threads
 MOST_AT_ONCE = 8  # pieces of work, of an evaluation or a mini-batch, that threads of the NumPy road take at once
 PIECE_PRODUCTS = 2**24  # multiplications of such a piece of a mini-batch, forward, at least: a millisecond or so in all
+PIECE_POINTS = 128  # examples of such a piece, where there are more than two
 LANES = 16  # replicas of the widest vector of the compiled road
 
 
@@ -46,10 +47,15 @@ def count_parameters(network: NetworkConfig) -> int:
 
 
 def count_pieces(network: NetworkConfig, n_points: int) -> int:
-    """Return into how many pieces the NumPy road cuts a mini-batch: 1, 2, 4, ..., by nothing but shapes."""
+    """Return into how many pieces the NumPy road cuts a mini-batch: 1, 2, 4, ..., by nothing but shapes.
+
+    BLAS copies a layer's weights for every piece, which a piece of few examples does not pay back: of less than
+    `PIECE_POINTS` there are two at most.
+    """
     sizes = network.layer_sizes
     n_products = n_points * sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
-    return int(min(2 ** max(0, (n_products // PIECE_PRODUCTS).bit_length() - 1), n_points))
+    worth_it = min(n_products // PIECE_PRODUCTS, max(2, n_points // PIECE_POINTS))
+    return int(min(2 ** max(0, worth_it.bit_length() - 1), n_points))
 
 
 def training_bytes(network: NetworkConfig, training: TrainingConfig, n_replicas: int, n_samples: int) -> int:

@@ -10,36 +10,33 @@ numbers as zero (`engine.roads.subnormals`).
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.configuration import TrainingConfig
-from engine.methods.activations import ACTIVATIONS, Activation, Slope
 from engine.methods.losses import LOSSES
 from engine.methods.schedules import learning_rate
-from engine.methods.streams import (
-    permutations,
-)
+from engine.methods.streams import permutations
 from engine.network import FloatArray, NetworkConfig, Parameters
 from engine.roads.blas import one_blas_thread
-from engine.roads.memory import EVALUATION_ELEMENTS, MOST_AT_ONCE, count_pieces
-from engine.roads.plain_noise import (
-    Noise,
-    dropout_mask,
-    epoch_noise,
-    layer_noise_of,
-    noisy_inputs,
-    times,
-    weight_factors,
+from engine.roads.crew import Crew
+from engine.roads.memory import EVALUATION_ELEMENTS, MOST_AT_ONCE
+from engine.roads.plain_gradients import Gradients, Points, cast, layer_activations
+from engine.roads.plain_noise import epoch_noise, times, weight_factors
+from engine.roads.plain_updates import (
+    add_to,
+    arrays_of,
+    block_of,
+    block_of_state,
+    block_of_weights,
+    count_blocks,
+    update_parameters,
 )
-from engine.roads.plain_updates import add_to, arrays_of, update_parameters
 from engine.roads.subnormals import subnormals_are_zero
 from engine.splits import Split
 from engine.state import TrainingState
@@ -71,8 +68,8 @@ class PlainSession:
         evaluate_on: Sequence[Split] = (),
     ) -> None:
         self._state, self._network, self._training = state, network, training
-        self._split = _cast(split, training.dtype)
-        self._splits = [_cast(other, training.dtype) for other in evaluate_on]
+        self._split = cast(split, training.dtype)
+        self._splits = [cast(other, training.dtype) for other in evaluate_on]
 
     @property
     def diverged_at(self) -> npt.NDArray[np.int64]:
@@ -100,32 +97,38 @@ def _arithmetic(dtype: str) -> Iterator[None]:
         yield
 
 
-def _cast(split: Split, dtype: str) -> Split:
-    """Return the split in the type of the arithmetic, so that it is copied once and not at every look."""
-    return Split(split.X.astype(dtype, copy=False), split.y.astype(dtype, copy=False), split.weight)
-
-
 def advance(
     state: TrainingState, network: NetworkConfig, training: TrainingConfig, split: Split, n_epochs: int
 ) -> None:
     """Train for some epochs, in place; see `engine.training.advance`."""
-    points = _Points.of(split, training.dtype)
+    points = Points.of(split, training.dtype)
     size = 1 if network.most_weights >= WIDE else len(state.seeds)
     groups = [slice(start, start + size) for start in range(0, len(state.seeds), size)]
     parts = [_part(state, group) for group in groups]
-    with one_blas_thread() as n_threads, ThreadPoolExecutor(n_threads) as pool:
 
-        def train(i: int, threads: ThreadPoolExecutor | None) -> None:
-            with _arithmetic(training.dtype):
-                gradients = _Gradients(network, training.loss, threads, n_threads)
-                for _ in range(n_epochs):
-                    _run_epoch(parts[i], training, points.select(groups[i]), gradients)
+    def train(i: int, crew: Crew) -> None:
+        gradients, steps = Gradients(network, training.loss, crew), _Steps(parts[i], training, crew)
+        for _ in range(n_epochs):
+            _run_epoch(parts[i], training, points.select(groups[i]), gradients, steps)
 
+    def surroundings() -> AbstractContextManager[None]:
+        return _arithmetic(training.dtype)
+
+    with one_blas_thread() as n_threads, surroundings(), Crew(n_threads, surroundings) as crew:
         n_side_by_side = len(parts) // n_threads * n_threads if n_threads > 1 else 0
-        for _ in pool.map(lambda i: train(i, None), range(n_side_by_side)):
-            pass
+        waiting = iter(range(n_side_by_side))
+
+        def train_side_by_side(_: int) -> None:
+            try:
+                for i in waiting:
+                    train(i, Crew(1, surroundings))
+            finally:
+                deque(waiting, maxlen=0)  # after an interrupt, too, nobody begins another
+
+        if n_side_by_side:
+            crew.run(train_side_by_side)
         for i in range(n_side_by_side, len(parts)):
-            train(i, pool if n_threads > 1 else None)
+            train(i, crew)
     state.epoch, state.n_updates, state.n_pending = parts[0].epoch, parts[0].n_updates, parts[0].n_pending
 
 
@@ -142,79 +145,6 @@ def _part(state: TrainingState, replicas: slice) -> TrainingState:
         seeds=state.seeds[replicas],
         diverged_at=state.diverged_at[replicas],
     )
-
-
-@dataclass(slots=True)
-class _Points:
-    """Points in the type of the arithmetic; weights relative to their mean, as a column."""
-
-    X: FloatArray
-    y: FloatArray
-    weight: FloatArray | None
-
-    @classmethod
-    def of(cls, split: Split, dtype: str) -> _Points:
-        weight = None
-        if split.weight is not None:
-            given = split.weight.astype(np.float64)
-            weight = (given / given.mean(axis=1, keepdims=True))[:, :, None].astype(dtype)
-        cast = _cast(split, dtype)
-        return cls(cast.X, cast.y, weight)
-
-    def select(self, replicas: slice) -> _Points:
-        """Return the points of some replicas, or those that all share."""
-
-        def of(values: FloatArray) -> FloatArray:
-            return values if len(values) == 1 else values[replicas]
-
-        return _Points(of(self.X), of(self.y), None if self.weight is None else of(self.weight))
-
-    def gather(self, orders: npt.NDArray[np.intp] | None, start: int, stop: int, work: _Workspace) -> _Points:
-        """Return the points at some places of each replica's order, gathered in arrays of `work`."""
-        if orders is None:
-            weight = None if self.weight is None else self.weight[:, start:stop]
-            return _Points(self.X[:, start:stop], self.y[:, start:stop], weight)
-
-        def of(name: str, values: FloatArray) -> FloatArray:
-            gathered = work.array(name, 0, (len(orders), stop - start, values.shape[2]), values.dtype)
-            for r, order in enumerate(orders):
-                # Places are within bounds; "clip" spares take the copy that "raise" makes of `out`.
-                np.take(values[r % len(values)], order[start:stop], axis=0, out=gathered[r], mode="clip")
-            return gathered
-
-        return _Points(of("X", self.X), of("y", self.y), None if self.weight is None else of("weight", self.weight))
-
-
-class _Workspace:
-    """Arrays that every mini-batch uses again."""
-
-    def __init__(self) -> None:
-        self._memory: dict[tuple[str, int], FloatArray] = {}
-        self._last: dict[tuple[str, int], FloatArray] = {}
-        self._sums: Parameters | None = None
-
-    def array(self, name: str, layer: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
-        """Return an array of the shape, its values undefined; the same memory for the same name and layer."""
-        key = (name, layer)
-        last = self._last.get(key)
-        if last is not None and last.shape == shape:
-            return last
-        size = math.prod(shape)
-        memory = self._memory.get(key)
-        if memory is None or memory.size < size:
-            memory = self._memory[key] = np.empty(size, dtype)
-        last = self._last[key] = memory[:size].reshape(shape)
-        return last
-
-    def like(self, parameters: Parameters) -> Parameters:
-        """Return arrays shaped like the parameters, their values undefined; always the same ones."""
-        if self._sums is None:
-            self._sums = Parameters(
-                [np.empty_like(W) for W in parameters.weights],
-                [np.empty_like(b) for b in parameters.biases],
-                None if parameters.slopes is None else np.empty_like(parameters.slopes),
-            )
-        return self._sums
 
 
 def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, loss: str) -> npt.NDArray[np.float64]:
@@ -251,7 +181,7 @@ def forward(network: NetworkConfig, parameters: Parameters, X: FloatArray) -> Fl
     """Return the outputs (R, n, n_outputs) for points X (R or 1, n, n_inputs), without dropout."""
     A = X
     for W, b, (activation, slope) in zip(
-        parameters.weights, parameters.biases, _layer_activations(network, parameters), strict=True
+        parameters.weights, parameters.biases, layer_activations(network, parameters), strict=True
     ):
         A = activation.function(_weighted_input(A, W, b), slope)
     return A
@@ -281,16 +211,9 @@ def _points(X: FloatArray, parameters: Parameters, start: int, stop: int) -> Flo
     return X[:, start:stop].astype(parameters.weights[0].dtype, copy=False)
 
 
-def _layer_activations(network: NetworkConfig, parameters: Parameters) -> list[tuple[Activation, Slope]]:
-    hidden, output = ACTIVATIONS[network.activation], ACTIVATIONS[network.output_activation]
-    fixed = hidden.default_slope if network.activation_slope is None else network.activation_slope
-    layers: list[tuple[Activation, Slope]] = []
-    for i in range(len(network.hidden_layer_sizes)):
-        layers.append((hidden, fixed if parameters.slopes is None else parameters.slopes[:, i, None, None]))
-    return [*layers, (output, output.default_slope)]
-
-
-def _run_epoch(state: TrainingState, training: TrainingConfig, points: _Points, gradients: _Gradients) -> None:
+def _run_epoch(
+    state: TrainingState, training: TrainingConfig, points: Points, gradients: Gradients, steps: _Steps
+) -> None:
     network, n, size = gradients.network, points.X.shape[1], training.batch_size
     rate = learning_rate(training, state.epoch)
     noise = epoch_noise(state, network, training)
@@ -301,22 +224,79 @@ def _run_epoch(state: TrainingState, training: TrainingConfig, points: _Points, 
         if is_partial and training.partial_batch == "drop":
             break
         factors = weight_factors(noise, state.parameters, start // size)
-        sums = gradients.sums(times(state.parameters, factors), points, orders, noise, start, stop)
-        for g, factor in zip(sums.weights, factors, strict=False):
-            g *= factor
-        if is_partial and training.partial_batch == "carry":
-            add_to(state.pending, sums)
+        parts = gradients.parts(times(state.parameters, factors), points, orders, noise, start, stop)
+        is_carried = is_partial and training.partial_batch == "carry"
+        n_examples = 0 if is_carried else stop - start + state.n_pending
+        steps.take(parts, factors, n_examples, rate)
+        if is_carried:
             state.n_pending += stop - start
             break
-        n_examples = stop - start + state.n_pending
+        state.n_pending = 0
+        state.n_updates += 1
+    state.epoch += 1
+    _note_divergence(state)
+
+
+class _Steps:
+    """What ends each mini-batch of a training, shared by threads in blocks; their views are made once."""
+
+    def __init__(self, state: TrainingState, training: TrainingConfig, crew: Crew) -> None:
+        self._state = state
+        self._training = training
+        self._crew = crew
+        self._blocks = range(count_blocks(training, state.parameters, crew.n_threads))
+        self._states = [block_of_state(state, block, len(self._blocks)) for block in self._blocks]
+        self._cut: dict[int, list[Parameters]] = {}  # by the identity of arrays that every mini-batch uses again
+
+    def take(self, parts: Sequence[Parameters], factors: list[FloatArray], n_examples: int, rate: float) -> None:
+        """Add up a gradient and take the step; a gradient of no examples is kept for a later one.
+
+        Parameters
+        ----------
+        parts : sequence of Parameters
+            What adds up to the gradient, in order; always the same objects.
+        factors : list of ndarray
+            Of the weights, with DropConnect; else empty.
+        n_examples : int
+            Examples behind the gradient and what was kept.
+        rate : float
+            The learning rate.
+        """
+        for own in self._states:
+            own.n_pending, own.n_updates = self._state.n_pending, self._state.n_updates
+        for part in parts:
+            if id(part) not in self._cut:
+                self._cut[id(part)] = [block_of(part, block, len(self._blocks)) for block in self._blocks]
+
+        def take_block(block: int) -> None:
+            own_factors = block_of_weights(factors, block, len(self._blocks))
+            self._take_block(
+                self._states[block], [self._cut[id(part)][block] for part in parts], own_factors, n_examples, rate
+            )
+
+        self._crew.map(take_block, self._blocks)
+
+    def _take_block(
+        self,
+        state: TrainingState,
+        parts: Sequence[Parameters],
+        factors: list[FloatArray],
+        n_examples: int,
+        rate: float,
+    ) -> None:
+        sums = parts[0]
+        for part in parts[1:]:
+            add_to(sums, part)
+        for g, factor in zip(sums.weights, factors, strict=False):
+            g *= factor
+        if n_examples == 0:
+            add_to(state.pending, sums)
+            return
         if state.n_pending:
             add_to(sums, state.pending)
             for kept in arrays_of(state.pending):
                 kept[...] = 0
-            state.n_pending = 0
-        update_parameters(state, training, sums, n_examples, rate)
-    state.epoch += 1
-    _note_divergence(state)
+        update_parameters(state, self._training, sums, n_examples, rate)
 
 
 def _note_divergence(state: TrainingState) -> None:
@@ -324,141 +304,3 @@ def _note_divergence(state: TrainingState) -> None:
     for array in arrays_of(state.parameters):
         finite &= np.isfinite(array).reshape(len(finite), -1).all(axis=1)
     state.diverged_at[~finite & (state.diverged_at < 0)] = state.epoch
-
-
-class _Gradients:
-    """Gradient sums of mini-batches, made in pieces on some threads and added in order.
-
-    Parameters
-    ----------
-    network : NetworkConfig
-        The network.
-    loss : str
-        Name in `engine.methods.losses.LOSSES`.
-    pool : ThreadPoolExecutor or None
-        Who takes the pieces; None: the caller, one after the other.
-    n_threads : int
-        Pieces at once.
-    """
-
-    def __init__(self, network: NetworkConfig, loss: str, pool: ThreadPoolExecutor | None, n_threads: int) -> None:
-        self.network = network
-        self._loss = loss
-        self._pool = pool
-        self._n_at_once = min(n_threads, MOST_AT_ONCE) if pool else 1
-        self._workspaces = [_Workspace() for _ in range(1 + self._n_at_once)]
-        self._n_pieces: dict[int, int] = {}  # by points
-
-    def sums(
-        self,
-        parameters: Parameters,
-        points: _Points,
-        orders: npt.NDArray[np.intp] | None,
-        noise: Noise | None,
-        start: int,
-        stop: int,
-    ) -> Parameters:
-        """Return the gradient of the summed loss of examples `start` to `stop` of the epoch, without penalty.
-
-        Parameters
-        ----------
-        parameters : Parameters
-            Where the gradient is taken.
-        points : _Points
-            All training points.
-        orders : ndarray (R, n) or None
-            Each replica's order of the points; None: as they are.
-        noise : Noise or None
-            Dropout and input noise of the epoch; None means none.
-        start, stop : int
-            Places in the epoch's order.
-
-        Returns
-        -------
-        engine.network.Parameters
-            Shaped like `parameters`; its arrays are used again by the next call.
-        """
-        m = stop - start
-        if m not in self._n_pieces:
-            self._n_pieces[m] = count_pieces(self.network, m)
-        n_pieces = self._n_pieces[m]
-
-        def sums_of(i: int) -> Parameters:
-            # The first piece's arrays become the total, so no other piece may take them.
-            work = self._workspaces[0 if i == 0 else 1 + i % self._n_at_once]
-            first = start + m * i // n_pieces
-            batch = points.gather(orders, first, start + m * (i + 1) // n_pieces, work)
-            return _gradient_sums(self.network, self._loss, parameters, batch, noise, first, work)
-
-        def sums_in_thread(i: int) -> Parameters:
-            with _arithmetic(parameters.weights[0].dtype.name):
-                return sums_of(i)
-
-        if n_pieces == 1 or self._pool is None:
-            total = sums_of(0)
-            for i in range(1, n_pieces):
-                add_to(total, sums_of(i))
-            return total
-        for first in range(0, n_pieces, self._n_at_once):
-            wave = range(first, min(first + self._n_at_once, n_pieces))
-            for i, sums in zip(wave, self._pool.map(sums_in_thread, wave), strict=True):
-                if i == 0:
-                    total = sums
-                else:
-                    add_to(total, sums)
-        return total
-
-
-def _gradient_sums(
-    network: NetworkConfig,
-    loss: str,
-    parameters: Parameters,
-    batch: _Points,
-    noise: Noise | None,
-    position: int,
-    work: _Workspace,
-) -> Parameters:
-    """Return the gradient of the summed loss of some examples, by hand, in arrays of `work`.
-
-    `position` is the place of the first example in the epoch's order.
-    """
-    layers = _layer_activations(network, parameters)
-    R, dtype = parameters.n_replicas, parameters.weights[0].dtype
-    n = batch.X.shape[1]
-    inputs, totals, outputs, masks = [], [], [], []
-    A = batch.X if noise is None else noisy_inputs(batch.X, noise, position)
-    for i, (activation, slope) in enumerate(layers):
-        if i > 0 and noise is not None and noise.layer_noise:
-            A = A + layer_noise_of(noise, i, position, n, A.shape[2], A.dtype)
-        mask = None if noise is None else dropout_mask(noise, i, position, n, A.shape[2], A.dtype)
-        if mask is not None:
-            A = A * mask
-        Z = work.array("total", i, (R, n, network.layer_sizes[i + 1]), dtype)
-        np.matmul(A, parameters.weights[i], out=Z)
-        Z += parameters.biases[i][:, None, :]
-        masks.append(mask)
-        inputs.append(A)
-        A = activation.function(Z, slope)
-        totals.append(Z)
-        outputs.append(A)
-    upstream = LOSSES[loss].gradient(A, batch.y)
-    if batch.weight is not None:
-        upstream *= batch.weight
-    sums = work.like(parameters)
-    for i in range(len(layers) - 1, -1, -1):
-        activation, slope = layers[i]
-        if sums.slopes is not None and i < sums.slopes.shape[1]:
-            below = np.ascontiguousarray(upstream * np.minimum(totals[i], 0))
-            sums.slopes[:, i] = below.reshape(len(below), -1).sum(axis=1)
-        if activation.code:  # else linear
-            derivative = activation.derivative(totals[i], outputs[i], slope)
-            upstream = np.multiply(upstream, derivative, out=derivative)
-        np.matmul(inputs[i].swapaxes(1, 2), upstream, out=sums.weights[i])
-        np.add.reduce(upstream, axis=1, out=sums.biases[i])
-        if i > 0:
-            delta, upstream = upstream, work.array("upstream", i, outputs[i - 1].shape, dtype)
-            np.matmul(delta, parameters.weights[i].swapaxes(1, 2), out=upstream)
-            mask = masks[i]
-            if mask is not None:
-                upstream *= mask
-    return sums

@@ -103,7 +103,7 @@ def test_peers_that_disagree_are_one_line_and_the_others_are_measured() -> None:
 
 
 def test_training_on_made_images_does_not_hang_on_the_last_bit() -> None:
-    config, problem = benchmark.wide_problem(benchmark.Effort(True, 1, 0.001))
+    ((config, problem),) = benchmark.wide_problems(benchmark.Effort(True, 1, 0.001))
     moved = dataclasses.replace(problem, weights=[W * np.float32(1 + 2**-23) for W in problem.weights])
     check_agreement(config, [engine_peer(config, problem), dataclasses.replace(engine_peer(config, moved), name="ulp")])
     assert sorted(set(problem.y.ravel())) == list(range(10))

@@ -53,6 +53,12 @@ def test_this_network_takes_this_road_in_pieces() -> None:
     assert count_pieces(NETWORK, 256) == 2
 
 
+def test_more_than_two_pieces_keep_enough_examples() -> None:
+    deeper = NetworkConfig(784, (256, 256), 10)
+    assert [count_pieces(deeper, n) for n in (64, 256, 511, 512, 1024)] == [1, 2, 2, 4, 8]
+    assert count_pieces(NetworkConfig(2000, (2000,), 10), 32) == 2
+
+
 @pytest.mark.parametrize("n_shared", [1, 5])
 @pytest.mark.parametrize("settings", [{}, {"dropout": (0.2,), "input_noise": 0.1}], ids=["plain", "noisy"])
 def test_a_replica_alone_and_any_number_of_threads_give_the_same_bytes(n_shared: int, settings: Any) -> None:
@@ -64,6 +70,46 @@ def test_a_replica_alone_and_any_number_of_threads_give_the_same_bytes(n_shared:
         for n_threads in (1, 2):
             alone = trained(split, slice(r, r + 1), n_threads, **settings)
             assert_same_bytes(alone, together.select(slice(r, r + 1)))
+
+
+UPDATES: dict[str, dict[str, Any]] = {
+    "l1 and momentum": {"optimizer": "momentum", "regularizer": "l1", "regularization_rate": 1e-3},
+    "l2_all, some frozen": {
+        "regularizer": "l2_all",
+        "regularization_rate": 1e-3,
+        "frozen": ("biases[0]", "weights[1]"),
+    },
+    "wide layer frozen": {"optimizer": "adagrad", "frozen": ("weights[0]",)},
+    "clipped": {"max_grad_norm": 0.5, "weight_decay": 0.1},
+    "max norm": {"optimizer": "rmsprop", "max_norm": 1.0},
+    "DropConnect": {"weight_dropout": 0.2, "layer_noise": 0.1},
+}
+
+
+@pytest.mark.parametrize("settings", UPDATES.values(), ids=UPDATES)
+def test_threads_share_any_update_and_leave_the_same_bytes(settings: Any) -> None:
+    split, one = points(1), slice(0, 1)
+    alone = trained(split, one, n_threads=1, **settings)
+    for n_threads in (2, 3):
+        assert_same_bytes(trained(split, one, n_threads, **settings), alone)
+
+
+def test_a_learnt_slope_is_the_same_on_any_number_of_threads() -> None:
+    network = NetworkConfig(300, (300, 300), 10, "prelu", "linear", "he_uniform")
+    assert count_pieces(network, 512) == 4
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1, N_POINTS, 300)).astype(np.float32)
+    split = Split(X, rng.integers(10, size=(1, N_POINTS, 1)).astype(np.float32))
+    results = []
+    for n_threads in (1, 2, 3):
+        training = dataclasses.replace(TRAINING, batch_size=512)
+        state = initial_state(
+            network, training, initialize(network, [np.random.default_rng(1)]), np.zeros(1, dtype=np.uint64)
+        )
+        with threadpool_limits(n_threads):
+            advance(state, network, training, split, 2)
+        results.append([array.tobytes() for array in (*state.parameters.weights, state.parameters.slopes)])
+    assert results[0] == results[1] == results[2]
 
 
 def test_evaluation_is_the_same_on_any_number_of_threads() -> None:
