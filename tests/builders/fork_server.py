@@ -218,7 +218,7 @@ def _fork(job: dict[str, Any]) -> int:
         if not job["tables"]:
             sweeps.tracking.database.let_mlflow_make = lambda path: path.write_bytes(TABLES)
         if not job["report"]:
-            analysis.report.write_report = lambda folders: folders[0]
+            analysis.report.write_report = lambda folders, **_: folders[0]
         status = main(job["arguments"])
         sys.stdout.flush()
         sys.stderr.flush()
