@@ -9,29 +9,41 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tiny import tiny_spec
+from tiny import tiny_spec, tiny_table
 
 from analysis.records.study import Study
 from sweeps.run.crews import check_executor
 from sweeps.run.dask_crew import SHORTEST_S, DaskCrew, connected
-from sweeps.run.executors import Batch, LocalCrew, Result, cohorts
+from sweeps.run.executors import Cohort, LocalCrew, Result, cohorts
 from sweeps.run.plan import Piece, Plan
 from sweeps.run.remote import check_equal, own_versions, train_here
 from sweeps.run.study import run_sweep
 from sweeps.run.trials import TrialPlan, TrialTrainer
-from sweeps.spec.sweep import SweepSpec
+from sweeps.spec.sweep import SweepSpec, parse_spec
 from sweeps.spec.writing import with_overrides
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
 
 distributed = pytest.importorskip("distributed")
-KilledWorker = distributed.scheduler.KilledWorker
 Tally = Callable[[str, float, float], None]
 SPEC: SweepSpec = with_overrides(tiny_spec(), goal="test_loss < 0.001")
+
+
+def short_spec() -> SweepSpec:
+    """Return a sweep of one dataset that is a search and little else."""
+    table = tiny_table()
+    table["search"] |= {"n_trials": 24, "lag": 12, "sampler": "random", "n_candidates": 1}
+    table["goal"]["below"] = 0.001
+    table["finalists"]["n"] = 1
+    table["certificates"]["n"] = 0
+    return parse_spec(table | {"datasets": table["datasets"][:1]}, "tiny.toml")
+
+
+SHORT = short_spec()
 
 
 def here(n_workers: int) -> distributed.LocalCluster:
@@ -96,7 +108,7 @@ def test_a_worker_of_other_code_is_refused(cluster: distributed.LocalCluster, tm
     with connected(named(cluster)) as crew:
         crew._expected = own_versions() | {"code": "0123456789ab"}
         with pytest.raises(SpecError, match=r"^worker .+:\d+: code [0-9a-f]{12}, but 0123456789ab here; its numbers "):
-            crew.submit(plan, [(piece,)]).result()
+            crew.submit(plan, Cohort(((piece,),))).result()
     tally("Dask worker with other code: taken", 1, 0)
 
 
@@ -155,22 +167,41 @@ class _Crew(LocalCrew):
 @pytest.mark.parametrize(
     ("n_batches", "batch_s", "n_workers", "n_under_way", "sizes"),
     [
-        (8, 0.01, 2, 0, [4, 4]),  # five would do for 50 ms, but then a worker had less
-        (20, 0.01, 2, 0, [5, 5, 5, 5]),
-        (8, 0.2, 2, 0, [1] * 8),
-        (8, 0.2, 2, 9, [1] * 8),
-        (8, None, 2, 0, [1] * 8),
-        (1, 0.01, 4, 7, [1]),
+        (8, 0.01, 2, 0, [[4], [4]]),  # five would do for 50 ms, but then a worker had less
+        (20, 0.01, 2, 0, [[5], [5], [5], [5]]),
+        (8, 2.0, 2, 0, [[1]] * 8),  # a second is over with each of them
+        (8, None, 2, 0, [[1]] * 8),
+        (8, 0.2, 4, 0, [[1]] * 8),  # fewer than four for each worker
+        (1, 0.01, 4, 7, [[1]]),
         (1, 0.01, 4, 8, []),  # nobody is idle: it waits for others to go with
         (0, 0.01, 2, 0, []),
+        (16, 0.2, 2, 0, [[1, 1, 1, 1]] * 4),  # a quarter of what is under way
+        (40, 0.2, 2, 0, [[1] * 5] * 8),  # a second's
+        (3, 0.2, 2, 13, []),
+        (4, 0.2, 2, 12, [[1, 1, 1, 1]]),
+        (5, 0.2, 2, 12, [[1, 1, 1, 1], [1]]),
+        (3, 0.2, 2, 3, [[1]] * 3),  # the end is near: each by itself
+        (30, 0.03, 1, 0, [[2, 2, 2]] * 5),
+        (9, 0.03, 1, 8, [[2, 2, 2], [2, 1]]),
     ],
 )
-def test_short_batches_go_together(
-    n_batches: int, batch_s: float | None, n_workers: int, n_under_way: int, sizes: list[int]
+def test_what_is_short_goes_together(
+    n_batches: int, batch_s: float | None, n_workers: int, n_under_way: int, sizes: list[list[int]]
 ) -> None:
-    batches = [(object(),)] * n_batches
+    batches = [(object(),) for _ in range(n_batches)]
     found = cohorts(batches, _Crew(n_workers), batch_s, n_under_way)  # type: ignore[arg-type]
-    assert [len(cohort) for cohort in found] == sizes
+    assert [[len(task) for task in cohort.tasks] for cohort in found] == sizes
+    sent = [batch for cohort in found for batch in cohort.batches]
+    assert sent == batches[: len(sent)]
+    assert [batch for cohort in found for task in cohort.tasks for batch in task] == sent
+
+
+def test_threads_get_each_batch_by_itself() -> None:
+    crew = _Crew(2)
+    crew.shortest_s = LocalCrew.shortest_s
+    batches = [(object(),) for _ in range(8)]
+    found = cohorts(batches, crew, 0.01, 40)  # type: ignore[arg-type]
+    assert found == [Cohort((batch,)) for batch in batches]
 
 
 def test_a_certificate_that_is_not_there_is_told_in_a_line() -> None:
@@ -211,64 +242,43 @@ def test_executors_that_are_some_are_accepted() -> None:
         check_executor(name)
 
 
-class Lost:
-    """A Dask future whose worker died between its result's coming in and the look at its state."""
+def test_a_result_whose_worker_dies_before_it_is_fetched_is_trained_again(
+    tmp_path: Path, cluster: distributed.LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[str] = []
+    fetch = DaskCrew._fetch
 
-    status = "lost"
+    async def kill_first(crew: DaskCrew, tasks: list[distributed.Future]) -> list[list[Result]]:
+        if not killed:
+            killed.append("")  # the others of the first round go on
+            while tasks[0].status != "finished":
+                await asyncio.sleep(0.01)
+            ((_, holders),) = (await crew._client.scheduler.who_has(keys=[tasks[0].key])).items()
+            killed[:] = holders
+            processes = await crew._client.run(os.getpid, workers=killed, asynchronous=True)
+            os.kill(processes[killed[0]], signal.SIGKILL)
+        return await fetch(crew, tasks)
 
-    def __init__(self, result: list[object]) -> None:
-        self._held = result
-
-    async def _result(self, raiseit: bool) -> list[object]:
-        return [] if raiseit else self._held
-
-
-def misread(result: list[object]) -> concurrent.futures.Future[list[object]]:
-    """Return what Dask's own executor makes of a lost future."""
-    from distributed.cfexecutor import _cascade_future
-
-    async def fetch(future: concurrent.futures.Future[list[object]]) -> None:
-        await _cascade_future(Lost(result), future)
-
-    future: concurrent.futures.Future[list[object]] = concurrent.futures.Future()
-    asyncio.run(fetch(future))
-    return future
-
-
-@pytest.mark.parametrize("n_batches", [0, 1, 2, 3, 4])
-def test_a_result_that_dasks_executor_takes_for_an_error_is_known_from_an_error_of_a_task(n_batches: int) -> None:
-    """The executor reads three values from it, an error in their midst: any number of batches may stand there."""
-    error = misread([["a result"]] * n_batches).exception()
-    assert isinstance(error, (AttributeError if n_batches == 3 else ValueError))
-    assert DaskCrew.is_lost(error)
+    run_sweep(SHORT, tmp_path / "threads", workers=2)
+    monkeypatch.setattr(DaskCrew, "_fetch", kill_first)
+    run_sweep(SHORT, tmp_path / "dask", workers=1, executor=named(cluster))
+    assert len(killed) == 1
+    assert digest(tmp_path / "dask" / "tiny") == digest(tmp_path / "threads" / "tiny")
 
 
-def test_an_error_of_a_task_is_not_lost() -> None:
-    with pytest.raises(ValueError, match="invalid literal") as told:
-        int("x")
-    assert not DaskCrew.is_lost(told.value)
-    assert not DaskCrew.is_lost(KilledWorker("a task", None, 3))
-    assert not DaskCrew.is_lost(None)
-
-
-def test_a_lost_result_is_trained_again_and_counts_once(
+def test_a_search_sends_and_fetches_several_tasks_at_a_time(
     tmp_path: Path, cluster: distributed.LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[int] = []
     submit = DaskCrew.submit
 
-    def lose_each_third(
-        crew: DaskCrew, plan: Plan, batches: Sequence[Batch]
-    ) -> concurrent.futures.Future[list[list[Result]]]:
-        sent.append(len(batches))
-        future = submit(crew, plan, batches)
-        if len(sent) % 3:
-            return future
-        future.result()
-        return misread([[] for _ in batches])  # type: ignore[return-value]
+    def count(crew: DaskCrew, plan: Plan, cohort: Cohort) -> concurrent.futures.Future[list[list[Result]]]:
+        sent.append(len(cohort.tasks))
+        return submit(crew, plan, cohort)
 
-    run_sweep(SPEC, tmp_path / "threads", workers=2)
-    monkeypatch.setattr(DaskCrew, "submit", lose_each_third)
-    run_sweep(SPEC, tmp_path / "dask", workers=1, executor=named(cluster))
-    assert len(sent) > 5
+    monkeypatch.setattr(DaskCrew, "submit", count)
+    monkeypatch.setattr(DaskCrew, "shortest_s", 1e-6)  # so that no two trials of a few milliseconds share a task
+    run_sweep(SHORT, tmp_path / "dask", workers=1, executor=named(cluster))
+    run_sweep(SHORT, tmp_path / "threads", workers=2)
+    assert max(sent) > 1
     assert digest(tmp_path / "dask" / "tiny") == digest(tmp_path / "threads" / "tiny")
