@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import os
 import pickle
 import signal
@@ -11,19 +12,24 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import tiny_spec, tiny_table
 
-from analysis.records.study import Study
+from analysis.records.lines import encode_line
+from analysis.records.study import Study, TrialRecord
+from analysis.records.values import as_data
 from sweeps.run.crews import check_executor
 from sweeps.run.dask_crew import SHORTEST_S, DaskCrew, connected
 from sweeps.run.executors import Cohort, LocalCrew, Result, cohorts
-from sweeps.run.plan import Piece, Plan
+from sweeps.run.plan import Piece, Plan, Timing
 from sweeps.run.remote import check_equal, own_versions, train_here
+from sweeps.run.setting import Setting
 from sweeps.run.study import run_sweep
+from sweeps.run.trial_record import Outcome
 from sweeps.run.trials import TrialPlan, TrialTrainer
-from sweeps.spec.sweep import SweepSpec, parse_spec
+from sweeps.spec.sweep import DatasetSpec, SweepSpec, parse_spec
 from sweeps.spec.writing import with_overrides
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
@@ -127,19 +133,52 @@ def _study(plan: TrialPlan) -> Study:
     return Study(plan.header)
 
 
-def test_a_task_can_be_pickled_and_gives_what_the_plan_gives(tmp_path: Path) -> None:
-    plan = TrialPlan(SPEC, SPEC.datasets[0], tmp_path)
-    params, _ = plan.proposer(_study(plan)).ask(0)
-    setting = plan.setting(_study(plan), 0, params, ())
+def sent_and_back(plan: TrialPlan, setting: Setting) -> tuple[Any, Any]:
+    """Return what comes of a setting in another process, and what comes of it here."""
     trainer, batch = pickle.loads(pickle.dumps((plan.trainer(), (Piece(setting, 0),))))
     ((result,),) = pickle.loads(pickle.dumps(train_here(trainer, [batch], own_versions())))
-    back = plan.received(batch[0], result.outcome)
-    (here,) = plan.train(batch, threading.Event())
-    assert not isinstance(back, str)
-    assert not isinstance(here, str)
-    assert back.sha256 == here.sha256
     assert result.timing.worker.endswith(f":{os.getpid()}")
-    assert pickle.loads(pickle.dumps(back.epochs)) == here.epochs
+    (here,) = plan.train(batch, threading.Event())
+    return plan.received(batch[0], result.outcome), here
+
+
+@pytest.mark.parametrize("dataset", SPEC.datasets, ids=lambda one: one.name)
+def test_a_record_made_by_a_worker_is_the_one_made_here(tmp_path: Path, dataset: DatasetSpec) -> None:
+    plan = TrialPlan(SPEC, dataset, tmp_path)
+    proposer = plan.proposer(_study(plan))
+    for number in range(3):
+        setting = plan.setting(_study(plan), number, proposer.ask(number)[0], ())
+        back, here = sent_and_back(plan, setting)
+        timing = Timing(1.0, 2.0, "w")
+        assert isinstance(back, TrialRecord)
+        assert isinstance(here, Outcome)
+        assert back.started_at_s == 0.0
+        found, expected = (plan.record(setting, [one], timing) for one in (back, here))
+        assert found == expected
+        assert as_data(found) == as_data(expected)
+        assert encode_line("finished", as_data(found)) == encode_line("finished", as_data(expected))
+
+
+def test_a_trial_that_cannot_be_trained_is_recorded_by_the_driver(tmp_path: Path) -> None:
+    plan = TrialPlan(SPEC, SPEC.datasets[0], tmp_path)
+    params, _ = plan.proposer(_study(plan)).ask(0)
+    setting = plan.setting(_study(plan), 0, params | {"training.batch_size": 10_000}, ())
+    back, here = sent_and_back(plan, setting)
+    assert isinstance(back, str)
+    assert back == here
+    assert plan.record(setting, [back], Timing()).state == "failed"
+
+
+def test_networks_come_back_where_they_are_kept(tmp_path: Path) -> None:
+    plan = TrialPlan(SPEC, SPEC.datasets[0], tmp_path)
+    params, _ = plan.proposer(_study(plan)).ask(0)
+    setting = dataclasses.replace(plan.setting(_study(plan), 0, params, ()), stage="certificate")
+    back, here = sent_and_back(plan, setting)
+    assert isinstance(back, Outcome)
+    assert isinstance(here, Outcome)
+    assert back.sha256 == here.sha256
+    assert back.epochs == here.epochs
+    assert [array.tobytes() for array in back.draws.train.X] == [array.tobytes() for array in here.draws.train.X]
 
 
 def test_unequal_versions_are_named_on_both_sides() -> None:
