@@ -58,6 +58,10 @@ class DaskCrew:
         return fetched
 
     async def _fetch(self, tasks: list[Any]) -> list[list[Result]]:
+        for task in tasks:  # first, as `gather` leaves tasks of asyncio behind where it is not waited for
+            await task.exception(asynchronous=True)
+            if task.status != "finished":
+                await self._client.gather([task], asynchronous=True)  # raises what has ended it
         found: list[list[list[Result]]] = await self._client.gather(tasks, asynchronous=True)
         return [results for task in found for results in task]
 

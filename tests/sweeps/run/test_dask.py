@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import dataclasses
+import gc
+import logging
 import os
 import pickle
 import signal
@@ -24,6 +26,7 @@ from sweeps.run.crews import check_executor
 from sweeps.run.dask_crew import SHORTEST_S, DaskCrew, connected
 from sweeps.run.executors import Cohort, LocalCrew, Result, cohorts
 from sweeps.run.plan import Piece, Plan, Timing
+from sweeps.run.progress import Progress
 from sweeps.run.remote import check_equal, own_versions, train_here
 from sweeps.run.setting import Setting
 from sweeps.run.study import run_sweep
@@ -321,3 +324,18 @@ def test_a_search_sends_and_fetches_several_tasks_at_a_time(
     run_sweep(SHORT, tmp_path / "threads", workers=2)
     assert max(sent) > 1
     assert digest(tmp_path / "dask" / "tiny") == digest(tmp_path / "threads" / "tiny")
+
+
+def test_a_search_that_is_stopped_leaves_nothing_that_speaks_later(
+    tmp_path: Path, cluster: distributed.LocalCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An asyncio task whose error nobody has asked for says so once it is collected."""
+
+    def interrupt(progress: Progress) -> None:
+        if progress.n_finished > 3:
+            raise KeyboardInterrupt
+
+    with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
+        run_sweep(SHORT, tmp_path, workers=1, executor=named(cluster), on_event=interrupt)
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
