@@ -15,8 +15,10 @@ from sweeps.run.plan import Piece, Plan, Timing
 from sweeps.run.trial import Cancelled
 
 LOCAL = "local"
-TOGETHER_S = 1.0
-"""Seconds of training whose results may wait for each other: what a killed driver has to train again."""
+TOGETHER_S = 2.0
+"""Seconds for which results may wait for each other: so much of each worker's is trained again after a driver's death."""
+MOST_TOGETHER = 20
+"""Tasks in one message: with more there is little left to save."""
 Batch = tuple[Piece, ...]
 """Pieces that train together."""
 
@@ -97,7 +99,9 @@ def cohorts(batches: Sequence[Batch], crew: Crew, batch_s: float | None, n_under
     n = min(whole, max(len(batches) // crew.n_workers, 1))
     n_tasks = math.ceil(len(batches) / n)
     n_open = n_under_way + n_tasks
-    together = max(min(math.ceil(TOGETHER_S / (n * batch_s)), n_open // 4), 1) if n_open >= 4 * crew.n_workers else 1
+    together = 1
+    if n * batch_s <= TOGETHER_S and n_open >= 4 * crew.n_workers:
+        together = min(int(TOGETHER_S * crew.n_workers / (n * batch_s)), n_open // 4, MOST_TOGETHER)
     if n_under_way >= 2 * crew.n_workers and (n < whole or n_tasks < together):
         return []
     size = n * together

@@ -211,14 +211,16 @@ class _Crew(LocalCrew):
     [
         (8, 0.01, 2, 0, [[4], [4]]),  # five would do for 50 ms, but then a worker had less
         (20, 0.01, 2, 0, [[5], [5], [5], [5]]),
-        (8, 2.0, 2, 0, [[1]] * 8),  # a second is over with each of them
+        (16, 2.1, 2, 0, [[1]] * 16),  # two seconds are over with each of them
+        (16, 1.1, 2, 0, [[1, 1, 1]] * 5 + [[1]]),  # two seconds of two workers
         (8, None, 2, 0, [[1]] * 8),
         (8, 0.2, 4, 0, [[1]] * 8),  # fewer than four for each worker
         (1, 0.01, 4, 7, [[1]]),
         (1, 0.01, 4, 8, []),  # nobody is idle: it waits for others to go with
         (0, 0.01, 2, 0, []),
         (16, 0.2, 2, 0, [[1, 1, 1, 1]] * 4),  # a quarter of what is under way
-        (40, 0.2, 2, 0, [[1] * 5] * 8),  # a second's
+        (40, 0.2, 2, 0, [[1] * 10] * 4),
+        (400, 0.1, 2, 0, [[1] * 20] * 20),  # in one message at most
         (3, 0.2, 2, 13, []),
         (4, 0.2, 2, 12, [[1, 1, 1, 1]]),
         (5, 0.2, 2, 12, [[1, 1, 1, 1], [1]]),
