@@ -402,9 +402,12 @@ def main() -> int:
     parser.add_argument("--document", type=Path, help="file to write the tables into, between its marks")
     parser.add_argument("--quick", action="store_true", help="without the searches of a million trials")
     arguments = parser.parse_args()
+    load = os.getloadavg()[0]
     costs = measure()
     trials = TRIALS[:-1] if arguments.quick else TRIALS
-    tables = {"scale costs": cost_table(costs)}
+    tables = {
+        "scale costs": f"{cost_table(costs)}\n\nLoad of the machine before: {load:.1f}, of {os.cpu_count()} cores."
+    }
     print(tables["scale costs"], flush=True)
     tables["scale walls"] = scale_table(costs, trials)
     if arguments.document is not None:

@@ -16,7 +16,7 @@ from sweeps.run.trial import Cancelled
 
 LOCAL = "local"
 TOGETHER_S = 2.0
-"""Seconds for which results may wait for each other: so much of each worker's is trained again after a driver's death."""
+"""Seconds for which results may wait for each other: so much has each worker to train again if the driver dies."""
 MOST_TOGETHER = 20
 """Tasks in one message: with more there is little left to save."""
 Batch = tuple[Piece, ...]
