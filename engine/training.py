@@ -198,19 +198,20 @@ def advance(
     if n_epochs == 0:
         return
     points = with_label_noise(split, network, training, state.seeds)
-    session = _open_session(state, network, training, points, (), _road_of(network, training, split, road))
+    session = open_session(state, network, training, points, (), road_of(network, training, split, road))
     session.advance([n_epochs])
     session.read_state()
 
 
-def _road_of(network: NetworkConfig, training: TrainingConfig, split: Split, asked: Road | None) -> Road:
+def road_of(network: NetworkConfig, training: TrainingConfig, split: Split, asked: Road | None) -> Road:
+    """Return the road that trains these points; raises ValueError if the one asked for cannot."""
     is_weighted = split.weight is not None
     if asked == "compiled" and is_weighted:
         raise ValueError("road: 'compiled' trains all points alike; split.weight needs 'numpy', or None")
     return asked or choose_road(network, training, n_samples=split.X.shape[1], is_weighted=is_weighted)
 
 
-def _open_session(
+def open_session(
     state: TrainingState,
     network: NetworkConfig,
     training: TrainingConfig,
@@ -218,6 +219,7 @@ def _open_session(
     evaluate_on: Sequence[Split],
     road: Road,
 ) -> session.CompiledSession | plain.PlainSession:
+    """Return networks in training on a road."""
     if road == "compiled":
         from engine.roads.compiled import session  # Numba takes half a second to import: only for those who use it
 
@@ -225,7 +227,26 @@ def _open_session(
     return plain.PlainSession(state, network, training, split, evaluate_on)
 
 
-def _calls(epochs: Sequence[int], *, joined: bool) -> Iterator[list[int]]:
+def checked_looks(look_at: Sequence[int], first: int) -> list[int]:
+    """Return the epochs to look at; raises ValueError if they do not increase from `first` on."""
+    looks = [int(epoch) for epoch in look_at]
+    if not looks or looks[0] < first or any(late <= early for early, late in itertools.pairwise(looks)):
+        raise ValueError(f"look_at: {looks}; give increasing epochs, none below {first}")
+    return looks
+
+
+def check_points(
+    network: NetworkConfig, training: TrainingConfig, split: Split, n_replicas: int, evaluate_on: Mapping[str, Split]
+) -> None:
+    """Check what R replicas are trained and measured on; raises ValueError."""
+    validate(network, training, split)
+    check_replicas(split, n_replicas, "split")
+    for name, other in evaluate_on.items():
+        validate_split(network, training, other, f"evaluate_on[{name!r}]")
+        check_replicas(other, n_replicas, f"evaluate_on[{name!r}]")
+
+
+def calls_between(epochs: Sequence[int], *, joined: bool) -> Iterator[list[int]]:
     """Yield the steps between epochs, those of one call together: several short ones where they may be joined."""
     steps: list[int] = []
     for early, late in itertools.pairwise(epochs):
@@ -282,26 +303,20 @@ def train(
     ValueError
         If anything cannot be used; the message names argument, value and what would do.
     """
-    looks = [int(epoch) for epoch in look_at]
     first = 0 if state is None else state.epoch
-    if not looks or looks[0] < first or any(late <= early for early, late in itertools.pairwise(looks)):
-        raise ValueError(f"look_at: {looks}; give increasing epochs, none below {first}")
-    validate(network, training, split)
+    looks = checked_looks(look_at, first)
     n_replicas = (parameters if state is None else state.parameters).n_replicas
-    check_replicas(split, n_replicas, "split")
-    for name, other in evaluate_on.items():
-        validate_split(network, training, other, f"evaluate_on[{name!r}]")
-        check_replicas(other, n_replicas, f"evaluate_on[{name!r}]")
-    chosen = _road_of(network, training, split, road)
+    check_points(network, training, split, n_replicas, evaluate_on)
+    chosen = road_of(network, training, split, road)
     check_memory(network, training, n_replicas, split, chosen)
     if state is None:
         state = initial_state(network, training, parameters, seeds)
     points = with_label_noise(split, network, training, state.seeds)
-    session = _open_session(state, network, training, points, list(evaluate_on.values()), chosen)
+    session = open_session(state, network, training, points, list(evaluate_on.values()), chosen)
     rows: list[npt.NDArray[np.float64]] = []
     done = 0
     try:
-        for steps in _calls([first, *looks], joined=on_look is None):
+        for steps in calls_between([first, *looks], joined=on_look is None):
             measured = session.advance(steps)
             rows.append(measured)
             done += len(steps)

@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis.records.study import TrialRecord
 from engine.configuration import TrainingConfig
+from engine.groups import Group, train_groups
 from engine.network import NetworkConfig, Parameters
 from engine.state import TrainingState
 from engine.stopping import Plateau
@@ -27,6 +28,9 @@ from sweeps.spec.sweep import SweepSpec
 
 TRIAL_ERRORS = (ValueError, ArithmeticError, MemoryError)
 """What the trial's own numbers can raise: these fail the trial, anything else is a bug and stops the sweep."""
+
+MOST_TOGETHER = 2**25
+"""Numbers in the points of groups that train in one call; of more, one group's at a time are laid out."""
 
 
 class Cancelled(Exception):  # noqa: N818 (not an error: somebody asked for it)
@@ -236,12 +240,14 @@ def _train_groups(
         found.append({name: np.concatenate([group.found[name] for group in groups]) for name in groups[0].found})
         return on_look(epoch, seen[-1], all(group.all_done for group in groups))
 
-    def see_and_look(one: Look) -> bool:
-        groups[0].see(one)
-        return look(one.epoch)
+    def see_and_look(looks: Sequence[Look]) -> bool:
+        for group, one in zip(groups, looks, strict=True):
+            group.see(one)
+        return look(looks[0].epoch)
 
-    if len(groups) == 1:  # nobody to wait for: one call, which lays out the points once
-        road = _train(network, training, groups[0], look_at, see_and_look)
+    n_numbers = sum(len(group.draws.seeds) * group.draws.train.X[0].size for group in groups)
+    if len(groups) == 1 or n_numbers <= MOST_TOGETHER:  # a single one has nobody to wait for
+        road = _train_together(network, training, groups, look_at, see_and_look)
     else:
         road = ""
         for epoch in look_at:
@@ -251,6 +257,29 @@ def _train_groups(
                 break
     losses, probed = ({name: np.stack([one[name] for one in rows]) for name in rows[0]} for rows in (seen, found))
     return tuple(epochs), losses, probed, road
+
+
+def _train_together(
+    network: NetworkConfig,
+    training: TrainingConfig,
+    groups: Sequence[_Watched],
+    look_at: tuple[int, ...],
+    on_look: Callable[[Sequence[Look]], bool],
+) -> str:
+    """Train groups in one call, which lays out the points once; return the engine's road."""
+    asked = [
+        Group(
+            draws.train,
+            draws.initialize(network),
+            draws.training_seeds,
+            draws.splits if draws.measure is None else {},
+        )
+        for draws in (group.draws for group in groups)
+    ]
+    results = train_groups(network, training, asked, look_at=look_at, on_look=on_look)
+    for group, result in zip(groups, results, strict=True):
+        group.state = result.state
+    return results[-1].road
 
 
 def _train(

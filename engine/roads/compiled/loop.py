@@ -14,6 +14,7 @@ from engine.methods.streams import (
     WEIGHT_DROPOUT,
 )
 from engine.roads.compiled.codes import (
+    CARRY,
     DROP,
     I_BATCH,
     I_CHUNK,
@@ -58,6 +59,7 @@ from engine.roads.compiled.decorators import (
 from engine.roads.compiled.passes import backward, forward, loss_values, output_errors
 from engine.roads.compiled.plain_descent import descend, descends
 from engine.roads.compiled.random import add_input_noise, drop_weights, put_in_order, set_keys, shuffle
+from engine.roads.compiled.rows import NO_END, restore, restore_lanes, save, set_mask
 from engine.roads.compiled.updates import general_update, plain_update
 from engine.roads.compiled.vectors import (
     EVALUATION_CHUNK,
@@ -139,18 +141,26 @@ def train_epoch(
     thresholds: Any,
     scales: Any,
     n: Any,
+    start: Any,
+    stop: Any,
+    partial: Any,
     n_params: Any,
     rate: Any,
     pending: Any,
     n_updates: Any,
+    n_updates_before: Any,
     bits: Any,
     drawn: Any,
 ) -> Any:
-    """Go once through n points; return how many examples wait in `g` for an update, and the updates done."""
+    """Go through the points from `start` to `stop`, of n that are laid out.
+
+    Before the epoch `n_updates_before` updates were done. Returns how many examples wait in `g` for an update, and the
+    updates done.
+    """
     n_weights, n_units = ints[I_N_WEIGHTS], ints[I_N_UNITS]
     n_outputs = sizes[len(sizes) - 1]
     n_before = n_units - n_outputs
-    chunk, batch, partial = ints[I_CHUNK], ints[I_BATCH], ints[I_PARTIAL]
+    chunk, batch = ints[I_CHUNK], ints[I_BATCH]
     dropping, noisy = ints[I_DROPPING], ints[I_LAYER_NOISY]
     room = n_units * ints[I_ROOM]
     a = address(scratch)
@@ -166,12 +176,14 @@ def train_epoch(
     seen = offset(scale_p, 1) if thins else p
     g_seen = offset(scale_p, 1 + n_params) if thins else g
     is_plain = ints[I_GENERAL] == 0 and ints[I_PENALTY] == NO_PENALTY
-    power_1, power_2 = reals[R_BETA_1] ** n_updates, reals[R_BETA_2] ** n_updates
+    power_1, power_2 = reals[R_BETA_1] ** n_updates_before, reals[R_BETA_2] ** n_updates_before
+    for _ in range(n_updates - n_updates_before):  # as an epoch in one go multiplies
+        power_1 *= reals[R_BETA_1]
+        power_2 *= reals[R_BETA_2]
     is_direct = is_plain and not thins and dropping == 0 and noisy == 0 and descends(p, batch, ints)
-    start = np.int64(0)
-    while start < n:
-        if is_direct and pending == 0 and start + batch <= n:
-            n_batches = (n - start) // batch
+    while start < stop:
+        if is_direct and pending == 0 and start + batch <= stop:
+            n_batches = (stop - start) // batch
             store(scale_p, 0, splat(p, -rate / batch))
             descend(
                 p,
@@ -190,7 +202,7 @@ def train_epoch(
             start += n_batches * batch
             n_updates += n_batches
             continue
-        end = min(start + batch, n)
+        end = min(start + batch, stop)
         is_whole = end - start == batch
         if not is_whole and partial == DROP:
             break
@@ -279,6 +291,9 @@ def _run_body(
     scratch: Any,
     keys: Any,
     seeds: Any,
+    counts: Any,
+    ends: Any,
+    saved: Any,
     sizes: Any,
     ints: Any,
     reals: Any,
@@ -292,7 +307,8 @@ def _run_body(
 ) -> None:
     """Train each group for ``looks[k]`` epochs, add its losses on each split of the table to ``sums[k]``, and go on.
 
-    A row of `table` is a split: points, targets a point, and the addresses of X, y and weight (0 for none).
+    A row of `table` is a split: points, targets a point, and the addresses of X, y and weight (0 for none). `counts`
+    has each lane's training points, `ends` where the parts of a group's epoch end (`engine.roads.compiled.rows`).
     """
     n_groups, n_params, lanes = P.shape
     n = X.shape[2]
@@ -305,7 +321,12 @@ def _run_body(
     bits = np.empty((2, lanes), dtype=np.uint32)
     drawn = np.empty((1, lanes), dtype=P.dtype)
     own_points = points.shape[1] > 0
+    rows = (n_params, M1.shape[1], M2.shape[1], dead.shape[1], n_params)
+    kept = (n_params, M1.shape[1], M2.shape[1], dead.shape[1], 0)  # after an update no gradient waits
+    mask, before = address(saved), offset(address(saved), 1)
+    after = offset(before, 2 * n_params + rows[1] + rows[2] + rows[3])
     for group in range(n_groups):
+        has_rests = ends.shape[1] > 1 and ends[group, 1] != NO_END
         p = offset(address(P), group * n_params)
         g = offset(address(G), group * n_params)
         m1 = offset(address(M1), group * M1.shape[1])
@@ -322,7 +343,7 @@ def _run_body(
                 if own_points:
                     if ints[I_SHUFFLED]:
                         set_keys(keys, np.int64(0), seeds[group], n_epochs_done, np.int64(SHUFFLE), np.int64(0))
-                        shuffle(p, order, keys, bits)
+                        shuffle(p, order, keys, bits, counts[group])
                     put_in_order(points[: sizes[0]], X[group], order)
                     put_in_order(points[sizes[0] :], y[group], order)
                     if ints[I_NOISY]:
@@ -347,30 +368,28 @@ def _run_body(
                     for layer in range(1, n_layers + 1):
                         place = 2 * (2 * n_layers + layer)
                         set_keys(keys, place, seeds[group], n_epochs_done, np.int64(WEIGHT_DROPOUT), layer)
-                pending, n_updates = train_epoch(
-                    p,
-                    g,
-                    m1,
-                    m2,
-                    dead_p,
-                    frozen,
-                    x_group,
-                    y_group,
-                    scratch,
-                    keys,
-                    sizes,
-                    ints,
-                    reals,
-                    thresholds,
-                    scales,
-                    n,
-                    n_params,
-                    rates[epoch],
-                    pending,
-                    n_updates,
-                    bits,
-                    drawn,
-                )
+                start, pending_there, n_updates_there = np.int64(0), pending, n_updates
+                n_updates_before = n_updates
+                for part in range(ends.shape[1]):
+                    stop = ends[group, part]
+                    if stop == NO_END:
+                        break
+                    if part == 1:
+                        save(before, p, m1, m2, dead_p, g, rows)
+                    elif part > 1:
+                        save(after, p, m1, m2, dead_p, g, kept)
+                        restore(before, p, m1, m2, dead_p, g, rows)
+                    pending, n_updates = train_epoch(
+                        p, g, m1, m2, dead_p, frozen, x_group, y_group, scratch, keys, sizes, ints, reals, thresholds,
+                        scales, n, start, stop, np.int64(CARRY) if has_rests and part == 0 else ints[I_PARTIAL],
+                        n_params, rates[epoch], pending_there, n_updates_there, n_updates_before, bits,
+                        drawn,
+                    )  # fmt: skip
+                    if part == 0:
+                        start, pending_there, n_updates_there = stop, pending, n_updates
+                    elif part > 1:  # lanes that have come to their end before
+                        set_mask(saved[0], counts[group], stop)
+                        restore_lanes(mask, after, p, m1, m2, dead_p, rows)
                 zero = splat(p, 0.0)
                 check = zero
                 for i in range(n_params):
@@ -426,6 +445,9 @@ def _entry(sources: int) -> Any:
         scratch: Any,
         keys: Any,
         seeds: Any,
+        counts: Any,
+        ends: Any,
+        saved: Any,
         sizes: Any,
         ints: Any,
         reals: Any,
@@ -440,30 +462,9 @@ def _entry(sources: int) -> Any:
         if sources < 0:  # never; read here so that it becomes part of the cache's key
             return
         _run_body(
-            P,
-            G,
-            M1,
-            M2,
-            dead,
-            frozen,
-            X,
-            y,
-            points,
-            order,
-            scratch,
-            keys,
-            seeds,
-            sizes,
-            ints,
-            reals,
-            rates,
-            thresholds,
-            scales,
-            diverged,
-            looks,
-            table,
-            sums,
-        )
+            P, G, M1, M2, dead, frozen, X, y, points, order, scratch, keys, seeds, counts, ends, saved, sizes, ints,
+            reals, rates, thresholds, scales, diverged, looks, table, sums,
+        )  # fmt: skip
 
     return outer(run)
 

@@ -49,15 +49,22 @@ def set_keys(keys: Any, place: Any, seeds: Any, epoch: Any, purpose: Any, layer:
 
 
 @inner
-def shuffle(like: Any, order: Any, keys: Any, bits: Any) -> None:
-    """Set ``order[:, lane]`` to each lane's permutation of the epoch; `bits` (1, lanes) is scratch."""
+def shuffle(like: Any, order: Any, keys: Any, bits: Any, counts: Any) -> None:
+    """Set ``order[:counts[lane], lane]`` to each lane's permutation of the epoch; `bits` (1, lanes) is scratch."""
     n, lanes = order.shape
+    least = n
+    for lane in range(lanes):
+        least = min(least, counts[lane])
     for i in range(n):
         for lane in range(lanes):
             order[i, lane] = i
     key, out = address(keys), address(bits)
     for i in range(n - 1, 0, -1):
         store_random_indexes(like, out, key, i)
+        if i >= least:
+            for lane in range(lanes):
+                if i >= counts[lane]:
+                    bits[0, lane] = i
         for lane in range(lanes):
             j = bits[0, lane]
             here = order[i, lane]

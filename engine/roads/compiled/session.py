@@ -86,6 +86,7 @@ from engine.roads.compiled.packing import (
     unpack_arrays,
 )
 from engine.roads.compiled.parts import part_of_parameters, part_of_split, part_of_state
+from engine.roads.compiled.rows import epoch_ends, room_for_rows
 from engine.roads.compiled.single import run_single
 from engine.roads.compiled.single_session import SingleSession, count_singles
 from engine.roads.compiled.single_session import mean_losses as single_mean_losses
@@ -162,6 +163,8 @@ class GroupSession:
         Training points, without weights.
     evaluate_on : sequence of Split
         What losses are measured on.
+    counts : ndarray (R,) of int, optional
+        Training points of each replica, where the last ones of `split` fill up; None means all.
     """
 
     def __init__(
@@ -171,6 +174,7 @@ class GroupSession:
         training: TrainingConfig,
         split: Split,
         evaluate_on: Sequence[Split] = (),
+        counts: npt.NDArray[np.int64] | None = None,
     ) -> None:
         dtype = training.dtype
         lanes = LANES[dtype]
@@ -208,6 +212,11 @@ class GroupSession:
         order[...] = np.arange(n_own, dtype=np.uint32)[:, None]
         self._diverged = pack_integers(state.diverged_at, n_groups, lanes)
         moments = [*self._moments, nothing, nothing]
+        if counts is None:
+            counts = np.full(self._n_replicas, n)
+        lane_counts = pack_integers(counts, n_groups, lanes)
+        ends = epoch_ends(lane_counts, training.batch_size, chunk)
+        rows = (P.shape[1], P.shape[1], moments[0].shape[1], moments[1].shape[1], self._dead.shape[1])
         self._before_rates = (
             P,
             G,
@@ -222,6 +231,9 @@ class GroupSession:
             scratch_room(self._ints, lanes, dtype, P.shape[1]),
             np.zeros((2 * (3 * len(rates) + 1), lanes), dtype=np.uint32),
             pack_integers(state.seeds, n_groups, lanes),
+            lane_counts,
+            ends,
+            aligned((room_for_rows(ends, rows), lanes), dtype),
             np.array(network.layer_sizes, dtype=np.int64),
             self._ints,
             reals,
@@ -430,6 +442,9 @@ def _group_losses(network: NetworkConfig, parameters: Parameters, split: Split, 
         scratch_room(ints, lanes, dtype, 0),
         np.zeros((1, lanes), dtype=np.uint32),
         np.zeros((n_groups, lanes), dtype=np.uint64),
+        np.zeros((n_groups, lanes), dtype=np.int64),
+        np.zeros((n_groups, 1), dtype=np.int64),
+        nothing[0],
         np.array(network.layer_sizes, dtype=np.int64),
         ints,
         reals,

@@ -38,6 +38,7 @@ from engine.roads.compiled.packing import (
     set_training_numbers,
 )
 from engine.roads.compiled.panels import SAMPLES, WIDTH
+from engine.roads.compiled.prices import most_singles
 from engine.roads.compiled.single import (
     L_BIASES,
     L_OUTPUTS,
@@ -252,27 +253,6 @@ def count_singles(network: NetworkConfig, training: TrainingConfig, n_replicas: 
     """Return how many of R replicas, the last ones, are trained one at a time because that is faster."""
     left_over = n_replicas % LANES["float32"]
     return left_over if supports_single(network, training) and left_over <= most_singles(network, training) else 0
-
-
-def most_singles(network: NetworkConfig, training: TrainingConfig) -> int:
-    """Return how many networks, one after the other, take no longer than a group of vectors.
-
-    Both prices are those of a chunk of samples in ns on one core of an AMD EPYC (Zen 4), fitted to 110 shapes from no
-    hidden layer to four of 160 units: the quotient is within 30 % of the measured one for nine in ten.
-    """
-    sizes = network.layer_sizes
-    n_layers, n_units = len(sizes) - 1, sum(sizes[1:-1])
-    m = min(training.batch_size, TRAINING_CHUNK)
-    products = sum(a * b for a, b in itertools.pairwise(sizes))
-    rows = sum(a * _up(b, WIDTH) for a, b in itertools.pairwise(sizes[:-1])) + _up(sizes[-2], WIDTH) * sizes[-1]
-    panels = sum(_up(b, WIDTH) for b in sizes[1:-1]) / WIDTH
-    steepness = {"relu": 1, "linear": 1, "tanh": 2}.get(network.activation, 3)
-    share = {"sgd": 0, "momentum": 1, "nesterov": 1}.get(training.optimizer, 3) * m / training.batch_size
-    group = 58 * n_layers + m * (0.83 * products + 2.3 * n_units * steepness + 3.8 * n_layers) + 2.7 * products * share
-    single = 66 + 44 * n_layers + m * (0.6 * rows / WIDTH + 1.7 * panels * steepness) + 60 * share
-    if m == 1:  # each sum waits for its own last term
-        single *= 1.4
-    return min(max(int(group / single), 1), LANES["float32"] - 1)
 
 
 class SingleSession:

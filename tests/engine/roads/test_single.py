@@ -17,8 +17,9 @@ from engine.network import NetworkConfig
 from engine.roads.compiled import session as kernels
 from engine.roads.compiled import single_session
 from engine.roads.compiled.parts import part_of_split, part_of_state
+from engine.roads.compiled.prices import most_singles
 from engine.roads.compiled.session import GroupSession
-from engine.roads.compiled.single_session import SingleSession, count_singles, most_singles, supports_single
+from engine.roads.compiled.single_session import SingleSession, count_singles, supports_single
 from engine.splits import Split
 from engine.state import TrainingState
 from engine.training import initial_state

@@ -6,6 +6,7 @@ import dataclasses
 import tomllib
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,11 @@ from tiny_tables import table_spec
 
 from analysis.records.reading import read_sweep
 from analysis.records.table import read_table_record
+from engine.roads.compiled import sharing
+from engine.roads.compiled.sharing import sets_to_share
 from sweeps.data.table.table import TableError
 from sweeps.data.table.verdict import table_verdict
+from sweeps.run import trial
 from sweeps.run.replay import replay
 from sweeps.run.setting import search_setting
 from sweeps.run.study import run_sweep
@@ -112,17 +116,33 @@ def test_stages_and_replicates_share_no_seed_and_the_certificate_trains_on_all_b
     assert source.fold("search0.fold0").validation.tolist() != source.fold("finalist-0.fold0").validation.tolist()
 
 
-def test_replicas_of_unequal_folds_train_apart_and_give_what_each_gives_alone(houses: Path) -> None:
-    """61 rows in 3 folds: one of 21, two of 20 rows to validate with."""
+@pytest.mark.parametrize(
+    ("batch_size", "most", "n_sessions"), [(41, trial.MOST_TOGETHER, 2), (8, trial.MOST_TOGETHER, 1), (8, 0, 0)]
+)
+def test_replicas_of_unequal_folds_give_what_each_gives_alone(
+    houses: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, most: int, n_sessions: int
+) -> None:
+    """Of 62 rows 41 or 42 are trained on: six mini-batches of 8, where vectors are shared, or one and two of 41."""
+    opened: list[int] = []
+
+    def counted(*given: Any) -> list[tuple[int, ...]]:
+        sets = sets_to_share(*given)
+        opened.append(len(sets))
+        return sets
+
     spec = table_spec(houses, "price", test_share=0.18)
     source = open_source(spec, spec.datasets[0])
     seeds = source.search_seeds()
     groups = source.groups(seeds)
     assert tuple(seed for group in groups for seed in group) == seeds
-    assert len(groups) == 2
-    params = {"training.optimizer": "adam", "training.learning_rate": 0.01, "training.batch_size": 8}
-    together = run_chunk(spec, source, search_setting(spec, 0, params, seeds), 0)
+    assert [len(source.fold(group[0].rpartition(".")[0]).train) for group in groups] == [41, 42]
+    params = {"training.optimizer": "adam", "training.learning_rate": 0.01, "training.batch_size": batch_size}
+    with monkeypatch.context() as patched:
+        patched.setattr(sharing, "sets_to_share", counted)
+        patched.setattr(trial, "MOST_TOGETHER", most)
+        together = run_chunk(spec, source, search_setting(spec, 0, params, seeds), 0)
     assert not isinstance(together, str)
+    assert opened == ([n_sessions] if most else [])
     for r, seed in enumerate(seeds):
         alone = run_chunk(spec, source, search_setting(spec, 0, params, (seed,)), 0)
         assert not isinstance(alone, str)
