@@ -42,6 +42,8 @@ class DaskCrew:
 
     def __init__(self, client: Client, address: str) -> None:
         self._client = client
+        loop: Any = client.loop  # Tornado's, around asyncio's own
+        self._loop: asyncio.AbstractEventLoop = loop.asyncio_loop
         self._expected = own_versions()
         self.n_workers = _check_workers(client, address, self._expected)
         self._under_way: set[Future[list[list[Result]]]] = set()
@@ -52,7 +54,7 @@ class DaskCrew:
         # an error: `gather` asks again until the task has run once more.
         train = partial(train_here, plan.trainer(), expected=self._expected)
         tasks = self._client.map(train, cohort.tasks, pure=False)
-        fetched = asyncio.run_coroutine_threadsafe(self._fetch(tasks), self._client.loop.asyncio_loop)
+        fetched = asyncio.run_coroutine_threadsafe(self._fetch(tasks), self._loop)
         self._under_way.add(fetched)
         fetched.add_done_callback(self._under_way.discard)
         return fetched
@@ -61,9 +63,12 @@ class DaskCrew:
         for task in tasks:  # first, as `gather` leaves tasks of asyncio behind where it is not waited for
             await task.exception(asynchronous=True)
             if task.status != "finished":
-                await self._client.gather([task], asynchronous=True)  # raises what has ended it
-        found: list[list[list[Result]]] = await self._client.gather(tasks, asynchronous=True)
+                await self._gathered([task])  # raises what has ended it
+        found: list[list[list[Result]]] = await self._gathered(tasks)
         return [results for task in found for results in task]
+
+    async def _gathered(self, tasks: list[Any]) -> Any:
+        return await self._client.gather(tasks, asynchronous=True)  # type: ignore[no-untyped-call]
 
     def received(self, plan: Plan, piece: Piece, result: Result) -> Result:
         """Return a result with what stayed here."""
