@@ -32,8 +32,8 @@ from analysis.formats.blocks import (
 from analysis.formats.collecting import rare_collections
 from analysis.formats.drawing import Drawing, FigureFormat, has_letters
 from analysis.formats.markdown import markdown
-from analysis.formats.pages import Pages, add_section
-from analysis.formats.side_by_side import draw_all
+from analysis.formats.pages import Pages, add_section, place
+from analysis.formats.side_by_side import ALONE, Drawers, draw_all
 from analysis.formats.trial_rows import Workbench
 from analysis.records.lesson import LESSON
 from analysis.records.polynomial import METHOD_WORDS, POLYNOMIAL, polynomial_settings
@@ -52,7 +52,11 @@ STYLES: Mapping[str, str] = MappingProxyType({"ko": "body { word-break: keep-all
 
 
 def write_course(
-    folders: Sequence[Path], out: Path, left_out: Sequence[tuple[str, str]] = (), recorded: Sequence[str] = ()
+    folders: Sequence[Path],
+    out: Path,
+    left_out: Sequence[tuple[str, str]] = (),
+    recorded: Sequence[str] = (),
+    drawers: Drawers = ALONE,
 ) -> Path:
     """Write the course: one page of lessons, in the order given, then what else belongs to it.
 
@@ -66,6 +70,8 @@ def write_course(
         Lessons without records, and why.
     recorded : sequence of str
         Lessons whose records came with the package.
+    drawers : Drawers
+        Who draws the pictures.
 
     Returns
     -------
@@ -97,7 +103,9 @@ def write_course(
         "{n} lessons. Each asks one question, says what was done, and judges what its sources claim.", n=len(studies)
     )
     title = say("A course on small networks")
-    return write_pages(render_sections(title, lead, build(), english=pictures_without_font(build)), out)
+    return write_pages(
+        render_sections(title, lead, build(), english=pictures_without_font(build), drawers=drawers), out
+    )
 
 
 def language_of(page: Path) -> str:
@@ -152,7 +160,12 @@ def write_pages(pages: Pages, out: Path) -> Path:
     return out / "index.html"
 
 
-def write_report(folders: Sequence[Path], out: Path | None = None, figures: FigureFormat | None = None) -> Path:
+def write_report(
+    folders: Sequence[Path],
+    out: Path | None = None,
+    figures: FigureFormat | None = None,
+    drawers: Drawers = ALONE,
+) -> Path:
     """Write the report of some sweeps.
 
     Parameters
@@ -163,6 +176,8 @@ def write_report(folders: Sequence[Path], out: Path | None = None, figures: Figu
         Folder to write to; None means ``report`` in the first sweep's folder.
     figures : "pdf", "svg" or None
         As what every picture is written to ``figures/`` as well, with its numbers beside it; None leaves that out.
+    drawers : Drawers
+        Who draws the pictures.
 
     Returns
     -------
@@ -181,7 +196,7 @@ def write_report(folders: Sequence[Path], out: Path | None = None, figures: Figu
         raise ValueError("folders: none given; name a folder that `sweeps run` has written, such as results/homework")
     with rare_collections():
         studies = [study for folder in folders for study in read_sweep(folder)]
-        return write_pages(render(studies, figures), report_folder(folders, out))
+        return write_pages(render(studies, figures, drawers), report_folder(folders, out))
 
 
 def report_folder(folders: Sequence[Path], out: Path | None = None) -> Path:
@@ -189,15 +204,14 @@ def report_folder(folders: Sequence[Path], out: Path | None = None) -> Path:
     return folders[0] / "report" if out is None else out
 
 
-def render(studies: Sequence[Study], figures: FigureFormat | None = None, n_processes: int = 1) -> Pages:
+def render(studies: Sequence[Study], figures: FigureFormat | None = None, drawers: Drawers = ALONE) -> Pages:
     """Return the report of some studies, nothing written yet: `Pages.files` holds every file by its relative name.
 
     Where studies with a report of their own stand beside others, their sections and files carry their names.
-    `n_processes` may draw pictures at a time, see `analysis.formats.side_by_side.draw_all`.
     """
     one = report_of(studies)
     english = pictures_without_font(lambda: report_of(studies).sections)
-    return render_sections(one.title, one.lead, one.sections, figures, english, n_processes)
+    return render_sections(one.title, one.lead, one.sections, figures, english, drawers)
 
 
 def report_of(studies: Sequence[Study]) -> Report:
@@ -334,20 +348,23 @@ def render_sections(
     sections: Sequence[Section],
     figures: FigureFormat | None = None,
     english: Mapping[str, Drawing] | None = None,
-    n_processes: int = 1,
+    drawers: Drawers = ALONE,
 ) -> Pages:
     """Return a report of some sections, nothing written yet.
 
-    `english` as `pictures_without_font` returns it, `n_processes` as in `render`.
+    `english` as `pictures_without_font` returns it.
     """
     pages = Pages(markdown=[f"# {markdown(title)}", markdown(lead)], figures=figures, english=english or {})
-    if n_processes > 1:
-        all_drawings = drawings(block for section in sections for block in section.blocks)
-        pictures = [one for one in all_drawings if isinstance(one, Picture)]
-        drawn = draw_all([pages.shown(one) for one in pictures], n_processes)
-        pages.drawn = dict(zip((one.name for one in pictures), drawn, strict=True))
-    for section in sections:
-        add_section(pages, section)
+    all_drawings = drawings(block for section in sections for block in section.blocks)
+    pictures = [one for one in all_drawings if isinstance(one, Picture)]
+
+    def meanwhile() -> None:
+        drawers.meanwhile()
+        for section in sections:
+            add_section(pages, section)
+
+    drawn = draw_all([pages.shown(one) for one in pictures], replace(drawers, meanwhile=meanwhile))
+    place(pages, dict(zip((one.name for one in pictures), drawn, strict=True)))
     style = (HERE / "report.css").read_text(encoding="utf-8") + STYLES.get(language(), "")
     has_script = any(block.kind == "workbench" for _, _, blocks in pages.sections for block in blocks)
     script = page_script() if has_script else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from analysis.formats.blocks import (
@@ -66,6 +66,15 @@ class HtmlCard:
     changes_short: str
 
 
+@dataclass(slots=True)
+class Shown:
+    """What the page shows of a drawing, filled in once it is drawn."""
+
+    source: str = ""
+    width: int = 0
+    height: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class HtmlBlock:
     """One block, ready for the page; `kind` says which fields are meant."""
@@ -81,10 +90,8 @@ class HtmlBlock:
     columns: tuple[tuple[str, bool], ...] = ()
     rows: tuple[tuple[HtmlCell, ...], ...] = ()
     cards: tuple[HtmlCard, ...] = ()
-    source: str = ""
+    shown: Shown = field(default_factory=Shown)
     alt: str = ""
-    width: int = 0
-    height: int = 0
     options: tuple[str, ...] = ()
     blocks: tuple[HtmlBlock, ...] = ()
     entries: tuple[Entry, ...] = ()

@@ -26,8 +26,8 @@ from analysis.formats.blocks import (
     printable,
 )
 from analysis.formats.csv_files import csv_text
-from analysis.formats.drawing import Drawing, Drawn, FigureFormat, draw, draw_animation, figure_file
-from analysis.formats.html import HtmlBlock, html_card, html_table
+from analysis.formats.drawing import Drawing, Drawn, FigureFormat, draw_animation, figure_file
+from analysis.formats.html import HtmlBlock, Shown, html_card, html_table
 from analysis.formats.latex import latex_table
 from analysis.formats.markdown import markdown, markdown_card, markdown_table
 from analysis.formats.trial_rows import Workbench
@@ -41,7 +41,7 @@ class Pages:
 
     `groups` has the question that a section is folded away under, by its key. `figures` says as what every picture is
     written once more, as a file of its own. `english` has the pictures to draw where no font has a language's letters.
-    `drawn` has pictures that are drawn already, by name.
+    `waiting` has the pictures that are still to be drawn, and where they are shown.
     """
 
     sections: list[tuple[str, str, list[HtmlBlock]]] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Pages:
     files: dict[str, bytes] = field(default_factory=dict)
     figures: FigureFormat | None = None
     english: Mapping[str, Drawing] = field(default_factory=dict)
-    drawn: Mapping[str, Drawn] = field(default_factory=dict)
+    waiting: list[tuple[Picture, Shown]] = field(default_factory=list)
 
     def shown(self, picture: Picture) -> Picture:
         """Return the picture to draw in the place of one."""
@@ -118,7 +118,7 @@ def printable_entry(entry: Entry) -> Entry:
 
 
 def add_cards(pages: Pages, block: Cards) -> HtmlBlock:
-    """Draw the cards' pictures; add the cards, the pictures' files and their numbers."""
+    """Add the cards and their pictures' numbers."""
     cards = []
     places = file_names("card", [card.dataset for card in block.cards])
     for card, place in zip(block.cards, places, strict=True):
@@ -159,31 +159,41 @@ def add_gif(pages: Pages, stills: Stills) -> str:
 
 
 def add_picture(pages: Pages, picture: Picture, gif: str = "") -> HtmlBlock:
-    """Draw a picture; add it, its file and its numbers."""
+    """Add a picture's numbers and its place; see `place`."""
     name = add_csv(pages, picture.data)
-    shown = pages.shown(picture)
-    content, width, height = pages.drawn[picture.name] if picture.name in pages.drawn else draw(shown)
-    ending = "png" if picture.raster else "svg"
-    pages.files[f"pictures/{picture.name}.{ending}"] = content
     if pages.figures is not None:
-        pages.files[f"figures/{picture.name}.{pages.figures}"] = figure_file(shown, pages.figures)
+        pages.files[f"figures/{picture.name}.{pages.figures}"] = figure_file(pages.shown(picture), pages.figures)
         pages.files[f"figures/{picture.name}.csv"] = pages.files[name]
-    media = "image/png" if picture.raster else "image/svg+xml"
-    source = f"data:{media};base64,{base64.b64encode(content).decode()}"
+    shown = Shown()
+    pages.waiting.append((picture, shown))
+    ending = ending_of(picture)
     links = f"[CSV]({name})" + (f", [GIF]({gif})" if gif else "")
     pages.markdown.append(
         f"![{markdown(picture.alt)}](pictures/{picture.name}.{ending})\n\n{markdown(picture.caption)} {links}"
     )
     return HtmlBlock(
         "picture",
-        source=source,
+        shown=shown,
         alt=printable(picture.alt),
         caption=printable(picture.caption),
         csv=name,
         gif=gif,
-        width=width,
-        height=height,
     )
+
+
+def ending_of(picture: Picture) -> str:
+    """Return what a picture's file ends with."""
+    return "png" if picture.raster else "svg"
+
+
+def place(pages: Pages, drawn: Mapping[str, Drawn]) -> None:
+    """Put the pictures, by name, to where they are waited for; add their files."""
+    for picture, shown in pages.waiting:
+        content, shown.width, shown.height = drawn[picture.name]
+        pages.files[f"pictures/{picture.name}.{ending_of(picture)}"] = content
+        media = "image/png" if picture.raster else "image/svg+xml"
+        shown.source = f"data:{media};base64,{base64.b64encode(content).decode()}"
+    pages.waiting.clear()
 
 
 def add_animation(pages: Pages, animation: Animation) -> HtmlBlock:
@@ -198,10 +208,8 @@ def add_animation(pages: Pages, animation: Animation) -> HtmlBlock:
     )
     return HtmlBlock(
         "animation",
-        source=f"data:image/gif;base64,{base64.b64encode(content).decode()}",
+        shown=Shown(f"data:image/gif;base64,{base64.b64encode(content).decode()}", width, height),
         alt=printable(animation.alt),
         caption=printable(animation.caption),
         csv=name,
-        width=width,
-        height=height,
     )

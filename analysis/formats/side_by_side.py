@@ -9,7 +9,10 @@ import struct
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
@@ -24,26 +27,54 @@ MOST_PICTURES = 2048
 """Whose claims any pipe takes in at once."""
 
 
-def draw_all(pictures: Sequence[Picture], n_processes: int = 1) -> list[Drawn]:
-    """Return what `draw` returns of each picture: the same bytes, however many processes draw them.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What a helper ends by, whatever its parent does when they come."""
+PATIENCE_S = 0.2
+"""A thread that has ended stands in the kernel's list a little longer."""
 
-    Parameters
+FORKABLE = frozenset({"jemalloc_bg_thd"})
+"""Names of native threads whose library takes its own locks before a fork and frees them after it, on both sides.
+
+Jemalloc's tidies memory up, and comes with pyarrow, which comes with pandas.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawers:
+    """Who draws the pictures of a report.
+
+    Attributes
     ----------
-    pictures : sequence of Picture
-    n_processes : int
-        How many may draw. This one draws alone where it cannot be forked safely; see `can_fork`.
+    n : int
+        How many processes may draw. This one draws alone where it cannot be forked safely; see `can_fork`.
+    forking : callable
+        Gives a context in which the caller's own threads are at rest; entered for the moment of the forks alone.
+    meanwhile : callable
+        What else is to be done: this process does it while others draw, and then draws with them.
     """
-    n = min(n_processes, len(pictures)) if len(pictures) <= MOST_PICTURES else 1
-    if n > 1:
-        load_renderers()
-        n = n if can_fork() else 1
+
+    n: int = 1
+    forking: Callable[[], AbstractContextManager[None]] = nullcontext
+    meanwhile: Callable[[], None] = lambda: None
+
+
+ALONE = Drawers()
+
+
+def draw_all(pictures: Sequence[Picture], drawers: Drawers = ALONE) -> list[Drawn]:
+    """Return what `draw` returns of each picture: the same bytes, however many processes draw them."""
+    n = min(drawers.n, len(pictures)) if len(pictures) <= MOST_PICTURES else 1
     drawn: dict[int, Drawn] = {}
     if n > 1:
+        load_renderers()
         claims = _open_claims(len(pictures))
         helpers: list[_Helper] = []
         try:
-            with contextlib.suppress(OSError):  # no more processes, or no place for their files: those there are draw
-                helpers += (_start(pictures, claims) for _ in range(n - 1))
+            # With no more processes, or no place for their files, those there are draw.
+            with drawers.forking(), _signals_waiting(), contextlib.suppress(OSError):
+                if can_fork():
+                    helpers += (_start(pictures, claims) for _ in range(n - 1))
+            drawers.meanwhile()
             drawn.update((i, draw(pictures[i])) for i in _claimed(claims))
             for helper in helpers:
                 drawn.update(helper.finish())
@@ -51,8 +82,20 @@ def draw_all(pictures: Sequence[Picture], n_processes: int = 1) -> list[Drawn]:
             os.close(claims)
             for helper in helpers:
                 helper.stop()
+    else:
+        drawers.meanwhile()
     # What a helper has left, killed or out of disk, is drawn here; so an error of a picture's own is raised here, too.
     return [drawn[i] if i in drawn else draw(picture) for i, picture in enumerate(pictures)]
+
+
+@contextlib.contextmanager
+def _signals_waiting() -> Iterator[None]:
+    """Let signals wait: a child that still has its parent's handlers would tell the parent of them once more."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def load_renderers() -> None:
@@ -64,14 +107,41 @@ def load_renderers() -> None:
 def can_fork() -> bool:
     """Return whether this process has one thread alone, native ones counted, on a system that tells so.
 
-    A fork copies the locks that other threads hold, and not the threads.
+    A fork copies the locks that other threads hold, and not the threads. Threads of `FORKABLE` do not count, nor do the
+    idle ones of a BLAS that ends them before every fork, as OpenBLAS does: they have ended when this returns.
     """
     if sys.platform != "linux" or threading.active_count() > 1:
         return False
     try:
-        return len(list(Path("/proc/self/task").iterdir())) == 1
+        if _n_others() > 0:
+            _end_pools()
+        give_up_at = time.monotonic() + PATIENCE_S
+        while (n := _n_others()) > 0 and time.monotonic() < give_up_at:
+            time.sleep(0.001)
     except OSError:
         return False
+    return n == 0
+
+
+def _n_others() -> int:
+    """Return how many threads there are besides this one, those of `FORKABLE` apart."""
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended just now
+            names.append((task / "comm").read_text().rstrip("\n"))
+    return sum(name not in FORKABLE for name in names) - 1
+
+
+def _end_pools() -> None:
+    """Let libraries end what threads they end before a fork, by the fork of a process that ends at once."""
+    with warnings.catch_warnings():
+        # Later Pythons warn of any thread there is. This child waits for none of them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 @dataclass(slots=True)
@@ -119,6 +189,7 @@ def _claimed(claims: int) -> Iterator[int]:
 
 
 def _start(pictures: Sequence[Picture], claims: int) -> _Helper:
+    parent = os.getpid()
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the helper's, until it has been read)
     try:
         pid = os.fork()
@@ -126,16 +197,23 @@ def _start(pictures: Sequence[Picture], claims: int) -> _Helper:
         file.close()
         raise
     if pid == 0:
-        _draw_claimed(pictures, claims, file)
+        _draw_claimed(pictures, claims, file, parent)
     return _Helper(pid, file)
 
 
-def _draw_claimed(pictures: Sequence[Picture], claims: int, file: IO[bytes]) -> NoReturn:
-    """Draw what is left, as a helper; end without a word, and without what this process's parent does at its end."""
+def _draw_claimed(pictures: Sequence[Picture], claims: int, file: IO[bytes], parent: int) -> NoReturn:
+    """Draw what is left, as a helper; end without a word, and without what this process's parent does at its end.
+
+    A parent that has been killed has nobody hold its pipes and locks for longer than a picture takes.
+    """
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         for i in _claimed(claims):
+            if os.getppid() != parent:
+                break
             content, width, height = draw(pictures[i])
             file.write(HEAD.pack(i, width, height, len(content)) + content)
             file.flush()

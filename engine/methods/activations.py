@@ -93,6 +93,8 @@ def _relu_derivative(Z: FloatArray, A: FloatArray, slope: Slope) -> FloatArray: 
 
 
 def _leaky_relu(Z: FloatArray, slope: Slope) -> FloatArray:
+    if isinstance(slope, float) and 0 < slope <= 1:  # the larger one is the same one, found 15 times as fast
+        return np.asarray(np.maximum(Z, Z * slope))
     return np.where(Z > 0, Z, Z * slope)
 
 

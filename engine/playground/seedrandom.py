@@ -87,21 +87,23 @@ class SeedStreams:
             return self._produce_few(n)
         state, row, j = self._state, self._row, self._j
         flat = state.reshape(-1)
+        columns = list(state.T)  # as views once: an index costs as much as a sum here
         swapped, kept, total = np.empty_like(j), np.empty_like(j), np.empty_like(j)
         index = np.empty_like(row)
         out = np.empty((n, row.size), np.uint8)
         i = self._i
-        for k in range(n):
+        for produced in out:
             i = (i + 1) % WIDTH
-            kept[:] = state[:, i]
+            column = columns[i]
+            np.copyto(kept, column)
             np.add(j, kept, out=j)
             np.add(row, j, out=index)
             flat.take(index, out=swapped, mode="clip")
-            state[:, i] = swapped
+            np.copyto(column, swapped)
             flat[index] = kept
             np.add(swapped, kept, out=total)
             np.add(row, total, out=index)
-            flat.take(index, out=out[k], mode="clip")
+            flat.take(index, out=produced, mode="clip")
         self._i = i
         return out
 

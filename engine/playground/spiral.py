@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -76,24 +77,28 @@ def conditional_mean(X: FloatArray, noise: float) -> FloatArray:
     if not points.size:
         return np.zeros(X.shape[:-1])
     reach = float(np.sqrt((points**2).sum(axis=1)).max()) + 2 * noise + 1.0
-    arms = centers(max(1.0, reach / RADIUS))
-    found = cKDTree(arms.reshape(-1, 2)).query(points, k=2, p=np.inf)
-    near, which = np.asarray(found[0]), np.asarray(found[1])
-    mean = np.where(which[:, 0] < arms.shape[1], 1.0, -1.0)
-    # Where the nearest center decides, one look at both arms tells; only the others are counted, arm by arm.
-    hard = (near[:, 0] <= noise + ROUNDING) | (near[:, 1] - near[:, 0] <= ROUNDING)
-    mean[hard] = _mean_label([cKDTree(arm) for arm in arms], points[hard], noise)
-    return mean.reshape(X.shape[:-1])
+    trees = [cKDTree(arm) for arm in centers(max(1.0, reach / RADIUS))]
+    nearest = [np.asarray(tree.query(points, p=np.inf)[0], np.float64) for tree in trees]
+    return _mean_label(trees, nearest, points, noise).reshape(X.shape[:-1])
 
 
-def _mean_label(trees: Sequence[cKDTree], points: FloatArray, noise: float) -> npt.NDArray[np.float64]:
-    """Return E[label | point] of points (n, 2): by the centers in reach of it, else by the nearest of both arms."""
-    covers = [tree.query_ball_point(points, noise + ROUNDING, p=np.inf, return_length=True) for tree in trees]
-    plus, minus = (np.asarray(cover, np.float64) for cover in covers)
-    empty = plus + minus == 0
-    near_plus, near_minus = (tree.query(points[empty], p=np.inf)[0] for tree in trees)
-    plus[empty], minus[empty] = near_plus <= near_minus + ROUNDING, near_minus <= near_plus + ROUNDING
-    return np.asarray((plus - minus) / (plus + minus))
+def _mean_label(
+    trees: Sequence[cKDTree], nearest: Sequence[npt.NDArray[np.float64]], points: npt.NDArray[np.float64], noise: float
+) -> npt.NDArray[np.float64]:
+    """Return E[label | point] of points (n, 2): by the centers in reach of it, else by the nearest of both arms.
+
+    `nearest` has the distance of each point to both arms; centers are counted only where both are in reach.
+    """
+    plus, minus = (distance <= noise + ROUNDING for distance in nearest)
+    both, neither = plus & minus, ~(plus | minus)
+    plus[neither], minus[neither] = (
+        (one <= other + ROUNDING)[neither] for one, other in itertools.permutations(nearest)
+    )
+    mean = plus.astype(np.float64) - minus
+    covers = [tree.query_ball_point(points[both], noise + ROUNDING, p=np.inf, return_length=True) for tree in trees]
+    n_plus, n_minus = (np.asarray(cover, np.float64) for cover in covers)
+    mean[both] = (n_plus - n_minus) / (n_plus + n_minus)
+    return mean
 
 
 def beyond(

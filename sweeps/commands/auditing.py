@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from analysis.records.study import Study
 from sweeps.commands.options import (
     NO_TRACKING,
     PROGRAM,
@@ -17,6 +17,9 @@ from sweeps.commands.options import (
     add_tracking_option,
     sweep_folder,
 )
+
+if TYPE_CHECKING:
+    from sweeps.audit.finding import Finding
 
 FINDINGS = 3
 """Exit status where something is not as it must be."""
@@ -79,14 +82,15 @@ def doctor_command(arguments: argparse.Namespace) -> int:
     return 0 if all(result.remedy is None for result in results) else FINDINGS
 
 
-def warn_of_findings(folder: Path, studies: Sequence[Study] | None = None) -> int:
-    """Run the auditor's cheap part; print on stderr what it finds and return the exit status that goes with it.
+def warn_of_findings(folder: Path) -> int:
+    """Run the auditor's cheap part; print on stderr what it finds and return the exit status that goes with it."""
+    from sweeps.audit.records import check_records
 
-    `studies` are those of the folder where `analysis.records.reading.read_sweep` has read them already.
-    """
-    from sweeps.audit.records import check_records, check_studies
+    return tell_findings(check_records(folder))
 
-    findings = check_records(folder) if studies is None else check_studies(folder, studies)
+
+def tell_findings(findings: Sequence[Finding]) -> int:
+    """Print on stderr what the auditor has found, and return the exit status that goes with it."""
     for finding in findings:
         print(f"{PROGRAM}: {finding}", file=sys.stderr)
     return FINDINGS if findings else 0

@@ -132,8 +132,7 @@ def _check_data_file(arguments: argparse.Namespace) -> None:
     """
     from sweeps.data.table.reading import read_names
     from sweeps.data.table.told import Told
-    from sweeps.spec.lesson import LESSONS
-    from sweeps.spec.sweep import POLYNOMIALS, builtin_specs
+    from sweeps.spec.builtin import LESSONS, POLYNOMIALS, builtin_specs
 
     spec = arguments.spec
     if arguments.target is None:
@@ -156,7 +155,7 @@ def _toml_of(name: str) -> dict[str, Any] | None:
     if not path.suffix:
         from importlib import resources
 
-        from sweeps.spec.sweep import TABLES, builtin_specs
+        from sweeps.spec.builtin import TABLES, builtin_specs
 
         if name not in builtin_specs(TABLES) or path.exists():
             return None

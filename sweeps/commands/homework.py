@@ -73,6 +73,7 @@ def check_homework(arguments: argparse.Namespace) -> int:
     """Check the rows, print them, and write the report."""
     from analysis.report import pictures_without_font, render_sections, write_pages
     from analysis.sections.handed_in import sections
+    from sweeps.commands.drawers import all_drawers
     from sweeps.run.handed_in import check_rows, told_again
 
     path: Path = arguments.path
@@ -90,7 +91,7 @@ def check_homework(arguments: argparse.Namespace) -> int:
         draws=arguments.draws,
     )
     english = pictures_without_font(lambda: sections(checked))
-    pages = render_sections(say("Homework, checked"), lead, sections(checked), english=english)
+    pages = render_sections(say("Homework, checked"), lead, sections(checked), english=english, drawers=all_drawers())
     page = write_pages(pages, Path(arguments.results) / CHECKED / path.resolve().stem)
     print(say("report: {page} (open it in a browser)", page=page))
     if uri is not None:

@@ -20,18 +20,22 @@ from types import FrameType
 GRACE_S = 3.5
 STATUS = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+REST = b"\0"
+"""No signal's number: the thread ends, and the next one hears what comes after."""
 SHOW_CURSOR = "\x1b[?25h"
 
 
 @contextlib.contextmanager
 def ending_soon() -> Iterator[None]:
     """Let the process end soon after the first interruption of the block, and at once after the second."""
-    handlers = {number: signal.signal(number, _interrupt) for number in SIGNALS}
+    global _watcher
+    listened = [number for number in SIGNALS if not _is_without_terminal(number)]
+    handlers = {number: signal.signal(number, _interrupt) for number in listened}
     listening, waking = os.pipe()
     os.set_blocking(waking, False)
     before = signal.set_wakeup_fd(waking, warn_on_full_buffer=False)  # written to whatever the main thread does
-    watcher = threading.Thread(target=_watch, args=(listening,), daemon=True, name="interruptions")
-    watcher.start()
+    outer, _watcher = _watcher, _Watcher(listening, waking)
+    _watcher.start()
     is_interrupted = False
     try:
         yield
@@ -41,38 +45,92 @@ def ending_soon() -> Iterator[None]:
     finally:
         if not is_interrupted:
             signal.set_wakeup_fd(before)
+            _watcher.stop()
             os.close(waking)
-            watcher.join()
             os.close(listening)
+            _watcher = outer
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def unwatched() -> Iterator[None]:
+    """Have no thread that watches, for a fork; what comes in meanwhile is heard afterwards.
+
+    For moments, and for the thread that is in `ending_soon`; nothing happens outside of it.
+    """
+    watcher = _watcher
+    if watcher is None:
+        yield
+        return
+    try:
+        watcher.stop()
+        yield
+    finally:
+        watcher.start()
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     for other in SIGNALS:
-        signal.signal(other, _pass_over)
+        if not _is_without_terminal(other):
+            signal.signal(other, _pass_over)
     raise KeyboardInterrupt
+
+
+def _is_without_terminal(number: int) -> bool:
+    """Return whether this is the end of the terminal, and `nohup` has been told to go on without one."""
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
     """Leave another interruption to the watcher; were it ignored, nobody would hear of it."""
 
 
-def _watch(listening: int) -> None:
-    """Leave when the time is up or a second interruption comes; return at the end of the block."""
-    leave_at: float | None = None
-    while True:
-        wait_s = None if leave_at is None else max(leave_at - time.monotonic(), 0.0)
-        if not select.select([listening], [], [], wait_s)[0]:
-            _leave()
-        numbers = os.read(listening, 64)
-        if not numbers:
-            return
-        for number in numbers:
-            if number in SIGNALS and leave_at is not None:
+class _Watcher:
+    """A thread that leaves when the time is up or a second interruption comes.
+
+    Parameters
+    ----------
+    listening, waking : int
+        The ends of the pipe that the numbers of signals come through.
+    """
+
+    def __init__(self, listening: int, waking: int) -> None:
+        self._listening = listening
+        self._waking = waking
+        self._leave_at: float | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Watch, and go on where another thread was stopped."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, daemon=True, name="interruptions")
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            os.write(self._waking, REST)
+            thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            wait_s = None if self._leave_at is None else max(self._leave_at - time.monotonic(), 0.0)
+            if not select.select([self._listening], [], [], wait_s)[0]:
                 _leave()
-            elif number in SIGNALS:
-                leave_at = time.monotonic() + GRACE_S
+            numbers = os.read(self._listening, 64)
+            for number in numbers:
+                if number in SIGNALS and self._leave_at is not None:
+                    _leave()
+                elif number in SIGNALS:
+                    self._leave_at = time.monotonic() + GRACE_S
+            if REST[0] in numbers:
+                return
+
+
+_watcher: _Watcher | None = None
+"""Of the block that is under way; signals are the process's, so there is one at a time."""
 
 
 def _leave() -> None:

@@ -168,6 +168,7 @@ def _write(
     """Write the course, and the list of claims where it is wanted; say where they are."""
     from analysis.records.reading import read_sweep
     from analysis.report import write_course
+    from sweeps.commands.drawers import all_drawers
     from sweeps.run.recorded import RECORDED, unpack
 
     for one in OLDER:
@@ -185,7 +186,7 @@ def _write(
                 command=f"{PROGRAM} run {one.name}",
             )
             left_out.append((one.name, why))
-    page = write_course(folders, results / COURSE / "report", left_out, recorded)
+    page = write_course(folders, results / COURSE / "report", left_out, recorded, all_drawers())
     print(say("course: {page} (open it in a browser)", page=page))
     if claims is not None:
         from analysis.course.text import claims_document

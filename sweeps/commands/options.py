@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from analysis.records.reading import check_version
 from analysis.words import ENGLISH, LANGUAGES
 from engine.names import InputMessageError, cut, nearest, unknown
 
@@ -196,6 +195,8 @@ def sweep_folder(results: str, sweep: str) -> Path:
     InputError
         If there is no such folder.
     """
+    from analysis.records.reading import check_version  # after parsing, so that --help waits for no records
+
     for folder in (Path(results) / sweep, Path(sweep)):
         if any(folder.glob("*/log.jsonl")):
             return folder

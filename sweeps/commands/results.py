@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analysis.formats.collecting import rare_collections
-from analysis.words import speaking
+from analysis.words import ENGLISH, speaking
 from engine.names import unknown
-from sweeps.commands.auditing import warn_of_findings
+from sweeps.commands.auditing import tell_findings, warn_of_findings
 from sweeps.commands.options import (
     PROGRAM,
     Commands,
@@ -27,10 +27,11 @@ from sweeps.commands.options import (
     sweep_folder,
 )
 
+if TYPE_CHECKING:
+    from sweeps.audit.finding import Finding
+
 FIRST_PORT = 5000
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-MOST_PROCESSES = 4
-"""That draw a report's pictures; with more, what one process does alone takes longer than the rest of them."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -102,21 +103,30 @@ def report_command(arguments: argparse.Namespace) -> int:
 def _write_report(arguments: argparse.Namespace) -> int:
     from analysis.records.reading import read_sweep
     from analysis.report import render, report_folder, write_pages
+    from sweeps.commands.drawers import all_drawers
 
     folders = [sweep_folder(arguments.results, name) for name in arguments.sweeps]
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+    findings: list[Finding] = []
     with rare_collections():  # once more: now all modules are there
         with speaking(arguments.lang):
             read = [read_sweep(folder) for folder in folders]
+
+            def look() -> None:
+                from sweeps.audit.records import check_studies
+
+                with speaking(ENGLISH):  # as the verdicts are recorded
+                    for folder, its in zip(folders, read, strict=True):
+                        findings.extend(check_studies(folder, its))
+
             studies = [study for sweep in read for study in sweep]
-            pages = render(studies, arguments.figures, min(cores, MOST_PROCESSES))
+            pages = render(studies, arguments.figures, all_drawers(look))
             print(write_pages(pages, report_folder(folders, arguments.out)))
-        return max(map(warn_of_findings, folders, read))
+        return tell_findings(findings)
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Let no BLAS that is loaded within start threads: a report has no use for any, and could not be forked with them.
+    """Let no BLAS that is loaded within start threads: a report has no use for any.
 
     Nothing changes where the user says how many.
     """
@@ -143,8 +153,7 @@ def list_command(arguments: argparse.Namespace) -> int:
     """Print the built-in sweeps and the state of what has been run."""
     from analysis.records.reading import read_sweep
     from analysis.records.study import CELL, NETWORK
-    from sweeps.spec.lesson import LESSONS
-    from sweeps.spec.sweep import POLYNOMIALS, TABLES, builtin_specs
+    from sweeps.spec.builtin import LESSONS, POLYNOMIALS, TABLES, builtin_specs
 
     print(f"built-in sweeps: {', '.join(builtin_specs())}")
     print(f"built-in polynomial studies: {', '.join(builtin_specs(POLYNOMIALS))}")

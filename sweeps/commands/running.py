@@ -155,11 +155,12 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 def at_hand(spec: Spec) -> Spec:
     """Return a study's spec, that of a lesson without the datasets that cannot be had; say on stderr which and why."""
-    from sweeps.run.at_hand import with_data_at_hand
     from sweeps.spec.lesson import LessonSpec
 
     if not isinstance(spec, LessonSpec):
         return spec
+    from sweeps.run.at_hand import with_data_at_hand  # loads pandas
+
     left, missing = with_data_at_hand(spec)
     for name, error in missing.items():
         print(f"lesson {spec.lesson}: {name} left out: {error}", file=sys.stderr, flush=True)
@@ -352,6 +353,7 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
     from analysis.report import write_report
     from analysis.statistics.recorded import retold
     from sweeps.commands.answers import ANSWERS, kind_of_data, told_table_answer
+    from sweeps.commands.drawers import all_drawers
     from sweeps.commands.neighbours import neighbour_sentences
     from sweeps.commands.printing import homework_text
 
@@ -375,7 +377,7 @@ def print_answers(folder: Path, exporter: Exporter, options: str) -> None:
             print(f"{study.header.dataset}: {retold(study.verdict.text)}")
     for sentence in neighbour_sentences(folder, studies):
         print(sentence)
-    page = write_report([folder])
+    page = write_report([folder], drawers=all_drawers())
     print(say("report: {page} (open it in a browser)", page=page))
     print_tracking(exporter, options)
 

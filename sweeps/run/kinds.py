@@ -18,9 +18,10 @@ from sweeps.run.lesson import LessonPlan, lesson_plan
 from sweeps.run.plan import Plan
 from sweeps.run.polynomial import PolynomialPlan
 from sweeps.run.trials import TrialPlan
-from sweeps.spec.lesson import LESSONS, LessonSpec, Size, parse_lesson
+from sweeps.spec.builtin import LESSONS, POLYNOMIALS
+from sweeps.spec.lesson import LessonSpec, Size, parse_lesson
 from sweeps.spec.lesson_changes import resized, with_setting
-from sweeps.spec.sweep import POLYNOMIALS, SweepSpec, parse_spec, read_table
+from sweeps.spec.sweep import SweepSpec, parse_spec, read_table
 from sweeps.spec.writing import as_table, as_toml, table_difference, with_overrides
 from sweeps.toml import SpecError, check_name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import platform
@@ -47,7 +48,16 @@ def code_digest(root: Path | None = None) -> str:
     root : Path or None
         Folder that holds the three packages; None means those that are running.
     """
-    root = Path(__file__).resolve().parents[2] if root is None else root
+    return _running_digest() if root is None else _digest_below(root)
+
+
+@functools.cache
+def _running_digest() -> str:
+    """Read some hundred files once; what runs is what was there when it was loaded."""
+    return _digest_below(Path(__file__).resolve().parents[2])
+
+
+def _digest_below(root: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(_sources(root)):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

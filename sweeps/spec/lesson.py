@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Literal
 
 from analysis.records.lesson import LESSON, Level
@@ -15,14 +14,13 @@ from engine.configuration import TrainingConfig
 from engine.network import NetworkConfig
 from sweeps.data.asked import Asked
 from sweeps.data.kinds import KINDS
+from sweeps.spec.builtin import LESSONS, builtin_specs
 from sweeps.spec.design import Design
 from sweeps.spec.dimensions import check_setting
 from sweeps.spec.measured import ARRAYS, LAYER_PROBES, PATH_PROBES, PROBES, SPLITS
 from sweeps.spec.works import WORK_PREFIX, WORKS, check_work, work_table
 from sweeps.toml import SpecError, SpecTable, check_depth, check_name, checked_number, shown, study_name, toml_text
 
-LESSONS = "lessons"
-"""Folder of the built-in lessons, among the built-in sweeps."""
 MOST_CELLS = 2000
 Size = Literal["default", "quick", "full"]
 _SIZES: Mapping[str, tuple[float, float]] = {"quick": (0.25, 0.5), "full": (4.0, 2.0)}
@@ -147,8 +145,7 @@ def configs(
 
 def lesson_names() -> tuple[str, ...]:
     """Return the names of the built-in lessons that have a design of their own."""
-    names = (entry.name for entry in resources.files("sweeps").joinpath("specs", LESSONS).iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+    return builtin_specs(LESSONS)
 
 
 def parse_lesson(content: Mapping[str, Any], where: str) -> LessonSpec:

@@ -21,6 +21,7 @@ from sweeps.data.kind import Settings
 from sweeps.data.kinds import KINDS
 from sweeps.data.source import Source
 from sweeps.fields import read_fields
+from sweeps.spec.builtin import POLYNOMIALS, TABLES, builtin_specs
 from sweeps.spec.dimensions import LARGEST_GRID, LENGTH, Dimension, grid_size, read_fixed, read_space
 from sweeps.spec.measured import TRIAL_PROBES
 from sweeps.spec.placing import read_first, read_origin
@@ -40,12 +41,8 @@ from sweeps.spec.sections import (
 from sweeps.toml import NAME, SpecError, SpecTable, check_depth, check_name, read_toml, shown, study_name
 
 _T = TypeVar("_T")
-POLYNOMIALS = "polynomials"
-"""Folder of the built-in polynomial studies, among the built-in sweeps."""
 LEAST_ABLATION = 16
 """Draws below which an exact test shared over a space's changes can show none."""
-TABLES = "tables"
-"""Folder of the built-in sweeps of tables; `sweeps.spec.from_table` completes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +194,6 @@ def open_source(spec: SweepSpec, dataset: DatasetSpec, folder: Path | None = Non
         If the rows cannot be read, or are not those the spec is about.
     """
     return KINDS[dataset.kind].open(spec.asked(dataset), dataset.data, folder)
-
-
-def builtin_specs(folder: str = ".") -> tuple[str, ...]:
-    """Return the names of the sweeps that come with the project; those of `POLYNOMIALS` and `TABLES` apart."""
-    names = (entry.name for entry in resources.files("sweeps").joinpath("specs", folder).iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
 def load_spec(name_or_path: str | Path) -> SweepSpec:

@@ -53,7 +53,7 @@ def test_helpers_draw_a_part_and_all_bytes_are_the_same() -> None:
     done = run(
         "drawn_here = []\n"
         "side_by_side.draw = lambda one: (drawn_here.append(one), __import__('time').sleep(0.05), draw(one))[2]\n"
-        "assert side_by_side.draw_all(pictures, 3) == alone\n"
+        "assert side_by_side.draw_all(pictures, side_by_side.Drawers(3)) == alone\n"
         "assert 0 < len(drawn_here) < len(pictures), len(drawn_here)\n"
         "try: os.waitpid(-1, os.WNOHANG)\n"
         "except ChildProcessError: print('no helper left')\n"
@@ -72,17 +72,36 @@ def test_what_a_helper_leaves_undone_is_drawn_by_its_parent() -> None:
         "        __import__('time').sleep(0.5 if drawn_here else 0.01)\n"
         "        return draw(one)\n"
         "    side_by_side.draw = fails\n"
-        "    assert side_by_side.draw_all(pictures, 2) == alone\n"
+        "    assert side_by_side.draw_all(pictures, side_by_side.Drawers(2)) == alone\n"
         "    assert drawn_here[-1] == 'p4', drawn_here  # the last: after the helper's end\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_helper_does_not_outlive_its_parent_by_more_than_a_picture() -> None:
+    done = run(
+        "listening, told = os.pipe()\n"
+        "def slow(one):\n"
+        "    if os.getpid() == driver: os.kill(driver, 9)\n"
+        "    os.write(told, b'.')\n"
+        "    __import__('time').sleep(0.2)\n"
+        "    return draw(one)\n"
+        "side_by_side.draw = slow\n"
+        "driver = os.fork() or os.getpid()\n"
+        "if driver == os.getpid(): side_by_side.draw_all(pictures, side_by_side.Drawers(2))\n"
+        "os.close(told)\n"
+        "drawn = b''\n"
+        "while more := os.read(listening, 9): drawn += more\n"  # until the last helper has ended
+        "print(len(drawn) <= 1)\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
 def test_a_picture_that_cannot_be_drawn_is_an_error_of_the_parent_and_leaves_no_helper() -> None:
     done = run(
         "def broken(): raise ValueError('no such figure')\n"
         "pictures[7] = Picture('p7', '', '', broken, pictures[7].data)\n"
-        "try: side_by_side.draw_all(pictures, 2)\n"
+        "try: side_by_side.draw_all(pictures, side_by_side.Drawers(2))\n"
         "except ValueError as error: print(error)\n"
         "try: os.waitpid(-1, os.WNOHANG)\n"
         "except ChildProcessError: print('no helper left')\n"
@@ -99,8 +118,22 @@ def test_a_process_with_threads_is_not_forked() -> None:
         "thread.start()\n"
         "os.fork = None  # an error where it is called\n"
         "assert not side_by_side.can_fork()\n"
-        "assert side_by_side.draw_all(pictures, 2) == alone\n"
+        "assert side_by_side.draw_all(pictures, side_by_side.Drawers(2)) == alone\n"
         "stop.set()\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_library_whose_thread_bears_a_fork_leaves_helpers() -> None:
+    pytest.importorskip("pyarrow", reason="it has such a thread")
+    done = run(
+        "import pyarrow\n"
+        "pyarrow.array(range(1000))\n"
+        "assert side_by_side.can_fork()\n"
+        "side_by_side.FORKABLE = frozenset()\n"
+        "from pathlib import Path\n"
+        "names = [(task / 'comm').read_text() for task in Path('/proc/self/task').iterdir()]\n"
+        "assert side_by_side.can_fork() == ('jemalloc_bg_thd\\n' not in names), names\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -113,11 +146,11 @@ def test_where_no_helper_can_be_had_one_process_draws() -> None:
         "    if len(calls) > 1: raise BlockingIOError(11, 'Resource temporarily unavailable')\n"
         "    return fork()\n"
         "os.fork = one_only\n"
-        "assert side_by_side.draw_all(pictures, 4) == alone\n"
+        "assert side_by_side.draw_all(pictures, side_by_side.Drawers(4)) == alone\n"
         "assert len(calls) == 2\n"
         "def no_place(): raise FileNotFoundError(2, 'No usable temporary directory found')\n"
         "side_by_side.tempfile.TemporaryFile = no_place\n"
-        "assert side_by_side.draw_all(pictures, 4) == alone\n"
+        "assert side_by_side.draw_all(pictures, side_by_side.Drawers(4)) == alone\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -126,6 +159,6 @@ def test_a_shell_that_ignores_the_ends_of_children_changes_nothing() -> None:
     done = run(
         "import signal\n"
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
-        "assert side_by_side.draw_all(pictures, 3) == alone\n"
+        "assert side_by_side.draw_all(pictures, side_by_side.Drawers(3)) == alone\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -59,3 +59,15 @@ def test_learnt_slopes_broadcast_over_replicas() -> None:
     A = record.function(np.full((2, 3, 1), -2.0), slopes)
     np.testing.assert_array_equal(A[:, 0, 0], [-0.2, -1.0])
     np.testing.assert_array_equal(record.derivative(np.full((2, 3, 1), -2.0), A, slopes)[:, 0, 0], [0.1, 0.5])
+
+
+@pytest.mark.parametrize("slope", [0.01, 0.3, 1.0, 1.5, 0.0, -0.5])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_leaky_relu_is_the_same_bytes_however_it_is_found(slope: float, dtype: type) -> None:
+    tiny = np.finfo(dtype).smallest_subnormal
+    special = [np.nan, np.inf, -np.inf, 0.0, -0.0, tiny, -tiny, np.finfo(dtype).max, np.finfo(dtype).min]
+    values = np.array([*special, *np.random.default_rng(0).normal(size=200)], dtype)
+    with np.errstate(all="ignore"):
+        found = ACTIVATIONS["leaky_relu"].function(values, slope)
+        expected = np.where(values > 0, values, values * slope)
+    assert found.tobytes() == expected.tobytes()

@@ -50,6 +50,47 @@ def start(*command: str, folder: Path) -> subprocess.Popen[str]:
     )
 
 
+WITHOUT_TERMINAL = """
+import os, signal, time
+from sweeps.commands.interrupting import ending_soon
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with ending_soon():
+    os.kill(os.getpid(), signal.SIGHUP)
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(0.5)
+        print("in order", flush=True)
+"""
+
+# What comes while nobody watches.
+UNWATCHED = """
+import os, signal, threading, time
+from sweeps.commands.interrupting import ending_soon, unwatched
+with ending_soon():
+    assert threading.active_count() == 2
+    try:
+        with unwatched():
+            assert threading.active_count() == 1
+            numbers = [signal.SIGTERM, signal.SIGINT][:int(os.environ["SIGNALS"])]
+            signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+            for number in numbers:
+                os.kill(os.getpid(), number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+    except KeyboardInterrupt:
+        assert threading.active_count() == 2
+        time.sleep(1.0)
+        print("in order", flush=True)
+    else:
+        assert threading.active_count() == 2
+        print("not interrupted", flush=True)
+with unwatched():  # nothing is to be stopped
+    pass
+"""
+
+
 @pytest.mark.parametrize(("numbers", "longest_s"), [((signal.SIGINT,), 5.0), ((signal.SIGTERM, signal.SIGINT), 1.5)])
 def test_even_what_cannot_be_interrupted_ends_soon_and_at_once_the_second_time(
     tmp_path: Path, numbers: tuple[int, ...], longest_s: float
@@ -75,6 +116,26 @@ def test_what_ends_in_order_is_left_to_end_so(tmp_path: Path) -> None:
     output, error = process.communicate(timeout=30)
     assert output == "in order\n"
     assert error.splitlines()[-1] == "KeyboardInterrupt"
+
+
+def test_who_was_started_with_nohup_outlives_its_terminal() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TERMINAL], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "in order\n", "")
+
+
+@pytest.mark.parametrize(
+    ("n_signals", "status", "output"),
+    [(0, 0, "not interrupted\n"), (1, 0, "in order\n"), (2, 130, "")],
+    ids=["none", "one", "two"],
+)
+def test_what_comes_while_nobody_watches_is_heard_afterwards(n_signals: int, status: int, output: str) -> None:
+    environment = {**ENVIRONMENT, "SIGNALS": str(n_signals)}
+    done = subprocess.run(
+        [sys.executable, "-c", UNWATCHED], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (status, output), done.stderr
 
 
 def descendants(number: int) -> list[int]:

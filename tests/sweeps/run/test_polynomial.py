@@ -27,7 +27,7 @@ from sweeps.data.polynomial import ARMS, PolynomialSpec, parse_polynomial_spec
 from sweeps.run.kinds import load
 from sweeps.run.replay import replay
 from sweeps.run.study import run_sweep
-from sweeps.spec.sweep import POLYNOMIALS, builtin_specs
+from sweeps.spec.builtin import POLYNOMIALS, builtin_specs
 from sweeps.store.log import StudyLog, digest
 from sweeps.toml import SpecError
 

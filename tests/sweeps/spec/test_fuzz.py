@@ -16,8 +16,9 @@ from tiny_tables import regression_frame
 
 from sweeps.commands.main import main
 from sweeps.data.table.table import TableError
+from sweeps.spec.builtin import builtin_specs
 from sweeps.spec.from_table import build_spec
-from sweeps.spec.sweep import builtin_specs, load_spec, parse_spec
+from sweeps.spec.sweep import load_spec, parse_spec
 from sweeps.spec.writing import as_toml
 from sweeps.toml import SpecError
 

@@ -10,8 +10,9 @@ import pytest
 from tiny import tiny_table
 
 from sweeps.data.kinds import KINDS
+from sweeps.spec.builtin import builtin_specs
 from sweeps.spec.schema import SECTIONS, spec_schema
-from sweeps.spec.sweep import builtin_specs, load_spec, parse_spec
+from sweeps.spec.sweep import load_spec, parse_spec
 from sweeps.spec.writing import as_table
 from sweeps.toml import SpecError
 

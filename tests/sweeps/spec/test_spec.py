@@ -11,7 +11,8 @@ import pytest
 from tiny import tiny_spec, tiny_table
 
 from sweeps.run.kinds import spec_difference
-from sweeps.spec.sweep import builtin_specs, load_spec, parse_spec
+from sweeps.spec.builtin import builtin_specs
+from sweeps.spec.sweep import load_spec, parse_spec
 from sweeps.spec.writing import as_toml, with_overrides
 from sweeps.toml import SpecError
 

@@ -25,8 +25,9 @@ from sweeps.run.replay import replay
 from sweeps.run.setting import search_setting
 from sweeps.run.study import run_sweep
 from sweeps.run.trial import run_chunk
+from sweeps.spec.builtin import TABLES, builtin_specs
 from sweeps.spec.from_table import build_spec
-from sweeps.spec.sweep import TABLES, builtin_specs, load_spec, open_source, parse_spec
+from sweeps.spec.sweep import load_spec, open_source, parse_spec
 from sweeps.spec.writing import as_table, as_toml
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
