@@ -5,8 +5,11 @@
 starts a scheduler and workers as processes of their own and runs searches of real trials, made so long that one takes
 about 200 ms of a core, with MLflow left out; one worker and two take turns. That wants two cores that nobody else uses.
 With `--waiting` trials are short ones, and a worker waits until 200 ms are over: what then keeps two workers from being
-twice as fast as one is the driver and the scheduler alone, on a busy machine, too. The driver's processor time for one
-more trial is told as well: what a search costs by itself (header, draws, finalist) is measured with few trials.
+twice as fast as one is the driver and the scheduler alone, on a busy machine, too.
+
+Each search is told whole, and by the further trial: what one of a few trials takes (connecting, the finalist, which
+trains alone while the other worker has nothing to do, the verdict) is subtracted, and the rest divided by the trials
+that it has more. The driver's processor time is told by the further trial, too.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from pathlib import Path
 from benchmarks.made_sweep import made_spec
 from benchmarks.scale import cluster
 from sweeps.run.study import run_sweep
+from sweeps.spec.sweep import SweepSpec
 
 TRIAL_S = 0.2
 N_REPLICAS = 16
@@ -40,6 +44,13 @@ def long_enough(folder: Path) -> int:
     return max(round((TRIAL_S - seconds[0]) / an_epoch) + SHORT, 6)
 
 
+def timed_search(spec: SweepSpec, results: Path, address: str) -> tuple[float, float]:
+    """Run a search; return its seconds by the clock and of this process's cores."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    run_sweep(spec, results, workers=1, executor=address)
+    return time.perf_counter() - begin, time.process_time() - cpu
+
+
 def main() -> int:
     """Run the searches, print a line each, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -54,22 +65,29 @@ def main() -> int:
         epochs = SHORT if arguments.waiting else long_enough(folder)
         print(f"{epochs} epochs a trial{', then waiting until 200 ms are over' if arguments.waiting else ''}")
         spec = made_spec(arguments.trials, n_replicas=N_REPLICAS, max_epochs=epochs)
-        took: dict[int, list[float]] = {1: [], 2: []}
+        few = made_spec(N_FEW, n_replicas=N_REPLICAS, max_epochs=epochs)
+        whole: dict[int, list[float]] = {1: [], 2: []}
+        further: dict[int, list[float]] = {1: [], 2: []}
         for number in range(arguments.rounds):
-            for n_workers, seconds in took.items():
+            for n_workers in whole:
                 place = folder / f"{number}-{n_workers}"
                 place.mkdir()
                 with cluster(n_workers, place, "benchmarks.waiting" if arguments.waiting else None) as address:
-                    few = made_spec(N_FEW, n_replicas=N_REPLICAS, max_epochs=6)
-                    run_sweep(few, place / "warm", workers=1, executor=address)
-                    start = time.process_time()
-                    run_sweep(few, place / "few", workers=1, executor=address)
-                    begin, cpu = time.perf_counter(), time.process_time()
-                    run_sweep(spec, place / "results", workers=1, executor=address)
-                    seconds.append(time.perf_counter() - begin)
-                    cpu_ms = 1e3 * (time.process_time() - cpu - (cpu - start)) / (arguments.trials - N_FEW)
-                print(f"{n_workers} worker(s): {seconds[-1]:6.1f} s, {cpu_ms:.1f} ms of the driver a trial", flush=True)
-    print(f"two workers are {sum(took[1]) / sum(took[2]):.2f} times as fast as one")
+                    warm = made_spec(N_FEW, n_replicas=N_REPLICAS, max_epochs=6)
+                    run_sweep(warm, place / "warm", workers=1, executor=address)
+                    small = timed_search(few, place / "few", address)
+                    large = timed_search(spec, place / "results", address)
+                n_more = arguments.trials - N_FEW
+                wall, cpu = ((after - before) / n_more for before, after in zip(small, large, strict=True))
+                whole[n_workers].append(large[0])
+                further[n_workers].append(wall)
+                print(
+                    f"{n_workers} worker(s): {large[0]:6.1f} s; a further trial {1e3 * wall:.0f} ms,"
+                    f" {1e3 * cpu:.1f} ms of the driver",
+                    flush=True,
+                )
+    for what, took in (("in all", whole), ("by the further trial", further)):
+        print(f"two workers are {sum(took[1]) / sum(took[2]):.2f} times as fast as one {what}")
     return 0
 
 

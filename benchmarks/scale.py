@@ -17,11 +17,11 @@ import argparse
 import gc
 import heapq
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +30,6 @@ from pathlib import Path
 import numpy as np
 
 from analysis.records.reading import read_log
-from analysis.records.study import Study
 from benchmarks.engine_tables import write_into
 from benchmarks.made_sweep import made_spec
 from sweeps.run.study import run_sweep
@@ -91,6 +90,7 @@ def ask_costs(sampler: str, numbers: Sequence[int]) -> list[tuple[int, float]]:
     spec = made_spec(100, sampler)  # the budget has no part in it
     if sampler != "tpe":
         asked = make_sampler(spec, "gauss")
+        asked.ask(0)  # imports what it needs
         return [(number, _timed_asks(asked, number)) for number in numbers]
     rng = np.random.default_rng(0)
     points = make_sampler(made_spec(10, "random"), "gauss")
@@ -135,17 +135,15 @@ def log_costs(folder: Path) -> tuple[float, float, float, float]:
 
 
 def _memory(path: Path) -> float:
-    """Return the bytes of memory that a trial takes once it is read, of as many copies as make it visible."""
+    """Return the bytes of memory that a trial takes once it is read."""
     gc.collect()
-    kept: list[Study | None] = []
-    before = _resident()
-    for _ in range(10):
-        kept.append(read_log(path).study)
-    return (_resident() - before) / (10 * N_LOGGED)
-
-
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    tracemalloc.start()
+    study = read_log(path).study
+    gc.collect()
+    n_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert study is not None
+    return n_bytes / len(study.trials)
 
 
 @contextmanager
@@ -404,9 +402,12 @@ def main() -> int:
     parser.add_argument("--document", type=Path, help="file to write the tables into, between its marks")
     parser.add_argument("--quick", action="store_true", help="without the searches of a million trials")
     arguments = parser.parse_args()
+    load = os.getloadavg()[0]
     costs = measure()
     trials = TRIALS[:-1] if arguments.quick else TRIALS
-    tables = {"scale costs": cost_table(costs)}
+    tables = {
+        "scale costs": f"{cost_table(costs)}\n\nLoad of the machine before: {load:.1f}, of {os.cpu_count()} cores."
+    }
     print(tables["scale costs"], flush=True)
     tables["scale walls"] = scale_table(costs, trials)
     if arguments.document is not None:

@@ -8,8 +8,8 @@ and then all again with ``--log-runs best:100``. ``--server`` does the same thro
 counts the server's processor time, too. ``--results`` writes a results folder's runs instead, whatever they are.
 
 Wall-clock time is left out: the writer is a process of its own and trials do not wait for it. Processor time is more
-where other programs share the cores: the line "MLflow's own" is the least that its client takes for a run with one
-metric, and what the others are to be compared with.
+where other programs share the cores. The lines "own" are what its client alone takes for a run with so many metrics,
+params and tags, and what the others are to be compared with.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ MakeStore = Callable[[], AbstractContextManager["Store"]]
 
 N_BEST = 100
 N_OWN = 100
+OWN = ((1, 1, 0), (6, 6, 8), (6, 0, 14))
+"""Metrics, params and tags of runs of MLflow's client alone: the least, and about those of slim runs with and without
+params."""
 START_S = 120.0
 
 
@@ -191,18 +194,22 @@ def prefix(lines: list[bytes], n_finished: int) -> list[bytes]:
 
 
 def own_cost(store: Store) -> None:
-    """Print what a run with one metric and one param takes of MLflow's client alone."""
+    """Print what runs take of MLflow's client alone: one with one metric and one param, and what slim ones have."""
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
 
     client = MlflowClient(store.uri)
     experiment = client.create_experiment("own")
-    size, begin = store.size(), store.cpu_s()
-    for i in range(N_OWN):
-        run = client.create_run(experiment)
-        client.log_batch(run.info.run_id, [Metric("m", float(i), 0, 0)], [Param("p", str(i))])
-        client.set_terminated(run.info.run_id)
-    report("MLflow's own", N_OWN, N_OWN, store.cpu_s() - begin, store.size() - size)
+    for n_metrics, n_params, n_tags in OWN:
+        tags = {f"t{i}": "tag" for i in range(n_tags)}
+        size, begin = store.size(), store.cpu_s()
+        for i in range(N_OWN):
+            run = client.create_run(experiment, tags=tags)
+            metrics = [Metric(f"m{j}", float(i), 0, 0) for j in range(n_metrics)]
+            client.log_batch(run.info.run_id, metrics, [Param(f"p{j}", str(i)) for j in range(n_params)])
+            client.set_terminated(run.info.run_id)
+        name = f"own, {n_metrics} {n_params} {n_tags}"
+        report(name, N_OWN, N_OWN, store.cpu_s() - begin, store.size() - size)
 
 
 def tell(store: Store, write: Callable[[], int], name: str, n_trials: int | None = None) -> None:

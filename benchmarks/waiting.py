@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from analysis.records.study import TrialRecord
 from sweeps.run.plan import Piece
 from sweeps.run.trials import Sent, TrialTrainer
 
@@ -15,7 +16,7 @@ TASK_S = 0.2
 _train = TrialTrainer.__call__
 
 
-def train_and_wait(trainer: TrialTrainer, batch: Sequence[Piece]) -> list[Sent | str]:
+def train_and_wait(trainer: TrialTrainer, batch: Sequence[Piece]) -> list[Sent | TrialRecord | str]:
     """Train as ever, then wait for the rest of the time."""
     end = time.monotonic() + TASK_S
     found = _train(trainer, batch)

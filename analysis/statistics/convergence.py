@@ -155,7 +155,12 @@ def tail_bound(later: FloatArray, best: float) -> float:
 
 @cache
 def tail_factor(n_later: int) -> float:
-    """Return how many mean excesses below the best the next trials come at most, at `TAIL_LEVEL`."""
+    """Return how many mean excesses below the best the next trials come at most, at `TAIL_LEVEL`.
+
+    0 where there are so many trials already that the next ones are surely enough no better at all.
+    """
+    if probability_beyond(0.0, n_later) <= 1 - TAIL_LEVEL:
+        return 0.0
     from scipy.optimize import brentq  # half a second to import: only for whoever asks
 
     factor: float = brentq(lambda c: probability_beyond(c, n_later) - (1 - TAIL_LEVEL), 0.0, 1000.0)

@@ -6,16 +6,16 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from distributed import Client, LocalCluster
 from distributed.scheduler import KilledWorker
 from distributed.security import Security
 
-from sweeps.run.executors import Batch, Result
+from sweeps.run.executors import Cohort, Result
 from sweeps.run.plan import Piece, Plan
 from sweeps.run.remote import check_equal, own_versions, train_here
 from sweeps.toml import SpecError
@@ -41,38 +41,43 @@ class DaskCrew:
     shortest_s = SHORTEST_S
 
     def __init__(self, client: Client, address: str) -> None:
-        self._executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+        self._client = client
+        loop: Any = client.loop  # Tornado's, around asyncio's own
+        self._loop: asyncio.AbstractEventLoop = loop.asyncio_loop
         self._expected = own_versions()
         self.n_workers = _check_workers(client, address, self._expected)
+        self._under_way: set[Future[list[list[Result]]]] = set()
 
-    def submit(self, plan: Plan, batches: Sequence[Batch]) -> Future[list[list[Result]]]:
-        """Train batches one after the other, in one task."""
-        future: Future[list[list[Result]]] = self._executor.submit(
-            train_here, plan.trainer(), tuple(batches), self._expected
-        )
-        return future
+    def submit(self, plan: Plan, cohort: Cohort) -> Future[list[list[Result]]]:
+        """Send a cohort's tasks in one message, and fetch their results in one once all are there."""
+        # Not by `Client.get_executor`, which fetches task by task, and takes a result whose worker dies just then for
+        # an error: `gather` asks again until the task has run once more.
+        train = partial(train_here, plan.trainer(), expected=self._expected)
+        tasks = self._client.map(train, cohort.tasks, pure=False)
+        fetched = asyncio.run_coroutine_threadsafe(self._fetch(tasks), self._loop)
+        self._under_way.add(fetched)
+        fetched.add_done_callback(self._under_way.discard)
+        return fetched
+
+    async def _fetch(self, tasks: list[Any]) -> list[list[Result]]:
+        for task in tasks:  # first, as `gather` leaves tasks of asyncio behind where it is not waited for
+            await task.exception(asynchronous=True)
+            if task.status != "finished":
+                await self._gathered([task])  # raises what has ended it
+        found: list[list[list[Result]]] = await self._gathered(tasks)
+        return [results for task in found for results in task]
+
+    async def _gathered(self, tasks: list[Any]) -> Any:
+        return await self._client.gather(tasks, asynchronous=True)  # type: ignore[no-untyped-call]
 
     def received(self, plan: Plan, piece: Piece, result: Result) -> Result:
         """Return a result with what stayed here."""
         return Result(plan.received(piece, result.outcome), result.timing)
 
-    @staticmethod
-    def is_lost(error: BaseException | None) -> bool:
-        """Return whether Dask's executor took a result for an error: its worker died just when it had been fetched.
-
-        Such a result is read as a triple of an error, in the executor's own code, and is none. An error of a task
-        brings the lines of the task along, one of Dask is of another kind.
-        """
-        if not isinstance(error, AttributeError | TypeError | ValueError):
-            return False
-        last = error.__traceback__
-        while last is not None and last.tb_next is not None:
-            last = last.tb_next
-        return last is not None and Path(last.tb_frame.f_code.co_filename).name == "cfexecutor.py"
-
     def close(self) -> None:
         """Drop what is waiting; what is under way ends by itself and comes to nothing."""
-        self._executor.shutdown(wait=False)
+        for future in tuple(self._under_way):
+            future.cancel()  # with it go the last references to its tasks, which is what makes Dask drop them
 
 
 def _check_workers(client: Client, address: str, expected: Mapping[str, str]) -> int:

@@ -9,14 +9,37 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sweeps.run.plan import Piece, Plan, Timing
 from sweeps.run.trial import Cancelled
 
 LOCAL = "local"
+TOGETHER_S = 2.0
+"""Seconds for which results may wait for each other: so much has each worker to train again if the driver dies."""
+MOST_TOGETHER = 20
+"""Tasks in one message: with more there is little left to save."""
 Batch = tuple[Piece, ...]
 """Pieces that train together."""
+
+
+class Cohort(NamedTuple):
+    """Batches that are sent together, and whose results come back together.
+
+    Parameters
+    ----------
+    batches : tuple of Batch
+    n_in_task : int
+        Of them train one after the other, in one task; the tasks go to whoever is free.
+    """
+
+    batches: tuple[Batch, ...]
+    n_in_task: int = 1
+
+    @property
+    def tasks(self) -> list[tuple[Batch, ...]]:
+        """The batches, task by task."""
+        return [self.batches[i : i + self.n_in_task] for i in range(0, len(self.batches), self.n_in_task)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +58,7 @@ class Crew(Protocol):
     n_workers : int
         Batches that can be trained at a time.
     shortest_s : float
-        A task should last at least so long: shorter batches go together.
+        A task should last at least so long: shorter batches go together. 0: each batch goes by itself.
     """
 
     @property
@@ -44,18 +67,19 @@ class Crew(Protocol):
     @property
     def shortest_s(self) -> float: ...  # noqa: D102
 
-    def submit(self, plan: Plan, batches: Sequence[Batch]) -> Future[list[list[Result]]]:
-        """Train batches one after the other, in one task."""
+    def submit(self, plan: Plan, cohort: Cohort) -> Future[list[list[Result]]]:
+        """Train a cohort; return what each of its batches gave."""
 
     def received(self, plan: Plan, piece: Piece, result: Result) -> Result:
         """Return a result as the plan wants it, given what came back."""
 
-    def is_lost(self, error: BaseException | None) -> bool:
-        """Return whether a task ended so through no fault of its own, and is to be sent again."""
 
+def cohorts(batches: Sequence[Batch], crew: Crew, batch_s: float | None, n_under_way: int) -> list[Cohort]:
+    """Return batches grouped into what is worth sending at a time; what is left waits for more to go with.
 
-def cohorts(batches: Sequence[Batch], crew: Crew, batch_s: float | None, n_under_way: int) -> list[tuple[Batch, ...]]:
-    """Return batches grouped into tasks that are worth sending; what is left waits for more to go with.
+    A task costs whoever sends it some time, however long it is, and most of that is spent on messages. So short
+    batches go in one task. And while each worker has tasks enough waiting for it, several tasks go, and their results
+    come, in one message: a quarter of what is under way at most, so that it is never that which all wait for.
 
     Parameters
     ----------
@@ -66,15 +90,22 @@ def cohorts(batches: Sequence[Batch], crew: Crew, batch_s: float | None, n_under
     batch_s : float or None
         Mean seconds of the study's batches so far; None before there are any.
     n_under_way : int
-        Tasks that have been sent: with two for each worker none is idle, and what is too short can wait.
+        Tasks that have been sent: with two for each worker none is idle, and what is too little can wait.
     """
-    n = whole = 1
-    if crew.shortest_s and batch_s is not None and batches:
-        whole = math.ceil(crew.shortest_s / max(batch_s, 1e-6))
-        n = min(whole, max(len(batches) // crew.n_workers, 1))
-    if n < whole and n_under_way >= 2 * crew.n_workers:
+    if not crew.shortest_s or batch_s is None or not batches:
+        return [Cohort((batch,)) for batch in batches]
+    batch_s = max(batch_s, 1e-6)
+    whole = math.ceil(crew.shortest_s / batch_s)
+    n = min(whole, max(len(batches) // crew.n_workers, 1))
+    n_tasks = math.ceil(len(batches) / n)
+    n_open = n_under_way + n_tasks
+    together = 1
+    if n * batch_s <= TOGETHER_S and n_open >= 4 * crew.n_workers:
+        together = min(int(TOGETHER_S * crew.n_workers / (n * batch_s)), n_open // 4, MOST_TOGETHER)
+    if n_under_way >= 2 * crew.n_workers and (n < whole or n_tasks < together):
         return []
-    return [tuple(batches[i : i + n]) for i in range(0, len(batches), n)]
+    size = n * together
+    return [Cohort(tuple(batches[i : i + size]), n) for i in range(0, len(batches), size)]
 
 
 def timed(train: Callable[[Batch], list[Any]], batch: Batch, worker: str) -> list[Result]:
@@ -105,17 +136,13 @@ class LocalCrew:
         self.n_workers = workers
         self._cancel = cancel
 
-    def submit(self, plan: Plan, batches: Sequence[Batch]) -> Future[list[list[Result]]]:
-        """Train batches one after the other, in one task."""
-        return self._executor.submit(self._train, plan, batches)
+    def submit(self, plan: Plan, cohort: Cohort) -> Future[list[list[Result]]]:
+        """Train a cohort on one thread."""
+        return self._executor.submit(self._train, plan, cohort.batches)
 
     def received(self, plan: Plan, piece: Piece, result: Result) -> Result:  # noqa: ARG002
         """Return a result as it is."""
         return result
-
-    def is_lost(self, error: BaseException | None) -> bool:  # noqa: ARG002
-        """Return that a thread loses nothing."""
-        return False
 
     def _train(self, plan: Plan, batches: Sequence[Batch]) -> list[list[Result]]:
         if self._cancel.is_set():

@@ -21,7 +21,7 @@ from analysis.records.study import Record, Study
 from sweeps.data.table.settings import TableData
 from sweeps.run.chapters import chapter_of, starts_of_chapters
 from sweeps.run.crews import open_crew
-from sweeps.run.executors import LOCAL, Batch, Crew, Result, cohorts
+from sweeps.run.executors import LOCAL, Batch, Cohort, Crew, Result, cohorts
 from sweeps.run.kinds import Spec, kind_of, load, spec_difference
 from sweeps.run.plan import Piece, Plan, Timing
 from sweeps.run.progress import PHASE_OF, STAGES_OF, OnEvent, Phase, Progress
@@ -187,7 +187,7 @@ def _check_reopening(old: SweepSpec, new: SweepSpec, folder: Path) -> None:
 
 
 def _drive(runs: Sequence[_StudyRun], crew: Crew, deadline: float | None) -> None:
-    futures: dict[Future[list[list[Result]]], tuple[_StudyRun, tuple[Batch, ...]]] = {}
+    futures: dict[Future[list[list[Result]]], tuple[_StudyRun, Cohort]] = {}
     ready: dict[_StudyRun, list[Batch]] = {run: [] for run in runs}
     try:
         while True:
@@ -196,9 +196,10 @@ def _drive(runs: Sequence[_StudyRun], crew: Crew, deadline: float | None) -> Non
                     continue
                 for run, batches in ready.items():
                     batches += run.due(is_last=is_last)
-                    for cohort in cohorts(batches, crew, run.batch_s, len(futures)):
+                    n_tasks = sum(len(cohort.tasks) for _, cohort in futures.values())
+                    for cohort in cohorts(batches, crew, run.batch_s, n_tasks):
                         futures[crew.submit(run.plan, cohort)] = (run, cohort)
-                        del batches[: len(cohort)]
+                        del batches[: len(cohort.batches)]
             if not futures:
                 return
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
@@ -218,16 +219,13 @@ def _drive(runs: Sequence[_StudyRun], crew: Crew, deadline: float | None) -> Non
 
 def _accept(
     done: Iterable[Future[list[list[Result]]]],
-    futures: dict[Future[list[list[Result]]], tuple[_StudyRun, tuple[Batch, ...]]],
+    futures: dict[Future[list[list[Result]]], tuple[_StudyRun, Cohort]],
     crew: Crew,
 ) -> None:
-    """Take in what has been trained, by number; what was lost on its way is trained again."""
-    for future in sorted(done, key=lambda one: futures[one][1][0][0].key):
+    """Take in what has been trained, by number."""
+    for future in sorted(done, key=lambda one: futures[one][1].batches[0][0].key):
         run, cohort = futures.pop(future)
-        if not future.cancelled() and crew.is_lost(future.exception()):
-            futures[crew.submit(run.plan, cohort)] = (run, cohort)
-            continue
-        for batch, results in zip(cohort, future.result(), strict=True):
+        for batch, results in zip(cohort.batches, future.result(), strict=True):
             for piece, result in zip(batch, results, strict=True):
                 run.accept(piece, crew.received(run.plan, piece, result))
 

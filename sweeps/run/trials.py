@@ -40,7 +40,7 @@ from sweeps.toml import read_toml
 
 
 class Sent(NamedTuple):
-    """What comes back of an `Outcome` from another process: all but its draws."""
+    """What comes back of an `Outcome` from another process where its networks are wanted: all but its draws."""
 
     epochs: tuple[int, ...]
     losses: Losses
@@ -66,14 +66,19 @@ class TrialTrainer:
     spec: str
     dataset: str
 
-    def __call__(self, batch: Sequence[Piece]) -> list[Sent | str]:
-        """Train some of a trial's replicas."""
+    def __call__(self, batch: Sequence[Piece]) -> list[Sent | TrialRecord | str]:
+        """Train some of a trial's replicas; of a whole trial of the search the record is made here, too."""
         spec, source = _opened(self.spec, self.dataset)
-        outcomes = [run_chunk(spec, source, piece.setting, piece.i) for piece in batch]
-        return [
-            outcome if isinstance(outcome, str) else Sent(*(getattr(outcome, field) for field in Sent._fields))
-            for outcome in outcomes
-        ]
+        return [self._trained(spec, source, piece) for piece in batch]
+
+    def _trained(self, spec: SweepSpec, source: Source, piece: Piece) -> Sent | TrialRecord | str:
+        setting = piece.setting
+        outcome = run_chunk(spec, source, setting, piece.i)
+        if isinstance(outcome, str):
+            return outcome
+        if setting.stage in ("search", "page_search") and setting.n_chunks == 1:
+            return make_record(spec, source, _study_name(spec, self.dataset), setting, outcome, None)
+        return Sent(*(getattr(outcome, field) for field in Sent._fields))
 
 
 @lru_cache(maxsize=16)
@@ -218,27 +223,31 @@ class TrialPlan:
         """Return what trains trials in another process."""
         return self._trainer
 
-    def received(self, piece: Piece, outcome: Sent | str) -> Outcome | str:
-        """Return an outcome with its draws, which follow from the seeds and need not travel."""
-        if isinstance(outcome, str):
+    def received(self, piece: Piece, outcome: Sent | TrialRecord | str) -> Outcome | TrialRecord | str:
+        """Return an outcome with its draws, which follow from the seeds and need not travel; a record as it is."""
+        if isinstance(outcome, str | TrialRecord):
             return outcome
         source = self._source
         draws = join_draws([source.draws(seeds) for seeds in source.groups(piece.setting.chunk(piece.i))])
         return Outcome(draws=draws, **{field: getattr(outcome, field) for field in Sent._fields})
 
-    def record(self, setting: Setting, outcomes: Sequence[Outcome | str], timing: Timing) -> TrialRecord:
+    def record(self, setting: Setting, outcomes: Sequence[Outcome | TrialRecord | str], timing: Timing) -> TrialRecord:
         """Return a trial's record; it has failed if one of its pieces has."""
-        outcome, reason = _joined(outcomes)
-        study = f"{self._spec.name}/{self._dataset.name}"
-        record = make_record(self._spec, self._source, study, setting, outcome, reason)
+        record = outcomes[0]
+        if not isinstance(record, TrialRecord):
+            outcome, reason = _joined(outcomes)
+            study = _study_name(self._spec, self._dataset.name)
+            record = make_record(self._spec, self._source, study, setting, outcome, reason)
         return dataclasses.replace(
             record, started_at_s=timing.started_at_s, duration_s=timing.duration_s, worker=timing.worker
         )
 
-    def keep(self, setting: Setting, record: TrialRecord, outcomes: Sequence[Outcome | str]) -> None:
+    def keep(self, setting: Setting, record: TrialRecord, outcomes: Sequence[Outcome | TrialRecord | str]) -> None:
         """Write the networks and curves of a certificate."""
+        if setting.stage not in ("certificate", "page_certificate"):
+            return
         outcome, _ = _joined(outcomes)
-        if outcome is None or setting.stage not in ("certificate", "page_certificate"):
+        if outcome is None:
             return
         extra = self._source.model_extra(setting.seeds)
         # Only what can be drawn again from its seed is animated; a table's rows are its owner's.
@@ -256,7 +265,11 @@ class TrialPlan:
         source.finish(study, setting)
 
 
-def _joined(outcomes: Sequence[Outcome | str]) -> tuple[Outcome, None] | tuple[None, str]:
+def _study_name(spec: SweepSpec, dataset: str) -> str:
+    return f"{spec.name}/{dataset}"
+
+
+def _joined(outcomes: Sequence[Outcome | TrialRecord | str]) -> tuple[Outcome, None] | tuple[None, str]:
     """Return what all pieces gave together, or why the first of those that failed has."""
     whole = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
     failures = [outcome for outcome in outcomes if isinstance(outcome, str)]

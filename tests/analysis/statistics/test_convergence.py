@@ -24,7 +24,9 @@ from analysis.statistics.convergence import (
     FloatArray,
     convergence,
     convergence_of,
+    probability_beyond,
     tail_bound,
+    tail_factor,
 )
 
 N_REPLICAS = 16
@@ -81,6 +83,25 @@ def test_the_tail_bound_is_exact_where_the_tail_is_exponential(n_later: int) -> 
         best = losses[:n_later].min()
         held.append(best - losses.min() <= tail_bound(losses[:n_later], best))
     assert np.mean(held) == pytest.approx(TAIL_LEVEL, abs=0.013)
+
+
+def test_so_many_trials_that_the_next_are_surely_no_better_gain_nothing() -> None:
+    """Of w + 50 alike the best is among the last 50 in 50 of w + 50 cases: fewer than one in twelve from 575 on."""
+    assert probability_beyond(0.0, 575) == pytest.approx(AHEAD / (575 + AHEAD))
+    assert tail_factor(574) == pytest.approx(0.0, abs=0.003)
+    assert 0.0 < tail_factor(574) < tail_factor(570)
+    assert [tail_factor(n) for n in (575, 576, 10_000, 100_000)] == [0.0] * 4
+    rng = np.random.default_rng(6)
+    held = []
+    for _ in range(2000):
+        losses = -rng.exponential(size=600 + AHEAD)
+        best = losses[:600].min()
+        assert tail_bound(losses[:600], best) == 0.0
+        held.append(best <= losses.min())
+    assert np.mean(held) >= TAIL_LEVEL - 0.013
+    found = convergence_of(measured(rng, flat(rng, 1200), 0.003))
+    assert found is not None
+    assert found.tail == 0.0
 
 
 @pytest.mark.parametrize("truth_of", [uniform_end, thin_end, learning, local, falling, flat])

@@ -4,34 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
+import gc
+import logging
 import os
 import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tiny import tiny_spec
+from tiny import tiny_spec, tiny_table
 
-from analysis.records.study import Study
+from analysis.records.lines import encode_line
+from analysis.records.study import Study, TrialRecord
+from analysis.records.values import as_data
 from sweeps.run.crews import check_executor
 from sweeps.run.dask_crew import SHORTEST_S, DaskCrew, connected
-from sweeps.run.executors import Batch, LocalCrew, Result, cohorts
-from sweeps.run.plan import Piece, Plan
+from sweeps.run.executors import Cohort, LocalCrew, Result, cohorts
+from sweeps.run.plan import Piece, Plan, Timing
+from sweeps.run.progress import Progress
 from sweeps.run.remote import check_equal, own_versions, train_here
+from sweeps.run.setting import Setting
 from sweeps.run.study import run_sweep
+from sweeps.run.trial_record import Outcome
 from sweeps.run.trials import TrialPlan, TrialTrainer
-from sweeps.spec.sweep import SweepSpec
+from sweeps.spec.sweep import DatasetSpec, SweepSpec, parse_spec
 from sweeps.spec.writing import with_overrides
 from sweeps.store.log import digest
 from sweeps.toml import SpecError
 
 distributed = pytest.importorskip("distributed")
-KilledWorker = distributed.scheduler.KilledWorker
 Tally = Callable[[str, float, float], None]
 SPEC: SweepSpec = with_overrides(tiny_spec(), goal="test_loss < 0.001")
+
+
+def short_spec() -> SweepSpec:
+    """Return a sweep of one dataset that is a search and little else."""
+    table = tiny_table()
+    table["search"] |= {"n_trials": 24, "lag": 12, "sampler": "random", "n_candidates": 1}
+    table["goal"]["below"] = 0.001
+    table["finalists"]["n"] = 1
+    table["certificates"]["n"] = 0
+    return parse_spec(table | {"datasets": table["datasets"][:1]}, "tiny.toml")
+
+
+SHORT = short_spec()
 
 
 def here(n_workers: int) -> distributed.LocalCluster:
@@ -96,7 +117,7 @@ def test_a_worker_of_other_code_is_refused(cluster: distributed.LocalCluster, tm
     with connected(named(cluster)) as crew:
         crew._expected = own_versions() | {"code": "0123456789ab"}
         with pytest.raises(SpecError, match=r"^worker .+:\d+: code [0-9a-f]{12}, but 0123456789ab here; its numbers "):
-            crew.submit(plan, [(piece,)]).result()
+            crew.submit(plan, Cohort(((piece,),))).result()
     tally("Dask worker with other code: taken", 1, 0)
 
 
@@ -115,19 +136,52 @@ def _study(plan: TrialPlan) -> Study:
     return Study(plan.header)
 
 
-def test_a_task_can_be_pickled_and_gives_what_the_plan_gives(tmp_path: Path) -> None:
-    plan = TrialPlan(SPEC, SPEC.datasets[0], tmp_path)
-    params, _ = plan.proposer(_study(plan)).ask(0)
-    setting = plan.setting(_study(plan), 0, params, ())
+def sent_and_back(plan: TrialPlan, setting: Setting) -> tuple[Any, Any]:
+    """Return what comes of a setting in another process, and what comes of it here."""
     trainer, batch = pickle.loads(pickle.dumps((plan.trainer(), (Piece(setting, 0),))))
     ((result,),) = pickle.loads(pickle.dumps(train_here(trainer, [batch], own_versions())))
-    back = plan.received(batch[0], result.outcome)
-    (here,) = plan.train(batch, threading.Event())
-    assert not isinstance(back, str)
-    assert not isinstance(here, str)
-    assert back.sha256 == here.sha256
     assert result.timing.worker.endswith(f":{os.getpid()}")
-    assert pickle.loads(pickle.dumps(back.epochs)) == here.epochs
+    (here,) = plan.train(batch, threading.Event())
+    return plan.received(batch[0], result.outcome), here
+
+
+@pytest.mark.parametrize("dataset", SPEC.datasets, ids=lambda one: one.name)
+def test_a_record_made_by_a_worker_is_the_one_made_here(tmp_path: Path, dataset: DatasetSpec) -> None:
+    plan = TrialPlan(SPEC, dataset, tmp_path)
+    proposer = plan.proposer(_study(plan))
+    for number in range(3):
+        setting = plan.setting(_study(plan), number, proposer.ask(number)[0], ())
+        back, here = sent_and_back(plan, setting)
+        timing = Timing(1.0, 2.0, "w")
+        assert isinstance(back, TrialRecord)
+        assert isinstance(here, Outcome)
+        assert back.started_at_s == 0.0
+        found, expected = (plan.record(setting, [one], timing) for one in (back, here))
+        assert found == expected
+        assert as_data(found) == as_data(expected)
+        assert encode_line("finished", as_data(found)) == encode_line("finished", as_data(expected))
+
+
+def test_a_trial_that_cannot_be_trained_is_recorded_by_the_driver(tmp_path: Path) -> None:
+    plan = TrialPlan(SPEC, SPEC.datasets[0], tmp_path)
+    params, _ = plan.proposer(_study(plan)).ask(0)
+    setting = plan.setting(_study(plan), 0, params | {"training.batch_size": 10_000}, ())
+    back, here = sent_and_back(plan, setting)
+    assert isinstance(back, str)
+    assert back == here
+    assert plan.record(setting, [back], Timing()).state == "failed"
+
+
+def test_networks_come_back_where_they_are_kept(tmp_path: Path) -> None:
+    plan = TrialPlan(SPEC, SPEC.datasets[0], tmp_path)
+    params, _ = plan.proposer(_study(plan)).ask(0)
+    setting = dataclasses.replace(plan.setting(_study(plan), 0, params, ()), stage="certificate")
+    back, here = sent_and_back(plan, setting)
+    assert isinstance(back, Outcome)
+    assert isinstance(here, Outcome)
+    assert back.sha256 == here.sha256
+    assert back.epochs == here.epochs
+    assert [array.tobytes() for array in back.draws.train.X] == [array.tobytes() for array in here.draws.train.X]
 
 
 def test_unequal_versions_are_named_on_both_sides() -> None:
@@ -155,22 +209,43 @@ class _Crew(LocalCrew):
 @pytest.mark.parametrize(
     ("n_batches", "batch_s", "n_workers", "n_under_way", "sizes"),
     [
-        (8, 0.01, 2, 0, [4, 4]),  # five would do for 50 ms, but then a worker had less
-        (20, 0.01, 2, 0, [5, 5, 5, 5]),
-        (8, 0.2, 2, 0, [1] * 8),
-        (8, 0.2, 2, 9, [1] * 8),
-        (8, None, 2, 0, [1] * 8),
-        (1, 0.01, 4, 7, [1]),
+        (8, 0.01, 2, 0, [[4], [4]]),  # five would do for 50 ms, but then a worker had less
+        (20, 0.01, 2, 0, [[5], [5], [5], [5]]),
+        (16, 2.1, 2, 0, [[1]] * 16),  # two seconds are over with each of them
+        (16, 1.1, 2, 0, [[1, 1, 1]] * 5 + [[1]]),  # two seconds of two workers
+        (8, None, 2, 0, [[1]] * 8),
+        (8, 0.2, 4, 0, [[1]] * 8),  # fewer than four for each worker
+        (1, 0.01, 4, 7, [[1]]),
         (1, 0.01, 4, 8, []),  # nobody is idle: it waits for others to go with
         (0, 0.01, 2, 0, []),
+        (16, 0.2, 2, 0, [[1, 1, 1, 1]] * 4),  # a quarter of what is under way
+        (40, 0.2, 2, 0, [[1] * 10] * 4),
+        (400, 0.1, 2, 0, [[1] * 20] * 20),  # in one message at most
+        (3, 0.2, 2, 13, []),
+        (4, 0.2, 2, 12, [[1, 1, 1, 1]]),
+        (5, 0.2, 2, 12, [[1, 1, 1, 1], [1]]),
+        (3, 0.2, 2, 3, [[1]] * 3),  # the end is near: each by itself
+        (30, 0.03, 1, 0, [[2, 2, 2]] * 5),
+        (9, 0.03, 1, 8, [[2, 2, 2], [2, 1]]),
     ],
 )
-def test_short_batches_go_together(
-    n_batches: int, batch_s: float | None, n_workers: int, n_under_way: int, sizes: list[int]
+def test_what_is_short_goes_together(
+    n_batches: int, batch_s: float | None, n_workers: int, n_under_way: int, sizes: list[list[int]]
 ) -> None:
-    batches = [(object(),)] * n_batches
+    batches = [(object(),) for _ in range(n_batches)]
     found = cohorts(batches, _Crew(n_workers), batch_s, n_under_way)  # type: ignore[arg-type]
-    assert [len(cohort) for cohort in found] == sizes
+    assert [[len(task) for task in cohort.tasks] for cohort in found] == sizes
+    sent = [batch for cohort in found for batch in cohort.batches]
+    assert sent == batches[: len(sent)]
+    assert [batch for cohort in found for task in cohort.tasks for batch in task] == sent
+
+
+def test_threads_get_each_batch_by_itself() -> None:
+    crew = _Crew(2)
+    crew.shortest_s = LocalCrew.shortest_s
+    batches = [(object(),) for _ in range(8)]
+    found = cohorts(batches, crew, 0.01, 40)  # type: ignore[arg-type]
+    assert found == [Cohort((batch,)) for batch in batches]
 
 
 def test_a_certificate_that_is_not_there_is_told_in_a_line() -> None:
@@ -211,64 +286,58 @@ def test_executors_that_are_some_are_accepted() -> None:
         check_executor(name)
 
 
-class Lost:
-    """A Dask future whose worker died between its result's coming in and the look at its state."""
+def test_a_result_whose_worker_dies_before_it_is_fetched_is_trained_again(
+    tmp_path: Path, cluster: distributed.LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[str] = []
+    fetch = DaskCrew._fetch
 
-    status = "lost"
+    async def kill_first(crew: DaskCrew, tasks: list[distributed.Future]) -> list[list[Result]]:
+        if not killed:
+            killed.append("")  # the others of the first round go on
+            while tasks[0].status != "finished":
+                await asyncio.sleep(0.01)
+            ((_, holders),) = (await crew._client.scheduler.who_has(keys=[tasks[0].key])).items()
+            killed[:] = holders
+            processes = await crew._client.run(os.getpid, workers=killed, asynchronous=True)
+            os.kill(processes[killed[0]], signal.SIGKILL)
+        return await fetch(crew, tasks)
 
-    def __init__(self, result: list[object]) -> None:
-        self._held = result
-
-    async def _result(self, raiseit: bool) -> list[object]:
-        return [] if raiseit else self._held
-
-
-def misread(result: list[object]) -> concurrent.futures.Future[list[object]]:
-    """Return what Dask's own executor makes of a lost future."""
-    from distributed.cfexecutor import _cascade_future
-
-    async def fetch(future: concurrent.futures.Future[list[object]]) -> None:
-        await _cascade_future(Lost(result), future)
-
-    future: concurrent.futures.Future[list[object]] = concurrent.futures.Future()
-    asyncio.run(fetch(future))
-    return future
-
-
-@pytest.mark.parametrize("n_batches", [0, 1, 2, 3, 4])
-def test_a_result_that_dasks_executor_takes_for_an_error_is_known_from_an_error_of_a_task(n_batches: int) -> None:
-    """The executor reads three values from it, an error in their midst: any number of batches may stand there."""
-    error = misread([["a result"]] * n_batches).exception()
-    assert isinstance(error, (AttributeError if n_batches == 3 else ValueError))
-    assert DaskCrew.is_lost(error)
+    run_sweep(SHORT, tmp_path / "threads", workers=2)
+    monkeypatch.setattr(DaskCrew, "_fetch", kill_first)
+    run_sweep(SHORT, tmp_path / "dask", workers=1, executor=named(cluster))
+    assert len(killed) == 1
+    assert digest(tmp_path / "dask" / "tiny") == digest(tmp_path / "threads" / "tiny")
 
 
-def test_an_error_of_a_task_is_not_lost() -> None:
-    with pytest.raises(ValueError, match="invalid literal") as told:
-        int("x")
-    assert not DaskCrew.is_lost(told.value)
-    assert not DaskCrew.is_lost(KilledWorker("a task", None, 3))
-    assert not DaskCrew.is_lost(None)
-
-
-def test_a_lost_result_is_trained_again_and_counts_once(
+def test_a_search_sends_and_fetches_several_tasks_at_a_time(
     tmp_path: Path, cluster: distributed.LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[int] = []
     submit = DaskCrew.submit
 
-    def lose_each_third(
-        crew: DaskCrew, plan: Plan, batches: Sequence[Batch]
-    ) -> concurrent.futures.Future[list[list[Result]]]:
-        sent.append(len(batches))
-        future = submit(crew, plan, batches)
-        if len(sent) % 3:
-            return future
-        future.result()
-        return misread([[] for _ in batches])  # type: ignore[return-value]
+    def count(crew: DaskCrew, plan: Plan, cohort: Cohort) -> concurrent.futures.Future[list[list[Result]]]:
+        sent.append(len(cohort.tasks))
+        return submit(crew, plan, cohort)
 
-    run_sweep(SPEC, tmp_path / "threads", workers=2)
-    monkeypatch.setattr(DaskCrew, "submit", lose_each_third)
-    run_sweep(SPEC, tmp_path / "dask", workers=1, executor=named(cluster))
-    assert len(sent) > 5
+    monkeypatch.setattr(DaskCrew, "submit", count)
+    monkeypatch.setattr(DaskCrew, "shortest_s", 1e-6)  # so that no two trials of a few milliseconds share a task
+    run_sweep(SHORT, tmp_path / "dask", workers=1, executor=named(cluster))
+    run_sweep(SHORT, tmp_path / "threads", workers=2)
+    assert max(sent) > 1
     assert digest(tmp_path / "dask" / "tiny") == digest(tmp_path / "threads" / "tiny")
+
+
+def test_a_search_that_is_stopped_leaves_nothing_that_speaks_later(
+    tmp_path: Path, cluster: distributed.LocalCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An asyncio task whose error nobody has asked for says so once it is collected."""
+
+    def interrupt(progress: Progress) -> None:
+        if progress.n_finished > 3:
+            raise KeyboardInterrupt
+
+    with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
+        run_sweep(SHORT, tmp_path, workers=1, executor=named(cluster), on_event=interrupt)
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
