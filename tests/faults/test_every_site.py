@@ -147,7 +147,8 @@ def test_whatever_the_writer_of_runs_asks_of_the_disk_may_be_refused(
     def fresh(name: str) -> tuple[Path, str]:
         folder = tmp_path / name
         shutil.copytree(whole, folder / "results" / "tiny")
-        shutil.copy(empty_database, folder / "mlflow.db")
+        if site != "replace":  # which moves a database into its place
+            shutil.copy(empty_database, folder / "mlflow.db")
         monkeypatch.chdir(folder)
         return folder / "results", sqlite_uri(folder / "mlflow.db")
 
@@ -155,8 +156,7 @@ def test_whatever_the_writer_of_runs_asks_of_the_disk_may_be_refused(
     results, uri = fresh("counted")
     with failing(site, counting):
         sync(results, uri)
-    if site in (COMMIT, "open"):
-        assert counting.n_calls > 0
+    assert counting.n_calls > 0
     places = [(at, code) for at in range(1, counting.n_calls + 1) for code in CODES]
     chosen = random.Random(site).sample(places, min(n, len(places)))
     found = list[str]()
