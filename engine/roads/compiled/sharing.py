@@ -63,8 +63,10 @@ def _shared_ns(network: NetworkConfig, training: TrainingConfig, sizes: Sequence
     """Return what an epoch takes groups together: its end runs once for each number of points, from a saved state."""
     n_groups = -(-sum(n_replicas for n_replicas, _ in sizes) // LANES[training.dtype])
     chunk = min(training.batch_size, TRAINING_CHUNK)
-    start, *numbers = epoch_ends(np.array([[n for _, n in sizes]]), training.batch_size, chunk)[0].tolist()
-    chunks = (numbers[-1] if numbers else start) / chunk
+    points = np.array([[n for _, n in sizes]])
+    edges: list[int] = epoch_ends(points, training.batch_size, chunk)[0].tolist()
+    start, numbers = edges[0], edges[1:]
+    chunks = edges[-1] / chunk
     n_weights = sum(a * b for a, b in itertools.pairwise(network.layer_sizes))
     saving = SAVING_NS * n_weights
     ends = sum(max(1.0, (n - start) / chunk) * group_ns(network, training) + saving for n in numbers[:-1])
