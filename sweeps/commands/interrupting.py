@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import signal
 import sys
 import threading
@@ -115,18 +115,20 @@ class _Watcher:
             thread.join()
 
     def _watch(self) -> None:
-        while True:
-            wait_s = None if self._leave_at is None else max(self._leave_at - time.monotonic(), 0.0)
-            if not select.select([self._listening], [], [], wait_s)[0]:
-                _leave()
-            numbers = os.read(self._listening, 64)
-            for number in numbers:
-                if number in SIGNALS and self._leave_at is not None:
+        with selectors.DefaultSelector() as signals:
+            signals.register(self._listening, selectors.EVENT_READ)
+            while True:
+                wait_s = None if self._leave_at is None else max(self._leave_at - time.monotonic(), 0.0)
+                if not signals.select(wait_s):
                     _leave()
-                elif number in SIGNALS:
-                    self._leave_at = time.monotonic() + GRACE_S
-            if REST[0] in numbers:
-                return
+                numbers = os.read(self._listening, 64)
+                for number in numbers:
+                    if number in SIGNALS and self._leave_at is not None:
+                        _leave()
+                    elif number in SIGNALS:
+                        self._leave_at = time.monotonic() + GRACE_S
+                if REST[0] in numbers:
+                    return
 
 
 _watcher: _Watcher | None = None

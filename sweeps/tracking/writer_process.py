@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
-import select
+import selectors
 import subprocess
 import sys
 import threading
@@ -88,12 +88,13 @@ class TrackingProcess:
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise AssertionError("started with pipes")
-        with self._log, stdout:
+        with self._log, stdout, selectors.DefaultSelector() as talk:  # `select` knows no descriptor beyond 1 023
+            talk.register(stdout, selectors.EVENT_READ)
             with contextlib.suppress(BrokenPipeError):  # it has failed; its status says so
                 stdin.write(FINISH)
                 stdin.flush()
             output = b""
-            while select.select([stdout], [], [], LONGEST_SILENCE_S)[0]:
+            while talk.select(LONGEST_SILENCE_S):
                 piece = os.read(stdout.fileno(), 65536)
                 output += piece
                 if not piece:

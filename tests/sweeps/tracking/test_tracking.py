@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import resource
 import shutil
 import sqlite3
 import subprocess
@@ -12,7 +14,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -357,6 +359,22 @@ def test_a_database_of_another_mlflow_is_left_alone_with_the_command_that_migrat
     assert old.read_bytes() == before
 
 
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Hold more files open than `select` has numbers for."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= most < 1100:
+        pytest.skip(f"this process may have {most} files open")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2000 if most < 0 else min(2000, most), most))
+    with ExitStack() as held:
+        for _ in range(1030):
+            held.enter_context(Path(os.devnull).open())
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("many_files")
 def test_the_writer_follows_a_log_until_it_is_told_to_finish(results: Path, uri: str) -> None:
     path = next(results.glob("*/*/log.jsonl"))
     lines = path.read_text().splitlines(keepends=True)
