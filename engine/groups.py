@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,6 +124,7 @@ def train_groups(
         If anything cannot be used; the message names argument, value and what would do.
     """
     looks = checked_looks(look_at, 0)
+    groups = _measured_alike(groups)
     for group in groups:
         check_points(network, training, group.split, group.parameters.n_replicas, group.evaluate_on)
     sets = [_open(network, training, groups, *chosen) for chosen in _sets(network, training, groups, road)]
@@ -141,6 +143,20 @@ def train_groups(
             losses = {name: np.ascontiguousarray(table[:, k, first:last]) for k, name in names}
             results[place] = TrainResult(tuple(looks[:done]), losses, one.state(i), f"{one.road}-{training.dtype}")
     return [results[place] for place in range(len(groups))]
+
+
+def _measured_alike(groups: Sequence[Group]) -> list[Group]:
+    """Return groups whose splits stand in the order of the first one's; raises ValueError if they are not the same."""
+    if not groups:
+        raise ValueError("groups: none given; give at least one")
+    names = list(groups[0].evaluate_on)
+    for i, group in enumerate(groups):
+        if group.evaluate_on.keys() != set(names):
+            given, first = (", ".join(map(repr, some)) or "nothing" for some in (group.evaluate_on, names))
+            raise ValueError(f"groups[{i}].evaluate_on: {given}; give the splits that groups[0] has: {first}")
+    return [
+        dataclasses.replace(group, evaluate_on={name: group.evaluate_on[name] for name in names}) for group in groups
+    ]
 
 
 def _sets(

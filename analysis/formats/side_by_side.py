@@ -91,11 +91,12 @@ def draw_all(pictures: Sequence[Picture], drawers: Drawers = ALONE) -> list[Draw
 @contextlib.contextmanager
 def _signals_waiting() -> Iterator[None]:
     """Let signals wait: a child that still has its parent's handlers would tell the parent of them once more."""
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # where one came just before it blocks, and raises as well
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def load_renderers() -> None:
@@ -134,14 +135,18 @@ def _n_others() -> int:
 
 def _end_pools() -> None:
     """Let libraries end what threads they end before a fork, by the fork of a process that ends at once."""
-    with warnings.catch_warnings():
-        # Later Pythons warn of any thread there is. This child waits for none of them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
+    pid = _fork()
     if pid == 0:
         os._exit(0)
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)
+
+
+def _fork() -> int:
+    """Fork without a word: later Pythons warn of any thread there is, and no child here waits for one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 @dataclass(slots=True)
@@ -165,7 +170,8 @@ class _Helper:
     def stop(self) -> None:
         """Leave no process and no file behind."""
         if self.is_running:
-            os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and nobody reads of the ends of children
+                os.kill(self.pid, signal.SIGKILL)
             self._wait()
         self.file.close()
 
@@ -192,7 +198,7 @@ def _start(pictures: Sequence[Picture], claims: int) -> _Helper:
     parent = os.getpid()
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the helper's, until it has been read)
     try:
-        pid = os.fork()
+        pid = _fork()
     except OSError:
         file.close()
         raise

@@ -6,9 +6,10 @@ mini-batch. Here the caller works, too, and each other thread waits at a queue o
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from queue import SimpleQueue
 from types import TracebackType
 from typing import TypeVar
@@ -29,14 +30,19 @@ class _Member(threading.Thread):
         self.errors: SimpleQueue[BaseException | None] = SimpleQueue()  # one for each work done
 
     def run(self) -> None:
-        with self._surroundings:
+        with ExitStack() as stack:
+            # Whatever happens, each work is answered: the caller waits for that.
+            refused = _error_of(lambda: stack.enter_context(self._surroundings))
             while (work := self.asked.get()) is not None:
-                try:
-                    work(self._place)
-                except BaseException as error:  # the caller raises it
-                    self.errors.put(error)
-                else:
-                    self.errors.put(None)
+                self.errors.put(_error_of(functools.partial(work, self._place)) if refused is None else refused)
+
+
+def _error_of(call: Callable[[], object]) -> BaseException | None:
+    try:
+        call()
+    except BaseException as error:  # the caller raises it
+        return error
+    return None
 
 
 class Crew:

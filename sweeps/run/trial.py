@@ -86,7 +86,7 @@ def run_chunk(
         groups = [source.draws(seeds) for seeds in source.groups(setting.chunk(i))]
         draws = join_draws(groups)
         network, training = apply(spec, setting.params, source.n_inputs, source.n_outputs)
-        check_updates(training, draws.train.X.shape[1])
+        check_updates(training, min(one.train.X.shape[1] for one in groups))
         cap = diverged_cap(draws)
         means: list[float] = []
         bounds = dict(setting.prune_above)

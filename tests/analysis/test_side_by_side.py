@@ -162,3 +162,45 @@ def test_a_shell_that_ignores_the_ends_of_children_changes_nothing() -> None:
         "assert side_by_side.draw_all(pictures, side_by_side.Drawers(3)) == alone\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_error_meanwhile_is_told_though_nobody_reads_of_the_ends_of_children() -> None:
+    done = run(
+        "import signal, time\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "def fails():\n"
+        "    time.sleep(1.0)\n"  # its helpers have drawn all and are gone
+        "    raise ValueError('no such page')\n"
+        "try: side_by_side.draw_all(pictures[:2], side_by_side.Drawers(3, meanwhile=fails))\n"
+        "except ValueError as error: print(error)\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "no such page\n", "")
+
+
+def test_an_interrupt_just_before_signals_wait_leaves_none_of_them_waiting() -> None:
+    done = run(
+        "import signal\n"
+        "real = signal.pthread_sigmask\n"
+        "def interrupted(how, numbers):\n"
+        "    before = real(how, numbers)\n"
+        "    if how == signal.SIG_BLOCK and numbers: raise KeyboardInterrupt\n"  # as the real one does, having blocked
+        "    return before\n"
+        "signal.pthread_sigmask = interrupted\n"
+        "try: side_by_side.draw_all(pictures, side_by_side.Drawers(2))\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+        "print(real(signal.SIG_BLOCK, ()))\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\nset()\n", "")
+
+
+def test_no_word_of_the_threads_that_bear_a_fork() -> None:
+    done = run(
+        "import warnings\n"
+        "fork = os.fork\n"
+        "def warned():\n"
+        "    warnings.warn('this process is multi-threaded', DeprecationWarning)\n"
+        "    return fork()\n"
+        "os.fork = warned\n"
+        "assert side_by_side.draw_all(pictures, side_by_side.Drawers(3)) == alone\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

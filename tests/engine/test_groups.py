@@ -1,5 +1,6 @@
 """Groups trained in step give what each gives by itself, whether or not they share vectors."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from engine.network import NetworkConfig
 from engine.roads.compiled.sharing import sets_to_share
 from engine.splits import Split
 from engine.training import Look, TrainResult, train
+from tests.engine.roads.test_choice import with_record
 from tests.engine.roads.test_kernels import arrays_of, random_parameters, random_split
 from tests.engine.roads.test_single import assert_same
 
@@ -74,6 +76,16 @@ def test_folds_share_vectors_where_their_updates_agree_and_it_pays() -> None:
     assert sets_to_share(wide, KEEP, FOLDS) == [(0,), (1,), (2,)]  # its units fill vectors
 
 
+def test_folds_whose_ends_are_long_share_only_where_going_through_each_end_pays() -> None:
+    """Of two mini-batches of 100 the second has 1 to 100 points, and runs once for each number: 351 points, not 200."""
+    training = TrainingConfig(batch_size=100, dtype="float32")
+    unequal = [(3, 101), (3, 125), (3, 150), (3, 175), (3, 200)]
+    alike = [(3, 196), (3, 197), (3, 198), (3, 199), (3, 200)]
+    network = NetworkConfig(4, (28,), 1, "relu", "linear")
+    assert sets_to_share(network, training, unequal) == [(0,), (1,), (2,), (3,), (4,)]
+    assert sets_to_share(network, training, alike) == [(0, 1, 2, 3, 4)]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -120,9 +132,52 @@ def test_a_look_shows_every_group_and_can_end_all() -> None:
         assert weights[1] == alone.state.parameters.weights[0][0, 0, 0] != weights[0]
 
 
+def test_splits_are_told_by_name_in_whatever_order_each_group_has_them() -> None:
+    groups = groups_of(NETWORK, KEEP, FOLDS)
+    first, *others = groups
+    turned = [dataclasses.replace(one, evaluate_on=dict(reversed(one.evaluate_on.items()))) for one in others]
+    expected = train_groups(NETWORK, KEEP, groups, look_at=[1, 2])
+    seen: list[tuple[float, ...]] = []
+
+    def look(looks: Sequence[Look]) -> bool:
+        seen.append(tuple(float(looks[1].losses[name][0]) for name in ("train", "test")))
+        return False
+
+    found = train_groups(NETWORK, KEEP, [first, *turned], look_at=[1, 2], on_look=look)
+    for result, its in zip(found, expected, strict=True):
+        assert_equal(result, its)
+    assert seen == [tuple(float(expected[1].losses[name][i, 0]) for name in ("train", "test")) for i in range(2)]
+
+
+def test_groups_that_are_not_measured_alike_are_refused() -> None:
+    first, second = groups_of(NETWORK, KEEP, [(2, 20), (3, 21)])
+    other = dataclasses.replace(second, evaluate_on={"test": second.evaluate_on["test"]})
+    text = "groups[1].evaluate_on: 'test'; give the splits that groups[0] has: 'train', 'test', 'in_range'"
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        train_groups(NETWORK, KEEP, [first, other], look_at=[1])
+    none = dataclasses.replace(second, evaluate_on={})
+    text = "groups[1].evaluate_on: nothing; give the splits that groups[0] has: 'train', 'test', 'in_range'"
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        train_groups(NETWORK, KEEP, [first, none], look_at=[1])
+    with pytest.raises(ValueError, match=r"^groups: none given; give at least one$"):
+        train_groups(NETWORK, KEEP, [], look_at=[1])
+
+
+def test_a_method_without_a_compiled_form_is_refused_where_vectors_would_be_shared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_record(monkeypatch, "optimizer", "new", 99)
+    training = TrainingConfig(batch_size=8, optimizer="new", partial_batch="keep", dtype="float32")
+    groups = groups_of(NETWORK, training, FOLDS)
+    assert sets_to_share(NETWORK, training, FOLDS) == [(0, 1, 2)]
+    text = "the compiled road has no form of optimizer new; train it on the NumPy road"
+    with pytest.raises(ValueError, match=f"^{text}$"):
+        train_groups(NETWORK, training, groups, look_at=[1], road="compiled")
+
+
 def test_a_split_that_does_not_fit_is_refused() -> None:
     groups = groups_of(NETWORK, KEEP, [(2, 20), (3, 21)])
-    mixed = [groups[0], Group(groups[0].split, groups[1].parameters, groups[1].seeds)]
+    mixed = [groups[0], dataclasses.replace(groups[1], split=groups[0].split)]
     text = "split.X: points of 2 replicas; the parameters have 3 (a leading axis of 1 is shared by all)"
     with pytest.raises(ValueError, match=re.escape(text) + "$"):
         train_groups(NETWORK, KEEP, mixed, look_at=[1])

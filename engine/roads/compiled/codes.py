@@ -66,6 +66,12 @@ KNOWN: Mapping[str, frozenset[int]] = MappingProxyType(
 """Every code with a branch of its own in compiled code; what is not here is refused, never trained as the last one."""
 
 
+def refuse_unknown(network: NetworkConfig, training: TrainingConfig, advice: str) -> None:
+    """Refuse a setting that compiled code has no form of; raises ValueError."""
+    if unknown := unknown_codes(network, training):
+        raise ValueError(f"the compiled road has no form of {unknown[0]}; {advice}")
+
+
 def unknown_codes(network: NetworkConfig, training: TrainingConfig) -> list[str]:
     """Return ``"activation swish"`` for each method of a setting that compiled code has no form of."""
     asked = (

@@ -62,6 +62,7 @@ from engine.roads.compiled.codes import (
     I_PENDING_AFTER,
     I_UPDATES,
     I_UPDATES_AFTER,
+    refuse_unknown,
     unknown_codes,
 )
 from engine.roads.compiled.decorators import (
@@ -321,8 +322,7 @@ class CompiledSession:
         split: Split,
         evaluate_on: Sequence[Split] = (),
     ) -> None:
-        if unknown := unknown_codes(network, training):
-            raise ValueError(f"the compiled road has no form of {unknown[0]}; train it on the NumPy road")
+        refuse_unknown(network, training, "train it on the NumPy road")
         n = state.parameters.n_replicas
         n_grouped = n - count_singles(network, training, n)
         self._state = state
@@ -405,8 +405,7 @@ def mean_losses(network: NetworkConfig, parameters: Parameters, split: Split, lo
     ndarray (R,) of float64
         Each point's loss is computed in the type of the parameters, their sum in float64.
     """
-    if unknown := unknown_codes(network, TrainingConfig(loss=loss)):
-        raise ValueError(f"the compiled road has no form of {unknown[0]}; evaluate on the NumPy road")
+    refuse_unknown(network, TrainingConfig(loss=loss), "evaluate on the NumPy road")
     dtype: Any = parameters.weights[0].dtype.name
     n = parameters.n_replicas
     n_grouped = n - count_singles(network, TrainingConfig(loss=loss, dtype=dtype), n)

@@ -13,7 +13,9 @@ import numpy as np
 
 from engine.configuration import TrainingConfig
 from engine.network import FloatArray, NetworkConfig, Parameters
+from engine.roads.compiled.codes import refuse_unknown
 from engine.roads.compiled.prices import group_ns, single_ns
+from engine.roads.compiled.rows import epoch_ends
 from engine.roads.compiled.session import GroupSession
 from engine.roads.compiled.single_session import count_singles
 from engine.roads.compiled.vectors import LANES, TRAINING_CHUNK
@@ -60,10 +62,14 @@ def _own_ns(network: NetworkConfig, training: TrainingConfig, n_replicas: int, n
 def _shared_ns(network: NetworkConfig, training: TrainingConfig, sizes: Sequence[tuple[int, int]]) -> float:
     """Return what an epoch takes groups together: its end runs once for each number of points, from a saved state."""
     n_groups = -(-sum(n_replicas for n_replicas, _ in sizes) // LANES[training.dtype])
-    numbers = {n for _, n in sizes}
-    chunks = max(numbers) / min(training.batch_size, TRAINING_CHUNK)
+    chunk = min(training.batch_size, TRAINING_CHUNK)
+    points = np.array([[n for _, n in sizes]])
+    edges: list[int] = epoch_ends(points, training.batch_size, chunk)[0].tolist()
+    start, numbers = edges[0], edges[1:]
+    chunks = edges[-1] / chunk
     n_weights = sum(a * b for a, b in itertools.pairwise(network.layer_sizes))
-    ends = (len(numbers) - 1) * (group_ns(network, training) + SAVING_NS * n_weights)
+    saving = SAVING_NS * n_weights
+    ends = sum(max(1.0, (n - start) / chunk) * group_ns(network, training) + saving for n in numbers[:-1])
     return n_groups * (group_ns(network, training) * chunks + ends)
 
 
@@ -108,7 +114,13 @@ def joined_session(
         What losses are measured on, each split as it is for every group.
     n_replicas : sequence of int
         Of each group.
+
+    Raises
+    ------
+    ValueError
+        If compiled code has no form of the setting.
     """
+    refuse_unknown(network, training, "train it on the NumPy road")
     counts = np.repeat([split.X.shape[1] for split in splits], n_replicas)
     points = joined_split(splits, n_replicas)
     others = [joined_split(split, n_replicas) for split in evaluate_on]

@@ -38,6 +38,8 @@ def domain_rows(frame: pd.DataFrame, column: str, value: str) -> npt.NDArray[np.
     words = np.array(domain_words(series), dtype=object)
     found = np.asarray(words == value, dtype=np.bool_)
     if not found.any():
+        if series.isna().all():
+            raise TableError(f"out of range: column {column!r} is empty; name one that has values")
         if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
             raise TableError(_no_number(series, column, value))
         near = nearest(value, sorted(set(words.tolist())), cutoff=0.0)

@@ -103,3 +103,18 @@ def test_each_other_thread_works_within_its_surroundings() -> None:
         crew.run(look)
         assert inside == [False, True, True]
     assert entered == []
+
+
+def test_surroundings_that_cannot_be_had_are_the_callers_error_and_leave_nobody_waiting() -> None:
+    before = threading.active_count()
+
+    @contextmanager
+    def surroundings() -> Iterator[None]:
+        raise OSError("no such mode")
+        yield
+
+    with Crew(2, surroundings) as crew:
+        for _ in range(2):
+            with pytest.raises(OSError, match=r"^no such mode$"):
+                crew.run(lambda _: None)
+    assert threading.active_count() == before

@@ -332,6 +332,13 @@ def test_an_end_that_is_no_value_is_answered_with_one(column: str, value: str, m
     assert str(told.value) == f"out of range: {message}"
 
 
+@pytest.mark.parametrize("value", ["3", "high"])
+def test_an_empty_column_has_no_end(value: str) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0], "notes": [np.nan, np.nan]})
+    with pytest.raises(TableError, match=r"^out of range: column 'notes' is empty; name one that has values$"):
+        domain_rows(frame, "notes", value)
+
+
 def test_networks_that_remember_rows_are_not_certified_and_would_be() -> None:
     """One table of each dependent kind; with nothing looked for some of them are certified, every time falsely."""
     kinds = [BENCHMARK[name] for name in ("copied_classes", "patients", "regimes")]

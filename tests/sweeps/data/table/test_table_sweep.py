@@ -151,6 +151,18 @@ def test_replicas_of_unequal_folds_give_what_each_gives_alone(
             np.testing.assert_array_equal(losses[:, 0], together.losses[name][:, r])
 
 
+def test_a_batch_that_one_of_the_folds_never_fills_is_refused_whichever_comes_first(houses: Path) -> None:
+    """Folds of 41 and of 42 rows, batches of 42 that are carried on: some networks would stay as they began."""
+    spec = table_spec(houses, "price", test_share=0.18)
+    source = open_source(spec, spec.datasets[0])
+    params = {"training.partial_batch": "carry", "training.batch_size": 42}
+    for seeds in (source.search_seeds(), source.search_seeds()[::-1]):
+        assert run_chunk(spec, source, search_setting(spec, 0, params, seeds), 0) == (
+            "ValueError: training.batch_size: 42 is more than the 41 training points, so that no batch is ever full and"
+            " no weight ever moves; give 1 to 41 (41 is the whole set)"
+        )
+
+
 def test_the_value_of_a_trial_is_the_users_metric_on_the_validation_rows(houses: Path) -> None:
     """Against scikit-learn, from the trained weights by hand: standardized inputs in, euros out."""
     spec = table_spec(houses, "price", network={"hidden_layer_sizes": []})
