@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import pickle
+import re
 import signal
 import sys
 import threading
@@ -330,6 +331,23 @@ def test_a_task_that_fails_for_good_is_told_before_the_others_of_its_message_are
         "worker w: numpy 2, but 1 here; its numbers could differ: start workers of this version on this type of"
         " processor"
     )
+
+
+@pytest.mark.faults
+def test_a_task_that_kills_whoever_trains_it_is_told_with_the_last_of_its_workers() -> None:
+    """Dask gives a task up that has taken four workers with it."""
+
+    def train(crew: DaskCrew) -> None:
+        deadly = crew._client.map(os._exit, [1], pure=False)
+        others = crew._client.map(time.sleep, [0.01] * 5, pure=False)
+        asyncio.run_coroutine_threadsafe(crew._fetch([*deadly, *others]), crew._loop).result(60)
+
+    with here(2) as cluster:
+        with pytest.raises(SpecError) as told, connected(named(cluster)) as crew:
+            train(crew)
+        address = re.escape(cluster.scheduler_address)
+    expected = rf"{address}: 4 workers died of one task, the last tcp://127\.0\.0\.1:\d+; `resume` goes on"
+    assert re.fullmatch(expected, str(told.value))
 
 
 class FailingCrew(LocalCrew):
