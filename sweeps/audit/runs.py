@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from analysis.records.lines import short, unix_ends
 from analysis.records.reading import anchor_difference, read_sweep
 from analysis.records.study import Study
 from sweeps.audit.finding import Finding, Rule
-from sweeps.tracking.answers import every_experiment, fetched
+from sweeps.tracking.answers import every_experiment, fetched, surely
 from sweeps.tracking.choice import ALL, CHOICE_TAG, parse_choice
 from sweeps.tracking.database import open_client, sqlite_path
 from sweeps.tracking.experiments import MOVED_TAG, runs_of
@@ -232,7 +233,8 @@ def _difference(client: MlflowClient, run: Run, content: RunContent) -> str | No
         points[key].add((step, value))
     for key, wanted in points.items():
         if len(wanted) > 1:
-            history = {(metric.step, metric.value) for metric in client.get_metric_history(run.info.run_id, key)}
+            answered = surely(client, partial(client.get_metric_history, run.info.run_id, key))
+            history = {(metric.step, metric.value) for metric in answered}
             if history != wanted:
                 return f"metric {key}: {len(history ^ wanted)} points of its history differ; expected the record's"
     return None

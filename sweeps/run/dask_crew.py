@@ -23,6 +23,8 @@ from sweeps.toml import SpecError
 SHORTEST_S = 0.05
 """Shorter batches go together: a task costs Dask about a millisecond, wherever it runs."""
 CONNECT_S = 10.0
+FAILED = ("error", "cancelled")
+"""What Dask calls a task that will not be done."""
 LOGGERS = ("distributed", "distributed.client", "tornado.application", "asyncio")
 """Those that Dask, and what it stands on, write tracebacks to when a connection breaks."""
 
@@ -60,11 +62,16 @@ class DaskCrew:
         return fetched
 
     async def _fetch(self, tasks: list[Any]) -> list[list[Result]]:
-        for task in tasks:  # first, as `gather` leaves tasks of asyncio behind where it is not waited for
-            await task.exception(asynchronous=True)
-            if task.status != "finished":
-                await self._gathered([task])  # raises what has ended it
-        found: list[list[list[Result]]] = await self._gathered(tasks)
+        # Waited for first, as `gather` leaves tasks of asyncio behind where it is not waited for; and all at once, as
+        # beside one that fails for good others may never end: it may have killed the last worker.
+        try:
+            async with asyncio.TaskGroup() as group:
+                for task in tasks:
+                    group.create_task(_ended(task))
+        except* _FailedError:
+            pass
+        failed = [task for task in tasks if task.status in FAILED]
+        found: list[list[list[Result]]] = await self._gathered(failed[:1] or tasks)  # raises what ended it
         return [results for task in found for results in task]
 
     async def _gathered(self, tasks: list[Any]) -> Any:
@@ -78,6 +85,18 @@ class DaskCrew:
         """Drop what is waiting; what is under way ends by itself and comes to nothing."""
         for future in tuple(self._under_way):
             future.cancel()  # with it go the last references to its tasks, which is what makes Dask drop them
+
+
+class _FailedError(Exception):
+    """A task has failed for good, or was dropped: the others are not waited for."""
+
+
+async def _ended(task: Any) -> None:
+    """Wait until a task is done; one that is lost with its worker runs again."""
+    while task.status != "finished":
+        if task.status in FAILED:
+            raise _FailedError
+        await task.exception(asynchronous=True)
 
 
 def _check_workers(client: Client, address: str, expected: Mapping[str, str]) -> int:

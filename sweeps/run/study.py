@@ -222,8 +222,10 @@ def _accept(
     futures: dict[Future[list[list[Result]]], tuple[_StudyRun, Cohort]],
     crew: Crew,
 ) -> None:
-    """Take in what has been trained, by number."""
-    for future in sorted(done, key=lambda one: futures[one][1].batches[0][0].key):
+    """Take in what has been trained, by number; what has failed for good raises when all else is taken in."""
+    for future in sorted(
+        done, key=lambda one: (one.cancelled() or one.exception() is not None, futures[one][1].batches[0][0].key)
+    ):
         run, cohort = futures.pop(future)
         for batch, results in zip(cohort.batches, future.result(), strict=True):
             for piece, result in zip(batch, results, strict=True):

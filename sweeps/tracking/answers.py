@@ -8,6 +8,7 @@ into the working folder.
 from __future__ import annotations
 
 from collections.abc import Callable, Sized
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -44,7 +45,14 @@ def every_experiment(client: MlflowClient) -> list[Experiment]:
     """
     from mlflow.entities import ViewType
 
-    found = list(surely(client, lambda: client.search_experiments(ViewType.ALL)))
+    found: list[Experiment] = []
+    token: str | None = None
+    while True:
+        page = surely(client, partial(client.search_experiments, ViewType.ALL, page_token=token))
+        found += page
+        token = page.token
+        if not token:
+            break
     if not found:
         raise StoreFailedError(
             "MLflow names no experiment, not even the one called Default; if there is none, make one"
@@ -62,9 +70,8 @@ def whole_run(run: Run, asked_for: str | None = None) -> Run:
         If it is not.
     """
     if not run.info.run_id or not run.info.artifact_uri or asked_for not in (None, run.info.run_id):
-        raise StoreFailedError(
-            f"MLflow has answered about run {asked_for or run.info.run_id or 'just made'} with nothing"
-        )
+        name = asked_for or run.info.run_id
+        raise StoreFailedError(f"MLflow's answer about {f'run {name}' if name else 'the run just made'} is empty")
     return run
 
 

@@ -128,7 +128,7 @@ def _named(client: MlflowClient, name: str) -> Experiment | None:
     """Return the experiment of a name, or None if the store says that there is none."""
     experiment = client.get_experiment_by_name(name)
     if experiment is not None and not experiment.experiment_id:
-        raise StoreFailedError(f"MLflow has answered about experiment {name} with nothing")
+        raise StoreFailedError(f"MLflow's answer about experiment {name} is empty")
     return experiment
 
 
@@ -147,7 +147,7 @@ def _make(client: MlflowClient, header: StudyHeader, artifacts: Path | None) -> 
             raise
         return str(experiment.experiment_id)
     if not number:
-        raise StoreFailedError(f"MLflow has answered about experiment {name} with nothing")
+        raise StoreFailedError(f"MLflow's answer about experiment {name} is empty")
     return number
 
 

@@ -183,7 +183,7 @@ def test_a_kill_before_every_step_that_reaches_the_disk_leaves_no_trace(
         )
     tally(f"kill of the {role} before each of {n_points} writes, flushes, renames and commits", n_killed, len(found))
     assert found == []
-    assert n_killed > 0.9 * len(points)
+    assert n_killed >= 0.9 * len(points)  # a part of a suite that tries little may have none
 
 
 @pytest.mark.parametrize(("part", "n"), [("push", 1), *in_parts(many(300), 6)])

@@ -101,7 +101,7 @@ def hold_out_in_turn(folds: Sequence[Fold], domains: Rows, n_domains: int) -> tu
 def _series(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
     if column not in frame.columns:
         compared = re.fullmatch(r"\s*(.+?)\s*([<>])=?[^<>]*", column)
-        if compared and compared[1] in frame.columns:
+        if compared and compared[1] in frame.columns and pd.api.types.is_numeric_dtype(frame[compared[1]]):
             end = "top" if compared[2] == ">" else "bottom"
             raise TableError(
                 f"out of range: {column!r} is a comparison; give the share of the rows at that end: "
@@ -114,17 +114,17 @@ def _series(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
 
 def _no_number(series: pd.Series[Any], column: str, value: str) -> str:
     """Return what to say of a column of numbers that has not this one."""
+    cells = series.dropna().tolist()
     try:
         number = float(value)
     except ValueError:
         number = math.nan
     if math.isnan(number):
         return (
-            f"out of range: column {column!r} has numbers from {_word(series.min())} to {_word(series.max())}, not "
+            f"out of range: column {column!r} has numbers from {_word(min(cells))} to {_word(max(cells))}, not "
             f"{value!r}; for the highest tenth give '{column}:top:0.1', for the lowest '{column}:bottom:0.1'"
         )
-    numbers = series.dropna().to_numpy(dtype=np.float64)
-    near = _word(numbers[np.abs(numbers - number).argmin()].item())
+    near = _word(min(cells, key=lambda cell: abs(cell - number)))
     return f"out of range: no row has {value!r} in column {column!r}; nearest: {near!r}"
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import dataclasses
 import gc
 import logging
 import os
 import pickle
+import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,11 +23,13 @@ import pytest
 from tiny import tiny_spec, tiny_table
 
 from analysis.records.lines import encode_line
+from analysis.records.reading import read_sweep
 from analysis.records.study import Study, TrialRecord
 from analysis.records.values import as_data
+from sweeps.run import study
 from sweeps.run.crews import check_executor
 from sweeps.run.dask_crew import SHORTEST_S, DaskCrew, connected
-from sweeps.run.executors import Cohort, LocalCrew, Result, cohorts
+from sweeps.run.executors import Cohort, LocalCrew, Result, cohorts, timed
 from sweeps.run.plan import Piece, Plan, Timing
 from sweeps.run.progress import Progress
 from sweeps.run.remote import check_equal, own_versions, train_here
@@ -308,6 +313,67 @@ def test_a_result_whose_worker_dies_before_it_is_fetched_is_trained_again(
     run_sweep(SHORT, tmp_path / "dask", workers=1, executor=named(cluster))
     assert len(killed) == 1
     assert digest(tmp_path / "dask" / "tiny") == digest(tmp_path / "threads" / "tiny")
+
+
+def test_a_task_that_fails_for_good_is_told_before_the_others_of_its_message_are_done(
+    cluster: distributed.LocalCluster,
+) -> None:
+    """Those that wait for a worker when the last one has died would never be."""
+    with connected(named(cluster)) as crew:
+        crew._client.wait_for_workers(2)
+        slow = crew._client.submit(time.sleep, 3.0, pure=False)
+        bad = crew._client.submit(check_equal, "w", {"numpy": "2"}, {"numpy": "1"}, pure=False)
+        fetched = asyncio.run_coroutine_threadsafe(crew._fetch([slow, bad]), crew._loop)
+        with pytest.raises(SpecError) as told:
+            fetched.result(60)
+        assert slow.status == "pending"
+    assert str(told.value) == (
+        "worker w: numpy 2, but 1 here; its numbers could differ: start workers of this version on this type of"
+        " processor"
+    )
+
+
+@pytest.mark.faults
+def test_a_task_that_kills_whoever_trains_it_is_told_with_the_last_of_its_workers() -> None:
+    """Dask gives a task up that has taken four workers with it."""
+
+    def train(crew: DaskCrew) -> None:
+        deadly = crew._client.map(os._exit, [1], pure=False)
+        others = crew._client.map(time.sleep, [0.01] * 5, pure=False)
+        asyncio.run_coroutine_threadsafe(crew._fetch([*deadly, *others]), crew._loop).result(60)
+
+    with here(2) as cluster:
+        with pytest.raises(SpecError) as told, connected(named(cluster)) as crew:
+            train(crew)
+        address = re.escape(cluster.scheduler_address)
+    expected = rf"{address}: 4 workers died of one task, the last tcp://127\.0\.0\.1:\d+; `resume` goes on"
+    assert re.fullmatch(expected, str(told.value))
+
+
+class FailingCrew(LocalCrew):
+    """Trains at once; the task of the first trial fails for good."""
+
+    def __init__(self) -> None:
+        self.n_workers = 2
+
+    def submit(self, plan: Plan, cohort: Cohort) -> concurrent.futures.Future[list[list[Result]]]:
+        future = concurrent.futures.Future[list[list[Result]]]()
+        if cohort.batches[0][0].setting.number == 0:
+            future.set_exception(SpecError("worker w: no equal"))
+        else:
+            cancel = threading.Event()
+            future.set_result([timed(lambda one: plan.train(one, cancel), batch, "w") for batch in cohort.batches])
+        return future
+
+
+def test_what_comes_in_beside_a_task_that_fails_for_good_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "open_crew", lambda *_: contextlib.nullcontext(FailingCrew()))
+    with pytest.raises(SpecError, match=r"^worker w: no equal$"):
+        run_sweep(SHORT, tmp_path, workers=1)
+    (kept,) = read_sweep(tmp_path / "tiny")
+    assert sorted(trial.number for trial in kept.trials) == list(range(1, SHORT.search.lag))
 
 
 def test_a_search_sends_and_fetches_several_tasks_at_a_time(

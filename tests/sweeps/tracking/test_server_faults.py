@@ -255,6 +255,20 @@ def test_the_audit_sees_a_second_run_behind_an_empty_answer(server: int, results
     assert found == [f"{log}: {uid}: run {second} is one of 2; expected 1; `audit --repair` deletes it"]
 
 
+def test_the_audit_believes_no_history_that_is_empty_once(server: int, results: Path) -> None:
+    (folder,) = results.iterdir()
+    sync(results, f"http://127.0.0.1:{server}")
+    n_asked = [0]
+
+    def once(handler: BaseHTTPRequestHandler, _: bytes) -> bool:
+        n_asked[0] += urlsplit(handler.path).path.endswith("metrics/get-history")
+        return n_asked[0] == 1 and answer(handler, 200, b"{}", "application/json")
+
+    with proxy(server, once) as uri:
+        assert check_runs(folder, uri).findings == []
+    assert n_asked[0] > 1
+
+
 def test_a_server_that_answers_every_question_with_nothing_is_told_in_one_line(server: int, results: Path) -> None:
     (folder,) = results.iterdir()
     told = (
@@ -268,8 +282,7 @@ def test_a_server_that_answers_every_question_with_nothing_is_told_in_one_line(s
         with pytest.raises(TrackingError) as caught:
             sync(results, uri)
     assert str(caught.value) == (
-        f"MLflow has answered about experiment {folder.name} with nothing; the logs have every run, `sync` goes on once"
-        " it can"
+        f"MLflow's answer about experiment {folder.name} is empty; the logs have every run, `sync` goes on once it can"
     )
 
 

@@ -15,6 +15,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from analysis.records.reading import read_sweep
 from analysis.records.study import TrialRecord
 from sweeps.audit.runs import check_runs
 from sweeps.store.log import digest
+from sweeps.tracking.answers import every_experiment
 from sweeps.tracking.choice import ChoiceError, parse_choice
 from sweeps.tracking.database import fold_write_ahead, open_client, resolve_uri, sqlite_uri
 from sweeps.tracking.errors import TrackingBusyError, TrackingError
@@ -93,6 +95,15 @@ def test_runs_and_records_are_one_to_one_below_one_parent(results: Path, uri: st
     assert set(runs) == set(records_of(results))
     assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
     assert all(run.info.status == "FINISHED" for run in (parent, *runs.values()))
+
+
+def test_all_experiments_of_a_store_are_found_however_many_come_on_a_page(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient(uri)
+    numbers = {"0", *(client.create_experiment(f"e{i}") for i in range(4))}
+    monkeypatch.setattr(client, "search_experiments", partial(client.search_experiments, max_results=2))
+    assert {one.experiment_id for one in every_experiment(client)} == numbers
 
 
 def test_metrics_params_and_the_record_itself_equal_the_log(results: Path, uri: str) -> None:

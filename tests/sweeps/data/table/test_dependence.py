@@ -323,12 +323,15 @@ def test_a_place_is_out_of_range_alone_or_each_in_turn(tmp_path: Path) -> None:
         ("a", "3", "no row has '3' in column 'a'; nearest: '0.25'"),
         ("a >", "8", "'a >' is a comparison; give the share of the rows at that end: 'a:top:0.1'"),
         ("a < 2", "", "'a < 2' is a comparison; give the share of the rows at that end: 'a:bottom:0.1'"),
-        ("b > 2", "", "no column 'b > 2'; nearest: 'a'"),
+        ("b > 2", "", "no column 'b > 2'; nearest: 'void'"),
+        ("void", "3", "column 'void' is empty; name one that has values"),
+        ("void", "high", "column 'void' is empty; name one that has values"),
+        ("id", "9007199254740994", "no row has '9007199254740994' in column 'id'; nearest: '9007199254740993'"),
     ],
 )  # fmt: skip
 def test_an_end_that_is_no_value_is_answered_with_one(column: str, value: str, message: str) -> None:
     with pytest.raises(TableError) as told:
-        domain_rows(pd.DataFrame({"a": [0.25, 7.0, 9.0]}), column, value)
+        domain_rows(pd.DataFrame({"a": [0.25, 7.0, 9.0], "void": [np.nan] * 3, "id": [1, 2**53 + 1, 2]}), column, value)
     assert str(told.value) == f"out of range: {message}"
 
 
