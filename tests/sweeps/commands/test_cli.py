@@ -231,12 +231,12 @@ def test_playground_prints_the_pages_losses_epoch_by_epoch(capsys: pytest.Captur
     [
         (
             ["train", "--hidden", "9999999"],
-            "train: memory: 64 replicas of 2-9999999-1 with sgd need 156.16 GiB",
+            "train: memory: 64 replicas of 2-9999999-1 with sgd need 155.27 GiB",
             "fewer units, fewer replicas",
         ),
         (
             ["playground", "#networkShape=20000,20000&seed=1"],
-            "memory: 1 replica of 2-20000-20000-1 with sgd needs 39.16 GiB",
+            "memory: 1 replica of 2-20000-20000-1 with sgd needs 21.27 GiB",
             "fewer units",
         ),
     ],
