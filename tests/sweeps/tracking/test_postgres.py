@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
+from faulty_proxy import hang_up, proxy
 from postgres import MlflowServer, Postgres
 from tiny import tiny_table
 
@@ -74,42 +71,14 @@ def lossy(port: int, seed: int) -> Iterator[tuple[str, Counter[str]]]:
     """Forward requests to the server, and lose some of its replies once it has done the work."""
     rng, lost = random.Random(seed), Counter[str]()
 
-    class Forward(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def lose(handler: BaseHTTPRequestHandler, content: bytes) -> bool:
+        if rng.random() >= LOST:
+            return False
+        lost[handler.path.rpartition("/")[2].partition("?")[0]] += 1
+        return hang_up(handler, content)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-        def forward(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            headers = {key: value for key, value in self.headers.items() if key.lower() != "host"}
-            upstream.request(self.command, self.path, body, headers)
-            reply = upstream.getresponse()
-            content = reply.read()
-            upstream.close()
-            self.close_connection = True
-            if rng.random() < LOST:
-                lost[self.path.rpartition("/")[2].partition("?")[0]] += 1
-                self.connection.shutdown(socket.SHUT_RDWR)
-                return
-            self.send_response(reply.status)
-            self.send_header("Content-Type", reply.getheader("Content-Type") or "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward  # noqa: N815 (http.server's names)
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Forward) as listener:
-        listener.handle_error = lambda *_: None  # type: ignore[method-assign]  # whoever hangs up is the point
-        thread = threading.Thread(target=listener.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.server_address[1]}", lost
-        finally:
-            listener.shutdown()
-            thread.join()
+    with proxy(port, lose) as uri:
+        yield uri, lost
 
 
 def write_spec(folder: Path, name: str, n_trials: int, n_replicas: int, max_epochs: int) -> Path:
