@@ -25,9 +25,7 @@ from engine.roads.compiled.vectors import (
     polynomial,
     power_of_two,
     quick_reciprocal,
-    rough_inverse_root,
     splat,
-    sqrt,
     where_greater,
     with_sign,
 )
@@ -152,22 +150,6 @@ def _divided_reciprocal(x: Any) -> Any:
 
 
 positive_reciprocal = _by_type(_newton_reciprocal, _divided_reciprocal)
-
-
-def _newton_root(x: Any) -> Any:
-    r = rough_inverse_root(x)
-    error = fma(-(x * r), r, splat(x, 1.0))
-    r = fma(r * error, fma(error, splat(x, 0.375), splat(x, 0.5)), r)
-    error = fma(-(x * r), r, splat(x, 1.0))
-    r = fma(r * splat(x, 0.5), error, r)
-    return x * r
-
-
-def _exact_root(x: Any) -> Any:
-    return sqrt(x)
-
-
-fast_root = _by_type(_newton_root, _exact_root)
 
 
 def _exponent_edge_32(x: Any) -> Any:

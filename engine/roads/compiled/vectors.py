@@ -281,19 +281,6 @@ def mantissa(typingctx: Any, a: Any) -> Any:
     return a(a), codegen
 
 
-@intrinsic
-def rough_inverse_root(typingctx: Any, a: Any) -> Any:
-    """Return ``1 / sqrt(a)`` to some 4 %, for positive float32, by halving the bits taken for a logarithm."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits = _bits(args[0].type)
-        half = builder.lshr(builder.bitcast(args[0], bits), ir.Constant(bits, [1] * bits.count))
-        magic = ir.Constant(bits, [0x5F3759DF] * bits.count)
-        return builder.bitcast(builder.sub(magic, half), args[0].type)
-
-    return a(a), codegen
-
-
 def emit_polynomial(builder: Any, coefficients: Sequence[float], x: Any) -> Any:
     """Emit a polynomial by Horner's rule, highest coefficient first."""
     total = emit_constant(x.type, coefficients[0])
