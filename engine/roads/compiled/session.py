@@ -36,7 +36,7 @@ the result 1 - 5e-7; sigmoid, SiLU and ELU 2e-7 (6e-16), softplus 2.5e-7 (6e-16)
 (6e-16). The tests hold them to these figures. The roots and quotients of AdaGrad, RMSprop and Adam are the processor's.
 Float32 is computed with subnormal numbers as zero (`engine.roads.subnormals`), which holds for any vector width.
 
-Quotients and roots are the processor's everywhere: with Newton steps a 2-8-8-1 network of tanh took 9 % longer on Zen 4,
+Quotients and roots are the processor's: with Newton steps a 2-8-8-1 network of tanh took 9 % longer on Zen 4,
 one of sigmoids 7 %.
 """
 
