@@ -24,10 +24,7 @@ from engine.roads.compiled.vectors import (
     nearest,
     polynomial,
     power_of_two,
-    quick_reciprocal,
-    rough_inverse_root,
     splat,
-    sqrt,
     where_greater,
     with_sign,
 )
@@ -66,6 +63,21 @@ _artanh = polynomial(
         0.40000000000000274,
         0.6666666666666666,
         2.0,
+    ),
+)
+# sin(2 pi g) / g in g ** 2 <= 1 / 16: Chebyshev's, absolute error 1.7e-9 and 1e-19 of the sine.
+_sine = polynomial(
+    (39.7598270853191, -76.58117264427872, 81.60247636892518, -41.34168061334652, 6.283185280154407),
+    (
+        0.10089695501646812,
+        -0.7177337921413454,
+        3.8199280942271643,
+        -15.0946416761179,
+        42.058693925428685,
+        -76.70585975282492,
+        81.60524927607362,
+        -41.341702240399755,
+        6.283185307179586,
     ),
 )
 # (1 + 2 x) exp(x ** 2) erfc(x) in t = (x - 3.75) / (x + 3.75), x >= 0: Chebyshev's, relative error 1.3e-8 and 1e-16;
@@ -126,33 +138,6 @@ def _by_type(single: Any, double: Any) -> Any:
         return single if x.element.name == "float32" else double
 
     return chosen
-
-
-def _newton_reciprocal(x: Any) -> Any:
-    return quick_reciprocal(x)
-
-
-def _divided_reciprocal(x: Any) -> Any:
-    return splat(x, 1.0) / x
-
-
-positive_reciprocal = _by_type(_newton_reciprocal, _divided_reciprocal)
-
-
-def _newton_root(x: Any) -> Any:
-    r = rough_inverse_root(x)
-    error = fma(-(x * r), r, splat(x, 1.0))
-    r = fma(r * error, fma(error, splat(x, 0.375), splat(x, 0.5)), r)
-    error = fma(-(x * r), r, splat(x, 1.0))
-    r = fma(r * splat(x, 0.5), error, r)
-    return x * r
-
-
-def _exact_root(x: Any) -> Any:
-    return sqrt(x)
-
-
-fast_root = _by_type(_newton_root, _exact_root)
 
 
 def _exponent_edge_32(x: Any) -> Any:
@@ -250,7 +235,8 @@ tanh = _by_type(_single_tanh, _expm1_tanh)
 @inner
 def sigmoid(x: Any) -> Any:
     """Return ``1 / (1 + exp(-x))``, |x| clamped at 80, where the smaller side is 2e-35."""
-    return positive_reciprocal(splat(x, 1.0) + exp(-clamped(x, splat(x, 80.0))))
+    one = splat(x, 1.0)
+    return one / (one + exp(-clamped(x, splat(x, 80.0))))
 
 
 @inner
@@ -260,6 +246,25 @@ def log(x: Any) -> Any:
     one = splat(x, 1.0)
     s = (m - one) / (m + one)
     return fma(e, ln2_high(x), fma(e, ln2_low(x), s * _artanh(s * s)))
+
+
+@inner
+def log_of_share(x: Any) -> Any:
+    """Return ``ln(x / 2 ** 24)`` for x from 1 to 2 ** 24, exact to a few units in the last place at its end, too."""
+    e, m, one = exponent(x), mantissa(x), splat(x, 1.0)
+    root = splat(x, 1.4142135623730951)
+    # The mantissa around 1, so that near the end no large numbers cancel.
+    e = where_greater(m, root, e + one, e) - splat(x, 24.0)
+    m = where_greater(m, root, m * splat(x, 0.5), m)
+    s = (m - one) / (m + one)
+    return fma(e, ln2_high(x), fma(e, ln2_low(x), s * _artanh(s * s)))
+
+
+@inner
+def cosine_of_turns(x: Any) -> Any:
+    """Return ``cos(2 pi x)`` for x from 0 to 1, folded exactly onto the sine of at most a quarter turn."""
+    g = absolute(x - splat(x, 0.5)) - splat(x, 0.25)
+    return g * _sine(g * g)
 
 
 @inner

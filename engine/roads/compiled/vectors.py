@@ -231,30 +231,6 @@ def power_of_two(typingctx: Any, n: Any) -> Any:
     return n(n), codegen
 
 
-def _emit_reciprocal(builder: Any, x: Any) -> Any:
-    """Emit ``1 / x`` for positive float32: from 5 %, by taking the bits for a logarithm, by Newton's steps.
-
-    One step of third and one of second order, which is faster than the divider.
-    """
-    bits = _bits(x.type)
-    magic = ir.Constant(bits, [0x7EF3E000] * bits.count)
-    r = builder.bitcast(builder.sub(magic, builder.bitcast(x, bits)), x.type)
-    one, minus_x = emit_constant(x.type, 1.0), builder.fneg(x)
-    error = llvm_call(builder, "fma", minus_x, r, one)
-    r = llvm_call(builder, "fma", r, llvm_call(builder, "fma", error, error, error), r)
-    return llvm_call(builder, "fma", r, llvm_call(builder, "fma", minus_x, r, one), r)
-
-
-@intrinsic
-def quick_reciprocal(typingctx: Any, a: Any) -> Any:
-    """Return ``1 / a`` for positive float32, almost rounded right."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _emit_reciprocal(builder, args[0])
-
-    return a(a), codegen
-
-
 @intrinsic
 def exponent(typingctx: Any, a: Any) -> Any:
     """Return the whole number e with ``2 ** e <= a < 2 ** (e + 1)``, for positive normal a."""
@@ -277,19 +253,6 @@ def mantissa(typingctx: Any, a: Any) -> Any:
         one, shift = (0x3F800000, 23) if bits.element.width == 32 else (0x3FF0000000000000, 52)
         low = builder.and_(builder.bitcast(args[0], bits), ir.Constant(bits, [(1 << shift) - 1] * bits.count))
         return builder.bitcast(builder.or_(low, ir.Constant(bits, [one] * bits.count)), args[0].type)
-
-    return a(a), codegen
-
-
-@intrinsic
-def rough_inverse_root(typingctx: Any, a: Any) -> Any:
-    """Return ``1 / sqrt(a)`` to some 4 %, for positive float32, by halving the bits taken for a logarithm."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits = _bits(args[0].type)
-        half = builder.lshr(builder.bitcast(args[0], bits), ir.Constant(bits, [1] * bits.count))
-        magic = ir.Constant(bits, [0x5F3759DF] * bits.count)
-        return builder.bitcast(builder.sub(magic, half), args[0].type)
 
     return a(a), codegen
 
@@ -357,17 +320,35 @@ def _random_bits(builder: Any, keys: Any, counter: Any, lanes: int) -> Any:
     return builder.xor(x, builder.lshr(x, constant(16)))
 
 
+def _whole_numbers(builder: Any, bits: Any, vector: ir.VectorType) -> Any:
+    """Emit the upper 24 of 32 random bits as whole numbers of a floating type, which is exact."""
+    high = builder.lshr(bits, ir.Constant(bits.type, [8] * vector.count))
+    return builder.sitofp(high, vector)  # below 2 ** 24, so that the sign is never met: signed is the faster one
+
+
 @intrinsic
-def store_random_bits(typingctx: Any, like: Any, out: Any, keys: Any, counter: Any) -> Any:
-    """Store one counter's random bits of all lanes at `out` (uint32)."""
-    lanes = LANES[like.dtype.name]
+def random_number(typingctx: Any, like: Any, keys: Any, counter: Any) -> Any:
+    """Return one counter's random number below 2 ** 24 of all lanes, a whole number."""
+    element = like.dtype
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits = _random_bits(builder, args[2], args[3], lanes)
-        builder.store(bits, builder.bitcast(args[1], bits.type.as_pointer()), align=4)
-        return context.get_dummy_value()
+        vector = llvm_vector(element)
+        return _whole_numbers(builder, _random_bits(builder, args[1], args[2], vector.count), vector)
 
-    return types.void(like, out, keys, types.intp), codegen
+    return VectorType(element)(like, keys, types.intp), codegen
+
+
+@intrinsic
+def number_of_bits(typingctx: Any, like: Any, bits: Any) -> Any:
+    """Return the random numbers below 2 ** 24 of the random bits (uint32) of all lanes at `bits`."""
+    element = like.dtype
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = llvm_vector(element)
+        pointer = builder.bitcast(args[1], ir.VectorType(ir.IntType(32), vector.count).as_pointer())
+        return _whole_numbers(builder, builder.load(pointer, align=4), vector)
+
+    return VectorType(element)(like, bits), codegen
 
 
 @intrinsic
