@@ -1,9 +1,10 @@
 """Functions that other compiled functions take in: instructions to link, which become machine code with the entry.
 
 Numba optimizes each function it compiles, makes machine code of it, and does both once more for every function that
-takes it in: what stands four calls below the entry is done five times, and all but the last is thrown away. That was
-more than half of the time that compiling took. So a function that Python never calls stops at its instructions, and
-the entry, into which they are all linked, is optimized and made into machine code once.
+takes it in: what stands four calls below the entry is done five times, and all but the last is thrown away. That was a
+third of the time that compiling took. So a function that Python never calls stops at its instructions, and the entry,
+into which they are all linked, is optimized and made into machine code once. What is to be inlined LLVM inlines then;
+Numba's own ``inline="always"`` copies functions before their types are known, which took a quarter.
 
 `pipeline_class` is Numba's own way in; the methods replaced here are its own doing. Should a later Numba not call them,
 such functions are compiled as any other: later, and to the same numbers.
