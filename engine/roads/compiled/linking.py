@@ -17,6 +17,10 @@ from typing import Any
 import numba.core.codegen
 import numba.core.compiler
 
+# Numba's own type hints cover half of it.
+codegen: Any = numba.core.codegen
+compiler: Any = numba.core.compiler
+
 
 class _NoMachineCode:
     """What Numba takes for the place of machine code, where there is none."""
@@ -25,7 +29,7 @@ class _NoMachineCode:
         """Do nothing: globals by name are for code that calls the interpreter, as linked functions do not."""
 
 
-class _LinkedLibrary(numba.core.codegen.JITCodeLibrary):  # type: ignore[misc]
+class _LinkedLibrary(codegen.JITCodeLibrary):  # type: ignore[misc]
     """The instructions of one function and of those it calls, as Numba's library without its last two steps."""
 
     _nowhere = _NoMachineCode()
@@ -48,12 +52,11 @@ class _LinkedLibrary(numba.core.codegen.JITCodeLibrary):  # type: ignore[misc]
         return self._nowhere
 
 
-class LinkedCompiler(numba.core.compiler.Compiler):  # type: ignore[misc]
+class LinkedCompiler(compiler.Compiler):  # type: ignore[misc]
     """Numba's compiler, up to the instructions."""
 
     def define_pipelines(self) -> Any:
         """Return Numba's passes, which put what they make into the library that is there before them."""
         if self.state.library is None:
-            codegen = self.state.targetctx.codegen()
-            self.state.library = _LinkedLibrary(codegen, self.state.func_id.func_qualname)
+            self.state.library = _LinkedLibrary(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
         return super().define_pipelines()
