@@ -50,12 +50,8 @@ from engine.roads.compiled.codes import (
     T_X,
     T_Y,
 )
-from engine.roads.compiled.decorators import (
-    SOURCES,
-    inlined,
-    inner,
-    outer,
-)
+from engine.compiling.decorators import inlined, inner, outer
+from engine.roads.compiled.sources import SOURCES
 from engine.roads.compiled.passes import backward, forward, loss_values, output_errors
 from engine.roads.compiled.plain_descent import descend, descends
 from engine.roads.compiled.random import add_input_noise, drop_weights, put_in_order, set_keys, shuffle
@@ -429,7 +425,7 @@ def _run_body(
 
 
 def _entry(sources: int) -> Any:
-    """Return `_run_body` as Python calls it; see `engine.roads.compiled.decorators.SOURCES`."""
+    """Return `_run_body` as Python calls it; see `engine.roads.compiled.sources.SOURCES`."""
 
     def run(
         P: Any,

@@ -35,10 +35,7 @@ from engine.roads.compiled.codes import (
     STEP,
     TANH,
 )
-from engine.roads.compiled.decorators import (
-    inlined,
-    inner,
-)
+from engine.compiling.decorators import inlined, inner
 from engine.roads.compiled.functions import (
     clamped,
     exp,

@@ -14,7 +14,7 @@ from engine.roads.compiled.codes import (
     R_OUTPUT_SLOPE,
     TANH,
 )
-from engine.roads.compiled.decorators import inlined, inner
+from engine.compiling.decorators import inlined, inner
 from engine.roads.compiled.descent import layer_descent
 from engine.roads.compiled.passes import activate, finish, output_errors
 from engine.roads.compiled.products import AS_IS, whole_layer_forward

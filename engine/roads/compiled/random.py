@@ -12,9 +12,7 @@ from engine.methods.streams import (
     MIX_64_A,
     MIX_64_B,
 )
-from engine.roads.compiled.decorators import (
-    inner,
-)
+from engine.compiling.decorators import inner
 from engine.roads.compiled.vectors import (
     address,
     dropout_factor,

@@ -65,10 +65,7 @@ from engine.roads.compiled.codes import (
     refuse_unknown,
     unknown_codes,
 )
-from engine.roads.compiled.decorators import (
-    CACHE,
-    types,
-)
+from engine.compiling.decorators import CACHE, types
 from engine.roads.compiled.loop import run
 from engine.roads.compiled.packing import (
     aligned,

@@ -41,7 +41,8 @@ from engine.roads.compiled.codes import (
     RELU,
     TANH,
 )
-from engine.roads.compiled.decorators import SOURCES, inlined, inner, outer
+from engine.compiling.decorators import inlined, inner, outer
+from engine.roads.compiled.sources import SOURCES
 from engine.roads.compiled.panels import (
     ADDED,
     TIMES_RELU,
@@ -433,7 +434,7 @@ def _run_single_body(
 
 
 def _entry(sources: int) -> Any:
-    """Return `_run_single_body` as Python calls it; see `engine.roads.compiled.decorators.SOURCES`."""
+    """Return `_run_single_body` as Python calls it; see `engine.roads.compiled.sources.SOURCES`."""
 
     def run_single(
         P: Any,

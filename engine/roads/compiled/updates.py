@@ -30,9 +30,7 @@ from engine.roads.compiled.codes import (
     RMSPROP,
     SGD,
 )
-from engine.roads.compiled.decorators import (
-    inner,
-)
+from engine.compiling.decorators import inner
 from engine.roads.compiled.functions import (
     fast_root,
 )

@@ -17,14 +17,7 @@ from engine.methods.streams import (
     MIX_32_A,
     MIX_32_B,
 )
-from engine.roads.compiled.decorators import (
-    cgutils,
-    intrinsic,
-    lower_builtin,
-    models,
-    templates,
-    types,
-)
+from engine.compiling.decorators import cgutils, intrinsic, lower_builtin, models, templates, types
 
 LANES = {"float32": 16, "float64": 8}
 TRAINING_CHUNK = 10
