@@ -43,7 +43,7 @@ class CachePlace:
 
 
 def choose_cache(sources: Sequence[Path], environment: Mapping[str, str] = os.environ) -> CachePlace:
-    """Return where the compiled code of the files in some folders is kept: all of it in one place, or beside the source.
+    """Return where the compiled code of some folders' files is kept: all in one place, or each beside its source.
 
     Parameters
     ----------

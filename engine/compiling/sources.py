@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 def digest_of_sources(paths: Iterable[Path]) -> int:
-    """Return a number, at least 0, that is another one after any edit of the files, or of those that say how to compile.
+    """Return a number, at least 0, that any edit changes: of the files, or of those that say how to compile.
 
     Parameters
     ----------

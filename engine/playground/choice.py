@@ -8,16 +8,16 @@ MOST_PLAIN = 100
 """Streams. Numba takes half a second to import; in that time Python draws the page's data of more than these."""
 
 
-def runs_compiled(n_streams: int) -> bool:
+def runs_compiled(n_streams: int = 0) -> bool:
     """Return whether compiled code is worth its start: where Numba has been imported anyway, or for many streams.
 
-    So a report, which draws a few replicas again, never waits for Numba, and a training never for Python. With
+    So a report, which draws a few replicas again, does not wait for Numba, nor a training for Python. With
     ``NUMBA_DISABLE_JIT=1`` the answer is no.
 
     Parameters
     ----------
     n_streams : int
-        How many streams, or so much work.
+        How many streams; 0 for work that is never worth an import.
     """
     if "numba" not in sys.modules and n_streams <= MOST_PLAIN:
         return False

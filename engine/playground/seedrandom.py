@@ -17,7 +17,6 @@ from engine.playground.choice import runs_compiled
 from engine.playground.steps import WIDTH
 
 
-
 class SeedStreams:
     """One stream of doubles in [0, 1) for each seed string.
 

@@ -78,13 +78,11 @@ def conditional_mean(X: FloatArray, noise: float) -> FloatArray:
         return np.zeros(X.shape[:-1])
     reach = float(np.sqrt((points**2).sum(axis=1)).max()) + 2 * noise + 1.0
     arms = centers(max(1.0, reach / RADIUS))
-    mean = _counted(arms, points, noise) if runs_compiled(0) else _found(arms, points, noise)
+    mean = _counted(arms, points, noise) if runs_compiled() else _found(arms, points, noise)
     return mean.reshape(X.shape[:-1])
 
 
-def _counted(
-    arms: npt.NDArray[np.float64], points: npt.NDArray[np.float64], noise: float
-) -> npt.NDArray[np.float64]:
+def _counted(arms: npt.NDArray[np.float64], points: npt.NDArray[np.float64], noise: float) -> npt.NDArray[np.float64]:
     """Return E[label | point] of points (n, 2), compiled: only centers at about a point's own radius are looked at."""
     from engine.playground import compiled
 
@@ -152,7 +150,7 @@ def beyond(
     return points, np.where(arm == 0, 1.0, -1.0)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=4)
 def _arms(n_per_radius: int, n: int) -> npt.NDArray[np.float64]:
     """Return `n` centers of both arms, `n_per_radius` of them up to the page's radius; rounded as the page does."""
     step = np.arange(n)

@@ -1,7 +1,7 @@
-"""What is done number after number, in one stream or for one point: written once, run by Python or compiled by Numba.
+"""What is done number after number in one stream: written once, run by Python or compiled by Numba.
 
-`engine.playground.choice` says by which. Python takes lists, whose numbers are the fastest it has; Numba takes arrays of
-64-bit numbers. All sums stay below 2^60 and all divisions are by powers of two, so that both give the same bits.
+`engine.playground.choice` says by which. Python takes lists, the fastest that it has; Numba takes arrays of 64-bit
+numbers. Whole numbers stay below 2^60 and doubles are multiplied and added one at a time, so both give the same bits.
 """
 
 from __future__ import annotations
@@ -46,9 +46,18 @@ def schedule_key(state: Any, key: Any, n_key: int) -> int:
 def draw_doubles(state: Any, i: int, j: int, out: Any) -> tuple[int, int]:
     """Fill `out` with a stream's next doubles; returns its two indices.
 
-    seedrandom joins bytes to a number below 2^60, a multiple of 256, until it is at least 2^52: seven bytes with the one
-    that comes next, or more where the first bits are 0. It halves both (the number exactly, the byte rounding down)
-    until the number is below 2^53, adds them and divides by the matching power of two.
+    seedrandom joins bytes to a number, a multiple of 256, until it is at least 2^52, and keeps the byte after them:
+    seven in all, or more where the first four bits are 0. It halves both (the number, below 2^60, exactly; the byte
+    rounding down) until the number is below 2^53, adds them and divides by the matching power of two.
+
+    Parameters
+    ----------
+    state : sequence of int
+        256 numbers, written into.
+    i, j : int
+        ARC4's indices.
+    out : sequence of float
+        Written into.
     """
     for k in range(len(out)):
         number, byte, divisor = 0, 0, 1.0

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from engine.compiling.decorators import inner
 from engine.methods.streams import (
     GOLDEN_64,
     MIX_64_A,
     MIX_64_B,
 )
-from engine.compiling.decorators import inner
 from engine.roads.compiled.vectors import (
     address,
     dropout_factor,

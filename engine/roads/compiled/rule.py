@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.compiling.decorators import inner, outer
-from engine.roads.compiled.sources import SOURCES
 from engine.roads.compiled.functions import (
     sigmoid,
     tanh,
 )
 from engine.roads.compiled.packing import pack
+from engine.roads.compiled.sources import SOURCES
 from engine.roads.compiled.vectors import (
     LANES,
     address,

@@ -53,6 +53,7 @@ import numba.extending
 import numpy as np
 import numpy.typing as npt
 
+from engine.compiling.decorators import CACHE, types
 from engine.configuration import TrainingConfig, dropout_rates
 from engine.methods.schedules import learning_rate
 from engine.network import NetworkConfig, Parameters
@@ -65,7 +66,6 @@ from engine.roads.compiled.codes import (
     refuse_unknown,
     unknown_codes,
 )
-from engine.compiling.decorators import CACHE, types
 from engine.roads.compiled.loop import run
 from engine.roads.compiled.packing import (
     aligned,

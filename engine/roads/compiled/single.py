@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.compiling.decorators import inlined, inner, outer
 from engine.methods.streams import DROPOUT, INPUT_NOISE, SHUFFLE
 from engine.roads.compiled.codes import (
     DROP,
@@ -41,8 +42,6 @@ from engine.roads.compiled.codes import (
     RELU,
     TANH,
 )
-from engine.compiling.decorators import inlined, inner, outer
-from engine.roads.compiled.sources import SOURCES
 from engine.roads.compiled.panels import (
     ADDED,
     TIMES_RELU,
@@ -65,6 +64,7 @@ from engine.roads.compiled.single_random import (
     put_in_order_one,
     shuffle_one,
 )
+from engine.roads.compiled.sources import SOURCES
 from engine.roads.compiled.updates import general_update, plain_update
 from engine.roads.compiled.vectors import address, at_address, fma, load, splat, store, where_greater
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.methods.streams import GOLDEN_32, MIX_32_A, MIX_32_B
 from engine.compiling.decorators import inner
+from engine.methods.streams import GOLDEN_32, MIX_32_A, MIX_32_B
 from engine.roads.compiled.panels import copy_row
 from engine.roads.compiled.vectors import address
 

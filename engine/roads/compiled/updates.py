@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from engine.compiling.decorators import inner
 from engine.roads.compiled.codes import (
     ADAGRAD,
     I_ADJUSTING,
@@ -30,7 +31,6 @@ from engine.roads.compiled.codes import (
     RMSPROP,
     SGD,
 )
-from engine.compiling.decorators import inner
 from engine.roads.compiled.functions import (
     fast_root,
 )
