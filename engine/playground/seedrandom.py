@@ -84,15 +84,12 @@ class SeedStreams:
 
 def _key_codes(seed: str) -> list[int]:
     """Return the ARC4 key that seedrandom makes of a seed string: its UTF-16 units, smeared beyond 256."""
-    units = np.frombuffer(seed.encode("utf-16-le", "surrogatepass"), "<u2")
-    key: list[int] = []
+    units = seed.encode("utf-16-le", "surrogatepass")[::2]  # their low bytes are all that counts
+    key = list(units[:WIDTH])
     smear = 0
-    for position, unit in enumerate(units.tolist()):
-        if position < WIDTH:
-            key.append(unit % WIDTH)
-        else:
-            smear ^= key[position % WIDTH] * 19
-            key[position % WIDTH] = (smear + unit) % WIDTH
+    for position in range(WIDTH, len(units)):
+        smear ^= key[position % WIDTH] * 19
+        key[position % WIDTH] = (smear + units[position]) % WIDTH
     return key or [0]
 
 

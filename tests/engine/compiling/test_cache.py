@@ -44,6 +44,15 @@ def test_a_read_only_installation_is_compiled_into_the_users_cache(tmp_path: Pat
     assert choose_cache([no_place], environment) == CachePlace(tmp_path / "rangesweep")
 
 
+def test_all_code_is_kept_in_one_place_unless_all_of_it_may_be_beside_its_source(
+    tmp_path: Path, no_place: Path
+) -> None:
+    assert choose_cache([tmp_path, tmp_path / "b"], {}) == CachePlace(None, beside_source=True)
+    for folders in ([tmp_path, no_place], [no_place, tmp_path]):
+        place = choose_cache(folders, {"HOME": str(tmp_path)})
+        assert place == CachePlace(tmp_path / ".cache" / "rangesweep")
+
+
 @pytest.mark.parametrize("home", ["", "~", "relative", "/nonexistent"])
 def test_without_a_home_code_is_kept_in_a_private_folder(
     temporary: Path, no_place: Path, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -55,5 +55,5 @@ def test_the_streams_digest_has_every_file_that_they_are_compiled_from() -> None
         for one in vars(compiled).values()
         if hasattr(one, "py_func") and isinstance(one.py_func, types.FunctionType)
     }
-    assert compiled.SOURCES == digest_of_sources(files)
+    assert digest_of_sources(files) == compiled.SOURCES
     assert len(files) == 2
