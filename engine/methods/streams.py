@@ -1,8 +1,8 @@
 """The counter-based random stream that shuffles, drops out and adds noise while a network trains.
 
 Every number is a pure function of (seed, epoch, purpose, layer, counter), so nothing has to be kept between epochs,
-replicas never share numbers, and the compiled road draws the very same ones. All arithmetic is on unsigned integers
-and wraps:
+replicas never share numbers, and the compiled road draws the very same bits (its normal numbers agree but for the
+last digits of its type). All arithmetic is on unsigned integers and wraps:
 
 key (two uint32, `lo` and `hi`)
     ``h = mix(mix(mix(seed) ^ epoch) ^ (purpose << 32 | layer))``; ``lo = h mod 2**32``, ``hi = h >> 32``, with

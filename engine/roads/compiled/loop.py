@@ -93,8 +93,6 @@ def add_losses(
     keys: Any,
     thresholds: Any,
     scales: Any,
-    bits: Any,
-    drawn: Any,
 ) -> None:
     """Add the losses of n points to the vector of float64 at `total`."""
     n_outputs = sizes[len(sizes) - 1]
@@ -105,7 +103,7 @@ def add_losses(
         n_weights = ints[I_N_WEIGHTS]
         off = np.int64(0)
         forward(
-            p, x, n, z, a, a, a, sizes, n_weights, m, ints, reals, keys, thresholds, scales, done, off, off, bits, drawn
+            p, x, n, z, a, a, a, sizes, n_weights, m, ints, reals, keys, thresholds, scales, done, off, off
         )  # fmt: skip
         outputs = offset(a, (ints[I_N_UNITS] - n_outputs) * m)
         loss_values(ints[I_LOSS], outputs, offset(y_group, done), n, d, n_outputs, m)
@@ -145,8 +143,6 @@ def train_epoch(
     pending: Any,
     n_updates: Any,
     n_updates_before: Any,
-    bits: Any,
-    drawn: Any,
 ) -> Any:
     """Go through the points from `start` to `stop`, of n that are laid out.
 
@@ -223,7 +219,7 @@ def train_epoch(
             x = offset(x_group, done)
             forward(
                 seen, x, n, z, a, h, mask, sizes, n_weights, m, ints, reals, key, thresholds, scales, done, dropping,
-                noisy, bits, drawn,
+                noisy,
             )  # fmt: skip
             outputs, errors = offset(a, n_before * m), offset(d, n_before * m)
             slope = splat(p, reals[R_OUTPUT_SLOPE])
@@ -314,8 +310,7 @@ def _run_body(
     a = address(scratch)
     d = offset(a, room)
     z = offset(a, 2 * room) if ints[I_WITH_Z] else a
-    bits = np.empty((2, lanes), dtype=np.uint32)
-    drawn = np.empty((1, lanes), dtype=P.dtype)
+    bits = np.empty((1, lanes), dtype=np.uint32)
     own_points = points.shape[1] > 0
     rows = (n_params, M1.shape[1], M2.shape[1], dead.shape[1], n_params)
     kept = (n_params, M1.shape[1], M2.shape[1], dead.shape[1], 0)  # after an update no gradient waits
@@ -344,7 +339,7 @@ def _run_body(
                     put_in_order(points[sizes[0] :], y[group], order)
                     if ints[I_NOISY]:
                         set_keys(keys, np.int64(0), seeds[group], n_epochs_done, np.int64(INPUT_NOISE), np.int64(0))
-                        add_input_noise(p, points, sizes[0], reals[R_NOISE], keys, bits)
+                        add_input_noise(p, points, sizes[0], reals[R_NOISE], keys)
                     x_group = address(points)
                     y_group = offset(x_group, sizes[0] * n)
                 if ints[I_DROPPING]:
@@ -378,8 +373,7 @@ def _run_body(
                     pending, n_updates = train_epoch(
                         p, g, m1, m2, dead_p, frozen, x_group, y_group, scratch, keys, sizes, ints, reals, thresholds,
                         scales, n, start, stop, np.int64(CARRY) if has_rests and part == 0 else ints[I_PARTIAL],
-                        n_params, rates[epoch], pending_there, n_updates_there, n_updates_before, bits,
-                        drawn,
+                        n_params, rates[epoch], pending_there, n_updates_there, n_updates_before,
                     )  # fmt: skip
                     if part == 0:
                         start, pending_there, n_updates_there = stop, pending, n_updates
@@ -418,8 +412,6 @@ def _run_body(
                     address(keys),
                     thresholds,
                     scales,
-                    bits,
-                    drawn,
                 )
         ints[I_PENDING_AFTER], ints[I_UPDATES_AFTER] = pending, n_updates
 

@@ -183,13 +183,10 @@ def forward(
     position: Any,
     dropping: Any,
     noisy: Any,
-    bits: Any,
-    row: Any,
 ) -> None:
     """Fill net inputs `z` and outputs `a` of all layers for m samples: layer by layer, unit by unit, sample innermost.
 
-    Where `dropping` or `noisy`, `h` becomes the outputs that the next layer sees and `mask` their factors of dropout;
-    `bits` and `row` are scratch of the noise.
+    Where `dropping` or `noisy`, `h` becomes the outputs that the next layer sees and `mask` their factors of dropout.
     """
     w = 0
     b = n_weights
@@ -215,7 +212,7 @@ def forward(
         if is_hidden and noisy != 0:
             h_layer = offset(h, place)
             key = offset_keys(p, keys, 2 * (n_layers + layer + 1))
-            add_layer_noise(p, h_layer, a_layer, n_out, m, position, reals[R_LAYER_NOISE], key, bits, row)
+            add_layer_noise(p, h_layer, a_layer, n_out, m, position, reals[R_LAYER_NOISE], key)
             source = h_layer
         if is_hidden and dropping != 0 and thresholds[layer + 1] > 0:
             scale = splat(p, scales[layer + 1])

@@ -384,6 +384,7 @@ def _run_single_body(
     live_p = address(live)
     zero = splat(room, 0.0)
     values = scratch[rooms[S_VALUES] : rooms[S_VALUES] + 16]
+    bits = np.empty((2, 16), dtype=np.uint32)
     for network in range(len(P)):
         p, g = address(P[network]), address(G[network])
         m1, m2, dead_p = address(M1[network]), address(M2[network]), address(dead[network])
@@ -401,7 +402,7 @@ def _run_single_body(
                     put_in_order_one(own_x, own_y, given_x, given_y, order)
                     if ints[I_NOISY]:
                         set_keys(keys, np.int64(0), seeds[network], n_epochs_done, np.int64(INPUT_NOISE), np.int64(0))
-                        add_input_noise_one(own_x, n, sizes[0], reals[R_NOISE], keys)
+                        add_input_noise_one(own_x, n, sizes[0], reals[R_NOISE], keys, bits, values)
                     x_p, y_p = address(own_x), address(own_y)
                 if ints[I_DROPPING]:
                     for layer in range(len(sizes) - 1):

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -242,8 +241,6 @@ def supports_single(network: NetworkConfig, training: TrainingConfig) -> bool:
         and network.activation != "prelu"
         and training.max_norm is None
         and training.max_grad_norm is None
-        # Where Numba takes Intel's vectors of logarithms and cosines, one number has other last digits than sixteen.
-        and not (training.input_noise and vars(numba.config)["USING_SVML"])
         and not training.layer_noise
         and not training.weight_dropout
     )

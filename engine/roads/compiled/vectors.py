@@ -350,17 +350,35 @@ def _random_bits(builder: Any, keys: Any, counter: Any, lanes: int) -> Any:
     return builder.xor(x, builder.lshr(x, constant(16)))
 
 
+def _whole_numbers(builder: Any, bits: Any, vector: ir.VectorType) -> Any:
+    """Emit the upper 24 of 32 random bits as whole numbers of a floating type, which is exact."""
+    high = builder.lshr(bits, ir.Constant(bits.type, [8] * vector.count))
+    return builder.sitofp(high, vector)  # below 2 ** 24, so that the sign is never met: signed is the faster one
+
+
 @intrinsic
-def store_random_bits(typingctx: Any, like: Any, out: Any, keys: Any, counter: Any) -> Any:
-    """Store one counter's random bits of all lanes at `out` (uint32)."""
-    lanes = LANES[like.dtype.name]
+def random_number(typingctx: Any, like: Any, keys: Any, counter: Any) -> Any:
+    """Return one counter's random number below 2 ** 24 of all lanes, a whole number."""
+    element = like.dtype
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits = _random_bits(builder, args[2], args[3], lanes)
-        builder.store(bits, builder.bitcast(args[1], bits.type.as_pointer()), align=4)
-        return context.get_dummy_value()
+        vector = llvm_vector(element)
+        return _whole_numbers(builder, _random_bits(builder, args[1], args[2], vector.count), vector)
 
-    return types.void(like, out, keys, types.intp), codegen
+    return VectorType(element)(like, keys, types.intp), codegen
+
+
+@intrinsic
+def number_of_bits(typingctx: Any, like: Any, bits: Any) -> Any:
+    """Return the random numbers below 2 ** 24 of the random bits (uint32) of all lanes at `bits`."""
+    element = like.dtype
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = llvm_vector(element)
+        pointer = builder.bitcast(args[1], ir.VectorType(ir.IntType(32), vector.count).as_pointer())
+        return _whole_numbers(builder, builder.load(pointer, align=4), vector)
+
+    return VectorType(element)(like, bits), codegen
 
 
 @intrinsic
