@@ -124,5 +124,6 @@ def _draw_doubles(
         return
     for s in range(len(states)):
         state, doubles = states[s].tolist(), [0.0] * (out.shape[1] - first)
-        places[s] = steps.draw_doubles(state, *places[s].tolist(), doubles)
+        i, j = places[s].tolist()
+        places[s] = steps.draw_doubles(state, i, j, doubles)
         states[s], out[s, first:] = state, doubles
