@@ -21,10 +21,7 @@ from engine.roads.compiled.vectors import (
     nearest,
     polynomial,
     power_of_two,
-    quick_reciprocal,
-    rough_inverse_root,
     splat,
-    sqrt,
     where_greater,
     with_sign,
 )
@@ -140,33 +137,6 @@ def _by_type(single: Any, double: Any) -> Any:
     return chosen
 
 
-def _newton_reciprocal(x: Any) -> Any:
-    return quick_reciprocal(x)
-
-
-def _divided_reciprocal(x: Any) -> Any:
-    return splat(x, 1.0) / x
-
-
-positive_reciprocal = _by_type(_newton_reciprocal, _divided_reciprocal)
-
-
-def _newton_root(x: Any) -> Any:
-    r = rough_inverse_root(x)
-    error = fma(-(x * r), r, splat(x, 1.0))
-    r = fma(r * error, fma(error, splat(x, 0.375), splat(x, 0.5)), r)
-    error = fma(-(x * r), r, splat(x, 1.0))
-    r = fma(r * splat(x, 0.5), error, r)
-    return x * r
-
-
-def _exact_root(x: Any) -> Any:
-    return sqrt(x)
-
-
-fast_root = _by_type(_newton_root, _exact_root)
-
-
 def _exponent_edge_32(x: Any) -> Any:
     return splat(x, 87.0)
 
@@ -262,7 +232,8 @@ tanh = _by_type(_single_tanh, _expm1_tanh)
 @inner
 def sigmoid(x: Any) -> Any:
     """Return ``1 / (1 + exp(-x))``, |x| clamped at 80, where the smaller side is 2e-35."""
-    return positive_reciprocal(splat(x, 1.0) + exp(-clamped(x, splat(x, 80.0))))
+    one = splat(x, 1.0)
+    return one / (one + exp(-clamped(x, splat(x, 80.0))))
 
 
 @inner

@@ -33,12 +33,11 @@ Accuracy
 --------
 Against SciPy, the largest relative errors in float32 (in float64): tanh 5e-7 (5e-16), where |x| > 7.9 is clamped and
 the result 1 - 5e-7; sigmoid, SiLU and ELU 2e-7 (6e-16), softplus 2.5e-7 (6e-16), GELU 2e-7 relative or 3e-7 absolute
-(6e-16). The tests hold them to these figures. In float32 the quotients of AdaGrad, RMSprop and Adam come from Newton
-steps, good to 5e-7 where the root's argument is a normal number; in float64 from the processor's own root and division.
+(6e-16). The tests hold them to these figures. The roots and quotients of AdaGrad, RMSprop and Adam are the processor's.
 Float32 is computed with subnormal numbers as zero (`engine.roads.subnormals`), which holds for any vector width.
 
-The quotient of tanh stays the divider's: from Newton steps as in `quick_reciprocal` a 2-8-8-1 network took 9 % longer
-on Zen 4, where a division takes two multiplications' time.
+Quotients and roots are the processor's: with Newton steps a 2-8-8-1 network of tanh took 9 % longer on Zen 4,
+one of sigmoids 7 %.
 """
 
 from __future__ import annotations

@@ -31,9 +31,6 @@ from engine.roads.compiled.codes import (
     RMSPROP,
     SGD,
 )
-from engine.roads.compiled.functions import (
-    fast_root,
-)
 from engine.roads.compiled.vectors import (
     absolute,
     fma,
@@ -183,7 +180,7 @@ def general_update(
                 v = load(g, i) * factor
                 s = fma(new * v, v, kept * load(m1, i))
                 store(m1, i, s)
-                take_step(p, g, i, lr * v / (fast_root(s) + epsilon), at_once, i < n_weights, shrink, zero)
+                take_step(p, g, i, lr * v / (sqrt(s) + epsilon), at_once, i < n_weights, shrink, zero)
     else:
         adam_rate, inverse_root = splat(p, rate / correction_1), splat(p, 1.0 / math.sqrt(correction_2))
         beta_1, rest_1 = splat(p, reals[R_BETA_1]), splat(p, 1.0 - reals[R_BETA_1])
@@ -195,7 +192,7 @@ def general_update(
                 s = fma(rest_2 * v, v, beta_2 * load(m2, i))
                 store(m1, i, m)
                 store(m2, i, s)
-                decrease = adam_rate * m / fma(fast_root(s), inverse_root, epsilon)
+                decrease = adam_rate * m / fma(sqrt(s), inverse_root, epsilon)
                 take_step(p, g, i, decrease, at_once, i < n_weights, shrink, zero)
     if not at_once:
         pull = splat(p, -rate * reals[R_STRENGTH])

@@ -224,30 +224,6 @@ def power_of_two(typingctx: Any, n: Any) -> Any:
     return n(n), codegen
 
 
-def _emit_reciprocal(builder: Any, x: Any) -> Any:
-    """Emit ``1 / x`` for positive float32: from 5 %, by taking the bits for a logarithm, by Newton's steps.
-
-    One step of third and one of second order, which is faster than the divider.
-    """
-    bits = _bits(x.type)
-    magic = ir.Constant(bits, [0x7EF3E000] * bits.count)
-    r = builder.bitcast(builder.sub(magic, builder.bitcast(x, bits)), x.type)
-    one, minus_x = emit_constant(x.type, 1.0), builder.fneg(x)
-    error = llvm_call(builder, "fma", minus_x, r, one)
-    r = llvm_call(builder, "fma", r, llvm_call(builder, "fma", error, error, error), r)
-    return llvm_call(builder, "fma", r, llvm_call(builder, "fma", minus_x, r, one), r)
-
-
-@intrinsic
-def quick_reciprocal(typingctx: Any, a: Any) -> Any:
-    """Return ``1 / a`` for positive float32, almost rounded right."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _emit_reciprocal(builder, args[0])
-
-    return a(a), codegen
-
-
 @intrinsic
 def exponent(typingctx: Any, a: Any) -> Any:
     """Return the whole number e with ``2 ** e <= a < 2 ** (e + 1)``, for positive normal a."""
@@ -270,19 +246,6 @@ def mantissa(typingctx: Any, a: Any) -> Any:
         one, shift = (0x3F800000, 23) if bits.element.width == 32 else (0x3FF0000000000000, 52)
         low = builder.and_(builder.bitcast(args[0], bits), ir.Constant(bits, [(1 << shift) - 1] * bits.count))
         return builder.bitcast(builder.or_(low, ir.Constant(bits, [one] * bits.count)), args[0].type)
-
-    return a(a), codegen
-
-
-@intrinsic
-def rough_inverse_root(typingctx: Any, a: Any) -> Any:
-    """Return ``1 / sqrt(a)`` to some 4 %, for positive float32, by halving the bits taken for a logarithm."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits = _bits(args[0].type)
-        half = builder.lshr(builder.bitcast(args[0], bits), ir.Constant(bits, [1] * bits.count))
-        magic = ir.Constant(bits, [0x5F3759DF] * bits.count)
-        return builder.bitcast(builder.sub(magic, half), args[0].type)
 
     return a(a), codegen
 
