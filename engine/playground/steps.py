@@ -10,8 +10,6 @@ from typing import Any
 
 WIDTH = 256
 N_DROPPED = 256  # seedrandom discards the first bytes, which betray the key
-ENOUGH = 2**52
-OVERFLOW = 2**53
 
 
 def schedule_key(state: Any, key: Any, n_key: int) -> int:
@@ -61,9 +59,9 @@ def draw_doubles(state: Any, i: int, j: int, out: Any) -> tuple[int, int]:
     """
     for k in range(len(out)):
         number, byte, divisor = 0, 0, 1.0
-        while number < ENOUGH:
-            number = (number + byte) * WIDTH
-            divisor *= WIDTH
+        while number < 2**52:  # constants in place, which Python folds: it looks names up a byte at a time
+            number = (number + byte) << 8
+            divisor *= 256.0
             i = (i + 1) & 255
             kept = state[i]
             j = (j + kept) & 255
@@ -71,7 +69,7 @@ def draw_doubles(state: Any, i: int, j: int, out: Any) -> tuple[int, int]:
             state[i] = swapped
             state[j] = kept
             byte = state[(swapped + kept) & 255]
-        while number >= OVERFLOW:
+        while number >= 2**53:
             number >>= 1
             byte >>= 1
             divisor *= 0.5
