@@ -12,6 +12,7 @@ import numba.core.typing.templates
 import numba.extending
 
 from engine.compiling.cache import choose_cache
+from engine.compiling.linking import LinkedCompiler
 
 ENGINE = Path(__file__).parents[1]
 FOLDERS = (ENGINE / "playground", ENGINE / "roads" / "compiled")
@@ -39,16 +40,25 @@ def intrinsic(function: Callable[..., Any]) -> Any:
     return numba.extending.intrinsic(function)
 
 
+LINKED: dict[str, Any] = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "error_model": "numpy",
+    "pipeline_class": LinkedCompiler,
+    # The entry's caller keeps all arrays alive; counting who refers to them takes an atomic instruction each and call.
+    "_nrt": False,
+}
+"""Options of what only compiled code calls: no way in from Python, no machine code, no arrays of its own."""
+
+
 def inner(function: Callable[..., Any]) -> Any:
-    """Compile a function that only compiled code calls: no way in from Python has to be compiled."""
-    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
-    return numba.njit(**options)(function)
+    """Compile a function that only compiled code calls, and that makes no arrays but views."""
+    return numba.njit(**LINKED, forceinline=False)(function)  # said aloud, or it takes over what its caller says
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a function into its callers: calls go through a table of addresses, which a mini-batch of one feels."""
-    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
-    return numba.njit(**options, inline="always")(function)
+    return numba.njit(**LINKED, forceinline=True)(function)
 
 
 def outer(function: Callable[..., Any]) -> Any:

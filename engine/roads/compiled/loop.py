@@ -296,6 +296,7 @@ def _run_body(
     looks: Any,
     table: Any,
     sums: Any,
+    bits: Any,
 ) -> None:
     """Train each group for ``looks[k]`` epochs, add its losses on each split of the table to ``sums[k]``, and go on.
 
@@ -310,10 +311,9 @@ def _run_body(
     a = address(scratch)
     d = offset(a, room)
     z = offset(a, 2 * room) if ints[I_WITH_Z] else a
-    bits = np.empty((1, lanes), dtype=np.uint32)
     own_points = points.shape[1] > 0
     rows = (n_params, M1.shape[1], M2.shape[1], dead.shape[1], n_params)
-    kept = (n_params, M1.shape[1], M2.shape[1], dead.shape[1], 0)  # after an update no gradient waits
+    kept = (n_params, M1.shape[1], M2.shape[1], dead.shape[1], np.int64(0))  # after an update no gradient waits
     mask, before = address(saved), offset(address(saved), 1)
     after = offset(before, 2 * n_params + rows[1] + rows[2] + rows[3])
     for group in range(n_groups):
@@ -449,9 +449,10 @@ def _entry(sources: int) -> Any:
     ) -> None:
         if sources < 0:  # never; read here so that it becomes part of the cache's key
             return
+        bits = np.empty((1, P.shape[2]), dtype=np.uint32)
         _run_body(
             P, G, M1, M2, dead, frozen, X, y, points, order, scratch, keys, seeds, counts, ends, saved, sizes, ints,
-            reals, rates, thresholds, scales, diverged, looks, table, sums,
+            reals, rates, thresholds, scales, diverged, looks, table, sums, bits,
         )  # fmt: skip
 
     return outer(run)

@@ -376,6 +376,7 @@ def _run_single_body(
     looks: Any,
     table: Any,
     sums: Any,
+    bits: Any,
 ) -> None:
     """Train each network for ``looks[k]`` epochs, add its losses on the table's splits to ``sums[k]``, and go on."""
     n, n_weights = len(order), dead.shape[1] >> 4
@@ -384,7 +385,6 @@ def _run_single_body(
     live_p = address(live)
     zero = splat(room, 0.0)
     values = scratch[rooms[S_VALUES] : rooms[S_VALUES] + 16]
-    bits = np.empty((2, 16), dtype=np.uint32)
     for network in range(len(P)):
         p, g = address(P[network]), address(G[network])
         m1, m2, dead_p = address(M1[network]), address(M2[network]), address(dead[network])
@@ -468,9 +468,10 @@ def _entry(sources: int) -> Any:
     ) -> None:
         if sources < 0:  # never; read here so that it becomes part of the cache's key
             return
+        bits = np.empty((2, 16), dtype=np.uint32)
         _run_single_body(
             P, G, M1, M2, dead, frozen, live, X, y, own_x, own_y, order, scratch, keys, seeds, plan, rooms, sizes, ints,
-            reals, rates, thresholds, scales, diverged, looks, table, sums,
+            reals, rates, thresholds, scales, diverged, looks, table, sums, bits,
         )  # fmt: skip
 
     return outer(run_single)
