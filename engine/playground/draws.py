@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from engine.names import check_name, look_up
 from engine.network import FloatArray, Parameters
+from engine.playground import steps
+from engine.playground.choice import runs_compiled
 from engine.playground.dataset import Dataset
 from engine.playground.registry import DATASETS
 from engine.playground.seedrandom import SeedStreams
@@ -226,11 +228,14 @@ def count_training_points(n_samples: int, train_share: float) -> int:
 def _shuffled(stream: SeedStreams, n: int) -> npt.NDArray[np.intp]:
     """Return the page's Fisher-Yates order of `n` points, (S, n)."""
     numbers = stream.random(n)
-    order = np.tile(np.arange(n), (stream.n_streams, 1))
-    streams = np.arange(stream.n_streams)
-    for k, counter in enumerate(range(n, 0, -1)):
-        other = (numbers[:, k] * counter).astype(np.intp)
-        last = order[:, counter - 1].copy()
-        order[:, counter - 1] = order[streams, other]
-        order[streams, other] = last
-    return order
+    orders = np.tile(np.arange(n), (stream.n_streams, 1))
+    if runs_compiled(stream.n_streams):
+        from engine.playground import compiled
+
+        compiled.shuffle(orders, np.ascontiguousarray(numbers))
+        return orders
+    for s in range(stream.n_streams):
+        order = list(range(n))
+        steps.shuffle(order, numbers[s].tolist())
+        orders[s] = order
+    return orders

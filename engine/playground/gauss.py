@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.network import FloatArray
+from engine.playground import steps
+from engine.playground.choice import runs_compiled
 from engine.playground.dataset import Dataset
 from engine.playground.seedrandom import SeedStreams
 
@@ -80,18 +82,29 @@ def beyond(
 def _polar_deviates(stream: SeedStreams, n: int) -> npt.NDArray[np.float64]:
     """Return `n` standard normal numbers a stream, (S, n): Marsaglia's polar method, the second of each pair unused."""
     n_pairs = int(n * 4 / np.pi + 6 * np.sqrt(n)) + 8
+    first, squared = np.empty((2, stream.n_streams, n))
+    n_used = np.empty(stream.n_streams, np.int64)
     while True:
-        a, b = np.moveaxis(2 * stream.peek(2 * n_pairs).reshape(stream.n_streams, n_pairs, 2) - 1, 2, 0)
-        s = a * a + b * b
-        accepted = s <= 1
-        rank = np.cumsum(accepted, axis=1)
-        if rank[:, -1].min() >= n:
+        _accept_pairs(stream.peek(2 * n_pairs), first, squared, n_used)
+        if n_used.min() >= 0:
             break
         n_pairs *= 2
-    wanted = accepted & (rank <= n)
-    stream.skip(2 * (np.argmax(rank == n, axis=1) + 1))
-    s, a = s[wanted].reshape(-1, n), a[wanted].reshape(-1, n)
-    return np.asarray(np.sqrt(-2 * np.log(s) / s) * a)
+    stream.skip(n_used)
+    return np.asarray(np.sqrt(-2 * np.log(squared) / squared) * first)
+
+
+def _accept_pairs(numbers: FloatArray, first: FloatArray, squared: FloatArray, n_used: npt.NDArray[np.int64]) -> None:
+    """Do `engine.playground.steps.accept_pairs` for each stream."""
+    if runs_compiled(len(numbers)):
+        from engine.playground import compiled
+
+        compiled.accept_pairs(np.ascontiguousarray(numbers), first, squared, n_used)
+        return
+    n = first.shape[1]
+    for s, row in enumerate(numbers.tolist()):
+        a, radius = [0.0] * n, [0.0] * n
+        n_used[s] = steps.accept_pairs(row, a, radius)
+        first[s], squared[s] = a, radius
 
 
 def floor(noise: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.network import FloatArray
+from engine.playground.choice import runs_compiled
 from engine.playground.dataset import Dataset
 from engine.playground.seedrandom import SeedStreams
 
@@ -71,15 +73,33 @@ def conditional_mean(X: FloatArray, noise: float) -> FloatArray:
     ever; up to noise 0.5 no point that both arms reach has a center beyond the page's radius among those near it, so
     this is exact within the range too. Between the arms, where no point can fall, the nearest center decides.
     """
-    from scipy.spatial import cKDTree
-
     points = np.asarray(X[..., :2], np.float64).reshape(-1, 2)
     if not points.size:
         return np.zeros(X.shape[:-1])
     reach = float(np.sqrt((points**2).sum(axis=1)).max()) + 2 * noise + 1.0
-    trees = [cKDTree(arm) for arm in centers(max(1.0, reach / RADIUS))]
+    arms = centers(max(1.0, reach / RADIUS))
+    mean = _counted(arms, points, noise) if runs_compiled() else _found(arms, points, noise)
+    return mean.reshape(X.shape[:-1])
+
+
+def _counted(arms: npt.NDArray[np.float64], points: npt.NDArray[np.float64], noise: float) -> npt.NDArray[np.float64]:
+    """Return E[label | point] of points (n, 2), compiled: only centers at about a point's own radius are looked at."""
+    from engine.playground import compiled
+
+    mean = np.empty(len(points))
+    x, y = np.array(points.T, order="C")
+    center_x, center_y = np.array(np.moveaxis(arms, -1, 0), order="C")
+    compiled.mean_labels(x, y, center_x, center_y, noise + ROUNDING, ROUNDING, N_CENTERS / RADIUS, mean)
+    return mean
+
+
+def _found(arms: npt.NDArray[np.float64], points: npt.NDArray[np.float64], noise: float) -> npt.NDArray[np.float64]:
+    """Return the same by trees of the centers, without the compiler."""
+    from scipy.spatial import cKDTree
+
+    trees = [cKDTree(arm) for arm in arms]
     nearest = [np.asarray(tree.query(points, p=np.inf)[0], np.float64) for tree in trees]
-    return _mean_label(trees, nearest, points, noise).reshape(X.shape[:-1])
+    return _mean_label(trees, nearest, points, noise)
 
 
 def _mean_label(
@@ -130,12 +150,15 @@ def beyond(
     return points, np.where(arm == 0, 1.0, -1.0)
 
 
+@functools.lru_cache(maxsize=4)
 def _arms(n_per_radius: int, n: int) -> npt.NDArray[np.float64]:
     """Return `n` centers of both arms, `n_per_radius` of them up to the page's radius; rounded as the page does."""
     step = np.arange(n)
     r = step / n_per_radius * RADIUS
     angle = TURNS * step / n_per_radius * 2 * np.pi + np.array([[0.0], [np.pi]])
-    return np.stack([r * np.sin(angle), r * np.cos(angle)], axis=-1)
+    arms = np.stack([r * np.sin(angle), r * np.cos(angle)], axis=-1)
+    arms.flags.writeable = False
+    return arms
 
 
 def floor(noise: float) -> float:

@@ -24,7 +24,7 @@ def compile_loop(dtype: str) -> None:
 
 def tell_cache() -> None:
     """Say on stderr where compiled code is kept, should that be no usual place."""
-    from engine.roads.compiled.decorators import CACHE
+    from engine.compiling.decorators import CACHE
 
     if CACHE.note:
         print(CACHE.note, file=sys.stderr, flush=True)

@@ -199,7 +199,9 @@ class PlaygroundSource:
         out_of_range = Split(expand(points, data.features), labels[..., None], outside.astype(np.float64))
         in_range = Split(test.X, test.y, inside.astype(np.float64))
         splits = {"train": page.train, "test": test, "in_range": in_range, "out_of_range": out_of_range}
-        at = dict.fromkeys(splits, page.test_points) | {"train": page.train_points, "out_of_range": points}
+        at = {"train": page.train_points, "test": page.test_points, "out_of_range": points}
+        truth = {name: dataset.conditional_mean(X, data.noise)[..., None] for name, X in at.items()}
+        truth["in_range"] = truth["test"]  # the same points, of which others count
         mean_label = page.train.y.mean(axis=1, keepdims=True)
         return Draws(
             seeds=seeds,
@@ -213,10 +215,7 @@ class PlaygroundSource:
                 name: mean_loss(self._loss, np.broadcast_to(mean_label, split.y.shape), split)
                 for name, split in splits.items()
             },
-            floors={
-                name: mean_loss(self._loss, dataset.conditional_mean(at[name], data.noise)[..., None], split)
-                for name, split in splits.items()
-            },
+            floors={name: mean_loss(self._loss, truth[name], split) for name, split in splits.items()},
             training_seeds=np.array([page_seed_number(seed) for seed in seeds], np.uint64),
             initialize=lambda network: self._initialize(page, network),
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.roads.compiled.decorators import cgutils, intrinsic, types
+from engine.compiling.decorators import cgutils, intrinsic, types
 from engine.roads.compiled.products import AS_IS, AS_TANH, ONE_SAMPLE_BLOCKS, Emitter
 from engine.roads.compiled.vectors import TRAINING_CHUNK, emit_load, emit_store
 

@@ -10,10 +10,7 @@ import numba.core.cgutils
 import numba.core.typing.templates
 import numba.extending
 
-from engine.roads.compiled.decorators import (
-    inner,
-    intrinsic,
-)
+from engine.compiling.decorators import inner, intrinsic
 from engine.roads.compiled.vectors import (
     absolute,
     emit_constant,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.compiling.decorators import inlined, inner, outer
 from engine.methods.streams import (
     DROPOUT,
     INPUT_NOISE,
@@ -50,16 +51,11 @@ from engine.roads.compiled.codes import (
     T_X,
     T_Y,
 )
-from engine.roads.compiled.decorators import (
-    SOURCES,
-    inlined,
-    inner,
-    outer,
-)
 from engine.roads.compiled.passes import backward, forward, loss_values, output_errors
 from engine.roads.compiled.plain_descent import descend, descends
 from engine.roads.compiled.random import add_input_noise, drop_weights, put_in_order, set_keys, shuffle
 from engine.roads.compiled.rows import NO_END, restore, restore_lanes, save, set_mask
+from engine.roads.compiled.sources import SOURCES
 from engine.roads.compiled.updates import general_update, plain_update
 from engine.roads.compiled.vectors import (
     EVALUATION_CHUNK,
@@ -421,7 +417,7 @@ def _run_body(
 
 
 def _entry(sources: int) -> Any:
-    """Return `_run_body` as Python calls it; see `engine.roads.compiled.decorators.SOURCES`."""
+    """Return `_run_body` as Python calls it; see `engine.roads.compiled.sources.SOURCES`."""
 
     def run(
         P: Any,

@@ -16,11 +16,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from engine.roads.compiled.decorators import (
-    cgutils,
-    intrinsic,
-    types,
-)
+from engine.compiling.decorators import cgutils, intrinsic, types
 from engine.roads.compiled.functions import (
     emit_tanh,
 )

@@ -9,6 +9,7 @@ import numba.core.cgutils
 import numba.core.typing.templates
 import numba.extending
 
+from engine.compiling.decorators import inlined, inner
 from engine.roads.compiled.codes import (
     BINARY_CROSS_ENTROPY,
     ELU,
@@ -34,10 +35,6 @@ from engine.roads.compiled.codes import (
     SOFTPLUS,
     STEP,
     TANH,
-)
-from engine.roads.compiled.decorators import (
-    inlined,
-    inner,
 )
 from engine.roads.compiled.functions import (
     clamped,

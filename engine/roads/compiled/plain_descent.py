@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.compiling.decorators import inlined, inner
 from engine.roads.compiled.codes import (
     HALF_SQUARED_ERROR,
     I_HIDDEN,
@@ -14,7 +15,6 @@ from engine.roads.compiled.codes import (
     R_OUTPUT_SLOPE,
     TANH,
 )
-from engine.roads.compiled.decorators import inlined, inner
 from engine.roads.compiled.descent import layer_descent
 from engine.roads.compiled.passes import activate, finish, output_errors
 from engine.roads.compiled.products import AS_IS, whole_layer_forward

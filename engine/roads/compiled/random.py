@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from engine.compiling.decorators import inner
 from engine.methods.streams import (
     GOLDEN_64,
     MIX_64_A,
     MIX_64_B,
-)
-from engine.roads.compiled.decorators import (
-    inner,
 )
 from engine.roads.compiled.functions import cosine_of_turns, log_of_share
 from engine.roads.compiled.vectors import (

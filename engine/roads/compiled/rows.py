@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.roads.compiled.decorators import inner
+from engine.compiling.decorators import inner
 from engine.roads.compiled.vectors import load, offset, splat, store, where_greater
 
 NO_END = -1

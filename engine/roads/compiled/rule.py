@@ -9,16 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.roads.compiled.decorators import (
-    SOURCES,
-    inner,
-    outer,
-)
+from engine.compiling.decorators import inner, outer
 from engine.roads.compiled.functions import (
     sigmoid,
     tanh,
 )
 from engine.roads.compiled.packing import pack
+from engine.roads.compiled.sources import SOURCES
 from engine.roads.compiled.vectors import (
     LANES,
     address,
@@ -134,7 +131,7 @@ def _run_on_rule_body(
 
 
 def _entry(sources: int) -> Any:
-    """Return `_run_on_rule_body` as Python calls it; see `engine.roads.compiled.decorators.SOURCES`."""
+    """Return `_run_on_rule_body` as Python calls it; see `engine.roads.compiled.sources.SOURCES`."""
 
     def run_on_rule(
         P: Any,

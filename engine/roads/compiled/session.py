@@ -52,6 +52,7 @@ import numba.extending
 import numpy as np
 import numpy.typing as npt
 
+from engine.compiling.decorators import CACHE, types
 from engine.configuration import TrainingConfig, dropout_rates
 from engine.methods.schedules import learning_rate
 from engine.network import NetworkConfig, Parameters
@@ -63,10 +64,6 @@ from engine.roads.compiled.codes import (
     I_UPDATES_AFTER,
     refuse_unknown,
     unknown_codes,
-)
-from engine.roads.compiled.decorators import (
-    CACHE,
-    types,
 )
 from engine.roads.compiled.loop import run
 from engine.roads.compiled.packing import (

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.compiling.decorators import inlined, inner, outer
 from engine.methods.streams import DROPOUT, INPUT_NOISE, SHUFFLE
 from engine.roads.compiled.codes import (
     DROP,
@@ -41,7 +42,6 @@ from engine.roads.compiled.codes import (
     RELU,
     TANH,
 )
-from engine.roads.compiled.decorators import SOURCES, inlined, inner, outer
 from engine.roads.compiled.panels import (
     ADDED,
     TIMES_RELU,
@@ -64,6 +64,7 @@ from engine.roads.compiled.single_random import (
     put_in_order_one,
     shuffle_one,
 )
+from engine.roads.compiled.sources import SOURCES
 from engine.roads.compiled.updates import general_update, plain_update
 from engine.roads.compiled.vectors import address, at_address, fma, load, splat, store, where_greater
 
@@ -434,7 +435,7 @@ def _run_single_body(
 
 
 def _entry(sources: int) -> Any:
-    """Return `_run_single_body` as Python calls it; see `engine.roads.compiled.decorators.SOURCES`."""
+    """Return `_run_single_body` as Python calls it; see `engine.roads.compiled.sources.SOURCES`."""
 
     def run_single(
         P: Any,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.compiling.decorators import inner
 from engine.methods.streams import GOLDEN_32, MIX_32_A, MIX_32_B
-from engine.roads.compiled.decorators import inner
 from engine.roads.compiled.panels import copy_row
 from engine.roads.compiled.random import normal_of
 from engine.roads.compiled.vectors import address, number_of_bits, splat, store

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from engine.compiling.decorators import inner
 from engine.roads.compiled.codes import (
     ADAGRAD,
     I_ADJUSTING,
@@ -29,9 +30,6 @@ from engine.roads.compiled.codes import (
     R_STRENGTH,
     RMSPROP,
     SGD,
-)
-from engine.roads.compiled.decorators import (
-    inner,
 )
 from engine.roads.compiled.vectors import (
     absolute,

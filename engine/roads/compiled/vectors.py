@@ -12,18 +12,11 @@ import numba.core.typing.templates
 import numba.extending
 from llvmlite import ir
 
+from engine.compiling.decorators import cgutils, intrinsic, lower_builtin, models, templates, types
 from engine.methods.streams import (
     GOLDEN_32,
     MIX_32_A,
     MIX_32_B,
-)
-from engine.roads.compiled.decorators import (
-    cgutils,
-    intrinsic,
-    lower_builtin,
-    models,
-    templates,
-    types,
 )
 
 LANES = {"float32": 16, "float64": 8}

@@ -27,7 +27,6 @@ from engine.playground.page import (
     serialise,
 )
 from engine.playground.page_settings import PageSettings, page_state_of, settings_of
-from engine.playground.seedrandom import FEW, SeedStreams
 from engine.training import train
 
 PLAYGROUND = Path(__file__).parents[2] / "playground"
@@ -313,12 +312,3 @@ def test_a_draw_that_is_none_is_refused_in_one_line(arguments: tuple[Any, ...], 
 def test_the_default_state_is_the_pages() -> None:
     assert parse_hash("") == PageState()
     assert parse_hash(PAGE) == PageState()
-
-
-def test_few_streams_are_the_same_bytes_as_many() -> None:
-    seeds = [f"0.{i}" for i in range(FEW + 1)]
-    together = SeedStreams(seeds)  # arrays, a byte at a time
-    few = [SeedStreams(seeds[:2]), SeedStreams(seeds[2:])]  # Python's numbers, stream by stream
-    for n in (3, 400, 1):
-        assert np.array_equal(together.random(n), np.concatenate([one.random(n) for one in few]))
-    assert np.array_equal(together.fork().random(50), np.concatenate([one.fork().random(50) for one in few]))

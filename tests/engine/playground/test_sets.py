@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import integrate
 
 import engine.playground
@@ -17,89 +15,11 @@ from engine.playground.registry import DATASETS
 from engine.playground.seedrandom import SeedStreams
 
 PLAYGROUND = Path(__file__).parents[2] / "playground"
-REFERENCE = {
-    row["seed"]: row["first8"] for row in json.loads((PLAYGROUND / "prng_reference.json").read_text())["values"]
-}
 STATISTICS = {
     (row["dataset"], row["noise"]): row for row in json.loads((PLAYGROUND / "generator_stats.json").read_text())["sets"]
 }
 N_DRAWS = 32  # of 500 or 1200 points
 Z = 4.5  # about 600 statistics are compared
-
-
-class ScalarStream:
-    """A second writing of the generator, one byte at a time, to check the vectorised one against."""
-
-    def __init__(self, seed: str) -> None:
-        key = [ord(c) & 255 for c in seed] or [0]
-        self.s, self.i, self.j = list(range(256)), 0, 0
-        j = 0
-        for i in range(256):
-            j = (j + key[i % len(key)] + self.s[i]) & 255
-            self.s[i], self.s[j] = self.s[j], self.s[i]
-        for _ in range(256):
-            self.byte()
-
-    def byte(self) -> int:
-        self.i = (self.i + 1) & 255
-        self.j = (self.j + self.s[self.i]) & 255
-        self.s[self.i], self.s[self.j] = self.s[self.j], self.s[self.i]
-        return self.s[(self.s[self.i] + self.s[self.j]) & 255]
-
-    def random(self) -> float:
-        n, d, x = 0, 1 << 48, 0
-        for _ in range(6):
-            n = n * 256 + self.byte()
-        while n < 1 << 52:
-            n, d, x = (n + x) * 256, d * 256, self.byte()
-        while n >= 1 << 53:
-            n, d, x = n // 2, d // 2, x >> 1
-        return (n + x) / d
-
-
-def test_the_first_doubles_equal_the_pages_bit_for_bit() -> None:
-    np.testing.assert_array_equal(SeedStreams(list(REFERENCE)).random(8), list(REFERENCE.values()))
-
-
-def test_doubles_that_take_more_bytes_equal_a_scalar_generators() -> None:
-    # One double in 4 096 takes nine bytes: 8 000 of them are sure to hold some, at the ends of portions too.
-    streams, scalars = SeedStreams(["a", "0.5"]), [ScalarStream("a"), ScalarStream("0.5")]
-    for n in (1, 7, 2000, 3, 2000):
-        np.testing.assert_array_equal(streams.random(n), [[s.random() for _ in range(n)] for s in scalars])
-
-
-@settings(max_examples=25)
-@given(st.lists(st.text(max_size=20), min_size=1, max_size=4), st.data())
-def test_a_stream_does_not_depend_on_its_company(seeds: list[str], data: st.DataObject) -> None:
-    k = data.draw(st.integers(0, len(seeds) - 1))
-    np.testing.assert_array_equal(SeedStreams(seeds).random(40)[k], SeedStreams([seeds[k]]).random(40)[0])
-
-
-def test_streams_may_go_on_at_their_own_pace() -> None:
-    streams, whole = SeedStreams(["a", "b", "c"]), SeedStreams(["a", "b", "c"]).random(600)
-    streams.peek(300)
-    used = np.array([0, 10, 299])
-    streams.skip(used)
-    np.testing.assert_array_equal(streams.random(300), [row[k : k + 300] for row, k in zip(whole, used, strict=True)])
-
-
-def test_a_fork_leaves_the_stream_where_it_is() -> None:
-    streams, whole = SeedStreams(["a", "b"]), SeedStreams(["a", "b"]).random(900)
-    streams.random(100)
-    np.testing.assert_array_equal(streams.fork().random(800), whole[:, 100:])
-    np.testing.assert_array_equal(streams.random(800), whole[:, 100:])
-
-
-def test_no_seeds_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^seeds: empty; give at least one seed string$"):
-        SeedStreams([])
-
-
-def test_a_long_seed_is_smeared_over_the_key() -> None:
-    # Beyond 256 characters seedrandom folds the rest in; before, the key is the text itself.
-    first, second, third = SeedStreams(["a" * 256, "a" * 256 + "b", "a"]).random(4)
-    assert (first != second).any()
-    np.testing.assert_array_equal(first, third)
 
 
 @functools.cache

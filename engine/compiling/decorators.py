@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,33 +11,21 @@ import numba.core.cgutils
 import numba.core.typing.templates
 import numba.extending
 
-from engine.roads.cache import choose_cache
-from engine.roads.compiled.linking import LinkedCompiler
+from engine.compiling.cache import choose_cache
+from engine.compiling.linking import LinkedCompiler
 
-HERE = Path(__file__).parent
-METHODS = HERE.parents[1] / "methods"
-"""The records whose codes and constants are compiled in."""
+ENGINE = Path(__file__).parents[1]
+FOLDERS = (ENGINE / "playground", ENGINE / "roads" / "compiled")
+"""Where the functions are that Python calls: Numba keeps their machine code beside them, where it may."""
 
-
-def _digest_of_sources() -> int:
-    digest = hashlib.sha256()
-    for path in sorted([*HERE.glob("*.py"), *METHODS.glob("*.py")]):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return int.from_bytes(digest.digest()[:7], "big")
-
-
-SOURCES = _digest_of_sources()
-"""Digest of every file that compiled code is made of.
-
-Numba's cache looks at the file of the entry function alone and would miss an edit in a function that it calls. The
-values an entry closes over are part of the cache's key; so each entry closes over this number.
-"""
-
-CACHE = choose_cache(HERE)
+CACHE = choose_cache(FOLDERS)
 """Where the machine code is kept."""
 if CACHE.folder is not None:
     # Not by the environment: Numba has read it, perhaps long before, if somebody imported it first.
     vars(numba.config)["CACHE_DIR"] = str(CACHE.folder)
+
+IS_COMPILING = not vars(numba.config)["DISABLE_JIT"]
+"""Whether functions are compiled at all: with ``NUMBA_DISABLE_JIT=1`` they stay Python's."""
 
 # Numba's own type hints cover half of it and want the typing context from every caller of an intrinsic.
 types: Any = numba.types

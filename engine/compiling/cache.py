@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +42,13 @@ class CachePlace:
         return self.beside_source or self.folder is not None
 
 
-def choose_cache(source: Path, environment: Mapping[str, str] = os.environ) -> CachePlace:
-    """Return where the compiled code of the files in `source` is kept.
+def choose_cache(sources: Sequence[Path], environment: Mapping[str, str] = os.environ) -> CachePlace:
+    """Return where the compiled code of some folders' files is kept: all in one place, or each beside its source.
 
     Parameters
     ----------
-    source : Path
-        Folder of the source.
+    sources : sequence of Path
+        Folders of the source.
     environment : mapping
         ``NUMBA_CACHE_DIR`` comes first, where it can be written; ``XDG_CACHE_HOME`` and ``HOME`` name a user's cache.
     """
@@ -56,7 +56,7 @@ def choose_cache(source: Path, environment: Mapping[str, str] = os.environ) -> C
     if asked and _is_writable(Path(asked)):
         return CachePlace(Path(asked))
     problem = f"{VARIABLE}={asked} cannot be written" if asked else "neither the installation nor a home can be written"
-    if _is_writable(source / "__pycache__"):
+    if all(_is_writable(source / "__pycache__") for source in sources):
         return CachePlace(None, beside_source=True, note=f"{problem}; kept beside the source" if asked else "")
     for folder in _user_caches(environment):
         if _is_writable(folder):

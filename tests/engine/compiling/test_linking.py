@@ -8,8 +8,7 @@ import numba
 import numba.core.codegen
 import numpy as np
 import pytest
-
-from engine.roads.compiled.decorators import inlined, inner
+from engine.compiling.decorators import inlined, inner
 
 
 @inner

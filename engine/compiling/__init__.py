@@ -1,0 +1,1 @@
+"""How functions are compiled by Numba, and where their machine code is kept. Nothing here computes."""
