@@ -8,6 +8,7 @@ import numba
 import numba.core.codegen
 import numpy as np
 import pytest
+
 from engine.compiling.decorators import inlined, inner
 
 
