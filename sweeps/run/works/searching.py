@@ -29,6 +29,8 @@ from sweeps.store.seeds import text_seed
 LEVELS = (1 / 6, 1 / 2, 5 / 6)
 """Of a grid, as fractions of each dimension."""
 STREAM_GRID, N_FRESH = 26, 32
+INPUT_NOISES = (0.0, 0.05, 0.15, 0.3, 0.6)
+"""Of the full run that comes with the package; the main job's own menu follows what is found to suit it best."""
 SMALL_IMAGES = {"network.hidden_layer_sizes": (8.0, 64.0), "training.batch_size": (8.0, 64.0)}
 """Bounds in the images' space: its own are those of networks that are given 10 000 images."""
 
@@ -36,7 +38,7 @@ SMALL_IMAGES = {"network.hidden_layer_sizes": (8.0, 64.0), "training.batch_size"
 def search_spec(work: SearchWork, dataset: str, seed: int, n_trials: int, n_points: tuple[int, int]) -> SweepSpec:
     """Return the main job, or the search on Fashion-MNIST, cut down to one dataset and one sampler.
 
-    No setting is named first: those that the main job names were found by hand, and would be every sampler's.
+    No setting is named first: those that the main job names were found before, and would be every sampler's.
     `n_points` are the images that a replica trains on and is tested with.
     """
     whole = _images(dataset, n_points) if dataset in NAMES else _playground(dataset)
@@ -60,7 +62,11 @@ def _playground(dataset: str) -> SweepSpec:
     whole = load_spec("homework")
     found = whole.dataset(dataset)
     data = dataclasses.replace(found.data, n_beyond=10)  # type: ignore[type-var]  # nothing beyond the range is asked
-    return dataclasses.replace(whole, datasets=(dataclasses.replace(found, data=data),))
+    space = tuple(
+        dataclasses.replace(one, choices=INPUT_NOISES) if one.key == "training.input_noise" else one
+        for one in whole.space
+    )
+    return dataclasses.replace(whole, space=space, datasets=(dataclasses.replace(found, data=data),))
 
 
 def _images(dataset: str, n_points: tuple[int, int]) -> SweepSpec:

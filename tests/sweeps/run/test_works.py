@@ -282,7 +282,7 @@ def test_a_course_that_falls_rises_and_falls_is_told_from_one_that_only_falls_or
 
 @pytest.mark.parametrize(("dataset", "epochs"), [("spiral", 30), ("digits", 4)])
 def test_a_search_of_a_lesson_names_no_setting_first_and_ends_where_it_is_told(dataset: str, epochs: int) -> None:
-    """Settings that were found by hand would be every sampler's first trials."""
+    """Settings that were found before would be every sampler's first trials."""
     assert load("homework").search.first  # type: ignore[union-attr]
     spec = search_spec(SearchWork("tpe", 3, 2, epochs, 0.2), dataset, 7, 12, (60, 40))
     assert spec.search.first == ()
