@@ -78,19 +78,19 @@ def edge_sentence(study: Study, edge: Edge) -> str:
     param, value = card_title(edge.param), value_text(edge.value)
     if edge.limit is None:
         return say(
-            "{param} {value} is the lowest of {n} trials: lower values are untried."
+            "{param}: {value} is the lowest of {n} trials; lower values are untried."
             if edge.side == "lowest"
-            else "{param} {value} is the highest of {n} trials: higher values are untried.",
+            else "{param}: {value} is the highest of {n} trials; higher values are untried.",
             param=param,
             value=value,
             n=edge.n,
         )
     return say(
-        "{param} {value} is the lowest of {n} trials, and the space ends at {limit}: `{command}`, with a lower end in "
-        "FILE, goes on."
+        "{param}: {value} is the lowest of {n} trials, and the space ends at {limit}. With a lower end in FILE, "
+        "`{command}` goes on."
         if edge.side == "lowest"
-        else "{param} {value} is the highest of {n} trials, and the space ends at {limit}: `{command}`, with a higher "
-        "end in FILE, goes on.",
+        else "{param}: {value} is the highest of {n} trials, and the space ends at {limit}. With a higher end in FILE, "
+        "`{command}` goes on.",
         param=param,
         value=value,
         n=edge.n,

@@ -1,7 +1,7 @@
 """Which hyperparameters a search can tell to have mattered, and what it leaves to be tried.
 
-A search's trials are no design: its sampler goes where losses are low, first settings are chosen by hand, and choices
-come together. Trials that share most of the winner's other choices are good because of all of them, so none of these
+A search's trials are no design: its sampler goes where losses are low, first settings are the spec's, and choices come
+together. Trials that share most of the winner's other choices are good because of all of them, so none of these
 counts for a single one. What is said here is about the other trials of that search. The unit is the trial; arms (a
 value, or a range of values) of fewer than `LEAST_ARM` trials are never compared.
 """
@@ -33,6 +33,9 @@ LEAST_CHOICES = 5
 """... where there are so many."""
 MOST_VALUES = 5
 N_RANGES = 3
+LEAST_TRIALS_INSIDE = 40
+"""Of fewer trials, a number that does not matter has its lowest or highest value in the winner in more than one search
+of twenty: nothing to tell, unless the space ends there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +202,11 @@ def arms_of(trials: Sequence[TrialRecord], param: str) -> list[ChoiceArm]:
 def edges(study: Study, winner: TrialRecord) -> list[Edge]:
     """Return where the winner's number is the lowest or highest of those tried, by enough trials.
 
-    Left out is what nothing lies beyond (one unit, one example a batch, no noise), and where the winner's ablation has
-    tried the way on: it tells what is there.
+    Layers whose units are at the same end of the space are one edge, the first layer's. Left out is what nothing lies
+    beyond (one unit, one example a batch, no noise; without a hidden layer it is another model, a linear one), and
+    where the winner's ablation has tried the way on: it tells what is there.
     """
-    found = []
+    found: dict[tuple[str, str, float | None], Edge] = {}
     bounds = space_bounds(study)
     tried_on = ablation(study, winner)
     for param, value in winner.params.items():
@@ -211,17 +215,19 @@ def edges(study: Study, winner: TrialRecord) -> list[Edge]:
         if not is_number(value) or len(numbers) < LEAST_TRIALS or min(numbers) == max(numbers):
             continue
         side = "lowest" if value <= min(numbers) else "highest" if value >= max(numbers) else ""
-        if not side or (side == "lowest" and _is_least(param, value)) or _went_on(tried_on, param, side):
+        if not side or (side == "lowest" and _is_least(value)) or _went_on(tried_on, param, side):
             continue
         within = bounds.of(param, winner.params)
         limit = None if within is None or not within.ends_at(value, side) else within.end(side)
-        found.append(Edge(param, float(value), side, len(numbers), limit))
-    return found
+        if limit is not None or len(numbers) >= LEAST_TRIALS_INSIDE:
+            key = WIDTHS if param.startswith(f"{WIDTHS}.") else param
+            found.setdefault((key, side, limit), Edge(param, float(value), side, len(numbers), limit))
+    return list(found.values())
 
 
-def _is_least(param: str, value: float) -> bool:
-    """Return whether no lower value means anything: a count of 1 (of layers 0), a rate or a share of 0."""
-    return value <= 0 or (isinstance(value, int) and value == 1 and param != DEPTH)
+def _is_least(value: float) -> bool:
+    """Return whether no lower value means anything: a count of 1, a rate or a share of 0."""
+    return value <= 0 or (isinstance(value, int) and value == 1)
 
 
 def _went_on(found: Ablation | None, param: str, side: str) -> bool:

@@ -26,7 +26,7 @@ from analysis.sections.cards import MEANINGS, arm_text, card_of, cards_of, param
 from analysis.sections.next_steps import MOST_EDGES, card_title, edge_sentence
 from analysis.statistics.homework import setting_text
 from analysis.statistics.intervals import Interval
-from analysis.statistics.why import ArmComparison, ChoiceArm, Edge
+from analysis.statistics.why import LEAST_TRIALS_INSIDE, ArmComparison, ChoiceArm, Edge
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 MARKUP = '<b onmouseover="x">|`*_'
@@ -276,19 +276,19 @@ def test_the_cards_pictures_have_their_numbers_beside_them(files: dict[str, byte
 def test_an_edge_of_the_space_comes_with_the_command_that_goes_on(study: Study) -> None:
     edge = Edge("training.input_noise", 0.6, "highest", 10, 0.6)
     assert edge_sentence(study, edge) == (
-        "Input noise 0.600 is the highest of 10 trials, and the space ends at 0.600: `python -m sweeps extend homework "
-        "--space FILE`, with a higher end in FILE, goes on."
+        "Input noise: 0.600 is the highest of 10 trials, and the space ends at 0.600. With a higher end in FILE, "
+        "`python -m sweeps extend homework --space FILE` goes on."
     )
     assert edge_sentence(study, dataclasses.replace(edge, limit=None)) == (
-        "Input noise 0.600 is the highest of 10 trials: higher values are untried."
+        "Input noise: 0.600 is the highest of 10 trials; higher values are untried."
     )
     lowest = dataclasses.replace(edge, side="lowest", param="training.learning_rate", value=0.0302, limit=0.03)
     assert edge_sentence(study, lowest).startswith(
-        "Learning rate 0.0302 is the lowest of 10 trials, and the space ends at 0.0300: `python"
+        "Learning rate: 0.0302 is the lowest of 10 trials, and the space ends at 0.0300. With a lower end"
     )
 
 
 def test_a_card_names_at_most_two_edges(tmp_path: Path) -> None:
-    for study in read_sweep(build.homework(tmp_path / "results")):
+    for study in read_sweep(build.homework(tmp_path / "results", LEAST_TRIALS_INSIDE)):
         told = [text for text in card_of(study).next_steps if "untried" in text or "space ends" in text]
         assert len(told) <= MOST_EDGES == 2

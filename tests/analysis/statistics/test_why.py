@@ -12,7 +12,7 @@ import record_builders as build
 
 from analysis.records.events import LookLine, Scalar
 from analysis.records.study import Study, TrialRecord
-from analysis.statistics.why import LEAST_ARM, arms_of, comparisons, edges, n_comparable
+from analysis.statistics.why import LEAST_ARM, LEAST_TRIALS_INSIDE, arms_of, comparisons, edges, n_comparable
 
 
 def study_of(
@@ -137,28 +137,47 @@ def test_many_numbers_become_ranges_that_share_no_value() -> None:
 
 def test_a_winner_at_the_end_of_what_was_tried_is_an_edge() -> None:
     rng = np.random.default_rng(6)
-    study = study_of(["relu"] * 12, lambda _, rng: float(rng.uniform(0.1, 0.2)), rng)
+    study = study_of(["relu"] * LEAST_TRIALS_INSIDE, lambda _, rng: float(rng.uniform(0.1, 0.2)), rng)
     rates = [trial.params["training.learning_rate"] for trial in study.trials]
     highest, inside = study.trials[int(np.argmax(rates))], study.trials[int(np.argsort(rates)[5])]
-    assert [(one.side, one.n, one.value) for one in edges(study, highest)] == [("highest", 12, max(rates))]
+    assert [(one.side, one.n, one.value) for one in edges(study, highest)] == [("highest", 40, max(rates))]
     assert edges(study, inside) == []
 
 
+def test_a_number_that_does_not_matter_is_rarely_called_an_edge() -> None:
+    """Of few trials one is the highest or the lowest in many searches: by chance."""
+
+    def share(n_trials: int) -> float:
+        found = 0
+        for seed in range(200):
+            rng = np.random.default_rng(seed)
+            study = study_of(["relu"] * n_trials, lambda _, rng: float(rng.uniform(0.1, 0.2)), rng)
+            found += bool(edges(study, best(study)))
+        return found / 200
+
+    assert share(LEAST_TRIALS_INSIDE - 1) == 0.0
+    assert 0.0 < share(LEAST_TRIALS_INSIDE) < 0.096  # 0.05, three standard errors
+
+
 NOISE, BATCH, WIDTH = "training.input_noise", "training.batch_size", "network.hidden_layer_sizes.1"
+DEPTH, SECOND = "network.n_hidden_layers", "network.hidden_layer_sizes.2"
 SPACE = """[space]
 training.input_noise = {choice = [0.0, 0.3, 0.6]}
 training.batch_size = {low = 1, high = 30, log = false}
 training.optimizer = {choice = ["sgd", "adam"]}
 training.learning_rate = {by = "training.optimizer", log = true, ranges = {sgd = [0.003, 1.0], adam = [0.001, 0.1]}}
+network.n_hidden_layers = {low = 1, high = 6, log = false}
 network.hidden_layer_sizes = {low = 1, high = 8, log = false}
 """
 
 
-def at_the_edge(folder: Path, space: str = SPACE, **winner: Scalar) -> tuple[Study, TrialRecord]:
+def at_the_edge(
+    folder: Path, space: str = SPACE, n_trials: int = LEAST_TRIALS_INSIDE, **winner: Scalar
+) -> tuple[Study, TrialRecord]:
     """Return a search whose trial 0 has the highest or lowest of each number, with a spec beside its log."""
     rng = np.random.default_rng(8)
-    study = study_of(["relu"] * 12, lambda _, rng: float(rng.uniform(0.1, 0.2)), rng)
-    middle: dict[str, Scalar] = {NOISE: 0.3, BATCH: 20, WIDTH: 4, "training.optimizer": "adam",
+    study = study_of(["relu"] * n_trials, lambda _, rng: float(rng.uniform(0.1, 0.2)), rng)
+    middle: dict[str, Scalar] = {NOISE: 0.3, BATCH: 20, DEPTH: 2, WIDTH: 4, SECOND: 4, "training.optimizer": "adam",
                                  "training.learning_rate": 0.01}  # fmt: skip
     trials = [dataclasses.replace(trial, params=dict(middle)) for trial in study.trials]
     trials[0] = dataclasses.replace(trials[0], params=middle | winner)
@@ -184,6 +203,9 @@ def at_the_edge(folder: Path, space: str = SPACE, **winner: Scalar) -> tuple[Stu
         ({NOISE: 0.0}, None),
         ({BATCH: 1}, None),
         ({WIDTH: 1}, None),
+        ({DEPTH: 6}, ("highest", 6.0)),
+        ({DEPTH: 1}, None),
+        ({WIDTH: 8, SECOND: 8}, ("highest", 8.0)),
     ],
 )
 def test_an_edge_tells_where_the_space_ends(
@@ -191,6 +213,11 @@ def test_an_edge_tells_where_the_space_ends(
 ) -> None:
     study, winner = at_the_edge(tmp_path, **params)
     assert [(one.side, one.limit) for one in edges(study, winner)] == ([] if edge is None else [edge])
+
+
+def test_few_trials_tell_of_an_edge_only_where_the_space_ends(tmp_path: Path) -> None:
+    study, winner = at_the_edge(tmp_path, n_trials=12, **{BATCH: 29, WIDTH: 8, SECOND: 8, NOISE: 0.6})
+    assert [(one.param, one.n, one.limit) for one in edges(study, winner)] == [(NOISE, 12, 0.6), (WIDTH, 12, 8.0)]
 
 
 @pytest.mark.parametrize(
