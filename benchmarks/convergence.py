@@ -6,7 +6,8 @@
 `record` runs the homework's search on each of its four datasets, of small networks and short training, well past the
 trial at which the promise is made, and writes one file a search (those that are there are kept). The truth is a
 setting's mean loss on fresh draws, of all that were the search's best from trial 40 on, or among its six best where it
-is judged. Even seeds have data with more noise and begin with two good settings; odd seeds have neither. The estimator's constants were chosen on seeds 11 to 13; what is reported is of seeds 1 to 10.
+is judged. Even seeds have data with more noise and begin with two good settings; odd seeds have neither. The
+estimator's constants were chosen on seeds 11 to 13; what is reported is of seeds 1 to 10.
 
 `judge` makes the promise from the first n trials alone, and compares it with what the next 50 gained on the truth.
 """
