@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.statistics.convergence import convergence_of
-from benchmarks.convergence import N_FRESH, N_TRIALS, Search, held_text, judge
+from benchmarks.convergence import N_FRESH, N_TRIALS, Search, held_text, judge, spec_of
 
 
 def planted() -> Search:
@@ -41,3 +41,14 @@ def test_a_promise_rests_on_the_trials_before_it_and_is_counted_as_broken() -> N
 
 def test_counts_have_their_exact_interval() -> None:
     assert held_text([(0.1, 0.2)] * 39 + [(0.3, 0.2)]) == "39 of 40 (0.975, 0.868 to 0.999)"
+
+
+@pytest.mark.parametrize("dataset", ["gauss", "xor", "circle", "spiral"])
+def test_searches_are_those_that_were_recorded_whatever_the_homework_asks_first(dataset: str) -> None:
+    plain, noisy = spec_of(dataset, 1, "tpe"), spec_of(dataset, 2, "tpe")
+    assert plain.search.first == ()
+    widths = [[size for key, size in params if ".hidden_layer_sizes" in key] for params in noisy.search.first]
+    assert widths == [[8], [8, 8]]
+    assert plain.space == noisy.space
+    (noises,) = (one.choices for one in plain.space if one.key == "training.input_noise")
+    assert noises == (0.0, 0.05, 0.15, 0.3, 0.6)

@@ -291,6 +291,14 @@ def test_a_search_of_a_lesson_names_no_setting_first_and_ends_where_it_is_told(d
     assert [one.name for one in spec.datasets] == [dataset]
 
 
+def test_a_search_of_a_lesson_has_the_input_noises_of_the_record_that_is_shipped() -> None:
+    spec = search_spec(SearchWork("tpe", 3, 2), "xor", 7, 12, (1, 1))
+    (noises,) = (one.choices for one in spec.space if one.key == "training.input_noise")
+    assert noises == (0.0, 0.05, 0.15, 0.3, 0.6)
+    others = [one for one in load("homework").space if one.key != "training.input_noise"]  # type: ignore[union-attr]
+    assert [one for one in spec.space if one.key != "training.input_noise"] == others
+
+
 def test_cma_es_goes_where_losses_are_low_and_the_same_way_each_time() -> None:
     pytest.importorskip("cmaes")
     spec = search_spec(SearchWork("cmaes", 2, 8), "xor", 3, 400, (1, 1))
