@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from analysis.formats.trial_rows import Workbench
 from analysis.records.study import Study
-from analysis.statistics.homework import dataset_title
+from analysis.statistics.homework import WORDS, dataset_title
 from analysis.statistics.intervals import Interval
 from analysis.words import ENGLISH, say, speaking, translated
 
@@ -350,7 +350,8 @@ def printable(text: str) -> str:
 
 def param_title(param: str) -> str:
     """Return a spec key as a reader says it: ``"training.learning_rate"`` is the learning rate."""
-    return printable(translated(param.partition(".")[2].replace("_", " ").replace(".", " ")) or param)
+    name = WORDS.get(param, param.partition(".")[2].replace("_", " ").replace(".", " "))
+    return printable(translated(name) or param)
 
 
 def short(text: str, most: int = 26) -> str:

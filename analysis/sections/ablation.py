@@ -26,7 +26,7 @@ from analysis.formats.blocks import (
 from analysis.records.events import Scalar
 from analysis.records.study import Study
 from analysis.statistics.ablation import Ablation, OneChange, ablation, largest_of_rest, sign_of
-from analysis.statistics.homework import WORDS, exact_text, winner_record
+from analysis.statistics.homework import exact_text, winner_record
 from analysis.statistics.intervals import Interval
 from analysis.words import later, say
 
@@ -268,7 +268,7 @@ def change_text(one: OneChange) -> str:
 
 def title_text(key: str) -> str:
     """Return a hyperparameter's name."""
-    return say("hidden layers") if key == "network.hidden_layer_sizes" else WORDS.get(key, param_title(key))
+    return say("hidden layers") if key == "network.hidden_layer_sizes" else param_title(key)
 
 
 def value_text(value: Scalar) -> str:

@@ -254,6 +254,7 @@ def test_a_range_of_values_and_a_layer_have_names() -> None:
     assert arm_text(ChoiceArm(0.001, 0.0123456, ())) == "0.00100 to 0.0123"
     assert card_title("network.hidden_layer_sizes.2") == "Units of hidden layer 2"
     assert card_title("network.n_hidden_layers") == "Hidden layers"
+    assert card_title("training.max_epochs") == "Schedule length"  # as the setting says
 
 
 def test_only_all_is_a_hundred_percent() -> None:
