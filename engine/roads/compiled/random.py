@@ -26,7 +26,7 @@ from engine.roads.compiled.vectors import (
 )
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Random numbers: `engine.methods.streams`, bit for bit
+# Random numbers: the bits of `engine.methods.streams`; its normal numbers but for their last digits
 
 
 @inner

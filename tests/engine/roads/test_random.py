@@ -11,7 +11,7 @@ import pytest
 
 from engine.methods.streams import INPUT_NOISE, normals, stream_keys
 from engine.roads.compiled.functions import cosine_of_turns, log_of_share
-from engine.roads.compiled.random import normal
+from engine.roads.compiled.random import normal, normal_of
 from engine.roads.compiled.vectors import LANES, address, load, store
 
 N = 20_000
@@ -21,6 +21,12 @@ N = 20_000
 def _normals(out: Any, keys: Any) -> None:
     for i in range(len(out)):
         store(address(out), i, normal(address(out), address(keys), i))
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _normals_of(first: Any, second: Any) -> None:
+    for i in range(len(first)):
+        store(address(first), i, normal_of(load(address(first), i), load(address(second), i)))
 
 
 @numba.njit  # type: ignore[untyped-decorator]
@@ -52,6 +58,17 @@ def test_normal_numbers_are_those_of_the_stream(dtype: str, tolerance: float) ->
     out = np.empty((N, lanes), dtype)
     _normals(out, np.ascontiguousarray(keys.T))
     np.testing.assert_allclose(out.T, normals(keys, 0, N), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 5e-15)])
+def test_the_largest_normal_numbers_are_as_near(dtype: str, tolerance: float) -> None:
+    second = np.concatenate([_words(dtype), _words(dtype)[::-1]])
+    first = (np.arange(second.size) % 50).reshape(second.shape).astype(dtype)
+    radius = np.sqrt(-2.0 * np.log((first.astype(np.float64) + 1.0) * 2.0**-24))
+    expected = radius * np.cos(2.0 * np.pi * 2.0**-24 * second.astype(np.float64))
+    _normals_of(first, second)
+    np.testing.assert_allclose(first, expected, rtol=0, atol=tolerance)
+    assert abs(first).max() > 5.7
 
 
 @pytest.mark.parametrize(("dtype", "relative"), [("float32", 3e-7), ("float64", 5e-16)])
