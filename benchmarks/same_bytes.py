@@ -33,6 +33,10 @@ def write_spec(path: Path, n_trials: int) -> None:
     table["search"] |= {"n_trials": n_trials, "until": "budget", "n_replicas": 8, "n_startup_trials": 6}
     grid = [epoch for epoch in table["epochs"]["grid"] if epoch <= LONGEST_EPOCHS]
     table["epochs"] |= {"max_epochs": LONGEST_EPOCHS, "grid": grid, "stop_from": 50}
+    lengths = table["space"]["training"]["max_epochs"]
+    lengths["choice"] = [epochs for epochs in lengths["choice"] if epochs in grid]
+    first = table["search"]["first"]
+    table["search"]["first"] = [trial for trial in first if trial["training"].get("max_epochs", grid[0]) in grid]
     table["finalists"] |= {"n": 4, "n_replicas": 32}
     table["certificates"] |= {"n": 2, "n_replicas": 200}
     path.write_text(as_toml(parse_spec(table, path.name)), encoding="utf-8")

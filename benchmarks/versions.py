@@ -96,7 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", default="1,2,3,4", help="with commas (default: %(default)s)")
     parser.add_argument("--into", type=Path, metavar="FILE", help="write the table between its marks in a document")
     parser.add_argument("extra", nargs="*", help="further arguments of `sweeps run` for both, after --")
-    args = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    cut = given.index("--") if "--" in given else len(given)  # argparse takes no "--" behind an option
+    args = parser.parse_args(given[:cut])
+    args.extra += given[cut + 1 :]
     if not (args.before / "sweeps" / "__main__.py").is_file():
         parser.error(f"{args.before}: no checkout of this project (no sweeps/__main__.py)")
     if args.into and not (args.into.is_file() and has_marks(args.into.read_text(encoding="utf-8"), "versions")):

@@ -42,3 +42,20 @@ def test_a_document_without_marks_is_refused_before_anything_is_measured(
             f"error: --into {document}: give it one line '<!-- versions: begin -->' and one '<!-- versions: end -->' "
             "after it\n"
         )
+
+
+def test_what_stands_after_two_dashes_goes_to_both_versions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "__main__.py").touch()
+    seen = []
+
+    def run(root: Path, seed: int, folder: Path, extra: list[str]) -> Run:  # noqa: ARG001
+        seen.append((root, seed, extra))
+        return Run(1.0, 1.0, {})
+
+    monkeypatch.setattr("benchmarks.versions.run_version", run)
+    main([str(tmp_path), "--seeds", "3", "--", "--trials", "2", "--until", "budget"])
+    assert seen[2:] == [(tmp_path, 3, ["--trials", "2", "--until", "budget"]), (ROOT, 3, seen[2][2])]
+    assert "wall s to the certificates" in capsys.readouterr().out
