@@ -104,20 +104,29 @@ def passes(header: StudyHeader, record: TrialRecord, goal: float, level: float) 
     return record.state == "complete" and max(bounds) < goal
 
 
-def decided(records: Sequence[TrialRecord]) -> set[int]:
+def decided(records: Sequence[TrialRecord], most: int) -> set[int]:
     """Return the numbers of a race's records that need no more draws, after one of its rounds.
 
-    They are those that are surely worse than the best on the same draws, and those that have diverged or failed.
+    They are those that are surely worse than the best on the same draws, those that have diverged or failed, and of
+    many that are alike the worse half: a long search has dozens that no number of draws here could tell apart.
 
     Parameters
     ----------
     records : sequence of TrialRecord
         All that were still there, on the same draws.
+    most : int
+        As many always stay, if they are not surely worse.
+
+    References
+    ----------
+    Z. Karnin, T. Koren, O. Somekh, "Almost optimal exploration in multi-armed bandits", ICML 2013: sequential halving.
     """
-    complete = [record for record in records if record.state == "complete"]
-    best = min(complete, key=lambda record: (record.value, record.number), default=None)
-    stays = {one.number for one in complete if one is best or best is None or not _shown_worse(one, best, SURELY)}
-    return {record.number for record in records} - stays
+    complete = sorted(
+        (record for record in records if record.state == "complete"), key=lambda record: (record.value, record.number)
+    )
+    best, n = complete[:1], max(most, math.ceil(len(records) / 2))
+    stays = [one for one in complete if one in best or not _shown_worse(one, best[0], SURELY)][:n]
+    return {record.number for record in records} - {record.number for record in stays}
 
 
 def winner_of(spec: SweepSpec, study: Study) -> TrialRecord | None:

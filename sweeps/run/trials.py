@@ -193,8 +193,8 @@ class TrialPlan:
         return has_converged(self._spec.search, study, n_told)
 
     def decided(self, records: Sequence[TrialRecord]) -> set[int]:
-        """Return the finalists that are surely worse than the best."""
-        return decided(records)
+        """Return the finalists that are surely worse than the best, and of too many the worse half."""
+        return decided(records, self._spec.finalists.n)
 
     def reopening(self, study: Study) -> Extension | Chapter | None:
         """Return a larger budget, or a chapter in the spec's space; None where it is another study."""

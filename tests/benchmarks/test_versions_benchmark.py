@@ -51,7 +51,7 @@ def test_what_stands_after_two_dashes_goes_to_both_versions(
     (tmp_path / "sweeps" / "__main__.py").touch()
     seen = []
 
-    def run(root: Path, seed: int, folder: Path, extra: list[str]) -> Run:  # noqa: ARG001
+    def run(root: Path, seed: int, folder: Path, extra: list[str]) -> Run:
         seen.append((root, seed, extra))
         return Run(1.0, 1.0, {})
 
