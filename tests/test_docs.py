@@ -63,8 +63,8 @@ def rooms() -> dict[str, str]:
 
 def test_the_map_of_the_rooms_is_the_folder_listing():
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    listed = dict(re.findall(r"^\| `((?:sweeps|analysis|engine)/[a-z_/]*)` \| (.*) \|$", text, re.MULTILINE))
-    assert listed == rooms()
+    listed = re.findall(r"^\| `((?:sweeps|analysis|engine)/[a-z_/]*)` \| (.*) \|$", text, re.MULTILINE)
+    assert sorted(listed) == sorted(rooms().items())
 
 
 @pytest.mark.parametrize("room", rooms())

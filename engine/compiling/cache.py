@@ -16,6 +16,9 @@ from pathlib import Path
 
 VARIABLE = "NUMBA_CACHE_DIR"
 NAME = "rangesweep"
+ENGINE = Path(__file__).parents[1]
+FOLDERS = (ENGINE / "playground", ENGINE / "roads" / "compiled")
+"""Where the functions are that Python calls: Numba keeps their machine code beside them, where it may."""
 
 
 @dataclass(frozen=True, slots=True)

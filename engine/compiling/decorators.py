@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -11,12 +10,8 @@ import numba.core.cgutils
 import numba.core.typing.templates
 import numba.extending
 
-from engine.compiling.cache import choose_cache
+from engine.compiling.cache import FOLDERS, choose_cache
 from engine.compiling.linking import LinkedCompiler
-
-ENGINE = Path(__file__).parents[1]
-FOLDERS = (ENGINE / "playground", ENGINE / "roads" / "compiled")
-"""Where the functions are that Python calls: Numba keeps their machine code beside them, where it may."""
 
 CACHE = choose_cache(FOLDERS)
 """Where the machine code is kept."""

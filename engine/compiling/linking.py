@@ -6,8 +6,9 @@ third of the time that compiling took. So a function that Python never calls sto
 into which they are all linked, is optimized and made into machine code once. What is to be inlined LLVM inlines then;
 Numba's own ``inline="always"`` copies functions before their types are known, which took a quarter.
 
-`pipeline_class` is Numba's own way in; the methods replaced here are its own doing. Should a later Numba not call them,
-such functions are compiled as any other: later, and to the same numbers.
+`pipeline_class` is Numba's own way in; the methods replaced here are its inner doing. Should a later Numba pass by
+`define_pipelines`, such functions are compiled as any other, which takes longer, to the same numbers. Should it rename
+a class or ask a library for more, importing or compiling fails.
 """
 
 from __future__ import annotations

@@ -75,10 +75,25 @@ def _mean_label(x: float, y: float, center_x: Any, center_y: Any, low: int, high
 
 
 @inner
-def _nearest_label(x: float, y: float, center_x: Any, center_y: Any, rounding: float) -> float:
-    """Return the label of the arm that is nearest to a point, 0 where both are."""
+def _nearest_label(
+    x: float, y: float, center_x: Any, center_y: Any, middle: float, per_unit: float, rounding: float
+) -> float:
+    """Return the label of the arm that is nearest to a point, 0 where both are.
+
+    From the centers at the point's own radius, `middle`, inwards and outwards, until those that follow are too far.
+    """
     plus = minus = math.inf
-    for k in range(center_x.shape[1]):
+    scale = math.sqrt(2.0) * per_unit
+    n_centers = center_x.shape[1]
+    start = min(int(middle), n_centers - 1)
+    for k in range(start, -1, -1):
+        if middle - k > scale * max(plus, minus) + 1:
+            break
+        plus = min(plus, max(abs(x - center_x[0, k]), abs(y - center_y[0, k])))
+        minus = min(minus, max(abs(x - center_x[1, k]), abs(y - center_y[1, k])))
+    for k in range(start + 1, n_centers):
+        if k - middle > scale * max(plus, minus) + 1:
+            break
         plus = min(plus, max(abs(x - center_x[0, k]), abs(y - center_y[0, k])))
         minus = min(minus, max(abs(x - center_x[1, k]), abs(y - center_y[1, k])))
     return (1.0 if plus <= minus + rounding else 0.0) - (1.0 if minus <= plus + rounding else 0.0)
@@ -100,7 +115,7 @@ def _mean_labels_entry(sources: int) -> Any:
             high = min(n_centers, int(middle + window) + 1)
             mean[p] = _mean_label(x[p], y[p], center_x, center_y, low, high, reach)
             if mean[p] == 2:
-                mean[p] = _nearest_label(x[p], y[p], center_x, center_y, rounding)
+                mean[p] = _nearest_label(x[p], y[p], center_x, center_y, middle, per_unit, rounding)
 
     return outer(mean_labels)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -72,11 +73,18 @@ def conditional_mean(X: FloatArray, noise: float) -> FloatArray:
     The density of an arm is the number of its centers whose jitter square covers the point. The arms go on outwards for
     ever; up to noise 0.5 no point that both arms reach has a center beyond the page's radius among those near it, so
     this is exact within the range too. Between the arms, where no point can fall, the nearest center decides.
+
+    Raises
+    ------
+    ValueError
+        If a coordinate is not finite.
     """
     points = np.asarray(X[..., :2], np.float64).reshape(-1, 2)
     if not points.size:
         return np.zeros(X.shape[:-1])
     reach = float(np.sqrt((points**2).sum(axis=1)).max()) + 2 * noise + 1.0
+    if not math.isfinite(reach):
+        raise ValueError("X: some coordinates are not finite")
     arms = centers(max(1.0, reach / RADIUS))
     mean = _counted(arms, points, noise) if runs_compiled() else _found(arms, points, noise)
     return mean.reshape(X.shape[:-1])

@@ -103,6 +103,8 @@ def accept_pairs(numbers: Any, first: Any, radius: Any) -> int:
     int
         How many doubles were used; -1 where there were too few to fill `first`.
     """
+    if len(first) == 0:
+        return 0
     n_accepted = 0
     for used in range(0, len(numbers) - 1, 2):
         a = 2 * numbers[used] - 1

@@ -5,8 +5,8 @@ and decay bring weights there, and with them moments, outputs and gradients. No 
 mode results below 1.2e-38 become 0 and operands below it count as 0, at no cost and wherever they arise.
 
 The mode belongs to the thread and holds for every vector width, for NumPy and for a BLAS that works in the calling
-thread (`engine.blas`). x86 and ARM (64 bits; Linux, macOS, Windows) have it; elsewhere nothing is changed and a dead
-network is slow. Float64 is left alone: TensorFlow Playground, which it reproduces, keeps subnormal numbers.
+thread (`engine.roads.blas`). x86 and ARM (64 bits; Linux, macOS, Windows) have it; elsewhere nothing is changed and a
+dead network is slow. Float64 is left alone: TensorFlow Playground, which it reproduces, keeps subnormal numbers.
 
 References
 ----------
@@ -24,6 +24,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+# Numba asks for it when it is first called, perhaps in this mode: NumPy 2.2 would find its smallest number to be 0
+# there, warn of it and keep it.
+import numpy.ma  # noqa: F401
 
 _ROOM = 64  # bytes, more than any `fenv_t` takes
 _X86_BITS = 1 << 15 | 1 << 6  # MXCSR: flush to zero, denormals are zero

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.compiling.cache import ENGINE, FOLDERS, VARIABLE, choose_cache
 from sweeps.audit.leftovers import dead_holder
 from sweeps.store.log import SweepHeldError, check_free
 from sweeps.tracking.database import sqlite_path
@@ -99,17 +100,13 @@ def _disks(results: Path, uri: str | None) -> Iterator[Examined]:
 
 
 def _compile_cache() -> Examined:
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    engine = Path(__file__).resolve().parents[2] / "engine"
-    place = Path(given) if given else engine
-    writable = os.access(place if place.is_dir() else place.parent, os.W_OK | os.X_OK)
-    n = len(list(place.rglob("*.nbi"))) if place.is_dir() else 0
-    if not writable and not n:
-        return Examined(
-            f"compile cache {place}: cannot be written; the training loop is compiled again in every process",
-            "set NUMBA_CACHE_DIR to a folder that can be written",
-        )
-    return Examined(f"compile cache {place}: {f'{n} compiled functions' if n else 'empty, the first run fills it'}")
+    cache = choose_cache(FOLDERS)  # makes the folder where there is none, as the next run would
+    remedy = f"set {VARIABLE} to a folder that can be written" if cache.note else None
+    if not cache.is_kept:
+        return Examined("compile cache: nowhere; the training loop is compiled again in every process", remedy)
+    n = sum(1 for folder in ((cache.folder,) if cache.folder else FOLDERS) for _ in folder.rglob("*.nbi"))
+    found = f"{n} compiled functions" if n else "empty, the first run fills it"
+    return Examined(f"compile cache {cache.folder or ENGINE}: {found}", remedy)
 
 
 def _browser() -> Examined:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
-import numba.core.cgutils
-import numba.core.typing.templates
 import numba.extending
 
 from engine.compiling.decorators import inner, intrinsic

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
-import numba.core.cgutils
-import numba.core.typing.templates
 import numba.extending
 
 from engine.compiling.decorators import inlined, inner

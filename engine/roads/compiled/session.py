@@ -1,8 +1,5 @@
 """The compiled training loop: explicit SIMD vectors, one replica a lane.
 
-Numba lives in this file only, and everything compiled lives in this file, because Numba's cache does not see an edit
-in a callee elsewhere.
-
 How it is laid out
 ------------------
 Replicas are innermost: an array is a list of vectors of `LANES` replicas, 16 for float32 and 8 for float64 (one AVX-512
@@ -26,8 +23,9 @@ A `CompiledSession` packs state and splits once (transposed copies), trains, and
 parameters, several looks in one call; the state is unpacked when somebody reads it. `advance` and `mean_losses` pack
 at each call.
 
-There is one compiled function and it is compiled once for each of the two types; Numba keeps the result on disk, so
-later processes load it. `is_compiled` says whether the first call will have to wait, `warm_up` makes that call.
+Python calls two compiled functions, for groups (`loop.run`, compiled for each of the two types) and for single networks
+(`single.run_single`, float32 alone). Numba keeps them on disk, so later processes load them. `is_compiled` says whether
+the first call will have to wait, `warm_up` makes that call.
 
 Accuracy
 --------
@@ -45,14 +43,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numba
-import numba.core.cgutils
-import numba.core.typing.templates
-import numba.extending
 import numpy as np
 import numpy.typing as npt
 
-from engine.compiling.decorators import CACHE, types
+from engine.compiling.decorators import CACHE, IS_COMPILING, types
 from engine.configuration import TrainingConfig, dropout_rates
 from engine.methods.schedules import learning_rate
 from engine.network import NetworkConfig, Parameters
@@ -110,7 +104,7 @@ def supports(network: NetworkConfig, training: TrainingConfig) -> bool:
         False where a method has no compiled form (`engine.roads.compiled.codes.KNOWN`), or where Numba's compiler is
         switched off (``NUMBA_DISABLE_JIT=1``).
     """
-    return not vars(numba.config)["DISABLE_JIT"] and not unknown_codes(network, training)
+    return IS_COMPILING and not unknown_codes(network, training)
 
 
 def is_compiled(dtype: str) -> bool:

@@ -6,9 +6,6 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-import numba
-import numba.core.cgutils
-import numba.core.typing.templates
 import numba.extending
 from llvmlite import ir
 

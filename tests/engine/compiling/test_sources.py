@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.compiling.decorators import ENGINE, FOLDERS
+from engine.compiling.cache import ENGINE, FOLDERS
 from engine.compiling.sources import digest_of_sources
 from engine.playground import compiled
 

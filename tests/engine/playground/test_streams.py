@@ -20,6 +20,7 @@ from engine.playground import choice, draws, gauss, seedrandom, spiral
 from engine.playground.draws import draw
 from engine.playground.registry import DATASETS
 from engine.playground.seedrandom import SeedStreams
+from engine.playground.steps import accept_pairs
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = {
@@ -116,7 +117,7 @@ def test_any_text_is_a_seed() -> None:
     np.testing.assert_array_equal(streams.random(50), [[s.random() for _ in range(50)] for s in scalars])
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)  # the first example may wait for the compiler
 @given(st.lists(st.text(st.characters(), max_size=300), min_size=1, max_size=4), st.data())
 @example(["", "a" * 300], None)
 def test_a_stream_depends_on_its_own_seed_alone(seeds: list[str], data: st.DataObject | None) -> None:
@@ -187,7 +188,8 @@ def test_the_spirals_counts_are_the_same_both_ways(noise: float) -> None:
     rng = np.random.default_rng(3)
     jittered, _ = spiral.beyond(rng, 5000, noise, 3.0)
     corners = arms + noise * rng.choice([-1.0, 1.0], arms.shape)
-    points = np.concatenate([grid, arms, jittered, corners, np.zeros((1, 2))])
+    far = rng.uniform(-500, 500, (300, 2))  # where neighbours on an arm are far apart
+    points = np.concatenate([grid, arms, jittered, corners, np.zeros((1, 2)), far])
     by_python, compiled = (spiral.conditional_mean(points, noise) for _ in both_ways())
     assert by_python.tobytes() == compiled.tobytes()
     assert set(np.sign(compiled)) == {-1.0, 0.0, 1.0}
@@ -212,6 +214,23 @@ def test_gauss_goes_on_where_too_many_pairs_are_refused(monkeypatch: pytest.Monk
 
     np.testing.assert_array_equal(DATASETS["gauss"].generate(Short(["a", "b"]), 100, 0.2)[0], expected)
     assert peeked[1:] == [2 * peeked[0]]
+
+
+@pytest.mark.usefixtures("way")
+def test_no_points_are_drawn_of_no_numbers() -> None:
+    """And nothing is written beyond an empty array, which compiled code would not notice."""
+    streams, whole = SeedStreams(["a", "b"]), SeedStreams(["a", "b"]).random(3)
+    points, labels = DATASETS["gauss"].generate(streams, 0, 0.2)
+    assert (points.shape, labels.shape) == ((2, 0, 2), (2, 0))
+    assert accept_pairs([0.5] * 6, [], []) == 0
+    np.testing.assert_array_equal(streams.random(3), whole)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_the_spirals_mean_label_of_what_is_no_point_is_refused(odd: float) -> None:
+    with pytest.raises(ValueError, match=r"^X: some coordinates are not finite$"):
+        spiral.conditional_mean(np.array([[0.0, 1.0], [1.0, odd]]), 0.2)
 
 
 def test_threads_draw_what_one_draws() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from engine.roads.subnormals import PLACES, subnormals_are_zero
 from engine.splits import Split
 from engine.training import TrainResult, train
 
+ROOT = Path(__file__).parents[3]
 LEAST = np.finfo(np.float32).tiny
 ROADS: tuple[Road, Road] = ("compiled", "numpy")
 NETWORK = NetworkConfig(2, (8, 5), 1, "tanh", "tanh")
@@ -48,6 +51,13 @@ def n_subnormal(*groups: Parameters) -> int:
     """Return how many numbers are neither 0 nor normal."""
     arrays = [array for group in groups for array in (*group.weights, *group.biases)]
     return sum(int(((array != 0) & (np.abs(array) < np.finfo(array.dtype).tiny)).sum()) for array in arrays)
+
+
+def test_numpys_limits_are_found_before_the_mode_is_set() -> None:
+    """NumPy finds those of its masked arrays when they are imported, which Numba does at its first call."""
+    program = "import sys, engine.roads.subnormals; print('numpy.ma' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_the_mode_holds_inside_and_is_given_back() -> None:

@@ -27,8 +27,13 @@ weights = initialize(network, [np.random.default_rng(i) for i in range(3)])
 dying = TrainingConfig(optimizer="momentum", batch_size=7, learning_rate=0.1, regularizer="l2", regularization_rate=2.0)
 # Plain SGD's own functions, for a full chunk of samples and for one.
 whole = [TrainingConfig(batch_size=size, learning_rate=0.1) for size in (10, 1)]
+# Normal numbers, for single networks and for a group, and roots.
+noisy = [
+    TrainingConfig(optimizer=optimizer, batch_size=7, learning_rate=0.01, input_noise=0.4, layer_noise=layer_noise)
+    for optimizer, layer_noise in (("rmsprop", 0.0), ("adagrad", 0.3))
+]
 arrays = []
-for settings in (training, dying, *whole):
+for settings in (training, dying, *whole, *noisy):
     result = train(network, settings, split, weights, np.arange(3), look_at=[90], evaluate_on={"train": split})
     assert result.road == "compiled-float32", result.road
     parameters = result.state.parameters

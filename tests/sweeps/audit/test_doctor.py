@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,3 +80,31 @@ def test_a_folder_that_cannot_be_written_and_a_sweep_at_work_are_named(results: 
     assert (f"results folder {place}/more: {place} cannot be written", "use another --results") in lines_of(
         place / "more"
     )
+
+
+def test_the_compile_cache_is_the_one_that_compiled_code_is_kept_in(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> list[tuple[str, str | None]]:
+        return [line for line in lines_of(results) if line[0].startswith("compile cache")]
+
+    asked, no_place, home = tmp_path / "asked", tmp_path / "file", tmp_path / "home"
+    no_place.touch()
+    home.mkdir()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(asked))
+    assert told() == [(f"compile cache {asked}: empty, the first run fills it", None)]
+    (asked / "loop_1").mkdir()
+    (asked / "loop_1" / "loop.run.nbi").touch()
+    assert told() == [(f"compile cache {asked}: 1 compiled functions", None)]
+    # A read-only installation: in the user's own cache.
+    monkeypatch.setattr(doctor, "FOLDERS", (tmp_path, no_place))
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    assert told() == [(f"compile cache {home}/.cache/rangesweep: empty, the first run fills it", None)]
+    remedy = "set NUMBA_CACHE_DIR to a folder that can be written"
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(no_place / "c"))
+    assert told() == [(f"compile cache {home}/.cache/rangesweep: empty, the first run fills it", remedy)]
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setattr(tempfile, "tempdir", str(no_place))
+    assert told() == [("compile cache: nowhere; the training loop is compiled again in every process", remedy)]
