@@ -124,8 +124,8 @@ def decided(records: Sequence[TrialRecord], most: int) -> set[int]:
     complete = sorted(
         (record for record in records if record.state == "complete"), key=lambda record: (record.value, record.number)
     )
-    best, n = complete[:1], max(most, math.ceil(len(records) / 2))
-    stays = [one for one in complete if one in best or not _shown_worse(one, best[0], SURELY)][:n]
+    alike = [record for record in complete if not _shown_worse(record, complete[0], SURELY)]
+    stays = alike[: max(most, math.ceil(len(records) / 2))]
     return {record.number for record in records} - {record.number for record in stays}
 
 
