@@ -5,8 +5,8 @@
     python -m benchmarks.first_settings --draws 4                         does it run?
 
 Seeds are numbers from 7 000 000 on: the page has 100 000, and the settings were chosen on draws of seeds from 1 000 000
-to 6 000 383. Of either list the setting with the lowest mean test loss on each set is shown, so both are flattered alike; the
-difference is paired over the draws.
+to 6 000 383. Of either list the setting with the lowest mean test loss on each set is shown, so both are flattered
+alike; the difference is paired over the draws.
 """
 
 from __future__ import annotations
