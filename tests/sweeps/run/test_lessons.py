@@ -87,6 +87,8 @@ def tiny(name: str) -> LessonSpec:
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 NEEDS = {"house_prices_questions": SHARED / "ames"}
 """Lessons that have no other data than files which are fetched."""
+PACKAGES = {"from_scratch": "torch"}
+"""Lessons that time what is no part of the installation."""
 
 
 def need_data(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +96,8 @@ def need_data(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         if not NEEDS[name].is_dir():
             pytest.skip(f"{NEEDS[name]} is missing")
         monkeypatch.setenv("SWEEPS_DATA", str(SHARED))
+    if name in PACKAGES:
+        pytest.importorskip(PACKAGES[name])
 
 
 @pytest.fixture(scope="module")

@@ -159,7 +159,7 @@ def test_of_many_alike_the_worse_half_leaves_but_never_so_many_that_few_are_left
 def test_the_best_of_forty_wins_its_race() -> None:
     """One is better by what the race's end can tell: in at least 98 of 100 races it comes to the end."""
     lost, means = 0, [0.08 - 0.0015, *[0.08] * 39]
-    for seed in range(200):
+    for seed in range(100):
         there = set(range(40))
         for n in (16, 32, 64):
             records = [record for record in runners("finalist", means, 64, seed) if record.number in there]
@@ -170,4 +170,4 @@ def test_the_best_of_forty_wins_its_race() -> None:
             there -= decided(cut, 10)
         lost += 0 not in there
         assert len(there) <= 10
-    assert lost <= 4
+    assert lost <= 2
